@@ -1,0 +1,94 @@
+//! The HTTP server that all services share.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// Largest request body that a service reads.
+const MAX_BODY: usize = 1 << 20;
+
+/// What a service answers.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// A service: its answers, given requests that have been read whole.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// The answer to a request.
+    fn answer(&self, request: &Parts, body: &[u8]) -> Answer;
+}
+
+/// Serves until the process is ended.
+pub(crate) fn run(address: SocketAddr, service: impl Service) -> Result<(), String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(async move {
+        let listener = TcpListener::bind(address).await.map_err(|error| error.to_string())?;
+        let (service, requests) = (Arc::new(service), Arc::new(AtomicU64::new(0)));
+        loop {
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let (service, requests) = (Arc::clone(&service), Arc::clone(&requests));
+            tokio::spawn(async move {
+                let respond = service_fn(move |request| {
+                    let (service, requests) = (Arc::clone(&service), Arc::clone(&requests));
+                    async move { Ok::<_, Infallible>(respond(&*service, &requests, request).await) }
+                });
+                // A client that leaves is no news.
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
+            });
+        }
+    })
+}
+
+async fn respond(service: &impl Service, requests: &AtomicU64, request: Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
+    };
+    // How many requests came through, for those who want to see that an open breaker lets none pass.
+    if parts.uri.path() == "/-/requests" {
+        return json(StatusCode::OK, &json!({"requests": requests.load(Relaxed)}));
+    }
+    if !parts.uri.path().starts_with("/-/") {
+        requests.fetch_add(1, Relaxed);
+    }
+    service.answer(&parts, &body.to_bytes())
+}
+
+/// A JSON response.
+pub(crate) fn json(status: StatusCode, value: &Value) -> Answer {
+    respond_with(status, "application/json", format!("{value}\n"))
+}
+
+/// A plain response.
+pub(crate) fn text(status: StatusCode, text: &'static str) -> Answer {
+    respond_with(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn respond_with(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}
+
+/// What a request reached us with, as far as a service behind a gateway wants to know it.
+pub(crate) fn seen(request: &Parts) -> Value {
+    let field = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    json!({
+        "x_real_ip": field("x-real-ip"),
+        "x_forwarded_proto": field("x-forwarded-proto"),
+        "x_request_id": field("x-request-id"),
+        "subject": field("x-auth-subject"),
+    })
+}

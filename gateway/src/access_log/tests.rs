@@ -1,0 +1,192 @@
+//! Lines that parse back, and a writer that loses nothing unless it must.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::{Error, ErrorKind, Failure};
+use crate::exchange::{ConnectionInfo, Measures, Protocol, RequestHead, ResponseHead, ResponseSource};
+
+fn exchange(path_and_query: &str) -> Exchange {
+    Exchange {
+        id: "id-1".to_owned(),
+        started: Instant::now(),
+        started_at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        connection: Arc::new(ConnectionInfo {
+            listener: "public".into(),
+            peer: ([127, 0, 0, 1], 1).into(),
+            local: ([127, 0, 0, 1], 2).into(),
+            tls: true,
+            sni: None,
+            protocol: Protocol::Http3,
+            max_fields: 100,
+        }),
+        client: [192, 0, 2, 77].into(),
+        request: RequestHead {
+            method: Method::GET,
+            scheme: "https",
+            authority: "a.no".to_owned(),
+            path_and_query: path_and_query.to_owned(),
+            headers: HeaderMap::new(),
+            trailers: None,
+            sent: true,
+        },
+        response: Some(ResponseHead { status: StatusCode::OK, headers: HeaderMap::new(), trailers: None, sent: true }),
+        source: ResponseSource::Upstream,
+        route: Some("inventory".into()),
+        upstream: Some("stock".into()),
+        endpoint: Some(([10, 0, 0, 7], 5000).into()),
+        failure: None,
+        error: None,
+        attributes: Vec::new(),
+        log_fields: Vec::new(),
+        scratch: Vec::new(),
+        measures: Measures {
+            bytes_in: 1,
+            bytes_out: 2,
+            upstream: Duration::from_micros(1500),
+            plugins: Duration::from_micros(7),
+            attempts: 1,
+            total: Duration::from_micros(12_034),
+        },
+    }
+}
+
+fn config(target: LogTarget) -> Config {
+    Config { target, full_address: false, full_path: false, request_headers: Vec::new() }
+}
+
+fn encoded(config: &Config, exchange: &Exchange) -> Value {
+    let mut out = Vec::new();
+    Encoder::new(config).encode(exchange, &mut out);
+    assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+    serde_json::from_slice(&out).unwrap()
+}
+
+#[test]
+fn the_default_line_holds_no_personal_data() {
+    let mut exchange = exchange("/users/kari@example.no/orders?email=kari@example.no");
+    exchange.request.headers.insert("authorization", HeaderValue::from_static("secret"));
+    exchange.failure = Some(Failure::Timeout);
+    exchange.error = Some(Error::new(ErrorKind::ResponseTimeout, "no head after 2s"));
+    exchange.log_fields = vec![("a".to_owned(), Some("old".to_owned())), ("gone".to_owned(), Some("x".to_owned()))];
+    exchange.log_fields.extend([("a".to_owned(), Some("new".to_owned())), ("gone".to_owned(), None)]);
+    let expected = json!({
+        "time": "2023-11-14T22:13:20.123Z", "request_id": "id-1", "client": "192.0.2.0", "listener": "public",
+        "protocol": "http3", "method": "GET", "path": "/users/***/orders", "route": "inventory", "upstream": "stock",
+        "endpoint": "10.0.0.7:5000", "status": 200, "source": "upstream", "failure": "timeout",
+        "error": "response-timeout", "detail": "no head after 2s", "bytes_in": 1, "bytes_out": 2, "attempts": 1,
+        "duration_ms": 12.034, "upstream_ms": 1.5, "plugins_ms": 0.007, "fields": {"a": "new"},
+    });
+    assert_eq!(encoded(&config(LogTarget::Off), &exchange), expected);
+}
+
+#[test]
+fn what_the_configuration_names_is_logged() {
+    let mut exchange = exchange("/users/kari@example.no?q=1");
+    exchange.response = None;
+    exchange.route = None;
+    exchange.request.headers.append("user-agent", HeaderValue::from_static("a\"b"));
+    exchange.request.headers.append("x-many", HeaderValue::from_static("1"));
+    exchange.request.headers.append("x-many", HeaderValue::from_bytes(b"\xff").unwrap());
+    let mut config = config(LogTarget::Off);
+    config.full_address = true;
+    config.full_path = true;
+    config.request_headers = ["user-agent", "x-many", "x-absent"].map(http::HeaderName::from_static).to_vec();
+    let line = encoded(&config, &exchange);
+    assert_eq!(line["client"], "192.0.2.77");
+    assert_eq!((&line["path"], &line["query"]), (&json!("/users/kari@example.no"), &json!("q=1")));
+    assert_eq!(line["headers"], json!({"user-agent": "a\"b", "x-many": "1, \u{fffd}"}));
+    assert_eq!((&line["status"], &line["route"]), (&Value::Null, &Value::Null));
+}
+
+proptest! {
+    #[test]
+    fn any_text_parses_back(name in any::<String>(), value in any::<String>(), header in any::<Vec<u8>>()) {
+        let mut exchange = exchange("/");
+        exchange.log_fields = vec![(name.clone(), Some(value.clone()))];
+        exchange.request.path_and_query = format!("/{}", value.replace('?', ""));
+        let mut config = config(LogTarget::Off);
+        config.full_path = true;
+        config.request_headers = vec![http::header::COOKIE];
+        if let Ok(header) = HeaderValue::from_bytes(&header) {
+            exchange.request.headers.insert("cookie", header);
+        }
+        let line = encoded(&config, &exchange);
+        prop_assert_eq!(&line["fields"][&name], &json!(value));
+        prop_assert_eq!(&line["path"], &json!(exchange.request.path()));
+        if let Some(sent) = exchange.request.headers.get("cookie") {
+            prop_assert_eq!(&line["headers"]["cookie"], &json!(String::from_utf8_lossy(sent.as_bytes())));
+        }
+    }
+}
+
+fn lines(path: &std::path::Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn all_lines_reach_the_file_and_reopening_follows_a_move() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
+    let config = config(LogTarget::File(path.clone()));
+    let log = AccessLog::start(&config, Arc::default()).unwrap();
+    let mut worker = log.worker(&config);
+    for _line in 0..1000 {
+        worker.record(&exchange("/a"));
+    }
+    worker.flush();
+    assert!(worker.is_empty());
+    assert!(log.finish());
+    std::fs::rename(&path, &moved).unwrap();
+    log.reopen();
+    worker.record(&exchange("/b"));
+    drop(worker);
+    assert!(log.finish());
+    assert_eq!(lines(&moved).len(), 1000);
+    let after = lines(&path);
+    assert_eq!(after.len(), 1);
+    assert_eq!(serde_json::from_str::<Value>(&after[0]).unwrap()["path"], "/b");
+    assert_eq!(log.dropped.load(Relaxed), 0);
+}
+
+#[test]
+fn a_stuck_writer_holds_up_no_worker() {
+    // Nobody reads the queue, which has room for one buffer.
+    let (queue, stuck) = sync_channel(1);
+    let log = AccessLog { queue, dropped: Arc::default() };
+    let mut worker = log.worker(&config(LogTarget::Stdout));
+    for _line in 0..3 {
+        worker.record(&exchange("/"));
+        worker.flush();
+    }
+    assert_eq!(log.dropped.load(Relaxed), 2);
+    assert!(worker.buffer.is_empty());
+    drop(stuck);
+}
+
+#[test]
+fn an_old_buffer_is_handed_over_by_the_next_line() {
+    let (queue, messages) = sync_channel(4);
+    let log = AccessLog { queue, dropped: Arc::default() };
+    let mut worker = log.worker(&config(LogTarget::Stdout));
+    let mut exchange = exchange("/");
+    worker.record(&exchange);
+    assert!(messages.try_recv().is_err());
+    exchange.started += FLUSH_INTERVAL;
+    exchange.started_at = SystemTime::now();
+    worker.record(&exchange);
+    assert!(matches!(messages.try_recv(), Ok(Message::Lines { lines: 2, .. })));
+}
+
+#[test]
+fn nothing_is_encoded_when_the_log_is_off() {
+    let config = config(LogTarget::Off);
+    let log = AccessLog::start(&config, Arc::default()).unwrap();
+    let mut worker = log.worker(&config);
+    worker.record(&exchange("/"));
+    assert!(worker.is_empty());
+}

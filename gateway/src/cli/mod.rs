@@ -1,0 +1,69 @@
+//! The command line: `run`, `check`, `schema`, `plugin …`.
+
+mod check;
+mod plugin;
+mod plugin_new;
+mod run;
+mod schema;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A WebAssembly-extensible edge gateway.
+#[derive(Parser)]
+#[command(name = "gateway", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve traffic.
+    Run {
+        /// The configuration file.
+        #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check the configuration and every plugin that it uses, and print all mistakes.
+    Check {
+        /// The configuration file.
+        #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+    /// Make and inspect plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Subcommand)]
+enum PluginCommand {
+    /// Make a plugin crate that builds, and whose test passes.
+    New {
+        /// The plugin's name: lower-case letters, digits and `-`. Also the name of the directory.
+        name: String,
+        /// Where to make the directory.
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print a plugin's name, version, phases, imports and the grants that it needs.
+    Check {
+        /// The wasm file.
+        file: PathBuf,
+    },
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run { config } => run::run(&config),
+        Command::Check { config } => check::run(&config),
+        Command::Schema => schema::run(),
+        Command::Plugin(PluginCommand::New { name, directory }) => plugin_new::run(&name, &directory),
+        Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
+    }
+}

@@ -1,0 +1,311 @@
+//! `gateway plugin new`: a plugin crate that builds and whose tests pass, for someone who has nothing but the binary.
+//!
+//! The SDK is on no registry, so the binary carries its sources and writes them beside the new crate.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Files of the SDK by their path in it.
+macro_rules! sdk {
+    ($($path:literal)*) => {
+        &[$(($path, include_str!(concat!("../../../plugin-sdk/", $path)))),*]
+    };
+}
+
+/// The SDK, except for its manifest: that one inherits from the workspace.
+const SDK: &[(&str, &str)] = sdk! {
+    "src/action.rs"
+    "src/calls.rs"
+    "src/config.rs"
+    "src/counters.rs"
+    "src/crypto.rs"
+    "src/duration.rs"
+    "src/exchange.rs"
+    "src/export.rs"
+    "src/fields.rs"
+    "src/kv.rs"
+    "src/lib.rs"
+    "src/log.rs"
+    "src/metrics.rs"
+    "src/plugin.rs"
+    "src/random.rs"
+    "src/raw/guest.rs"
+    "src/raw/mod.rs"
+    "src/raw/native.rs"
+    "src/secrets.rs"
+    "src/stream.rs"
+    "src/testing/crypto.rs"
+    "src/testing/data.rs"
+    "src/testing/message.rs"
+    "src/testing/mod.rs"
+    "src/testing/run.rs"
+    "src/testing/state.rs"
+    "src/testing/stored.rs"
+    "src/time.rs"
+    "README.md"
+    "wit/plugin.wit"
+};
+
+/// The files of the new crate, with `{{…}}` to be filled in.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("plugin_new/Cargo.toml.in")),
+    (".cargo/config.toml", include_str!("plugin_new/cargo-config.toml.in")),
+    (".gitignore", include_str!("plugin_new/gitignore.in")),
+    ("README.md", include_str!("plugin_new/README.md.in")),
+    ("src/lib.rs", include_str!("plugin_new/lib.rs.in")),
+    ("vendor/plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+];
+
+/// What no crate here can be called: keywords of Rust, and the crates that it would hide.
+const TAKEN: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "plugin",
+    "plugin-sdk",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "serde",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+
+pub(super) fn run(name: &str, directory: &Path) -> ExitCode {
+    if let Err(reason) = check_name(name) {
+        eprintln!("\"{name}\" {reason}");
+        return ExitCode::FAILURE;
+    }
+    let target = directory.join(name);
+    match write(name, &target) {
+        Ok(()) => {
+            let (shown, file) = (target.display(), file_name(name));
+            println!(
+                "{shown} is a plugin that adds a header to every response. Next:\n\n  \
+                 cd {shown}\n  \
+                 cargo test\n  \
+                 rustup target add wasm32-unknown-unknown    # once\n  \
+                 cargo build --release --target wasm32-unknown-unknown\n  \
+                 gateway plugin check target/wasm32-unknown-unknown/release/{file}.wasm\n\n\
+                 README.md tells how it gets into a gateway, src/lib.rs where to go on."
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            eprintln!("{} is already there; choose another name, or another --directory", target.display());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{} can't be made: {error}", target.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let valid = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !name.ends_with('-')
+        && !name.contains("--")
+        && name.len() <= 64;
+    if !valid {
+        return Err("is no name for a plugin; use up to 64 lower-case letters, digits and single \"-\", beginning \
+                    with a letter and not ending with \"-\""
+            .to_owned());
+    }
+    if TAKEN.contains(&name) {
+        return Err("can't be the name of a crate with a plugin in it; choose another".to_owned());
+    }
+    Ok(())
+}
+
+/// The plugin's type: `add-header` is an `AddHeaderPlugin`, so that no name hides one of the SDK's.
+fn type_name(name: &str) -> String {
+    let mut text = String::new();
+    for word in name.split('-') {
+        let mut letters = word.chars();
+        text.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        text.push_str(letters.as_str());
+    }
+    if !text.ends_with("Plugin") {
+        text.push_str("Plugin");
+    }
+    text
+}
+
+/// The file that cargo builds, without its ending.
+fn file_name(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// Writes the crate; an error leaves no half of it behind.
+fn write(name: &str, target: &Path) -> Result<(), Error> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A parent that is a file is another mistake than a target that is there.
+    std::fs::create_dir_all(parent).map_err(|error| Error::other(format!("{}: {error}", parent.display())))?;
+    std::fs::create_dir(target)?;
+    let filled = fill(name, target);
+    if filled.is_err() {
+        // The directory was made above: all that is in it is this function's.
+        let _ = std::fs::remove_dir_all(target);
+    }
+    filled
+}
+
+fn fill(name: &str, target: &Path) -> Result<(), Error> {
+    let (type_name, file) = (type_name(name), file_name(name));
+    for (path, template) in TEMPLATES {
+        let text = template
+            .replace("{{name}}", name)
+            .replace("{{type}}", &type_name)
+            .replace("{{file}}", &file)
+            .replace("{{version}}", env!("CARGO_PKG_VERSION"));
+        put(&target.join(path), &text)?;
+    }
+    let sdk = target.join("vendor/plugin-sdk");
+    SDK.iter().try_for_each(|(path, text)| put(&sdk.join(path), text))
+}
+
+fn put(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn repository() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
+    fn files(directory: &Path, prefix: &str, into: &mut Vec<String>) {
+        for entry in std::fs::read_dir(directory).expect("readable").map(|entry| entry.expect("readable")) {
+            let path = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+            match entry.path().is_dir() {
+                true => files(&entry.path(), &path, into),
+                false => into.push(path),
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_sdk_is_carried() {
+        let sdk = repository().join("plugin-sdk");
+        let mut expected = vec!["README.md".to_owned()];
+        for folder in ["src", "wit"] {
+            files(&sdk.join(folder), folder, &mut expected);
+        }
+        expected.sort();
+        let mut carried: Vec<_> = SDK.iter().map(|(path, _)| (*path).to_owned()).collect();
+        carried.sort();
+        assert_eq!(carried, expected);
+    }
+
+    #[test]
+    fn the_sdk_gets_the_dependencies_of_the_workspace() {
+        let workspace = std::fs::read_to_string(repository().join("Cargo.toml")).expect("readable");
+        let own = std::fs::read_to_string(repository().join("plugin-sdk/Cargo.toml")).expect("readable");
+        let template = include_str!("plugin_new/sdk-Cargo.toml.in");
+        let (_, dependencies) = template.split_once("[dependencies]").expect("dependencies");
+        let lines: Vec<_> = dependencies.lines().filter(|line| line.starts_with(char::is_alphabetic)).collect();
+        for line in &lines {
+            assert!(workspace.contains(&format!("\n{line}\n")), "{line} is not in the workspace's Cargo.toml");
+        }
+        let (own, _) = own.split_once("[dev-dependencies]").expect("dev-dependencies");
+        let mut names: Vec<_> = own
+            .lines()
+            .filter_map(|line| line.strip_suffix(".workspace = true"))
+            .skip_while(|n| *n != "serde")
+            .collect();
+        let mut carried: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+        names.sort_unstable();
+        carried.sort_unstable();
+        assert_eq!(carried, names);
+    }
+
+    #[test]
+    fn names_are_crates_and_types() {
+        for name in ["a", "add-header", "oauth2", "x-9"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        let long = "a".repeat(65);
+        for name in ["", "-a", "9a", "Add", "a_b", "a-", "a--b", "a/b", "..", "æ", "fn", "plugin-sdk", "serde", &long]
+        {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert_eq!(type_name("add-header"), "AddHeaderPlugin");
+        assert_eq!(type_name("x-9-plugin"), "X9Plugin");
+    }
+
+    #[test]
+    fn nothing_is_left_to_fill_in_and_nothing_is_overwritten() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let target = directory.path().join("in/add-header");
+        write("add-header", &target).expect("written");
+        let mut written = Vec::new();
+        files(&target, "", &mut written);
+        assert_eq!(written.len(), TEMPLATES.len() + SDK.len());
+        for path in TEMPLATES.iter().map(|(path, _)| target.join(path)) {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            assert!(!text.contains("{{"), "{}", path.display());
+        }
+        let before = std::fs::read_to_string(target.join("Cargo.toml")).expect("readable");
+        assert!(before.contains("name = \"add-header\""));
+        assert_eq!(write("add-header", &target).expect_err("it is there").kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(target.join("Cargo.toml")).expect("readable"), before);
+    }
+}

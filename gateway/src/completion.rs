@@ -1,0 +1,194 @@
+//! The end of an exchange: exactly one log record and one set of metrics, however it ended.
+//!
+//! A [`Completion`] is made before anything can fail and lives in whatever keeps the exchange alive: first the
+//! pipeline's own frame, later the response body. When it is dropped (the response is complete, was cut, or the
+//! client left), the exchange is over.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::error::{Error, ErrorKind, Failure};
+use crate::exchange::{Exchange, SharedExchange};
+use crate::message::{Body, RequestProgress};
+use crate::plugin::chain::ChainRun;
+use crate::protocol::http::Running;
+use crate::worker::{RouteHandle, Worker};
+
+/// Finishes an exchange when it is dropped.
+pub struct Completion {
+    worker: Rc<Worker>,
+    exchange: SharedExchange,
+    /// Bytes received from the client, and its mistakes while sending.
+    pub request: Rc<RequestProgress>,
+    /// The chain's run, once there is one: for its log phases.
+    pub run: Option<ChainRun>,
+    /// The matched route, for its metrics.
+    pub route: Option<Rc<RouteHandle>>,
+    response_bytes: Cell<u64>,
+    complete: Cell<bool>,
+    /// What cut the response short.
+    cut: RefCell<Option<Error>>,
+    _running: Option<Running>,
+}
+
+impl Completion {
+    /// Begins an exchange.
+    pub fn new(worker: Rc<Worker>, exchange: SharedExchange, running: Option<Running>) -> Self {
+        worker.in_flight.set(worker.in_flight.get() + 1);
+        worker.metrics.in_flight().add(1);
+        Self {
+            worker,
+            exchange,
+            request: Rc::default(),
+            run: None,
+            route: None,
+            response_bytes: Cell::new(0),
+            complete: Cell::new(false),
+            cut: RefCell::new(None),
+            _running: running,
+        }
+    }
+
+    /// Ties the end of the exchange to the end of this response body.
+    pub fn attach(self, method_is_head: bool, status: StatusCode, body: Body) -> Body {
+        // RFC 9110 section 6.4.1: these never have content, so nobody will poll the body.
+        let bodiless = method_is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        if bodiless {
+            self.complete.set(true);
+            return Body::empty();
+        }
+        if body.is_end_stream() {
+            self.complete.set(true);
+            return body;
+        }
+        Body::boxed(ResponseBody { inner: body, completion: self })
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        let worker = self.worker.clone();
+        worker.in_flight.set(worker.in_flight.get() - 1);
+        worker.metrics.in_flight().add(-1);
+        let ending = Ending {
+            bytes_in: self.request.bytes.get(),
+            bytes_out: self.response_bytes.get(),
+            cut: self.cut.take(),
+            complete: self.complete.get(),
+        };
+        let route = self.route.take();
+        let run = self.run.take().filter(|run| run.logs());
+        // The common case, on the spot: no plugin wants to hear of it, and nobody else works on the exchange.
+        if run.is_none()
+            && let Ok(mut slot) = self.exchange.try_lock()
+            && let Some(exchange) = slot.as_deref_mut()
+        {
+            ending.note(exchange);
+            return record(&worker, route.as_deref(), exchange);
+        }
+        if worker.stopping.get() {
+            return; // The runtime is being torn down after the drain's deadline: no task would run any more.
+        }
+        let exchange = self.exchange.clone();
+        tokio::task::spawn_local(async move {
+            if let Some(exchange) = exchange.lock().await.as_deref_mut() {
+                ending.note(exchange);
+            }
+            if let Some(run) = run {
+                run.log().await;
+            }
+            if let Some(exchange) = exchange.lock().await.as_deref() {
+                record(&worker, route.as_deref(), exchange);
+            }
+        });
+    }
+}
+
+/// How an exchange ended.
+struct Ending {
+    bytes_in: u64,
+    bytes_out: u64,
+    cut: Option<Error>,
+    complete: bool,
+}
+
+impl Ending {
+    fn note(&self, exchange: &mut Exchange) {
+        exchange.measures.total = exchange.started.elapsed();
+        exchange.measures.bytes_in = self.bytes_in;
+        exchange.measures.bytes_out = self.bytes_out;
+        if let Some(error) = &self.cut {
+            note(exchange, error);
+        } else if !self.complete && exchange.failure.is_none() {
+            exchange.failure = Some(Failure::Cancelled);
+        }
+    }
+}
+
+fn record(worker: &Worker, route: Option<&RouteHandle>, exchange: &Exchange) {
+    let metrics = route.map_or(&worker.unrouted, |route| &route.metrics);
+    let status = exchange.response.as_ref().map(|response| response.status);
+    let measures = &exchange.measures;
+    let protocol = exchange.connection.protocol;
+    metrics.finished(protocol, status, measures.total, measures.bytes_in, measures.bytes_out);
+    worker.access_log.borrow_mut().record(exchange);
+}
+
+/// A response body that knows when it has been given to the client in full.
+struct ResponseBody {
+    inner: Body,
+    completion: Completion,
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => return Poll::Pending,
+        };
+        match &frame {
+            None => this.completion.complete.set(true),
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    let bytes = &this.completion.response_bytes;
+                    bytes.set(bytes.get() + data.len() as u64);
+                }
+                // The connection may stop polling here: nothing more will come.
+                if this.inner.is_end_stream() {
+                    this.completion.complete.set(true);
+                }
+            }
+            Some(Err(error)) => *this.completion.cut.borrow_mut() = Some(error.clone()),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Notes an error on the exchange, unless an earlier one is there.
+pub fn note(exchange: &mut Exchange, error: &Error) {
+    if exchange.error.is_none() {
+        exchange.failure = Some(match error.kind() {
+            ErrorKind::ClientGone => Failure::Cancelled,
+            kind => kind.failure(),
+        });
+        exchange.error = Some(error.clone());
+    }
+}

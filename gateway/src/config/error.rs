@@ -1,0 +1,148 @@
+//! Mistakes in a config file: where each stands, what is wrong, and what to do about it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::model::Positions;
+
+/// One mistake, or one warning. Shown as `FILE:LINE:COLUMN: message`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigError {
+    /// The config file.
+    pub file: PathBuf,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1, in characters.
+    pub column: usize,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// A mistake at a place.
+    pub fn new(file: &Path, (line, column): (usize, usize), message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, column, message: message.into() }
+    }
+
+    /// A mistake that a plugin reported by a JSON pointer into its config: shown at the pointer's key, or at the
+    /// nearest parent that stands in the file.
+    pub fn at_pointer(file: &Path, positions: &Positions, pointer: &str, message: impl fmt::Display) -> Self {
+        let place = positions.find(pointer).unwrap_or((1, 1));
+        let message = if pointer.is_empty() { message.to_string() } else { format!("{pointer}: {message}") };
+        Self::new(file, place, message)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.message)
+    }
+}
+
+/// Every mistake that was found, in the order of the file. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    files: Vec<PathBuf>,
+}
+
+impl ConfigErrors {
+    /// The errors, sorted by position, without repetitions.
+    pub fn new(mut errors: Vec<ConfigError>) -> Self {
+        errors.sort();
+        errors.dedup();
+        Self { errors, files: Vec::new() }
+    }
+
+    /// Adds the files that the config names.
+    pub(super) fn with_files(self, files: Vec<PathBuf>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// Files that the refused config names, as far as it was read: watch these as well, because what is wrong may be
+    /// put right in one of them (a certificate that comes a moment after the config).
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The errors in the order of the file.
+    pub fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+
+    /// Gives the errors away.
+    pub fn into_errors(self) -> Vec<ConfigError> {
+        self.errors
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self::new(vec![error])
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.errors.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The end of a message about an unknown name: the nearest valid one, or all of them when none is near.
+pub(super) fn suggest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    let valid: Vec<&str> = valid.into_iter().collect();
+    let wanted = name.to_lowercase();
+    let nearest = valid
+        .iter()
+        .map(|candidate| (strsim::osa_distance(&wanted, &candidate.to_lowercase()), *candidate))
+        .min_by_key(|(distance, _)| *distance)
+        // A third of the letters may be wrong; more than that is another word.
+        .filter(|(distance, candidate)| {
+            *distance <= (candidate.chars().count().max(wanted.chars().count()) / 3).max(1)
+        });
+    match nearest {
+        Some((_, candidate)) => format!("did you mean \"{candidate}\"?"),
+        None if valid.is_empty() => "there are none".to_owned(),
+        None => format!("valid: {}", valid.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_sorted_and_shown_one_per_line() {
+        let file = Path::new("gateway.yaml");
+        let errors = ConfigErrors::new(vec![
+            ConfigError::new(file, (10, 2), "late"),
+            ConfigError::new(file, (9, 30), "early"),
+            ConfigError::new(file, (10, 2), "late"),
+        ]);
+        assert_eq!(errors.to_string(), "gateway.yaml:9:30: early\ngateway.yaml:10:2: late");
+    }
+
+    #[test]
+    fn a_plugin_error_stands_at_the_nearest_known_parent() {
+        let positions = Positions([(String::new(), (3, 5)), ("/limits/0".to_owned(), (4, 9))].into());
+        let at = |pointer| ConfigError::at_pointer(Path::new("c"), &positions, pointer, "bad").to_string();
+        assert_eq!(at("/limits/0/per"), "c:4:9: /limits/0/per: bad");
+        assert_eq!(at("/other"), "c:3:5: /other: bad");
+        assert_eq!(at(""), "c:3:5: bad");
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested_only_when_it_is_near() {
+        assert_eq!(suggest("upstrems", ["listeners", "upstreams"]), "did you mean \"upstreams\"?");
+        assert_eq!(suggest("zzz", ["a", "b"]), "valid: a, b");
+        assert_eq!(suggest("zzz", []), "there are none");
+    }
+}

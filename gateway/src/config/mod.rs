@@ -1,0 +1,334 @@
+//! Configuration: YAML text → positioned tree → [`model::Config`], with every mistake reported at once.
+//!
+//! `tree` reads the text, fills in the environment and keeps positions. The other files declare one section each, by
+//! the means of `fields`: key, type, default and description stand in one place, from which come the parser, the
+//! messages about unknown keys and [`schema()`]. What spans sections (names that have to exist) is checked here.
+
+mod diff;
+mod error;
+mod fields;
+mod json;
+mod listener;
+pub mod model;
+mod names;
+mod plugin;
+mod route;
+mod schema;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod types;
+mod upstream;
+mod value;
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use diff::{Diff, ListenerChanges, diff};
+pub use error::{ConfigError, ConfigErrors};
+pub use schema::schema;
+
+use error::suggest;
+use fields::{Context, Fields, Object, RouteNames, parse as parse_node};
+use listener::PlacedListener;
+use model::{AccessLog, Admin, Config, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream};
+use plugin::RawPlugins;
+use settings::{AccessLogFields, Included};
+use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, Time};
+
+/// A config file that was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// Every file that was read or is named: the config file, certificates, keys, CA files, secrets. Watch these.
+    pub files: Vec<PathBuf>,
+    /// What is allowed but odd, such as an upstream that nothing uses.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// Reads a config file, with the process's environment.
+pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
+    let failed = |message: String| ConfigErrors::from(ConfigError::new(path, (1, 1), message));
+    let metadata = std::fs::metadata(path).map_err(|error| failed(format!("can't be read: {error}")))?;
+    if !metadata.is_file() {
+        return Err(failed("is not a regular file".to_owned()));
+    }
+    if metadata.len() > tree::MAX_BYTES as u64 {
+        return Err(failed(format!("has {} bytes; at most {} are read", metadata.len(), tree::MAX_BYTES)));
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(format!("can't be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line_start = valid.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
+        let column = String::from_utf8_lossy(&valid[line_start..]).chars().count() + 1;
+        ConfigErrors::from(ConfigError::new(path, (line, column), "this is not UTF-8; save the file as UTF-8"))
+    })?;
+    parse_all(&text, path, &|name| std::env::var(name).ok())
+}
+
+/// Parses a config. `file` is for messages, and its directory is where relative paths start.
+pub fn parse(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    parse_all(text, file, env).map(|loaded| loaded.config)
+}
+
+/// As [`parse`], with the files that the config names and with warnings.
+pub fn parse_all(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
+    let tree = tree::parse(text, file, env)?;
+    let directory = file.parent().unwrap_or(Path::new(""));
+    let mut context = Context {
+        file,
+        directory,
+        environment: env,
+        errors: tree.errors,
+        warnings: Vec::new(),
+        files: vec![file.to_owned()],
+        names: RouteNames::default(),
+    };
+    let raw = parse_node(&Object(sections), &tree.root, &mut context);
+    let config = raw.and_then(|raw| raw.resolve(&mut context));
+    let Context { mut errors, mut warnings, mut files, .. } = context;
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(file.clone()));
+    match config {
+        Some(config) if errors.is_empty() => {
+            warnings.sort();
+            Ok(Loaded { config, files, warnings })
+        }
+        _ => {
+            if errors.is_empty() {
+                // Unreachable as long as whoever gives `None` notes an error; better said than believed.
+                errors.push(ConfigError::new(file, (1, 1), "the config could not be read"));
+            }
+            Err(ConfigErrors::new(errors).with_files(files))
+        }
+    }
+}
+
+/// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
+struct Raw {
+    workers: usize,
+    listeners: Option<Vec<PlacedListener>>,
+    upstreams: Option<Vec<(Placed<String>, Option<Upstream>)>>,
+    plugins: Option<RawPlugins>,
+    routes: Option<Vec<model::Route>>,
+    secrets: Option<Vec<(Placed<String>, Option<Secret>)>>,
+    state: Option<State>,
+    admin: Option<Placed<std::net::SocketAddr>>,
+    access_log: Option<AccessLogFields>,
+    log: Option<Log>,
+    forwarding: Option<Forwarding>,
+    limits: Option<Limits>,
+    drain_timeout: Option<Duration>,
+}
+
+/// The top level.
+fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
+    let workers = fields.optional("workers", "Worker threads; by default one per core.", Integer(1..=1024));
+    let listeners = fields.required("listeners", "Where clients connect.", NonEmpty(Object(listener::listener)));
+    let upstreams = fields.default(
+        "upstreams",
+        "Services behind the gateway, by name.",
+        Named { key: names::key, value: Object(upstream::upstream) },
+        "{}",
+    );
+    let plugins =
+        fields.default("plugins", "The plugin directory, and what plugins may reach.", Object(plugin::plugins), "{}");
+    let routes = fields.required(
+        "routes",
+        "What to do with requests. The most specific match wins, whatever the order.",
+        List(Object(route::route)),
+    );
+    let secrets = fields.default(
+        "secrets",
+        "Secrets by name, for plugins that are granted them.",
+        Named { key: names::key, value: Object(settings::secret) },
+        "{}",
+    );
+    let state = fields.default("state", "Where plugins keep what they remember.", Object(settings::state), "{}");
+    let admin = fields.default(
+        "admin",
+        "The admin listener: /healthz, /readyz, /metrics, /plugins. off (the default) opens no port.",
+        OrOff(Object(settings::admin)),
+        "off",
+    );
+    let access_log = fields.default(
+        "access_log",
+        "One line per request, or off.",
+        ObjectOr { object: Object(settings::access_log), other: ACCESS_LOG_OFF },
+        "{}",
+    );
+    let log = fields.default("log", "The gateway's own messages, on stderr.", Object(settings::log), "{}");
+    let forwarding = fields.default(
+        "forwarding",
+        "What is believed of, and told to, other proxies.",
+        Object(settings::forwarding),
+        "{}",
+    );
+    let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
+    let drain_timeout = fields.default(
+        "drain_timeout",
+        "How long requests in flight may take to finish after SIGTERM.",
+        Time(Duration::ZERO..=Duration::MAX),
+        "30s",
+    );
+    // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
+    // is made there is no context, and this leaves.
+    fields.context()?;
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Some(Raw {
+        workers: workers.and_then(|workers| usize::try_from(workers).ok()).unwrap_or_else(cores),
+        listeners,
+        upstreams,
+        plugins,
+        routes,
+        secrets,
+        state,
+        admin: admin.flatten(),
+        access_log,
+        log,
+        forwarding,
+        limits,
+        drain_timeout,
+    })
+}
+
+const ACCESS_LOG_OFF: Parsed<AccessLogFields> = Parsed {
+    parse: |text| match text {
+        "off" => Ok(AccessLogFields { target: None, off: true, include: Vec::new() }),
+        _ => Err("is not an access log; write an object such as {path: stdout}, or off".to_owned()),
+    },
+    schema: || serde_json::json!({"const": "off"}),
+};
+
+impl Raw {
+    /// Looks up every name, and builds the config.
+    fn resolve(self, context: &mut Context<'_>) -> Option<Config> {
+        listener::check(self.listeners.as_deref().unwrap_or_default(), self.admin.as_ref(), context);
+        let names = std::mem::take(&mut context.names);
+        check_routes(&names, context);
+        if let Some(upstreams) = &self.upstreams {
+            check_names("upstream", &names.upstreams, upstreams, context);
+        }
+        if let Some(plugins) = &self.plugins {
+            if let (None, Some(plugin)) = (&plugins.directory, names.plugins.first()) {
+                context.error(plugin.position, "plugins need a directory to come from; set plugins.directory");
+            }
+            for grants in plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref()) {
+                if let Some(upstreams) = &self.upstreams {
+                    check_names("upstream", &grants.upstreams, upstreams, context);
+                }
+                if let Some(secrets) = &self.secrets {
+                    check_names("secret", &grants.secrets, secrets, context);
+                }
+            }
+        }
+        let (mut plugins, upstreams, secrets) = (self.plugins?, self.upstreams?, self.secrets?);
+        warn_of_unused(&names, &plugins, &upstreams, &secrets, context);
+
+        let upstreams = upstreams.into_iter().filter_map(|(name, upstream)| {
+            let name: Arc<str> = Arc::from(name.value);
+            Some((name.clone(), Arc::new(Upstream { name, ..upstream? })))
+        });
+        let grants = std::mem::take(&mut plugins.grants).into_iter();
+        let limits = std::mem::take(&mut plugins.limits).into_iter();
+        let plugins = Plugins {
+            directory: plugins.directory,
+            grants: grants.filter_map(|(name, grants)| Some((name.value, grants?.resolve()))).collect(),
+            limits: limits.filter_map(|(name, limits)| Some((name.value, limits?))).collect(),
+        };
+        Some(Config {
+            workers: self.workers,
+            listeners: self.listeners?.into_iter().map(|placed| placed.listener).collect(),
+            upstreams: upstreams.collect(),
+            plugins,
+            routes: self.routes?,
+            secrets: secrets.into_iter().filter_map(|(name, secret)| Some((name.value, secret?))).collect(),
+            state: self.state?,
+            admin: self.admin.map(|address| Admin { address: address.value }),
+            access_log: access_log(&self.access_log?),
+            log: self.log?,
+            forwarding: self.forwarding?,
+            limits: self.limits?,
+            drain_timeout: self.drain_timeout?,
+        })
+    }
+}
+
+fn access_log(fields: &AccessLogFields) -> AccessLog {
+    let target: LogTarget = fields.target();
+    AccessLog {
+        target,
+        full_address: fields.include.contains(&Included::ClientAddress),
+        full_path: fields.include.contains(&Included::Path),
+        request_headers: fields
+            .include
+            .iter()
+            .filter_map(|included| match included {
+                Included::RequestHeader(name) => Some(name.clone()),
+                Included::ClientAddress | Included::Path => None,
+            })
+            .collect(),
+    }
+}
+
+type Keyed<T> = [(Placed<String>, Option<T>)];
+
+/// Names of routes are unique.
+fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
+    let mut lines = HashMap::new();
+    for name in &names.routes {
+        match lines.entry(&name.value) {
+            Entry::Vacant(entry) => {
+                entry.insert(name.position.0);
+            }
+            Entry::Occupied(line) => {
+                let message = format!("the name \"{}\" is already used at line {}", name.value, line.get());
+                context.error(name.position, message);
+            }
+        }
+    }
+}
+
+/// What is named exists.
+fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, context: &mut Context<'_>) {
+    let keys = || known.iter().map(|(key, _)| key.value.as_str());
+    let known: HashSet<&str> = keys().collect();
+    for name in names.iter().filter(|name| !known.contains(name.value.as_str())) {
+        let hint = if known.is_empty() { format!("no {what}s are defined") } else { suggest(&name.value, keys()) };
+        context.error(name.position, format!("there is no {what} \"{}\"; {hint}", name.value));
+    }
+}
+
+/// What stands in the file and does nothing.
+fn warn_of_unused(
+    names: &RouteNames,
+    plugins: &RawPlugins,
+    upstreams: &Keyed<Upstream>,
+    secrets: &Keyed<Secret>,
+    context: &mut Context<'_>,
+) {
+    let granted = || plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref());
+    let used: HashSet<&str> = granted()
+        .flat_map(|grants| &grants.upstreams)
+        .chain(&names.upstreams)
+        .map(|name| name.value.as_str())
+        .collect();
+    for (name, _) in upstreams.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
+        context.warn(name.position, format!("no route and no grant uses the upstream \"{}\"", name.value));
+    }
+    let used: HashSet<&str> = granted().flat_map(|grants| &grants.secrets).map(|name| name.value.as_str()).collect();
+    for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
+        context.warn(name.position, format!("no plugin is granted the secret \"{}\"", name.value));
+    }
+    let used: HashSet<&str> = names.plugins.iter().map(|name| name.value.as_str()).collect();
+    let named = plugins.grants.iter().map(|(name, _)| name).chain(plugins.limits.iter().map(|(name, _)| name));
+    for name in named.filter(|name| !used.contains(name.value.as_str())) {
+        context.warn(name.position, format!("no route uses the plugin \"{}\"", name.value));
+    }
+}

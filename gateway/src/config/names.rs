@@ -1,0 +1,275 @@
+//! Names in the config file: what an operator may call things, hostnames, paths, header fields and methods. Each
+//! function gives the value or the end of a sentence that begins with the text.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderName, HeaderValue, Method};
+use regex::Regex;
+
+use super::model::HostnameMatch;
+
+/// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let valid = (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a name; use up to 64 letters, digits, \".\", \"_\" and \"-\", beginning with a letter or digit"
+            .to_owned())
+    }
+}
+
+/// [`name`] as the check of a key.
+pub(super) fn key(text: &str) -> Result<(), String> {
+    name(text).map(drop)
+}
+
+/// `IP:PORT`.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "is not an address; write IP:PORT, for example 0.0.0.0:8443 or [::]:8443".to_owned())
+}
+
+/// A DNS name without a port, in lower case (RFC 1123 section 2.1; `_` is met in practice).
+fn dns_name(text: &str) -> Option<String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    (name.len() <= 253 && name.split('.').all(label)).then(|| name.to_ascii_lowercase())
+}
+
+/// A DNS name or an IP address (IPv6 in brackets or not), without a port; IPv6 comes out without brackets.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = address.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    // Digits and dots alone are a mistyped address, not a name.
+    let numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match dns_name(text) {
+        Some(name) if !numeric => Ok(name),
+        _ if !text.is_ascii() => Err("is not a hostname; write it in its ASCII form (xn--...)".to_owned()),
+        _ => Err("is not a hostname; write a DNS name or an IP address, without scheme, port or path".to_owned()),
+    }
+}
+
+/// `HOST:PORT`, IPv6 in brackets. The host comes out without them.
+pub(super) fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    const EXPECTED: &str =
+        "is not an endpoint; write HOST:PORT, for example 10.0.0.7:5000, [::1]:5000 or orders.internal:80";
+    let (name, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(EXPECTED)?;
+    if name.contains(':') && !name.starts_with('[') {
+        return Err("is not an endpoint; put the IPv6 address in brackets, for example [::1]:5000".to_owned());
+    }
+    Ok((host(name).map_err(|_| EXPECTED)?, port))
+}
+
+/// What may be sent as Host: a hostname, with a port or without.
+pub(super) fn authority(text: &str) -> Result<HeaderValue, String> {
+    let bracketed = text.starts_with('[') || !text.contains(':');
+    let valid = (bracketed && host(text).is_ok()) || host_and_port(text).is_ok();
+    HeaderValue::from_str(text)
+        .ok()
+        .filter(|_| valid)
+        .ok_or_else(|| "is not a hostname; write preserve, endpoint, or a name such as api.example.no".to_owned())
+}
+
+/// A hostname condition: `api.example.no` or `*.example.no`.
+pub(super) fn hostname_match(text: &str) -> Result<HostnameMatch, String> {
+    if text == "*" {
+        return Err("matches every hostname; leave \"hostnames\" out for that".to_owned());
+    }
+    if let Some(parent) = text.strip_prefix("*.") {
+        return dns_name(parent)
+            .map(HostnameMatch::Wildcard)
+            .ok_or_else(|| "is not a hostname; after \"*.\" comes a DNS name, for example *.example.no".to_owned());
+    }
+    if text.contains('*') {
+        return Err("is not a hostname; \"*\" stands only for whole labels in front, as in *.example.no".to_owned());
+    }
+    let exact = host(text)?;
+    // A request's authority has an IPv6 address in brackets (RFC 3986 section 3.2.2).
+    Ok(HostnameMatch::Exact(if exact.contains(':') { format!("[{exact}]") } else { exact }))
+}
+
+/// A path as normalised requests have it (RFC 3986 section 6.2.2): anything else would never match.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("is not a path; it begins with \"/\"".to_owned());
+    }
+    if text.contains(['?', '#']) {
+        return Err("is not a path; it has no query and no fragment (see match.query)".to_owned());
+    }
+    if let Some(bad) = text
+        .chars()
+        .find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}'))
+    {
+        return Err(format!("is not a path; write {bad:?} percent-encoded"));
+    }
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("would never match: \".\" and \"..\" are resolved before routing".to_owned());
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        let digits = rest.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let (Some(digits), Some(byte)) = (digits, byte) else {
+            return Err("is not a path; after \"%\" come two hexadecimal digits".to_owned());
+        };
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            return Err(format!(
+                "would never match: %{digits} is decoded before routing; write {:?}",
+                char::from(byte)
+            ));
+        }
+        if digits.bytes().any(|b| b.is_ascii_lowercase()) {
+            return Err(format!("would never match: write %{} in upper case", digits.to_ascii_uppercase()));
+        }
+        rest = &rest[at + 3..];
+    }
+    Ok(text.to_owned())
+}
+
+/// A regular expression that has to match the whole text.
+pub(super) fn whole_regex(text: &str) -> Result<Regex, String> {
+    let build = |pattern: &str| regex::RegexBuilder::new(pattern).size_limit(1 << 20).build();
+    // Alone first: `)|(` is no expression, though it would be one inside the group.
+    build(text).and_then(|_| build(&format!(r"\A(?:{text})\z"))).map_err(|error| {
+        let message = error.to_string();
+        let reason = message.lines().last().unwrap_or_default();
+        format!("is not a regular expression: {}", reason.strip_prefix("error: ").unwrap_or(reason))
+    })
+}
+
+/// A method. They are case-sensitive (RFC 9110 section 9.1), so `get` is a mistake.
+pub(super) fn method(text: &str) -> Result<Method, String> {
+    let upper = text.to_ascii_uppercase();
+    if upper != text {
+        return Err(format!("is not a method; did you mean \"{upper}\"?"));
+    }
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if method == Method::CONNECT => Err("can't be routed; tunnels are not supported".to_owned()),
+        Ok(method) => Ok(method),
+        Err(_) => Err("is not a method; write GET, POST, ...".to_owned()),
+    }
+}
+
+/// The name of a header field.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(text.as_bytes())
+        .map_err(|_| "is not a header name; use letters, digits and \"-\"".to_owned())
+}
+
+/// The name of a header field that the config may change. Framing and connection fields (RFC 9110 section 7.6.1) are
+/// the gateway's own.
+pub(super) fn editable_header_name(text: &str) -> Result<HeaderName, String> {
+    const OWN: [&str; 10] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+    ];
+    let name = header_name(text)?;
+    match name.as_str() {
+        "host" => Err("can't be changed here; set \"host\" of the upstream".to_owned()),
+        own if OWN.contains(&own) => Err("can't be changed; the gateway makes the framing itself".to_owned()),
+        _ => Ok(name),
+    }
+}
+
+/// The value of a header field (RFC 9110 section 5.5).
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).ok().filter(|_| text.is_ascii() && text.trim() == text).ok_or_else(|| {
+        "is not a header value; use visible ASCII characters, without line breaks or spaces at the ends".to_owned()
+    })
+}
+
+/// A token (RFC 9110 section 5.6.2).
+pub(super) fn token(text: &str) -> Result<String, String> {
+    let valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a token; use letters, digits, \".\", \"_\" and \"-\"".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        assert_eq!(host_and_port("10.0.0.7:5000"), Ok(("10.0.0.7".to_owned(), 5000)));
+        assert_eq!(host_and_port("[::1]:80"), Ok(("::1".to_owned(), 80)));
+        assert_eq!(host_and_port("Orders.internal:80"), Ok(("orders.internal".to_owned(), 80)));
+        for text in
+            ["10.0.0.7", "10.0.0.7:", "10.0.0.7:0", "10.0.0:80", "::1:80", "http://a:80", "a b:80", ":80", "a:70000"]
+        {
+            assert!(host_and_port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hostnames() {
+        assert_eq!(hostname_match("API.example.no"), Ok(HostnameMatch::Exact("api.example.no".to_owned())));
+        assert_eq!(hostname_match("*.Example.no"), Ok(HostnameMatch::Wildcard("example.no".to_owned())));
+        assert_eq!(hostname_match("127.0.0.1"), Ok(HostnameMatch::Exact("127.0.0.1".to_owned())));
+        assert_eq!(hostname_match("[::1]"), Ok(HostnameMatch::Exact("[::1]".to_owned())));
+        for text in ["", "*", "a.*.b", "api*.no", "a:80", "-a.no", "a..b", "https://a.no", "blåbær.no", "256.1.1.1"] {
+            assert!(hostname_match(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_that_could_never_match_are_refused() {
+        for text in ["/", "/a/b/", "/a%2Fb", "/a;b=c", "/a//b", "/@:!$&'()*+,;="] {
+            assert_eq!(path(text), Ok(text.to_owned()));
+        }
+        for text in ["", "a", "/a?b", "/a#b", "/å", "/a b", "/a/../b", "/.", "/%41", "/%2f", "/%", "/%zz", "/%å"] {
+            assert!(path(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_regex_covers_the_whole_text() {
+        let regex = whole_regex("/a|/b").unwrap();
+        assert!(regex.is_match("/a") && regex.is_match("/b") && !regex.is_match("/ab") && !regex.is_match("/a\n"));
+        assert!(whole_regex("(").unwrap_err().ends_with("unclosed group"));
+        assert!(whole_regex(")|(").is_err());
+        assert!(whole_regex("(a{1000}){1000}").is_err());
+    }
+
+    #[test]
+    fn header_fields() {
+        assert!(editable_header_name("X-Robots-Tag").is_ok());
+        for text in ["Transfer-Encoding", "content-length", "host", "a b", ""] {
+            assert!(editable_header_name(text).is_err(), "{text}");
+        }
+        for text in ["a\r\nb", " a", "é"] {
+            assert!(header_value(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_for_upstreams() {
+        for text in ["api.example.no", "api.example.no:8080", "[::1]:80", "[::1]", "10.0.0.1"] {
+            assert!(authority(text).is_ok(), "{text}");
+        }
+        for text in ["", "a b", "http://a", "a:b", "::1"] {
+            assert!(authority(text).is_err(), "{text}");
+        }
+    }
+}

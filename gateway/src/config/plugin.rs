@@ -1,0 +1,119 @@
+//! The `plugins` section, and the entries of a route's chain.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::fields::{Fields, Object};
+use super::json::AnyObject;
+use super::model::{Grants, OnFailure, PluginEntry, PluginLimits, Positions};
+use super::names;
+use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
+
+/// The `plugins` section before its names were looked up.
+#[derive(Default)]
+pub(super) struct RawPlugins {
+    pub(super) directory: Option<PathBuf>,
+    pub(super) grants: Vec<(Placed<String>, Option<RawGrants>)>,
+    pub(super) limits: Vec<(Placed<String>, Option<PluginLimits>)>,
+}
+
+/// Grants of one plugin, with the places of the names.
+pub(super) struct RawGrants {
+    pub(super) upstreams: Vec<Placed<String>>,
+    pub(super) secrets: Vec<Placed<String>>,
+}
+
+impl RawGrants {
+    pub(super) fn resolve(self) -> Grants {
+        let names = |placed: Vec<Placed<String>>| placed.into_iter().map(|placed| placed.value).collect();
+        Grants { upstreams: names(self.upstreams), secrets: names(self.secrets) }
+    }
+}
+
+/// The `plugins` section.
+pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
+    let directory = fields.optional(
+        "directory",
+        "The watched directory: NAME.wasm in it is the plugin NAME. Needed when a route uses plugins.",
+        FilePath,
+    );
+    let grants = fields.default(
+        "grants",
+        "What each plugin may reach, by its name; nothing is granted unless it stands here.",
+        Named { key: names::key, value: Object(grants) },
+        "{}",
+    );
+    let limits = fields.default(
+        "limits",
+        "Limits of plugins, by name; a plugin that isn't named has the defaults.",
+        Named { key: names::key, value: Object(limits) },
+        "{}",
+    );
+    Some(RawPlugins { directory, grants: grants?, limits: limits? })
+}
+
+fn grants(fields: &mut Fields<'_, '_>) -> Option<RawGrants> {
+    let upstreams = fields.default(
+        "upstreams",
+        "Upstreams that the plugin may call, or choose for a request.",
+        List(At(text(names::name))),
+        "[]",
+    );
+    let secrets = fields.default("secrets", "Secrets that the plugin may read.", List(At(text(names::name))), "[]");
+    Some(RawGrants { upstreams: upstreams?, secrets: secrets? })
+}
+
+fn limits(fields: &mut Fields<'_, '_>) -> Option<PluginLimits> {
+    let cpu = fields.default("cpu", "CPU time of one phase call.", time(), "10ms");
+    let memory = fields.default("memory", "Linear memory of one instance.", Size(64 << 10..=4 << 30), "16MiB");
+    let host_calls =
+        fields.default("host_calls", "Host calls of one phase call.", Integer(1..=u64::from(u32::MAX)), "10000");
+    let output = fields.default("output", "Bytes that one phase call may give back.", Size(1 << 10..=1 << 30), "8MiB");
+    let instances = fields.default("instances", "Instances per worker.", Integer(1..=10_000), "64");
+    let retire_after = fields.default(
+        "retire_after",
+        "How long a stream may hold an old version of the plugin after a swap.",
+        time(),
+        "5m",
+    );
+    Some(PluginLimits {
+        cpu: cpu?,
+        memory: usize::try_from(memory?).ok()?,
+        host_calls: u32::try_from(host_calls?).ok()?,
+        output: usize::try_from(output?).ok()?,
+        instances: usize::try_from(instances?).ok()?,
+        retire_after: retire_after?,
+    })
+}
+
+/// One entry of a route's `plugins`.
+pub(super) fn entry(fields: &mut Fields<'_, '_>) -> Option<PluginEntry> {
+    let name = fields.required("name", "The plugin: NAME.wasm in the plugin directory.", At(text(names::name)));
+    let config = fields.optional("config", "The plugin's own config; see the plugin's documentation.", AnyObject);
+    let on_failure = fields.default(
+        "on_failure",
+        "When the plugin fails: closed (503) or open (as if it were not there). Authenticators are always closed.",
+        Choice(&[("closed", OnFailure::Closed), ("open", OnFailure::Open)]),
+        "closed",
+    );
+    let share_state = fields.optional(
+        "share_state",
+        "Entries of the same plugin that give the same name here share kv and counters.",
+        text(names::name),
+    );
+    let shared =
+        fields.default("shared", "Stored responses of this entry are the same for every caller.", Boolean, "false");
+    if let Some(context) = fields.context() {
+        context.names.plugins.extend(name.clone());
+    }
+    let sound = fields.is_sound();
+    let (name, on_failure, shared) = (name?, on_failure?, shared?);
+    if !sound {
+        return None;
+    }
+    let (config, positions) = config.unwrap_or_else(|| {
+        let positions = Positions([(String::new(), name.position)].into());
+        (serde_json::Value::Object(serde_json::Map::new()), positions)
+    });
+    Some(PluginEntry { name: Arc::from(name.value), config, positions, on_failure, share_state, shared })
+}

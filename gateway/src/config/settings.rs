@@ -1,0 +1,237 @@
+//! The small sections: secrets, state, admin, logs, forwarding, limits of the process.
+
+use std::fs;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use super::fields::Fields;
+use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
+use super::names;
+use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+
+/// Bytes of a secret; keys and tokens are far smaller.
+const MAX_SECRET: u64 = 1 << 20;
+
+/// One value of `secrets`. It is read here, once per load.
+pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
+    let file = fields.optional(
+        "file",
+        "File that holds the secret; one line break at its end is not part of it.",
+        At(ExistingFile),
+    );
+    let env = fields.optional("env", "Environment variable that holds the secret.", At(Text));
+    let value = fields.optional("value", "The secret itself. For development: prefer file or env.", Text);
+    fields.exactly_one(&["file", "env", "value"], "the secret has no source");
+    let sound = fields.is_sound();
+    let context = fields.context()?;
+    let bytes = match (file, env, value) {
+        (Some(Placed { position, value: path }), ..) => match read_secret(&path) {
+            Ok(bytes) => bytes,
+            Err(message) => {
+                context.error(position, message);
+                return None;
+            }
+        },
+        (None, Some(Placed { position, value: name }), _) => match (context.environment)(&name) {
+            Some(value) => value.into_bytes(),
+            None => {
+                context.error(position, format!("the environment variable {name} is not set"));
+                return None;
+            }
+        },
+        (None, None, Some(value)) => value.into_bytes(),
+        (None, None, None) => return None,
+    };
+    if bytes.is_empty() {
+        fields.error(fields.position("file"), "the secret is empty");
+        return None;
+    }
+    sound.then_some(Secret(bytes))
+}
+
+fn read_secret(path: &PathBuf) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+    if bytes.len() as u64 > MAX_SECRET {
+        return Err(format!("{} is larger than a secret may be ({MAX_SECRET} bytes)", path.display()));
+    }
+    // Editors and `echo` end files with a line break that nobody means.
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+/// The `state` section.
+pub(super) fn state(fields: &mut Fields<'_, '_>) -> Option<State> {
+    let backend = fields.default("backend", "Where kv and counters live: memory.", Choice(&[("memory", ())]), "memory");
+    let max_entries = fields.default(
+        "max_entries",
+        "Entries per namespace (a plugin in a route, or its share_state).",
+        Integer(1..=1_000_000_000),
+        "100000",
+    );
+    let max_bytes = fields.default("max_bytes", "Bytes per namespace.", Size(1 << 10..=1 << 40), "64MiB");
+    let stored_responses =
+        fields.default("stored_responses", "Bytes of stored responses over all routes.", Size(0..=1 << 40), "64MiB");
+    let ((), max_entries, max_bytes, stored_responses) = (backend?, max_entries?, max_bytes?, stored_responses?);
+    Some(State {
+        max_entries: usize::try_from(max_entries).ok()?,
+        max_bytes: usize::try_from(max_bytes).ok()?,
+        stored_responses: usize::try_from(stored_responses).ok()?,
+    })
+}
+
+/// The `admin` section. It shows what routes and plugins there are and has no login, so it stays on loopback unless
+/// the operator says otherwise.
+pub(super) fn admin(fields: &mut Fields<'_, '_>) -> Option<Placed<SocketAddr>> {
+    let address = fields.default(
+        "address",
+        "IP address and port; loopback, unless allow_remote is true.",
+        At(text(names::socket_address)),
+        "127.0.0.1:9901",
+    );
+    let allow_remote = fields.default(
+        "allow_remote",
+        "Allows an address that others can reach. There is no login: protect it by other means.",
+        Boolean,
+        "false",
+    );
+    let (address, allow_remote) = (address?, allow_remote?);
+    if !address.value.ip().is_loopback() && !allow_remote {
+        let message = format!(
+            "{} can be reached from other machines, and the admin listener has no login; use 127.0.0.1 or [::1], or set \
+             allow_remote: true",
+            address.value
+        );
+        fields.error(address.position, message);
+    }
+    Some(address)
+}
+
+/// What `access_log.include` turns on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Included {
+    ClientAddress,
+    Path,
+    RequestHeader(HeaderName),
+}
+
+/// The `access_log` section.
+pub(super) struct AccessLogFields {
+    pub(super) target: Option<PathBuf>,
+    pub(super) off: bool,
+    pub(super) include: Vec<Included>,
+}
+
+/// The `access_log` section as an object.
+pub(super) fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLogFields> {
+    let path = fields.default("path", "stdout, off, or a file to append to (reopened on SIGHUP).", Text, "stdout");
+    let format = fields.default("format", "json: one object per line.", Choice(&[("json", ())]), "json");
+    let include = fields.default(
+        "include",
+        "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
+         masked, with its query), request_headers.NAME.",
+        List(Parsed { parse: included, schema: included_schema }),
+        "[]",
+    );
+    let (path, (), include) = (path?, format?, include?);
+    let (target, off) = match path.as_str() {
+        "stdout" => (None, false),
+        "off" => (None, true),
+        path => (Some(fields.context()?.directory.join(path)), false),
+    };
+    Some(AccessLogFields { target, off, include })
+}
+
+impl AccessLogFields {
+    pub(super) fn target(&self) -> LogTarget {
+        match (&self.target, self.off) {
+            (Some(path), _) => LogTarget::File(path.clone()),
+            (None, true) => LogTarget::Off,
+            (None, false) => LogTarget::Stdout,
+        }
+    }
+}
+
+const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
+
+fn included(text: &str) -> Result<Included, String> {
+    if let Some(name) = text.strip_prefix("request_headers.") {
+        return names::header_name(name).map(Included::RequestHeader);
+    }
+    match text {
+        "client.address" => Ok(Included::ClientAddress),
+        "path" => Ok(Included::Path),
+        _ => Err(format!("is nothing that can be logged; {}", super::error::suggest(text, INCLUDE))),
+    }
+}
+
+fn included_schema() -> serde_json::Value {
+    serde_json::json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
+}
+
+/// The `log` section.
+pub(super) fn log(fields: &mut Fields<'_, '_>) -> Option<Log> {
+    use tracing::Level;
+    let level = fields.default(
+        "level",
+        "error, warn, info, debug or trace.",
+        Choice(&[
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+            ("trace", Level::TRACE),
+        ]),
+        "info",
+    );
+    let format = fields.default(
+        "format",
+        "text (for people) or json.",
+        Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        "text",
+    );
+    Some(Log { level: level?, format: format? })
+}
+
+/// The `forwarding` section.
+pub(super) fn forwarding(fields: &mut Fields<'_, '_>) -> Option<Forwarding> {
+    let trusted = fields.default(
+        "trusted",
+        "Networks of proxies in front whose X-Forwarded-For, Forwarded and X-Request-Id are believed.",
+        List(text(network)),
+        "[]",
+    );
+    let forwarded =
+        fields.default("forwarded", "Sends Forwarded (RFC 7239) beside the X-Forwarded fields.", Boolean, "false");
+    let via = fields.default("via", "The name in Via and Proxy-Status.", text(names::token), "gateway");
+    Some(Forwarding { trusted: trusted?, forwarded: forwarded?, via: via? })
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(|network| network.trunc())
+        .map_err(|_| "is not a network; write 10.0.0.0/8 or an IP address".to_owned())
+}
+
+/// The `limits` section.
+pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
+    let requests_per_worker = fields.default(
+        "requests_per_worker",
+        "Requests in flight per worker; above it new ones get 503 with Retry-After.",
+        Integer(1..=10_000_000),
+        "10000",
+    );
+    Some(Limits { requests_per_worker: usize::try_from(requests_per_worker?).ok()? })
+}

@@ -1,0 +1,275 @@
+//! What is accepted, and what it becomes.
+
+use std::time::Duration;
+
+use super::super::model::*;
+use super::{EXAMPLE, accept, directory, parse_in};
+
+/// The least that is a config.
+const MINIMAL: &str = "listeners: [{name: a, address: '127.0.0.1:0'}]\nroutes: []\n";
+
+#[test]
+fn the_example_of_the_design() {
+    let (_guard, directory) = directory();
+    let loaded = parse_in(&directory, EXAMPLE).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(loaded.warnings, []);
+    let files = ["gateway.yaml", "certs/api.pem", "certs/api.key", "hmac"].map(|name| directory.join(name));
+    assert_eq!(loaded.files, files);
+    let config = loaded.config;
+    let listener = &config.listeners[0];
+    assert_eq!((&*listener.name, listener.http1, listener.http2, listener.http3), ("public", true, true, true));
+    assert_eq!(listener.tls.as_ref().unwrap().certificates[0].certificate, directory.join("certs/api.pem"));
+    let inventory = &config.upstreams["inventory"];
+    assert_eq!(&*inventory.name, "inventory");
+    assert_eq!(inventory.endpoints[1], EndpointConfig { host: "::1".to_owned(), port: 80, weight: 3 });
+    assert_eq!(inventory.load_balancing, LoadBalancing::LeastRequest);
+    assert_eq!(inventory.passive_health, PassiveHealth { max_failures: 3, fail_timeout: Duration::from_secs(30) });
+    assert_eq!(inventory.timeouts.idle, Duration::from_secs(60));
+    assert_eq!(config.upstreams["idp"].tls, Some(UpstreamTls::default()));
+    assert_eq!(config.plugins.directory, Some(directory.join("plugins")));
+    assert_eq!(config.plugins.grants["auth"].upstreams, ["idp"]);
+    let route = &config.routes[0];
+    assert_eq!(route.action, RouteAction::Upstream("inventory".into()));
+    assert_eq!(route.request_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(route.max_body, 10 << 20);
+    let breaker = &route.plugins[2];
+    let expected = serde_json::json!({"minimum_requests": 3, "failure_ratio": 0.6, "open_for": "5s"});
+    assert_eq!((&*breaker.name, &breaker.config), ("circuit-breaker", &expected));
+    assert_eq!(config.secrets["session-hmac"].0, b"secret");
+    assert_eq!(config.admin.unwrap().address.to_string(), "127.0.0.1:9901");
+}
+
+#[test]
+fn the_config_of_the_benchmark() {
+    let (_guard, directory) = directory();
+    let text = r#"
+listeners:
+  - name: cleartext
+    address: 127.0.0.1:8080
+    protocols: [http1]
+  - name: tls
+    address: 127.0.0.1:8443
+    protocols: [http1, http2, http3]
+    tls:
+      certificates: [{certificate: "certs/api.pem", private_key: "certs/api.key"}]
+upstreams:
+  origin:
+    endpoints: ["127.0.0.1:9000"]
+    protocol: http1
+    keepalive: 128
+routes:
+  - name: all
+    match: {path: {prefix: /}}
+    upstream: origin
+"#;
+    let config = parse_in(&directory, text).unwrap_or_else(|errors| panic!("{errors}")).config;
+    assert_eq!((config.upstreams["origin"].keepalive, config.admin.is_none()), (128, true));
+}
+
+#[test]
+fn everything_has_a_default() {
+    let config = accept(MINIMAL).config;
+    assert!(config.workers >= 1);
+    let limits = &config.listeners[0].limits;
+    assert_eq!(
+        (limits.connections, limits.header_bytes, limits.header_count, limits.streams),
+        (65_536, 65_536, 100, 128)
+    );
+    assert_eq!(config.state, State { max_entries: 100_000, max_bytes: 64 << 20, stored_responses: 64 << 20 });
+    assert_eq!(config.access_log.target, LogTarget::Stdout);
+    assert!(!config.access_log.full_address && !config.access_log.full_path);
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
+    assert_eq!(config.forwarding.via, "gateway");
+    assert_eq!(config.limits.requests_per_worker, 10_000);
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn limits_of_a_plugin_that_is_named_and_of_one_that_is_not_agree() {
+    let config = accept(&format!("{MINIMAL}plugins: {{limits: {{a: {{}}}}}}")).config;
+    assert_eq!(config.plugins.limits["a"], PluginLimits::default());
+}
+
+#[test]
+fn json_is_a_subset() {
+    let text = r#"{"listeners": [{"name": "a", "address": "127.0.0.1:0", "limits": {"streams": 5}}],
+        "routes": [{"name": "r", "respond": {"status": 200, "body": "a\u0062\n"}}]}"#;
+    let config = accept(text).config;
+    assert_eq!(config.listeners[0].limits.streams, 5);
+    assert!(matches!(&config.routes[0].action, RouteAction::Respond(response) if response.body == "ab\n"));
+}
+
+#[test]
+fn the_environment_fits_every_type() {
+    let text = "
+listeners: [{name: a, address: '${HOST}:${PORT}', limits: {connections: '${PORT}'}}]
+forwarding: {forwarded: '${YES}'}
+plugins: {directory: p}
+routes:
+  - name: r
+    respond: {status: 200, body: '$${PORT}'}
+    plugins:
+      - name: p
+        config:
+          number: ${KEY}
+          text: '${KEY}'
+          both: port ${PORT}
+          '${KEY}': keys stay as they are
+";
+    let config = accept(text).config;
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.listeners[0].limits.connections, 8080);
+    assert!(config.forwarding.forwarded);
+    assert!(matches!(&config.routes[0].action, RouteAction::Respond(response) if response.body == "${PORT}"));
+    let expected = serde_json::json!({
+        "number": 123, "text": "123", "both": "port 8080", "${KEY}": "keys stay as they are",
+    });
+    assert_eq!(config.routes[0].plugins[0].config, expected);
+}
+
+#[test]
+fn a_plugins_config_keeps_order_and_positions() {
+    let text = "listeners: [{name: a, address: '127.0.0.1:0'}]
+plugins: {directory: p}
+routes:
+  - name: r
+    respond: {status: 200}
+    plugins:
+      - name: p
+        config:
+          z: 1
+          a/b~c:
+            - x
+            - {y: ~}
+      - name: q
+";
+    let config = accept(text).config;
+    let [first, second] = &config.routes[0].plugins[..] else { panic!("two plugins") };
+    assert_eq!(first.config.to_string(), r#"{"z":1,"a/b~c":["x",{"y":null}]}"#);
+    let places = [
+        ("", (9, 11)),
+        ("/z", (9, 11)),
+        ("/a~1b~0c", (10, 11)),
+        ("/a~1b~0c/0", (11, 15)),
+        ("/a~1b~0c/1", (12, 15)),
+        ("/a~1b~0c/1/y", (12, 16)),
+    ];
+    for (pointer, place) in places {
+        assert_eq!(first.positions.0.get(pointer), Some(&place), "{pointer}");
+    }
+    assert_eq!(first.positions.0.len(), places.len());
+    assert_eq!((second.config.to_string(), second.positions.find("/x")), ("{}".to_owned(), Some((13, 15))));
+}
+
+#[test]
+fn aliases_are_copies() {
+    let text = "listeners: [{name: a, address: '127.0.0.1:0'}]
+upstreams:
+  a: {endpoints: ['127.0.0.1:1'], timeouts: &slow {response: 9s}}
+  b: {endpoints: ['127.0.0.1:2'], timeouts: *slow}
+routes: [{name: a, upstream: a}, {name: b, upstream: b, match: {path: {exact: /b}}}]
+";
+    assert_eq!(accept(text).config.upstreams["b"].timeouts.response, Duration::from_secs(9));
+}
+
+#[test]
+fn every_kind_of_route() {
+    let text = r#"
+listeners: [{name: a, address: "127.0.0.1:0"}]
+upstreams: {u: {endpoints: ["u:80"], host: api.example.no}}
+routes:
+  - name: forward
+    match:
+      hostnames: ["*.Example.no", 127.0.0.1]
+      path: {prefix: /a/}
+      headers: {X-Tenant: {regex: "[a-z]+"}, x-any: {present: true}, x-one: one}
+      query: {v: {exact: "2"}}
+    upstream: u
+    rewrite: {prefix: /}
+    request_headers: {set: {X-A: b}, remove: [x-b]}
+    response_headers: {remove: [server]}
+    timeouts: {request: off}
+    limits: {body: 1MiB}
+  - {name: https, match: {path: {exact: /b}}, redirect: {scheme: https, port: 8443}}
+  - {name: gone, match: {path: {regex: "/c/[0-9]+"}}, respond: {status: 410, body: gone}}
+"#;
+    let config = accept(text).config;
+    let [forward, https, gone] = &config.routes[..] else { panic!("three routes") };
+    let matches = &forward.matches;
+    assert_eq!(
+        matches.hostnames,
+        [HostnameMatch::Wildcard("example.no".to_owned()), HostnameMatch::Exact("127.0.0.1".to_owned())]
+    );
+    assert!(matches!(&matches.path, PathMatch::Prefix(prefix) if prefix == "/a/"));
+    assert_eq!(matches.headers[0].0, "x-tenant");
+    assert!(matches!(&matches.headers[0].1, ValueMatch::Regex(regex) if regex.is_match("ab") && !regex.is_match("a1")));
+    assert!(matches!((&matches.headers[1].1, &matches.query[0].1), (ValueMatch::Present, ValueMatch::Exact(_))));
+    assert_eq!(
+        (forward.rewrite_prefix.as_deref(), forward.request_timeout, forward.max_body),
+        (Some("/"), None, 1 << 20)
+    );
+    assert_eq!(forward.request_headers.set[0], ("x-a".parse().unwrap(), "b".parse().unwrap()));
+    assert!(
+        matches!(&https.action, RouteAction::Redirect(Redirect { port: Some(8443), status, .. }) if status.as_u16() == 308)
+    );
+    assert!(matches!(&gone.action, RouteAction::Respond(response) if response.status.as_u16() == 410));
+}
+
+#[test]
+fn logs_show_personal_data_only_by_name() {
+    let include = "access_log: {path: off, include: [client.address, request_headers.User-Agent]}";
+    let log = accept(&format!("{MINIMAL}{include}")).config.access_log;
+    assert_eq!((log.target, log.full_address, log.full_path), (LogTarget::Off, true, false));
+    assert_eq!(log.request_headers, ["user-agent"]);
+    assert_eq!(accept(&format!("{MINIMAL}access_log: off")).config.access_log.target, LogTarget::Off);
+}
+
+#[test]
+fn http3_alone_may_share_a_port_number_with_tcp() {
+    let tls = "tls: {self_signed: [localhost]}";
+    let text = format!(
+        "listeners: [{{name: a, address: '127.0.0.1:1', protocols: [http1]}}, {{name: b, address: '127.0.0.1:1', \
+         protocols: [http3], {tls}}}]\nroutes: []"
+    );
+    assert_eq!(accept(&text).config.listeners.len(), 2);
+}
+
+#[test]
+fn what_does_nothing_is_warned_of() {
+    let text = format!(
+        "{MINIMAL}upstreams: {{u: {{endpoints: ['a:1']}}}}\nsecrets: {{s: {{env: KEY}}}}\nplugins: {{grants: {{p: {{}}}}}}"
+    );
+    let warnings: Vec<_> = accept(&text).warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "gateway.yaml:3:13: no route and no grant uses the upstream \"u\"",
+            "gateway.yaml:4:11: no plugin is granted the secret \"s\"",
+            "gateway.yaml:5:20: no route uses the plugin \"p\"",
+        ]
+    );
+}
+
+#[test]
+fn secrets_come_from_files_the_environment_or_the_config() {
+    let (_guard, directory) = directory();
+    std::fs::write(directory.join("dos"), "x\r\n").unwrap();
+    std::fs::write(directory.join("two"), "x\n\n").unwrap();
+    let text = format!("{MINIMAL}secrets: {{a: {{file: dos}}, b: {{file: two}}, c: {{env: KEY}}, d: {{value: v}}}}");
+    let secrets = parse_in(&directory, &text).unwrap_or_else(|errors| panic!("{errors}")).config.secrets;
+    let of = |name: &str| secrets[name].0.as_slice();
+    assert_eq!((of("a"), of("b"), of("c"), of("d")), (&b"x"[..], &b"x\n"[..], &b"123"[..], &b"v"[..]));
+}
+
+#[test]
+fn a_file_is_loaded_with_its_directory() {
+    let (_guard, directory) = directory();
+    let path = directory.join("gateway.yaml");
+    std::fs::write(&path, EXAMPLE).unwrap();
+    assert_eq!(super::super::load(&path).unwrap().files.len(), 4);
+    std::fs::write(&path, b"a: 1\nb: \xff").unwrap();
+    let errors = super::super::load(&path).unwrap_err();
+    assert_eq!(errors.to_string(), format!("{}:2:4: this is not UTF-8; save the file as UTF-8", path.display()));
+    assert!(super::super::load(&directory).unwrap_err().to_string().contains("not a regular file"));
+    assert!(super::super::load(&directory.join("none")).unwrap_err().to_string().contains("can't be read"));
+}

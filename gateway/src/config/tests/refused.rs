@@ -1,0 +1,243 @@
+//! What is refused, and what is said then.
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+
+use super::parse;
+
+/// Errors of a text, without the file's name.
+fn errors(text: &str) -> String {
+    match parse(text) {
+        Ok(_) => "accepted".to_owned(),
+        Err(errors) => errors.to_string().replace("gateway.yaml:", ""),
+    }
+}
+
+/// A sound config around one part.
+fn with(part: &str) -> String {
+    let mut text = String::new();
+    for (key, value) in [("listeners", "[{name: a, address: '127.0.0.1:1'}]"), ("routes", "[]")] {
+        if !part.contains(&format!("{key}:")) {
+            writeln!(text, "{key}: {value}").unwrap();
+        }
+    }
+    text + part
+}
+
+/// Each input with its whole output; lines count from the two (or one) that [`with`] puts in front.
+#[test]
+fn messages() {
+    let inputs = [
+        // Syntax and bounds.
+        "",
+        "a: [1, 2",
+        "- a",
+        "a: 1\n---\nb: 2",
+        "listeners: *nowhere",
+        "routes: !!seq []",
+        "? [a, b]\n: c",
+        // Keys.
+        "lisetners: []\nroutes: []",
+        "drain_timeout: 1s\ndrain_timeout: 2s",
+        "upstreams: {a: {endpoints: ['a:1'], active_health: {path: /}}}",
+        "state: {backend: redis, url: 'redis://a'}",
+        "upstreams: {a: {endpoints: ['a:1'], load_balancing: ring_hash}}",
+        // Types and values.
+        "workers: many",
+        "workers: 0",
+        "workers: '2'",
+        "drain_timeout: 5",
+        "forwarding: {forwarded: yes, trusted: [10.0.0.0/33], via: 'a b'}",
+        "log: {level: warning, format: 5}",
+        "routes: {}",
+        "routes:",
+        // Environment.
+        "workers: ${NOPE}",
+        "workers: ${KEY",
+        "drain_timeout: ${KEY}",
+        // Listeners.
+        "listeners: []",
+        "listeners: [{}]",
+        "listeners: [{name: a, address: 'localhost:80', protocols: [http1, http1]}]",
+        "listeners: [{name: a, address: '0.0.0.0:80'}, {name: a, address: '127.0.0.1:80'}]",
+        "listeners: [{name: a, address: '0.0.0.0:80', protocols: [http1, http3]}]",
+        "listeners: [{name: a, address: '0.0.0.0:80', tls: {}}]",
+        "listeners: [{name: a, address: '0.0.0.0:80', tls: {certificates: [{certificate: nope.pem, private_key: .}]}}]",
+        "listeners: [{name: a, address: '0.0.0.0:80', limits: {header_bytes: 1KiB, streams: 0}}]",
+        // Upstreams.
+        "upstreams: {a: {}, 'b c': {endpoints: []}}",
+        "upstreams: {a: {endpoints: [a, 'a:0', {address: 'a:1', zone: x}], host: 'http://a', keepalive: -1}}",
+        // Routes.
+        "routes: [{name: r}]",
+        "routes: [{name: r, upstream: nope}]\nupstreams: {node: {endpoints: ['a:1']}}",
+        "routes: [{name: r, respond: {status: 200}, redirect: {scheme: https}}]",
+        "routes: [{name: r, respond: {status: 99}}, {name: r, respond: {status: 204, body: x}}]",
+        "routes: [{name: r, redirect: {status: 200}}]",
+        "routes: [{name: r, upstream: a, match: {path: {exact: /}}, rewrite: {prefix: /b}}]\nupstreams: {a: {endpoints: ['a:1']}}",
+        "routes: [{name: r, respond: {status: 200}, rewrite: {prefix: /b}}]",
+        "routes: [{name: r, respond: {status: 200}, match: {hostnames: ['a b'], path: {regex: (}, methods: [get], headers: {'a b': c}}}]",
+        "routes: [{name: r, respond: {status: 200}, match: {path: {prefix: a, exact: /a}}}]",
+        "routes: [{name: r, respond: {status: 200}, request_headers: {set: {Host: a, X-A: \"a\\nb\"}, remove: [te]}}]",
+        "routes: [{name: a, upstream: x, nope: 1}, {name: a, upstream: y, plugins: [{name: p, shared: 5}]}]",
+        "plugins: []\nupstreams: []\nroutes: [{name: r, upstream: x, plugins: [{name: p}]}]",
+        // Plugins.
+        "routes: [{name: r, respond: {status: 200}, plugins: [{name: auth, on_failure: opened}]}]",
+        "routes: [{name: r, respond: {status: 200}, plugins: [{name: auth, config: [1]}]}]\nplugins: {directory: p}",
+        "routes: [{name: r, respond: {status: 200}, plugins: [{name: ../x, config: {a: .nan}}]}]\nplugins: {directory: p}",
+        "routes: [{name: r, respond: {status: 200}, plugins: [auth]}]",
+        "plugins: {grants: {auth: {upstreams: [idp], secrets: [hmca]}}}\nsecrets: {hmac: {value: x}}",
+        // Secrets, admin, access log.
+        "secrets: {a: {}, b: {file: nope}, c: {env: NOPE}, d: {env: KEY, value: x}, e: {value: ''}}",
+        "admin: {address: '0.0.0.0:9901'}",
+        "admin: {address: '127.0.0.1:1'}",
+        "admin: on",
+        "access_log: {include: [cookies, 'request_headers.a b'], format: text}",
+        "access_log: stdout",
+    ];
+    let mut table = String::new();
+    for input in inputs {
+        let text =
+            if input.is_empty() || input.starts_with(['-', '?']) || input.contains("---") || input.contains("[1, 2") {
+                input.to_owned()
+            } else {
+                with(input)
+            };
+        writeln!(
+            table,
+            "{text}\n{}\n",
+            errors(&text).lines().map(|line| format!("  > {line}\n")).collect::<String>().trim_end()
+        )
+        .unwrap();
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn messages_do_not_show_what_came_from_the_environment() {
+    let text = with(
+        "workers: 'x${KEY}'\nlog: {level: '${KEY}'}\nroutes: [{name: r, upstream: a, match: {path: {prefix: '${KEY}'}}}]",
+    );
+    let errors = errors(&text);
+    assert!(errors.contains("${KEY}") && !errors.contains("123"), "{errors}");
+}
+
+#[test]
+fn files_that_a_refused_config_names_are_known() {
+    let text = with("secrets: {a: {file: comes/later}}");
+    let files = parse(&text).unwrap_err().files().to_vec();
+    assert_eq!(files, ["gateway.yaml", "comes/later"].map(std::path::PathBuf::from));
+}
+
+#[test]
+fn a_bomb_of_aliases_is_refused() {
+    let mut text = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        let items = vec![format!("*a{}", level - 1); 10].join(", ");
+        writeln!(text, "b{level}: &a{level} [{items}]").unwrap();
+    }
+    assert!(errors(&text).contains("copies by aliases included"));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for text in ["[".repeat(100_000), "a: ".to_owned() + &"{a: ".repeat(1_000), "- ".repeat(5_000)] {
+        assert!(errors(&text).contains("nested more than 64 levels deep"), "{}", errors(&text));
+    }
+    // An alias counts with what it brings.
+    let text = format!("a: &a {}{}\nb: {}*a{}", "[".repeat(40), "]".repeat(40), "[".repeat(40), "]".repeat(40));
+    assert!(errors(&text).contains("nested more than 64 levels deep"));
+}
+
+#[test]
+fn an_alias_of_itself_is_refused() {
+    assert!(errors("a: &a [*a]").contains("refers to a value that contains it"));
+}
+
+#[test]
+fn a_huge_file_is_refused() {
+    assert!(errors(&"#".repeat(5 << 20)).contains("at most 4194304 are read"));
+}
+
+/// A text made of pieces that mean something to YAML and to the config.
+fn yaml_like() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "listeners",
+            "routes",
+            "upstreams",
+            "plugins",
+            "secrets",
+            "name",
+            "address",
+            "tls",
+            "match",
+            "path",
+            "config",
+            "endpoints",
+            "a",
+            "1",
+            "2s",
+            "16MiB",
+            "${PORT}",
+            "${",
+            "$${",
+            "127.0.0.1:80",
+            "/",
+            "http3",
+            "off",
+            "~",
+            "\"x\"",
+            "'",
+            "\"",
+            ": ",
+            ":",
+            "\n",
+            "\n  ",
+            "\n    ",
+            "\n- ",
+            "- ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "&a ",
+            "*a",
+            "!!str ",
+            "# ",
+            "|\n",
+            ">-\n",
+            "? ",
+            "---\n",
+            "...\n",
+            "%YAML 1.2\n",
+            "<<",
+            "\t",
+            "\r\n",
+            "\u{feff}",
+            "å",
+            "\0",
+        ])
+        .prop_map(str::to_owned),
+        any::<char>().prop_map(String::from),
+    ];
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in yaml_like()) {
+        if let Err(errors) = parse(&text) {
+            prop_assert!(!errors.errors().is_empty());
+            prop_assert!(errors.errors().iter().all(|error| error.line >= 1 && error.column >= 1));
+        }
+    }
+
+    #[test]
+    fn no_characters_make_the_parser_panic(text in ".{0,200}") {
+        let _ = parse(&text);
+    }
+}

@@ -1,0 +1,338 @@
+//! YAML text → a tree in which every key and value knows its line and column. The environment is filled in here, so
+//! that nothing later has to know about it.
+//!
+//! The text is not trusted to be kind: its size, its depth and the number of nodes (aliases copy theirs) are bounded,
+//! and nothing here recurses over the input.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::error::{ConfigError, ConfigErrors};
+use super::value;
+
+/// Bytes of a config file.
+pub(super) const MAX_BYTES: usize = 4 << 20;
+/// Levels of nesting; the deepest that the gateway itself has is six.
+const MAX_DEPTH: usize = 64;
+/// Keys and values, copies made by aliases included.
+const MAX_NODES: usize = 200_000;
+
+/// Line and column, from 1.
+pub(super) type Position = (usize, usize);
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    /// Its first character.
+    pub(super) position: Position,
+    /// The value.
+    pub(super) kind: Kind,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// Text, and what may be shown of it.
+    Scalar(Scalar),
+    /// A list.
+    List(Vec<Node>),
+    /// An object; keys are unique.
+    Map(Vec<Entry>),
+    /// A value that could not be known; its error is already noted, so nobody else should complain.
+    Failed,
+}
+
+/// A scalar before anyone has said what type it should have.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scalar {
+    /// The text, with `${NAME}` replaced.
+    pub(super) text: String,
+    /// As written in the file, so that no message shows what came from the environment.
+    pub(super) written: String,
+    /// Not in quotes: `5` is a number, `"5"` is not.
+    pub(super) plain: bool,
+    /// The whole scalar was `${NAME}`: its value may be of any type, also in quotes.
+    pub(super) from_environment: bool,
+}
+
+/// A key and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    /// The key.
+    pub(super) key: String,
+    /// Where the key stands.
+    pub(super) position: Position,
+    /// The value.
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// What the node is, for "expected X, found Y".
+    pub(super) fn describe(&self) -> String {
+        match &self.kind {
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Failed => "an error".to_owned(),
+            Kind::Map(_) => "an object".to_owned(),
+            Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
+            Kind::Scalar(scalar) => format!("\"{}\"", shorten(&scalar.written)),
+        }
+    }
+}
+
+impl Scalar {
+    /// Whether this is YAML's null: nothing, `~` or `null`.
+    pub(super) fn is_null(&self) -> bool {
+        self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+}
+
+/// At most 60 characters on one line, for messages.
+pub(super) fn shorten(text: &str) -> String {
+    let mut shown: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(60).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A list or object whose end has not come yet.
+struct Open {
+    position: Position,
+    anchor: usize,
+    content: Content,
+    /// Nodes inside, and levels: what an alias to it will cost.
+    nodes: usize,
+    depth: usize,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, seen: HashMap<String, Position>, key: Option<Key> },
+}
+
+struct Key {
+    text: String,
+    position: Position,
+    /// It stood in the object before; the first one holds.
+    repeated: bool,
+}
+
+struct Anchored {
+    node: Node,
+    nodes: usize,
+    depth: usize,
+}
+
+/// The tree of a file, with what was wrong in it. Errors found here do not stop the walk; only broken syntax and the
+/// bounds do.
+pub(super) struct Tree {
+    pub(super) root: Node,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// Parses a text into a tree.
+pub(super) fn parse(
+    text: &str,
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Tree, ConfigErrors> {
+    let fatal = |position, message: String| ConfigErrors::from(ConfigError::new(file, position, message));
+    if text.len() > MAX_BYTES {
+        return Err(fatal((1, 1), format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len())));
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder {
+        file,
+        environment,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        nodes: 0,
+        root: None,
+        documents: 0,
+        errors: Vec::new(),
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((Event::StreamEnd, _)) => break,
+            Ok((event, span)) => builder.event(event, span).map_err(|(position, message)| fatal(position, message))?,
+            Err(error) => {
+                let mut errors = builder.errors;
+                let marker = error.marker();
+                // The scanner reads ahead of the events and has a bound of its own.
+                let message = match error.info() {
+                    info if info.contains("recursion limit") => format!("nested more than {MAX_DEPTH} levels deep"),
+                    info => format!("this is not valid YAML: {info}"),
+                };
+                errors.push(ConfigError::new(file, (marker.line().max(1), marker.col() + 1), message));
+                return Err(ConfigErrors::new(errors));
+            }
+        }
+    }
+    let root = builder.root.unwrap_or(Node { position: (1, 1), kind: Kind::Map(Vec::new()) });
+    Ok(Tree { root, errors: builder.errors })
+}
+
+/// A mistake after which the rest of the text makes no sense.
+type Fatal = (Position, String);
+
+struct Builder<'a> {
+    file: &'a Path,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Anchored>,
+    nodes: usize,
+    root: Option<Node>,
+    documents: usize,
+    errors: Vec<ConfigError>,
+}
+
+impl Builder<'_> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fatal> {
+        let position = (span.start.line().max(1), span.start.col() + 1);
+        let tag = match &event {
+            Event::Scalar(_, _, _, tag) | Event::SequenceStart(_, tag) | Event::MappingStart(_, tag) => tag.is_some(),
+            _ => false,
+        };
+        if tag {
+            self.error(position, "tags (`!name`) are not supported; remove it");
+        }
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err((position, "a second document starts here; a config file has only one".to_owned()));
+                }
+                Ok(())
+            }
+            Event::SequenceStart(anchor, _) => self.start(position, anchor, Content::List(Vec::new())),
+            Event::MappingStart(anchor, _) => {
+                self.start(position, anchor, Content::Map { entries: Vec::new(), seen: HashMap::new(), key: None })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Scalar(text, style, anchor, _) => self.scalar(position, &text, style, anchor),
+            Event::Alias(anchor) => self.alias(position, anchor),
+        }
+    }
+
+    fn error(&mut self, position: Position, message: impl Into<String>) {
+        self.errors.push(ConfigError::new(self.file, position, message));
+    }
+
+    /// Whether the next node is a key.
+    fn expects_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { content: Content::Map { key: None, .. }, .. }))
+    }
+
+    fn count(&mut self, position: Position, nodes: usize) -> Result<(), Fatal> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            return Err((position, format!("the file has more than {MAX_NODES} values, copies by aliases included")));
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, position: Position, anchor: usize, content: Content) -> Result<(), Fatal> {
+        if self.expects_key() {
+            return Err((
+                position,
+                "a key must be plain text; in a list or object in braces, put `${NAME}` in quotes".to_owned(),
+            ));
+        }
+        if self.open.len() >= MAX_DEPTH {
+            return Err((position, format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        self.count(position, 1)?;
+        self.open.push(Open { position, anchor, content, nodes: 1, depth: 1 });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fatal> {
+        // The parser pairs starts and ends.
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let kind = match open.content {
+            Content::List(items) => Kind::List(items),
+            Content::Map { entries, .. } => Kind::Map(entries),
+        };
+        let node = Node { position: open.position, kind };
+        self.value(node, open.nodes, open.depth, open.anchor);
+        Ok(())
+    }
+
+    fn scalar(&mut self, position: Position, text: &str, style: ScalarStyle, anchor: usize) -> Result<(), Fatal> {
+        self.count(position, 1)?;
+        if self.expects_key() {
+            self.key(position, text);
+            return Ok(());
+        }
+        let kind = match value::expand(text, self.environment) {
+            Ok((expanded, from_environment)) => Kind::Scalar(Scalar {
+                text: expanded.into_owned(),
+                written: text.to_owned(),
+                plain: style == ScalarStyle::Plain,
+                from_environment,
+            }),
+            Err(message) => {
+                self.error(position, message);
+                Kind::Failed
+            }
+        };
+        self.value(Node { position, kind }, 1, 0, anchor);
+        Ok(())
+    }
+
+    fn alias(&mut self, position: Position, anchor: usize) -> Result<(), Fatal> {
+        let Some(Anchored { node, nodes, depth }) = self.anchors.get(&anchor) else {
+            return Err((position, "this alias refers to a value that contains it".to_owned()));
+        };
+        let (nodes, depth) = (*nodes, *depth);
+        if self.open.len() + depth > MAX_DEPTH {
+            return Err((position, format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        if self.expects_key() {
+            return Err((position, "an alias can't be a key".to_owned()));
+        }
+        // Counted before the copy is made, so that a bomb of aliases costs nothing.
+        let node = (self.nodes + nodes <= MAX_NODES).then(|| node.clone());
+        self.count(position, nodes)?;
+        if let Some(node) = node {
+            self.value(node, nodes, depth, 0);
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, position: Position, text: &str) {
+        let Some(Open { content: Content::Map { seen, key, .. }, .. }) = self.open.last_mut() else { return };
+        let first = seen.get(text).copied();
+        *key = Some(Key { text: text.to_owned(), position, repeated: first.is_some() });
+        if let Some((line, _)) = first {
+            let message = format!("\"{}\" is already set at line {line}; remove one of them", shorten(text));
+            self.error(position, message);
+        } else {
+            seen.insert(text.to_owned(), position);
+        }
+    }
+
+    fn value(&mut self, node: Node, nodes: usize, depth: usize, anchor: usize) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, depth });
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        parent.nodes = parent.nodes.saturating_add(nodes);
+        parent.depth = parent.depth.max(depth + 1);
+        match &mut parent.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, key, .. } => {
+                if let Some(Key { text: key, position, repeated: false }) = key.take() {
+                    entries.push(Entry { key, position, value: node });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The `upstreams` section.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fields::{Fields, Object};
+use super::model::{
+    EndpointConfig, LoadBalancing, PassiveHealth, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
+    UpstreamTls,
+};
+use super::names;
+use super::types::{Choice, ExistingFile, Integer, NonEmpty, ObjectOr, Time, text, time};
+
+/// One value of `upstreams`; its name is filled in by the caller, who knows the key.
+pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
+    let endpoints = fields.required(
+        "endpoints",
+        "Its addresses, each HOST:PORT or {address, weight}.",
+        NonEmpty(ObjectOr { object: Object(endpoint), other: text(plain_endpoint) }),
+    );
+    let protocol = fields.default(
+        "protocol",
+        "http1, http2 (by ALPN with TLS, by prior knowledge without), or auto: what ALPN gives, http1 without TLS.",
+        Choice(&[
+            ("http1", UpstreamProtocol::Http1),
+            ("http2", UpstreamProtocol::Http2),
+            ("auto", UpstreamProtocol::Auto),
+        ]),
+        "auto",
+    );
+    let tls = fields.optional("tls", "Makes the connections encrypted and verified; {} for the defaults.", Object(tls));
+    let load_balancing = fields.default(
+        "load_balancing",
+        "round_robin (in turn, by weight) or least_request (the less busy of two random ones).",
+        Choice(&[("round_robin", LoadBalancing::RoundRobin), ("least_request", LoadBalancing::LeastRequest)]),
+        "round_robin",
+    );
+    let keepalive =
+        fields.default("keepalive", "Idle connections kept per worker and endpoint.", Integer(0..=100_000), "64");
+    let host = fields.default(
+        "host",
+        "Host sent upstream: preserve (what the client sent), endpoint (the endpoint's own), or a name.",
+        text(host),
+        "preserve",
+    );
+    let passive_health = fields.default(
+        "passive_health",
+        "Leaves an endpoint out for a while after failed requests.",
+        Object(passive_health),
+        "{}",
+    );
+    let timeouts = fields.default("timeouts", "Time limits towards the upstream.", Object(timeouts), "{}");
+    let dns_refresh = fields.default(
+        "dns_refresh",
+        "How often DNS names of endpoints are resolved anew.",
+        Time(Duration::from_secs(1)..=Duration::from_secs(86_400)),
+        "30s",
+    );
+    if fields.has("tls") && tls.is_none() {
+        return None;
+    }
+    Some(Upstream {
+        name: Arc::from(""),
+        endpoints: endpoints?,
+        protocol: protocol?,
+        tls,
+        load_balancing: load_balancing?,
+        keepalive: usize::try_from(keepalive?).ok()?,
+        host: host?,
+        passive_health: passive_health?,
+        timeouts: timeouts?,
+        dns_refresh: dns_refresh?,
+    })
+}
+
+fn plain_endpoint(text: &str) -> Result<EndpointConfig, String> {
+    names::host_and_port(text).map(|(host, port)| EndpointConfig { host, port, weight: 1 })
+}
+
+fn endpoint(fields: &mut Fields<'_, '_>) -> Option<EndpointConfig> {
+    let address = fields.required("address", "HOST:PORT, IPv6 addresses in brackets.", text(plain_endpoint));
+    let weight = fields.default("weight", "Its share of requests, relative to the others.", Integer(1..=65_535), "1");
+    Some(EndpointConfig { weight: u32::try_from(weight?).ok()?, ..address? })
+}
+
+fn tls(fields: &mut Fields<'_, '_>) -> Option<UpstreamTls> {
+    let server_name = fields.optional(
+        "server_name",
+        "The name to verify and to send as SNI; by default the endpoint's host.",
+        text(names::host),
+    );
+    let ca = fields.optional(
+        "ca",
+        "PEM file with the accepted certificate authorities; by default the system's.",
+        ExistingFile,
+    );
+    fields.is_sound().then_some(UpstreamTls { server_name, ca })
+}
+
+fn host(text: &str) -> Result<UpstreamHost, String> {
+    match text {
+        "preserve" => Ok(UpstreamHost::Preserve),
+        "endpoint" => Ok(UpstreamHost::Endpoint),
+        name => names::authority(name).map(UpstreamHost::Name),
+    }
+}
+
+fn passive_health(fields: &mut Fields<'_, '_>) -> Option<PassiveHealth> {
+    let max_failures = fields.default(
+        "max_failures",
+        "Failures within fail_timeout that take an endpoint out; 0 switches it off.",
+        Integer(0..=1_000_000),
+        "3",
+    );
+    let fail_timeout =
+        fields.default("fail_timeout", "The window, and how long the endpoint stays out.", time(), "10s");
+    Some(PassiveHealth { max_failures: u32::try_from(max_failures?).ok()?, fail_timeout: fail_timeout? })
+}
+
+fn timeouts(fields: &mut Fields<'_, '_>) -> Option<UpstreamTimeouts> {
+    let connect = fields.default("connect", "TCP and TLS handshakes.", time(), "5s");
+    let response = fields.default(
+        "response",
+        "From the end of the request's head (and each piece of its body) to the response's head.",
+        time(),
+        "30s",
+    );
+    let idle = fields.default("idle", "Between two pieces of a response body.", time(), "60s");
+    Some(UpstreamTimeouts { connect: connect?, response: response?, idle: idle? })
+}

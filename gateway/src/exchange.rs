@@ -1,0 +1,214 @@
+//! One request and its response while they are in the gateway: the heads, where they belong, how long each step
+//! took, and what plugins noted. The pipeline owns it; a plugin call borrows it by moving the box into the store.
+//!
+//! It is `Send` because wasmtime demands it of a store's data, not because it ever leaves its worker.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::error::{Error, Failure};
+
+/// The protocol version of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/3.
+    Http3,
+}
+
+impl Protocol {
+    /// As in the access log and in the plugin property `protocol`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Http3 => "http3",
+        }
+    }
+}
+
+/// What is known of a connection before its first request; shared by its requests.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// The name of the listener that accepted it.
+    pub listener: Arc<str>,
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// This end of the socket.
+    pub local: SocketAddr,
+    /// Whether the connection is encrypted (TLS or QUIC).
+    pub tls: bool,
+    /// The name that the client asked for in its TLS handshake, in lower case.
+    pub sni: Option<Arc<str>>,
+    /// The HTTP version spoken on it.
+    pub protocol: Protocol,
+    /// The listener's limit on the number of header fields, for protocols whose library does not enforce it.
+    pub max_fields: usize,
+}
+
+/// The head of a request, in canonical form, and its trailers once they have come.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// `http` or `https`, as the client sees it.
+    pub scheme: &'static str,
+    /// Host and port as the client asked for them, lower case, validated. Forwarded as Host or `:authority`.
+    pub authority: String,
+    /// The normalised path, and the query as it came: what is routed is what is forwarded.
+    pub path_and_query: String,
+    /// Header fields without hop-by-hop fields and without Host.
+    pub headers: HeaderMap,
+    /// Set when the body ended with trailers.
+    pub trailers: Option<HeaderMap>,
+    /// Whether header changes still reach the upstream.
+    pub sent: bool,
+}
+
+impl RequestHead {
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        self.path_and_query.split('?').next().unwrap_or("/")
+    }
+
+    /// The query without the question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.path_and_query.split_once('?').map(|(_, query)| query)
+    }
+}
+
+/// The head of the response as it will go to the client, and its trailers.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: StatusCode,
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// Set when the body ended with trailers.
+    pub trailers: Option<HeaderMap>,
+    /// Whether the head has gone to the client.
+    pub sent: bool,
+}
+
+/// Where the response came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseSource {
+    /// Nothing yet.
+    #[default]
+    None,
+    /// The upstream.
+    Upstream,
+    /// A route's redirect or fixed response.
+    Route,
+    /// The plugin at this place of the chain.
+    Plugin(usize),
+    /// A stored response, given out by the plugin at this place of the chain.
+    Stored(usize),
+    /// The gateway's own error.
+    Gateway,
+}
+
+/// Times and sizes of an exchange. Durations are of wall time.
+#[derive(Debug, Default)]
+pub struct Measures {
+    /// Body bytes received from the client.
+    pub bytes_in: u64,
+    /// Body bytes sent to the client.
+    pub bytes_out: u64,
+    /// From the first byte sent upstream to the response's head.
+    pub upstream: Duration,
+    /// Spent inside plugins.
+    pub plugins: Duration,
+    /// Attempts made upstream: 0 when the gateway or a plugin answered.
+    pub attempts: u32,
+    /// Set when the exchange ended.
+    pub total: Duration,
+}
+
+/// A response that a plugin asked to keep (`store-response`).
+#[derive(Clone, Debug)]
+pub struct StoreRequest {
+    /// The plugin's own part of the key.
+    pub key: String,
+    /// How long it may be given out.
+    pub ttl: Duration,
+}
+
+/// What the host keeps for one plugin of the chain during one exchange.
+#[derive(Debug, Default)]
+pub struct PluginScratch {
+    /// `state`/`set-state`: at most 64 KiB.
+    pub state: Bytes,
+    /// Set by `store-response` in the response-headers phase.
+    pub store: Option<StoreRequest>,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request id: the client's, when it is trusted, or a new one.
+    pub id: String,
+    /// When the head of the request had been read.
+    pub started: Instant,
+    /// The same moment for humans.
+    pub started_at: SystemTime,
+    /// The connection it came over.
+    pub connection: Arc<ConnectionInfo>,
+    /// The client's address: the peer's, or the one that a trusted proxy in front reports.
+    pub client: IpAddr,
+    /// The request.
+    pub request: RequestHead,
+    /// The response, once there is one.
+    pub response: Option<ResponseHead>,
+    /// Where it came from.
+    pub source: ResponseSource,
+    /// The name of the matched route.
+    pub route: Option<Arc<str>>,
+    /// The name of the chosen upstream; a plugin may change it among its granted ones until the request is sent.
+    pub upstream: Option<Arc<str>>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<SocketAddr>,
+    /// Why there is no response from the upstream, or why the exchange was given up.
+    pub failure: Option<Failure>,
+    /// The error behind it, for the log.
+    pub error: Option<Error>,
+    /// `set-attribute`: shared with later plugins and the log. `principal` names the caller.
+    pub attributes: Vec<(String, String)>,
+    /// `set-log-field`: the fields that plugins added to the access log; `None` removes one.
+    pub log_fields: Vec<(String, Option<String>)>,
+    /// Per plugin of the chain.
+    pub scratch: Vec<PluginScratch>,
+    /// Times and sizes.
+    pub measures: Measures,
+}
+
+impl Exchange {
+    /// An attribute by name.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets or replaces an attribute.
+    pub fn set_attribute(&mut self, name: &str, value: String) {
+        match self.attributes.iter_mut().find(|(key, _)| key == name) {
+            Some((_, slot)) => *slot = value,
+            None => self.attributes.push((name.to_owned(), value)),
+        }
+    }
+
+    /// The caller, where an auth plugin has named one.
+    pub fn principal(&self) -> Option<&str> {
+        self.attribute("principal")
+    }
+}
+
+/// The exchange while several parties of one worker (request body, response, log) work on it. A plugin call takes the
+/// box out and puts it back, also when it is dropped half-way; whoever holds the lock finds `Some`.
+pub type SharedExchange = std::rc::Rc<tokio::sync::Mutex<Option<Box<Exchange>>>>;

@@ -1,0 +1,164 @@
+//! Wires everything: configuration → plugins → listeners → snapshot → workers, then reloads, then a drain.
+//!
+//! One control thread with a small runtime of its own carries what is not per request: the watchers of the
+//! configuration and of the plugin directory, signals, the admin listener, DNS. Reloads are handled one after the
+//! other; each builds all of the new before it touches any of the old, so a failed one changes nothing.
+
+mod control;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{ConfigError, ConfigErrors};
+use crate::listener::bind::BindError;
+use crate::listener::tls::TlsError;
+use crate::plugin::HostError;
+use crate::upstream::InvalidUpstream;
+
+/// Why the gateway could not start, or could not take a new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The file, or a plugin's part of it, is wrong. Holds every mistake with its place.
+    #[error("{0}")]
+    Config(ConfigErrors),
+    /// The new configuration changes what can't change while the gateway runs.
+    #[error("{0}")]
+    NeedsRestart(String),
+    /// A listener's address can't be bound.
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    /// A certificate or key can't be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// An upstream can't be prepared.
+    #[error("{0}")]
+    Upstream(#[from] InvalidUpstream),
+    /// The plugin host can't be set up.
+    #[error("{0}")]
+    Host(#[from] HostError),
+    /// The log, a thread or the admin address.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl ApplyError {
+    fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    control: mpsc::UnboundedSender<Request>,
+    thread: Option<JoinHandle<Drained>>,
+    listeners: Vec<(Arc<str>, SocketAddr)>,
+    admin: Option<SocketAddr>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was finished.
+    Clean,
+    /// The limit passed; what still ran was cut.
+    TimedOut,
+}
+
+/// What the control thread is asked from outside.
+enum Request {
+    Reload(oneshot::Sender<Result<(), ApplyError>>),
+    Drain,
+}
+
+impl Gateway {
+    /// Starts a gateway from a configuration file. Returns when every listener accepts connections.
+    pub fn start(config: &Path) -> Result<Self, ApplyError> {
+        Self::start_with(config, false)
+    }
+
+    /// The same; with `signals`, SIGTERM and SIGINT drain, and SIGHUP reloads and reopens the access log.
+    pub fn start_with(config: &Path, signals: bool) -> Result<Self, ApplyError> {
+        let path: PathBuf = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        let (control, requests) = mpsc::unbounded_channel();
+        let (started, start) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || control::run(&path, signals, requests, &started))
+            .map_err(ApplyError::system("starting the control thread"))?;
+        match start.recv() {
+            Ok(Ok(control::Started { listeners, admin })) => {
+                Ok(Self { control, thread: Some(thread), listeners, admin })
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ApplyError::System {
+                what: "the control thread ended while starting".to_owned(),
+                source: std::io::ErrorKind::Other.into(),
+            }),
+        }
+    }
+
+    /// The bound addresses by listener name, in the order of the configuration.
+    pub fn listeners(&self) -> &[(Arc<str>, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// The bound admin address.
+    pub const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Reads the configuration again and applies it; returns when every worker has been told.
+    pub fn reload(&self) -> Result<(), ApplyError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || ApplyError::System {
+            what: "the gateway is shutting down".to_owned(),
+            source: std::io::ErrorKind::BrokenPipe.into(),
+        };
+        self.control.send(Request::Reload(reply)).map_err(|_| gone())?;
+        answer.blocking_recv().map_err(|_| gone())?
+    }
+
+    /// Stops accepting, lets requests finish within the configured limit, and ends every thread.
+    pub fn drain(mut self) -> Drained {
+        let _ = self.control.send(Request::Drain);
+        self.join()
+    }
+
+    /// Waits until a signal has ended the gateway.
+    pub fn wait(mut self) -> Drained {
+        self.join()
+    }
+
+    fn join(&mut self) -> Drained {
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(Drained::TimedOut)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            let _ = self.control.send(Request::Drain);
+            self.join();
+        }
+    }
+}
+
+/// How often the control thread looks whether the workers have finished.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
+pub fn check(config: &Path) -> Result<Vec<ConfigError>, ApplyError> {
+    control::check(config)
+}

@@ -1,0 +1,37 @@
+//! Signals as events: SIGTERM and SIGINT drain, SIGHUP reloads and reopens the access log.
+
+use tokio::signal::unix::{Signal as Source, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    Drain,
+    Reload,
+}
+
+/// The signals that the gateway handles.
+pub(super) struct Signals {
+    terminate: Source,
+    interrupt: Source,
+    hangup: Source,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal; never, where none are handled.
+    pub(super) async fn next(signals: &mut Option<Self>) -> Signal {
+        let Some(Self { terminate, interrupt, hangup }) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => Signal::Drain,
+            _ = interrupt.recv() => Signal::Drain,
+            _ = hangup.recv() => Signal::Reload,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A WebAssembly-extensible edge gateway.
+//!
+//! The modules are listed in the order in which a request meets them; `ARCHITECTURE.md` beside this crate's manifest
+//! tells the life of a request, the code map and the invariants.
+
+pub mod cli;
+pub mod completion;
+pub mod gateway;
+pub mod snapshot;
+pub mod worker;
+
+pub mod listener;
+pub mod protocol;
+
+pub mod exchange;
+pub mod pipeline;
+pub mod route;
+
+pub mod plugin;
+
+pub mod upstream;
+
+pub mod message;
+
+pub mod access_log;
+pub mod error;
+pub mod response;
+
+pub mod admin;
+pub mod config;
+pub mod state;
+pub mod telemetry;
+pub mod watch;

@@ -1,0 +1,45 @@
+//! The QUIC endpoint of one worker.
+//!
+//! Each worker has a socket and a quinn endpoint of its own; the kernel hands datagrams out by their four-tuple, so a
+//! connection stays on its worker as long as its address does. Connection migration is therefore off.
+
+use std::io;
+use std::sync::Arc;
+
+use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+
+use crate::config::model::ListenerLimits;
+
+/// Bytes that a client may send on one stream before we read them.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all streams of a connection.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of responses per connection that wait for the client's acknowledgement.
+const SEND_WINDOW: u64 = 4 * 1024 * 1024;
+/// Control stream, two of QPACK, and some that a client may send as grease (RFC 9114 section 6.2).
+const UNI_STREAMS: u32 = 8;
+
+/// The transport's limits around a TLS configuration.
+pub(super) fn server_config(
+    crypto: Arc<dyn quinn::crypto::ServerConfig>,
+    limits: &ListenerLimits,
+) -> quinn::ServerConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW)
+        // A timeout too large for QUIC's integers means none at all.
+        .max_idle_timeout(IdleTimeout::try_from(limits.idle_timeout).ok())
+        .datagram_receive_buffer_size(None);
+    let mut config = quinn::ServerConfig::with_crypto(crypto);
+    config.transport_config(Arc::new(transport)).migration(false);
+    config
+}
+
+/// Starts the endpoint on its worker; must be called inside the worker's runtime.
+pub fn endpoint(socket: std::net::UdpSocket, config: quinn::ServerConfig) -> io::Result<quinn::Endpoint> {
+    quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(quinn::TokioRuntime))
+}

@@ -1,0 +1,107 @@
+//! One body type for the whole request path, so that nothing below `protocol/` depends on an HTTP version.
+//!
+//! Bodies stay on the worker thread that made them: the boxed variant is deliberately not `Send`.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::error::{Error, ErrorKind};
+
+/// A request or response body on its way through a worker.
+#[derive(Default)]
+pub struct Body(Inner);
+
+#[derive(Default)]
+enum Inner {
+    #[default]
+    Empty,
+    Full(Bytes),
+    /// From a downstream connection; its errors are the client's.
+    Downstream(Incoming),
+    /// From an upstream connection; its errors are the upstream's.
+    Upstream(Incoming),
+    Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
+}
+
+impl Body {
+    /// A body without bytes or trailers.
+    pub const fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    /// A body of bytes that are already here.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Self::empty() } else { Self(Inner::Full(bytes)) }
+    }
+
+    /// What a client sends over a hyper connection.
+    pub fn downstream(incoming: Incoming) -> Self {
+        Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming) })
+    }
+
+    /// What an upstream sends over a hyper connection.
+    pub fn upstream(incoming: Incoming) -> Self {
+        Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Upstream(incoming) })
+    }
+
+    /// Any other body.
+    pub fn boxed(body: impl HttpBody<Data = Bytes, Error = Error> + 'static) -> Self {
+        Self(Inner::Boxed(Box::pin(body)))
+    }
+
+    /// The bytes of a body that is wholly here already: empty or full.
+    pub fn as_full(&self) -> Option<Bytes> {
+        match &self.0 {
+            Inner::Empty => Some(Bytes::new()),
+            Inner::Full(bytes) => Some(bytes.clone()),
+            Inner::Downstream(_) | Inner::Upstream(_) | Inner::Boxed(_) => None,
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let inner = &mut self.get_mut().0;
+        match inner {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *inner = Inner::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Inner::Downstream(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map_err(|error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"))),
+            Inner::Upstream(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map_err(|error| Error::new(ErrorKind::Reset, format!("reading the response body: {error}"))),
+            Inner::Boxed(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Full(_) => false,
+            Inner::Downstream(incoming) | Inner::Upstream(incoming) => incoming.is_end_stream(),
+            Inner::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Downstream(incoming) | Inner::Upstream(incoming) => incoming.size_hint(),
+            Inner::Boxed(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Who the client is, and what the upstream is told about it: `X-Forwarded-*`, `X-Real-IP`, `Forwarded` (RFC 7239),
+//! `X-Request-Id` and `Via` (RFC 9110 section 7.6.3).
+//!
+//! What a peer says about others is believed only where the peer stands in a trusted network; from everyone else
+//! those fields are replaced.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members, strip_hop_by_hop};
+use crate::config::model::Forwarding;
+
+/// The longest request id that is taken over.
+const MAX_REQUEST_ID: usize = 128;
+
+/// What the rules have to know of a request beside its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The protocol version that it came over.
+    pub version: Version,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// The canonical authority.
+    pub authority: &'a str,
+}
+
+/// What the rules found out about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The client's address: the peer's, or the one that trusted proxies report.
+    pub client: IpAddr,
+    /// The request id: the one that a trusted peer sent, or a new one.
+    pub id: String,
+}
+
+/// The rules of one configuration.
+#[derive(Clone, Debug)]
+pub struct HeaderRules {
+    forwarding: Forwarding,
+    via: [HeaderValue; 4],
+}
+
+impl HeaderRules {
+    /// Computes what can be computed before a request comes.
+    pub fn new(forwarding: &Forwarding) -> Self {
+        let via = ["1.0", "1.1", "2", "3"].map(|version| interned(&format!("{version} {}", forwarding.via)));
+        Self { forwarding: forwarding.clone(), via }
+    }
+
+    /// The name in `Via` and `Proxy-Status`.
+    pub fn via_name(&self) -> &str {
+        &self.forwarding.via
+    }
+
+    /// Turns the fields of a request as it came into those that plugins and the upstream see: hop-by-hop fields and
+    /// Host go, forwarding fields are set.
+    pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
+        let peer = arrival.peer.to_canonical();
+        let trusted = self.forwarding.trusts(peer);
+        // Before Connection is obeyed: it must not be able to hide the client's address.
+        let client = if trusted { self.client(peer, headers) } else { peer };
+        let chain = if trusted { self.forwarded_for(peer, headers) } else { None };
+        strip_hop_by_hop(headers);
+        headers.remove(header::HOST);
+
+        let address = |address: IpAddr| value(address.to_string());
+        let client_value = address(client);
+        headers.insert(
+            X_FORWARDED_FOR,
+            chain.unwrap_or_else(|| if client == peer { client_value.clone() } else { address(peer) }),
+        );
+        headers.insert(X_REAL_IP, client_value);
+        let scheme = HeaderValue::from_static(if arrival.tls { "https" } else { "http" });
+        let known_scheme = headers.get(X_FORWARDED_PROTO).is_some_and(|value| value == "http" || value == "https");
+        if !(trusted && known_scheme) {
+            headers.insert(X_FORWARDED_PROTO, scheme.clone());
+        }
+        if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
+            headers.insert(X_FORWARDED_HOST, value(arrival.authority));
+        }
+        if !trusted {
+            headers.remove(header::FORWARDED);
+        }
+        if self.forwarding.forwarded {
+            headers.append(header::FORWARDED, forwarded(peer, arrival));
+        }
+        headers.append(header::VIA, self.via[version_index(arrival.version)].clone());
+
+        let sent = if trusted { sane_id(headers) } else { None };
+        let id = sent.unwrap_or_else(new_id);
+        headers.insert(X_REQUEST_ID, value(&id));
+        Received { client, id }
+    }
+
+    /// The first address from the right that is not a trusted proxy's; where all are, the leftmost.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer;
+        let mut reported: Vec<Option<IpAddr>> = members(headers, &X_FORWARDED_FOR).map(parse_address).collect();
+        if reported.is_empty() {
+            reported = members(headers, &header::FORWARDED).map(forwarded_for_parameter).collect();
+        }
+        for address in reported.into_iter().rev() {
+            // What can't be read ends the walk: the last proxy that was believed is the best that is known.
+            let Some(address) = address else { break };
+            client = address;
+            if !self.forwarding.trusts(address) {
+                break;
+            }
+        }
+        client
+    }
+
+    /// The existing chain with the peer behind it.
+    fn forwarded_for(&self, peer: IpAddr, headers: &HeaderMap) -> Option<HeaderValue> {
+        let mut chain = Vec::new();
+        for member in members(headers, &X_FORWARDED_FOR) {
+            chain.extend_from_slice(member);
+            chain.extend_from_slice(b", ");
+        }
+        if chain.is_empty() {
+            return None;
+        }
+        chain.extend_from_slice(peer.to_string().as_bytes());
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(chain)).ok()
+    }
+}
+
+/// Addresses and validated authorities are always valid values; should one not be, an empty one tells nothing wrong.
+fn value(text: impl AsRef<str>) -> HeaderValue {
+    HeaderValue::from_str(text.as_ref()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A value whose clones touch no reference count, which all workers would otherwise fight over. Values are kept for the
+/// life of the process; there are as many as distinct names were ever configured.
+fn interned(text: &str) -> HeaderValue {
+    static KNOWN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    if HeaderValue::from_str(text).is_err() {
+        return HeaderValue::from_static("1.1 gateway");
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let text = match known.iter().find(|one| **one == text) {
+        Some(one) => one,
+        None => {
+            let leaked: &'static str = Box::leak(text.to_owned().into_boxed_str());
+            known.push(leaked);
+            leaked
+        }
+    };
+    HeaderValue::from_static(text)
+}
+
+fn version_index(version: Version) -> usize {
+    match version {
+        Version::HTTP_10 | Version::HTTP_09 => 0,
+        Version::HTTP_2 => 2,
+        Version::HTTP_3 => 3,
+        _ => 1,
+    }
+}
+
+/// One element of RFC 7239 section 4.
+fn forwarded(peer: IpAddr, arrival: &Arrival<'_>) -> HeaderValue {
+    let mut text = String::with_capacity(96);
+    let scheme = if arrival.tls { "https" } else { "http" };
+    // Writing to a String does not fail. Addresses with colons and hosts with ports have to be quoted.
+    let _ = match peer {
+        IpAddr::V4(address) => write!(text, "for={address}"),
+        IpAddr::V6(address) => write!(text, "for=\"[{address}]\""),
+    };
+    let _ = write!(text, ";host=\"{}\";proto={scheme}", arrival.authority);
+    value(text)
+}
+
+/// The address in the `for` parameter of an element of `Forwarded`.
+fn forwarded_for_parameter(element: &[u8]) -> Option<IpAddr> {
+    let parameter = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii).find_map(|pair| {
+        let (name, value) = pair.split_at_checked(4)?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    })?;
+    let unquoted = parameter.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(parameter);
+    parse_address(unquoted)
+}
+
+/// An address, with or without brackets, with or without a port.
+fn parse_address(member: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(member).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip())).ok()?;
+    Some(IpAddr::to_canonical(&address))
+}
+
+/// The request id that came along, if there is exactly one and it is harmless in logs and headers.
+fn sane_id(headers: &HeaderMap) -> Option<String> {
+    let name: HeaderName = X_REQUEST_ID;
+    let mut ids = headers.get_all(name).iter();
+    let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+=/".contains(byte);
+    if id.is_empty() || id.len() > MAX_REQUEST_ID || !id.iter().all(harmless) {
+        return None;
+    }
+    String::from_utf8(id.to_vec()).ok()
+}
+
+/// 128 random bits in hex. They only have to be distinct, not secret.
+fn new_id() -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let random = fastrand::u128(..);
+    (0..32).rev().map(|digit| char::from(HEX[(random >> (digit * 4)) as usize & 15])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(trusted: &[&str], forwarded: bool) -> HeaderRules {
+        let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        HeaderRules::new(&Forwarding { trusted, forwarded, via: "gateway".to_owned() })
+    }
+
+    fn arrival(peer: &str) -> Arrival<'static> {
+        Arrival { version: Version::HTTP_2, peer: peer.parse().unwrap(), tls: true, authority: "a.no:8443" }
+    }
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn strangers_are_not_believed() {
+        let mut headers = map(&[
+            ("host", "a.no:8443"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-proto", "gopher"),
+            ("x-forwarded-host", "evil"),
+            ("x-real-ip", "1.1.1.1"),
+            ("x-request-id", "mine"),
+            ("forwarded", "for=1.1.1.1"),
+            ("via", "1.1 before"),
+        ]);
+        let received = rules(&["10.0.0.0/8"], false).receive(&mut headers, &arrival("192.0.2.1"));
+        assert_eq!(received.client, ip("192.0.2.1"));
+        assert_eq!(received.id.len(), 32);
+        assert!(received.id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(headers["x-real-ip"], "192.0.2.1");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "a.no:8443");
+        assert_eq!(headers["x-request-id"], received.id.as_str());
+        assert!(!headers.contains_key("forwarded") && !headers.contains_key("host"));
+        assert_eq!(headers.get_all("via").iter().collect::<Vec<_>>(), ["1.1 before", "2 gateway"]);
+    }
+
+    #[test]
+    fn trusted_proxies_report_the_client() {
+        let mut headers = map(&[
+            ("x-forwarded-for", "6.6.6.6, 192.0.2.9"),
+            ("x-forwarded-for", "10.1.1.1:4711"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "www.no"),
+            ("x-request-id", "abc-1"),
+        ]);
+        let received = rules(&["10.0.0.0/8"], true).receive(&mut headers, &arrival("::ffff:10.0.0.1"));
+        assert_eq!(received, Received { client: ip("192.0.2.9"), id: "abc-1".to_owned() });
+        assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 192.0.2.9, 10.1.1.1:4711, 10.0.0.1");
+        assert_eq!(headers["x-real-ip"], "192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-host"], "www.no");
+        assert_eq!(headers["forwarded"], "for=10.0.0.1;host=\"a.no:8443\";proto=https");
+    }
+
+    #[test]
+    fn the_walk_ends_where_nothing_can_be_read() {
+        let rules = rules(&["10.0.0.0/8", "2001:db8::/32"], false);
+        for (field, text, client) in [
+            ("x-forwarded-for", "1.2.3.4, unknown, 10.0.0.2", "10.0.0.2"),
+            ("x-forwarded-for", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("x-forwarded-for", "garbage", "10.0.0.1"),
+            ("forwarded", "for=9.9.9.9, For=\"[2001:db9::1]:80\";proto=http, for=10.0.0.2", "2001:db9::1"),
+            ("forwarded", "for=_hidden", "10.0.0.1"),
+        ] {
+            let mut headers = map(&[(field, text)]);
+            assert_eq!(rules.receive(&mut headers, &arrival("10.0.0.1")).client, ip(client), "{text}");
+        }
+    }
+
+    #[test]
+    fn connection_cannot_hide_the_client() {
+        let mut headers = map(&[("x-forwarded-for", "192.0.2.9"), ("connection", "x-forwarded-for, x-real-ip")]);
+        let received = rules(&["10.0.0.0/8"], false).receive(&mut headers, &arrival("10.0.0.1"));
+        assert_eq!(received.client, ip("192.0.2.9"));
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9, 10.0.0.1");
+    }
+
+    #[test]
+    fn odd_request_ids_are_replaced() {
+        let rules = rules(&["10.0.0.0/8"], false);
+        let long = "a".repeat(129);
+        for id in ["", "a b", "a\"b", "kari@example.no", long.as_str()] {
+            let mut headers = map(&[("x-request-id", id)]);
+            assert_ne!(rules.receive(&mut headers, &arrival("10.0.0.1")).id, id);
+        }
+        let mut twice = map(&[("x-request-id", "a"), ("x-request-id", "b")]);
+        assert_eq!(rules.receive(&mut twice, &arrival("10.0.0.1")).id.len(), 32);
+        assert_eq!(twice.get_all("x-request-id").iter().count(), 1);
+    }
+
+    #[test]
+    fn ids_differ() {
+        assert_ne!(new_id(), new_id());
+    }
+}

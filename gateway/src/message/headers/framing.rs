@@ -1,0 +1,161 @@
+//! Refuses what two parties could frame differently. Framing towards the upstream is made anew, so a request that gets
+//! past these checks has exactly one reading.
+
+use http::{HeaderMap, Version, header};
+
+use super::members;
+use crate::error::{Error, ErrorKind};
+
+fn bad(detail: &'static str) -> Error {
+    Error::new(ErrorKind::BadRequest, detail)
+}
+
+/// Checks the fields that say where a request ends, and those that only one connection may mean.
+pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Error> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() {
+        // RFC 9110 section 8.6 leaves merging equal ones to us; nothing good sends two.
+        return Err(bad("more than one Content-Length"));
+    }
+    if let Some(length) = length {
+        let digits = length.as_bytes();
+        // 19 digits fit into 64 bits.
+        if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(bad("invalid Content-Length"));
+        }
+    }
+    if matches!(version, Version::HTTP_2 | Version::HTTP_3) {
+        return check_streams(headers);
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        // RFC 9112 section 6.1: such a message might be an attempt at smuggling.
+        if length.is_some() {
+            return Err(bad("both Content-Length and Transfer-Encoding"));
+        }
+        if version != Version::HTTP_11 {
+            return Err(bad("Transfer-Encoding before HTTP/1.1"));
+        }
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(bad("a transfer coding other than chunked"));
+        }
+    }
+    if let Some(expectation) = headers.get(header::EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(bad("an expectation other than 100-continue"));
+    }
+    Ok(())
+}
+
+/// RFC 9113 section 8.2.2 and RFC 9114 section 4.2: connection-specific fields make a message malformed.
+fn check_streams(headers: &HeaderMap) -> Result<(), Error> {
+    for name in headers.keys() {
+        let specific =
+            matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade");
+        if specific {
+            return Err(bad("a connection-specific field on a stream"));
+        }
+    }
+    let mut te = members(headers, &header::TE);
+    if te.any(|member| !member.eq_ignore_ascii_case(b"trailers")) {
+        return Err(bad("TE other than trailers on a stream"));
+    }
+    Ok(())
+}
+
+/// Refuses a switch of protocols. An offer of h2c is ignored, as RFC 9113 section 3.1 has it; so is any Upgrade that
+/// HTTP/1.0 sends or that Connection does not name (RFC 9110 section 7.8).
+pub fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Error> {
+    if version != Version::HTTP_11 || !headers.contains_key(header::UPGRADE) {
+        return Ok(());
+    }
+    let meant = members(headers, &header::CONNECTION).any(|member| member.eq_ignore_ascii_case(b"upgrade"));
+    let other = members(headers, &header::UPGRADE).any(|member| !member.eq_ignore_ascii_case(b"h2c"));
+    if meant && other {
+        return Err(Error::new(ErrorKind::NotImplemented, "Upgrade is not served"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn one_reading_passes() {
+        for fields in [
+            &[][..],
+            &[("content-length", "0")],
+            &[("content-length", "1234567890123456789")],
+            &[("transfer-encoding", "Chunked")],
+            &[("expect", "100-Continue"), ("content-length", "3")],
+        ] {
+            assert!(check_framing(Version::HTTP_11, &map(fields)).is_ok(), "{fields:?}");
+        }
+        let te = map(&[("te", "trailers"), ("content-length", "1")]);
+        assert!(check_framing(Version::HTTP_2, &te).is_ok());
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        for fields in [
+            &[("content-length", "1"), ("transfer-encoding", "chunked")][..],
+            &[("content-length", "1"), ("content-length", "2")],
+            &[("content-length", "1"), ("content-length", "1")],
+            &[("content-length", "1, 1")],
+            &[("content-length", "+1")],
+            &[("content-length", "-1")],
+            &[("content-length", "0x1")],
+            &[("content-length", "")],
+            &[("content-length", "12345678901234567890")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "chunked, chunked")],
+            &[("transfer-encoding", "identity")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("expect", "200-ok")],
+        ] {
+            assert_eq!(
+                check_framing(Version::HTTP_11, &map(fields)).unwrap_err().kind(),
+                ErrorKind::BadRequest,
+                "{fields:?}"
+            );
+        }
+        assert!(check_framing(Version::HTTP_10, &map(&[("transfer-encoding", "chunked")])).is_err());
+    }
+
+    #[test]
+    fn streams_carry_no_connection_fields() {
+        for fields in [
+            ("connection", "close"),
+            ("keep-alive", "5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("te", "trailers, gzip"),
+        ] {
+            for version in [Version::HTTP_2, Version::HTTP_3] {
+                assert!(check_framing(version, &map(&[fields])).is_err(), "{fields:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_meant_upgrades_are_refused() {
+        let websocket = map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(check_upgrade(Version::HTTP_11, &websocket).unwrap_err().kind(), ErrorKind::NotImplemented);
+        assert!(check_upgrade(Version::HTTP_10, &websocket).is_ok());
+        let h2c = map(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")]);
+        assert!(check_upgrade(Version::HTTP_11, &h2c).is_ok());
+        assert!(check_upgrade(Version::HTTP_11, &map(&[("upgrade", "websocket")])).is_ok());
+    }
+}

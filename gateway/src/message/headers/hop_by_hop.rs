@@ -1,0 +1,204 @@
+//! Removes the fields that end at this hop (RFC 9110 section 7.6.1), and those that may not stand in trailers.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use smallvec::SmallVec;
+
+use super::members;
+
+/// Removes hop-by-hop fields of a request or a response in place: those that Connection lists, and the known ones.
+///
+/// `TE: trailers` stays, because gRPC needs it and the gateway passes trailers on; `Trailer` stays for the same reason.
+/// `Expect` goes, because the gateway itself answers it when it starts to read the body. `Proxy` goes, because CGI would
+/// turn it into `HTTP_PROXY`.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // One walk over the names finds out what there is to do; for most messages that is nothing or Connection alone.
+    let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    let (mut connection, mut te) = (false, false);
+    for name in headers.keys() {
+        match name.as_str() {
+            "connection" => connection = true,
+            "te" => te = true,
+            "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-authentication-info"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+            | "proxy" => {
+                doomed.push(name.clone());
+            }
+            _ => {}
+        }
+    }
+    let trailers = te && members(headers, &header::TE).any(is_trailers);
+    if connection {
+        // RFC 9110 section 7.6.1: the listed fields go first, then Connection itself.
+        for member in members(headers, &header::CONNECTION) {
+            if let Ok(name) = HeaderName::from_bytes(member)
+                && !is_needed(&name)
+            {
+                doomed.push(name);
+            }
+        }
+        doomed.push(header::CONNECTION);
+    }
+    for name in &doomed {
+        headers.remove(name);
+    }
+    if te {
+        if trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        } else {
+            headers.remove(header::TE);
+        }
+    }
+}
+
+/// Fields that a Connection field can't talk us out of: without them the message would be read differently.
+fn is_needed(name: &HeaderName) -> bool {
+    *name == header::CONTENT_LENGTH || *name == header::HOST || *name == header::TRAILER || *name == header::TE
+}
+
+fn is_trailers(member: &[u8]) -> bool {
+    // A weight may follow: `trailers;q=0.5`.
+    let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
+    name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+}
+
+/// Removes from a trailer section what must not stand there (RFC 9110 section 6.5.1): framing, routing, request
+/// modifiers, authentication, response control data and the description of the content.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let doomed: SmallVec<[HeaderName; 4]> =
+        trailers.keys().filter(|name| is_forbidden_trailer(name.as_str())).cloned().collect();
+    for name in &doomed {
+        trailers.remove(name);
+    }
+}
+
+fn is_forbidden_trailer(name: &str) -> bool {
+    matches!(
+        name,
+        "age"
+            | "authorization"
+            | "cache-control"
+            | "connection"
+            | "content-encoding"
+            | "content-length"
+            | "content-range"
+            | "content-type"
+            | "cookie"
+            | "date"
+            | "expect"
+            | "expires"
+            | "host"
+            | "if-match"
+            | "if-modified-since"
+            | "if-none-match"
+            | "if-range"
+            | "if-unmodified-since"
+            | "keep-alive"
+            | "location"
+            | "max-forwards"
+            | "pragma"
+            | "proxy"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "range"
+            | "retry-after"
+            | "set-cookie"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "vary"
+            | "via"
+            | "warning"
+            | "www-authenticate"
+            | "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-real-ip"
+            | "x-request-id"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn hop_by_hop_fields_end_here() {
+        let mut headers = map(&[
+            ("connection", "keep-alive, X-Secret ,, content-length"),
+            ("connection", "x-more"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eA=="),
+            ("proxy", "http://evil/"),
+            ("te", "gzip, trailers;q=0.5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAA"),
+            ("expect", "100-continue"),
+            ("x-secret", "1"),
+            ("x-secret", "2"),
+            ("x-more", "3"),
+            ("trailer", "x-t"),
+            ("content-length", "3"),
+            ("accept", "*/*"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), ["accept", "content-length", "te", "trailer"]);
+        assert_eq!(headers[header::TE], "trailers");
+    }
+
+    #[test]
+    fn te_without_trailers_goes() {
+        let mut headers = map(&[("te", "gzip, deflate")]);
+        strip_hop_by_hop(&mut headers);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn trailers_carry_no_control_data() {
+        let mut trailers =
+            map(&[("grpc-status", "0"), ("content-length", "1"), ("set-cookie", "a"), ("x-checksum", "1")]);
+        strip_trailers(&mut trailers);
+        assert_eq!(names(&trailers), ["grpc-status", "x-checksum"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_listed_survives(listed in proptest::collection::vec("x-[a-f]{1,3}", 0..6), kept in "y-[a-f]{1,3}") {
+            let mut headers = HeaderMap::new();
+            for name in &listed {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("1"));
+            }
+            headers.insert(HeaderName::from_bytes(kept.as_bytes()).unwrap(), HeaderValue::from_static("1"));
+            headers.insert(header::CONNECTION, listed.join(" , ").parse().unwrap());
+            strip_hop_by_hop(&mut headers);
+            prop_assert_eq!(names(&headers), vec![kept.as_str()]);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Header rules: what ends at the gateway, what may not pass it, and what it adds.
+//!
+//! [`HeaderRules`] is made once per configuration and holds everything that can be computed before a request comes.
+//! All changes are made in place; a `HeaderMap` is never rebuilt or cloned.
+
+mod date;
+mod forwarding;
+mod framing;
+mod hop_by_hop;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+pub use date::set_date;
+pub use forwarding::{Arrival, HeaderRules, Received};
+pub use framing::{check_framing, check_upgrade};
+pub use hop_by_hop::{strip_hop_by_hop, strip_trailers};
+
+use crate::config::model::HeaderEdits;
+
+/// `X-Forwarded-For`.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// `X-Forwarded-Proto`.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// `X-Forwarded-Host`.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// `X-Real-IP`.
+pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// `X-Request-Id`.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Whether the message is gRPC: its content type is `application/grpc`, alone or with a suffix.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    match value.as_bytes().strip_prefix(b"application/grpc") {
+        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+        None => false,
+    }
+}
+
+/// Applies a route's static changes: removals first, then values that replace what is there.
+pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
+    for name in &edits.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edits.set {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+/// The comma-separated members of all fields of this name, trimmed, without empty ones (RFC 9110 section 5.6.1).
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().flat_map(|value: &HeaderValue| {
+        value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_known_by_its_content_type() {
+        for (value, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            assert_eq!(is_grpc(&headers), expected, "{value}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn edits_remove_and_then_set() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-a", HeaderValue::from_static("1"));
+        headers.append("x-a", HeaderValue::from_static("2"));
+        headers.append("x-b", HeaderValue::from_static("3"));
+        let edits = HeaderEdits {
+            remove: vec![HeaderName::from_static("x-a"), HeaderName::from_static("x-b")],
+            set: vec![(HeaderName::from_static("x-a"), HeaderValue::from_static("4"))],
+        };
+        edit(&mut headers, &edits);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["x-a"], "4");
+    }
+}

@@ -1,0 +1,137 @@
+//! The request body as the pipeline reads it: counted, bounded in size, and bounded in how long the client may stall.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::{Body, headers};
+use crate::error::{Error, ErrorKind};
+
+/// What became of a request body; shared with the pipeline, which asks after the upstream call failed.
+#[derive(Default)]
+pub struct RequestProgress {
+    /// Bytes received.
+    pub bytes: Cell<u64>,
+    /// The client's mistake that ended the body early.
+    pub error: RefCell<Option<Error>>,
+}
+
+/// Wraps a client's body.
+pub struct RequestBody {
+    inner: Body,
+    limit: u64,
+    timeout: Duration,
+    /// Armed while the client is awaited. The deadline moves with each frame; the timer follows when it fires early.
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting_until: Option<Instant>,
+    progress: Rc<RequestProgress>,
+}
+
+impl RequestBody {
+    /// Bounds `inner` to `limit` bytes and each wait for the client to `timeout`.
+    pub fn wrap(inner: Body, limit: u64, timeout: Duration, progress: Rc<RequestProgress>) -> Body {
+        if inner.is_end_stream() {
+            return inner;
+        }
+        Body::boxed(Self { inner, limit, timeout, timer: None, waiting_until: None, progress })
+    }
+
+    fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        *self.progress.error.borrow_mut() = Some(error.clone());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> bool {
+        let timeout = self.timeout;
+        let until = *self.waiting_until.get_or_insert_with(|| Instant::now() + timeout);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= until {
+                return true;
+            }
+            timer.as_mut().reset(until);
+        }
+        false
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            if this.poll_stall(cx) {
+                return this.fail(Error::new(ErrorKind::RequestTimeout, "the client stalled while sending the body"));
+            }
+            return Poll::Pending;
+        };
+        this.waiting_until = None;
+        match frame {
+            None => Poll::Ready(None),
+            Some(Err(error)) => this.fail(error),
+            Some(Ok(mut frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    let bytes = this.progress.bytes.get() + data.len() as u64;
+                    this.progress.bytes.set(bytes);
+                    if bytes > this.limit {
+                        return this.fail(ErrorKind::BodyTooLarge.into());
+                    }
+                } else if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_trailers(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    fn chunks(sizes: &[usize]) -> Body {
+        let frames: Vec<Result<_, Error>> =
+            sizes.iter().map(|size| Ok(Frame::data(Bytes::from(vec![b'x'; *size])))).collect();
+        Body::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_fails_at_the_chunk_that_crosses_it() {
+        let progress = Rc::new(RequestProgress::default());
+        let mut body = RequestBody::wrap(chunks(&[5, 5, 1]), 10, Duration::from_secs(1), progress.clone());
+        assert!(body.frame().await.expect("first").is_ok());
+        assert!(body.frame().await.expect("second").is_ok());
+        let error = body.frame().await.expect("third").expect_err("over the limit");
+        assert_eq!(error.kind(), ErrorKind::BodyTooLarge);
+        assert_eq!(progress.error.borrow().as_ref().map(Error::kind), Some(ErrorKind::BodyTooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stalls_is_given_up_after_the_timeout() {
+        let progress = Rc::new(RequestProgress::default());
+        let silent = Body::boxed(StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Error>>()));
+        let mut body = RequestBody::wrap(silent, 10, Duration::from_secs(60), progress);
+        let before = Instant::now();
+        let error = body.frame().await.expect("a frame").expect_err("stalled");
+        assert_eq!(error.kind(), ErrorKind::RequestTimeout);
+        assert_eq!(before.elapsed().as_secs(), 60);
+    }
+}

@@ -1,0 +1,411 @@
+//! THE request path: what happens to a request, from its head to the end of its response, as plain async code.
+//!
+//! Read [`handle`] and [`answer`] from top to bottom. What they call lives in `route/`, `plugin/`, `upstream/` and
+//! `message/`; those do not know each other. Every way out passes [`Completion`], which writes the log record.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
+use http_body::Body as _;
+use tokio::sync::Mutex;
+
+use crate::completion::{Completion, note};
+use crate::config::model::RouteAction;
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{
+    ConnectionInfo, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
+};
+use crate::message::headers::{self, Arrival};
+use crate::message::{Body, RequestBody, normalize};
+use crate::plugin::chain::Flow;
+use crate::protocol::http::Running;
+use crate::response;
+use crate::route;
+use crate::upstream::{Outbound, Report, Upstream};
+use crate::worker::{RouteHandle, Worker, WorkerSnapshot};
+
+/// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
+/// response was cut short; the protocol's job is then to reset the stream, never to end it well.
+pub async fn handle(
+    worker: Rc<Worker>,
+    connection: Arc<ConnectionInfo>,
+    request: http::Request<Body>,
+    running: Option<Running>,
+) -> http::Response<Body> {
+    let snapshot = worker.snapshot();
+    let (parts, body) = request.into_parts();
+    let is_head = parts.method == Method::HEAD;
+    let is_grpc = headers::is_grpc(&parts.headers);
+
+    let (exchange, accepted) = receive(&worker, &snapshot, connection, parts);
+    let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange))));
+    let mut completion = Completion::new(worker.clone(), exchange.clone(), running);
+
+    // From here on, dropping this future is safe at any await: the completion notes that the client left.
+    let answered = match accepted {
+        Ok(()) => answer(&worker, &snapshot, &exchange, &mut completion, body).await,
+        Err(error) => Err(error),
+    };
+    let fail = async |error: Error| {
+        access(&exchange, |exchange| {
+            note(exchange, &error);
+            let synthetic = response::problem(error.kind(), is_grpc, snapshot.rules.via_name(), &exchange.id);
+            put_response(exchange, ResponseSource::Gateway, synthetic)
+        })
+        .await
+    };
+    let (source, mut body) = match answered {
+        Ok(answered) => answered,
+        Err(error) => (ResponseSource::Gateway, fail(error).await),
+    };
+    // A plugin that fails here makes the gateway answer, which then passes the plugins that have not answered yet: each
+    // does so at most once, so this ends.
+    if let Some(run) = &mut completion.run {
+        let mut source = source;
+        body = loop {
+            match run.response(source, body).await {
+                Ok(body) => break body,
+                Err(error) => (source, body) = (ResponseSource::Gateway, fail(error).await),
+            }
+        };
+    }
+    finish(&snapshot, &exchange, completion, is_head, body).await
+}
+
+/// Makes the exchange of a request: canonical target, end-to-end header fields only, the client's address. A request
+/// that is refused still gets an exchange, for its log record.
+fn receive(
+    worker: &Worker,
+    snapshot: &WorkerSnapshot,
+    connection: Arc<ConnectionInfo>,
+    mut parts: request::Parts,
+) -> (Exchange, Result<(), Error>) {
+    let checked = headers::check_framing(parts.version, &parts.headers)
+        .and_then(|()| headers::check_upgrade(parts.version, &parts.headers))
+        .and_then(|()| normalize::target(&parts.method, &parts.uri, &parts.headers, parts.version));
+    let (authority, path_and_query, mut accepted) = match checked {
+        Ok(target) => (target.authority, target.path_and_query, Ok(())),
+        Err(error) => (String::new(), "/".to_owned(), Err(error)),
+    };
+    if accepted.is_ok() && worker.in_flight.get() >= snapshot.requests_limit {
+        accepted = Err(Error::new(ErrorKind::Overload, "too many requests in flight on this worker"));
+    }
+    if accepted.is_ok() && parts.headers.len() > connection.max_fields {
+        accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "more header fields than the listener allows"));
+    }
+    let arrival =
+        Arrival { version: parts.version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
+    let received = snapshot.rules.receive(&mut parts.headers, &arrival);
+    // 100 Continue is sent by the protocol layer when the body is first read.
+    parts.headers.remove(EXPECT);
+    let exchange = Exchange {
+        id: received.id,
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        client: received.client,
+        request: RequestHead {
+            method: parts.method,
+            scheme: if connection.tls { "https" } else { "http" },
+            authority,
+            path_and_query,
+            headers: parts.headers,
+            trailers: None,
+            sent: false,
+        },
+        connection,
+        response: None,
+        source: ResponseSource::None,
+        route: None,
+        upstream: None,
+        endpoint: None,
+        failure: None,
+        error: None,
+        attributes: Vec::new(),
+        log_fields: Vec::new(),
+        scratch: Vec::new(),
+        measures: Measures::default(),
+    };
+    (exchange, accepted)
+}
+
+/// Finds out what answers the request, and lets it answer. On success the head is in `exchange.response`.
+async fn answer(
+    worker: &Rc<Worker>,
+    snapshot: &WorkerSnapshot,
+    exchange: &SharedExchange,
+    completion: &mut Completion,
+    body: Body,
+) -> Result<(ResponseSource, Body), Error> {
+    // Route.
+    let (found, declared, started) =
+        access(exchange, |exchange| (find_route(snapshot, exchange), declared_length(exchange), exchange.started))
+            .await;
+    let (route, prefix_length) = found?;
+    completion.route = Some(route.clone());
+
+    // The body: refused at once where its declared length is too large, counted where it is not declared.
+    let limit = route.config.max_body;
+    if declared.is_some_and(|length| length > limit) {
+        return Err(ErrorKind::BodyTooLarge.into());
+    }
+    let ended = body.is_end_stream();
+    let mut body = RequestBody::wrap(body, limit, snapshot.body_timeout, completion.request.clone());
+
+    // Plugins: all request-headers phases, then the body through those that asked for it.
+    if !route.chain.is_empty() {
+        let run = completion.run.insert(route.chain.start(exchange.clone()));
+        match run.request_headers(ended).await? {
+            Flow::Continue(()) => {}
+            Flow::Respond(answer) => return Ok((answer.source, answer.body)),
+        }
+        match run.request_body(body).await.map_err(|error| client_error(completion).unwrap_or(error))? {
+            Flow::Continue(filtered) => body = filtered,
+            Flow::Respond(answer) => return Ok((answer.source, answer.body)),
+        }
+    }
+
+    // The action.
+    match &route.config.action {
+        RouteAction::Redirect(redirect) => Ok(access(exchange, |exchange| {
+            let answer = response::redirect(redirect, &exchange.request);
+            (ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer))
+        })
+        .await),
+        RouteAction::Respond(fixed) => Ok(access(exchange, |exchange| {
+            (ResponseSource::Route, put_response(exchange, ResponseSource::Route, response::fixed(fixed)))
+        })
+        .await),
+        RouteAction::Upstream(_) => {
+            let deadline = route.config.request_timeout.map(|timeout| started + timeout);
+            let forwarded = forward(worker, snapshot, exchange, completion, &route, prefix_length, body);
+            let failed = match within(deadline, forwarded).await {
+                Ok(body) => return Ok((ResponseSource::Upstream, body)),
+                Err(error) => client_error(completion).unwrap_or(error),
+            };
+            access(exchange, |exchange| note(exchange, &failed)).await;
+            if let Some(run) = &mut completion.run
+                && failed.kind().side() == crate::error::Side::Upstream
+                && let Some(answer) = run.upstream_failure(failed.kind().failure()).await?
+            {
+                return Ok((answer.source, answer.body));
+            }
+            Err(failed)
+        }
+    }
+}
+
+fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<RouteHandle>, usize), Error> {
+    let request = &exchange.request;
+    let query = route::Query {
+        scheme: request.scheme,
+        hostname: normalize::hostname(&request.authority),
+        path: request.path(),
+        query: request.query(),
+        method: &request.method,
+        headers: &request.headers,
+    };
+    let found = snapshot.shared.router.find(&query).ok_or(ErrorKind::NoRoute)?;
+    let route = snapshot.routes[*found.target].clone();
+    let prefix_length = found.prefix_len;
+    exchange.route = Some(route.config.name.clone());
+    if let RouteAction::Upstream(name) = &route.config.action {
+        exchange.upstream = Some(name.clone());
+    }
+    Ok((route, prefix_length))
+}
+
+/// Sends the request upstream and takes the response's head into the exchange.
+async fn forward(
+    worker: &Rc<Worker>,
+    snapshot: &WorkerSnapshot,
+    exchange: &SharedExchange,
+    completion: &Completion,
+    route: &RouteHandle,
+    prefix_length: usize,
+    body: Body,
+) -> Result<Body, Error> {
+    let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
+    let (upstream, draft) = access(exchange, |exchange| {
+        let upstream = upstream_of(snapshot, route, exchange)?;
+        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, prefix_length, exchange)))
+    })
+    .await?;
+    let outbound = Outbound {
+        method: draft.method,
+        authority: &draft.authority,
+        path_and_query: &draft.path_and_query,
+        headers: draft.headers,
+        body,
+    };
+    let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
+    let sent = worker.client.send(&upstream, outbound, &mut attempt.report).await;
+    access(exchange, |exchange| {
+        attempt.note(exchange);
+        let (mut parts, body) = sent?.into_parts();
+        headers::strip_hop_by_hop(&mut parts.headers);
+        exchange.source = ResponseSource::Upstream;
+        exchange.response =
+            Some(ResponseHead { status: parts.status, headers: parts.headers, trailers: None, sent: false });
+        Ok(body)
+    })
+    .await
+}
+
+/// What is known of the attempts upstream. It reaches the log also when the client leaves in the middle of one.
+struct Attempt<'a> {
+    exchange: &'a SharedExchange,
+    report: Report,
+    started: Instant,
+}
+
+impl Attempt<'_> {
+    fn note(&self, exchange: &mut Exchange) {
+        if exchange.measures.upstream.is_zero() {
+            exchange.measures.upstream = self.started.elapsed();
+        }
+        exchange.measures.attempts = self.report.attempts;
+        exchange.endpoint = self.report.endpoint;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut slot) = self.exchange.try_lock()
+            && let Some(exchange) = slot.as_deref_mut()
+        {
+            self.note(exchange);
+        }
+    }
+}
+
+/// The route's upstream, or the one that a plugin chose.
+fn upstream_of(snapshot: &WorkerSnapshot, route: &RouteHandle, exchange: &Exchange) -> Result<Arc<Upstream>, Error> {
+    match (&exchange.upstream, &route.upstream) {
+        (Some(name), Some(upstream)) if upstream.config().name == *name => Ok(upstream.clone()),
+        (Some(name), _) => snapshot
+            .shared
+            .upstreams
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a plugin chose an upstream that does not exist")),
+        (None, _) => Err(Error::new(ErrorKind::Internal, "the route has no upstream")),
+    }
+}
+
+/// The request as it goes upstream.
+struct Draft {
+    method: Method,
+    authority: String,
+    path_and_query: String,
+    headers: HeaderMap,
+}
+
+/// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
+fn draft(
+    snapshot: &WorkerSnapshot,
+    route: &RouteHandle,
+    keeps_headers: bool,
+    prefix_length: usize,
+    exchange: &mut Exchange,
+) -> Draft {
+    let request = &mut exchange.request;
+    let mut fields = if keeps_headers || snapshot.logs_request_headers {
+        request.headers.clone()
+    } else {
+        std::mem::take(&mut request.headers)
+    };
+    request.sent = true;
+    headers::edit(&mut fields, &route.config.request_headers);
+    let path_and_query = match &route.config.rewrite_prefix {
+        None => request.path_and_query.clone(),
+        Some(prefix) => route::rewrite(&request.path_and_query, prefix_length, prefix),
+    };
+    Draft { method: request.method.clone(), authority: request.authority.clone(), path_and_query, headers: fields }
+}
+
+/// Gives the response its last touches and ties the end of the exchange to the end of its body.
+async fn finish(
+    snapshot: &WorkerSnapshot,
+    exchange: &SharedExchange,
+    completion: Completion,
+    is_head: bool,
+    body: Body,
+) -> http::Response<Body> {
+    let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
+    let mut outgoing = http::Response::new(Body::empty());
+    access(exchange, |exchange| {
+        let Some(head) = &mut exchange.response else {
+            *outgoing.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            return;
+        };
+        head.sent = true;
+        *outgoing.status_mut() = head.status;
+        let mut fields = if keeps_headers { head.headers.clone() } else { std::mem::take(&mut head.headers) };
+        if let Ok(id) = HeaderValue::from_str(&exchange.id) {
+            fields.insert(headers::X_REQUEST_ID, id);
+        }
+        if let Some(route) = &completion.route {
+            headers::edit(&mut fields, &route.config.response_headers);
+        }
+        if exchange.connection.protocol == Protocol::Http3 {
+            headers::set_date(&mut fields, SystemTime::now());
+        } else if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
+            fields.insert(http::header::ALT_SVC, alternative);
+        }
+        // The same length on every protocol; what came from an upstream says it by itself.
+        if let (false, Some(length)) = (exchange.source == ResponseSource::Upstream, body.size_hint().exact())
+            && bears_content(head.status)
+        {
+            fields.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+        }
+        *outgoing.headers_mut() = fields;
+    })
+    .await;
+    let status = outgoing.status();
+    *outgoing.body_mut() = completion.attach(is_head, status, body);
+    outgoing
+}
+
+/// RFC 9110 section 8.6: no Content-Length with these.
+fn bears_content(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// Puts a response that was made here into the exchange; gives back its body.
+fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Response<Body>) -> Body {
+    let (parts, body) = made.into_parts();
+    exchange.source = source;
+    exchange.response =
+        Some(ResponseHead { status: parts.status, headers: parts.headers, trailers: None, sent: false });
+    body
+}
+
+/// The client's own mistake while sending its body, which explains a failed upstream call better than its result.
+fn client_error(completion: &Completion) -> Option<Error> {
+    completion.request.error.borrow().clone()
+}
+
+fn declared_length(exchange: &Exchange) -> Option<u64> {
+    exchange.request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Works on the exchange. Waits only while a plugin that reads the request's body is itself waiting for a call.
+async fn access<T>(exchange: &SharedExchange, work: impl FnOnce(&mut Exchange) -> T) -> T {
+    let mut slot = exchange.lock().await;
+    // A plugin call puts the exchange back before it gives the lock up, also when it traps or is dropped.
+    #[allow(clippy::expect_used)]
+    work(slot.as_deref_mut().expect("the exchange is in its place"))
+}
+
+/// Bounds a future by a deadline. The timer is made only when the future has to wait.
+async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return future.await };
+    let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    match tokio::time::timeout(remaining, future).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(ErrorKind::ExchangeTimeout, "the route's request timeout passed")),
+    }
+}

@@ -1,0 +1,211 @@
+//! A plugin file: read whole, hashed, compiled and asked what it is.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre};
+
+use super::componentize::componentize;
+use super::engine::Host;
+use super::error::{LoadError, one_line};
+use super::grants::{self, Need, PACKAGE, VERSION};
+use super::host::HostState;
+use super::instance::Functions;
+use super::phase::{HANDLER, Phases, Traits, phase_names};
+
+/// What identifies a state of a file without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+}
+
+impl Stamp {
+    pub(crate) fn of(path: &Path) -> Result<Self, LoadError> {
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        Ok(Self {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
+        })
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return LoadError::Missing(path.display().to_string());
+    }
+    LoadError::Unreadable { path: path.display().to_string(), reason: error.to_string() }
+}
+
+/// Reads a file that somebody may be writing: what it is before and after the read must be the same.
+pub(crate) fn read_whole(path: &Path) -> Result<(Vec<u8>, Stamp), LoadError> {
+    let before = Stamp::of(path)?;
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    if Stamp::of(path)? != before || before.length != bytes.len() as u64 {
+        return Err(LoadError::Incomplete("it changed while it was read".to_owned()));
+    }
+    Ok((bytes, before))
+}
+
+/// SHA-256 in lower-case hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A compiled plugin, not yet bound to a config.
+pub struct Artifact {
+    /// From the manifest; the same as the file's name.
+    pub name: String,
+    /// From the manifest.
+    pub version: String,
+    /// SHA-256 of the file.
+    pub hash: String,
+    /// The phases that it wants to be called in.
+    pub phases: Phases,
+    /// Its traits.
+    pub traits: Traits,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// The grants that they ask for.
+    pub needs: Vec<Need>,
+    pub(crate) pre: InstancePre<HostState>,
+    pub(crate) functions: Functions,
+    /// Whether it may wait for the host, so that it needs a stack of its own.
+    pub(crate) suspends: bool,
+}
+
+impl Artifact {
+    /// Compiles and checks. Blocks for as long as the compiler needs.
+    pub(crate) fn compile(host: &Arc<Host>, bytes: &[u8]) -> Result<Self, LoadError> {
+        let encoded = componentize(bytes)?;
+        let component = Component::new(host.engine(), &encoded)
+            .map_err(|error| LoadError::Invalid(one_line(&format!("{error:#}"), 600)))?;
+        let (imports, needs) = imports(&component)?;
+        check_exports(&component)?;
+        let functions = Functions::find(&component)?;
+        let pre = host
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(|error| LoadError::Import(one_line(&format!("{error:#}"), 600)))?;
+        let suspends = needs.contains(&Need::Upstreams);
+        let manifest = super::instance::describe(host, &pre, &functions, suspends)?;
+        if manifest.phases.contains(Phases::TICK) {
+            tracing::warn!(plugin = %manifest.name, "the phase `tick` is not called by this version of the gateway");
+        }
+        Ok(Self {
+            name: manifest.name,
+            version: super::error::sanitise(&manifest.version, 100),
+            hash: sha256(bytes),
+            phases: manifest.phases,
+            traits: manifest.traits,
+            imports,
+            needs,
+            pre,
+            functions,
+            suspends,
+        })
+    }
+}
+
+fn imports(component: &Component) -> Result<(Vec<String>, Vec<Need>), LoadError> {
+    let mut names = Vec::new();
+    let mut needs = Vec::new();
+    for (name, _) in component.component_type().imports(component.engine()) {
+        if let Some(need) = grants::classify(name)? {
+            needs.push(need);
+        }
+        names.push(name.to_owned());
+    }
+    Ok((names, needs))
+}
+
+fn check_exports(component: &Component) -> Result<(), LoadError> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let mut other = None;
+    for (name, item) in ty.exports(engine) {
+        if name == HANDLER && matches!(item.ty, ComponentItem::ComponentInstance(_)) {
+            return Ok(());
+        }
+        if let Some(version) = name.strip_prefix("edge:gateway/handler@") {
+            if grants::compatible(version) {
+                return Ok(());
+            }
+            other = Some(version.to_owned());
+        }
+    }
+    Err(match other {
+        Some(version) => LoadError::Version { found: format!("{PACKAGE}@{version}") },
+        None => LoadError::Export(format!(
+            "does not export `{PACKAGE}/handler@{VERSION}`; build it with the plugin SDK (`plugin_sdk::export!`)"
+        )),
+    })
+}
+
+/// What `gateway plugin check` shows.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Inspection {
+    /// From the manifest.
+    pub name: String,
+    /// From the manifest.
+    pub version: String,
+    /// SHA-256 of the file.
+    pub hash: String,
+    /// The phases that it wants to be called in.
+    pub phases: Vec<&'static str>,
+    /// Its traits.
+    pub traits: Vec<&'static str>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// The keys under `plugins.grants.NAME` that must not be empty.
+    pub needed_grants: Vec<&'static str>,
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |words: &[&str]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
+        writeln!(f, "name     {}", self.name)?;
+        writeln!(f, "version  {}", self.version)?;
+        writeln!(f, "sha256   {}", self.hash)?;
+        writeln!(f, "phases   {}", list(&self.phases))?;
+        writeln!(f, "traits   {}", list(&self.traits))?;
+        writeln!(f, "imports  {}", list(&self.imports.iter().map(String::as_str).collect::<Vec<_>>()))?;
+        writeln!(f, "grants   {}", list(&self.needed_grants))?;
+        for grant in &self.needed_grants {
+            writeln!(f, "         to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl From<&Artifact> for Inspection {
+    fn from(artifact: &Artifact) -> Self {
+        Self {
+            name: artifact.name.clone(),
+            version: artifact.version.clone(),
+            hash: artifact.hash.clone(),
+            phases: phase_names(artifact.phases),
+            traits: if artifact.traits.contains(Traits::AUTHENTICATOR) { vec!["authenticator"] } else { vec![] },
+            imports: artifact.imports.clone(),
+            needed_grants: artifact.needs.iter().map(|need| need.key()).collect(),
+        }
+    }
+}
+
+/// Compiles a plugin and tells what it is and what it asks for. Blocking.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
+    let options = super::engine::HostOptions { instances: 4, ..super::engine::HostOptions::default() };
+    let host = Host::new(options).map_err(|error| LoadError::Invalid(error.to_string()))?;
+    Artifact::compile(&host, bytes).map(|artifact| Inspection::from(&artifact))
+}

@@ -1,0 +1,58 @@
+//! Header rules for bodies that a plugin reads: only `identity` can be read, and what describes bytes that may change
+//! is dropped.
+
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, IF_RANGE, RANGE,
+};
+use http::{HeaderMap, HeaderValue};
+
+/// Digests of content or representation: RFC 1864, RFC 3230, RFC 9530.
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
+
+/// Whether the content is encoded (RFC 9110 section 8.4), so that a plugin would see gibberish.
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    })
+}
+
+/// Asks for a response that plugins can read: unencoded (RFC 9110 section 12.5.3) and whole (section 14.2).
+pub(super) fn ask_for_identity(request: &mut HeaderMap) {
+    request.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    request.remove(RANGE);
+    request.remove(IF_RANGE);
+}
+
+/// Drops what holds only for the body as it came.
+pub(super) fn body_may_change(headers: &mut HeaderMap) {
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(ETAG);
+    headers.remove(ACCEPT_RANGES);
+    for name in &DIGESTS {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_identity_is_readable() {
+        let encoded = |value: &'static str| {
+            is_encoded(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        assert!(!is_encoded(&HeaderMap::new()));
+        assert!(!encoded("identity") && !encoded("Identity, identity") && !encoded(""));
+        assert!(encoded("gzip") && encoded("identity, br") && encoded("unknown"));
+    }
+}

@@ -1,0 +1,155 @@
+//! One plugin at one place of a route's chain: an artifact bound to a config, a policy, limits and grants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::artifact::Artifact;
+use super::engine::Host;
+use super::host::calls::Flights;
+use super::host::metrics::PluginMetricsSink;
+use super::host::sys::LogGate;
+use super::phase::{Phases, Traits};
+use crate::config::model::{Config, Grants, OnFailure, PluginEntry, PluginLimits, Route};
+use crate::state::{Namespace, State};
+
+/// What all instances of an entry share; reached from host calls.
+pub(crate) struct Shared {
+    pub(crate) plugin: Arc<str>,
+    pub(crate) route: Arc<str>,
+    pub(crate) limits: PluginLimits,
+    /// Granted upstreams.
+    pub(crate) upstreams: Vec<Arc<str>>,
+    /// Granted secrets.
+    pub(crate) secrets: BTreeMap<String, Vec<u8>>,
+    pub(crate) state: State,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) metrics: Arc<dyn PluginMetricsSink>,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) log: LogGate,
+}
+
+/// One plugin of one route's chain, ready to be instantiated on any worker.
+pub struct Entry {
+    /// The plugin's name.
+    pub name: Arc<str>,
+    /// Its version, from the manifest.
+    pub version: String,
+    /// SHA-256 of the file.
+    pub hash: String,
+    /// The phases to call it in.
+    pub phases: Phases,
+    /// Whether it decides who may pass.
+    pub authenticator: bool,
+    /// The failure policy; an authenticator is always `Closed`.
+    pub on_failure: OnFailure,
+    /// Stored responses do not depend on the principal.
+    pub shared: bool,
+    /// The namespace of `kv` and `counters` that other entries of the plugin may share.
+    pub share_state: Option<String>,
+    /// The route.
+    pub route: Arc<str>,
+    /// Limits of its calls and instances.
+    pub limits: PluginLimits,
+    pub(crate) artifact: Arc<Artifact>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) context: Arc<Shared>,
+    /// The config as the plugin gets it.
+    pub(crate) config: String,
+    /// Which of the route's entries of the same plugin it is.
+    nth: usize,
+}
+
+impl Entry {
+    /// Binds an artifact to its place. `nth` counts the route's entries of the same plugin.
+    pub(crate) fn new(
+        host: &Arc<Host>,
+        artifact: &Arc<Artifact>,
+        config: &Config,
+        route: &Route,
+        entry: &PluginEntry,
+        nth: usize,
+    ) -> Self {
+        let authenticator = artifact.traits.contains(Traits::AUTHENTICATOR);
+        let limits = limits_of(config, &entry.name);
+        let namespace = match &entry.share_state {
+            Some(shared) => State::shared_name(&entry.name, shared),
+            None => State::entry_name(&entry.name, &route.name, nth),
+        };
+        let (upstreams, secrets) = granted(config, &entry.name);
+        let context = Shared {
+            plugin: entry.name.clone(),
+            route: route.name.clone(),
+            limits: limits.clone(),
+            upstreams,
+            secrets,
+            state: host.state().clone(),
+            namespace: host.state().namespace(&namespace),
+            metrics: host.options.metrics.clone(),
+            flights: host.flights.clone(),
+            log: LogGate::default(),
+        };
+        Self {
+            name: entry.name.clone(),
+            version: artifact.version.clone(),
+            hash: artifact.hash.clone(),
+            phases: artifact.phases,
+            authenticator,
+            on_failure: if authenticator { OnFailure::Closed } else { entry.on_failure },
+            shared: entry.shared,
+            share_state: entry.share_state.clone(),
+            route: route.name.clone(),
+            limits,
+            artifact: artifact.clone(),
+            host: host.clone(),
+            context: Arc::new(context),
+            config: entry.config.to_string(),
+            nth,
+        }
+    }
+
+    /// Whether a new configuration makes the very same entry, so that this one, with its instances, can stay.
+    pub(crate) fn same(
+        &self,
+        artifact: &Artifact,
+        config: &Config,
+        route: &Route,
+        entry: &PluginEntry,
+        nth: usize,
+    ) -> bool {
+        let on_failure = if self.authenticator { OnFailure::Closed } else { entry.on_failure };
+        let (upstreams, secrets) = granted(config, &entry.name);
+        self.hash == artifact.hash
+            && self.name == entry.name
+            && self.route == route.name
+            && self.nth == nth
+            && self.config == entry.config
+            && self.on_failure == on_failure
+            && self.shared == entry.shared
+            && self.share_state == entry.share_state
+            && self.limits == limits_of(config, &entry.name)
+            && self.context.upstreams == upstreams
+            && self.context.secrets == secrets
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).field("route", &self.route).field("hash", &self.hash).finish()
+    }
+}
+
+fn limits_of(config: &Config, plugin: &str) -> PluginLimits {
+    config.plugins.limits.get(plugin).cloned().unwrap_or_default()
+}
+
+/// The grants of a plugin, empty where there are none.
+pub(crate) fn grants_of(config: &Config, plugin: &str) -> Grants {
+    config.plugins.grants.get(plugin).cloned().unwrap_or_default()
+}
+
+fn granted(config: &Config, plugin: &str) -> (Vec<Arc<str>>, BTreeMap<String, Vec<u8>>) {
+    let grants = grants_of(config, plugin);
+    let secrets =
+        grants.secrets.iter().filter_map(|name| Some((name.clone(), config.secrets.get(name)?.0.clone()))).collect();
+    (grants.upstreams.iter().map(|name| Arc::from(name.as_str())).collect(), secrets)
+}

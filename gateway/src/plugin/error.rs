@@ -1,0 +1,244 @@
+//! What can go wrong between the host and a guest: at load ([`HostError`], [`LoadError`], [`PluginProblem`]) and in one
+//! phase call ([`PluginError`]).
+
+use std::fmt;
+use std::time::Duration;
+
+use super::phase::{ConfigError, Phase};
+use crate::error::{Error, ErrorKind};
+
+/// The plugin host can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The engine's settings don't work on this machine.
+    #[error("cannot start the wasm engine: {0}")]
+    Engine(String),
+    /// The directory for compiled code isn't usable.
+    #[error("cannot use {path} for compiled plugins: {reason}")]
+    Cache {
+        /// The directory.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No thread for the epoch ticker.
+    #[error("cannot start the thread that watches the plugins' CPU time: {0}")]
+    Ticker(std::io::Error),
+}
+
+/// Why a file is not (yet) a plugin that can serve.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// There is no such file.
+    #[error("{0} does not exist; put the plugin there, or remove it from the routes that name it")]
+    Missing(String),
+    /// It can't be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's word.
+        reason: String,
+    },
+    /// It changes while it is read, or ends in the middle of a section.
+    #[error("the file is incomplete ({0}); it is read again when it changes")]
+    Incomplete(String),
+    /// Not a wasm binary.
+    #[error("not a wasm binary: {0}")]
+    NotWasm(String),
+    /// Made for another host.
+    #[error(
+        "made for {abi}, which this gateway does not speak; build it with the plugin SDK (`gateway plugin new NAME`)"
+    )]
+    ForeignAbi {
+        /// The other ABI.
+        abi: String,
+    },
+    /// A contract of another version.
+    #[error("speaks the contract {found}, this gateway speaks edge:gateway@0.1.0; rebuild it with a matching SDK")]
+    Version {
+        /// The version found.
+        found: String,
+    },
+    /// Imports something outside the contract.
+    #[error("{0}")]
+    Import(String),
+    /// Lacks the exported interface or one of its functions.
+    #[error("{0}")]
+    Export(String),
+    /// The engine refuses it.
+    #[error("not a valid plugin: {0}")]
+    Invalid(String),
+    /// A grant is missing.
+    #[error("{0}")]
+    Grant(String),
+    /// `describe` says something unacceptable.
+    #[error("{0}")]
+    Manifest(String),
+    /// A call at load trapped or overran its budget.
+    #[error("{0}")]
+    Call(String),
+}
+
+/// Why one plugin can't serve one route entry, or none at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginProblem {
+    /// The plugin.
+    pub plugin: String,
+    /// The route whose entry is affected; `None` where it is the file itself.
+    pub route: Option<String>,
+    /// A JSON pointer into the entry's config, where the mistake is one of the config.
+    pub pointer: Option<String>,
+    /// Line and column in the configuration file, from the entry's positions.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for PluginProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.position {
+            write!(f, "{line}:{column}: ")?;
+        }
+        write!(f, "plugin `{}`", self.plugin)?;
+        if let Some(route) = &self.route {
+            write!(f, " in route `{route}`")?;
+        }
+        write!(f, ": {}", self.message)?;
+        match &self.pointer {
+            Some(pointer) if !pointer.is_empty() => write!(f, " (at {pointer})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A bound that a guest ran into, raised inside a host call or by the epoch callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Overrun {
+    /// CPU time of one call.
+    #[error("used more than its {} ms of CPU time (plugins.limits.cpu)", .0.as_millis())]
+    Cpu(Duration),
+    /// Host calls of one call.
+    #[error("made more than {0} host calls (plugins.limits.host_calls)")]
+    HostCalls(u32),
+    /// Bytes given to the host.
+    #[error("gave the host more than {0} bytes (plugins.limits.output)")]
+    Output(usize),
+    /// Linear memory of the instance.
+    #[error("needs more than {0} bytes of memory (plugins.limits.memory)")]
+    Memory(usize),
+}
+
+/// Why a phase call gave no action. The instance is thrown away; the next call gets another.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The guest trapped, or a host call refused something that no good plugin does.
+    #[error("{phase}: trapped: {message}")]
+    Trap {
+        /// Where.
+        phase: Phase,
+        /// The engine's words, on one line.
+        message: String,
+    },
+    /// The guest ran into a limit.
+    #[error("{phase}: {overrun}")]
+    Overrun {
+        /// Where.
+        phase: Phase,
+        /// Which.
+        overrun: Overrun,
+    },
+    /// All instances are in use and none came free in time.
+    #[error("all {0} instances of this worker are busy")]
+    Busy(usize),
+    /// An instance could not be made or configured.
+    #[error("no instance: {0}")]
+    Instance(String),
+    /// `configure` refused the config.
+    #[error("configure: {}", describe_config_errors(.0))]
+    Configure(Vec<ConfigError>),
+    /// The instance was used after an earlier failure, or without an exchange: a defect of the host.
+    #[error("the instance can't be called")]
+    Unusable,
+}
+
+impl PluginError {
+    /// The word of [`PLUGIN_FAILURES`](crate::telemetry::metrics::PLUGIN_FAILURES) for metrics.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Overrun { overrun: Overrun::Cpu(_), .. } => "deadline",
+            Self::Overrun { overrun: Overrun::HostCalls(_), .. } => "host-calls",
+            Self::Overrun { overrun: Overrun::Output(_), .. } => "output",
+            Self::Overrun { overrun: Overrun::Memory(_), .. } => "memory",
+            Self::Busy(_) => "instances",
+            Self::Instance(_) | Self::Configure(_) | Self::Unusable => "other",
+        }
+    }
+
+    /// From the engine's error of a call.
+    pub(crate) fn from_call(phase: Phase, error: &wasmtime::Error, memory_refused: Option<usize>) -> Self {
+        if let Some(overrun) = error.downcast_ref::<Overrun>() {
+            return Self::Overrun { phase, overrun: *overrun };
+        }
+        if let Some(limit) = memory_refused {
+            // The guest's allocator gives up with a trap of its own; what it asked for is the better explanation.
+            return Self::Overrun { phase, overrun: Overrun::Memory(limit) };
+        }
+        // The cause first: the backtrace before it is long, and would push it over the limit.
+        Self::Trap { phase, message: one_line(&format!("{}: {error:#}", error.root_cause()), 600) }
+    }
+}
+
+impl From<PluginError> for Error {
+    fn from(error: PluginError) -> Self {
+        let kind = if matches!(error, PluginError::Busy(_)) { ErrorKind::Overload } else { ErrorKind::Plugin };
+        Self::new(kind, error.to_string())
+    }
+}
+
+fn describe_config_errors(errors: &[ConfigError]) -> String {
+    let mut text = String::new();
+    for error in errors {
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        if !error.pointer.is_empty() {
+            text.push_str(&sanitise(&error.pointer, 200));
+            text.push_str(": ");
+        }
+        text.push_str(&sanitise(&error.message, 500));
+    }
+    text
+}
+
+/// Text on one line, without control characters, of bounded length.
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    sanitise(&joined, limit)
+}
+
+/// Guest text for logs and messages: control characters replaced, cut at `limit` bytes.
+pub(crate) fn sanitise(text: &str, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut clean: String =
+        text[..end].chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+    if end < text.len() {
+        clean.push('…');
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guest_text_cannot_forge_log_lines() {
+        assert_eq!(sanitise("a\r\nb\x1b[1m", 100), "a\u{fffd}\u{fffd}b\u{fffd}[1m");
+        assert_eq!(sanitise("æøå", 3), "æ…");
+    }
+}

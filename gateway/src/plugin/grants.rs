@@ -1,0 +1,122 @@
+//! What a plugin may reach: its imports are its request, the operator's grants are the answer.
+
+use super::error::LoadError;
+use crate::config::model::Grants;
+
+/// Interfaces of the contract, and whether using one needs a grant.
+const INTERFACES: [(&str, Option<Need>); 9] = [
+    ("types", None),
+    ("http", None),
+    ("sys", None),
+    ("crypto", None),
+    ("kv", None),
+    ("counters", None),
+    ("metrics", None),
+    ("secrets", Some(Need::Secrets)),
+    ("calls", Some(Need::Upstreams)),
+];
+
+/// A grant that an import asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// `calls`.
+    Upstreams,
+    /// `secrets`.
+    Secrets,
+}
+
+impl Need {
+    /// The key under `plugins.grants.NAME`.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Upstreams => "upstreams",
+            Self::Secrets => "secrets",
+        }
+    }
+}
+
+/// The contract's package and the version that this host speaks.
+pub(crate) const PACKAGE: &str = "edge:gateway";
+/// See [`PACKAGE`].
+pub(crate) const VERSION: &str = "0.1.0";
+
+/// Judges one import by name: `Ok` with the grant that it needs.
+pub(crate) fn classify(import: &str) -> Result<Option<Need>, LoadError> {
+    let (path, version) = import.split_once('@').unwrap_or((import, ""));
+    let Some((package, interface)) = path.split_once('/') else { return Err(foreign(import)) };
+    if package != PACKAGE {
+        return Err(foreign(import));
+    }
+    let Some((_, need)) = INTERFACES.iter().find(|(name, _)| *name == interface) else {
+        return Err(LoadError::Import(format!(
+            "imports `{import}`, which the contract {PACKAGE}@{VERSION} does not have; is it built for a newer gateway?"
+        )));
+    };
+    // A patch release adds nothing that an older host lacks the meaning of: 0.1.x fits 0.1.y.
+    if !compatible(version) {
+        return Err(LoadError::Version { found: format!("{PACKAGE}@{version}") });
+    }
+    Ok(*need)
+}
+
+/// Whether a contract version can be served by this host.
+pub(crate) fn compatible(version: &str) -> bool {
+    version.strip_prefix("0.1.").is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn foreign(import: &str) -> LoadError {
+    let hint = if import.starts_with("wasi") {
+        "plugins have no WASI; build for wasm32-unknown-unknown"
+    } else if import.starts_with("__wbindgen") {
+        "a dependency expects a browser (wasm-bindgen); turn off its `js` feature"
+    } else {
+        "a plugin reaches only what the contract gives; build it with the plugin SDK"
+    };
+    LoadError::Import(format!("imports `{import}`, which is outside the contract: {hint}"))
+}
+
+/// Refuses a plugin whose imports need grants about which the operator has said nothing (`grants` is none). An entry
+/// that grants nothing is a decision as well: the plugin loads, and each call of that kind is denied.
+pub(crate) fn check(plugin: &str, needs: &[Need], grants: Option<&Grants>) -> Result<(), LoadError> {
+    let (Some(need), None) = (needs.first(), grants) else { return Ok(()) };
+    let (import, example) = match need {
+        Need::Upstreams => ("calls", "UPSTREAM"),
+        Need::Secrets => ("secrets", "SECRET"),
+    };
+    Err(LoadError::Grant(format!(
+        "imports `{import}` and has no grant for it; where that is wanted, add to the configuration \
+         `plugins: {{grants: {{{plugin}: {{{}: [{example}]}}}}}}`, or `[]` to load it with every such call denied",
+        need.key()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_the_capability_request() {
+        assert_eq!(classify("edge:gateway/http@0.1.0"), Ok(None));
+        assert_eq!(classify("edge:gateway/crypto@0.1.7"), Ok(None));
+        assert_eq!(classify("edge:gateway/calls@0.1.0"), Ok(Some(Need::Upstreams)));
+        assert_eq!(classify("edge:gateway/secrets@0.1.0"), Ok(Some(Need::Secrets)));
+        assert_eq!(
+            classify("edge:gateway/http@0.2.0"),
+            Err(LoadError::Version { found: "edge:gateway@0.2.0".to_owned() })
+        );
+        let message = classify("wasi:cli/environment@0.2.6").unwrap_err().to_string();
+        assert!(message.contains("wasm32-unknown-unknown"), "{message}");
+        assert!(classify("edge:gateway/sockets@0.1.0").is_err());
+        assert!(classify("env").is_err());
+    }
+
+    #[test]
+    fn a_refusal_shows_what_to_add() {
+        let message = check("auth", &[Need::Upstreams], None).unwrap_err().to_string();
+        assert!(message.contains("plugins: {grants: {auth: {upstreams: [UPSTREAM]}}}"), "{message}");
+        let some = Grants { upstreams: vec!["idp".to_owned()], secrets: vec![] };
+        assert_eq!(check("auth", &[Need::Upstreams], Some(&some)), Ok(()));
+        assert_eq!(check("auth", &[Need::Upstreams, Need::Secrets], Some(&Grants::default())), Ok(()));
+        assert_eq!(check("plain", &[], None), Ok(()));
+    }
+}

@@ -1,0 +1,43 @@
+//! Interface `counters`, on the entry's namespace.
+
+use std::time::Duration;
+
+use super::HostState;
+use crate::plugin::phase::bindings::edge::gateway::counters;
+use crate::state;
+
+/// Claims of one call.
+const MAX_CLAIMS: usize = 64;
+
+impl counters::Host for HostState {
+    fn take(&mut self, claims: Vec<counters::Claim>) -> wasmtime::Result<Vec<counters::Decision>> {
+        self.charge()?;
+        if claims.len() > MAX_CLAIMS {
+            return Err(wasmtime::Error::msg(format!("counters.take: at most {MAX_CLAIMS} claims at once")));
+        }
+        let claims: smallvec::SmallVec<[state::Claim<'_>; 8]> = claims
+            .iter()
+            .map(|claim| state::Claim {
+                bucket: &claim.bucket,
+                cost: claim.cost,
+                rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
+            })
+            .collect();
+        let decisions = self.shared.namespace.take(&claims, self.shared.state.now());
+        Ok(decisions
+            .into_iter()
+            .map(|decision| counters::Decision {
+                allowed: decision.allowed,
+                remaining: decision.remaining,
+                retry_after_ms: decision.retry_after_ms,
+                reset_after_ms: decision.reset_after_ms,
+            })
+            .collect())
+    }
+
+    fn add(&mut self, key: String, delta: i64, window_ms: u64) -> wasmtime::Result<i64> {
+        self.charge()?;
+        let window = Duration::from_millis(window_ms);
+        Ok(self.shared.namespace.add(&key, delta, window, self.shared.state.now()))
+    }
+}

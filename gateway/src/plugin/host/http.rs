@@ -1,0 +1,483 @@
+//! Interface `http`: the exchange as a plugin sees it. Nothing that a guest hands over reaches a message unchecked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use wasmtime::component::Resource;
+
+use super::HostState;
+use crate::exchange::{Exchange, ResponseSource, StoreRequest};
+use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, FieldError, Part};
+use crate::plugin::phase::{Failure, Header, Phase};
+
+/// Stands for the one exchange of a call. It has no data: a store holds one exchange at a time.
+#[derive(Debug)]
+pub struct ExchangeHandle;
+
+/// Fields of one part.
+const MAX_FIELDS: usize = 256;
+/// Bytes of one value.
+const MAX_VALUE: usize = 64 << 10;
+/// Bytes of one part, looked at when a long value comes.
+const MAX_PART: usize = 256 << 10;
+const MAX_NAME: usize = 256;
+/// `set-state`.
+const MAX_STATE: usize = 64 << 10;
+/// Attributes and log fields: how many, and how long.
+const MAX_ENTRIES: usize = 64;
+const MAX_ENTRY: usize = 8 << 10;
+/// `store-response`.
+const MAX_KEY: usize = 1 << 10;
+
+type Fallible<T> = wasmtime::Result<Result<T, FieldError>>;
+
+/// Fields that belong to a connection or to the framing of a message, which the gateway makes itself
+/// (RFC 9110 sections 7.2, 7.6.1 and 8.6), and the authority, which `set-target` changes.
+pub(super) fn owned_by_host(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Fields that may not stand in trailers (RFC 9110 section 6.5.1): framing, routing, authentication, content format.
+fn not_in_trailers(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("content-")
+        || matches!(name, "authorization" | "cache-control" | "cookie" | "expect" | "range" | "set-cookie" | "vary")
+}
+
+fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
+    if name.starts_with(':') {
+        return Err(FieldError::NotAllowed);
+    }
+    if name.len() > MAX_NAME {
+        return Err(FieldError::TooLarge);
+    }
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidName)?;
+    let trailers = matches!(part, Part::RequestTrailers | Part::ResponseTrailers);
+    if owned_by_host(&name) || (trailers && not_in_trailers(&name)) {
+        return Err(FieldError::NotAllowed);
+    }
+    Ok(name)
+}
+
+fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
+    if value.len() > MAX_VALUE {
+        return Err(FieldError::TooLarge);
+    }
+    // RFC 9110 section 5.5: no CR, LF or NUL, and no space at either end; `HeaderValue` refuses the first three.
+    HeaderValue::from_bytes(value.trim_ascii()).map_err(|_| FieldError::InvalidValue)
+}
+
+/// Whether the part has room for a value more.
+fn room(headers: &HeaderMap, more: usize) -> Result<(), FieldError> {
+    if headers.len() >= MAX_FIELDS {
+        return Err(FieldError::TooLarge);
+    }
+    if more > 1024 {
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes + more > MAX_PART {
+            return Err(FieldError::TooLarge);
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a part; `None` where there is none (yet).
+fn fields(exchange: &Exchange, part: Part) -> Option<&HeaderMap> {
+    match part {
+        Part::Request => Some(&exchange.request.headers),
+        Part::RequestTrailers => exchange.request.trailers.as_ref(),
+        Part::Response => exchange.response.as_ref().map(|response| &response.headers),
+        Part::ResponseTrailers => exchange.response.as_ref().and_then(|response| response.trailers.as_ref()),
+    }
+}
+
+/// The fields of a part that can still be changed.
+fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, FieldError> {
+    match part {
+        Part::Request if exchange.request.sent => Err(FieldError::TooLate),
+        Part::Request => Ok(&mut exchange.request.headers),
+        Part::RequestTrailers => Ok(exchange.request.trailers.get_or_insert_default()),
+        Part::Response | Part::ResponseTrailers => {
+            let response = exchange.response.as_mut().ok_or(FieldError::NotAllowed)?;
+            match part {
+                Part::ResponseTrailers => Ok(response.trailers.get_or_insert_default()),
+                _ if response.sent => Err(FieldError::TooLate),
+                _ => Ok(&mut response.headers),
+            }
+        }
+    }
+}
+
+/// A path that a plugin may send requests to: what the router could have produced itself.
+fn canonical_path(path: &str) -> Option<String> {
+    let target = path.split_once('?').map_or(path, |(target, _)| target);
+    let visible = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');
+    if !target.starts_with('/') || !visible || path.len() > MAX_ENTRY {
+        return None;
+    }
+    let mut rest = path.as_bytes();
+    while let Some(at) = rest.iter().position(|b| *b == b'%') {
+        let digits = rest.get(at + 1..at + 3)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        rest = &rest[at + 3..];
+    }
+    let lower = target.to_ascii_lowercase();
+    // An encoded slash or NUL would be one path to us and another one to the upstream.
+    if lower.contains("%2f") || lower.contains("%5c") || lower.contains("%00") {
+        return None;
+    }
+    let dots = lower.replace("%2e", ".");
+    if dots.split('/').any(|segment| segment == "." || segment == "..") {
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+fn canonical_authority(authority: &str) -> Option<String> {
+    let parsed: http::uri::Authority = authority.parse().ok()?;
+    if authority.contains('@') || parsed.host().is_empty() || authority.len() > MAX_NAME {
+        return None;
+    }
+    Some(authority.to_ascii_lowercase())
+}
+
+fn refuse<T>(what: &str) -> wasmtime::Result<T> {
+    Err(wasmtime::Error::msg(what.to_owned()))
+}
+
+impl HostState {
+    fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
+        self.charge()?;
+        match &mut self.exchange {
+            Some(exchange) => Ok(exchange),
+            None => refuse("there is no exchange in this call"),
+        }
+    }
+}
+
+impl contract::Host for HostState {}
+
+impl contract::HostExchange for HostState {
+    fn get(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        let exchange = self.exchange()?;
+        Ok(fields(exchange, of).and_then(|fields| fields.get(name.as_str())).map(|value| value.as_bytes().to_vec()))
+    }
+
+    fn get_all(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        of: Part,
+        name: Option<String>,
+    ) -> wasmtime::Result<Vec<Header>> {
+        let exchange = self.exchange()?;
+        let Some(fields) = fields(exchange, of) else { return Ok(Vec::new()) };
+        let header =
+            |name: &str, value: &HeaderValue| Header { name: name.to_owned(), value: value.as_bytes().to_vec() };
+        Ok(match name {
+            None => fields.iter().map(|(name, value)| header(name.as_str(), value)).collect(),
+            Some(name) => {
+                let name = name.to_ascii_lowercase();
+                fields.get_all(name.as_str()).iter().map(|value| header(&name, value)).collect()
+            }
+        })
+    }
+
+    fn set(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
+        let exchange = self.exchange()?;
+        Ok((|| {
+            let fields = fields_mut(exchange, of)?;
+            let (name, value) = (field_name(&name, of)?, field_value(&value)?);
+            room(fields, value.len())?;
+            fields.insert(name, value);
+            Ok(())
+        })())
+    }
+
+    fn append(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
+        let exchange = self.exchange()?;
+        Ok((|| {
+            let fields = fields_mut(exchange, of)?;
+            let (name, value) = (field_name(&name, of)?, field_value(&value)?);
+            room(fields, value.len())?;
+            fields.append(name, value);
+            Ok(())
+        })())
+    }
+
+    fn remove(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String) -> Fallible<()> {
+        let exchange = self.exchange()?;
+        if fields(exchange, of).is_none() {
+            return Ok(Ok(()));
+        }
+        Ok((|| {
+            let fields = fields_mut(exchange, of)?;
+            fields.remove(field_name(&name, of)?);
+            Ok(())
+        })())
+    }
+
+    fn method(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.request.method.as_str().to_owned())
+    }
+
+    fn scheme(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.request.scheme.to_owned())
+    }
+
+    fn authority(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.request.authority.clone())
+    }
+
+    fn path(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
+        Ok(self.exchange()?.request.path_and_query.clone())
+    }
+
+    fn property(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        let exchange = self.exchange()?;
+        Ok(match name.as_str() {
+            "client.address" => Some(exchange.client.to_string()),
+            "connection.peer" => Some(exchange.connection.peer.to_string()),
+            "connection.local" => Some(exchange.connection.local.to_string()),
+            "listener.name" => Some(exchange.connection.listener.to_string()),
+            "tls.sni" => exchange.connection.sni.as_deref().map(str::to_owned),
+            "protocol" => Some(exchange.connection.protocol.name().to_owned()),
+            "request.id" => Some(exchange.id.clone()),
+            "route.name" => exchange.route.as_deref().map(str::to_owned),
+            "upstream.name" => exchange.upstream.as_deref().map(str::to_owned),
+            "upstream.endpoint" => exchange.endpoint.map(|endpoint| endpoint.to_string()),
+            "response.source" => match exchange.source {
+                ResponseSource::None => None,
+                ResponseSource::Upstream => Some("upstream".to_owned()),
+                ResponseSource::Route => Some("route".to_owned()),
+                ResponseSource::Plugin(_) => Some("plugin".to_owned()),
+                ResponseSource::Stored(_) => Some("stored".to_owned()),
+                ResponseSource::Gateway => Some("gateway".to_owned()),
+            },
+            other => other.strip_prefix("attribute.").and_then(|name| exchange.attribute(name)).map(str::to_owned),
+        })
+    }
+
+    fn measure(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<u64>> {
+        let exchange = self.exchange()?;
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).ok();
+        let measures = &exchange.measures;
+        Ok(match name.as_str() {
+            "response.status" => exchange.response.as_ref().map(|response| u64::from(response.status.as_u16())),
+            "bytes.in" => Some(measures.bytes_in),
+            "bytes.out" => Some(measures.bytes_out),
+            "duration.total-us" if measures.total.is_zero() => micros(exchange.started.elapsed()),
+            "duration.total-us" => micros(measures.total),
+            "duration.upstream-us" => micros(measures.upstream),
+            "duration.plugins-us" => micros(measures.plugins),
+            "upstream.attempts" => Some(u64::from(measures.attempts)),
+            _ => None,
+        })
+    }
+
+    fn failure(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Option<Failure>> {
+        Ok(self.exchange()?.failure.map(Into::into))
+    }
+
+    fn set_target(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        method: Option<String>,
+        authority: Option<String>,
+        path: Option<String>,
+    ) -> Fallible<()> {
+        let exchange = self.exchange()?;
+        if exchange.request.sent {
+            return Ok(Err(FieldError::TooLate));
+        }
+        Ok((|| {
+            // All is checked before anything is changed.
+            let method = method
+                .map(|method| match Method::from_bytes(method.as_bytes()) {
+                    // CONNECT makes a tunnel, which no plugin can ask for.
+                    Ok(Method::CONNECT) => Err(FieldError::NotAllowed),
+                    Ok(method) if method.as_str().len() <= 32 => Ok(method),
+                    _ => Err(FieldError::InvalidValue),
+                })
+                .transpose()?;
+            let authority =
+                authority.map(|text| canonical_authority(&text).ok_or(FieldError::InvalidValue)).transpose()?;
+            let path = path.map(|text| canonical_path(&text).ok_or(FieldError::InvalidValue)).transpose()?;
+            let request = &mut exchange.request;
+            if let Some(method) = method {
+                request.method = method;
+            }
+            if let Some(authority) = authority {
+                request.authority = authority;
+            }
+            if let Some(path) = path {
+                request.path_and_query = path;
+            }
+            Ok(())
+        })())
+    }
+
+    fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Result<(), String>> {
+        let granted = self.shared.upstreams.iter().find(|upstream| ***upstream == *name).cloned();
+        let exchange = self.exchange()?;
+        if exchange.request.sent {
+            return Ok(Err("the request has been sent".to_owned()));
+        }
+        let Some(upstream) = granted else {
+            return Ok(Err("no grant for this upstream (plugins.grants.NAME.upstreams)".to_owned()));
+        };
+        exchange.upstream = Some(upstream);
+        Ok(Ok(()))
+    }
+
+    fn set_status(&mut self, _: Resource<ExchangeHandle>, code: u16) -> Fallible<()> {
+        let exchange = self.exchange()?;
+        let Some(response) = &mut exchange.response else { return Ok(Err(FieldError::NotAllowed)) };
+        if response.sent {
+            return Ok(Err(FieldError::TooLate));
+        }
+        Ok(match StatusCode::from_u16(code) {
+            Ok(status) if (200..600).contains(&code) => {
+                response.status = status;
+                Ok(())
+            }
+            _ => Err(FieldError::InvalidValue),
+        })
+    }
+
+    fn state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Vec<u8>> {
+        let index = self.index;
+        Ok(self.exchange()?.scratch.get(index).map(|scratch| scratch.state.to_vec()).unwrap_or_default())
+    }
+
+    fn set_state(&mut self, _: Resource<ExchangeHandle>, value: Vec<u8>) -> wasmtime::Result<()> {
+        let index = self.index;
+        let exchange = self.exchange()?;
+        if value.len() > MAX_STATE {
+            return refuse("set-state: at most 64 KiB");
+        }
+        if exchange.scratch.len() <= index {
+            exchange.scratch.resize_with(index + 1, Default::default);
+        }
+        exchange.scratch[index].state = Bytes::from(value);
+        Ok(())
+    }
+
+    fn set_attribute(&mut self, _: Resource<ExchangeHandle>, name: String, value: String) -> wasmtime::Result<()> {
+        let exchange = self.exchange()?;
+        if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_ENTRY {
+            return refuse("set-attribute: a name of 1 to 256 bytes and a value of at most 8 KiB");
+        }
+        if exchange.attributes.len() >= MAX_ENTRIES && exchange.attribute(&name).is_none() {
+            return refuse("set-attribute: at most 64 attributes");
+        }
+        exchange.set_attribute(&name, value);
+        Ok(())
+    }
+
+    fn store_response(&mut self, _: Resource<ExchangeHandle>, key: String, ttl_ms: u64) -> wasmtime::Result<()> {
+        let (index, phase) = (self.index, self.phase);
+        let exchange = self.exchange()?;
+        if phase != Phase::ResponseHeaders {
+            return refuse("store-response: only in on-response-headers");
+        }
+        if key.len() > MAX_KEY {
+            return refuse("store-response: a key of at most 1 KiB");
+        }
+        if exchange.scratch.len() <= index {
+            exchange.scratch.resize_with(index + 1, Default::default);
+        }
+        exchange.scratch[index].store = Some(StoreRequest { key, ttl: Duration::from_millis(ttl_ms) });
+        Ok(())
+    }
+
+    fn log_fields(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Vec<(String, String)>> {
+        let exchange = self.exchange()?;
+        Ok(exchange.log_fields.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect())
+    }
+
+    fn set_log_field(
+        &mut self,
+        _: Resource<ExchangeHandle>,
+        name: String,
+        value: Option<String>,
+    ) -> wasmtime::Result<()> {
+        let exchange = self.exchange()?;
+        if name.is_empty() || name.len() > MAX_NAME || value.as_ref().is_some_and(|value| value.len() > MAX_ENTRY) {
+            return refuse("set-log-field: a name of 1 to 256 bytes and a value of at most 8 KiB");
+        }
+        let count = exchange.log_fields.len();
+        match exchange.log_fields.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, slot)) => *slot = value,
+            None if count >= MAX_ENTRIES => return refuse("set-log-field: at most 64 fields"),
+            None => exchange.log_fields.push((name, value)),
+        }
+        Ok(())
+    }
+
+    fn drop(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_splitting_is_refused() {
+        for value in [&b"a\r\nset-cookie: x"[..], b"a\nb", b"a\0b"] {
+            assert_eq!(field_value(value), Err(FieldError::InvalidValue));
+        }
+        assert_eq!(field_value(b" padded ").unwrap(), "padded");
+        for name in ["a b", "a\r\n", "", "æ"] {
+            assert_eq!(field_name(name, Part::Request), Err(FieldError::InvalidName), "{name:?}");
+        }
+        for name in [":path", "Host", "content-length", "Transfer-Encoding", "connection", "upgrade"] {
+            assert_eq!(field_name(name, Part::Request), Err(FieldError::NotAllowed), "{name:?}");
+        }
+        assert_eq!(field_name("X-Mixed", Part::Response).unwrap(), "x-mixed");
+        assert_eq!(field_name("authorization", Part::RequestTrailers), Err(FieldError::NotAllowed));
+    }
+
+    #[test]
+    fn a_part_has_bounds() {
+        let mut headers = HeaderMap::new();
+        for index in 0..MAX_FIELDS {
+            assert!(room(&headers, 1).is_ok());
+            headers.append("x", HeaderValue::from(index));
+        }
+        assert_eq!(room(&headers, 1), Err(FieldError::TooLarge));
+        assert_eq!(field_value(&vec![b'a'; MAX_VALUE + 1]), Err(FieldError::TooLarge));
+    }
+
+    #[test]
+    fn only_canonical_targets_are_taken() {
+        for good in ["/", "/a/b?c=../d", "/a%20b"] {
+            assert_eq!(canonical_path(good).as_deref(), Some(good));
+        }
+        for bad in ["", "a", "*", "//x/../y", "/a/%2e%2E/b", "/a%2fb", "/a b", "/a\r\n", "/a#b", "/%zz", "/%4", "/a\\b"]
+        {
+            assert_eq!(canonical_path(bad), None, "{bad:?}");
+        }
+        assert_eq!(canonical_authority("API.example.no:8443").as_deref(), Some("api.example.no:8443"));
+        for bad in ["", "user@host", "a b", "a/b"] {
+            assert_eq!(canonical_authority(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Interface `kv`, on the entry's namespace.
+
+use std::time::Duration;
+
+use super::HostState;
+use crate::plugin::phase::bindings::edge::gateway::kv;
+use crate::state::{self, SwapError};
+
+fn entry(entry: state::Entry) -> kv::Entry {
+    kv::Entry { value: entry.value.to_vec(), version: entry.version }
+}
+
+impl kv::Host for HostState {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<kv::Entry>> {
+        self.charge()?;
+        Ok(self.shared.namespace.get(&key, self.shared.state.now()).map(entry))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<u64> {
+        self.charge()?;
+        let ttl = ttl_ms.map(Duration::from_millis);
+        Ok(self.shared.namespace.set(&key, value.into(), ttl, self.shared.state.now())?)
+    }
+
+    fn delete(&mut self, key: String) -> wasmtime::Result<()> {
+        self.charge()?;
+        self.shared.namespace.delete(&key, self.shared.state.now());
+        Ok(())
+    }
+
+    fn compare_and_swap(
+        &mut self,
+        key: String,
+        expect: Option<u64>,
+        value: Option<Vec<u8>>,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<Result<u64, Option<kv::Entry>>> {
+        self.charge()?;
+        let ttl = ttl_ms.map(Duration::from_millis);
+        let now = self.shared.state.now();
+        match self.shared.namespace.compare_and_swap(&key, expect, value.map(Into::into), ttl, now) {
+            Ok(version) => Ok(Ok(version)),
+            Err(SwapError::Mismatch(found)) => Ok(Err(found.map(entry))),
+            Err(error @ SwapError::TooLarge(_)) => Err(error.into()),
+        }
+    }
+}

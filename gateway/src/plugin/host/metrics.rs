@@ -1,0 +1,63 @@
+//! Interface `metrics`: names and labels are checked here, counting is done by telemetry.
+
+use super::HostState;
+use crate::plugin::phase::bindings::edge::gateway::metrics::{self, Label};
+
+/// Where plugins' metrics go. Called on workers: it must neither block nor grow without bound.
+pub trait PluginMetricsSink: Send + Sync {
+    /// Adds to a counter.
+    fn count(&self, plugin: &str, route: &str, name: &str, labels: &[(String, String)], delta: u64);
+    /// Records a value of a distribution.
+    fn observe(&self, plugin: &str, route: &str, name: &str, labels: &[(String, String)], value: f64);
+}
+
+/// Forgets everything.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMetrics;
+
+impl PluginMetricsSink for NoMetrics {
+    fn count(&self, _: &str, _: &str, _: &str, _: &[(String, String)], _: u64) {}
+    fn observe(&self, _: &str, _: &str, _: &str, _: &[(String, String)], _: f64) {}
+}
+
+const MAX_LABELS: usize = 8;
+const MAX_VALUE: usize = 128;
+
+fn valid_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && !name.as_bytes()[0].is_ascii_digit()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Labels in a form that the exposition format allows; a mistake traps, since no input should lead to it.
+fn check(name: &str, labels: Vec<Label>) -> wasmtime::Result<Vec<(String, String)>> {
+    let refuse = |what: &str| Err(wasmtime::Error::msg(format!("metrics: {what}")));
+    if !valid_name(name) {
+        return refuse("a name has letters, digits and underscores, at most 100");
+    }
+    if labels.len() > MAX_LABELS {
+        return refuse("at most 8 labels");
+    }
+    if labels.iter().any(|label| !valid_name(&label.key)) {
+        return refuse("a label's key has letters, digits and underscores, at most 100");
+    }
+    Ok(labels.into_iter().map(|label| (label.key, crate::plugin::error::sanitise(&label.value, MAX_VALUE))).collect())
+}
+
+impl metrics::Host for HostState {
+    fn count(&mut self, name: String, labels: Vec<Label>, delta: u64) -> wasmtime::Result<()> {
+        self.charge()?;
+        let labels = check(&name, labels)?;
+        self.shared.metrics.count(&self.shared.plugin, &self.shared.route, &name, &labels, delta);
+        Ok(())
+    }
+
+    fn observe(&mut self, name: String, labels: Vec<Label>, value: f64) -> wasmtime::Result<()> {
+        self.charge()?;
+        let labels = check(&name, labels)?;
+        if value.is_finite() {
+            self.shared.metrics.observe(&self.shared.plugin, &self.shared.route, &name, &labels, value);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! What the host offers to guests: one file per interface of the contract, and the data of a store.
+//!
+//! Every host function begins with [`HostState::charge`]; what a guest hands over is validated before anything is
+//! changed. A mistake that a good plugin can make is an error value, a breach of bounds is a trap.
+
+pub mod calls;
+mod counters;
+pub mod crypto;
+pub mod http;
+mod kv;
+pub mod metrics;
+mod secrets;
+pub mod sys;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+use wasmtime::component::ResourceTable;
+
+use self::calls::OutboundCall;
+use super::entry::Shared;
+use super::error::Overrun;
+use super::limits::{CpuClock, InstanceLimits};
+use super::phase::{Phase, bindings};
+use crate::exchange::Exchange;
+
+/// The data of one store, that is of one instance of a plugin.
+pub struct HostState {
+    /// The exchange of the running call.
+    pub(crate) exchange: Option<Box<Exchange>>,
+    /// Place of the plugin in the chain.
+    pub(crate) index: usize,
+    /// The running call.
+    pub(crate) phase: Phase,
+    /// Host calls that it has left.
+    pub(crate) host_calls: u32,
+    pub(crate) clock: CpuClock,
+    pub(crate) limits: InstanceLimits,
+    /// What all instances of the entry share.
+    pub(crate) shared: Arc<Shared>,
+    /// To the task of the worker that makes outbound calls; `None` off the workers.
+    pub(crate) calls: Option<UnboundedSender<OutboundCall>>,
+    table: ResourceTable,
+}
+
+/// Keys that a guest may hold at a time.
+const MAX_RESOURCES: usize = 1024;
+
+impl HostState {
+    pub(crate) fn new(shared: Arc<Shared>, calls: Option<UnboundedSender<OutboundCall>>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self {
+            exchange: None,
+            index: 0,
+            phase: Phase::Configure,
+            host_calls: 0,
+            clock: CpuClock::new(),
+            limits: InstanceLimits::new(shared.limits.memory),
+            shared,
+            calls,
+            table,
+        }
+    }
+
+    /// Resources of the guest other than the exchange.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// The secrets that the operator granted to this plugin, by name.
+    pub fn secrets(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.shared.secrets
+    }
+
+    /// Takes one host call off the budget.
+    pub fn charge(&mut self) -> wasmtime::Result<()> {
+        match self.host_calls.checked_sub(1) {
+            Some(left) => {
+                self.host_calls = left;
+                Ok(())
+            }
+            None => Err(Overrun::HostCalls(self.shared.limits.host_calls).into()),
+        }
+    }
+}
+
+impl bindings::edge::gateway::types::Host for HostState {}

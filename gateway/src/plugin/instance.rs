@@ -1,0 +1,468 @@
+//! One instance of a plugin: a store, the functions of its `handler`, and how a phase is called.
+//!
+//! A plugin that can't suspend is called without a stack of its own and never yields. The exchange moves into the store
+//! for the length of a call; a guard puts it back however the call ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use wasmtime::Store;
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower, Resource, TypedFunc,
+};
+
+use super::engine::Host;
+use super::entry::{Entry, Shared};
+use super::error::{LoadError, Overrun, PluginError, one_line};
+use super::host::HostState;
+use super::host::calls::OutboundCall;
+use super::host::http::ExchangeHandle;
+use super::limits::FIRST_DEADLINE;
+use super::phase::{
+    ChunkAction, ConfigError, Failure, FailureAction, HANDLER, LocalResponse, Manifest, Phase, RequestAction,
+    ResponseAction,
+};
+use super::pool::Pool;
+use crate::config::model::PluginLimits;
+use crate::exchange::Exchange;
+
+/// CPU time of `describe` and `configure`, which compile expressions and parse keys.
+const LOAD_BUDGET: Duration = Duration::from_secs(2);
+/// Calls after which an instance is replaced, so that what a guest leaks stays bounded.
+const MAX_CALLS: u32 = 10_000;
+
+/// Where the functions of `handler` are in a component; found once per artifact.
+#[derive(Clone, Debug)]
+pub(crate) struct Functions {
+    describe: ComponentExportIndex,
+    configure: ComponentExportIndex,
+    request_headers: ComponentExportIndex,
+    request_body: ComponentExportIndex,
+    response_headers: ComponentExportIndex,
+    response_body: ComponentExportIndex,
+    upstream_failure: ComponentExportIndex,
+    log: ComponentExportIndex,
+}
+
+impl Functions {
+    pub(crate) fn find(component: &Component) -> Result<Self, LoadError> {
+        let handler = component
+            .get_export_index(None, HANDLER)
+            .ok_or_else(|| LoadError::Export(format!("does not export `{HANDLER}`")))?;
+        let find = |name: &str| {
+            component
+                .get_export_index(Some(&handler), name)
+                .ok_or_else(|| LoadError::Export(format!("`{HANDLER}` lacks the function `{name}`")))
+        };
+        Ok(Self {
+            describe: find("describe")?,
+            configure: find("configure")?,
+            request_headers: find("on-request-headers")?,
+            request_body: find("on-request-body")?,
+            response_headers: find("on-response-headers")?,
+            response_body: find("on-response-body")?,
+            upstream_failure: find("on-upstream-failure")?,
+            log: find("on-log")?,
+        })
+    }
+}
+
+type Borrowed = Resource<ExchangeHandle>;
+
+/// The functions of one instance, types checked.
+struct Handler {
+    request_headers: TypedFunc<(Borrowed, bool), (RequestAction,)>,
+    response_headers: TypedFunc<(Borrowed, bool), (ResponseAction,)>,
+    upstream_failure: TypedFunc<(Borrowed, Failure), (FailureAction,)>,
+    log: TypedFunc<(Borrowed,), ()>,
+    /// Typed at each call, because their parameter borrows the chunk; a chunk costs more than the check.
+    request_body: Func,
+    response_body: Func,
+}
+
+/// An instance without its pool; may cross threads until it is first used.
+pub(crate) struct Guest {
+    store: Store<HostState>,
+    handler: Handler,
+    suspends: bool,
+    calls: u32,
+    /// Set while a call runs and for ever after one that failed: a store is not used again after a trap, nor after a
+    /// call that was dropped half-way.
+    broken: bool,
+}
+
+fn new_store(
+    host: &Host,
+    shared: Arc<Shared>,
+    calls: Option<UnboundedSender<OutboundCall>>,
+    suspends: bool,
+) -> Store<HostState> {
+    let output = shared.limits.output;
+    let mut store = Store::new(host.engine(), HostState::new(shared, calls));
+    store.limiter(|state| &mut state.limits);
+    store.set_hostcall_fuel(output.max(64 << 10));
+    store.set_max_component_handles(4096);
+    store.epoch_deadline_callback(move |mut context| context.data_mut().clock.deadline(suspends));
+    store
+}
+
+fn arm(store: &mut Store<HostState>, phase: Phase, budget: Duration) {
+    store.set_epoch_deadline(FIRST_DEADLINE);
+    let state = store.data_mut();
+    state.phase = phase;
+    state.host_calls = state.shared.limits.host_calls;
+    state.clock.start(budget);
+}
+
+/// Runs a future on a thread that may block.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+async fn call<P, R>(
+    store: &mut Store<HostState>,
+    suspends: bool,
+    function: &TypedFunc<P, R>,
+    params: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift + 'static,
+{
+    if suspends { function.call_async(store, params).await } else { function.call(store, params) }
+}
+
+/// Asks an artifact what it is, in an instance that is thrown away.
+pub(crate) fn describe(
+    host: &Arc<Host>,
+    pre: &InstancePre<HostState>,
+    functions: &Functions,
+    suspends: bool,
+) -> Result<Manifest, LoadError> {
+    host.tick().map_err(|error| LoadError::Call(error.to_string()))?;
+    let shared = Shared {
+        plugin: "?".into(),
+        route: "?".into(),
+        limits: PluginLimits::default(),
+        upstreams: Vec::new(),
+        secrets: Default::default(),
+        state: host.state().clone(),
+        namespace: crate::state::State::default().namespace(""),
+        metrics: host.options.metrics.clone(),
+        flights: host.flights.clone(),
+        log: Default::default(),
+    };
+    let mut store = new_store(host, Arc::new(shared), None, suspends);
+    arm(&mut store, Phase::Describe, LOAD_BUDGET);
+    let result = block_on(async {
+        let instance = if suspends { pre.instantiate_async(&mut store).await? } else { pre.instantiate(&mut store)? };
+        // All types are checked here, so that an instance made later can't fail on them.
+        handler(&mut store, &instance, functions)?;
+        let describe = instance.get_typed_func::<(), (Manifest,)>(&mut store, functions.describe)?;
+        let (manifest,) = call(&mut store, suspends, &describe, ()).await?;
+        wasmtime::Result::Ok(manifest)
+    });
+    result.map_err(|error| {
+        let refused = store.data_mut().limits.take_refused();
+        LoadError::Call(PluginError::from_call(Phase::Describe, &error, refused).to_string())
+    })
+}
+
+fn handler(
+    store: &mut Store<HostState>,
+    instance: &wasmtime::component::Instance,
+    functions: &Functions,
+) -> wasmtime::Result<Handler> {
+    let function = |store: &mut Store<HostState>, index: ComponentExportIndex| {
+        instance.get_func(store, index).ok_or_else(|| wasmtime::Error::msg("a function of `handler` is missing"))
+    };
+    let request_body = function(store, functions.request_body)?;
+    request_body.typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&*store)?;
+    let response_body = function(store, functions.response_body)?;
+    response_body.typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&*store)?;
+    Ok(Handler {
+        request_headers: instance.get_typed_func(&mut *store, functions.request_headers)?,
+        response_headers: instance.get_typed_func(&mut *store, functions.response_headers)?,
+        upstream_failure: instance.get_typed_func(&mut *store, functions.upstream_failure)?,
+        log: instance.get_typed_func(&mut *store, functions.log)?,
+        request_body,
+        response_body,
+    })
+}
+
+impl Guest {
+    /// Instantiates and configures. Blocks: it is called off the workers.
+    pub(crate) fn make(entry: &Entry, calls: Option<UnboundedSender<OutboundCall>>) -> Result<Self, MakeError> {
+        let artifact = &entry.artifact;
+        let suspends = artifact.suspends;
+        let mut store = new_store(&entry.host, entry.context.clone(), calls, suspends);
+        arm(&mut store, Phase::Configure, LOAD_BUDGET);
+        let made: wasmtime::Result<_> = block_on(async {
+            let instance = if suspends {
+                artifact.pre.instantiate_async(&mut store).await?
+            } else {
+                artifact.pre.instantiate(&mut store)?
+            };
+            let handler = handler(&mut store, &instance, &artifact.functions)?;
+            let configure = instance
+                .get_typed_func::<(&str,), (Result<(), Vec<ConfigError>>,)>(&mut store, artifact.functions.configure)?;
+            let (configured,) = call(&mut store, suspends, &configure, (entry.config.as_str(),)).await?;
+            Ok((handler, configured))
+        });
+        match made {
+            Ok((handler, Ok(()))) => Ok(Self { store, handler, suspends, calls: 0, broken: false }),
+            Ok((_, Err(errors))) => Err(MakeError::Failed(PluginError::Configure(errors))),
+            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
+            Err(error) => {
+                let refused = store.data_mut().limits.take_refused();
+                Err(MakeError::Failed(PluginError::from_call(Phase::Configure, &error, refused)))
+            }
+        }
+    }
+
+    /// Whether it may go back to its pool.
+    pub(crate) fn reusable(&self) -> bool {
+        !self.broken && self.calls < MAX_CALLS && !self.store.data().limits.bloated()
+    }
+}
+
+/// Why no instance could be made.
+#[derive(Debug)]
+pub(crate) enum MakeError {
+    /// The process has no room for another one.
+    Exhausted,
+    /// The plugin's fault.
+    Failed(PluginError),
+}
+
+/// Puts the exchange back into its slot when the call ends: returned, trapped or dropped.
+struct Loan<'a> {
+    guest: &'a mut Guest,
+    slot: &'a mut Option<Box<Exchange>>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        *self.slot = self.guest.store.data_mut().exchange.take();
+    }
+}
+
+/// An instance checked out of its pool. Dropping it gives it back, or throws it away after a failure.
+pub struct Instance {
+    guest: Option<Box<Guest>>,
+    pool: Rc<Pool>,
+}
+
+impl Instance {
+    pub(crate) fn new(guest: Box<Guest>, pool: Rc<Pool>) -> Self {
+        Self { guest: Some(guest), pool }
+    }
+
+    /// The entry that it is an instance of.
+    pub fn entry(&self) -> &Arc<Entry> {
+        self.pool.entry()
+    }
+
+    /// Whether a call failed, so that it can't be called again.
+    pub fn is_broken(&self) -> bool {
+        self.guest.as_ref().is_none_or(|guest| guest.broken)
+    }
+
+    /// Whether its entry was replaced longer ago than `limits.retire_after`.
+    pub fn is_overdue(&self) -> bool {
+        self.pool.is_retired() && self.pool.is_overdue(Instant::now())
+    }
+
+    /// `on-request-headers`; `index` is the plugin's place in the chain.
+    pub async fn request_headers(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        end: bool,
+    ) -> Result<RequestAction, PluginError> {
+        let limit = self.pool.entry().limits.output;
+        let (action,) = self
+            .invoke(exchange, index, Phase::RequestHeaders, |guest| guest.handler.request_headers, |of| (of, end))
+            .await?;
+        match &action {
+            RequestAction::Continue(_) | RequestAction::RespondStored(_) => {}
+            RequestAction::Respond(response) => self.bound(Phase::RequestHeaders, size(response), limit)?,
+        }
+        Ok(action)
+    }
+
+    /// `on-request-body`.
+    pub async fn request_body(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        data: Bytes,
+        end: bool,
+    ) -> Result<ChunkAction, PluginError> {
+        self.body(exchange, index, Phase::RequestBody, &data, end).await
+    }
+
+    /// `on-response-headers`.
+    pub async fn response_headers(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        end: bool,
+    ) -> Result<ResponseAction, PluginError> {
+        let limit = self.pool.entry().limits.output;
+        let (action,) = self
+            .invoke(exchange, index, Phase::ResponseHeaders, |guest| guest.handler.response_headers, |of| (of, end))
+            .await?;
+        if let ResponseAction::Respond(response) = &action {
+            self.bound(Phase::ResponseHeaders, size(response), limit)?;
+        }
+        Ok(action)
+    }
+
+    /// `on-response-body`.
+    pub async fn response_body(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        data: Bytes,
+        end: bool,
+    ) -> Result<ChunkAction, PluginError> {
+        self.body(exchange, index, Phase::ResponseBody, &data, end).await
+    }
+
+    /// `on-upstream-failure`.
+    pub async fn upstream_failure(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        failed: crate::error::Failure,
+    ) -> Result<FailureAction, PluginError> {
+        let limit = self.pool.entry().limits.output;
+        let failed = Failure::from(failed);
+        let (action,) = self
+            .invoke(exchange, index, Phase::UpstreamFailure, |guest| guest.handler.upstream_failure, |of| (of, failed))
+            .await?;
+        if let FailureAction::Respond(response) = &action {
+            self.bound(Phase::UpstreamFailure, size(response), limit)?;
+        }
+        Ok(action)
+    }
+
+    /// `on-log`.
+    pub async fn log(&mut self, exchange: &mut Option<Box<Exchange>>, index: usize) -> Result<(), PluginError> {
+        self.invoke(exchange, index, Phase::Log, |guest| guest.handler.log, |of| (of,)).await
+    }
+
+    async fn body(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        phase: Phase,
+        data: &[u8],
+        end: bool,
+    ) -> Result<ChunkAction, PluginError> {
+        let limit = self.pool.entry().limits.output;
+        let guest = self.guest.as_mut().ok_or(PluginError::Unusable)?;
+        let function =
+            if phase == Phase::RequestBody { guest.handler.request_body } else { guest.handler.response_body };
+        let typed = function
+            .typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&guest.store)
+            .map_err(|error| PluginError::Instance(one_line(&format!("{error:#}"), 300)))?;
+        let (action,) = self.invoke(exchange, index, phase, |_| typed, |of| (of, data, end)).await?;
+        match &action {
+            ChunkAction::Pass | ChunkAction::Abort => {}
+            ChunkAction::Replace(bytes) => self.bound(phase, bytes.len(), limit)?,
+            ChunkAction::Respond(response) => self.bound(phase, size(response), limit)?,
+        }
+        Ok(action)
+    }
+
+    /// Refuses an answer above the limit.
+    fn bound(&mut self, phase: Phase, size: usize, limit: usize) -> Result<(), PluginError> {
+        if size <= limit {
+            return Ok(());
+        }
+        if let Some(guest) = &mut self.guest {
+            guest.broken = true;
+        }
+        let error = PluginError::Overrun { phase, overrun: Overrun::Output(limit) };
+        self.pool.metrics().failed(error.kind());
+        Err(error)
+    }
+
+    async fn invoke<P, R>(
+        &mut self,
+        exchange: &mut Option<Box<Exchange>>,
+        index: usize,
+        phase: Phase,
+        function: impl FnOnce(&Guest) -> TypedFunc<P, R>,
+        params: impl FnOnce(Borrowed) -> P,
+    ) -> Result<R, PluginError>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        let guest = self.guest.as_mut().ok_or(PluginError::Unusable)?;
+        if guest.broken || exchange.is_none() {
+            return Err(PluginError::Unusable);
+        }
+        let function = function(guest);
+        let suspends = guest.suspends;
+        let budget = self.pool.entry().limits.cpu;
+        guest.broken = true;
+        guest.calls += 1;
+        arm(&mut guest.store, phase, budget);
+        let state = guest.store.data_mut();
+        state.index = index;
+        state.exchange = exchange.take();
+        let loan = Loan { guest, slot: exchange };
+        // There is one exchange per store, so the handle's number says nothing.
+        let params = params(Resource::new_borrow(0));
+        let started = Instant::now();
+        let result = call(&mut loan.guest.store, suspends, &function, params).await;
+        self.pool.metrics().called(phase.place(), started.elapsed());
+        match result {
+            Ok(value) => {
+                loan.guest.broken = false;
+                Ok(value)
+            }
+            Err(error) => {
+                let refused = loan.guest.store.data_mut().limits.take_refused();
+                let error = PluginError::from_call(phase, &error, refused);
+                self.pool.metrics().failed(error.kind());
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(guest) = self.guest.take() {
+            self.pool.give_back(guest);
+        }
+    }
+}
+
+/// Bytes of a response that a guest made.
+fn size(response: &LocalResponse) -> usize {
+    response.headers.iter().map(|header| header.name.len() + header.value.len()).sum::<usize>() + response.body.len()
+}

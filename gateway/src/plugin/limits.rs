@@ -1,0 +1,193 @@
+//! Bounds of a call and of an instance: CPU time, host calls, memory and tables.
+//!
+//! An epoch is wall time, and a loaded machine steals it; so when a deadline fires, the thread's own CPU clock decides.
+//! No clock is read before the first deadline, because most calls end long before it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use super::error::Overrun;
+
+/// Length of an epoch.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Epochs until a call is looked at for the first time: between one and two ticks of wall time.
+pub(crate) const FIRST_DEADLINE: u64 = 2;
+
+/// CPU time of the current thread.
+fn thread_cpu() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The CPU account of one call.
+#[derive(Debug)]
+pub(crate) struct CpuClock {
+    budget: Duration,
+    spent: Duration,
+    /// Since when this thread's time counts. Shared with the future that yields in the middle of a call, which has to
+    /// take up the count when the call goes on.
+    mark: Arc<Mutex<Option<Duration>>>,
+}
+
+impl CpuClock {
+    pub(crate) fn new() -> Self {
+        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Arc::new(Mutex::new(None)) }
+    }
+
+    /// Starts a call.
+    pub(crate) fn start(&mut self, budget: Duration) {
+        self.budget = budget;
+        // The mark is only set when the last call had lived to a deadline, or had waited.
+        if !self.spent.is_zero() || self.marked() {
+            self.spent = Duration::ZERO;
+            self.set_mark(None);
+        }
+    }
+
+    fn marked(&self) -> bool {
+        self.mark.lock().is_ok_and(|mark| mark.is_some())
+    }
+
+    fn set_mark(&self, value: Option<Duration>) {
+        if let Ok(mut mark) = self.mark.lock() {
+            *mark = value;
+        }
+    }
+
+    /// Counts what was used since the mark; the time before the first mark is taken as one tick.
+    fn settle(&mut self) -> Duration {
+        let now = thread_cpu();
+        let mark = self.mark.lock().ok().and_then(|mut mark| mark.replace(now));
+        self.spent += mark.map_or(TICK, |mark| now.saturating_sub(mark));
+        self.spent
+    }
+
+    /// The guest waits for the host: other calls use the thread now.
+    pub(crate) fn pause(&mut self) {
+        if self.marked() {
+            self.settle();
+        }
+    }
+
+    /// The guest goes on.
+    pub(crate) fn resume(&self) {
+        self.set_mark(Some(thread_cpu()));
+    }
+
+    /// A deadline has fired.
+    pub(crate) fn deadline(&mut self, yields: bool) -> wasmtime::Result<UpdateDeadline> {
+        if self.settle() >= self.budget {
+            return Err(Overrun::Cpu(self.budget).into());
+        }
+        if !yields {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        let mark = self.mark.clone();
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                if let Ok(mut mark) = mark.lock() {
+                    *mark = Some(thread_cpu());
+                }
+            }),
+        ))
+    }
+}
+
+/// Memory and tables of one instance.
+#[derive(Debug)]
+pub(crate) struct InstanceLimits {
+    memory: usize,
+    /// Bytes in use now.
+    used: usize,
+    /// Set when a growth was refused.
+    refused: bool,
+}
+
+/// Elements of one table; the largest real guests have a few thousand.
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+
+impl InstanceLimits {
+    pub(crate) fn new(memory: usize) -> Self {
+        Self { memory, used: 0, refused: false }
+    }
+
+    /// The limit, when the guest has been refused more; forgets it.
+    pub(crate) fn take_refused(&mut self) -> Option<usize> {
+        std::mem::take(&mut self.refused).then_some(self.memory)
+    }
+
+    /// Whether the instance has grown so far that a fresh one is better: memory never shrinks.
+    pub(crate) fn bloated(&self) -> bool {
+        self.used > self.memory / 4 * 3
+    }
+}
+
+impl ResourceLimiter for InstanceLimits {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.memory {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = desired;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        16
+    }
+
+    fn tables(&self) -> usize {
+        16
+    }
+
+    fn memories(&self) -> usize {
+        2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_beyond_the_limit_is_refused_and_remembered_once() {
+        let mut limits = InstanceLimits::new(1 << 20);
+        assert!(limits.memory_growing(0, 1 << 20, None).unwrap());
+        assert!(limits.bloated());
+        assert!(!limits.memory_growing(1 << 20, (1 << 20) + 1, None).unwrap());
+        assert_eq!(limits.take_refused(), Some(1 << 20));
+        assert_eq!(limits.take_refused(), None);
+    }
+
+    #[test]
+    fn a_call_that_slept_has_not_spent_its_budget() {
+        let mut clock = CpuClock::new();
+        clock.start(TICK * 5);
+        // Many deadlines in no CPU time: as on a machine that gives the thread no turn.
+        for _ in 0..20 {
+            assert!(matches!(clock.deadline(false), Ok(UpdateDeadline::Continue(1))));
+        }
+    }
+
+    #[test]
+    fn a_spinning_call_is_stopped() {
+        let mut clock = CpuClock::new();
+        clock.start(TICK * 3);
+        let mut turns = 0_u64;
+        while clock.deadline(false).is_ok() {
+            turns += 1;
+        }
+        assert!(turns > 0);
+        clock.start(TICK * 3);
+        assert!(clock.deadline(false).is_ok(), "a new call has a new budget");
+    }
+}

@@ -1,0 +1,138 @@
+//! The plugin contract in Rust: types generated from `plugin-sdk/wit/plugin.wit`, and the names of the phases.
+//!
+//! Only the imports are generated; the exported `handler` is looked up once per instance (see `instance`), which needs
+//! no generated (unsafe) glue and keeps the typed functions at hand.
+
+use std::fmt;
+
+/// What `bindgen!` makes of the contract.
+pub mod bindings {
+    #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::unwrap_used)]
+
+    wasmtime::component::bindgen!({
+        path: "../plugin-sdk/wit",
+        inline: r"
+            package gateway:host;
+            world host {
+                import edge:gateway/types@0.1.0;
+                import edge:gateway/http@0.1.0;
+                import edge:gateway/sys@0.1.0;
+                import edge:gateway/secrets@0.1.0;
+                import edge:gateway/crypto@0.1.0;
+                import edge:gateway/kv@0.1.0;
+                import edge:gateway/counters@0.1.0;
+                import edge:gateway/metrics@0.1.0;
+                import edge:gateway/calls@0.1.0;
+            }
+        ",
+        world: "gateway:host/host",
+        imports: {
+            "edge:gateway/calls.send": async | trappable,
+            default: trappable,
+        },
+        with: {
+            "edge:gateway/http.exchange": crate::plugin::host::http::ExchangeHandle,
+            "edge:gateway/crypto.key": crate::plugin::host::crypto::Key,
+        },
+        require_store_data_send: true,
+    });
+}
+
+pub use bindings::edge::gateway::types::{
+    BodyMode, ChunkAction, ConfigError, Failure, FailureAction, Header, LocalResponse, Manifest, Phases, RequestAction,
+    ResponseAction, StoredResponse, Traits,
+};
+
+/// The interface that a plugin exports, with the version of the contract that this host speaks.
+pub const HANDLER: &str = "edge:gateway/handler@0.1.0";
+
+/// A phase of an exchange, in which a plugin may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// `describe`, at load.
+    Describe,
+    /// `configure`, once per instance.
+    Configure,
+    /// The request's head.
+    RequestHeaders,
+    /// A piece, or the whole, of the request's body.
+    RequestBody,
+    /// The response's head.
+    ResponseHeaders,
+    /// A piece, or the whole, of the response's body.
+    ResponseBody,
+    /// No response from the upstream.
+    UpstreamFailure,
+    /// The end of the exchange.
+    Log,
+}
+
+impl Phase {
+    /// Its place among the phases that metrics name; `describe` is not counted.
+    pub(crate) const fn place(self) -> usize {
+        match self {
+            Self::RequestHeaders => 0,
+            Self::RequestBody => 1,
+            Self::ResponseHeaders => 2,
+            Self::ResponseBody => 3,
+            Self::UpstreamFailure => 4,
+            Self::Log => 5,
+            Self::Configure | Self::Describe => 7,
+        }
+    }
+
+    /// The word used in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Describe => "describe",
+            Self::Configure => "configure",
+            Self::RequestHeaders => "request_headers",
+            Self::RequestBody => "request_body",
+            Self::ResponseHeaders => "response_headers",
+            Self::ResponseBody => "response_body",
+            Self::UpstreamFailure => "upstream_failure",
+            Self::Log => "log",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<crate::error::Failure> for Failure {
+    fn from(failure: crate::error::Failure) -> Self {
+        use crate::error::Failure as F;
+        match failure {
+            F::Dns => Self::Dns,
+            F::Connect => Self::Connect,
+            F::Tls => Self::Tls,
+            F::Timeout => Self::Timeout,
+            F::Reset => Self::Reset,
+            F::Protocol => Self::Protocol,
+            F::Overload => Self::Overload,
+            F::NoEndpoint => Self::NoEndpoint,
+            F::Cancelled => Self::Cancelled,
+            F::Other => Self::Other,
+        }
+    }
+}
+
+/// The names of the phases in a manifest, in the order of an exchange; for reports.
+pub fn phase_names(phases: Phases) -> Vec<&'static str> {
+    [
+        (Phases::REQUEST_HEADERS, "request_headers"),
+        (Phases::REQUEST_BODY, "request_body"),
+        (Phases::RESPONSE_HEADERS, "response_headers"),
+        (Phases::RESPONSE_BODY, "response_body"),
+        (Phases::UPSTREAM_FAILURE, "upstream_failure"),
+        (Phases::LOG, "log"),
+        (Phases::TICK, "tick"),
+    ]
+    .into_iter()
+    .filter(|(flag, _)| phases.contains(*flag))
+    .map(|(_, name)| name)
+    .collect()
+}

@@ -1,0 +1,341 @@
+//! One plugin's place in a streaming body: pulls frames, hands them to the guest, passes on what it answers.
+//!
+//! A stage is primed before anything goes out: until the guest has let the first bytes go, it may still answer with a
+//! response of its own. After a failure with policy `open` the rest passes untouched, unless the guest had begun to
+//! replace bytes: what it held back then can't be told from what it had passed, so the stream ends in an error rather
+//! than in a body with a hole.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt;
+
+use super::chain::{Guest, Link};
+use super::phase::{ChunkAction, LocalResponse};
+use super::stored::{Draft, StoredResponses};
+use crate::config::model::OnFailure;
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{Exchange, SharedExchange};
+use crate::message::Body;
+
+/// Which message the body belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Request,
+    Response,
+}
+
+/// What a primed stage came to.
+pub(super) enum Primed {
+    /// The body, with its first bytes decided.
+    Body(Body),
+    /// The guest answered instead.
+    Respond(LocalResponse),
+}
+
+enum Step {
+    Frame(Frame<Bytes>),
+    End,
+    Respond(LocalResponse),
+}
+
+/// The state of one plugin's stage.
+pub(super) struct Stage<L: Link> {
+    pub(super) body: Body,
+    pub(super) link: Rc<L>,
+    /// The pinned instance; taken from the pool at the first call where there is none.
+    pub(super) guest: Option<L::Guest>,
+    pub(super) exchange: SharedExchange,
+    pub(super) index: usize,
+    pub(super) direction: Direction,
+    /// One call with everything, which may not exceed `limit`.
+    pub(super) whole: bool,
+    pub(super) limit: u64,
+    pub(super) progress: Progress,
+}
+
+/// How far a stage has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    ready: VecDeque<Frame<Bytes>>,
+    released: bool,
+    replaced: bool,
+    bypass: bool,
+    ended: bool,
+}
+
+impl<L: Link> Stage<L> {
+    /// Runs until the guest has let bytes go, has answered, or the body has ended.
+    pub(super) async fn prime(mut self) -> Result<Primed, Error> {
+        let first = match self.step().await? {
+            Step::Respond(response) => return Ok(Primed::Respond(response)),
+            Step::End => return Ok(Primed::Body(Body::empty())),
+            Step::Frame(frame) => frame,
+        };
+        if self.progress.ended && self.progress.ready.is_empty() && first.is_data() {
+            return Ok(Primed::Body(first.into_data().map_or_else(|_| Body::empty(), Body::full)));
+        }
+        self.progress.ready.push_front(first);
+        Ok(Primed::Body(Body::boxed(Stream::Idle(Box::new(self)))))
+    }
+
+    async fn step(&mut self) -> Result<Step, Error> {
+        loop {
+            if let Some(frame) = self.progress.ready.pop_front() {
+                return Ok(Step::Frame(frame));
+            }
+            if self.progress.ended {
+                // The instance goes back as soon as the body is done, not when the client has read it.
+                self.guest = None;
+                return Ok(Step::End);
+            }
+            if let Some(response) = if self.whole { self.collect().await? } else { self.chunk().await? } {
+                return Ok(Step::Respond(response));
+            }
+        }
+    }
+
+    /// One frame from below through the guest.
+    async fn chunk(&mut self) -> Result<Option<LocalResponse>, Error> {
+        let (data, trailers) = match self.body.frame().await.transpose()? {
+            Some(frame) => match frame.into_data() {
+                Ok(data) => (data, None),
+                Err(frame) => (Bytes::new(), frame.into_trailers().ok()),
+            },
+            None => {
+                self.progress.ended = true;
+                (Bytes::new(), None)
+            }
+        };
+        self.progress.ended |= trailers.is_some() || self.body.is_end_stream();
+        let end = self.progress.ended;
+        self.hand_over(data, trailers, end).await
+    }
+
+    /// The whole body through the guest.
+    async fn collect(&mut self) -> Result<Option<LocalResponse>, Error> {
+        let (mut all, mut trailers) = (BytesMut::new(), None);
+        while let Some(frame) = self.body.frame().await.transpose()? {
+            match frame.into_data() {
+                Ok(data) if all.len() as u64 + data.len() as u64 > self.limit => {
+                    let kind = match self.direction {
+                        Direction::Request => ErrorKind::BodyTooLarge,
+                        Direction::Response => ErrorKind::ResponseTooLarge,
+                    };
+                    return Err(Error::new(kind, format!("a plugin wants it whole, and the limit is {}", self.limit)));
+                }
+                Ok(data) => all.extend_from_slice(&data),
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        self.progress.ended = true;
+        self.hand_over(all.freeze(), trailers, true).await
+    }
+
+    async fn hand_over(
+        &mut self,
+        data: Bytes,
+        trailers: Option<HeaderMap>,
+        end: bool,
+    ) -> Result<Option<LocalResponse>, Error> {
+        if self.progress.bypass || (data.is_empty() && !end) {
+            self.emit(data, trailers);
+            return Ok(None);
+        }
+        // Never across a checkout: whoever holds the last instance may need the lock to give it back.
+        let guest = match self.guest.take() {
+            Some(guest) if guest.is_overdue() => {
+                Err(Error::new(ErrorKind::PluginAbort, "held a replaced version longer than limits.retire_after"))
+            }
+            Some(guest) => Ok(guest),
+            None => self.link.checkout().await,
+        };
+        let exchange = self.exchange.clone();
+        let mut exchange = exchange.lock().await;
+        if let (Some(exchange), Some(trailers)) = (exchange.as_deref_mut(), trailers.clone()) {
+            *self.trailers_of(exchange) = Some(trailers);
+        }
+        let action = match guest {
+            Ok(guest) => self.call(guest, &mut exchange, data.clone(), end).await,
+            Err(error) => Err(error),
+        };
+        // What the guest made of the trailers, or added where there were none.
+        let trailers = match exchange.as_deref_mut() {
+            Some(exchange) if end => self.trailers_of(exchange).clone().filter(|fields| !fields.is_empty()),
+            _ => trailers,
+        };
+        drop(exchange);
+        match action {
+            Ok(ChunkAction::Pass) => self.emit(data, trailers),
+            Ok(ChunkAction::Replace(bytes)) => {
+                self.progress.replaced = true;
+                self.emit(bytes.into(), trailers);
+            }
+            Ok(ChunkAction::Respond(response)) if !self.progress.released => return Ok(Some(response)),
+            Ok(ChunkAction::Respond(_)) => {
+                return Err(Error::new(ErrorKind::PluginAbort, "answered after it had let bytes go"));
+            }
+            Ok(ChunkAction::Abort) => return Err(Error::new(ErrorKind::PluginAbort, "aborted the stream")),
+            Err(error) if self.link.on_failure() == OnFailure::Open && !self.progress.replaced => {
+                tracing::warn!(plugin = self.link.name(), %error, "plugin failed on a body and is passed by");
+                self.progress.bypass = true;
+                self.guest = None;
+                self.emit(data, trailers);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    async fn call(
+        &mut self,
+        mut guest: L::Guest,
+        exchange: &mut Option<Box<Exchange>>,
+        data: Bytes,
+        end: bool,
+    ) -> Result<ChunkAction, Error> {
+        let started = std::time::Instant::now();
+        let action = match self.direction {
+            Direction::Request => guest.request_body(exchange, self.index, data, end).await,
+            Direction::Response => guest.response_body(exchange, self.index, data, end).await,
+        };
+        if let Some(exchange) = exchange.as_deref_mut() {
+            exchange.measures.plugins += started.elapsed();
+        }
+        if action.is_ok() && !end {
+            self.guest = Some(guest);
+        }
+        action
+    }
+
+    fn emit(&mut self, data: Bytes, trailers: Option<HeaderMap>) {
+        if !data.is_empty() {
+            self.progress.released = true;
+            self.progress.ready.push_back(Frame::data(data));
+        }
+        if let Some(trailers) = trailers {
+            self.progress.ready.push_back(Frame::trailers(trailers));
+        }
+    }
+
+    fn trailers_of<'a>(&self, exchange: &'a mut Exchange) -> &'a mut Option<HeaderMap> {
+        match (self.direction, &mut exchange.response) {
+            (Direction::Response, Some(response)) => &mut response.trailers,
+            _ => &mut exchange.request.trailers,
+        }
+    }
+}
+
+type Running<L> = Pin<Box<dyn Future<Output = (Box<Stage<L>>, Result<Step, Error>)>>>;
+
+/// A primed stage as a body.
+enum Stream<L: Link> {
+    Idle(Box<Stage<L>>),
+    Running(Running<L>),
+    Done,
+}
+
+impl<L: Link> HttpBody for Stream<L> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        loop {
+            match std::mem::replace(this, Self::Done) {
+                Self::Done => return Poll::Ready(None),
+                Self::Idle(mut stage) => {
+                    if let Some(frame) = stage.progress.ready.pop_front() {
+                        *this = Self::Idle(stage);
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    if stage.progress.ended {
+                        return Poll::Ready(None);
+                    }
+                    *this = Self::Running(Box::pin(async move {
+                        let step = stage.step().await;
+                        (stage, step)
+                    }));
+                }
+                Self::Running(mut running) => match running.as_mut().poll(cx) {
+                    Poll::Pending => {
+                        *this = Self::Running(running);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready((stage, Ok(Step::Frame(frame)))) => {
+                        *this = Self::Idle(stage);
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    Poll::Ready((_, Ok(Step::End))) => return Poll::Ready(None),
+                    Poll::Ready((_, Ok(Step::Respond(_)))) => {
+                        let error = Error::new(ErrorKind::PluginAbort, "answered after the body had begun");
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    Poll::Ready((_, Err(error))) => return Poll::Ready(Some(Err(error))),
+                },
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Idle(stage) => stage.progress.ended && stage.progress.ready.is_empty(),
+            Self::Running(_) => false,
+            Self::Done => true,
+        }
+    }
+}
+
+/// Copies a body that passes into a draft, and stores it when the body comes to its end.
+pub(super) struct Tee {
+    pub(super) body: Body,
+    pub(super) draft: Option<Draft>,
+    pub(super) stored: std::sync::Arc<StoredResponses>,
+}
+
+impl Tee {
+    fn finish(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            self.stored.put(draft, self.stored.now());
+        }
+    }
+}
+
+impl HttpBody for Tee {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => this.finish(),
+            Poll::Ready(Some(Err(_))) => this.draft = None,
+            Poll::Ready(Some(Ok(frame))) => {
+                // A response with trailers is not kept: nothing here would give them out again.
+                let fits = frame.data_ref().is_some_and(|data| this.draft.as_mut().is_some_and(|d| d.push(data)));
+                if !fits {
+                    this.draft = None;
+                } else if this.body.is_end_stream() {
+                    this.finish();
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.draft.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}

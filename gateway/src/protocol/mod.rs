@@ -1,0 +1,8 @@
+//! Turns each HTTP version into one request type and hands it to the pipeline.
+//!
+//! Nothing below this module branches on the HTTP version. A replacement of hyper's HTTP/1 codec would stay local to
+//! `http.rs`.
+
+pub mod activity;
+pub mod http;
+pub mod http3;

@@ -1,0 +1,233 @@
+//! Synthetic responses: errors as problem details (RFC 9457) with `Proxy-Status` (RFC 9209), redirects and fixed responses.
+//!
+//! A client learns the kind of an error and the request id, never the detail behind it.
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::config::model::{FixedResponse, Redirect};
+use crate::error::ErrorKind;
+use crate::exchange::RequestHead;
+use crate::message::Body;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// The response for an error. `via` is the gateway's name in `Proxy-Status`. HEAD is the caller's matter.
+pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &str) -> Response<Body> {
+    let mut response = if request_is_grpc { grpc(kind) } else { details(kind, request_id) };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", item(via), kind.proxy_status())) {
+        headers.insert(PROXY_STATUS, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if matches!(kind, ErrorKind::Overload | ErrorKind::NoEndpoint) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn details(kind: ErrorKind, request_id: &str) -> Response<Body> {
+    let status = kind.status();
+    // RFC 9457 section 4.2.1: with `about:blank` the title is the status's own phrase.
+    let title = status.canonical_reason().unwrap_or("Error");
+    let id = serde_json::Value::from(request_id);
+    let body = format!(
+        r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","request_id":{id}}}"#,
+        status.as_u16(),
+        explanation(kind),
+    );
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+/// A gRPC client reads `grpc-status` of a response with status 200 and without body ("Trailers-Only").
+fn grpc(kind: ErrorKind) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(kind.status())));
+    // ASCII without percent signs, so that nothing needs the escapes of grpc-message.
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(explanation(kind)));
+    response
+}
+
+/// gRPC's own table, `http-grpc-status-mapping.md`.
+pub fn grpc_status(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+/// What a client may know.
+const fn explanation(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::BadRequest => "The request is malformed or ambiguous.",
+        ErrorKind::HeadersTooLarge => "The request's header section is too large.",
+        ErrorKind::RequestTimeout => "The request was not received in time.",
+        ErrorKind::BodyTooLarge => "The request body is too large.",
+        ErrorKind::UnsupportedEncoding => "The request body's encoding is not supported here.",
+        ErrorKind::NotImplemented => "The method or upgrade is not supported.",
+        ErrorKind::Misdirected => "This connection does not serve the requested authority.",
+        ErrorKind::ClientGone => "The request was not completed.",
+        ErrorKind::NoRoute => "No route matches the request.",
+        ErrorKind::Overload => "The gateway has no capacity for the request right now.",
+        ErrorKind::NoEndpoint => "The service is not available right now.",
+        ErrorKind::Dns => "The service could not be found.",
+        ErrorKind::Connect => "The service could not be reached.",
+        ErrorKind::ConnectTimeout => "The service could not be reached in time.",
+        ErrorKind::Tls => "No secure connection to the service could be made.",
+        ErrorKind::ResponseTimeout => "The service did not answer in time.",
+        ErrorKind::ExchangeTimeout => "The request took too long.",
+        ErrorKind::Reset => "The service ended the exchange early.",
+        ErrorKind::Protocol => "The service's response was invalid.",
+        ErrorKind::EncodedResponse => "The service's response had an encoding that was not asked for.",
+        ErrorKind::ResponseTooLarge => "The service's response was too large.",
+        ErrorKind::Plugin | ErrorKind::PluginAbort => "The request could not be processed.",
+        ErrorKind::Internal => "The gateway failed.",
+    }
+}
+
+/// A structured-fields item (RFC 9651): a token where the name allows it, else a string.
+fn item(name: &str) -> String {
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'*');
+    if first && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)) {
+        return name.to_owned();
+    }
+    let visible = name.chars().filter(|char| matches!(char, ' '..='~'));
+    let escaped: String =
+        visible.flat_map(|char| matches!(char, '"' | '\\').then_some('\\').into_iter().chain([char])).collect();
+    format!("\"{escaped}\"")
+}
+
+/// The redirect of a route: what it leaves open stays as in the request, and the query stays unless the path has one.
+///
+/// The location is absolute and made of canonical parts, so it can neither be split nor point to another site.
+pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Response<Body> {
+    let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme);
+    let hostname = crate::message::normalize::hostname(&request.authority);
+    let sent_port = request.authority[hostname.len()..].strip_prefix(':').and_then(|port| port.parse().ok());
+    let port = redirect.port.or(if scheme == request.scheme { sent_port } else { None });
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    let mut location = format!("{scheme}://{}", redirect.hostname.as_deref().unwrap_or(hostname));
+    if let Some(port) = port.filter(|port| *port != default_port) {
+        location.push(':');
+        location.push_str(itoa::Buffer::new().format(port));
+    }
+    let path = redirect.path.as_deref().unwrap_or(request.path());
+    if !path.starts_with('/') {
+        location.push('/');
+    }
+    location.push_str(if path == "*" { "" } else { path });
+    if let Some(query) = request.query()
+        && !path.contains('?')
+    {
+        location.push('?');
+        location.push_str(query);
+    }
+    let mut response = Response::new(Body::empty());
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            *response.status_mut() = redirect.status;
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        // Only a configured part that is no valid URI can lead here.
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    response
+}
+
+/// The fixed response of a route.
+pub fn fixed(answer: &FixedResponse) -> Response<Body> {
+    // RFC 9110 sections 15.3.5 and 15.4.5: these have no content.
+    let bare = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = if bare { Body::empty() } else { Body::full(answer.body.clone()) };
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    if !bare {
+        response.headers_mut().insert(header::CONTENT_TYPE, answer.content_type.clone());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+
+    use super::*;
+
+    fn text(response: &Response<Body>) -> String {
+        String::from_utf8(response.body().as_full().unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn errors_are_problem_details() {
+        let response = problem(ErrorKind::ConnectTimeout, false, "gateway", "id-\"1");
+        assert_eq!(response.status(), 504);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(response.headers()["proxy-status"], "gateway; error=connection_timeout");
+        let body: serde_json::Value = serde_json::from_str(&text(&response)).unwrap();
+        assert_eq!(body["title"], "Gateway Timeout");
+        assert_eq!(body["status"], 504);
+        assert_eq!(body["request_id"], "id-\"1");
+        let overload = problem(ErrorKind::Overload, false, "my gateway\"", "");
+        assert_eq!(overload.headers()["retry-after"], "1");
+        assert_eq!(overload.headers()["proxy-status"], "\"my gateway\\\"\"; error=proxy_internal_response");
+    }
+
+    #[test]
+    fn grpc_gets_its_own_status() {
+        let response = problem(ErrorKind::NoRoute, true, "gateway", "id");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "application/grpc");
+        assert_eq!(response.headers()["grpc-status"], "12");
+        assert!(response.headers().contains_key("grpc-message"));
+        assert_eq!(text(&response), "");
+    }
+
+    fn location(redirect_to: &Redirect, scheme: &'static str, authority: &str, target: &str) -> String {
+        let request = RequestHead {
+            method: Method::GET,
+            scheme,
+            authority: authority.to_owned(),
+            path_and_query: target.to_owned(),
+            headers: HeaderMap::new(),
+            trailers: None,
+            sent: false,
+        };
+        redirect(redirect_to, &request).headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn redirects_keep_what_they_do_not_name() {
+        let none = Redirect { scheme: None, hostname: None, port: None, path: None, status: StatusCode::FOUND };
+        let https = Redirect { scheme: Some("https".to_owned()), ..none.clone() };
+        assert_eq!(location(&https, "http", "a.no:8080", "/x?y=1"), "https://a.no/x?y=1");
+        assert_eq!(location(&none, "http", "a.no:8080", "/x"), "http://a.no:8080/x");
+        let port = Redirect { port: Some(8443), ..https.clone() };
+        assert_eq!(location(&port, "http", "[::1]:80", "//x"), "https://[::1]:8443//x");
+        let path = Redirect { path: Some("/new".to_owned()), hostname: Some("b.no".to_owned()), ..none };
+        assert_eq!(location(&path, "https", "a.no:443", "/x?y"), "https://b.no/new?y");
+        assert_eq!(location(&https, "http", "a.no", "*"), "https://a.no/");
+    }
+
+    #[test]
+    fn fixed_responses_without_content_have_none() {
+        let mut answer = FixedResponse {
+            status: StatusCode::OK,
+            content_type: HeaderValue::from_static("text/plain"),
+            body: "hi".to_owned(),
+        };
+        assert_eq!(text(&fixed(&answer)), "hi");
+        answer.status = StatusCode::NO_CONTENT;
+        assert_eq!(text(&fixed(&answer)), "");
+    }
+}

@@ -1,0 +1,78 @@
+//! Conditions on method, header fields and query parameters.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, Method};
+use percent_encoding::percent_decode_str;
+
+use super::Query;
+use crate::config::model::ValueMatch;
+
+/// What has to hold beside hostname and path.
+#[derive(Debug)]
+pub(super) struct Condition {
+    /// Looked at by the router itself, as it decides before all else.
+    pub(super) scheme: Option<&'static str>,
+    pub(super) methods: Vec<Method>,
+    pub(super) headers: Vec<(HeaderName, ValueMatch)>,
+    pub(super) query: Vec<(String, ValueMatch)>,
+}
+
+impl Condition {
+    /// How demanding it is; greater goes first.
+    pub(super) fn rank(&self) -> (bool, usize, usize) {
+        (!self.methods.is_empty(), self.headers.len(), self.query.len())
+    }
+
+    /// Whether all of it holds. A field or parameter that comes several times holds if one of its values does.
+    pub(super) fn holds(&self, request: &Query<'_>) -> bool {
+        let method = self.methods.is_empty() || self.methods.contains(request.method);
+        method
+            && self.headers.iter().all(|(name, expected)| {
+                request.headers.get_all(name).iter().any(|value| match value.to_str() {
+                    Ok(value) => holds(expected, value),
+                    // Values outside ASCII can't equal a configured one.
+                    Err(_) => matches!(expected, ValueMatch::Present),
+                })
+            })
+            && self.query.iter().all(|(name, expected)| {
+                parameters(request.query.unwrap_or("")).any(|(key, value)| key == *name && holds(expected, &value))
+            })
+    }
+}
+
+fn holds(expected: &ValueMatch, value: &str) -> bool {
+    match expected {
+        ValueMatch::Present => true,
+        ValueMatch::Exact(exact) => exact == value,
+        ValueMatch::Regex(regex) => regex.is_match(value),
+    }
+}
+
+/// The decoded parameters of a query.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key), decode(value))
+    })
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return Cow::Owned(percent_decode_str(&spaced).decode_utf8_lossy().into_owned());
+    }
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let all: Vec<_> = parameters("a=1&&b=%20x+y&c&a=%zz=").collect();
+        let expected = [("a", "1"), ("b", " x y"), ("c", ""), ("a", "%zz=")];
+        assert_eq!(all.iter().map(|(key, value)| (&**key, &**value)).collect::<Vec<_>>(), expected);
+    }
+}

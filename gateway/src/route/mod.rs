@@ -1,0 +1,121 @@
+//! Which route answers a request: pure, and generic over what a route leads to.
+//!
+//! # Precedence
+//!
+//! All conditions of a route must hold. Among the routes whose conditions hold, these decide, in this order:
+//!
+//! 1. *Scheme*: a route that names it, so that one redirect of all clear text is one route.
+//! 2. *Hostname*: an exact name, then the wildcard with the longest suffix, then routes for every hostname.
+//! 3. *Path*: exact, then regular expression, then the longest prefix. A regular expression is written where
+//!    a prefix isn't precise enough, so it goes first, as in NGINX and Envoy Gateway.
+//! 4. *Method*: a route that names methods before one for all.
+//! 5. *Headers*: more conditions before fewer. 6. *Query*: likewise.
+//! 7. The order of the file.
+//!
+//! Where the conditions on method, header or query of a candidate fail, the next candidate is tried, down to those of less
+//! specific hostnames. So the order is total, and adding a route never hides an unrelated one.
+//!
+//! # Cost
+//!
+//! One hash lookup per label of the hostname and per segment of the path (as deep as the deepest configured prefix), and one
+//! pass of a combined automaton over the path where there are regular expressions: the number of routes does not count.
+
+mod condition;
+mod hostname;
+mod path;
+
+use http::{HeaderMap, Method};
+
+use crate::config::model::RouteMatch;
+use condition::Condition;
+use hostname::HostTable;
+use path::PathTable;
+pub use path::rewrite;
+
+/// What is known of a request when its route is looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// In lower case, without port ([`crate::message::normalize::hostname`]).
+    pub hostname: &'a str,
+    /// The normalised path.
+    pub path: &'a str,
+    /// The query without its question mark.
+    pub query: Option<&'a str>,
+    /// The method.
+    pub method: &'a Method,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// The route that was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Match<'r, T> {
+    /// What the route leads to.
+    pub target: &'r T,
+    /// How many bytes of the path a prefix rewrite replaces: the prefix without its trailing slash; for exact paths and
+    /// regular expressions all of it.
+    pub prefix_len: usize,
+}
+
+/// All routes of a configuration.
+#[derive(Debug)]
+pub struct Router<T> {
+    routes: Vec<(Condition, T)>,
+    hosts: HostTable<PathTable>,
+    /// Whether any route names its scheme; without one, the look-up for those is spared.
+    by_scheme: bool,
+}
+
+impl<T> Router<T> {
+    /// Builds the tables. `routes` stand in the order of the file.
+    pub fn build(routes: Vec<(RouteMatch, T)>) -> Self {
+        let mut hosts: HostTable<Vec<(path::Rule, usize)>> = HostTable::default();
+        let mut built = Vec::with_capacity(routes.len());
+        for (index, (matches, target)) in routes.into_iter().enumerate() {
+            let RouteMatch { scheme, hostnames, path, methods, headers, query } = matches;
+            let rule = path::Rule::new(&path);
+            if hostnames.is_empty() {
+                hosts.entry(None).push((rule.clone(), index));
+            }
+            for hostname in &hostnames {
+                hosts.entry(Some(hostname)).push((rule.clone(), index));
+            }
+            built.push((Condition { scheme, methods, headers, query }, target));
+        }
+        // Candidates that differ only in their conditions are tried the most demanding first.
+        let rank = |index: &usize| {
+            let (condition, _) = &built[*index];
+            (condition.rank(), std::cmp::Reverse(*index))
+        };
+        let hosts = hosts.map(|mut rules| {
+            rules.sort_by_key(|(_, index)| std::cmp::Reverse(rank(index)));
+            rules.dedup_by_key(|(_, index)| *index);
+            PathTable::build(rules)
+        });
+        let by_scheme = built.iter().any(|(condition, _)| condition.scheme.is_some());
+        Self { routes: built, hosts, by_scheme }
+    }
+
+    /// The route for a request.
+    pub fn find(&self, query: &Query<'_>) -> Option<Match<'_, T>> {
+        let named = if self.by_scheme { self.find_among(query, Some(query.scheme)) } else { None };
+        named.or_else(|| self.find_among(query, None))
+    }
+
+    /// The same among the routes that name this scheme, or none.
+    fn find_among(&self, query: &Query<'_>, scheme: Option<&str>) -> Option<Match<'_, T>> {
+        let accepts = |index: usize| {
+            let condition = &self.routes[index].0;
+            condition.scheme == scheme && condition.holds(query)
+        };
+        self.hosts.candidates(query.hostname).find_map(|paths| {
+            let (index, prefix_len) = paths.find(query.path, accepts)?;
+            Some(Match { target: &self.routes[index].1, prefix_len })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

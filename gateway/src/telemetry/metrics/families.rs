@@ -1,0 +1,208 @@
+//! What is counted of routes, upstreams, plugins and listeners. Handles are resolved when a configuration is loaded; on the
+//! path of a request there is nothing to look up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::cells::{Counter, Gauge, Histogram, SECONDS};
+use super::custom::{Allowed, CustomCells};
+use crate::error::Failure;
+use crate::exchange::Protocol;
+
+pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
+/// By first digit of the status; `none` where the client was sent no status.
+pub(super) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+pub(super) const FAILURES: [Failure; 10] = [
+    Failure::Dns,
+    Failure::Connect,
+    Failure::Tls,
+    Failure::Timeout,
+    Failure::Reset,
+    Failure::Protocol,
+    Failure::Overload,
+    Failure::NoEndpoint,
+    Failure::Cancelled,
+    Failure::Other,
+];
+/// The phases of the contract in its order, and the call that configures.
+pub const PHASES: [&str; 8] = [
+    "request-headers",
+    "request-body",
+    "response-headers",
+    "response-body",
+    "upstream-failure",
+    "log",
+    "tick",
+    "configure",
+];
+/// Why a call of a plugin failed.
+pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
+/// Why a connection was not served.
+pub const REJECTIONS: [&str; 4] = ["limit", "tls", "timeout", "other"];
+
+/// One worker's numbers of one route.
+#[derive(Debug)]
+pub struct RouteCells {
+    pub(super) requests: [[Counter; CLASSES.len()]; PROTOCOLS.len()],
+    pub(super) duration: Histogram,
+    pub(super) bytes_in: Counter,
+    pub(super) bytes_out: Counter,
+}
+
+impl Default for RouteCells {
+    fn default() -> Self {
+        Self {
+            requests: Default::default(),
+            duration: Histogram::new(&SECONDS),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+        }
+    }
+}
+
+/// The handle of a route.
+pub type RouteMetrics = Arc<RouteCells>;
+
+impl RouteCells {
+    /// Notes one finished exchange.
+    pub fn finished(
+        &self,
+        protocol: Protocol,
+        status: Option<StatusCode>,
+        took: Duration,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) {
+        let protocol = match protocol {
+            Protocol::Http1 => 0,
+            Protocol::Http2 => 1,
+            Protocol::Http3 => 2,
+        };
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100).min(CLASSES.len() - 1));
+        self.requests[protocol][class].add(1);
+        self.duration.observe_duration(took);
+        self.bytes_in.add(bytes_in);
+        self.bytes_out.add(bytes_out);
+    }
+}
+
+/// One worker's numbers of one upstream.
+#[derive(Debug)]
+pub struct UpstreamCells {
+    /// Requests sent, retries included.
+    pub attempts: Counter,
+    /// Second attempts.
+    pub retries: Counter,
+    /// Connections opened.
+    pub connects: Counter,
+    /// Open connections, idle or busy.
+    pub connections: Gauge,
+    /// Requests waiting for the end of their response.
+    pub in_flight: Gauge,
+    pub(super) failures: [Counter; FAILURES.len()],
+    pub(super) latency: Histogram,
+}
+
+impl Default for UpstreamCells {
+    fn default() -> Self {
+        Self {
+            attempts: Counter::default(),
+            retries: Counter::default(),
+            connects: Counter::default(),
+            connections: Gauge::default(),
+            in_flight: Gauge::default(),
+            failures: Default::default(),
+            latency: Histogram::new(&SECONDS),
+        }
+    }
+}
+
+/// The handle of an upstream.
+pub type UpstreamMetrics = Arc<UpstreamCells>;
+
+impl UpstreamCells {
+    /// Notes an attempt that failed.
+    pub fn failed(&self, failure: Failure) {
+        if let Some(place) = FAILURES.iter().position(|known| *known == failure) {
+            self.failures[place].add(1);
+        }
+    }
+
+    /// Notes the time from the first byte sent to the response's head.
+    pub fn answered(&self, took: Duration) {
+        self.latency.observe_duration(took);
+    }
+}
+
+/// One worker's numbers of one plugin.
+#[derive(Debug, Default)]
+pub(super) struct PluginCells {
+    pub(super) calls: [Counter; PHASES.len()],
+    pub(super) nanoseconds: [Counter; PHASES.len()],
+    pub(super) failures: [Counter; PLUGIN_FAILURES.len()],
+    /// Live instances.
+    pub(super) instances: Gauge,
+    pub(super) custom: CustomCells,
+}
+
+/// The handle of a plugin.
+#[derive(Clone, Debug)]
+pub struct PluginMetrics {
+    pub(super) name: Arc<str>,
+    pub(super) cells: Arc<PluginCells>,
+    pub(super) allowed: Arc<Allowed>,
+}
+
+impl PluginMetrics {
+    /// Notes a call: the place of its phase in [`PHASES`], and how long it took.
+    pub fn called(&self, phase: usize, took: Duration) {
+        if let (Some(calls), Some(time)) = (self.cells.calls.get(phase), self.cells.nanoseconds.get(phase)) {
+            calls.add(1);
+            time.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Notes a failed call, by a word of [`PLUGIN_FAILURES`]; others count as `other`.
+    pub fn failed(&self, why: &str) {
+        let place = PLUGIN_FAILURES.iter().position(|known| *known == why).unwrap_or(PLUGIN_FAILURES.len() - 1);
+        self.cells.failures[place].add(1);
+    }
+
+    /// How many instances are alive on this worker.
+    pub fn instances(&self) -> &Gauge {
+        &self.cells.instances
+    }
+
+    /// The contract's `metrics.count`.
+    pub fn count(&self, name: &str, labels: &[(&str, &str)], delta: u64) {
+        self.cells.custom.count(&self.allowed, &self.name, name, labels, delta);
+    }
+
+    /// The contract's `metrics.observe`.
+    pub fn observe(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.cells.custom.observe(&self.allowed, &self.name, name, labels, value);
+    }
+}
+
+/// One worker's numbers of one listener.
+#[derive(Debug, Default)]
+pub struct ListenerCells {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    pub(super) rejected: [Counter; REJECTIONS.len()],
+}
+
+/// The handle of a listener.
+pub type ListenerMetrics = Arc<ListenerCells>;
+
+impl ListenerCells {
+    /// Notes a connection that was not served, by a word of [`REJECTIONS`]; others count as `other`.
+    pub fn rejected(&self, why: &str) {
+        let place = REJECTIONS.iter().position(|known| *known == why).unwrap_or(REJECTIONS.len() - 1);
+        self.rejected[place].add(1);
+    }
+}

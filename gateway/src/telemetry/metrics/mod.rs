@@ -1,0 +1,175 @@
+//! Metrics: counted per worker without locks, summed when scraped, shown in Prometheus' text format.
+//!
+//! A series lives as long as the process, under the name of its route, upstream, plugin or listener: a reload gets the same
+//! cells again, so counters never jump back.
+
+mod cells;
+mod custom;
+mod exposition;
+mod families;
+mod process;
+mod render;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+pub use cells::{Counter, Gauge, Histogram};
+use custom::{Allowed, lock};
+use families::PluginCells;
+pub use families::{
+    ListenerCells, ListenerMetrics, PHASES, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
+    UpstreamCells, UpstreamMetrics,
+};
+
+/// What is loaded anew while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The configuration file.
+    Config,
+    /// A plugin.
+    Plugin,
+    /// A certificate.
+    Certificate,
+}
+
+const RELOADS: [(Reload, &str); 3] =
+    [(Reload::Config, "config"), (Reload::Plugin, "plugin"), (Reload::Certificate, "certificate")];
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    started: SystemTime,
+    shards: Mutex<Vec<Arc<Shard>>>,
+    /// Series of custom metrics, by plugin.
+    allowed: Mutex<HashMap<Arc<str>, Arc<Allowed>>>,
+    /// Succeeded and failed, in the order of `RELOADS`.
+    reloads: [[AtomicU64; 2]; RELOADS.len()],
+    /// Health by upstream and endpoint.
+    endpoints: Mutex<BTreeMap<(String, String), bool>>,
+    /// Hash of the configuration in force.
+    config: Mutex<String>,
+    /// Version and hash by plugin in force.
+    plugins: Mutex<BTreeMap<String, (String, String)>>,
+    /// Lines that the access log had to drop; shared with it.
+    pub access_log_dropped: Arc<AtomicU64>,
+}
+
+/// The cells of one worker. The locks are taken when handles are made and when metrics are scraped.
+#[derive(Debug, Default)]
+struct Shard {
+    routes: Mutex<HashMap<Arc<str>, RouteMetrics>>,
+    upstreams: Mutex<HashMap<Arc<str>, UpstreamMetrics>>,
+    plugins: Mutex<HashMap<Arc<str>, Arc<PluginCells>>>,
+    listeners: Mutex<HashMap<Arc<str>, ListenerMetrics>>,
+    in_flight: Gauge,
+}
+
+impl Metrics {
+    /// Metrics that start at zero.
+    #[allow(clippy::new_ret_no_self, reason = "always shared")]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            started: SystemTime::now(),
+            shards: Mutex::default(),
+            allowed: Mutex::default(),
+            reloads: Default::default(),
+            endpoints: Mutex::default(),
+            config: Mutex::default(),
+            plugins: Mutex::default(),
+            access_log_dropped: Arc::default(),
+        })
+    }
+
+    /// A new shard, for one worker (or for a background task that counts).
+    pub fn worker(self: &Arc<Self>) -> WorkerMetrics {
+        let shard = Arc::new(Shard::default());
+        lock(&self.shards).push(Arc::clone(&shard));
+        WorkerMetrics { metrics: Arc::clone(self), shard }
+    }
+
+    /// Notes that something was loaded anew, or that it could not be.
+    pub fn reloaded(&self, what: Reload, succeeded: bool) {
+        if let Some(place) = RELOADS.iter().position(|(reload, _)| *reload == what) {
+            self.reloads[place][usize::from(!succeeded)].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Notes whether an endpoint is used.
+    pub fn endpoint_health(&self, upstream: &str, endpoint: &str, healthy: bool) {
+        lock(&self.endpoints).insert((upstream.to_owned(), endpoint.to_owned()), healthy);
+    }
+
+    /// Forgets an endpoint that is no longer configured or resolved.
+    pub fn forget_endpoint(&self, upstream: &str, endpoint: &str) {
+        lock(&self.endpoints).remove(&(upstream.to_owned(), endpoint.to_owned()));
+    }
+
+    /// Notes the hash of the configuration in force.
+    pub fn config_in_force(&self, hash: &str) {
+        hash.clone_into(&mut lock(&self.config));
+    }
+
+    /// Notes version and hash of a plugin in force.
+    pub fn plugin_in_force(&self, name: &str, version: &str, hash: &str) {
+        lock(&self.plugins).insert(name.to_owned(), (version.to_owned(), hash.to_owned()));
+    }
+
+    /// Forgets a plugin that is no longer used.
+    pub fn forget_plugin(&self, name: &str) {
+        lock(&self.plugins).remove(name);
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> String {
+        render::render(self)
+    }
+}
+
+/// The metrics of one worker. Clones write to the same cells, so they stay on that worker.
+#[derive(Clone, Debug)]
+pub struct WorkerMetrics {
+    metrics: Arc<Metrics>,
+    shard: Arc<Shard>,
+}
+
+impl WorkerMetrics {
+    /// The handle of a route; `none` is the name for requests without one.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        cell(&self.shard.routes, name)
+    }
+
+    /// The handle of an upstream.
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        cell(&self.shard.upstreams, name)
+    }
+
+    /// The handle of a listener.
+    pub fn listener(&self, name: &str) -> ListenerMetrics {
+        cell(&self.shard.listeners, name)
+    }
+
+    /// The handle of a plugin.
+    pub fn plugin(&self, name: &str) -> PluginMetrics {
+        let cells = cell(&self.shard.plugins, name);
+        PluginMetrics { name: name.into(), cells, allowed: cell(&self.metrics.allowed, name) }
+    }
+
+    /// Requests in flight on this worker.
+    pub fn in_flight(&self) -> &Gauge {
+        &self.shard.in_flight
+    }
+
+    /// The metrics of the process.
+    pub const fn process(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}
+
+fn cell<T: Default>(cells: &Mutex<HashMap<Arc<str>, Arc<T>>>, name: &str) -> Arc<T> {
+    Arc::clone(lock(cells).entry(name.into()).or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! What the process uses, under the names that Prometheus clients agree on.
+
+use std::fs;
+use std::time::UNIX_EPOCH;
+
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::exposition::Exposition;
+
+pub(super) fn render(out: &mut Exposition, started: std::time::SystemTime) {
+    let cpu = clock_gettime(ClockId::ProcessCPUTime);
+    out.family("process_cpu_seconds_total", "counter", "CPU time used.");
+    out.sample("process_cpu_seconds_total", &[], cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
+    out.family("process_start_time_seconds", "gauge", "When the process started, since 1970.");
+    let started = started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    out.sample("process_start_time_seconds", &[], started.as_secs_f64());
+    if let Some(bytes) = resident_memory() {
+        out.family("process_resident_memory_bytes", "gauge", "Memory in RAM.");
+        out.sample("process_resident_memory_bytes", &[], bytes);
+    }
+    if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
+        out.family("process_open_fds", "gauge", "Open file descriptors.");
+        // The one that reads the directory does not count.
+        out.sample("process_open_fds", &[], descriptors.count().saturating_sub(1));
+    }
+    if let Some(limit) = getrlimit(Resource::Nofile).current {
+        out.family("process_max_fds", "gauge", "The limit of open file descriptors.");
+        out.sample("process_max_fds", &[], limit);
+    }
+}
+
+/// From `/proc`; `None` on other systems.
+fn resident_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,204 @@
+//! Sums the shards and writes them down.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+
+use super::cells::{Counter, HistogramSum, SECONDS};
+use super::custom::{CustomSum, lock};
+use super::exposition::{Exposition, render_labels};
+use super::families::{CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
+use super::{Metrics, RELOADS, Shard};
+
+/// All workers' cells by name.
+type Grouped<T> = BTreeMap<Arc<str>, Vec<Arc<T>>>;
+
+fn group<T>(shards: &[Arc<Shard>], cells: impl Fn(&Shard) -> &Mutex<HashMap<Arc<str>, Arc<T>>>) -> Grouped<T> {
+    let mut grouped = Grouped::new();
+    for shard in shards {
+        for (name, cell) in lock(cells(shard)).iter() {
+            grouped.entry(Arc::clone(name)).or_default().push(Arc::clone(cell));
+        }
+    }
+    grouped
+}
+
+fn sum<T>(cells: &[Arc<T>], counter: impl Fn(&T) -> &Counter) -> u64 {
+    cells.iter().map(|cell| counter(cell).value()).sum()
+}
+
+pub(super) fn render(metrics: &Metrics) -> String {
+    let shards = lock(&metrics.shards).clone();
+    let mut out = Exposition::default();
+    routes(&mut out, &shards);
+    upstreams(&mut out, &shards, metrics);
+    plugins(&mut out, &shards, metrics);
+    listeners(&mut out, &shards);
+    gateway(&mut out, &shards, metrics);
+    super::process::render(&mut out, metrics.started);
+    out.finish()
+}
+
+fn routes(out: &mut Exposition, shards: &[Arc<Shard>]) {
+    let routes = group(shards, |shard| &shard.routes);
+    out.family("gateway_requests_total", "counter", "Finished requests by route, protocol and class of status.");
+    for (route, cells) in &routes {
+        for (p, protocol) in PROTOCOLS.iter().enumerate() {
+            for (c, class) in CLASSES.iter().enumerate() {
+                let value = sum(cells, |cell| &cell.requests[p][c]);
+                // Most combinations never happen.
+                if value > 0 {
+                    let labels = [("route", &**route), ("protocol", protocol.name()), ("status", class)];
+                    out.sample("gateway_requests_total", &labels, value);
+                }
+            }
+        }
+    }
+    let name = "gateway_request_duration_seconds";
+    out.family(name, "histogram", "From a request's head to the end of its response.");
+    for (route, cells) in &routes {
+        let mut total = HistogramSum::new(&SECONDS);
+        cells.iter().for_each(|cell| total.add(&cell.duration));
+        out.histogram(name, &render_labels(&[("route", route)]), &total);
+    }
+    out.family("gateway_request_body_bytes_total", "counter", "Body bytes received from clients.");
+    for (route, cells) in &routes {
+        out.sample("gateway_request_body_bytes_total", &[("route", route)], sum(cells, |cell| &cell.bytes_in));
+    }
+    out.family("gateway_response_body_bytes_total", "counter", "Body bytes sent to clients.");
+    for (route, cells) in &routes {
+        out.sample("gateway_response_body_bytes_total", &[("route", route)], sum(cells, |cell| &cell.bytes_out));
+    }
+}
+
+fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
+    let upstreams = group(shards, |shard| &shard.upstreams);
+    out.family("gateway_upstream_attempts_total", "counter", "Requests sent to an upstream, retries included.");
+    for (upstream, cells) in &upstreams {
+        out.sample("gateway_upstream_attempts_total", &[("upstream", upstream)], sum(cells, |cell| &cell.attempts));
+    }
+    out.family("gateway_upstream_retries_total", "counter", "Second attempts.");
+    for (upstream, cells) in &upstreams {
+        out.sample("gateway_upstream_retries_total", &[("upstream", upstream)], sum(cells, |cell| &cell.retries));
+    }
+    out.family("gateway_upstream_connects_total", "counter", "Connections opened to an upstream.");
+    for (upstream, cells) in &upstreams {
+        out.sample("gateway_upstream_connects_total", &[("upstream", upstream)], sum(cells, |cell| &cell.connects));
+    }
+    out.family("gateway_upstream_failures_total", "counter", "Failed attempts by kind.");
+    for (upstream, cells) in &upstreams {
+        for (place, failure) in FAILURES.iter().enumerate() {
+            let labels = [("upstream", &**upstream), ("kind", failure.name())];
+            out.sample("gateway_upstream_failures_total", &labels, sum(cells, |cell| &cell.failures[place]));
+        }
+    }
+    out.family("gateway_upstream_connections", "gauge", "Open connections to an upstream.");
+    for (upstream, cells) in &upstreams {
+        let value: i64 = cells.iter().map(|cell| cell.connections.value()).sum();
+        out.sample("gateway_upstream_connections", &[("upstream", upstream)], value);
+    }
+    out.family("gateway_upstream_requests_in_flight", "gauge", "Requests that an upstream is working on.");
+    for (upstream, cells) in &upstreams {
+        let value: i64 = cells.iter().map(|cell| cell.in_flight.value()).sum();
+        out.sample("gateway_upstream_requests_in_flight", &[("upstream", upstream)], value);
+    }
+    let name = "gateway_upstream_latency_seconds";
+    out.family(name, "histogram", "From the first byte sent upstream to the response's head.");
+    for (upstream, cells) in &upstreams {
+        let mut total = HistogramSum::new(&SECONDS);
+        cells.iter().for_each(|cell| total.add(&cell.latency));
+        out.histogram(name, &render_labels(&[("upstream", upstream)]), &total);
+    }
+    out.family("gateway_endpoint_healthy", "gauge", "1 while an endpoint is used, 0 while it is left out.");
+    for ((upstream, endpoint), healthy) in lock(&metrics.endpoints).iter() {
+        let labels = [("upstream", upstream.as_str()), ("endpoint", endpoint.as_str())];
+        out.sample("gateway_endpoint_healthy", &labels, u8::from(*healthy));
+    }
+}
+
+fn plugins(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
+    let plugins = group(shards, |shard| &shard.plugins);
+    out.family("gateway_plugin_calls_total", "counter", "Calls of plugins by phase.");
+    for (plugin, cells) in &plugins {
+        for (place, phase) in PHASES.iter().enumerate() {
+            let value = sum(cells, |cell| &cell.calls[place]);
+            if value > 0 {
+                out.sample("gateway_plugin_calls_total", &[("plugin", plugin), ("phase", phase)], value);
+            }
+        }
+    }
+    out.family("gateway_plugin_seconds_total", "counter", "Time spent in plugins by phase.");
+    for (plugin, cells) in &plugins {
+        for (place, phase) in PHASES.iter().enumerate() {
+            let value = sum(cells, |cell| &cell.nanoseconds[place]);
+            if value > 0 {
+                let labels = [("plugin", &**plugin), ("phase", phase)];
+                out.sample("gateway_plugin_seconds_total", &labels, value as f64 / 1e9);
+            }
+        }
+    }
+    out.family("gateway_plugin_failures_total", "counter", "Failed calls of plugins by reason.");
+    for (plugin, cells) in &plugins {
+        for (place, reason) in PLUGIN_FAILURES.iter().enumerate() {
+            let labels = [("plugin", &**plugin), ("reason", reason)];
+            out.sample("gateway_plugin_failures_total", &labels, sum(cells, |cell| &cell.failures[place]));
+        }
+    }
+    out.family("gateway_plugin_instances", "gauge", "Live instances of plugins.");
+    for (plugin, cells) in &plugins {
+        let value: i64 = cells.iter().map(|cell| cell.instances.value()).sum();
+        out.sample("gateway_plugin_instances", &[("plugin", plugin)], value);
+    }
+    out.family("gateway_plugin_info", "gauge", "The version of each plugin in force.");
+    for (plugin, (version, hash)) in lock(&metrics.plugins).iter() {
+        let labels = [("plugin", plugin.as_str()), ("version", version.as_str()), ("hash", hash.as_str())];
+        out.sample("gateway_plugin_info", &labels, 1);
+    }
+    let name = "gateway_plugin_metrics_dropped_total";
+    out.family(name, "counter", "Metrics of plugins that were dropped: too many series, or an invalid name.");
+    let mut custom = CustomSum::default();
+    for (plugin, cells) in &plugins {
+        out.sample(name, &[("plugin", plugin)], sum(cells, |cell| &cell.custom.dropped));
+        cells.iter().for_each(|cell| custom.add(&cell.custom));
+    }
+    custom.render(out);
+}
+
+fn listeners(out: &mut Exposition, shards: &[Arc<Shard>]) {
+    let listeners = group(shards, |shard| &shard.listeners);
+    out.family("gateway_listener_accepted_total", "counter", "Accepted connections.");
+    for (listener, cells) in &listeners {
+        out.sample("gateway_listener_accepted_total", &[("listener", listener)], sum(cells, |cell| &cell.accepted));
+    }
+    out.family("gateway_listener_connections", "gauge", "Open connections of clients.");
+    for (listener, cells) in &listeners {
+        let value: i64 = cells.iter().map(|cell| cell.connections.value()).sum();
+        out.sample("gateway_listener_connections", &[("listener", listener)], value);
+    }
+    out.family("gateway_listener_rejected_total", "counter", "Connections that were not served, by reason.");
+    for (listener, cells) in &listeners {
+        for (place, reason) in REJECTIONS.iter().enumerate() {
+            let labels = [("listener", &**listener), ("reason", reason)];
+            out.sample("gateway_listener_rejected_total", &labels, sum(cells, |cell| &cell.rejected[place]));
+        }
+    }
+}
+
+fn gateway(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
+    out.family("gateway_requests_in_flight", "gauge", "Requests that are being worked on.");
+    let in_flight: i64 = shards.iter().map(|shard| shard.in_flight.value()).sum();
+    out.sample("gateway_requests_in_flight", &[], in_flight);
+    out.family("gateway_reloads_total", "counter", "What was loaded anew while running, by result.");
+    for (place, (_, what)) in RELOADS.iter().enumerate() {
+        for (counter, result) in metrics.reloads[place].iter().zip(["succeeded", "failed"]) {
+            let labels = [("what", *what), ("result", result)];
+            out.sample("gateway_reloads_total", &labels, counter.load(Relaxed));
+        }
+    }
+    out.family("gateway_access_log_dropped_total", "counter", "Lines dropped because the writer was behind.");
+    out.sample("gateway_access_log_dropped_total", &[], metrics.access_log_dropped.load(Relaxed));
+    out.family("gateway_config_info", "gauge", "The configuration in force.");
+    out.sample("gateway_config_info", &[("hash", lock(&metrics.config).as_str())], 1);
+    out.family("gateway_build_info", "gauge", "The version of the gateway.");
+    out.sample("gateway_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+}

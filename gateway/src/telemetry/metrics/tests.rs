@@ -1,0 +1,133 @@
+//! Counting and the text format.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::*;
+use crate::error::Failure;
+use crate::exchange::Protocol;
+
+fn value<'t>(text: &'t str, sample: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
+}
+
+#[test]
+fn workers_are_summed_and_reloads_continue() {
+    let metrics = Metrics::new();
+    let workers = [metrics.worker(), metrics.worker()];
+    for worker in &workers {
+        for _reload in 0..2 {
+            let took = Duration::from_millis(3);
+            worker.route("a").finished(Protocol::Http2, Some(StatusCode::OK), took, 5, 7);
+        }
+    }
+    workers[0].route("a").finished(Protocol::Http1, None, Duration::from_secs(60), 0, 0);
+    let text = metrics.render();
+    assert_eq!(value(&text, r#"gateway_requests_total{route="a",protocol="http2",status="2xx"}"#), Some("4"));
+    assert_eq!(value(&text, r#"gateway_requests_total{route="a",protocol="http1",status="none"}"#), Some("1"));
+    assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="0.0025"}"#), Some("0"));
+    assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="0.005"}"#), Some("4"));
+    assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="10"}"#), Some("4"));
+    assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="+Inf"}"#), Some("5"));
+    assert_eq!(value(&text, r#"gateway_request_duration_seconds_count{route="a"}"#), Some("5"));
+    assert_eq!(value(&text, r#"gateway_response_body_bytes_total{route="a"}"#), Some("28"));
+}
+
+#[test]
+fn families_have_their_numbers() {
+    let metrics = Metrics::new();
+    let worker = metrics.worker();
+    let upstream = worker.upstream("u");
+    upstream.attempts.add(2);
+    upstream.failed(Failure::Timeout);
+    upstream.connections.add(3);
+    upstream.connections.add(-1);
+    let plugin = worker.plugin("p");
+    plugin.called(0, Duration::from_millis(1500));
+    plugin.called(99, Duration::ZERO);
+    plugin.failed("trap");
+    plugin.failed("unheard of");
+    worker.listener("l").rejected("limit");
+    metrics.reloaded(Reload::Plugin, false);
+    metrics.endpoint_health("u", "127.0.0.1:1", false);
+    metrics.endpoint_health("u", "127.0.0.1:2", true);
+    metrics.forget_endpoint("u", "127.0.0.1:2");
+    let text = metrics.render();
+    for (sample, expected) in [
+        (r#"gateway_upstream_attempts_total{upstream="u"}"#, "2"),
+        (r#"gateway_upstream_failures_total{upstream="u",kind="timeout"}"#, "1"),
+        (r#"gateway_upstream_connections{upstream="u"}"#, "2"),
+        (r#"gateway_plugin_calls_total{plugin="p",phase="request-headers"}"#, "1"),
+        (r#"gateway_plugin_seconds_total{plugin="p",phase="request-headers"}"#, "1.5"),
+        (r#"gateway_plugin_failures_total{plugin="p",reason="trap"}"#, "1"),
+        (r#"gateway_plugin_failures_total{plugin="p",reason="other"}"#, "1"),
+        (r#"gateway_listener_rejected_total{listener="l",reason="limit"}"#, "1"),
+        (r#"gateway_reloads_total{what="plugin",result="failed"}"#, "1"),
+        (r#"gateway_endpoint_healthy{upstream="u",endpoint="127.0.0.1:1"}"#, "0"),
+    ] {
+        assert_eq!(value(&text, sample), Some(expected), "{sample}");
+    }
+    assert!(!text.contains("127.0.0.1:2"));
+}
+
+#[test]
+fn the_text_is_well_formed() {
+    let metrics = Metrics::new();
+    let worker = metrics.worker();
+    worker.route("od\"d\\na\nme").finished(Protocol::Http3, Some(StatusCode::NOT_FOUND), Duration::ZERO, 0, 0);
+    let plugin = worker.plugin("p");
+    plugin.count("hits", &[("kind", "a\"b")], 1);
+    plugin.count("hits", &[("kind", "c")], 1);
+    plugin.observe("sizes", &[], 3.0);
+    let text = metrics.render();
+    assert!(text.contains(r#"route="od\"d\\na\nme""#));
+    assert!(text.ends_with('\n'));
+    let (mut families, mut current) = (HashSet::new(), "");
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            current = rest.split(' ').next().unwrap();
+            assert!(families.insert(current), "{current} twice");
+        } else if !line.starts_with("# HELP ") {
+            assert!(line.starts_with(current), "{line} is not of {current}");
+            assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "gateway_build_info"] {
+        assert!(families.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn custom_metrics_are_summed_and_named_apart() {
+    let metrics = Metrics::new();
+    for worker in [metrics.worker(), metrics.worker()] {
+        let plugin = worker.plugin("p");
+        plugin.count("pii.found_total", &[("kind", "email")], 2);
+        plugin.observe("size", &[], 7.0);
+        plugin.observe("size", &[], f64::NAN);
+    }
+    let text = metrics.render();
+    assert_eq!(value(&text, r#"gateway_plugin_custom_pii_found_total{plugin="p",kind="email"}"#), Some("4"));
+    assert_eq!(value(&text, r#"gateway_plugin_custom_size_count{plugin="p"}"#), Some("2"));
+    assert_eq!(value(&text, r#"gateway_plugin_custom_size_sum{plugin="p"}"#), Some("14"));
+}
+
+#[test]
+fn custom_metrics_are_bounded_over_all_workers() {
+    let metrics = Metrics::new();
+    let workers = [metrics.worker(), metrics.worker()];
+    for worker in &workers {
+        let plugin = worker.plugin("p");
+        for user in 0..1500 {
+            plugin.count("hits", &[("user", &user.to_string())], 1);
+        }
+        plugin.count("", &[], 1);
+        plugin.count("hits", &[("plugin", "other")], 1);
+        plugin.observe("size", &[("le", "1")], 1.0);
+    }
+    let text = metrics.render();
+    assert_eq!(text.lines().filter(|line| line.starts_with("gateway_plugin_custom_hits_total{")).count(), 1000);
+    assert_eq!(value(&text, r#"gateway_plugin_metrics_dropped_total{plugin="p"}"#), Some("1006"));
+}

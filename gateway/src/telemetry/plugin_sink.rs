@@ -1,0 +1,49 @@
+//! Plugins' own metrics, counted by the worker that runs the plugin.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::metrics::{Metrics, PluginMetrics, WorkerMetrics};
+use crate::plugin::PluginMetricsSink;
+
+type Handles = (WorkerMetrics, HashMap<Box<str>, PluginMetrics>);
+
+thread_local! {
+    /// This thread's shard, and a handle per plugin.
+    static HANDLES: RefCell<Option<Handles>> = const { RefCell::new(None) };
+}
+
+/// Leads the contract's `metrics` into [`Metrics`].
+pub struct PluginSink(Arc<Metrics>);
+
+impl PluginSink {
+    /// A sink for the metrics of a process.
+    pub const fn new(metrics: Arc<Metrics>) -> Self {
+        Self(metrics)
+    }
+
+    fn with(&self, plugin: &str, labels: &[(String, String)], work: impl FnOnce(&PluginMetrics, &[(&str, &str)])) {
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        HANDLES.with_borrow_mut(|slot| {
+            // Several gateways can live in one process; a thread belongs to one of them.
+            let (worker, handles) = slot.get_or_insert_with(|| (self.0.worker(), HashMap::new()));
+            if !handles.contains_key(plugin) {
+                handles.insert(plugin.into(), worker.plugin(plugin));
+            }
+            if let Some(handle) = handles.get(plugin) {
+                work(handle, &labels);
+            }
+        });
+    }
+}
+
+impl PluginMetricsSink for PluginSink {
+    fn count(&self, plugin: &str, _route: &str, name: &str, labels: &[(String, String)], delta: u64) {
+        self.with(plugin, labels, |metrics, labels| metrics.count(name, labels, delta));
+    }
+
+    fn observe(&self, plugin: &str, _route: &str, name: &str, labels: &[(String, String)], value: f64) {
+        self.with(plugin, labels, |metrics, labels| metrics.observe(name, labels, value));
+    }
+}

@@ -1,0 +1,133 @@
+//! One address of an upstream: where it is, what it is called, how it fares. Shared by all workers; it keeps its
+//! identity while DNS keeps giving its address, so pools and health outlive a refresh.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use http::HeaderValue;
+use http::uri::Authority;
+use rustls::pki_types::ServerName;
+
+use super::health::Health;
+use super::{InvalidUpstream, next_id};
+use crate::config::model::{EndpointConfig, PassiveHealth, Upstream as Config};
+
+/// One address of an upstream.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Unique in the process; the key of pooled connections.
+    pub(super) id: u64,
+    /// Where its config stands in the upstream's list.
+    pub(super) index: usize,
+    address: SocketAddr,
+    weight: u32,
+    pub(super) names: Names,
+    health: Health,
+    failures: AtomicU64,
+    created: Instant,
+}
+
+/// What an endpoint is called, prepared from its config.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// `Host` where the config says `host: endpoint`.
+    pub(super) host: HeaderValue,
+    /// The same as `:authority`.
+    pub(super) authority: Authority,
+    /// What is verified and sent as SNI, where the upstream is encrypted.
+    pub(super) server_name: Option<ServerName<'static>>,
+}
+
+impl Names {
+    pub(super) fn new(config: &Config, endpoint: &EndpointConfig) -> Result<Self, InvalidUpstream> {
+        let invalid = |what| InvalidUpstream::Name { upstream: config.name.clone(), name: endpoint.host.clone(), what };
+        // RFC 9110 section 4.2.3: a default port is left out.
+        let default = if config.tls.is_some() { 443 } else { 80 };
+        let bare = endpoint.host.trim_start_matches('[').trim_end_matches(']');
+        let host = match bare.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => bare.to_owned(),
+        };
+        let text = if endpoint.port == default { host } else { format!("{host}:{}", endpoint.port) };
+        let authority = Authority::from_maybe_shared(text.clone()).map_err(|_| invalid("not a host name"))?;
+        let host = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).map_err(|_| invalid("not a host name"))?;
+        let server_name = match &config.tls {
+            Some(tls) => {
+                let name = tls.server_name.as_deref().unwrap_or(bare).to_owned();
+                Some(ServerName::try_from(name).map_err(|_| invalid("not a name that a certificate can carry"))?)
+            }
+            None => None,
+        };
+        Ok(Self { host, authority, server_name })
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(index: usize, address: SocketAddr, weight: u32, names: Names) -> Self {
+        Self {
+            id: next_id(),
+            index,
+            address,
+            weight: weight.max(1),
+            names,
+            health: Health::default(),
+            failures: AtomicU64::new(0),
+            created: Instant::now(),
+        }
+    }
+
+    /// The socket address.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The relative share of requests.
+    pub const fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Failures since the endpoint appeared: for metrics.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Whether passive health lets it be chosen now.
+    pub fn healthy(&self, policy: &PassiveHealth) -> bool {
+        self.health.available(policy, || self.now())
+    }
+
+    pub(super) fn chosen(&self, policy: &PassiveHealth) {
+        self.health.chosen(policy, || self.now());
+    }
+
+    pub(super) fn succeeded(&self) {
+        self.health.succeeded();
+    }
+
+    pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+        self.health.failed(self.now());
+    }
+
+    pub(super) fn revive(&self) {
+        self.health.reset();
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// An endpoint as metrics and the admin page show it.
+#[derive(Clone, Debug)]
+pub struct EndpointStatus {
+    /// The socket address.
+    pub address: SocketAddr,
+    /// Whether it is chosen at present.
+    pub healthy: bool,
+    /// Failures since it appeared.
+    pub failures: u64,
+    /// The relative share of requests.
+    pub weight: u32,
+}

@@ -1,0 +1,307 @@
+//! An HTTP/1.1 connection that has no task of its own: the future of the request polls it, and afterwards the
+//! response body does. That saves two wake-ups per message, and dropping the request closes the connection, which is
+//! the only way to cancel in HTTP/1.1.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::coop::unconstrained;
+
+use super::body::{Flow, RequestBody};
+use super::connect::{Activity, Connected, Stream};
+use super::forward::Failed;
+use super::pool::Lease;
+use super::retry::Attempt;
+use super::timer::Stopwatch;
+use crate::error::{Error, ErrorKind};
+use crate::message::Body;
+
+/// The largest response head. hyper allows 100 fields in it; more would cost every response a larger table.
+pub(super) const MAX_HEAD: usize = 64 << 10;
+
+/// What hyper may buffer per connection, in each direction.
+const MAX_BUFFER: usize = 128 << 10;
+
+/// An established connection.
+pub(super) struct Http1 {
+    sender: http1::SendRequest<RequestBody>,
+    driver: http1::Connection<TokioIo<Stream>, RequestBody>,
+    activity: Rc<Activity>,
+    /// The sweep during which it became idle.
+    pub(super) idle_since: u32,
+}
+
+/// The settings of all connections.
+pub(super) fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(MAX_BUFFER).max_header_size(MAX_HEAD);
+    builder
+}
+
+impl Http1 {
+    pub(super) async fn new(builder: &http1::Builder, connected: Connected) -> Result<Box<Self>, Error> {
+        let (sender, driver) = builder
+            .handshake(TokioIo::new(connected.stream))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()))?;
+        Ok(Box::new(Self { sender, driver, activity: connected.activity, idle_since: 0 }))
+    }
+
+    /// Polls an idle connection once: whether it can carry another request. It leaves no waker behind, so that what
+    /// happens to it later wakes nobody.
+    pub(super) fn is_usable(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
+    }
+}
+
+/// What `send` gives: the connection is there unless the upstream has closed it after its response.
+pub(super) type Sent = (Response<Incoming>, Option<Box<Http1>>, Option<Rc<Flow>>);
+
+/// Sends one request and waits for the response's head.
+pub(super) async fn send(
+    mut connection: Box<Http1>,
+    request: Request<RequestBody>,
+    reused: bool,
+    stopwatch: &mut Stopwatch,
+) -> Result<Sent, Failed> {
+    let flow = request.body().flow();
+    let (reads, writes) = (connection.activity.reads.get(), connection.activity.writes.get());
+    let result = {
+        let Http1 { sender, driver, .. } = &mut *connection;
+        // Polled only after the driver, in the same poll: its wake-ups would be in vain, and it must not be held up
+        // by the task's budget, for then nobody would wake it.
+        let mut response = pin!(unconstrained(sender.try_send_request(request)));
+        let mut seen = 0;
+        poll_fn(|cx| {
+            // hyper's driver must not be polled after its end, so its end is part of every outcome.
+            let closed = Pin::new(&mut *driver).poll(cx).is_ready();
+            if let Poll::Ready(result) = response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                let result = result.map_err(|mut error| {
+                    let message = error.take_message();
+                    (describe(&error.into_error()), message)
+                });
+                return Poll::Ready(result.map(|response| (response, closed)));
+            }
+            if closed {
+                return Poll::Ready(Err((Error::new(ErrorKind::Reset, "the connection was closed"), None)));
+            }
+            if expired(&flow, &mut seen, stopwatch, cx) {
+                return Poll::Ready(Err((Error::new(ErrorKind::ResponseTimeout, "no response head in time"), None)));
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    match result {
+        Ok((response, closed)) => Ok((response, (!closed).then_some(connection), flow)),
+        Err((error, message)) => Err(Failed {
+            attempt: Attempt {
+                reused,
+                // What came before anything was sent is no answer.
+                answered: message.is_none() && connection.activity.reads.get() != reads,
+                written: connection.activity.writes.get() != writes,
+                refused: message.is_some(),
+                timed_out: error.kind() == ErrorKind::ResponseTimeout,
+            },
+            error,
+            returned: message,
+            client: flow.and_then(|flow| flow.take_error()),
+        }),
+    }
+}
+
+/// Whether the upstream has been silent for too long. The time runs from the last piece of the request that it took,
+/// and stands still while the client is the one to move.
+pub(super) fn expired(
+    flow: &Option<Rc<Flow>>,
+    seen: &mut u64,
+    stopwatch: &mut Stopwatch,
+    cx: &mut Context<'_>,
+) -> bool {
+    if let Some(flow) = flow {
+        if flow.frames() != *seen {
+            *seen = flow.frames();
+            stopwatch.restart();
+        }
+        if flow.waits_for_client() {
+            stopwatch.restart();
+            return false;
+        }
+    }
+    stopwatch.poll_expired(cx)
+}
+
+/// What hyper's error means to us.
+fn describe(error: &hyper::Error) -> Error {
+    let kind = if error.is_parse() { ErrorKind::Protocol } else { ErrorKind::Reset };
+    Error::new(kind, with_cause(error))
+}
+
+/// hyper keeps the interesting half of an error in its source.
+pub(super) fn with_cause(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Refuses heads that two parsers could read in two ways (RFC 9112 section 6.3), and switches of protocol.
+fn check(response: &Response<Incoming>) -> Result<(), Error> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Error::new(ErrorKind::Protocol, "101 without an Upgrade in the request"));
+    }
+    let headers = response.headers();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            return Err(Error::new(ErrorKind::Protocol, "a Transfer-Encoding other than chunked"));
+        }
+        if headers.contains_key(CONTENT_LENGTH) {
+            return Err(Error::new(ErrorKind::Protocol, "both Transfer-Encoding and Content-Length"));
+        }
+    } else if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Error::new(ErrorKind::Protocol, "more than one Content-Length"));
+    }
+    Ok(())
+}
+
+/// Turns what `send` gave into a response of ours. A body that is here already needs no further care: the connection
+/// goes back at once.
+pub(super) fn finish(
+    (response, connection, flow): Sent,
+    lease: Lease,
+    mut stopwatch: Stopwatch,
+    idle: Duration,
+) -> Result<Response<Body>, Error> {
+    check(&response)?;
+    let (head, mut incoming) = response.into_parts();
+    let mut first = None;
+    if !incoming.is_end_stream() {
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx) {
+            first = Some(frame);
+        }
+    }
+    if incoming.is_end_stream() {
+        if let Some(connection) = connection {
+            release(connection, flow.as_deref(), &lease);
+        }
+        let bytes = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+        return Ok(Response::from_parts(head, Body::full(bytes)));
+    }
+    stopwatch.restart_with(idle);
+    let body = ResponseBody { first, incoming, connection, flow, lease, stopwatch };
+    Ok(Response::from_parts(head, Body::boxed(body)))
+}
+
+/// Gives the connection back to the pool, if it is fit for it: a request that is still being sent ends here.
+fn release(mut connection: Box<Http1>, flow: Option<&Flow>, lease: &Lease) {
+    if flow.is_none_or(Flow::ended) && connection.is_usable() {
+        lease.keep(connection);
+    }
+}
+
+/// A response body that owns its connection and drives it while it is read.
+struct ResponseBody {
+    first: Option<Frame<Bytes>>,
+    incoming: Incoming,
+    connection: Option<Box<Http1>>,
+    flow: Option<Rc<Flow>>,
+    lease: Lease,
+    stopwatch: Stopwatch,
+}
+
+impl ResponseBody {
+    fn release(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            release(connection, self.flow.as_deref(), &self.lease);
+        }
+    }
+
+    /// What hyper has already decoded.
+    fn decoded(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.incoming).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.stopwatch.restart();
+                if self.incoming.is_end_stream() {
+                    self.release();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.release();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.connection = None;
+                let client = self.flow.as_ref().and_then(|flow| flow.take_error());
+                let error = client.unwrap_or_else(|| {
+                    Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(&error)))
+                });
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        if let Some(frame) = this.first.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Poll::Ready(frame) = this.decoded() {
+            return Poll::Ready(frame);
+        }
+        let Some(connection) = &mut this.connection else {
+            return Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the response was cut short"))));
+        };
+        if Pin::new(&mut connection.driver).poll(cx).is_ready() {
+            // What it has decoded stays in `incoming`, and so does the error if that is not all.
+            this.connection = None;
+        }
+        if let Poll::Ready(frame) = this.decoded() {
+            return Poll::Ready(frame);
+        }
+        if this.connection.is_none() {
+            return Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the response was cut short"))));
+        }
+        if this.stopwatch.poll_expired(cx) {
+            this.connection = None;
+            let error = Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time");
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.incoming.size_hint();
+        match (&self.first, hint.exact()) {
+            (None, _) => hint,
+            (Some(first), Some(rest)) => {
+                SizeHint::with_exact(rest + first.data_ref().map_or(0, |data| data.len() as u64))
+            }
+            (Some(_), None) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! An HTTP/2 connection: a task of the worker drives it, and many requests share it. Dropping a request or its
+//! response body resets that stream with CANCEL, nothing else.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
+
+use super::body::{Flow, RequestBody};
+use super::connect::{Activity, Connected, Stream};
+use super::forward::Failed;
+use super::http1::{MAX_HEAD, expired, with_cause};
+use super::pool::Lease;
+use super::retry::Attempt;
+use super::timer::Stopwatch;
+use crate::error::{Error, ErrorKind};
+use crate::message::Body;
+
+/// Receive window of a stream, and of a connection: one slow stream can't stop the others.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+type Driver = http2::Connection<TokioIo<Stream>, RequestBody, LocalExecutor>;
+
+/// Runs hyper's tasks on the worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// An established connection.
+pub(super) struct Http2 {
+    sender: RefCell<http2::SendRequest<RequestBody>>,
+    /// The task owns the driver; this asks it for the peer's limit.
+    driver: Weak<RefCell<Driver>>,
+    activity: Rc<Activity>,
+    streams: Cell<usize>,
+    /// No new streams: it is going away, or it has gone silent.
+    retired: Cell<bool>,
+    /// The sweep during which it was last used.
+    pub(super) used: Cell<u32>,
+}
+
+/// A stream of a connection: holds its place among the concurrent ones.
+pub(super) struct Place(Rc<Http2>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+    }
+}
+
+/// The settings of all connections.
+pub(super) fn builder() -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEAD as u32);
+    builder
+}
+
+impl Http2 {
+    pub(super) async fn new(builder: &http2::Builder<LocalExecutor>, connected: Connected) -> Result<Rc<Self>, Error> {
+        let (sender, driver) = builder
+            .handshake(TokioIo::new(connected.stream))
+            .await
+            .map_err(|error| Error::new(ErrorKind::Connect, with_cause(&error)))?;
+        let driver = Rc::new(RefCell::new(driver));
+        let connection = Rc::new(Self {
+            sender: RefCell::new(sender),
+            driver: Rc::downgrade(&driver),
+            activity: connected.activity,
+            streams: Cell::new(0),
+            retired: Cell::new(false),
+            used: Cell::new(0),
+        });
+        tokio::task::spawn_local(async move {
+            // Its streams hear of an error themselves.
+            let _ = poll_fn(|cx| Pin::new(&mut *driver.borrow_mut()).poll(cx)).await;
+        });
+        Ok(connection)
+    }
+
+    /// Whether it is of no more use to new requests.
+    pub(super) fn is_closed(&self) -> bool {
+        self.retired.get() || self.sender.borrow().is_closed()
+    }
+
+    /// Whether no stream is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.get() == 0
+    }
+
+    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) is reached.
+    pub(super) fn reserve(self: &Rc<Self>) -> Option<Place> {
+        let limit = self.driver.upgrade().and_then(|driver| Some(driver.try_borrow().ok()?.current_max_send_streams()));
+        if self.is_closed() || self.streams.get() >= limit.unwrap_or(100).max(1) {
+            return None;
+        }
+        self.streams.set(self.streams.get() + 1);
+        Some(Place(self.clone()))
+    }
+}
+
+/// Sends one request and waits for the response's head.
+pub(super) async fn send(
+    place: &Place,
+    request: Request<RequestBody>,
+    reused: bool,
+    stopwatch: &mut Stopwatch,
+) -> Result<(Response<Incoming>, Option<Rc<Flow>>), Failed> {
+    let connection = &place.0;
+    let flow = request.body().flow();
+    let reads = connection.activity.reads.get();
+    let mut seen = 0;
+    let sent = connection.sender.borrow_mut().try_send_request(request);
+    let mut response = pin!(sent);
+    let result = poll_fn(|cx| {
+        if let Poll::Ready(result) = response.as_mut().poll(cx) {
+            return Poll::Ready(Some(result));
+        }
+        if expired(&flow, &mut seen, stopwatch, cx) { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await;
+    let (error, refused, returned) = match result {
+        Some(Ok(response)) => return Ok((response, flow)),
+        Some(Err(mut error)) => {
+            let returned = error.take_message();
+            let error = error.into_error();
+            let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+            let going_away = returned.is_some() || cause.is_some_and(h2::Error::is_go_away);
+            if going_away {
+                connection.retired.set(true);
+            }
+            (describe(&error, cause), returned.is_some() || cause.is_some_and(is_refusal), returned)
+        }
+        None => {
+            // A connection on which nothing came at all may be dead: later requests shall not wait for it too.
+            if connection.activity.reads.get() == reads {
+                connection.retired.set(true);
+            }
+            (Error::new(ErrorKind::ResponseTimeout, "no response head in time"), false, None)
+        }
+    };
+    Err(Failed {
+        attempt: Attempt {
+            reused,
+            // A reset or a lost connection does not say whether the stream was worked on. Without a head it was not
+            // answered; idempotent requests may go again.
+            answered: false,
+            written: true,
+            refused,
+            timed_out: error.kind() == ErrorKind::ResponseTimeout,
+        },
+        error,
+        returned,
+        client: flow.and_then(|flow| flow.take_error()),
+    })
+}
+
+/// RFC 9113 section 8.7: the two ways of saying that a stream was not processed. h2 fails a stream with GOAWAY only
+/// when its id is above the last one named.
+fn is_refusal(error: &h2::Error) -> bool {
+    error.is_remote()
+        && match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) => error.is_reset() || error.is_go_away(),
+            Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+            _ => false,
+        }
+}
+
+fn describe(error: &hyper::Error, cause: Option<&h2::Error>) -> Error {
+    // What the library objects to is the upstream's fault; what the peer says, or the socket, is a reset.
+    let protocol = cause.is_some_and(|cause| cause.is_library() && cause.reason() != Some(h2::Reason::CANCEL));
+    Error::new(if protocol { ErrorKind::Protocol } else { ErrorKind::Reset }, with_cause(error))
+}
+
+/// Turns what `send` gave into a response of ours.
+pub(super) fn finish(
+    response: Response<Incoming>,
+    place: Place,
+    flow: Option<Rc<Flow>>,
+    lease: Lease,
+    mut stopwatch: Stopwatch,
+    idle: Duration,
+) -> Response<Body> {
+    stopwatch.restart_with(idle);
+    response.map(|incoming| {
+        if incoming.is_end_stream() && flow.as_deref().is_none_or(Flow::ended) {
+            return Body::empty();
+        }
+        let ended = incoming.is_end_stream();
+        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, _lease: lease })
+    })
+}
+
+/// A response body whose stream is reset when nobody reads it to its end.
+struct ResponseBody {
+    incoming: Incoming,
+    flow: Option<Rc<Flow>>,
+    stopwatch: Stopwatch,
+    ended: bool,
+    _place: Place,
+    _lease: Lease,
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.stopwatch.restart();
+                this.ended = frame.is_trailers() || this.incoming.is_end_stream();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                // hyper ends a body cleanly at RST_STREAM with NO_ERROR. That is right after a whole response to a
+                // request that was still being sent (RFC 9113 section 8.1), and a cut response otherwise.
+                let complete = this.incoming.is_end_stream();
+                let early = this.flow.as_deref().is_some_and(|flow| !flow.ended());
+                let short = this.incoming.size_hint().exact().is_some_and(|rest| rest > 0);
+                this.ended = true;
+                if complete || (early && !short) {
+                    Poll::Ready(None)
+                } else {
+                    Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))))
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.ended = true;
+                let client = this.flow.as_ref().and_then(|flow| flow.take_error());
+                Poll::Ready(Some(Err(client.unwrap_or_else(|| {
+                    Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(&error)))
+                }))))
+            }
+            Poll::Pending => {
+                if this.stopwatch.poll_expired(cx) {
+                    // The stream itself is reset when this body is dropped.
+                    let error = Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time");
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.ended { SizeHint::with_exact(0) } else { self.incoming.size_hint() }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // The task that sends the request body holds the stream open. After a complete response there is nobody to
+        // send the rest for either.
+        if let Some(flow) = &self.flow
+            && !flow.ended()
+        {
+            flow.cancel();
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The request as an upstream gets it: target form, Host or `:authority`, and framing made anew.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http_body::Body as _;
+
+use super::body::RequestBody;
+use super::{Endpoint, Upstream};
+use crate::config::model::UpstreamHost;
+use crate::error::{Error, ErrorKind};
+use crate::message::Body;
+
+/// A request to send.
+pub struct Outbound<'a> {
+    /// The method.
+    pub method: Method,
+    /// Host and port as the client asked for them; used where the upstream says `host: preserve`.
+    pub authority: &'a str,
+    /// The target in origin form.
+    pub path_and_query: &'a str,
+    /// Header fields without hop-by-hop fields (RFC 9110 section 7.6.1) and without Host.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
+}
+
+/// A request that can be put into the form of either protocol.
+pub(super) struct Draft<'a> {
+    pub(super) method: Method,
+    authority: &'a str,
+    target: PathAndQuery,
+    headers: HeaderMap,
+    body: Body,
+}
+
+/// Enough of a draft to make it again: no header value is copied, only counted once more.
+pub(super) struct Copy {
+    fields: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(outbound: Outbound<'a>) -> Result<Self, Error> {
+        let Outbound { method, authority, path_and_query, mut headers, body } = outbound;
+        let target = PathAndQuery::try_from(path_and_query)
+            .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?;
+        frame(&mut headers, &method, &body);
+        Ok(Self { method, authority, target, headers, body })
+    }
+
+    /// Keeps what a replay needs, where the body is wholly here. `fields` is an empty list to reuse.
+    pub(super) fn copy(&self, fields: impl FnOnce() -> Vec<(HeaderName, HeaderValue)>) -> Option<Copy> {
+        let body = self.body.as_full()?;
+        let mut fields = fields();
+        fields.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Some(Copy { fields, body })
+    }
+
+    /// Puts the head and body back from a copy.
+    pub(super) fn restore(&mut self, copy: &mut Copy) {
+        self.headers.clear();
+        for (name, value) in copy.fields.drain(..) {
+            self.headers.append(name, value);
+        }
+        self.body = Body::full(std::mem::take(&mut copy.body));
+    }
+
+    /// Takes back what a connection gave back unsent.
+    pub(super) fn take_back(&mut self, request: Request<RequestBody>) {
+        let (head, body) = request.into_parts();
+        self.headers = head.headers;
+        self.headers.remove(HOST);
+        self.body = body.into_inner();
+        frame(&mut self.headers, &self.method, &self.body);
+    }
+
+    /// For HTTP/1.1: origin form and Host (RFC 9112 section 3.2).
+    pub(super) fn http1(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> Result<Request<RequestBody>, Error> {
+        let host = match &upstream.config.host {
+            UpstreamHost::Preserve => HeaderValue::from_str(self.authority)
+                .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a header value"))?,
+            UpstreamHost::Endpoint => endpoint.names.host.clone(),
+            UpstreamHost::Name(name) => name.clone(),
+        };
+        let body = std::mem::take(&mut self.body);
+        let mut headers = std::mem::take(&mut self.headers);
+        headers.insert(HOST, host);
+        // Said in so many words, because hyper takes a GET without a length for one without a body.
+        if body.size_hint().exact().is_none() && !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let mut request = Request::new(RequestBody::new(body));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// For HTTP/2: pseudo-header fields, no Host (RFC 9113 section 8.3.1).
+    pub(super) fn http2(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> Result<Request<RequestBody>, Error> {
+        let authority = match &upstream.config.host {
+            UpstreamHost::Preserve if !self.authority.is_empty() => Authority::try_from(self.authority)
+                .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a host and port"))?,
+            UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.names.authority.clone(),
+            UpstreamHost::Name(_) => upstream.authority.clone().unwrap_or_else(|| endpoint.names.authority.clone()),
+        };
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = Some(authority);
+        parts.path_and_query = Some(self.target.clone());
+        let uri = Uri::from_parts(parts)
+            .map_err(|_| Error::new(ErrorKind::Internal, "the target is not a URI for HTTP/2"))?;
+        let mut headers = std::mem::take(&mut self.headers);
+        // gRPC servers insist on it, and it is ours to say: TE is hop by hop.
+        if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        let mut request = Request::new(RequestBody::new(std::mem::take(&mut self.body)));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+impl Copy {
+    /// The emptied list, for the next copy.
+    pub(super) fn into_fields(mut self) -> Vec<(HeaderName, HeaderValue)> {
+        self.fields.clear();
+        self.fields
+    }
+}
+
+/// Makes the framing fields say what the body is (RFC 9112 section 6): never two ways, never a length that is not
+/// the body's.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
+    headers.remove(TRANSFER_ENCODING);
+    let stated = content_length(headers);
+    if body.is_end_stream() {
+        match stated {
+            Some(Some(0)) => {}
+            // RFC 9110 section 8.6: a method that anticipates content says when there is none.
+            _ if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+            Some(_) => {
+                headers.remove(CONTENT_LENGTH);
+            }
+            None => {}
+        }
+        return;
+    }
+    match (body.size_hint().exact(), stated) {
+        (Some(length), Some(Some(stated))) if length == stated => {}
+        (Some(length), _) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        // The connection holds the body to what is stated.
+        (None, Some(Some(_)) | None) => {}
+        (None, Some(None)) => {
+            headers.remove(CONTENT_LENGTH);
+        }
+    }
+}
+
+/// The stated length: `None` without the field, `Some(None)` when it is not one plain number.
+fn content_length(headers: &HeaderMap) -> Option<Option<u64>> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let first = values.next()?;
+    let digits = first.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    Some(digits.and_then(|text| text.parse().ok()).filter(|_| values.next().is_none()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(method: Method, fields: &[(HeaderName, &'static str)], body: Body) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        frame(&mut headers, &method, &body);
+        headers
+    }
+
+    #[test]
+    fn framing_follows_the_body() {
+        assert!(framed(Method::GET, &[(CONTENT_LENGTH, "5")], Body::empty()).is_empty());
+        assert!(framed(Method::GET, &[(TRANSFER_ENCODING, "chunked")], Body::empty()).is_empty());
+        assert_eq!(framed(Method::POST, &[], Body::empty())[CONTENT_LENGTH], "0");
+        assert_eq!(framed(Method::DELETE, &[(CONTENT_LENGTH, "0")], Body::empty())[CONTENT_LENGTH], "0");
+        let both = [(CONTENT_LENGTH, "9"), (TRANSFER_ENCODING, "chunked")];
+        let headers = framed(Method::POST, &both, Body::full("abc"));
+        assert_eq!(headers[CONTENT_LENGTH], "3");
+        assert_eq!(headers.len(), 1);
+        let twice = [(CONTENT_LENGTH, "3"), (CONTENT_LENGTH, "4")];
+        assert_eq!(framed(Method::POST, &twice, Body::full("abc")).get_all(CONTENT_LENGTH).iter().count(), 1);
+    }
+}

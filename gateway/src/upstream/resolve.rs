@@ -1,0 +1,67 @@
+//! Names to addresses, on the background runtime. Requests never wait for DNS: they use the list that was published
+//! last. A name that stops resolving keeps its last good addresses.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Upstream;
+use crate::config::model::EndpointConfig;
+
+/// How long one look-up may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The addresses of one configured endpoint.
+pub(super) async fn addresses(endpoint: &EndpointConfig) -> Result<Vec<SocketAddr>, String> {
+    if let Some(address) = literal(endpoint) {
+        return Ok(vec![address]);
+    }
+    let lookup = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
+    let mut found: Vec<SocketAddr> = match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())),
+    };
+    // Servers rotate their answers; the order must not look like a change.
+    found.sort_unstable();
+    found.dedup();
+    if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found) }
+}
+
+/// The address of an endpoint that is not a name.
+pub(super) fn literal(endpoint: &EndpointConfig) -> Option<SocketAddr> {
+    let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
+    host.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, endpoint.port))
+}
+
+/// Resolves all names once and publishes what was found.
+pub(super) async fn refresh(upstream: &Upstream) {
+    let endpoints = &upstream.config().endpoints;
+    let found = join_all(endpoints.iter().map(addresses)).await;
+    for (endpoint, result) in endpoints.iter().zip(&found) {
+        if let Err(error) = result {
+            tracing::warn!(upstream = %upstream.config().name, name = %endpoint.host, %error,
+                "the endpoint's name does not resolve; its last known addresses stay in use");
+        }
+    }
+    upstream.publish(&found.into_iter().map(Result::ok).collect::<Vec<_>>());
+}
+
+/// Refreshes until the upstream is gone.
+pub(super) async fn keep_refreshed(upstream: Weak<Upstream>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(upstream) = upstream.upgrade() else { return };
+        refresh(&upstream).await;
+    }
+}
+
+/// Starts refreshing on the current runtime, where there is a name to refresh.
+pub(super) fn spawn(upstream: &Arc<Upstream>) {
+    if upstream.config().endpoints.iter().any(|endpoint| literal(endpoint).is_none()) {
+        let every = upstream.config().dns_refresh.max(Duration::from_secs(1));
+        tokio::spawn(keep_refreshed(Arc::downgrade(upstream), every));
+    }
+}

@@ -1,0 +1,259 @@
+//! HTTP/2 by prior knowledge: one connection for many streams, trailers, refusals, resets.
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::upstream::http2::LocalExecutor;
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Serves HTTP/1.1 or HTTP/2: echoes bodies as they come, with a trailer.
+pub(super) async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + 'static, http2: bool) {
+    let io = TokioIo::new(io);
+    let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+        let version = format!("{:?}", request.version());
+        let authority = request.uri().authority().map_or(String::new(), |authority| authority.to_string());
+        let te = request.headers().get("te").cloned();
+        let response = Response::builder().header("x-version", version).header("x-authority", authority);
+        let response = if let Some(te) = te { response.header("x-te", te) } else { response };
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        let body = request.into_body().with_trailers(async move { Some(Ok(trailers)) });
+        Ok::<_, std::convert::Infallible>(response.body(body).unwrap())
+    });
+    // It ends when the client goes.
+    if http2 {
+        let _ = hyper::server::conn::http2::Builder::new(LocalExecutor).serve_connection(io, service).await;
+    } else {
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+    }
+}
+
+fn h2(address: SocketAddr) -> Config {
+    Config { protocol: UpstreamProtocol::Http2, ..config(&[address]) }
+}
+
+#[test]
+fn many_streams_share_one_connection() {
+    run(async {
+        let connections = Rc::new(std::cell::Cell::new(0));
+        let count = connections.clone();
+        let address = raw(move |number, socket| {
+            count.set(number + 1);
+            serve(socket.io, true)
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let requests = (0..20).map(|_| async {
+            let (response, _) = send(&client, &upstream, Method::POST, Body::full("hello")).await;
+            let response = response.unwrap();
+            assert_eq!(response.headers()["x-version"], "HTTP/2.0");
+            assert_eq!(response.headers()["x-authority"], "example.no");
+            text(response).await.unwrap()
+        });
+        for body in futures_util::future::join_all(requests).await {
+            assert_eq!(body, "hello");
+        }
+        assert_eq!(connections.get(), 1);
+        assert_eq!(client.pooled(), (0, 1));
+    });
+}
+
+#[test]
+fn grpc_bodies_and_trailers_stream_both_ways() {
+    run(async {
+        let address = raw(|_, socket| serve(socket.io, true)).await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (sender, body) = channel();
+        let mut request = outbound(Method::POST, body);
+        request.headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        let response = client.send(&upstream, request, &mut Report::default()).await.unwrap();
+        assert_eq!(response.headers()["x-te"], "trailers");
+        let mut body = response.into_body();
+        for text in ["one", "two", "three"] {
+            sender.send(text).unwrap();
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), text);
+        }
+        drop(sender);
+        let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "0");
+        assert!(body.frame().await.is_none());
+    });
+}
+
+/// An upstream on h2 itself: the script gets each request's stream with the numbers of its connection and stream.
+async fn streams<F: Future<Output = ()> + 'static>(
+    limit: u32,
+    script: impl Fn(usize, usize, Request<h2::RecvStream>, h2::server::SendResponse<Bytes>) -> F + Clone + 'static,
+) -> SocketAddr {
+    raw(move |connection, socket| {
+        let script = script.clone();
+        async move {
+            let mut builder = h2::server::Builder::new();
+            builder.max_concurrent_streams(limit);
+            let Ok(mut server) = builder.handshake::<_, Bytes>(socket.io).await else { return };
+            let mut number = 0;
+            while let Some(Ok((request, respond))) = server.accept().await {
+                tokio::task::spawn_local(script(connection, number, request, respond));
+                number += 1;
+            }
+        }
+    })
+    .await
+}
+
+fn ok(respond: &mut h2::server::SendResponse<Bytes>, end: bool) -> h2::SendStream<Bytes> {
+    respond.send_response(Response::new(()), end).unwrap()
+}
+
+#[test]
+fn a_refused_stream_goes_again_once_whatever_the_method() {
+    run(async {
+        let address = streams(100, |_, number, _, mut respond| async move {
+            if number == 0 {
+                respond.send_reset(h2::Reason::REFUSED_STREAM);
+            } else {
+                ok(&mut respond, true);
+            }
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert_eq!((report.attempts, upstream.endpoints()[0].failures), (2, 0));
+    });
+    run(async {
+        let address = streams(100, |_, _, _, mut respond| async move {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (response, report) = get(&client, &upstream).await;
+        assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
+        assert_eq!(report.attempts, 2);
+    });
+}
+
+#[test]
+fn a_reset_is_an_error_and_never_a_clean_end() {
+    for reason in [h2::Reason::INTERNAL_ERROR, h2::Reason::NO_ERROR, h2::Reason::CANCEL] {
+        run(async move {
+            let address = streams(100, move |_, _, _, mut respond| async move {
+                let mut stream = ok(&mut respond, false);
+                stream.send_data(Bytes::from_static(b"abc"), false).unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                stream.send_reset(reason);
+            })
+            .await;
+            let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+            let (response, _) = send(&client, &upstream, Method::POST, Body::full("x")).await;
+            let error = text(response.unwrap()).await.expect_err("it was cut");
+            assert_eq!(error.kind(), ErrorKind::Reset, "{reason:?}");
+        });
+    }
+}
+
+#[test]
+fn a_reset_before_the_head_is_not_replayed_for_a_post() {
+    run(async {
+        let address = streams(100, |_, _, _, mut respond| async move {
+            respond.send_reset(h2::Reason::INTERNAL_ERROR);
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
+        assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
+        assert_eq!((report.attempts, upstream.endpoints()[0].failures), (1, 1));
+    });
+}
+
+#[test]
+fn more_streams_than_the_limit_open_another_connection() {
+    run(async {
+        let (sender, mut seen) = mpsc::unbounded_channel();
+        let held = Rc::new(RefCell::new(Vec::new()));
+        let hold = held.clone();
+        let address = streams(1, move |connection, _, request, mut respond| {
+            sender.send(connection).unwrap();
+            let body = ok(&mut respond, false);
+            hold.borrow_mut().push((body, request, respond));
+            async {}
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let first = get(&client, &upstream).await.0.unwrap();
+        let second = get(&client, &upstream).await.0.unwrap();
+        assert_eq!((seen.recv().await, seen.recv().await), (Some(0), Some(1)));
+        assert_eq!(client.pooled(), (0, 2));
+        drop((first, second));
+    });
+}
+
+#[test]
+fn dropping_a_response_resets_its_stream_with_cancel() {
+    run(async {
+        let (sender, mut reasons) = mpsc::unbounded_channel();
+        let address = streams(100, move |_, number, _request, mut respond| {
+            let sender = sender.clone();
+            async move {
+                if number == 0 {
+                    let reason = futures_util::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+                    sender.send(reason.unwrap()).unwrap();
+                    return;
+                }
+                let mut stream = ok(&mut respond, false);
+                let reason = futures_util::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+                sender.send(reason.unwrap()).unwrap();
+            }
+        })
+        .await;
+        let mut config = h2(address);
+        config.timeouts.response = Duration::from_millis(50);
+        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (response, _) = get(&client, &upstream).await;
+        assert_eq!(response.err().unwrap().kind(), ErrorKind::ResponseTimeout);
+        assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
+        drop(get(&client, &upstream).await.0.unwrap());
+        // Also while the request body is still being sent.
+        let (_sender, body) = channel();
+        let response = send(&client, &upstream, Method::POST, body).await.0.unwrap();
+        drop(response);
+        assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
+        assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
+    });
+}
+
+#[test]
+fn a_connection_that_goes_away_is_replaced() {
+    run(async {
+        // Each connection serves one request and says GOAWAY.
+        let address = raw(|_, socket| async move {
+            let mut server = h2::server::handshake(socket.io).await.unwrap();
+            let (_, mut respond) = server.accept().await.unwrap().unwrap();
+            ok(&mut respond, true);
+            server.graceful_shutdown();
+            while server.accept().await.is_some() {}
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        for _ in 0..5 {
+            let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
+            assert_eq!(response.unwrap().status(), 200);
+            assert!(report.attempts <= 2);
+        }
+        assert_eq!(upstream.endpoints()[0].failures, 0);
+    });
+}
+
+#[test]
+fn waiting_requests_share_the_error_of_one_connection_attempt() {
+    run(async {
+        let upstream = upstream(h2(nobody().await)).await;
+        let client = Client::new();
+        let requests = (0..5).map(|_| get(&client, &upstream));
+        for (response, report) in futures_util::future::join_all(requests).await {
+            assert_eq!((response.err().unwrap().kind(), report.attempts), (ErrorKind::Connect, 1));
+        }
+    });
+}

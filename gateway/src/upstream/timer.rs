@@ -1,0 +1,109 @@
+//! One timer per exchange, moved lazily: a deadline is a number that changes freely, and the timer behind it is set
+//! anew only when it fires early or the deadline comes closer. Timers go back to the worker's store, still running,
+//! so that most requests never touch the timer wheel.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Timers without a user.
+#[derive(Clone, Default)]
+pub(super) struct Timers(Rc<RefCell<Vec<Pin<Box<Sleep>>>>>);
+
+/// More than this many unused timers are not kept.
+const KEPT: usize = 256;
+
+/// The deadline of what is awaited now.
+pub(super) struct Stopwatch {
+    store: Timers,
+    sleep: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Instant>,
+    limit: Duration,
+}
+
+impl Stopwatch {
+    pub(super) const fn new(store: Timers, limit: Duration) -> Self {
+        Self { store, sleep: None, deadline: None, limit }
+    }
+
+    /// There was progress: the time runs anew from the next look at it.
+    pub(super) const fn restart(&mut self) {
+        self.deadline = None;
+    }
+
+    /// As `restart`, with another limit from now on.
+    pub(super) const fn restart_with(&mut self, limit: Duration) {
+        self.deadline = None;
+        self.limit = limit;
+    }
+
+    /// Whether the time is up; otherwise the task is woken when it may be.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| self.store.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(deadline))));
+        if sleep.deadline() > deadline || sleep.is_elapsed() {
+            sleep.as_mut().reset(deadline);
+        }
+        while let Poll::Ready(()) = sleep.as_mut().poll(cx) {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        false
+    }
+}
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        if let Some(sleep) = self.sleep.take() {
+            let mut kept = self.store.0.borrow_mut();
+            if kept.len() < KEPT {
+                kept.push(sleep);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn expire(stopwatch: &mut Stopwatch) -> Duration {
+        let start = Instant::now();
+        poll_fn(|cx| if stopwatch.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        start.elapsed()
+    }
+
+    #[test]
+    fn fires_at_the_deadline_also_with_a_used_timer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let store = Timers::default();
+            for (armed, limit) in [(2, 20), (3_600_000, 20), (20, 40)] {
+                let mut stopwatch = Stopwatch::new(store.clone(), Duration::from_millis(armed));
+                poll_fn(|cx| {
+                    assert!(!stopwatch.poll_expired(cx));
+                    Poll::Ready(())
+                })
+                .await;
+                drop(stopwatch);
+                assert_eq!(store.0.borrow().len(), 1);
+                let mut stopwatch = Stopwatch::new(store.clone(), Duration::from_millis(limit));
+                let elapsed = expire(&mut stopwatch).await;
+                assert!(elapsed >= Duration::from_millis(limit), "{elapsed:?} of {limit} ms");
+                assert!(elapsed < Duration::from_secs(60), "{elapsed:?} of {limit} ms");
+            }
+        });
+    }
+}

@@ -1,0 +1,62 @@
+//! TLS towards upstreams: one prepared rustls config per upstream, shared by all workers, so that sessions resume
+//! across them.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::InvalidUpstream;
+use crate::config::model::{Upstream as Config, UpstreamProtocol};
+
+/// The client side of TLS for this upstream. `ca` is the text of its PEM file, where it names one.
+pub(super) fn client_config(config: &Config, ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, InvalidUpstream> {
+    let roots = match ca {
+        Some(pem) => Arc::new(parse_roots(config, pem)?),
+        None => native_roots(),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| InvalidUpstream::Tls { upstream: config.name.clone(), error })?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = match config.protocol {
+        UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
+        UpstreamProtocol::Http2 => vec![b"h2".to_vec()],
+        UpstreamProtocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
+    Ok(Arc::new(client))
+}
+
+fn parse_roots(config: &Config, pem: &[u8]) -> Result<RootCertStore, InvalidUpstream> {
+    let invalid = |what: String| InvalidUpstream::Ca {
+        upstream: config.name.clone(),
+        path: config.tls.as_ref().and_then(|tls| tls.ca.clone()).unwrap_or_default(),
+        what,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
+        roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(invalid("it holds no certificate".to_owned())) } else { Ok(roots) }
+}
+
+/// The system's roots, read once. Unreadable ones are skipped with a warning: what they would have vouched for fails
+/// verification, with a message of its own.
+fn native_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let roots = ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "reading the system's root certificates");
+        }
+        let mut roots = RootCertStore::empty();
+        let (added, ignored) = roots.add_parsable_certificates(found.certs);
+        tracing::debug!(added, ignored, "system root certificates");
+        Arc::new(roots)
+    });
+    roots.clone()
+}

@@ -1,0 +1,148 @@
+//! One look at the watched paths: what is there, and which directories tell of changes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Links in one path; the kernel stops at as many.
+const MAX_LINKS: usize = 40;
+
+/// Entries of a directory that are looked at.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Device and inode: tells a directory from another that took its name.
+pub(super) type Identity = (u64, u64);
+
+/// Seconds and nanoseconds.
+type FileTime = (i64, i64);
+
+/// What is known of a file without reading it.
+#[derive(Clone, Debug, PartialEq)]
+struct Signature {
+    target: PathBuf,
+    identity: Identity,
+    /// Length, modification and change time; none for directories, whose entries have signatures of their own.
+    file: Option<(u64, FileTime, FileTime)>,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    signatures: BTreeMap<PathBuf, Option<Signature>>,
+    /// Without links, as events name them.
+    files: HashSet<PathBuf>,
+    /// Directories in which something may happen to the paths; without links, so that none is watched twice.
+    pub(super) directories: HashMap<PathBuf, Identity>,
+}
+
+impl Scan {
+    /// Looks at the paths and at the entries of those that are directories.
+    pub(super) fn of(paths: &[PathBuf], extension: Option<&str>) -> Self {
+        let mut scan = Self::default();
+        for path in paths {
+            let target = scan.add(path);
+            let Some(directory) = target.filter(|target| target.is_dir()) else { continue };
+            scan.add_directory(&directory);
+            let entries = fs::read_dir(&directory).into_iter().flatten().flatten().take(MAX_ENTRIES);
+            for entry in entries {
+                let path = entry.path();
+                if extension.is_none_or(|extension| path.extension() == Some(OsStr::new(extension))) {
+                    scan.add(&path);
+                }
+            }
+        }
+        scan
+    }
+
+    /// Whether anything is not what it was.
+    pub(super) fn differs_from(&self, other: &Self) -> bool {
+        self.signatures != other.signatures
+    }
+
+    /// Whether a path that both have looked at is not what it was.
+    pub(super) fn differs_in_common(&self, other: &Self) -> bool {
+        self.signatures.iter().any(|(path, this)| other.signatures.get(path).is_some_and(|other| other != this))
+    }
+
+    /// Whether the path of an event is one of the files.
+    pub(super) fn has_file(&self, path: &Path) -> bool {
+        self.files.contains(path)
+    }
+
+    /// Adds a path, and gives what it leads to.
+    fn add(&mut self, path: &Path) -> Option<PathBuf> {
+        let target = self.resolve(path);
+        let metadata = target.as_ref().and_then(|target| fs::metadata(target).ok());
+        let signature = target.clone().zip(metadata).map(|(target, metadata)| signature(target, &metadata));
+        if let Some(Signature { target, file: Some(_), .. }) = &signature {
+            self.files.insert(target.clone());
+        }
+        self.signatures.insert(path.to_owned(), signature);
+        target
+    }
+
+    fn add_directory(&mut self, path: &Path) {
+        if !self.directories.contains_key(path)
+            && let Ok(metadata) = fs::metadata(path)
+        {
+            self.directories.insert(path.to_owned(), (metadata.dev(), metadata.ino()));
+        }
+    }
+
+    /// Follows every link of a path, and notes the directories on the way in which the path could be led elsewhere:
+    /// those that hold a link, the last two, and the one in which a part is missing.
+    fn resolve(&mut self, path: &Path) -> Option<PathBuf> {
+        let mut parts: Vec<OsString> = parts(&std::path::absolute(path).ok()?);
+        let mut current = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(part) = parts.pop() {
+            if part == ".." {
+                current.pop();
+                continue;
+            }
+            let next = current.join(&part);
+            let Ok(metadata) = fs::symlink_metadata(&next) else {
+                self.add_directory(&current);
+                return None;
+            };
+            if metadata.is_symlink() {
+                self.add_directory(&current);
+                links += 1;
+                let target = fs::read_link(&next).ok().filter(|_| links <= MAX_LINKS)?;
+                if target.is_absolute() {
+                    current = PathBuf::from("/");
+                }
+                parts.extend(self::parts(&target));
+            } else {
+                if parts.len() <= 1 {
+                    self.add_directory(&current);
+                }
+                current = next;
+            }
+        }
+        Some(current)
+    }
+}
+
+/// The parts of a path, the first one last.
+fn parts(path: &Path) -> Vec<OsString> {
+    let part = |component: Component<'_>| match component {
+        Component::Normal(part) => Some(part.to_owned()),
+        Component::ParentDir => Some(OsString::from("..")),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    let mut parts: Vec<_> = path.components().filter_map(part).collect();
+    parts.reverse();
+    parts
+}
+
+fn signature(target: PathBuf, metadata: &Metadata) -> Signature {
+    let file = metadata.is_file().then(|| {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        (metadata.len(), modified, changed)
+    });
+    Signature { target, identity: (metadata.dev(), metadata.ino()), file }
+}

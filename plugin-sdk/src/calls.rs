@@ -1,0 +1,98 @@
+//! HTTP calls to upstreams that the operator granted: the only thing that waits.
+//!
+//! ```
+//! use plugin_sdk::{calls, testing::{TestHost, TestResponse}};
+//! let host = TestHost::new().upstream("idp", |request| {
+//!     assert_eq!(request.path, "/keys");
+//!     Ok(TestResponse::new(200).body("{}"))
+//! });
+//! let answer = host.enter(|| calls::get("idp", "/keys").header("accept", "application/json").send());
+//! assert_eq!(answer.unwrap().status, 200);
+//! ```
+
+use std::time::Duration;
+
+use crate::bindings::edge::gateway::{calls as wit, types};
+use crate::exchange::millis;
+
+pub use wit::Error;
+
+/// A call to make.
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens until it is sent"]
+pub struct Call(wit::Request);
+
+/// The answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The fields, names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first value of this name, where it is UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// A GET.
+pub fn get(upstream: &str, path: &str) -> Call {
+    call("GET", upstream, path)
+}
+
+/// A POST.
+pub fn post(upstream: &str, path: &str, body: impl Into<Vec<u8>>) -> Call {
+    call("POST", upstream, path).body(body)
+}
+
+/// A call with any method; it may take two seconds, unless told otherwise.
+pub fn call(method: &str, upstream: &str, path: &str) -> Call {
+    Call(wit::Request {
+        upstream: upstream.to_owned(),
+        method: method.to_owned(),
+        path: path.to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout_ms: 2000,
+        single_flight: false,
+    })
+}
+
+impl Call {
+    /// Adds a field.
+    pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.0.headers.push(types::Header { name: name.to_owned(), value: value.into() });
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.0.body = body.into();
+        self
+    }
+
+    /// How long it may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout_ms = u32::try_from(millis(timeout)).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// Shares one call and its answer with equal GETs in flight anywhere in the gateway.
+    pub fn single_flight(mut self) -> Self {
+        self.0.single_flight = true;
+        self
+    }
+
+    /// Sends it and waits.
+    pub fn send(self) -> Result<Answer, Error> {
+        let answer = crate::raw::calls::send(&self.0)?;
+        let headers = answer.headers.into_iter().map(|field| (field.name, field.value)).collect();
+        Ok(Answer { status: answer.status, headers, body: answer.body })
+    }
+}

@@ -1,0 +1,36 @@
+//! Rate buckets and sliding sums, exact over all workers.
+//!
+//! ```
+//! use plugin_sdk::{counters::{self, Claim, Rate}, testing::TestHost};
+//! let host = TestHost::new();
+//! let claim = || counters::take(&[Claim::new("alice", 1, Rate { burst: 2, per_second: 1.0 })]).remove(0);
+//! host.enter(|| {
+//!     assert_eq!(claim().remaining, 1);
+//!     assert!(claim().allowed);
+//!     assert_eq!(claim().retry_after_ms, 1000);
+//! });
+//! ```
+
+use std::time::Duration;
+
+use crate::exchange::millis;
+use crate::raw::counters;
+
+pub use crate::bindings::edge::gateway::counters::{Claim, Decision, Rate};
+
+impl Claim {
+    /// A cost from a bucket.
+    pub fn new(bucket: impl Into<String>, cost: u32, at: Rate) -> Self {
+        Self { bucket: bucket.into(), cost, at }
+    }
+}
+
+/// Takes every cost, or none where one bucket holds less (GCRA); a decision per claim, in their order.
+pub fn take(claims: &[Claim]) -> Vec<Decision> {
+    counters::take(claims)
+}
+
+/// Adds to a counter over a sliding window, and returns the window's sum.
+pub fn add(key: &str, delta: i64, window: Duration) -> i64 {
+    counters::add(key, delta, millis(window))
+}

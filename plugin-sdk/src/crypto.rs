@@ -1,0 +1,52 @@
+//! Cryptography done natively by the host.
+//!
+//! ```
+//! use plugin_sdk::{crypto::{Digest, Key, Signature}, testing::TestHost};
+//! let host = TestHost::new().secret("hmac", "k");
+//! host.enter(|| {
+//!     let key = Key::from_secret("hmac").unwrap();
+//!     let mac = key.mac(Digest::Sha256, b"message");
+//!     assert!(key.verify(Signature::Hs256, b"message", &mac));
+//!     assert!(!key.verify(Signature::Hs256, b"massage", &mac));
+//! });
+//! ```
+
+use crate::raw::crypto;
+
+pub use crate::bindings::edge::gateway::crypto::{DigestAlgorithm as Digest, SignatureAlgorithm as Signature};
+
+/// A parsed key, kept by the host. Make it once, in `configure`.
+#[derive(Debug)]
+pub struct Key(crypto::Key);
+
+impl Key {
+    /// From a JSON Web Key (RFC 7517).
+    pub fn from_jwk(jwk: &str) -> Result<Self, String> {
+        crypto::Key::from_jwk(jwk).map(Self)
+    }
+
+    /// From a public key in PEM.
+    pub fn from_pem(pem: &str) -> Result<Self, String> {
+        crypto::Key::from_pem(pem).map(Self)
+    }
+
+    /// A symmetric key from a secret of this name; it never enters the plugin.
+    pub fn from_secret(name: &str) -> Result<Self, String> {
+        crypto::Key::from_secret(name).map(Self)
+    }
+
+    /// Whether the signature holds. False as well where the algorithm isn't one for this kind of key.
+    pub fn verify(&self, using: Signature, message: &[u8], signature: &[u8]) -> bool {
+        self.0.verify(using, message, signature)
+    }
+
+    /// A keyed hash (HMAC); empty where the key isn't symmetric.
+    pub fn mac(&self, using: Digest, message: &[u8]) -> Vec<u8> {
+        self.0.mac(using, message)
+    }
+}
+
+/// A hash.
+pub fn digest(using: Digest, data: &[u8]) -> Vec<u8> {
+    crypto::digest(using, data)
+}

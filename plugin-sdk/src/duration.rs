@@ -1,0 +1,49 @@
+//! Durations in a plugin's config, written as in the gateway's own: `500ms`, `2s`, `10m`, `1h`, `7d`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A duration of a config: a whole number and its unit.
+///
+/// ```
+/// use plugin_sdk::ConfigDuration;
+/// let timeout: ConfigDuration = serde_json::from_str("\"2s\"").unwrap();
+/// assert_eq!(timeout.0.as_millis(), 2000);
+/// assert!(serde_json::from_str::<ConfigDuration>("\"2\"").is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigDuration(pub Duration);
+
+impl ConfigDuration {
+    /// This many seconds, for defaults.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().ok()?;
+        let millis = match unit.trim_start() {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        number.checked_mul(millis).map(Duration::from_millis).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConfigDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format!(
+                "`{text}` is not a duration: write a whole number and ms, s, m, h or d, as in `2s`"
+            ))
+        })
+    }
+}

@@ -1,0 +1,317 @@
+//! One request and its response, as a plugin sees them.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::edge::gateway::http::Part;
+use crate::{Failure, FieldError, Fields, raw};
+
+/// One request and its response: a handle for the time of the call; the host owns the messages.
+///
+/// ```
+/// use plugin_sdk::{Exchange, RequestAction};
+/// fn phase(exchange: &Exchange) -> RequestAction {
+///     let request = exchange.request();
+///     match request.query_param("token") {
+///         Some(token) if token == "letmein" => exchange.set_principal("guest"),
+///         _ => return RequestAction::problem(401, "Unauthorized", "A token is needed."),
+///     }
+///     if request.set_header("x-user", "guest").is_err() {
+///         return RequestAction::problem(400, "Bad Request", "Too many header fields.");
+///     }
+///     RequestAction::next()
+/// }
+/// # let _ = phase;
+/// ```
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    of: raw::Handle<'a>,
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(of: raw::Handle<'a>) -> Self {
+        Self { of }
+    }
+
+    fn fields(&self, part: Part) -> Fields<'a> {
+        Fields { of: self.of, part }
+    }
+
+    /// The request.
+    pub fn request(&self) -> Request<'a> {
+        Request(self.fields(Part::Request))
+    }
+
+    /// The response; in request phases there is none, and writes fail.
+    pub fn response(&self) -> Response<'a> {
+        Response(self.fields(Part::Response))
+    }
+
+    /// The request's trailers, at the end of its body.
+    pub fn request_trailers(&self) -> Fields<'a> {
+        self.fields(Part::RequestTrailers)
+    }
+
+    /// The response's trailers, at the end of its body.
+    pub fn response_trailers(&self) -> Fields<'a> {
+        self.fields(Part::ResponseTrailers)
+    }
+
+    /// A property by its name: `client.address`, `connection.peer`, `connection.local`, `listener.name`, `tls.sni`,
+    /// `protocol` (`http1`, `http2`, `http3`), `request.id`, `route.name`, `upstream.name`, `upstream.endpoint`,
+    /// `response.source` (`upstream`, `route`, `plugin`, `stored`, `gateway`), `attribute.NAME`.
+    pub fn property(&self, name: &str) -> Option<String> {
+        raw::exchange::property(self.of, name)
+    }
+
+    /// A measure by its name: `response.status`, `bytes.in`, `bytes.out`, `duration.total-us`, `duration.upstream-us`,
+    /// `duration.plugins-us`, `upstream.attempts`. Bytes and attempts are complete in the log phase.
+    pub fn measure(&self, name: &str) -> Option<u64> {
+        raw::exchange::measure(self.of, name)
+    }
+
+    /// The client's address, after trusted proxies.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.property("client.address")?.parse().ok()
+    }
+
+    /// The name of the route.
+    pub fn route(&self) -> Option<String> {
+        self.property("route.name")
+    }
+
+    /// The id of the request.
+    pub fn request_id(&self) -> Option<String> {
+        self.property("request.id")
+    }
+
+    /// Why the upstream gave no response, where it gave none.
+    pub fn failure(&self) -> Option<Failure> {
+        raw::exchange::failure(self.of)
+    }
+
+    /// An attribute that this or an earlier plugin has set.
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        self.property(&format!("attribute.{name}"))
+    }
+
+    /// Shares a value with later plugins, the log record and the trace.
+    pub fn set_attribute(&self, name: &str, value: &str) {
+        raw::exchange::set_attribute(self.of, name, value);
+    }
+
+    /// Who the caller is, where an authenticator has said it.
+    pub fn principal(&self) -> Option<String> {
+        self.attribute("principal")
+    }
+
+    /// Names the caller. Stored responses are kept apart by it.
+    pub fn set_principal(&self, name: &str) {
+        self.set_attribute("principal", name);
+    }
+
+    /// Sends the request to another upstream, which must be granted.
+    pub fn set_upstream(&self, name: &str) -> Result<(), String> {
+        raw::exchange::set_upstream(self.of, name)
+    }
+
+    /// What [`Exchange::set_state`] kept in an earlier phase. `None` where nothing was kept, or something of another
+    /// shape.
+    pub fn state<S: DeserializeOwned>(&self) -> Option<S> {
+        serde_json::from_slice(&self.state_bytes()).ok()
+    }
+
+    /// Keeps a value for this plugin's later phases of this exchange: at most 64 KiB, as JSON.
+    pub fn set_state<S: Serialize>(&self, state: &S) -> Result<(), serde_json::Error> {
+        self.set_state_bytes(&serde_json::to_vec(state)?);
+        Ok(())
+    }
+
+    /// [`Exchange::state`] without an encoding; empty where nothing was kept.
+    pub fn state_bytes(&self) -> Vec<u8> {
+        raw::exchange::state(self.of)
+    }
+
+    /// [`Exchange::set_state`] without an encoding.
+    pub fn set_state_bytes(&self, state: &[u8]) {
+        raw::exchange::set_state(self.of, state);
+    }
+
+    /// Asks the host to keep this response for `respond_stored`. The body never enters the plugin. The host adds route
+    /// entry, authority, target, Vary fields and principal to the key, and refuses what may not be stored.
+    pub fn store_response(&self, key: &str, ttl: Duration) {
+        raw::exchange::store_response(self.of, key, millis(ttl));
+    }
+
+    /// The fields that plugins have added to the log record.
+    pub fn log_fields(&self) -> Vec<(String, String)> {
+        raw::exchange::log_fields(self.of)
+    }
+
+    /// Sets a field of the log record, or removes it.
+    pub fn set_log_field(&self, name: &str, value: Option<&str>) {
+        raw::exchange::set_log_field(self.of, name, value);
+    }
+}
+
+/// The request: its target, and through [`Fields`] its header fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a>(Fields<'a>);
+
+impl<'a> Deref for Request<'a> {
+    type Target = Fields<'a>;
+
+    fn deref(&self) -> &Fields<'a> {
+        &self.0
+    }
+}
+
+impl Request<'_> {
+    /// The method.
+    pub fn method(&self) -> String {
+        raw::exchange::method(self.0.of)
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> String {
+        raw::exchange::scheme(self.0.of)
+    }
+
+    /// The authority.
+    pub fn authority(&self) -> String {
+        raw::exchange::authority(self.0.of)
+    }
+
+    /// The path and the query, as in the request line.
+    pub fn target(&self) -> String {
+        raw::exchange::path(self.0.of)
+    }
+
+    /// The path without the query.
+    pub fn path(&self) -> String {
+        let mut target = self.target();
+        if let Some(at) = target.find('?') {
+            target.truncate(at);
+        }
+        target
+    }
+
+    /// The query, without `?`.
+    pub fn query(&self) -> Option<String> {
+        self.target().split_once('?').map(|(_, query)| query.to_owned())
+    }
+
+    /// The first parameter of this name in the query, decoded.
+    pub fn query_param(&self, name: &str) -> Option<String> {
+        self.query_params().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// All parameters of the query, decoded as `application/x-www-form-urlencoded`.
+    pub fn query_params(&self) -> Vec<(String, String)> {
+        let query = self.query().unwrap_or_default();
+        let pairs = query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                (form_decode(key), form_decode(value))
+            })
+            .collect()
+    }
+
+    /// Sets the method.
+    pub fn set_method(&self, method: &str) -> Result<(), FieldError> {
+        raw::exchange::set_target(self.0.of, Some(method), None, None)
+    }
+
+    /// Sets the authority.
+    pub fn set_authority(&self, authority: &str) -> Result<(), FieldError> {
+        raw::exchange::set_target(self.0.of, None, Some(authority), None)
+    }
+
+    /// Sets path and query.
+    pub fn set_target(&self, target: &str) -> Result<(), FieldError> {
+        raw::exchange::set_target(self.0.of, None, None, Some(target))
+    }
+}
+
+/// The response: its status, and through [`Fields`] its header fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a>(Fields<'a>);
+
+impl<'a> Deref for Response<'a> {
+    type Target = Fields<'a>;
+
+    fn deref(&self) -> &Fields<'a> {
+        &self.0
+    }
+}
+
+impl Response<'_> {
+    /// The status, where there is a response.
+    pub fn status(&self) -> Option<u16> {
+        raw::exchange::measure(self.0.of, "response.status").and_then(|status| status.try_into().ok())
+    }
+
+    /// Sets the status.
+    pub fn set_status(&self, status: u16) -> Result<(), FieldError> {
+        raw::exchange::set_status(self.0.of, status)
+    }
+}
+
+/// Whole milliseconds, rounded up, so that a short time is not none.
+pub(crate) fn millis(of: Duration) -> u64 {
+    u64::try_from(of.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn form_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped =
+            (byte == b'%').then(|| Some((hex(bytes.get(at + 1)?)? << 4) | hex(bytes.get(at + 2)?)?)).flatten();
+        match escaped {
+            Some(value) => {
+                out.push(value);
+                at += 3;
+            }
+            None => {
+                out.push(if byte == b'+' { b' ' } else { byte });
+                at += 1;
+            }
+        }
+    }
+    match String::from_utf8_lossy(&out) {
+        Cow::Owned(text) => text,
+        Cow::Borrowed(text) => text.to_owned(),
+    }
+}
+
+fn hex(digit: &u8) -> Option<u8> {
+    char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_broken_escapes_stay() {
+        assert_eq!(form_decode("a+b%20c%c3%a6"), "a b cæ");
+        assert_eq!(form_decode("100%"), "100%");
+        assert_eq!(form_decode("%4"), "%4");
+        assert_eq!(form_decode("%zz%40"), "%zz@");
+        assert_eq!(form_decode("%+1"), "% 1");
+    }
+
+    #[test]
+    fn a_short_time_is_not_none() {
+        assert_eq!(millis(Duration::from_micros(1)), 1);
+        assert_eq!(millis(Duration::from_secs(2)), 2000);
+    }
+}

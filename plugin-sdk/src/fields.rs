@@ -1,0 +1,62 @@
+//! Header fields and trailers of one message.
+
+use crate::raw;
+
+pub use crate::bindings::edge::gateway::http::FieldError;
+use crate::bindings::edge::gateway::http::Part;
+
+/// The header fields or the trailers of a message. Names are case-insensitive.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    pub(crate) of: raw::Handle<'a>,
+    pub(crate) part: Part,
+}
+
+impl Fields<'_> {
+    /// The first value of this name, where it is UTF-8.
+    pub fn header(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.header_bytes(name)?).ok()
+    }
+
+    /// The first value of this name.
+    pub fn header_bytes(&self, name: &str) -> Option<Vec<u8>> {
+        raw::exchange::get(self.of, self.part, name)
+    }
+
+    /// All values of this name, in order.
+    pub fn header_all(&self, name: &str) -> Vec<Vec<u8>> {
+        raw::exchange::get_all(self.of, self.part, Some(name)).into_iter().map(|field| field.value).collect()
+    }
+
+    /// All fields, names in lower case. One call: cheaper than about ten single reads.
+    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        raw::exchange::get_all(self.of, self.part, None).into_iter().map(|field| (field.name, field.value)).collect()
+    }
+
+    /// Sets a field, in place of all of its name.
+    pub fn set_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
+        raw::exchange::set(self.of, self.part, name, value.as_ref())
+    }
+
+    /// Adds a field beside those of its name.
+    pub fn append_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
+        raw::exchange::append(self.of, self.part, name, value.as_ref())
+    }
+
+    /// Removes all fields of this name; none is no error.
+    pub fn remove_header(&self, name: &str) -> Result<(), FieldError> {
+        raw::exchange::remove(self.of, self.part, name)
+    }
+}
+
+/// Whether a text can be the value of a field as it stands: printable ASCII, and no space at either end. For configs:
+/// what is checked there can't fail in [`Fields::set_header`] later.
+///
+/// ```
+/// use plugin_sdk::is_header_value;
+/// assert!(is_header_value("max-age=60, public") && is_header_value(""));
+/// assert!(!is_header_value("a\r\nset-cookie: b") && !is_header_value(" padded") && !is_header_value("æ"));
+/// ```
+pub fn is_header_value(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim_ascii() == text
+}

@@ -1,0 +1,125 @@
+//! The trait that a plugin implements, and the phases it can take part in.
+
+use std::ops::BitOr;
+
+use serde::de::DeserializeOwned;
+
+use crate::{ChunkAction, ConfigErrors, Exchange, FailureAction, RequestAction, ResponseAction};
+
+pub use crate::bindings::edge::gateway::types::Failure;
+
+/// The phases that a plugin is called for. A phase that isn't named here costs nothing.
+///
+/// ```
+/// use plugin_sdk::Phases;
+/// const PHASES: Phases = Phases::REQUEST_HEADERS.and(Phases::LOG);
+/// assert!(PHASES.contains(Phases::LOG) && !PHASES.contains(Phases::REQUEST_BODY));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phases(u8);
+
+impl Phases {
+    /// No phase.
+    pub const NONE: Self = Self(0);
+    /// The head of the request is there.
+    pub const REQUEST_HEADERS: Self = Self(1);
+    /// The request's body, where `on_request_headers` asked for it.
+    pub const REQUEST_BODY: Self = Self(1 << 1);
+    /// The head of the response is there.
+    pub const RESPONSE_HEADERS: Self = Self(1 << 2);
+    /// The response's body, where `on_response_headers` asked for it.
+    pub const RESPONSE_BODY: Self = Self(1 << 3);
+    /// The upstream gave no response.
+    pub const UPSTREAM_FAILURE: Self = Self(1 << 4);
+    /// The exchange is over.
+    pub const LOG: Self = Self(1 << 5);
+
+    /// These phases and those. `|` does the same outside constants.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are among these.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Phases {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.and(other)
+    }
+}
+
+/// What the gateway must know of a plugin besides its phases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// This plugin decides who may pass: when it fails, the request is refused, whatever the route's policy says.
+    pub authenticator: bool,
+}
+
+impl Traits {
+    /// Nothing special.
+    pub const NONE: Self = Self { authenticator: false };
+    /// Decides who may pass.
+    pub const AUTHENTICATOR: Self = Self { authenticator: true };
+}
+
+/// A plugin: configured once per instance, then called for each exchange in the phases that [`Plugin::PHASES`] names.
+///
+/// Order: request-headers phases run first, in chain order, then the request body streams through; response phases
+/// run in reverse order, over the plugins whose request-headers phase has run (also where that phase isn't named).
+/// `on_log` comes last, once. Many instances of a plugin serve at the same time and any of them may run any phase, so
+/// nothing in `self` is a place for what belongs to an exchange: use [`Exchange::set_state`], or [`crate::kv`] and
+/// [`crate::counters`] for what outlives it. The exception is a body read in chunks, see [`crate::StreamSlot`].
+///
+/// A panic is logged with its place and discards the instance; the request is treated as the route's `on_failure` says.
+pub trait Plugin: Sized + 'static {
+    /// The phases to be called for; each method below names its own.
+    const PHASES: Phases;
+    /// What else the gateway must know.
+    const TRAITS: Traits = Traits::NONE;
+    /// The shape of `config` in the route's plugin entry. Give it `#[serde(deny_unknown_fields)]`: an unknown or wrong
+    /// field is then reported at its line of the gateway's config.
+    type Config: DeserializeOwned;
+
+    /// Checks the config and makes the plugin. Report all mistakes at once, each at its JSON pointer.
+    fn configure(config: Self::Config) -> Result<Self, ConfigErrors>;
+
+    /// [`Phases::REQUEST_HEADERS`]. `end`: no body follows.
+    fn on_request_headers(&self, exchange: &Exchange, end: bool) -> RequestAction {
+        let _ = (exchange, end);
+        RequestAction::next()
+    }
+
+    /// [`Phases::REQUEST_BODY`]: one chunk, or the whole body. Trailers are there at `end`.
+    fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
+        let _ = (exchange, data, end);
+        ChunkAction::Pass
+    }
+
+    /// [`Phases::RESPONSE_HEADERS`]. `end`: no body follows.
+    fn on_response_headers(&self, exchange: &Exchange, end: bool) -> ResponseAction {
+        let _ = (exchange, end);
+        ResponseAction::next()
+    }
+
+    /// [`Phases::RESPONSE_BODY`]: one chunk, or the whole body. Trailers are there at `end`.
+    fn on_response_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
+        let _ = (exchange, data, end);
+        ChunkAction::Pass
+    }
+
+    /// [`Phases::UPSTREAM_FAILURE`]: there is no response, for this reason.
+    fn on_upstream_failure(&self, exchange: &Exchange, failure: Failure) -> FailureAction {
+        let _ = (exchange, failure);
+        FailureAction::next()
+    }
+
+    /// [`Phases::LOG`]: after the last byte, or when the exchange was given up.
+    fn on_log(&self, exchange: &Exchange) {
+        let _ = exchange;
+    }
+}

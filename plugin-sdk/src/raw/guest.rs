@@ -1,0 +1,43 @@
+//! On wasm32: the generated imports.
+
+pub(crate) use crate::bindings::edge::gateway::{calls, counters, crypto, kv, metrics, secrets, sys};
+
+/// An exchange of the host.
+pub(crate) type Handle<'a> = &'a crate::bindings::edge::gateway::http::Exchange;
+
+pub(crate) mod exchange {
+    use super::Handle;
+    use crate::Failure;
+    use crate::bindings::edge::gateway::http::{FieldError, Part};
+    use crate::bindings::edge::gateway::types::Header;
+
+    macro_rules! forward {
+        ($($name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
+            $(#[inline] pub(crate) fn $name(of: Handle<'_> $(, $arg: $ty)*) $(-> $out)? { of.$name($($arg),*) })*
+        };
+    }
+
+    forward! {
+        get(part: Part, name: &str) -> Option<Vec<u8>>;
+        get_all(part: Part, name: Option<&str>) -> Vec<Header>;
+        set(part: Part, name: &str, value: &[u8]) -> Result<(), FieldError>;
+        append(part: Part, name: &str, value: &[u8]) -> Result<(), FieldError>;
+        remove(part: Part, name: &str) -> Result<(), FieldError>;
+        method() -> String;
+        scheme() -> String;
+        authority() -> String;
+        path() -> String;
+        property(name: &str) -> Option<String>;
+        measure(name: &str) -> Option<u64>;
+        failure() -> Option<Failure>;
+        set_target(method: Option<&str>, authority: Option<&str>, path: Option<&str>) -> Result<(), FieldError>;
+        set_upstream(name: &str) -> Result<(), String>;
+        set_status(code: u16) -> Result<(), FieldError>;
+        state() -> Vec<u8>;
+        set_state(value: &[u8]);
+        set_attribute(name: &str, value: &str);
+        store_response(key: &str, ttl_ms: u64);
+        log_fields() -> Vec<(String, String)>;
+        set_log_field(name: &str, value: Option<&str>);
+    }
+}

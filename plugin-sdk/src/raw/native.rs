@@ -1,0 +1,115 @@
+//! Natively: the test host of this thread.
+
+use crate::testing::Data;
+
+/// An exchange of the test host.
+pub(crate) type Handle<'a> = &'a Data;
+
+pub(crate) mod exchange {
+    pub(crate) use crate::testing::exchange_calls::*;
+}
+
+pub(crate) mod sys {
+    use crate::bindings::edge::gateway::sys::Level;
+    use crate::testing::current;
+
+    pub(crate) fn log(at: Level, message: &str) {
+        current(|host| host.logs.borrow_mut().push((at, message.to_owned())));
+    }
+
+    pub(crate) fn max_level() -> Level {
+        current(|host| host.level.get())
+    }
+
+    pub(crate) fn unix_ms() -> u64 {
+        current(|host| u64::try_from(host.now.get().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn monotonic_ns() -> u64 {
+        current(|host| u64::try_from(host.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn random(count: u32) -> Vec<u8> {
+        current(|host| host.random(count as usize))
+    }
+}
+
+pub(crate) mod secrets {
+    pub(crate) fn get(name: &str) -> Option<Vec<u8>> {
+        crate::testing::current(|host| host.secrets.borrow().get(name).cloned())
+    }
+}
+
+pub(crate) mod metrics {
+    use crate::bindings::edge::gateway::metrics::Label;
+    use crate::testing::{current, metric_key};
+
+    pub(crate) fn count(name: &str, labels: &[Label], delta: u64) {
+        let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
+        current(|host| *host.counts.borrow_mut().entry(metric_key(name, &labels)).or_default() += delta);
+    }
+
+    pub(crate) fn observe(name: &str, labels: &[Label], value: f64) {
+        let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
+        current(|host| host.observations.borrow_mut().entry(metric_key(name, &labels)).or_default().push(value));
+    }
+}
+
+pub(crate) mod kv {
+    use crate::bindings::edge::gateway::kv::Entry;
+    use crate::testing::current;
+
+    pub(crate) fn get(key: &str) -> Option<Entry> {
+        current(|host| host.state.borrow_mut().get(key, host.elapsed()))
+    }
+
+    pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) -> u64 {
+        current(|host| host.state.borrow_mut().set(key, value, ttl_ms, host.elapsed()))
+    }
+
+    pub(crate) fn delete(key: &str) {
+        current(|host| host.state.borrow_mut().delete(key));
+    }
+
+    pub(crate) fn compare_and_swap(
+        key: &str,
+        expect: Option<u64>,
+        value: Option<&[u8]>,
+        ttl_ms: Option<u64>,
+    ) -> Result<u64, Option<Entry>> {
+        current(|host| host.state.borrow_mut().compare_and_swap(key, expect, value, ttl_ms, host.elapsed()))
+    }
+}
+
+pub(crate) mod counters {
+    use crate::bindings::edge::gateway::counters::{Claim, Decision};
+    use crate::testing::current;
+
+    pub(crate) fn take(claims: &[Claim]) -> Vec<Decision> {
+        current(|host| host.state.borrow_mut().take(claims, host.elapsed()))
+    }
+
+    pub(crate) fn add(key: &str, delta: i64, window_ms: u64) -> i64 {
+        current(|host| host.state.borrow_mut().add(key, delta, window_ms, host.elapsed()))
+    }
+}
+
+pub(crate) mod calls {
+    use crate::bindings::edge::gateway::calls::{Error, Request, Response};
+    use crate::bindings::edge::gateway::types::Header;
+    use crate::testing::current;
+
+    pub(crate) fn send(of: &Request) -> Result<Response, Error> {
+        let upstream = current(|host| {
+            host.calls.borrow_mut().push(of.clone());
+            host.upstreams.borrow().get(&of.upstream).cloned()
+        });
+        let answer = upstream.ok_or(Error::UnknownUpstream)?(of)?;
+        let headers = answer.headers.into_iter().map(|(name, value)| Header { name, value }).collect();
+        Ok(Response { status: answer.status, headers, body: answer.chunks.concat() })
+    }
+}
+
+pub(crate) mod crypto {
+    pub(crate) use crate::testing::crypto::{Key, digest};
+}

@@ -1,0 +1,233 @@
+//! A host for native tests: virtual clock, scripted upstreams, and everything a plugin did to look at afterwards.
+//!
+//! ```
+//! use plugin_sdk::prelude::*;
+//! use plugin_sdk::testing::*;
+//!
+//! struct Gate;
+//! impl Plugin for Gate {
+//!     const PHASES: Phases = Phases::REQUEST_HEADERS;
+//!     type Config = serde::de::IgnoredAny;
+//!     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+//!         Ok(Self)
+//!     }
+//!     fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
+//!         match exchange.request().header("x-key") {
+//!             Some(_) => RequestAction::next(),
+//!             None => RequestAction::problem(401, "Unauthorized", "Send a key."),
+//!         }
+//!     }
+//! }
+//!
+//! let host = TestHost::new();
+//! let gate = host.configure::<Gate>(json!({})).unwrap();
+//! let refused = host.run(&gate, TestRequest::get("/"));
+//! assert_eq!(refused.response().status, 401);
+//! let mut passed = host.run(&gate, TestRequest::get("/a?b").header("x-key", "k"));
+//! assert_eq!(passed.forwarded().target, "/a?b");
+//! assert_eq!(passed.respond(TestResponse::new(200).body("hello")).text(), "hello");
+//! ```
+//!
+//! The host checks what a plugin hands it as the gateway does in the main points (names and values of fields, fields
+//! that belong to the connection, what may be written in which phase, what may be stored); limits on time, memory and
+//! sizes are the gateway's alone.
+
+pub(crate) mod crypto;
+mod data;
+mod message;
+mod run;
+mod state;
+mod stored;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::bindings::edge::gateway::calls;
+use crate::log::Level;
+use crate::{ConfigErrors, Plugin, parse_config};
+
+pub use crate::bindings::edge::gateway::calls::{Error as CallError, Request as CallRequest};
+pub use data::Data;
+pub(crate) use data::exchange_calls;
+pub use message::{ClientResponse, Forwarded, TestRequest, TestResponse};
+pub use run::{Outcome, Run};
+pub use serde_json::json;
+
+type Upstream = Rc<dyn Fn(&CallRequest) -> Result<TestResponse, CallError>>;
+
+/// The virtual clock starts at 2025-01-01T00:00:00Z.
+const START: Duration = Duration::from_secs(1_735_689_600);
+
+/// The host that a plugin runs in during a test. Clones are the same host.
+#[derive(Clone)]
+pub struct TestHost(Rc<Host>);
+
+impl std::fmt::Debug for TestHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestHost").field("logs", &self.0.logs.borrow()).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Host {
+    pub(crate) now: Cell<Duration>,
+    start: Cell<Duration>,
+    pub(crate) level: Cell<Level>,
+    seed: Cell<u64>,
+    pub(crate) logs: RefCell<Vec<(Level, String)>>,
+    pub(crate) secrets: RefCell<HashMap<String, Vec<u8>>>,
+    pub(crate) upstreams: RefCell<HashMap<String, Upstream>>,
+    pub(crate) calls: RefCell<Vec<calls::Request>>,
+    pub(crate) counts: RefCell<BTreeMap<String, u64>>,
+    pub(crate) observations: RefCell<BTreeMap<String, Vec<f64>>>,
+    pub(crate) state: RefCell<state::State>,
+    stored: RefCell<Vec<stored::Stored>>,
+}
+
+impl Host {
+    pub(crate) fn elapsed(&self) -> Duration {
+        // The monotonic clock doesn't begin at zero, so that nobody relies on it.
+        Duration::from_secs(1000) + (self.now.get() - self.start.get())
+    }
+
+    pub(crate) fn random(&self, count: usize) -> Vec<u8> {
+        // splitmix64: the same bytes in every run.
+        let mut out = Vec::with_capacity(count + 8);
+        while out.len() < count {
+            let seed = self.seed.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.seed.set(seed);
+            let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            out.extend_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+        }
+        out.truncate(count);
+        out
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Vec<Rc<Host>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Works on the host that this thread is in.
+pub(crate) fn current<R>(work: impl FnOnce(&Host) -> R) -> R {
+    let host = CURRENT.with_borrow(|hosts| hosts.last().cloned());
+    let host =
+        host.expect("no TestHost is entered on this thread: call the host's functions inside of TestHost::enter");
+    work(&host)
+}
+
+pub(crate) fn metric_key(name: &str, labels: &[(&str, &str)]) -> String {
+    let mut labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
+    labels.sort();
+    format!("{name}{{{}}}", labels.join(","))
+}
+
+impl Default for TestHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestHost {
+    /// A host with nothing in it; its clock stands at 2025-01-01T00:00:00Z.
+    pub fn new() -> Self {
+        Self(Rc::new(Host {
+            now: Cell::new(START),
+            start: Cell::new(START),
+            level: Cell::new(Level::Trace),
+            seed: Cell::new(1),
+            logs: RefCell::default(),
+            secrets: RefCell::default(),
+            upstreams: RefCell::default(),
+            calls: RefCell::default(),
+            counts: RefCell::default(),
+            observations: RefCell::default(),
+            state: RefCell::default(),
+            stored: RefCell::default(),
+        }))
+    }
+
+    /// Sets the clock, before it is first read.
+    #[must_use]
+    pub fn unix(self, since_1970: Duration) -> Self {
+        self.0.now.set(since_1970);
+        self.0.start.set(since_1970);
+        self
+    }
+
+    /// Adds a secret.
+    #[must_use]
+    pub fn secret(self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.0.secrets.borrow_mut().insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds an upstream that answers [`crate::calls`], and that [`crate::Exchange::set_upstream`] may name.
+    #[must_use]
+    pub fn upstream(
+        self,
+        name: &str,
+        answer: impl Fn(&CallRequest) -> Result<TestResponse, CallError> + 'static,
+    ) -> Self {
+        self.0.upstreams.borrow_mut().insert(name.to_owned(), Rc::new(answer));
+        self
+    }
+
+    /// Sets the least level that is logged; at first it is trace.
+    #[must_use]
+    pub fn max_level(self, level: Level) -> Self {
+        self.0.level.set(level);
+        self
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, by: Duration) {
+        self.0.now.set(self.0.now.get() + by);
+    }
+
+    /// Runs code that calls the host, outside of a plugin's phases. Those enter by themselves.
+    pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                CURRENT.with_borrow_mut(Vec::pop);
+            }
+        }
+        CURRENT.with_borrow_mut(|hosts| hosts.push(self.0.clone()));
+        let _leave = Leave;
+        crate::log::forget_level();
+        work()
+    }
+
+    /// Configures a plugin as the gateway does.
+    pub fn configure<P: Plugin>(&self, config: serde_json::Value) -> Result<P, ConfigErrors> {
+        self.enter(|| P::configure(parse_config(&config.to_string())?))
+    }
+
+    /// What was logged so far.
+    pub fn logs(&self) -> Vec<(Level, String)> {
+        self.0.logs.borrow().clone()
+    }
+
+    /// The value of a key in kv.
+    pub fn kv(&self, key: &str) -> Option<Vec<u8>> {
+        self.enter(|| crate::kv::get(key)).map(|entry| entry.value)
+    }
+
+    /// The sum of a counter metric with these labels, in any order.
+    pub fn counted(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.0.counts.borrow().get(&metric_key(name, labels)).copied().unwrap_or(0)
+    }
+
+    /// The values observed by a histogram with these labels, in any order.
+    pub fn observed(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+        self.0.observations.borrow().get(&metric_key(name, labels)).cloned().unwrap_or_default()
+    }
+
+    /// The calls made to upstreams so far.
+    pub fn calls(&self) -> Vec<CallRequest> {
+        self.0.calls.borrow().clone()
+    }
+}

@@ -1,0 +1,272 @@
+//! The native test host runs the phases as the gateway does.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use plugin_sdk::prelude::*;
+use plugin_sdk::testing::*;
+use plugin_sdk::{FieldError, HeadersAction};
+
+type Phase = fn(&Exchange<'_>, bool) -> HeadersAction;
+type BodyPhase = fn(&Exchange<'_>, Vec<u8>, bool) -> ChunkAction;
+
+/// A plugin with its phases as functions.
+struct Script {
+    request: Phase,
+    request_body: BodyPhase,
+    response: Phase,
+    response_body: BodyPhase,
+    failure: fn(&Exchange<'_>, Failure) -> FailureAction,
+}
+
+const SCRIPT: Script = Script {
+    request: |_, _| RequestAction::next(),
+    request_body: |_, _, _| ChunkAction::Pass,
+    response: |_, _| ResponseAction::next(),
+    response_body: |_, _, _| ChunkAction::Pass,
+    failure: |_, _| FailureAction::next(),
+};
+
+impl Plugin for Script {
+    const PHASES: Phases = Phases::REQUEST_HEADERS
+        .and(Phases::REQUEST_BODY)
+        .and(Phases::RESPONSE_HEADERS)
+        .and(Phases::RESPONSE_BODY)
+        .and(Phases::UPSTREAM_FAILURE)
+        .and(Phases::LOG);
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        Ok(SCRIPT)
+    }
+
+    fn on_request_headers(&self, exchange: &Exchange<'_>, end: bool) -> RequestAction {
+        (self.request)(exchange, end)
+    }
+
+    fn on_request_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        (self.request_body)(exchange, data, end)
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange<'_>, end: bool) -> ResponseAction {
+        (self.response)(exchange, end)
+    }
+
+    fn on_response_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        (self.response_body)(exchange, data, end)
+    }
+
+    fn on_upstream_failure(&self, exchange: &Exchange<'_>, failure: Failure) -> FailureAction {
+        (self.failure)(exchange, failure)
+    }
+
+    fn on_log(&self, exchange: &Exchange<'_>) {
+        for name in ["response.status", "bytes.in", "bytes.out", "duration.total-us", "upstream.attempts"] {
+            let value = exchange.measure(name).map(|value| value.to_string());
+            exchange.set_log_field(name, value.as_deref());
+        }
+        let failure = exchange.failure().map(|failure| format!("{failure:?}"));
+        exchange.set_log_field("failure", failure.as_deref());
+    }
+}
+
+fn echo(exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+    let seen: Vec<String> = exchange.state().unwrap_or_default();
+    let text = String::from_utf8_lossy(&data).into_owned();
+    exchange.set_state(&[seen, vec![format!("{text}{}", if end { "." } else { "" })]].concat()).unwrap();
+    ChunkAction::replace(data.to_ascii_uppercase())
+}
+
+#[test]
+fn request_phases_change_what_the_upstream_sees() {
+    let plugin = Script {
+        request: |exchange, end| {
+            assert!(!end);
+            let request = exchange.request();
+            assert_eq!((request.target().as_str(), request.path().as_str()), ("/a?q=1", "/a"));
+            assert_eq!(request.header("X-Twice").as_deref(), Some("1"));
+            assert_eq!(request.header_all("x-twice"), [b"1", b"2"]);
+            assert_eq!(request.set_header("Host", "x"), Err(FieldError::NotAllowed));
+            assert_eq!(request.set_header("a b", "x"), Err(FieldError::InvalidName));
+            assert_eq!(request.set_header("x", "a\r\nb"), Err(FieldError::InvalidValue));
+            assert_eq!(request.set_target("/a/../b"), Err(FieldError::InvalidValue));
+            assert_eq!(exchange.response().set_header("x", "y"), Err(FieldError::NotAllowed));
+            assert_eq!(exchange.request_trailers().set_header("cookie", "y"), Err(FieldError::NotAllowed));
+            assert!(exchange.set_upstream("other").is_err());
+            exchange.set_upstream("beta").unwrap();
+            request.set_header("X-New", " padded ").unwrap();
+            request.remove_header("x-twice").unwrap();
+            request.set_method("PUT").unwrap();
+            request.set_target("/b").unwrap();
+            RequestAction::next()
+        },
+        ..SCRIPT
+    };
+    let host = TestHost::new().upstream("beta", |_| Ok(TestResponse::new(200)));
+    let request = TestRequest::post("/a?q=1", "body").header("X-Twice", "1").header("x-twice", "2");
+    let run = host.run(&plugin, request.header("accept-encoding", "gzip"));
+    let sent = run.forwarded();
+    assert_eq!((&*sent.method, &*sent.target, &*sent.upstream), ("PUT", "/b", "beta"));
+    assert_eq!((sent.header("x-new"), sent.header("x-twice")), (Some("padded"), None));
+    // The plugin reads response bodies.
+    assert_eq!(sent.header("accept-encoding"), Some("identity"));
+    assert_eq!(sent.body(), b"body");
+}
+
+#[test]
+fn a_body_comes_in_chunks_and_whole() {
+    let chunks = Script { request: |_, _| RequestAction::read_body(BodyMode::Chunks), request_body: echo, ..SCRIPT };
+    let whole = Script { request: |_, _| RequestAction::read_body(BodyMode::Whole), ..chunks };
+    let host = TestHost::new();
+    let request = || TestRequest::new("POST", "/").chunks(["ab", "", "cd"]).header("content-length", "4");
+    let run = host.run(&chunks, request());
+    assert_eq!(run.forwarded().chunks, [b"AB", b"CD"]);
+    assert_eq!(run.forwarded().header("content-length"), None);
+    assert_eq!(host.run(&whole, request()).forwarded().chunks, [b"ABCD"]);
+    let trailing = host.run(&chunks, request().trailer("x-sum", "1"));
+    assert_eq!((trailing.forwarded().chunks.len(), trailing.forwarded().trailers.len()), (2, 1));
+    assert_eq!(host.run(&chunks, request().header("content-encoding", "br")).response().status, 415);
+    // Without a body there is no body phase.
+    assert!(host.run(&chunks, TestRequest::get("/")).forwarded().chunks.is_empty());
+}
+
+#[test]
+fn the_last_chunk_is_told_and_headers_may_change_until_bytes_go_out() {
+    let plugin = Script {
+        request: |_, _| RequestAction::read_body(BodyMode::Chunks),
+        request_body: |exchange, data, end| {
+            let expected = if data == b"a" { Ok(()) } else { Err(FieldError::TooLate) };
+            assert_eq!(exchange.request().set_header("x-seen", &data), expected);
+            assert_eq!(end, data.is_empty());
+            ChunkAction::Pass
+        },
+        ..SCRIPT
+    };
+    let run = TestHost::new().run(&plugin, TestRequest::new("POST", "/").chunks(["a", "b", ""]));
+    assert_eq!(run.forwarded().header("x-seen"), Some("a"));
+}
+
+#[test]
+fn a_plugin_that_answers_does_not_see_its_own_response() {
+    let plugin = Script {
+        request: |_, _| RequestAction::problem(403, "Forbidden", "No."),
+        response: |_, _| panic!("not for its own"),
+        ..SCRIPT
+    };
+    let mut run = TestHost::new().run(&plugin, TestRequest::get("/"));
+    assert_eq!(run.response().header("Content-Type"), Some("application/problem+json"));
+    assert!(!run.is_forwarded() && matches!(run.outcome(), Outcome::Responded(_)));
+    assert_eq!(run.log_field("response.status").as_deref(), Some("403"));
+    let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.respond(TestResponse::new(200))));
+    assert!(again.is_err());
+}
+
+#[test]
+fn a_body_may_be_answered_or_aborted() {
+    let read: Phase = |_, _| RequestAction::read_body(BodyMode::Chunks);
+    let refuse: BodyPhase = |_, data, _| match data.as_slice() {
+        b"bad" => ChunkAction::respond(LocalResponse::new(422)),
+        b"worse" => ChunkAction::Abort,
+        _ => ChunkAction::Pass,
+    };
+    let plugin = Script { request: read, request_body: refuse, response: read, response_body: refuse, ..SCRIPT };
+    let host = TestHost::new();
+    let sent = |chunks: &[&str]| host.run(&plugin, TestRequest::new("POST", "/").chunks(chunks.iter().copied()));
+    assert_eq!(sent(&["bad"]).response().status, 422);
+    assert_eq!(sent(&["worse"]).response().status, 503);
+    let late = sent(&["ok", "bad", "ok"]);
+    assert!(late.forwarded().aborted);
+    assert_eq!((late.forwarded().body().as_slice(), late.response().status), (&b"ok"[..], 503));
+
+    let got = |chunks: &[&str]| sent(&[]).respond(TestResponse::new(200).chunks(chunks.iter().copied()));
+    assert_eq!(got(&["bad"]).status, 422);
+    assert_eq!((got(&["worse"]).status, got(&["worse"]).aborted), (503, false));
+    assert_eq!((got(&["ok", "worse"]).text().as_str(), got(&["ok", "worse"]).aborted), ("ok", true));
+    let cut = sent(&[]).respond(TestResponse::new(200).body("ok").cut(Failure::Reset));
+    assert_eq!((cut.text().as_str(), cut.aborted), ("ok", true));
+}
+
+#[test]
+fn response_phases_change_what_the_client_gets() {
+    let plugin = Script {
+        response: |exchange, _| {
+            let response = exchange.response();
+            assert_eq!(response.status(), Some(200));
+            response.set_status(203).unwrap();
+            assert_eq!(exchange.request().set_header("x", "late"), Err(FieldError::TooLate));
+            response.append_header("x", "1").unwrap();
+            ResponseAction::read_body(BodyMode::Whole)
+        },
+        response_body: |exchange, data, end| {
+            assert!(end);
+            exchange.response_trailers().set_header("x-end", "1").unwrap();
+            ChunkAction::replace(data.to_ascii_uppercase())
+        },
+        ..SCRIPT
+    };
+    let host = TestHost::new();
+    let mut run = host.run(&plugin, TestRequest::get("/"));
+    host.advance(Duration::from_millis(7));
+    let response = run.respond(TestResponse::new(200).header("etag", "e").chunks(["a", "b"]));
+    assert_eq!((response.status, response.header("x"), response.header("etag")), (203, Some("1"), None));
+    assert_eq!((response.text().as_str(), response.trailers.len()), ("AB", 1));
+    assert_eq!(run.log_field("bytes.out").as_deref(), Some("2"));
+    assert_eq!(run.log_field("duration.total-us").as_deref(), Some("7000"));
+    let head = host.run(&plugin, TestRequest::new("HEAD", "/")).respond(TestResponse::new(200));
+    assert!(head.chunks.is_empty() && head.trailers.is_empty());
+}
+
+#[test]
+fn a_failure_is_answered_by_the_plugin_or_the_gateway() {
+    let host = TestHost::new();
+    let plugin = Script {
+        failure: |_, failure| match failure {
+            Failure::Timeout => FailureAction::respond(LocalResponse::new(599)),
+            _ => FailureAction::next(),
+        },
+        response: |exchange, _| {
+            assert_eq!(exchange.property("response.source").as_deref(), Some("gateway"));
+            exchange.response().set_header("x-seen", "1").unwrap();
+            ResponseAction::next()
+        },
+        ..SCRIPT
+    };
+    let mut run = host.run(&plugin, TestRequest::get("/"));
+    assert_eq!(run.fail(Failure::Timeout).status, 599);
+    assert_eq!(run.log_field("failure").as_deref(), Some("Failure::Timeout"));
+    let refused = host.run(&plugin, TestRequest::get("/")).fail(Failure::Connect);
+    assert_eq!((refused.status, refused.header("x-seen")), (502, Some("1")));
+    let mut left = host.run(&plugin, TestRequest::get("/"));
+    left.cancel();
+    assert_eq!(left.log_field("failure").as_deref(), Some("Failure::Cancelled"));
+    assert_eq!(left.log_field("response.status"), None);
+}
+
+#[test]
+fn a_stored_response_is_given_out_to_the_same_caller_only() {
+    let plugin = Script {
+        request: |exchange, _| {
+            exchange.set_principal(&exchange.request().header("x-user").unwrap_or_default());
+            RequestAction::next()
+        },
+        response: |exchange, _| {
+            exchange.store_response("good", Duration::from_secs(60));
+            ResponseAction::next()
+        },
+        failure: |_, _| FailureAction::respond_stored("good", LocalResponse::new(504)),
+        ..SCRIPT
+    };
+    let host = TestHost::new();
+    let run = |target: &str, user: &str| host.run(&plugin, TestRequest::get(target).header("x-user", user));
+    assert_eq!(run("/a", "alice").fail(Failure::Reset).status, 504);
+    run("/a", "alice").respond(TestResponse::new(200).body("alice's"));
+    run("/b", "alice").respond(TestResponse::new(200).header("set-cookie", "a=b").body("personal"));
+    host.advance(Duration::from_secs(9));
+    let stale = run("/a", "alice").fail(Failure::Reset);
+    assert_eq!((stale.status, stale.text().as_str(), stale.header("age")), (200, "alice's", Some("9")));
+    assert_eq!(run("/a", "bob").fail(Failure::Reset).status, 504);
+    assert_eq!(run("/b", "alice").fail(Failure::Reset).status, 504);
+    host.advance(Duration::from_secs(60));
+    assert_eq!(run("/a", "alice").fail(Failure::Reset).status, 504);
+}

@@ -1,0 +1,413 @@
+//! The plugin's config: what the operator writes, checked and turned into settings.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use plugin_sdk::crypto::Key;
+use plugin_sdk::{ConfigDuration, ConfigErrors};
+use serde::{Deserialize, Deserializer, de};
+
+use crate::jwk::{Algorithm, Jwk};
+
+/// The config as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    api_keys: Option<RawApiKeys>,
+    jwt: Option<RawJwt>,
+    #[serde(default)]
+    require: Require,
+    #[serde(default)]
+    required_scopes: Vec<String>,
+    #[serde(default)]
+    claims_to_headers: BTreeMap<String, String>,
+    #[serde(default)]
+    forward_credentials: bool,
+    #[serde(default = "realm")]
+    realm: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApiKeys {
+    #[serde(default = "key_header")]
+    header: String,
+    query: Option<String>,
+    name_header: Option<String>,
+    keys: Vec<RawApiKey>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApiKey {
+    name: String,
+    sha256: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJwt {
+    issuer: String,
+    #[serde(deserialize_with = "one_or_many")]
+    audience: Vec<String>,
+    #[serde(default = "skew")]
+    clock_skew: ConfigDuration,
+    cookie: Option<String>,
+    #[serde(default)]
+    keys: Vec<RawKey>,
+    jwks: Option<RawJwks>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKey {
+    jwk: Option<serde_json::Value>,
+    pem: Option<String>,
+    secret: Option<String>,
+    algorithm: Option<String>,
+    kid: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJwks {
+    upstream: String,
+    path: String,
+    #[serde(default = "cache_for")]
+    cache_for: ConfigDuration,
+    #[serde(default = "stale_for")]
+    stale_for: ConfigDuration,
+    #[serde(default = "timeout")]
+    timeout: ConfigDuration,
+}
+
+/// What a request needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// One of the methods.
+    #[default]
+    Any,
+    /// Every method.
+    All,
+    /// Nothing; but what it brings must hold.
+    Optional,
+}
+
+/// Where API keys come from, and which there are.
+#[derive(Debug)]
+pub struct ApiKeys {
+    /// The header that carries one.
+    pub header: String,
+    /// The query parameter that carries one.
+    pub query: Option<String>,
+    /// The header that tells the upstream the key's name.
+    pub name_header: Option<String>,
+    /// By SHA-256.
+    pub keys: HashMap<[u8; 32], ApiKey>,
+}
+
+/// An API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+}
+
+/// What a token must be like.
+#[derive(Debug)]
+pub struct Jwt {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// One of these is in the `aud` claim.
+    pub audience: Vec<String>,
+    /// How far clocks may differ, in seconds.
+    pub clock_skew: u64,
+    /// A cookie that carries a token.
+    pub cookie: Option<String>,
+    /// Keys of the config.
+    pub keys: Vec<LoadedKey>,
+    /// Where other keys are fetched.
+    pub jwks: Option<Jwks>,
+}
+
+/// A key that is ready for use.
+#[derive(Debug)]
+pub struct LoadedKey {
+    /// Its name.
+    pub kid: Option<String>,
+    /// What it verifies, and nothing else.
+    pub algorithms: Vec<Algorithm>,
+    /// The host's key.
+    pub key: Key,
+}
+
+/// A remote key set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwks {
+    /// The granted upstream.
+    pub upstream: String,
+    /// Path and query there.
+    pub path: String,
+    /// How long a set is good, in milliseconds.
+    pub cache_for_ms: u64,
+    /// How much longer it is used while no new one comes.
+    pub stale_for_ms: u64,
+    /// Of one fetch.
+    pub timeout: Duration,
+}
+
+/// The checked config.
+#[derive(Debug)]
+pub struct Settings {
+    /// API keys.
+    pub api_keys: Option<ApiKeys>,
+    /// Tokens.
+    pub jwt: Option<Jwt>,
+    /// Which of them a request needs.
+    pub require: Require,
+    /// Scopes that a caller needs, all of them.
+    pub required_scopes: Vec<String>,
+    /// Claim and header.
+    pub claims_to_headers: Vec<(String, String)>,
+    /// Whether the upstream gets the credentials.
+    pub forward_credentials: bool,
+    /// Of `WWW-Authenticate`.
+    pub realm: String,
+}
+
+fn realm() -> String {
+    "gateway".to_owned()
+}
+
+fn key_header() -> String {
+    "x-api-key".to_owned()
+}
+
+fn skew() -> ConfigDuration {
+    ConfigDuration::from_secs(60)
+}
+
+fn cache_for() -> ConfigDuration {
+    ConfigDuration::from_secs(600)
+}
+
+fn stale_for() -> ConfigDuration {
+    ConfigDuration::from_secs(86_400)
+}
+
+fn timeout() -> ConfigDuration {
+    ConfigDuration::from_secs(2)
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Visitor;
+    impl<'de> de::Visitor<'de> for Visitor {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or a list of strings")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(text) = list.next_element()? {
+                all.push(text);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_any(Visitor)
+}
+
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// RFC 6749 section 3.3; this also fits into a quoted string.
+fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+fn sha256(hex: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (byte, digits) in out.iter_mut().zip(hex.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
+
+impl Config {
+    /// Checks everything and reports every mistake.
+    pub fn check(self) -> Result<Settings, ConfigErrors> {
+        let mut errors = ConfigErrors::new();
+        if self.api_keys.is_none() && self.jwt.is_none() {
+            errors.push("", "needs `api_keys`, `jwt` or both");
+        }
+        if self.realm.is_empty() || !self.realm.bytes().all(|b| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\') {
+            errors.push("/realm", "must be printable ASCII, without quotes and backslashes");
+        }
+        for (index, scope) in self.required_scopes.iter().enumerate().filter(|(_, scope)| !is_scope(scope)) {
+            errors.push(format!("/required_scopes/{index}"), format!("`{scope}` is not a scope (no spaces or quotes)"));
+        }
+        let mut taken = BTreeSet::new();
+        let mut claims_to_headers = Vec::new();
+        for (claim, header) in self.claims_to_headers {
+            let pointer = format!("/claims_to_headers/{}", claim.replace('~', "~0").replace('/', "~1"));
+            let header = header.to_ascii_lowercase();
+            if !is_token(&header) || matches!(header.as_str(), "authorization" | "cookie" | "host" | "content-length") {
+                errors.push(pointer, format!("`{header}` can't be used as an identity header"));
+            } else if !taken.insert(header.clone()) {
+                errors.push(pointer, format!("`{header}` is set from another claim already"));
+            }
+            claims_to_headers.push((claim, header));
+        }
+        let api_keys = self.api_keys.map(|raw| raw.check(&mut errors));
+        let jwt = self.jwt.map(|raw| raw.check(&mut errors));
+        errors.result(|| Settings {
+            api_keys,
+            jwt,
+            require: self.require,
+            required_scopes: self.required_scopes,
+            claims_to_headers,
+            forward_credentials: self.forward_credentials,
+            realm: self.realm,
+        })
+    }
+}
+
+impl RawApiKeys {
+    fn check(self, errors: &mut ConfigErrors) -> ApiKeys {
+        for (pointer, name) in
+            [("/api_keys/header", Some(&self.header)), ("/api_keys/name_header", self.name_header.as_ref())]
+        {
+            if let Some(name) = name.filter(|name| !is_token(name)) {
+                errors.push(pointer, format!("`{name}` is not the name of a header field"));
+            }
+        }
+        if self.query.as_deref().is_some_and(|name| !is_token(name)) {
+            errors.push("/api_keys/query", "must be a name of letters, digits and marks");
+        }
+        if self.keys.is_empty() {
+            errors.push("/api_keys/keys", "needs at least one key");
+        }
+        let mut keys = HashMap::new();
+        let mut names = BTreeSet::new();
+        for (index, raw) in self.keys.into_iter().enumerate() {
+            let at = format!("/api_keys/keys/{index}");
+            if raw.name.is_empty() || raw.name.len() > 128 || !raw.name.bytes().all(|byte| byte.is_ascii_graphic()) {
+                errors.push(format!("{at}/name"), "must be 1 to 128 visible ASCII characters");
+            } else if !names.insert(raw.name.clone()) {
+                errors.push(format!("{at}/name"), format!("`{}` is the name of an earlier key", raw.name));
+            }
+            match sha256(&raw.sha256) {
+                // The text is not repeated: it may be the key itself, put here by mistake.
+                None => errors.push(format!("{at}/sha256"), "must be the SHA-256 of the key: 64 hexadecimal digits"),
+                Some(digest) => {
+                    if keys.insert(digest, ApiKey { name: raw.name, scopes: raw.scopes }).is_some() {
+                        errors.push(format!("{at}/sha256"), "an earlier key has the same digest");
+                    }
+                }
+            }
+        }
+        let lower = |name: String| name.to_ascii_lowercase();
+        ApiKeys { header: lower(self.header), query: self.query, name_header: self.name_header.map(lower), keys }
+    }
+}
+
+impl RawJwt {
+    fn check(self, errors: &mut ConfigErrors) -> Jwt {
+        if self.issuer.is_empty() {
+            errors.push("/jwt/issuer", "must not be empty");
+        }
+        if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
+            errors.push("/jwt/audience", "needs at least one audience, and no empty one");
+        }
+        if self.clock_skew.0 > Duration::from_secs(600) {
+            errors.push("/jwt/clock_skew", "must be at most 10m");
+        }
+        if self.cookie.as_deref().is_some_and(|name| !is_token(name)) {
+            errors.push("/jwt/cookie", "is not the name of a cookie");
+        }
+        if self.keys.is_empty() && self.jwks.is_none() {
+            errors.push("/jwt", "needs `keys`, `jwks` or both");
+        }
+        let mut keys = Vec::new();
+        for (index, raw) in self.keys.into_iter().enumerate() {
+            match raw.load() {
+                Ok(key) => keys.push(key),
+                Err((field, message)) => errors.push(format!("/jwt/keys/{index}{field}"), message),
+            }
+        }
+        let millis = |of: ConfigDuration| u64::try_from(of.0.as_millis()).unwrap_or(u64::MAX);
+        let jwks = self.jwks.map(|raw| {
+            if !raw.path.starts_with('/') {
+                errors.push("/jwt/jwks/path", "must begin with `/`");
+            }
+            if raw.upstream.is_empty() {
+                errors.push("/jwt/jwks/upstream", "must name an upstream that is granted to this plugin");
+            }
+            if raw.cache_for.0 < Duration::from_secs(1) || raw.cache_for.0 > Duration::from_secs(7 * 86_400) {
+                errors.push("/jwt/jwks/cache_for", "must be 1s to 7d");
+            }
+            if raw.stale_for.0 > Duration::from_secs(30 * 86_400) {
+                errors.push("/jwt/jwks/stale_for", "must be at most 30d");
+            }
+            if raw.timeout.0.is_zero() || raw.timeout.0 > Duration::from_secs(60) {
+                errors.push("/jwt/jwks/timeout", "must be more than zero and at most 60s");
+            }
+            Jwks {
+                upstream: raw.upstream,
+                path: raw.path,
+                cache_for_ms: millis(raw.cache_for),
+                stale_for_ms: millis(raw.stale_for),
+                timeout: raw.timeout.0,
+            }
+        });
+        let clock_skew = self.clock_skew.0.as_secs();
+        Jwt { issuer: self.issuer, audience: self.audience, clock_skew, cookie: self.cookie, keys, jwks }
+    }
+}
+
+impl RawKey {
+    fn load(self) -> Result<LoadedKey, (&'static str, String)> {
+        let algorithm = match self.algorithm.as_deref() {
+            Some(name) => Some(Algorithm::parse(name).ok_or_else(|| ("/algorithm", format!("`{name}` is unknown")))?),
+            None => None,
+        };
+        let (field, key, kid, fits) = match (self.jwk, self.pem, self.secret) {
+            (Some(jwk), None, None) => {
+                let parsed = Jwk::parse(&jwk).map_err(|message| ("/jwk", message))?;
+                let key = Key::from_jwk(&jwk.to_string());
+                ("/jwk", key, self.kid.or(parsed.kid), parsed.algorithms)
+            }
+            // What a PEM key or a secret may verify can't be seen from here, so it must be said.
+            (None, Some(pem), None) => {
+                ("/pem", Key::from_pem(&pem), self.kid, algorithm.into_iter().filter(|a| !a.is_hmac()).collect())
+            }
+            (None, None, Some(name)) => ("/secret", Key::from_secret(&name), self.kid, algorithm.into_iter().collect()),
+            _ => return Err(("", "needs exactly one of `jwk`, `pem` and `secret`".to_owned())),
+        };
+        let algorithms: Vec<Algorithm> =
+            fits.into_iter().filter(|fit| algorithm.is_none_or(|only| only == *fit)).collect();
+        if algorithms.is_empty() {
+            return Err((
+                "/algorithm",
+                "needs an algorithm that fits the key, such as RS256, ES256, EdDSA or HS256".to_owned(),
+            ));
+        }
+        Ok(LoadedKey { kid, algorithms, key: key.map_err(|message| (field, message))? })
+    }
+}

@@ -1,0 +1,299 @@
+//! Authentication by API keys and JSON Web Tokens.
+//!
+//! Order: identity headers of the client are taken off, credentials are found, checked, and taken off; then the caller is
+//! told to the upstream (headers) and to later plugins (attributes). Signatures and digests are the host's work.
+
+pub mod config;
+pub mod credentials;
+pub mod jwk;
+pub mod jwks;
+pub mod refusal;
+pub mod token;
+
+use plugin_sdk::crypto::{self, Digest};
+use plugin_sdk::prelude::*;
+use plugin_sdk::{metrics, time};
+use serde_json::{Map, Value};
+
+use config::{ApiKey, ApiKeys, Config, Jwt, Require, Settings};
+use jwks::{KeySet, Refused};
+use refusal::Refusal;
+use token::Invalid;
+
+/// Longest API key that is looked at.
+const MAX_KEY: usize = 512;
+/// Claims that become attributes: how many, and how long. The host ends a plugin that sets more than it allows.
+const MAX_CLAIMS: usize = 32;
+const MAX_CLAIM: usize = 2 << 10;
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Auth {
+    settings: Settings,
+    key_set: KeySet,
+}
+
+/// Who the caller is.
+#[derive(Debug, Default)]
+struct Caller<'a> {
+    key: Option<&'a ApiKey>,
+    claims: Option<(Map<String, Value>, String)>,
+}
+
+impl Caller<'_> {
+    fn method(&self) -> &'static str {
+        match (self.key, &self.claims) {
+            (None, None) => "none",
+            (Some(_), None) => "api_key",
+            (None, Some(_)) => "jwt",
+            (Some(_), Some(_)) => "api_key+jwt",
+        }
+    }
+
+    fn has_scope(&self, wanted: &String) -> bool {
+        let by_key = self.key.is_some_and(|key| key.scopes.contains(wanted));
+        by_key || self.claims.as_ref().is_some_and(|(claims, _)| token::scopes(claims).contains(wanted))
+    }
+}
+
+impl Auth {
+    fn authenticate(&self, exchange: &Exchange) -> Result<(), Refusal> {
+        // Always, also where the request is refused or nothing is required.
+        self.strip_identity(exchange)?;
+        let key =
+            self.settings.api_keys.as_ref().map(|rules| take_key(rules, exchange, self.settings.forward_credentials));
+        let token =
+            self.settings.jwt.as_ref().map(|rules| take_token(rules, exchange, self.settings.forward_credentials));
+        let (key, token) = (key.transpose()?.flatten(), token.transpose()?.flatten());
+        let missing = match self.settings.require {
+            Require::Any => key.is_none() && token.is_none(),
+            Require::All => {
+                (self.settings.api_keys.is_some() && key.is_none()) || (self.settings.jwt.is_some() && token.is_none())
+            }
+            Require::Optional => false,
+        };
+        if missing {
+            return Err(Refusal::NoCredentials);
+        }
+        // What is sent must hold, also where something else would do.
+        let mut caller = Caller::default();
+        if let (Some(key), Some(rules)) = (key, &self.settings.api_keys) {
+            caller.key = Some(find_key(rules, &key).ok_or(Refusal::UnknownKey)?);
+        }
+        if let (Some(token), Some(rules)) = (token, &self.settings.jwt) {
+            caller.claims = Some((self.check_token(rules, &token)?, token));
+        }
+        if !self.settings.required_scopes.iter().all(|scope| caller.has_scope(scope)) {
+            let anonymous = caller.key.is_none() && caller.claims.is_none();
+            return Err(if anonymous { Refusal::NoCredentials } else { Refusal::Scope });
+        }
+        self.introduce(exchange, &caller)
+    }
+
+    fn identity_headers(&self) -> impl Iterator<Item = &str> {
+        let name_header = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref());
+        self.settings.claims_to_headers.iter().map(|(_, header)| header.as_str()).chain(name_header)
+    }
+
+    fn strip_identity(&self, exchange: &Exchange) -> Result<(), Refusal> {
+        if self.identity_headers().next().is_none() {
+            return Ok(());
+        }
+        let request = exchange.request();
+        for (name, _) in request.headers() {
+            if self.identity_headers().any(|header| credentials::poses_as(&name, header)) {
+                // One that can't be removed would be believed.
+                request.remove_header(&name).map_err(|_| Refusal::Claim)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_token(&self, rules: &Jwt, text: &str) -> Result<Map<String, Value>, Refusal> {
+        let token = token::parse(text).map_err(Refusal::Token)?;
+        let now = time::unix_ms();
+        match (jwks::verify(&rules.keys, &token), &rules.jwks) {
+            (Ok(()), _) => {}
+            // A kid of the config is not looked for elsewhere.
+            (Err(Invalid::UnknownKey), Some(remote)) => {
+                self.key_set.verify(remote, &token, now).map_err(|refused| match refused {
+                    Refused::Invalid(invalid) => Refusal::Token(invalid),
+                    Refused::NoKeys => Refusal::NoKeys,
+                })?;
+            }
+            (Err(Invalid::Signature), Some(remote)) if token.kid.is_none() => {
+                self.key_set.verify(remote, &token, now).map_err(|refused| match refused {
+                    Refused::Invalid(invalid) => Refusal::Token(invalid),
+                    Refused::NoKeys => Refusal::NoKeys,
+                })?;
+            }
+            (Err(invalid), _) => return Err(Refusal::Token(invalid)),
+        }
+        token.claims(rules, now / 1000).map_err(Refusal::Token)
+    }
+
+    /// Tells the upstream and later plugins who the caller is.
+    fn introduce(&self, exchange: &Exchange, caller: &Caller<'_>) -> Result<(), Refusal> {
+        let request = exchange.request();
+        exchange.set_log_field("auth.method", Some(caller.method()));
+        exchange.set_attribute("auth.method", caller.method());
+        if let Some(key) = caller.key {
+            // The prefix keeps a key's name from being a token's subject.
+            exchange.set_principal(&format!("key:{}", key.name));
+            if let Some(header) = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref()) {
+                request.set_header(header, &key.name).map_err(|_| Refusal::Claim)?;
+            }
+        }
+        let Some((claims, token)) = &caller.claims else { return Ok(()) };
+        for (claim, header) in &self.settings.claims_to_headers {
+            if let Some(value) = claims.get(claim).and_then(token::text) {
+                request.set_header(header, value).map_err(|_| Refusal::Claim)?;
+            }
+        }
+        // Those that are configured first: they must not fall to the limit.
+        let named = self.settings.claims_to_headers.iter().map(|(claim, _)| claim);
+        let configured = |claim: &&String| self.settings.claims_to_headers.iter().any(|(name, _)| name == *claim);
+        let others = claims.keys().filter(|claim| !configured(claim));
+        let texts = named.chain(others).filter_map(|claim| Some((claim, claims.get(claim).and_then(token::text)?)));
+        for (claim, value) in
+            texts.filter(|(claim, value)| claim.len() <= 128 && value.len() <= MAX_CLAIM).take(MAX_CLAIMS)
+        {
+            exchange.set_attribute(&format!("claim.{claim}"), &value);
+        }
+        let subject = ["sub", "client_id", "azp"].iter().find_map(|name| claims.get(*name).and_then(Value::as_str));
+        let principal = match subject.filter(|subject| !subject.is_empty()) {
+            Some(subject) => format!("jwt:{subject}"),
+            // Nobody else's principal: responses are stored by it.
+            None => format!("jwt#{}", hex(&crypto::digest(Digest::Sha256, token.as_bytes()))),
+        };
+        exchange.set_principal(&principal);
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The API key of a request, taken off it unless it is to go on.
+fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Option<Vec<u8>>, Refusal> {
+    let request = exchange.request();
+    let mut found = request.header_all(&rules.header);
+    if !forward && !found.is_empty() {
+        request.remove_header(&rules.header).map_err(|_| Refusal::Repeated)?;
+    }
+    if let Some(name) = &rules.query {
+        let values = request.query_params().into_iter().filter(|(key, _)| key == name);
+        let before = found.len();
+        found.extend(values.map(|(_, value)| value.into_bytes()));
+        if !forward && found.len() > before {
+            // The name may be escaped: it is read as `query_params` reads it.
+            let rest = credentials::without_param(&request.target(), |raw| form_name(raw) == *name);
+            request.set_target(&rest).map_err(|_| Refusal::Repeated)?;
+        }
+    }
+    match found.len() {
+        0 => Ok(None),
+        1 => Ok(found.pop()),
+        _ => Err(Refusal::Repeated),
+    }
+}
+
+/// A parameter's name, decoded.
+fn form_name(raw: &str) -> String {
+    let bytes = raw.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 3).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
+        let escaped =
+            digits.and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match (byte, escaped) {
+            (b'%', Some(value)) => {
+                out.push(value);
+                at += 2;
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Looked up by its digest: how long that takes tells nothing of the keys themselves.
+fn find_key<'a>(rules: &'a ApiKeys, key: &[u8]) -> Option<&'a ApiKey> {
+    if key.is_empty() || key.len() > MAX_KEY {
+        return None;
+    }
+    let digest: [u8; 32] = crypto::digest(Digest::Sha256, key).try_into().ok()?;
+    rules.keys.get(&digest)
+}
+
+/// The token of a request, taken off it unless it is to go on.
+fn take_token(rules: &Jwt, exchange: &Exchange, forward: bool) -> Result<Option<String>, Refusal> {
+    let request = exchange.request();
+    let mut found = Vec::new();
+    let fields = request.header_all("authorization");
+    for field in &fields {
+        // RFC 6750 section 2.1: what isn't text is no Bearer token.
+        if let Some(token) = std::str::from_utf8(field).ok().and_then(credentials::bearer) {
+            found.push(token.to_owned());
+        }
+    }
+    if !found.is_empty() {
+        // Several Authorization fields: the upstream might read another one.
+        if fields.len() > 1 {
+            return Err(Refusal::Repeated);
+        }
+        if !forward {
+            request.remove_header("authorization").map_err(|_| Refusal::Repeated)?;
+        }
+    }
+    if let Some(name) = &rules.cookie {
+        // HTTP/2 and 3 may split cookies over fields (RFC 9113 section 8.2.3).
+        let fields: Vec<String> = request
+            .header_all("cookie")
+            .into_iter()
+            .map(|field| String::from_utf8_lossy(&field).into_owned())
+            .collect();
+        let all = fields.join("; ");
+        let (values, rest) = credentials::cookie(&all, name);
+        if !values.is_empty() {
+            found.extend(values.into_iter().map(str::to_owned));
+            if !forward {
+                let written =
+                    if rest.is_empty() { request.remove_header("cookie") } else { request.set_header("cookie", rest) };
+                written.map_err(|_| Refusal::Repeated)?;
+            }
+        }
+    }
+    match found.len() {
+        0 => Ok(None),
+        1 => Ok(found.pop()),
+        _ => Err(Refusal::Repeated),
+    }
+}
+
+impl Plugin for Auth {
+    const PHASES: Phases = Phases::REQUEST_HEADERS;
+    const TRAITS: Traits = Traits::AUTHENTICATOR;
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, ConfigErrors> {
+        Ok(Self { settings: config.check()?, key_set: KeySet::default() })
+    }
+
+    fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
+        match self.authenticate(exchange) {
+            Ok(()) => RequestAction::next(),
+            Err(refusal) => {
+                metrics::count("auth_refused_total", &[("reason", refusal.reason())], 1);
+                exchange.set_log_field("auth.refused", Some(refusal.reason()));
+                refusal.response(&self.settings).into()
+            }
+        }
+    }
+}
+
+plugin_sdk::export!(Auth);

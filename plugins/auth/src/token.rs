@@ -1,0 +1,231 @@
+//! JSON Web Tokens: reading one, and judging its claims (RFC 7519, RFC 8725). Pure; signatures are the host's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::config::Jwt;
+use crate::jwk::Algorithm;
+
+/// Longest token that is looked at.
+pub const MAX_TOKEN: usize = 8 << 10;
+
+/// Why a token is refused. The texts go to the client (RFC 6750 section 3.1) and hold nothing of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// Not a signed token in compact form.
+    Malformed,
+    /// Longer than [`MAX_TOKEN`].
+    TooLong,
+    /// `none`, or one that isn't known.
+    Algorithm,
+    /// `crit`: it demands an extension, and none is supported (RFC 7515 section 4.1.11).
+    Critical,
+    /// No key for it.
+    UnknownKey,
+    /// The signature doesn't hold.
+    Signature,
+    /// `exp` is missing or over.
+    Expired,
+    /// `nbf` or `iat` is to come.
+    NotYet,
+    /// Another issuer.
+    Issuer,
+    /// Meant for somebody else.
+    Audience,
+}
+
+impl Invalid {
+    /// For the client.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Malformed => "The token is malformed",
+            Self::TooLong => "The token is too long",
+            Self::Algorithm => "The algorithm of the token is not accepted",
+            Self::Critical => "The token needs an extension that is not supported",
+            Self::UnknownKey => "The key of the token is unknown",
+            Self::Signature => "The signature of the token does not hold",
+            Self::Expired => "The token has expired or has no expiry",
+            Self::NotYet => "The token is not valid yet",
+            Self::Issuer => "The issuer of the token is not accepted",
+            Self::Audience => "The token is meant for another audience",
+        }
+    }
+
+    /// For metrics and the log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLong => "too_long",
+            Self::Algorithm => "algorithm",
+            Self::Critical => "critical",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Expired => "expired",
+            Self::NotYet => "not_yet",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+        }
+    }
+}
+
+/// A token that was read; nothing of it is believed yet.
+#[derive(Debug)]
+pub struct Token<'a> {
+    /// The header's `alg`.
+    pub algorithm: Algorithm,
+    /// The header's `kid`.
+    pub kid: Option<String>,
+    /// What is signed.
+    pub signed: &'a str,
+    /// The signature.
+    pub signature: Vec<u8>,
+    payload: &'a str,
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+}
+
+/// Reads a token.
+pub fn parse(text: &str) -> Result<Token<'_>, Invalid> {
+    if text.len() > MAX_TOKEN {
+        return Err(Invalid::TooLong);
+    }
+    let (signed, signature) = text.rsplit_once('.').ok_or(Invalid::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(Invalid::Malformed)?;
+    let header = object(header).ok_or(Invalid::Malformed)?;
+    let algorithm = header.get("alg").and_then(Value::as_str).ok_or(Invalid::Malformed)?;
+    let algorithm = Algorithm::parse(algorithm).ok_or(Invalid::Algorithm)?;
+    if header.contains_key("crit") {
+        return Err(Invalid::Critical);
+    }
+    let kid = match header.get("kid") {
+        None => None,
+        Some(Value::String(kid)) => Some(kid.clone()),
+        Some(_) => return Err(Invalid::Malformed),
+    };
+    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Invalid::Malformed)?;
+    Ok(Token { algorithm, kid, signed, signature, payload })
+}
+
+impl Token<'_> {
+    /// The claims, judged; for a token whose signature holds. `now` is in seconds.
+    pub fn claims(&self, rules: &Jwt, now: u64) -> Result<Map<String, Value>, Invalid> {
+        let claims = object(self.payload).ok_or(Invalid::Malformed)?;
+        let (now, skew) = (now as f64, rules.clock_skew as f64);
+        let time = |name: &str| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or(Invalid::Malformed),
+        };
+        // RFC 7519 section 4.1.4: "on or after which the JWT MUST NOT be accepted".
+        if time("exp")?.is_none_or(|exp| now >= exp + skew) {
+            return Err(Invalid::Expired);
+        }
+        if time("nbf")?.is_some_and(|nbf| now + skew < nbf) || time("iat")?.is_some_and(|iat| now + skew < iat) {
+            return Err(Invalid::NotYet);
+        }
+        if claims.get("iss").and_then(Value::as_str) != Some(&rules.issuer) {
+            return Err(Invalid::Issuer);
+        }
+        let ours = |value: &Value| value.as_str().is_some_and(|name| rules.audience.iter().any(|our| our == name));
+        let meant = match claims.get("aud") {
+            Some(Value::Array(all)) => all.iter().any(ours),
+            Some(one) => ours(one),
+            None => false,
+        };
+        if meant { Ok(claims) } else { Err(Invalid::Audience) }
+    }
+}
+
+/// The scopes of a token: `scope` (RFC 9068 section 2.2.3), or `scp` as some issuers have it.
+pub fn scopes(claims: &Map<String, Value>) -> Vec<String> {
+    let split = |text: &str| text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    match claims.get("scope").or_else(|| claims.get("scp")) {
+        Some(Value::String(text)) => split(text),
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A claim as a header or an attribute has it: text, numbers, truth values, and lists of them.
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Array(all) if !all.iter().any(|value| value.is_array() || value.is_object()) => {
+            Some(all.iter().filter_map(text).collect::<Vec<_>>().join(","))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_735_689_600;
+
+    fn rules() -> Jwt {
+        let audience = vec!["api".to_owned()];
+        Jwt { issuer: "idp".to_owned(), audience, clock_skew: 60, cookie: None, keys: Vec::new(), jwks: None }
+    }
+
+    fn encode(value: &Value) -> String {
+        URL_SAFE_NO_PAD.encode(value.to_string())
+    }
+
+    fn judge(change: Value) -> Result<(), Invalid> {
+        let mut claims = json!({"iss": "idp", "aud": "api", "exp": NOW + 1, "sub": "alice"});
+        for (name, value) in change.as_object().unwrap() {
+            match value {
+                Value::Null => claims.as_object_mut().unwrap().shift_remove(name),
+                _ => claims.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            };
+        }
+        let text = format!("{}.{}.AA", encode(&json!({"alg": "RS256"})), encode(&claims));
+        parse(&text).unwrap().claims(&rules(), NOW).map(|_| ())
+    }
+
+    #[test]
+    fn claims_are_judged_with_the_skew() {
+        assert_eq!(judge(json!({})), Ok(()));
+        assert_eq!(judge(json!({"exp": NOW - 59})), Ok(()));
+        assert_eq!(judge(json!({"exp": NOW - 60})), Err(Invalid::Expired));
+        assert_eq!(judge(json!({"exp": null})), Err(Invalid::Expired));
+        assert_eq!(judge(json!({"exp": "never"})), Err(Invalid::Malformed));
+        assert_eq!(judge(json!({"nbf": NOW + 60, "iat": NOW + 60})), Ok(()));
+        assert_eq!(judge(json!({"nbf": NOW + 61})), Err(Invalid::NotYet));
+        assert_eq!(judge(json!({"iat": NOW + 61})), Err(Invalid::NotYet));
+        assert_eq!(judge(json!({"iss": "other"})), Err(Invalid::Issuer));
+        assert_eq!(judge(json!({"iss": null})), Err(Invalid::Issuer));
+        assert_eq!(judge(json!({"aud": ["x", "api"]})), Ok(()));
+        for aud in [json!(null), json!([]), json!("x"), json!(3)] {
+            assert_eq!(judge(json!({"aud": aud})), Err(Invalid::Audience));
+        }
+    }
+
+    #[test]
+    fn headers_that_must_not_pass_do_not() {
+        let of = |header: Value| parse(&format!("{}.e30.AA", encode(&header))).map(|_| ()).unwrap_err();
+        assert_eq!(of(json!({"alg": "none"})), Invalid::Algorithm);
+        assert_eq!(of(json!({"alg": "NONE"})), Invalid::Algorithm);
+        assert_eq!(of(json!({"alg": "RS256", "crit": ["exp"]})), Invalid::Critical);
+        assert_eq!(of(json!({"alg": "RS256", "kid": 7})), Invalid::Malformed);
+        assert_eq!(of(json!({})), Invalid::Malformed);
+        for text in ["", "a", "a.b", "a.b.c", "....", "e30.e30.e30.e30"] {
+            assert_eq!(parse(text).map(|_| ()).unwrap_err(), Invalid::Malformed, "{text}");
+        }
+        assert_eq!(parse(&"a".repeat(MAX_TOKEN + 1)).map(|_| ()).unwrap_err(), Invalid::TooLong);
+    }
+
+    #[test]
+    fn scopes_come_from_either_claim() {
+        let of = |value: Value| scopes(value.as_object().unwrap());
+        assert_eq!(of(json!({"scope": "read  write"})), ["read", "write"]);
+        assert_eq!(of(json!({"scp": ["read"]})), ["read"]);
+        assert!(of(json!({"scope": 3})).is_empty());
+    }
+}

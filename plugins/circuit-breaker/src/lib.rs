@@ -1,0 +1,164 @@
+//! Circuit breaker: stops asking an upstream that fails, answers from the last good responses meanwhile, and probes.
+//!
+//! One breaker for all workers: it is an entry in `kv`, changed by compare-and-swap ([`shared`]). The state machine is
+//! in [`breaker`]; here exchanges become tickets and outcomes.
+
+pub mod breaker;
+pub mod config;
+pub mod shared;
+
+use plugin_sdk::prelude::*;
+use plugin_sdk::{metrics, random};
+
+use breaker::{Admission, Outcome, StateName, Ticket};
+use config::{Config, Settings};
+
+/// The plugin's part of the key of stored responses.
+const STORED: &str = "last-good";
+
+/// The plugin.
+#[derive(Debug)]
+pub struct CircuitBreaker(Settings);
+
+/// What an exchange keeps between its phases.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    ticket: Ticket,
+    reported: Option<Reported>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Reported {
+    Success,
+    Other,
+}
+
+impl CircuitBreaker {
+    fn report(&self, exchange: &Exchange, ticket: Ticket, outcome: Outcome) {
+        let reported = Some(if outcome == Outcome::Success { Reported::Success } else { Reported::Other });
+        if exchange.set_state(&Kept { ticket, reported }).is_err() {
+            log::warn!("the state of an exchange could not be kept: it may be counted twice");
+        }
+        if let Some(state) = shared::report(&self.0.policy, ticket, outcome) {
+            note(exchange, state);
+        }
+    }
+
+    fn may_be_stored(exchange: &Exchange) -> bool {
+        matches!(exchange.request().method().as_str(), "GET" | "HEAD")
+    }
+}
+
+/// The state for the log record and for other plugins.
+fn note(exchange: &Exchange, state: StateName) {
+    exchange.set_attribute("circuit_breaker", state.as_str());
+    exchange.set_log_field("circuit_breaker", Some(state.as_str()));
+}
+
+/// Failures of the upstream; the others say nothing of it.
+fn outcome(failure: Failure) -> Outcome {
+    match failure {
+        Failure::Dns
+        | Failure::Connect
+        | Failure::Tls
+        | Failure::Timeout
+        | Failure::Reset
+        | Failure::Protocol
+        | Failure::NoEndpoint
+        | Failure::Other => Outcome::Failure,
+        Failure::Cancelled | Failure::Overload => Outcome::Unknown,
+    }
+}
+
+/// What the gateway would answer itself.
+fn gateway_error(failure: Failure) -> LocalResponse {
+    match failure {
+        Failure::Timeout => LocalResponse::problem(504, "Gateway Timeout", "The service did not answer in time."),
+        Failure::NoEndpoint | Failure::Overload => {
+            LocalResponse::problem(503, "Service Unavailable", "The service can't take the request.")
+        }
+        _ => LocalResponse::problem(502, "Bad Gateway", "The service did not answer."),
+    }
+}
+
+impl Plugin for CircuitBreaker {
+    const PHASES: Phases =
+        Phases::REQUEST_HEADERS.and(Phases::RESPONSE_HEADERS).and(Phases::UPSTREAM_FAILURE).and(Phases::LOG);
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, ConfigErrors> {
+        config.check().map(Self)
+    }
+
+    fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
+        let (admission, state) = shared::admit(&self.0.policy, random::u64());
+        note(exchange, state);
+        let retry_after_ms = match admission {
+            Admission::Pass(ticket) => {
+                if exchange.set_state(&Kept { ticket, reported: None }).is_err() {
+                    log::warn!("the state of an exchange could not be kept: it will not be counted");
+                }
+                return RequestAction::next();
+            }
+            Admission::Reject { retry_after_ms } => retry_after_ms,
+        };
+        metrics::count("circuit_breaker_rejected_total", &[], 1);
+        let refusal =
+            LocalResponse::problem(503, "Service Unavailable", "The service is failing and is given a pause.")
+                .header("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string());
+        match self.0.store_for {
+            Some(_) if Self::may_be_stored(exchange) => RequestAction::respond_stored(STORED, refusal),
+            _ => refusal.into(),
+        }
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
+        let Some(Kept { ticket, reported: None }) = exchange.state() else { return ResponseAction::next() };
+        // Answers of later plugins, of the store and of the gateway itself say nothing of the upstream.
+        let from_upstream = exchange.property("response.source").is_none_or(|source| source == "upstream");
+        let status = exchange.response().status().filter(|_| from_upstream);
+        let Some(status) = status else {
+            self.report(exchange, ticket, Outcome::Unknown);
+            return ResponseAction::next();
+        };
+        if !self.0.statuses.iter().any(|statuses| statuses.contain(status)) {
+            self.report(exchange, ticket, Outcome::Success);
+            if let Some(ttl) = self.0.store_for
+                && (200..400).contains(&status)
+                && Self::may_be_stored(exchange)
+            {
+                exchange.store_response(STORED, ttl);
+            }
+            return ResponseAction::next();
+        }
+        self.report(exchange, ticket, Outcome::Failure);
+        if self.0.on_status && Self::may_be_stored(exchange) {
+            let otherwise = LocalResponse::problem(status, "Upstream Failure", "The service answered with an error.");
+            return ResponseAction::respond_stored(STORED, otherwise);
+        }
+        ResponseAction::next()
+    }
+
+    fn on_upstream_failure(&self, exchange: &Exchange, failure: Failure) -> FailureAction {
+        if let Some(Kept { ticket, reported: None }) = exchange.state() {
+            self.report(exchange, ticket, outcome(failure));
+        }
+        if self.0.on_failure && failure != Failure::Cancelled && Self::may_be_stored(exchange) {
+            return FailureAction::respond_stored(STORED, gateway_error(failure));
+        }
+        FailureAction::next()
+    }
+
+    fn on_log(&self, exchange: &Exchange) {
+        let Some(kept) = exchange.state::<Kept>() else { return };
+        let failed = exchange.failure().map(outcome);
+        match (kept.reported, failed) {
+            // Given up before there was an answer: frees a probe's place.
+            (None, failed) => self.report(exchange, kept.ticket, failed.unwrap_or(Outcome::Unknown)),
+            (Some(Reported::Success), Some(Outcome::Failure)) => self.report(exchange, kept.ticket, Outcome::BrokeOff),
+            _ => {}
+        }
+    }
+}
+
+plugin_sdk::export!(CircuitBreaker);

@@ -1,0 +1,59 @@
+//! The one breaker of all workers: an entry in `kv`, changed by compare-and-swap.
+//!
+//! A request that a closed breaker lets pass only reads; its report writes the counts. Under contention a change is
+//! tried again; a change that lost every round is given up: a probe is then not admitted, a report isn't counted.
+
+use plugin_sdk::{kv, log, metrics, time};
+
+use crate::breaker::{Admission, Breaker, Outcome, Policy, StateName, Ticket};
+
+const KEY: &str = "breaker";
+const ROUNDS: usize = 64;
+
+/// Asks whether a request may pass.
+pub fn admit(policy: &Policy, id: u64) -> (Admission, StateName) {
+    match change(|breaker, now| breaker.admit(policy, now, id)) {
+        (result, Some(state)) => (result, state),
+        // Nobody else knows of this admission, so it would not be one of the probes that are counted.
+        (_, None) => (Admission::Reject { retry_after_ms: 1000 }, StateName::HalfOpen),
+    }
+}
+
+/// Tells how an admitted request went; the state after it, `None` where it could not be counted.
+pub fn report(policy: &Policy, ticket: Ticket, outcome: Outcome) -> Option<StateName> {
+    change(|breaker, now| breaker.report(policy, now, ticket, outcome)).1
+}
+
+/// The result and the state after it; `None` for a state that could not be written.
+fn change<R>(work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
+    let now = time::unix_ms();
+    let mut entry = kv::get(KEY);
+    let mut round = 0;
+    loop {
+        // An entry of another shape is one of another version of this plugin: begin anew.
+        let before = entry.as_ref().and_then(|entry| serde_json::from_slice::<Breaker>(&entry.value).ok());
+        let mut after = before.clone().unwrap_or_else(|| Breaker::new(now));
+        let from = after.state();
+        let result = work(&mut after, now);
+        let to = after.state();
+        if before.as_ref() == Some(&after) {
+            return (result, Some(to));
+        }
+        let Ok(value) = serde_json::to_vec(&after) else { return (result, Some(to)) };
+        match kv::compare_and_swap(KEY, entry.as_ref().map(|entry| entry.version), Some(&value), None) {
+            Ok(_) => {
+                if from != to {
+                    metrics::count("circuit_breaker_state_changes_total", &[("to", to.as_str())], 1);
+                    log::info!("the circuit breaker is {} now; it was {}", to.as_str(), from.as_str());
+                }
+                return (result, Some(to));
+            }
+            Err(there) => entry = there,
+        }
+        round += 1;
+        if round == ROUNDS {
+            metrics::count("circuit_breaker_contended_total", &[], 1);
+            return (result, None);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The plugin's config: what the operator writes, checked as a whole, and what it is compiled to.
+
+use serde::Deserialize;
+
+use crate::detect::custom::Pattern;
+use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
+
+/// The config of one use of the plugin. The README has the table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What of a request is read.
+    pub request: Request,
+    /// What of a response is read.
+    pub response: Response,
+    /// Whether the fields that plugins add to the log record are read.
+    pub log: Log,
+    /// Built-in categories and their actions.
+    pub categories: Categories,
+    /// JSON keys and form fields whose values always go.
+    pub fields: Vec<String>,
+    /// What is done with those values.
+    pub fields_action: Choice,
+    /// Categories of the operator's own.
+    pub custom: Vec<CustomConfig>,
+    /// Whether numbers count that satisfy only the fødselsnummer rule of 2032.
+    pub fnr_new_rule: Enabled,
+}
+
+/// A switch that is on unless it is turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Enabled(pub bool);
+
+impl Default for Enabled {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+/// What of a request is read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// The body. Off by default: what a service is sent it usually needs.
+    pub body: bool,
+    /// The query of the target.
+    pub query: bool,
+    /// Header fields, by name.
+    pub headers: Vec<String>,
+}
+
+/// What of a response is read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Response {
+    /// The body.
+    pub body: Enabled,
+    /// Header fields, by name.
+    pub headers: Vec<String>,
+}
+
+/// The log fields that are read: all of them, none, or those named.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Log {
+    /// All or none.
+    All(bool),
+    /// Those named.
+    Named(Vec<String>),
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self::All(true)
+    }
+}
+
+/// The actions of the built-in categories.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Categories {
+    pub email: Choice,
+    pub phone: Choice,
+    pub card: Choice,
+    pub iban: Choice,
+    pub fodselsnummer: Choice,
+    pub kontonummer: Choice,
+    pub ip: Choice,
+}
+
+impl Default for Categories {
+    fn default() -> Self {
+        let on = Choice::default();
+        let off = Choice::Named(ActionName::Off);
+        Self {
+            email: on.clone(),
+            phone: on.clone(),
+            card: on.clone(),
+            iban: on.clone(),
+            fodselsnummer: on.clone(),
+            kontonummer: on,
+            ip: off,
+        }
+    }
+}
+
+/// An action: its name, or its name and details.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Choice {
+    /// `mask`
+    Named(ActionName),
+    /// `{action: hash, secret: NAME}`
+    Detailed(Details),
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Self::Named(ActionName::Mask)
+    }
+}
+
+/// The name of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the README's table says it")]
+pub enum ActionName {
+    Off,
+    Mask,
+    Replace,
+    Hash,
+    Drop,
+    Block,
+}
+
+/// An action with its details.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Details {
+    /// What is done.
+    pub action: ActionName,
+    /// For `mask`: how many of the last letters and digits stay, at most 4.
+    pub keep_last: Option<usize>,
+    /// For `replace`: the text, `[CATEGORY]` where it is missing.
+    pub with: Option<String>,
+    /// For `hash`: the name of the secret that keys it.
+    pub secret: Option<String>,
+}
+
+/// A category of the operator's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomConfig {
+    /// Its name in metrics and attributes.
+    pub name: String,
+    /// What it looks like.
+    pub pattern: String,
+    /// The longest match; needed where the pattern has none of its own.
+    pub max_length: Option<usize>,
+    /// What is done, `mask` where it is missing.
+    #[serde(default = "mask")]
+    pub action: ActionName,
+    /// As for the built-in categories.
+    pub keep_last: Option<usize>,
+    /// As for the built-in categories.
+    pub with: Option<String>,
+    /// As for the built-in categories.
+    pub secret: Option<String>,
+}
+
+fn mask() -> ActionName {
+    ActionName::Mask
+}
+
+/// One mistake: a JSON pointer into the config, and what is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub pointer: String,
+    /// What, and what to do about it.
+    pub message: String,
+}
+
+/// A config that was checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What is looked for, and what is done with it.
+    pub rules: Rules,
+    /// What of a request is read.
+    pub request: Request,
+    /// Whether the bodies of responses are read.
+    pub response_body: bool,
+    /// Header fields of responses.
+    pub response_headers: Vec<String>,
+    /// Log fields.
+    pub log: Log,
+}
+
+impl Config {
+    /// Checks everything, and gives all mistakes at once.
+    pub fn compile(self) -> Result<Settings, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let categories = &self.categories;
+        let choices: [(&str, &Choice); CATEGORIES.len()] = [
+            ("/categories/email", &categories.email),
+            ("/categories/phone", &categories.phone),
+            ("/categories/card", &categories.card),
+            ("/categories/iban", &categories.iban),
+            ("/categories/fodselsnummer", &categories.fodselsnummer),
+            ("/categories/kontonummer", &categories.kontonummer),
+            ("/categories/ip", &categories.ip),
+            ("/fields_action", &self.fields_action),
+        ];
+        let mut index = 0;
+        let mut actions = choices.map(|(pointer, choice)| {
+            let (_, name) = CATEGORIES[index];
+            index += 1;
+            choice.details().action(pointer, name, &mut mistakes)
+        });
+        let field = &mut actions[Category::Field as usize];
+        if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = field {
+            mistakes.push(mistake("/fields_action", "values of listed fields are not read, so they can't be hashed or kept in part: use mask, replace, drop or block"));
+        }
+        if field.is_none() && !self.fields.is_empty() {
+            mistakes.push(mistake("/fields_action", "is off while `fields` lists some: remove one of the two"));
+        }
+        for (index, name) in self.fields.iter().enumerate() {
+            if name.is_empty() || name.len() > 48 || name.contains(['"', '\\', '&', '=', '%']) {
+                mistakes.push(mistake(
+                    &format!("/fields/{index}"),
+                    "a field's name has 1 to 48 bytes, and no quote, backslash, `&`, `=` or `%`",
+                ));
+            }
+        }
+        for (pointer, names) in
+            [("/request/headers", &self.request.headers), ("/response/headers", &self.response.headers)]
+        {
+            for (index, name) in names.iter().enumerate() {
+                if let Some(message) = wrong_header(name) {
+                    mistakes.push(mistake(&format!("{pointer}/{index}"), message));
+                }
+            }
+        }
+        let customs = compile_customs(&self.custom, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
+        Ok(Settings {
+            rules: Rules::new(actions, customs, self.fields, new_rule),
+            request: self.request,
+            response_body: self.response.body.0,
+            response_headers: self.response.headers,
+            log: self.log,
+        })
+    }
+}
+
+fn compile_customs(customs: &[CustomConfig], mistakes: &mut Vec<Mistake>) -> Vec<Custom> {
+    let mut compiled = Vec::new();
+    for (index, custom) in customs.iter().enumerate() {
+        let pointer = format!("/custom/{index}");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if custom.name.is_empty() || custom.name.len() > 40 || !custom.name.bytes().all(plain) {
+            mistakes.push(mistake(&format!("{pointer}/name"), "a name has 1 to 40 letters, digits, `-` and `_`"));
+        }
+        let taken = CATEGORIES.iter().any(|(_, name)| *name == custom.name)
+            || customs[..index].iter().any(|other| other.name == custom.name);
+        if taken {
+            mistakes.push(mistake(&format!("{pointer}/name"), "this name is taken by another category"));
+        }
+        let details = Details {
+            action: custom.action,
+            keep_last: custom.keep_last,
+            with: custom.with.clone(),
+            secret: custom.secret.clone(),
+        };
+        let action = details.action(&pointer, &custom.name, mistakes);
+        match Pattern::new(&custom.pattern, custom.max_length) {
+            Err(message) => mistakes.push(mistake(&format!("{pointer}/pattern"), message)),
+            // `off` is for keeping an entry while it isn't wanted.
+            Ok(pattern) => {
+                compiled.extend(action.map(|action| Custom { name: custom.name.clone(), pattern, action }));
+            }
+        }
+    }
+    compiled
+}
+
+impl Choice {
+    fn details(&self) -> Details {
+        match self {
+            Self::Named(action) => Details { action: *action, keep_last: None, with: None, secret: None },
+            Self::Detailed(details) => details.clone(),
+        }
+    }
+}
+
+impl Details {
+    fn action(&self, pointer: &str, category: &str, mistakes: &mut Vec<Mistake>) -> Option<Action> {
+        let mut wrong = |key: &str, message: &str| mistakes.push(mistake(&format!("{pointer}/{key}"), message));
+        if self.keep_last.is_some() && self.action != ActionName::Mask {
+            wrong("keep_last", "only `mask` keeps characters");
+        }
+        if self.keep_last.is_some_and(|keep| keep > 4) {
+            wrong("keep_last", "at most 4 characters may stay readable");
+        }
+        if self.with.is_some() && self.action != ActionName::Replace {
+            wrong("with", "only `replace` has a text");
+        }
+        if self.with.as_ref().is_some_and(|with| with.chars().any(char::is_control) || with.len() > 256) {
+            wrong("with", "the text has at most 256 bytes and no control characters: it may stand in a header field");
+        }
+        if self.secret.is_some() && self.action != ActionName::Hash {
+            wrong("secret", "only `hash` has a key");
+        }
+        match self.action {
+            ActionName::Off => None,
+            ActionName::Mask => Some(Action::Mask { keep_last: self.keep_last.unwrap_or(0) }),
+            ActionName::Replace => {
+                Some(Action::Replace { with: self.with.clone().unwrap_or_else(|| format!("[{category}]")) })
+            }
+            ActionName::Hash => match &self.secret {
+                Some(secret) => Some(Action::Hash { secret: secret.clone() }),
+                None => {
+                    wrong(
+                        "secret",
+                        "`hash` needs the name of a granted secret, e.g. {action: hash, secret: pii-hash}: an unkeyed hash of a phone number is guessed in seconds",
+                    );
+                    None
+                }
+            },
+            ActionName::Drop => Some(Action::Drop),
+            ActionName::Block => Some(Action::Block),
+        }
+    }
+}
+
+fn wrong_header(name: &str) -> Option<&'static str> {
+    // RFC 9110 section 5.6.2.
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Some("this is no header field's name");
+    }
+    let framing = ["host", "content-length", "transfer-encoding", "connection", "content-type"];
+    framing
+        .iter()
+        .any(|framing| name.eq_ignore_ascii_case(framing))
+        .then_some("this field says how the message is read, and stays as it is")
+}
+
+fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
+    Mistake { pointer: pointer.to_owned(), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(config: serde_json::Value) -> Vec<String> {
+        let config: Config = serde_json::from_value(config).unwrap();
+        config.compile().unwrap_err().into_iter().map(|mistake| mistake.pointer).collect()
+    }
+
+    #[test]
+    fn defaults() {
+        let settings = Config::default().compile().unwrap();
+        assert!(settings.response_body && !settings.request.body && settings.log == Log::All(true));
+        assert_eq!(settings.rules.action(Category::Email), Some(&Action::Mask { keep_last: 0 }));
+        assert_eq!(settings.rules.action(Category::Ip), None);
+    }
+
+    #[test]
+    fn all_mistakes_at_once() {
+        let found = mistakes(serde_json::json!({
+            "categories": {"card": "hash", "email": {"action": "mask", "keep_last": 9}, "iban": {"action": "drop", "with": "x"}},
+            "fields": ["ok", ""],
+            "request": {"headers": ["x-ok", "bad name", "Content-Length"]},
+            "custom": [
+                {"name": "email", "pattern": "a+"},
+                {"name": "x", "pattern": "(", "action": "replace", "with": "a\nb"},
+            ],
+        }));
+        for pointer in [
+            "/categories/card/secret",
+            "/categories/email/keep_last",
+            "/categories/iban/with",
+            "/fields/1",
+            "/request/headers/1",
+            "/request/headers/2",
+            "/custom/0/name",
+            "/custom/0/pattern",
+            "/custom/1/pattern",
+            "/custom/1/with",
+        ] {
+            assert!(found.iter().any(|found| found == pointer), "{pointer} in {found:?}");
+        }
+        assert_eq!(found.len(), 10);
+    }
+
+    #[test]
+    fn fields_are_never_kept_in_part() {
+        assert_eq!(
+            mistakes(serde_json::json!({"fields_action": {"action": "hash", "secret": "s"}})),
+            ["/fields_action"]
+        );
+        assert_eq!(mistakes(serde_json::json!({"fields_action": "off", "fields": ["a"]})), ["/fields_action"]);
+    }
+}

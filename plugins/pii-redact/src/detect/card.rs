@@ -1,0 +1,147 @@
+//! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen.
+
+use super::{Candidate, NeedMore, Verdict};
+
+const LONGEST: usize = 19;
+
+/// The length of a card number that starts here. What follows in further groups (an expiry date) stays outside: the
+/// longest run of whole groups that passes is the card.
+pub fn find(candidate: &Candidate<'_>) -> Verdict {
+    if !candidate.number_may_start() {
+        return Ok(None);
+    }
+    let mut digits = [0; LONGEST];
+    let (mut count, mut group, mut index) = (0, 0, 0);
+    let mut found = None;
+    while let Some(byte) = candidate.digit(index)? {
+        if count == LONGEST {
+            // A longer run isn't a card; a card in front of it was found at the group border before.
+            break;
+        }
+        digits[count] = byte - b'0';
+        count += 1;
+        group += 1;
+        index += 1;
+        match candidate.at(index)? {
+            Some(b'0'..=b'9') => continue,
+            Some(separator @ (b' ' | b'-')) => {
+                if is_card(&digits[..count]) {
+                    found = Some(index);
+                }
+                // Groups of a card have three digits or more; anything shorter is the end of the number.
+                if group < 3 || (count == group && group < 4) {
+                    break;
+                }
+                let _ = separator;
+                group = 0;
+                index += 1;
+            }
+            _ => {
+                if is_card(&digits[..count]) && ends(candidate, index)? {
+                    found = Some(index);
+                }
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn ends(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
+    candidate.number_may_end(index)
+}
+
+fn is_card(digits: &[u8]) -> bool {
+    is_issued(digits) && luhn(digits)
+}
+
+/// Luhn's check (ISO/IEC 7812-1).
+pub fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(index, &digit)| {
+            let digit = u32::from(digit);
+            if index % 2 == 0 { digit } else { digit * 2 - if digit > 4 { 9 } else { 0 } }
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+/// Whether a scheme issues numbers of this length in this range.
+fn is_issued(digits: &[u8]) -> bool {
+    if digits.len() < 13 {
+        return false;
+    }
+    let prefix = digits[..4].iter().fold(0, |number, &digit| number * 10 + u32::from(digit));
+    match (prefix, digits.len()) {
+        (4000..=4999, 13 | 16 | 19) => true,                               // Visa
+        (5100..=5599 | 2221..=2720, 16) => true,                           // Mastercard
+        (3400..=3499 | 3700..=3799, 15) => true,                           // American Express
+        (3000..=3059 | 3095 | 3600..=3699 | 3800..=3999, 14..=19) => true, // Diners Club
+        (3528..=3589, 16..=19) => true,                                    // JCB
+        (2200..=2204, 16..=19) => true,                                    // Mir
+        (5000..=5099 | 5600..=5899, 13..=19) => true,                      // Maestro, Dankort, Verve
+        (6000..=6999, 13..=19) => true,                                    // Discover, UnionPay, RuPay, Maestro
+        (8100..=8299, 16..=19) => true,                                    // RuPay, UnionPay
+        (9792, 16) => true,                                                // Troy
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(text: &str) -> Option<usize> {
+        find(&Candidate::whole(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn test_numbers_of_the_schemes() {
+        for text in [
+            "4111111111111111",
+            "4222222222222",
+            "5555555555554444",
+            "2223003122003222",
+            "378282246310005",
+            "371449635398431",
+            "30569309025904",
+            "38520000023237",
+            "6011111111111117",
+            "3530111333300000",
+            "6200000000000005",
+            "5019717010103742",
+            "2200000000000004",
+        ] {
+            assert_eq!(length(text), Some(text.len()), "{text}");
+        }
+    }
+
+    #[test]
+    fn groups() {
+        assert_eq!(length("4111 1111 1111 1111"), Some(19));
+        assert_eq!(length("4111-1111-1111-1111"), Some(19));
+        assert_eq!(length("3782 822463 10005"), Some(17));
+        assert_eq!(length("4111 1111 1111 1111 12/27"), Some(19));
+        assert_eq!(length("4111 1111 1111 1111 123"), Some(19));
+        assert_eq!(length("4111111111111111."), Some(16));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "4111111111111112",
+            "41111111111111110",
+            "4111111111111111a",
+            "411111111111",
+            "1111111111111117",
+            "4111  1111 1111 1111",
+            "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+            "00000000000000000000000",
+        ] {
+            assert_eq!(length(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! E-mail addresses, without quoted local parts and address literals: `kari.nordmann+shop@example.no`, `bjørn@blåbær.no`.
+
+use super::{Candidate, NeedMore, Verdict, is_word};
+
+/// RFC 5321 section 4.5.3.1 allows 64; addresses that encode others (VERP) are longer in the wild.
+const LONGEST_LOCAL: usize = 128;
+const LONGEST_DOMAIN: usize = 253;
+
+/// The length of an address that starts here. It starts with a letter, digit or underscore; what else RFC 5322 allows
+/// (quotes, slashes, braces) more often is punctuation around the address than a part of it.
+pub fn find(candidate: &Candidate<'_>) -> Verdict {
+    if is_word(candidate.before[1]) || !candidate.at(0)?.is_some_and(is_word) {
+        return Ok(None);
+    }
+    let mut at = 0;
+    loop {
+        match candidate.at(at)? {
+            Some(b'@') => break,
+            Some(byte) if at < LONGEST_LOCAL && is_local(byte) => at += 1,
+            _ => return Ok(None),
+        }
+    }
+    domain(candidate, at + 1)
+}
+
+/// How many bytes from here on can't be the start of an address because no `@` follows its local part. A hint that spares
+/// asking again; 0 where nothing is known.
+pub fn barren(candidate: &Candidate<'_>) -> usize {
+    let run = candidate.text.iter().take_while(|byte| is_local(**byte)).count();
+    if run < LONGEST_LOCAL && candidate.text.get(run).is_some_and(|&byte| byte != b'@') { run } else { 0 }
+}
+
+/// Reads labels; the address ends behind the last label that may end a domain: two letters or more, or an IDN label.
+fn domain(candidate: &Candidate<'_>, start: usize) -> Result<Option<usize>, NeedMore> {
+    let (mut index, mut label, mut found) = (start, start, None);
+    let mut dots = 0;
+    loop {
+        let byte = candidate.at(index)?;
+        match byte {
+            Some(byte) if index - start < LONGEST_DOMAIN && is_label(byte) => index += 1,
+            _ => {
+                let end = label_end(candidate.text, label, index);
+                if dots > 0 && is_top_level(&candidate.text[label..end]) {
+                    found = Some(end);
+                }
+                if byte != Some(b'.') || end != index || label == index || index - start >= LONGEST_DOMAIN {
+                    return Ok(found);
+                }
+                dots += 1;
+                index += 1;
+                label = index;
+            }
+        }
+    }
+}
+
+/// A label doesn't end with a hyphen.
+fn label_end(text: &[u8], label: usize, mut end: usize) -> usize {
+    while end > label && text[end - 1] == b'-' {
+        end -= 1;
+    }
+    end
+}
+
+fn is_top_level(label: &[u8]) -> bool {
+    label.len() >= 2 && !label.iter().all(u8::is_ascii_digit)
+}
+
+fn is_label(byte: u8) -> bool {
+    (is_word(byte) && byte != b'_') || byte == b'-' || matches!(byte, 0x80..=0xBF)
+}
+
+fn is_local(byte: u8) -> bool {
+    is_word(byte)
+        || matches!(byte, 0x80..=0xBF)
+        || matches!(byte, b'.' | b'+' | b'-' | b'%' | b'\'' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' | b'`')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Option<&str> {
+        find(&Candidate::whole(text.as_bytes())).unwrap().map(|length| &text[..length])
+    }
+
+    #[test]
+    fn addresses() {
+        for text in [
+            "kari@example.no",
+            "kari.nordmann+shop@mail.example.co.uk",
+            "o'brien@example.ie",
+            "12018412345@example.com",
+            "bjørn@blåbær.no",
+            "a@xn--blbr-0fah.no",
+            "_@b.no",
+        ] {
+            assert_eq!(found(text), Some(text));
+        }
+    }
+
+    #[test]
+    fn punctuation_after_it_stays() {
+        assert_eq!(found("kari@example.no."), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no, and"), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no>"), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no-"), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no..x"), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no/path"), Some("kari@example.no"));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "kari@localhost",
+            "@example.no",
+            "kari@",
+            "kari@.no",
+            "kari @example.no",
+            "kari@1.2.3.4",
+            ".kari@x.no",
+            "kari",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+        assert_eq!(found(&format!("{}@example.no", "a".repeat(129))), None);
+    }
+
+    #[test]
+    fn waits_for_the_end_of_the_domain() {
+        for text in ["kari", "kari@", "kari@exa", "kari@example.n", "kari@example.no", "kari@example.no."] {
+            let cut = Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+            assert_eq!(find(&cut), Err(NeedMore), "{text}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Fødselsnummer, D-number and H-number: eleven digits, `DDMMYY` and five more, with two check digits.
+//!
+//! Both rules of Skatteetaten are known: the one in force, and the one for numbers issued from 2032 on, where the first
+//! check digit may leave a remainder of 0 to 3. Synthetic numbers (Tenor adds 80 to the month, NAV 40) count as well: test
+//! data in production logs is as bad a habit, and the H-number of the health services adds 40 itself.
+
+use super::{Candidate, Verdict, mod11};
+
+const FIRST_WEIGHTS: [u32; 10] = [3, 7, 6, 1, 8, 9, 4, 5, 2, 1];
+const SECOND_WEIGHTS: [u32; 11] = [5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1];
+
+/// Which check-digit rules a number satisfies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// The rule in force since 1967; such a number satisfies the new rule too.
+    Current,
+    /// Only the rule for numbers issued from 2032 on.
+    From2032,
+}
+
+/// The length of a number that starts here, and the rule that it satisfies. A space or hyphen may follow the date.
+pub fn find(candidate: &Candidate<'_>) -> Result<Option<(usize, Rule)>, super::NeedMore> {
+    if !candidate.number_may_start() {
+        return Ok(None);
+    }
+    let mut digits = [0; 11];
+    if !candidate.digits(0, &mut digits[..6])? || !is_date(&digits) {
+        return Ok(None);
+    }
+    let gap = usize::from(matches!(candidate.at(6)?, Some(b' ' | b'-')));
+    if !candidate.digits(6 + gap, &mut digits[6..])? || !candidate.number_may_end(11 + gap)? {
+        return Ok(None);
+    }
+    Ok(rule_of(&digits).map(|rule| (11 + gap, rule)))
+}
+
+/// As [`find`], with either rule.
+pub fn find_any(candidate: &Candidate<'_>) -> Verdict {
+    Ok(find(candidate)?.map(|(length, _)| length))
+}
+
+/// The rule that eleven digits satisfy, dates and check digits taken together.
+pub fn rule_of(digits: &[u8; 11]) -> Option<Rule> {
+    if !is_date(digits) || mod11(digits, &SECOND_WEIGHTS) != 0 {
+        return None;
+    }
+    match mod11(digits, &FIRST_WEIGHTS) {
+        0 => Some(Rule::Current),
+        1..=3 => Some(Rule::From2032),
+        _ => None,
+    }
+}
+
+/// A day and month that exist, after the markers of D-, H- and synthetic numbers are taken off. The year says too little:
+/// its century depends on digits whose meaning the new rule gives up.
+fn is_date(digits: &[u8; 11]) -> bool {
+    let day = (digits[0] % 4) * 10 + digits[1];
+    let month = match digits[2] * 10 + digits[3] {
+        month @ 1..=12 => month,
+        month @ 41..=52 => month - 40,
+        month @ 81..=92 => month - 80,
+        _ => return false,
+    };
+    let longest = match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    digits[0] <= 7 && (1..=longest).contains(&day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Option<Rule> {
+        find(&Candidate::whole(text.as_bytes())).unwrap().map(|(_, rule)| rule)
+    }
+
+    /// Makes the number with the given nine digits under the current rule, where there is one.
+    fn with_check_digits(nine: [u8; 9]) -> Option<[u8; 11]> {
+        let mut digits = [0; 11];
+        digits[..9].copy_from_slice(&nine);
+        digits[9] = ((11 - mod11(&digits[..9], &FIRST_WEIGHTS)) % 11) as u8;
+        digits[10] = ((11 - mod11(&digits[..10], &SECOND_WEIGHTS)) % 11) as u8;
+        (digits[9] < 10 && digits[10] < 10).then_some(digits)
+    }
+
+    #[test]
+    fn published_vectors_of_both_rules() {
+        assert_eq!(rule("02013299997"), Some(Rule::Current));
+        assert_eq!(rule("30108299920"), Some(Rule::Current));
+        assert_eq!(rule("02013299903"), Some(Rule::From2032));
+        assert_eq!(rule("30108299939"), Some(Rule::From2032));
+    }
+
+    #[test]
+    fn every_kind_of_number_is_known_by_its_date() {
+        for date in [[0, 1, 0, 1, 8, 0], [4, 1, 0, 1, 8, 0], [0, 1, 4, 1, 8, 0], [0, 1, 8, 1, 8, 0], [7, 1, 9, 2, 8, 0]]
+        {
+            let made = (0..100).find_map(|tail| {
+                with_check_digits([date[0], date[1], date[2], date[3], date[4], date[5], 1, tail / 10, tail % 10])
+            });
+            assert_eq!(rule_of(&made.unwrap()), Some(Rule::Current), "{date:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_dates_and_wrong_digits_are_refused() {
+        for (index, _) in "02013299997".char_indices() {
+            let mut text = b"02013299997".to_vec();
+            text[index] = b'0' + (text[index] - b'0' + 1) % 10;
+            assert_ne!(rule(std::str::from_utf8(&text).unwrap()), Some(Rule::Current), "digit {index}");
+        }
+        // 30 February, month 13, and day 0, each with check digits that fit.
+        for nine in [[3, 0, 0, 2, 8, 0, 1, 2, 3], [0, 1, 1, 3, 8, 0, 1, 2, 3], [0, 0, 0, 1, 8, 0, 1, 2, 3]] {
+            for tail in 0..10 {
+                let mut nine = nine;
+                nine[8] = tail;
+                if let Some(digits) = with_check_digits(nine) {
+                    assert_eq!(rule_of(&digits), None, "{digits:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_space_after_the_date_and_borders() {
+        assert_eq!(find_any(&Candidate::whole(b"020132 99997")), Ok(Some(12)));
+        assert_eq!(find_any(&Candidate::whole(b"02013299997, and")), Ok(Some(11)));
+        assert_eq!(find_any(&Candidate::whole(b"020132999970")), Ok(None));
+        assert_eq!(find_any(&Candidate::whole(b"02013299997a")), Ok(None));
+        assert_eq!(find_any(&Candidate::whole(b"02013299997.5")), Ok(None));
+        let inside = Candidate { text: b"02013299997", complete: true, before: [b' ', b'1'] };
+        assert_eq!(find_any(&inside), Ok(None));
+        let cut = Candidate { text: b"02013299997", complete: false, before: [b' ', b' '] };
+        assert_eq!(find_any(&cut), Err(super::super::NeedMore));
+    }
+}

@@ -1,0 +1,129 @@
+//! What stands in the place of a value: made from the action, written in the syntax that surrounds it.
+
+use crate::rules::Action;
+
+/// How the replacement has to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// As it is.
+    Plain,
+    /// Inside a JSON string.
+    Json,
+    /// Percent-encoded, as the value was.
+    Percent,
+}
+
+/// Makes pseudonyms of values: a keyed hash. The gateway's keys stay in the gateway, so this is the host's work.
+pub trait Pseudonyms {
+    /// The hash of a value under a secret, in hexadecimal; `None` where the secret can't be had.
+    fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String>;
+}
+
+impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
+    fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String> {
+        self(secret, value)
+    }
+}
+
+/// The text that replaces `value`. [`Action::Block`] has none: it is dealt with before.
+pub(crate) fn replacement(action: &Action, category: &str, value: &[u8], pseudonyms: &impl Pseudonyms) -> String {
+    match action {
+        Action::Mask { keep_last } => masked(value, *keep_last),
+        Action::Replace { with } => with.clone(),
+        Action::Hash { secret } => match pseudonyms.pseudonym(secret, &canonical(value)) {
+            Some(hash) => format!("{category}-{}", hash.get(..16).unwrap_or(&hash)),
+            // Without its key the value must not stay readable.
+            None => "***".to_owned(),
+        },
+        Action::Drop | Action::Block => String::new(),
+    }
+}
+
+fn masked(value: &[u8], keep_last: usize) -> String {
+    let kept: Vec<char> =
+        String::from_utf8_lossy(value).chars().filter(|character| character.is_alphanumeric()).collect();
+    // Never more than half of it.
+    let keep = keep_last.min(kept.len() / 2);
+    let mut text = "***".to_owned();
+    text.extend(&kept[kept.len() - keep..]);
+    text
+}
+
+/// One spelling for equal values: letters in lower case, separators of numbers gone.
+fn canonical(value: &[u8]) -> Vec<u8> {
+    let keeps_punctuation = value.contains(&b'@') || value.contains(&b':');
+    let mut canonical: Vec<u8> = value.iter().map(u8::to_ascii_lowercase).collect();
+    if !keeps_punctuation {
+        canonical.retain(|byte| !matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/'));
+    }
+    canonical
+}
+
+/// Appends `text` in the given encoding.
+pub(crate) fn write(text: &str, encoding: Encoding, out: &mut Vec<u8>) {
+    match encoding {
+        Encoding::Plain => out.extend_from_slice(text.as_bytes()),
+        Encoding::Json => {
+            for character in text.chars() {
+                match character {
+                    '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+                    '\0'..='\x1F' => out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
+                    _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
+            }
+        }
+        Encoding::Percent => {
+            for &byte in text.as_bytes() {
+                // `*` is safe in a form and in a query, and far easier to read in a log than `%2A`.
+                if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'*') {
+                    out.push(byte);
+                } else {
+                    out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_keep_at_most_half() {
+        assert_eq!(masked(b"4111 1111 1111 1234", 4), "***1234");
+        assert_eq!(masked(b"abc", 4), "***c");
+        assert_eq!(masked("blåbær".as_bytes(), 3), "***bær");
+        assert_eq!(masked(b"x", 0), "***");
+    }
+
+    #[test]
+    fn equal_values_have_equal_pseudonyms() {
+        let hash = |value: &[u8]| {
+            let action = Action::Hash { secret: "key".to_owned() };
+            replacement(&action, "card", value, &|secret: &str, value: &[u8]| {
+                Some(format!("{secret}{}", String::from_utf8_lossy(value)))
+            })
+        };
+        assert_eq!(hash(b"4111 1111-1111 1111"), "card-key4111111111111");
+        assert_eq!(hash(b"Kari@Example.no"), "card-keykari@example.");
+    }
+
+    #[test]
+    fn a_missing_key_hides_the_value() {
+        let action = Action::Hash { secret: "key".to_owned() };
+        assert_eq!(replacement(&action, "card", b"4111", &|_: &str, _: &[u8]| None), "***");
+    }
+
+    #[test]
+    fn encodings() {
+        let written = |encoding| {
+            let mut out = Vec::new();
+            write("[a \"b\"]\n", encoding, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(Encoding::Plain), "[a \"b\"]\n");
+        assert_eq!(written(Encoding::Json), "[a \\\"b\\\"]\\u000a");
+        assert_eq!(written(Encoding::Percent), "%5Ba%20%22b%22%5D%0A");
+    }
+}

@@ -1,0 +1,242 @@
+//! The compiled config: what is looked for, what is done with it, and the tables that make looking fast.
+
+use crate::decode::Syntax;
+use crate::detect::custom::Pattern;
+use crate::detect::is_word;
+
+/// A kind of personal data, as metrics and attributes name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Category {
+    Email,
+    Phone,
+    Card,
+    Iban,
+    Fodselsnummer,
+    Kontonummer,
+    Ip,
+    /// The value of a JSON key or form field that the config lists.
+    Field,
+}
+
+/// All categories, in the order of their numbers.
+pub const CATEGORIES: [(Category, &str); 8] = [
+    (Category::Email, "email"),
+    (Category::Phone, "phone"),
+    (Category::Card, "card"),
+    (Category::Iban, "iban"),
+    (Category::Fodselsnummer, "fodselsnummer"),
+    (Category::Kontonummer, "kontonummer"),
+    (Category::Ip, "ip"),
+    (Category::Field, "field"),
+];
+
+/// What is done with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `***`, and as many of the last characters as are to stay readable.
+    Mask {
+        /// Characters kept.
+        keep_last: usize,
+    },
+    /// A fixed text.
+    Replace {
+        /// The text.
+        with: String,
+    },
+    /// A keyed hash: equal values stay recognisable as equal.
+    Hash {
+        /// The secret that keys it.
+        secret: String,
+    },
+    /// Nothing stays.
+    Drop,
+    /// The message is refused.
+    Block,
+}
+
+/// When a number counts that satisfies only the check-digit rule of 2032.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewRule {
+    /// Always: four times as many random numbers pass.
+    On,
+    /// Never.
+    Off,
+}
+
+/// An operator's own category.
+#[derive(Clone, Debug)]
+pub struct Custom {
+    /// Its name.
+    pub name: String,
+    /// What it looks like.
+    pub pattern: Pattern,
+    /// What is done with it.
+    pub action: Action,
+}
+
+/// Everything the scanner needs to know; made once.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    actions: [Option<Action>; CATEGORIES.len()],
+    customs: Vec<Custom>,
+    fields: Vec<String>,
+    /// Whether the rule of 2032 counts.
+    pub new_rule: NewRule,
+    starts: Box<[u8; 256]>,
+    classes: [Box<[u8; 256]>; 3],
+}
+
+/// Bits of [`Rules::starts`]: which detectors may match at a decoded byte.
+pub mod start {
+    /// Some custom pattern.
+    pub const CUSTOM: u8 = 1;
+    /// An e-mail address.
+    pub const EMAIL: u8 = 2;
+    /// An IP address.
+    pub const IP: u8 = 4;
+    /// A fødselsnummer, account or card.
+    pub const NUMBER: u8 = 8;
+    /// An IBAN.
+    pub const IBAN: u8 = 16;
+    /// A phone number.
+    pub const PHONE: u8 = 32;
+}
+
+/// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value.
+pub mod class {
+    /// Parts words.
+    pub const BREAK: u8 = 0;
+    /// Belongs to a word.
+    pub const WORD: u8 = 1;
+    /// Belongs to a word that has to be looked at.
+    pub const SLOW: u8 = 2;
+    /// Ends the value.
+    pub const STOP: u8 = 3;
+}
+
+impl Rules {
+    /// Compiles the tables.
+    pub fn new(
+        actions: [Option<Action>; CATEGORIES.len()],
+        customs: Vec<Custom>,
+        fields: Vec<String>,
+        new_rule: NewRule,
+    ) -> Self {
+        let mut rules = Self {
+            actions,
+            customs,
+            fields,
+            new_rule,
+            starts: Box::new([0; 256]),
+            classes: std::array::from_fn(|_| Box::new([0; 256])),
+        };
+        rules.starts = Box::new(rules.make_starts());
+        rules.classes = [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Box::new(rules.make_classes(syntax)));
+        rules
+    }
+
+    /// What is done with a category, `None` where it isn't looked for.
+    pub fn action(&self, category: Category) -> Option<&Action> {
+        self.actions[category as usize].as_ref()
+    }
+
+    /// The custom categories, in their order.
+    pub fn customs(&self) -> &[Custom] {
+        &self.customs
+    }
+
+    /// The keys whose values always go.
+    pub fn fields(&self) -> &[String] {
+        &self.fields
+    }
+
+    /// Whether some category blocks, so that a message must not be begun before it is read.
+    pub fn may_block(&self) -> bool {
+        let actions = self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action));
+        actions.into_iter().any(|action| *action == Action::Block)
+    }
+
+    /// How many categories there are, custom ones included.
+    pub fn categories(&self) -> usize {
+        CATEGORIES.len() + self.customs.len()
+    }
+
+    /// The name of the category with this number.
+    pub fn name(&self, index: usize) -> &str {
+        match CATEGORIES.get(index) {
+            Some((_, name)) => name,
+            None => self.customs.get(index - CATEGORIES.len()).map_or("unknown", |custom| &custom.name),
+        }
+    }
+
+    /// The action of the category with this number.
+    pub fn action_at(&self, index: usize) -> Option<&Action> {
+        match self.actions.get(index) {
+            Some(action) => action.as_ref(),
+            None => self.customs.get(index - CATEGORIES.len()).map(|custom| &custom.action),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn starts(&self, byte: u8) -> u8 {
+        self.starts[usize::from(byte)]
+    }
+
+    #[inline]
+    pub(crate) fn classes(&self, syntax: Syntax) -> &[u8; 256] {
+        &self.classes[match syntax {
+            Syntax::Text => 0,
+            Syntax::Json => 1,
+            Syntax::Form => 2,
+        }]
+    }
+
+    fn make_starts(&self) -> [u8; 256] {
+        let on = |category| self.action(category).is_some();
+        let numbers = on(Category::Fodselsnummer) || on(Category::Kontonummer) || on(Category::Card);
+        let custom = self.custom_starts();
+        std::array::from_fn(|index| {
+            let byte = index as u8;
+            let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+            bit(custom[index], start::CUSTOM)
+                | bit(on(Category::Email) && is_word(byte), start::EMAIL)
+                | bit(on(Category::Ip) && (byte.is_ascii_hexdigit() || byte == b':'), start::IP)
+                | bit(numbers && byte.is_ascii_digit(), start::NUMBER)
+                | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
+                | bit(on(Category::Phone) && (byte.is_ascii_digit() || byte == b'+'), start::PHONE)
+        })
+    }
+
+    fn make_classes(&self, syntax: Syntax) -> [u8; 256] {
+        let custom = self.custom_starts();
+        std::array::from_fn(|index| match (index as u8, syntax) {
+            (b'\n' | b'\r', _) | (b'"', Syntax::Json) | (b'&' | b'=', Syntax::Form) => class::STOP,
+            (b'\\', Syntax::Text | Syntax::Json) | (b'%', _) => class::SLOW,
+            // Another form of a space, which a custom pattern may start with.
+            (b'+', Syntax::Form) => {
+                if custom[usize::from(b' ')] {
+                    class::SLOW
+                } else {
+                    class::BREAK
+                }
+            }
+            (b'@', _) if self.action(Category::Email).is_some() => class::SLOW,
+            (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,
+            (b'+' | b'0'..=b'9', _) => class::SLOW,
+            _ if custom[index] => class::SLOW,
+            (byte, _) if is_word(byte) || byte >= 0x80 => class::WORD,
+            (b'.' | b'-' | b'\'' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' | b'`', _) => class::WORD,
+            _ => class::BREAK,
+        })
+    }
+
+    fn custom_starts(&self) -> [bool; 256] {
+        let mut all = [false; 256];
+        for custom in &self.customs {
+            all.iter_mut().zip(custom.pattern.first_bytes()).for_each(|(all, first)| *all |= first);
+        }
+        all
+    }
+}

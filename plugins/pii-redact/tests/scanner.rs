@@ -1,0 +1,200 @@
+//! The scanner against `vectors.json`, whole and cut at every offset, and against generated input.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use pii_redact::content::Format;
+use pii_redact::rules::Rules;
+use pii_redact::scanner::{MOST_HELD, Scanner};
+use proptest::prelude::*;
+
+mod support;
+use support::{Vector, rules, vectors};
+
+/// Feeds the pieces and returns the output; asserts the bound on what waits.
+fn scan(rules: &Rules, format: Format, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut scanner = Scanner::new(format);
+    let mut out = Vec::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        let mut written = Vec::new();
+        // The state goes through its serialised form, as it does between two calls of the host.
+        let state = serde_json::to_vec(&scanner).unwrap();
+        scanner = serde_json::from_slice(&state).unwrap();
+        match scanner.push(rules, &support::pseudonym, piece, index + 1 == pieces.len(), &mut written) {
+            Ok(pii_redact::scanner::Outcome::Unchanged) => {
+                assert!(written.is_empty());
+                out.extend_from_slice(piece);
+            }
+            Ok(pii_redact::scanner::Outcome::Rewritten) => out.extend_from_slice(&written),
+            Err(blocked) => return format!("blocked: {}", blocked.category).into_bytes(),
+        }
+        assert!(scanner.held() <= MOST_HELD);
+    }
+    assert_eq!(scanner.held(), 0);
+    out
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn format_of(vector: &Vector) -> Format {
+    Format::of(&vector.content_type).unwrap_or_else(|| panic!("{}: a content type that is not read", vector.name))
+}
+
+#[test]
+fn vectors_as_a_whole() {
+    for vector in vectors() {
+        let out = scan(&rules(&vector.config), format_of(&vector), &[vector.input.as_bytes()]);
+        assert_eq!(text(&out), vector.output, "{}", vector.name);
+    }
+}
+
+#[test]
+fn vectors_cut_at_every_offset() {
+    for vector in vectors() {
+        let (rules, format, input) = (rules(&vector.config), format_of(&vector), vector.input.as_bytes());
+        for cut in 0..=input.len() {
+            let out = scan(&rules, format, &[&input[..cut], &input[cut..]]);
+            assert_eq!(text(&out), vector.output, "{} cut at {cut}", vector.name);
+            let out = scan(&rules, format, &[&input[..cut], b"", &input[cut..], b""]);
+            assert_eq!(text(&out), vector.output, "{} cut at {cut}, with empty chunks", vector.name);
+        }
+    }
+}
+
+#[test]
+fn vectors_byte_by_byte() {
+    for vector in vectors() {
+        let pieces: Vec<&[u8]> = vector.input.as_bytes().chunks(1).collect();
+        let out = scan(&rules(&vector.config), format_of(&vector), &pieces);
+        assert_eq!(text(&out), vector.output, "{}", vector.name);
+    }
+}
+
+#[test]
+fn json_stays_json() {
+    for vector in vectors().into_iter().filter(|vector| format_of(vector) == Format::Json) {
+        if serde_json::from_str::<serde_json::Value>(&vector.input).is_ok() && !vector.output.starts_with("blocked") {
+            serde_json::from_str::<serde_json::Value>(&vector.output)
+                .unwrap_or_else(|error| panic!("{}: {error}", vector.name));
+        }
+    }
+}
+
+#[test]
+fn no_event_is_held_past_its_blank_line() {
+    let rules = rules(&serde_json::json!({}));
+    for event in [
+        "data: skriv til kari@example.no\n\n",
+        "data: kari@example\r\n\r\n",
+        "data: {\"phone\": 98765432\n\n",
+        "data: {\"mail\": \"kari\\u0040example.n\n\n",
+        "data: +47 98 76 54\n\n",
+        "data: 4111 1111 1111\r\r",
+        "id: 12018412345\n\n",
+        "data\n\n",
+        "\n\n",
+    ] {
+        let mut scanner = Scanner::new(Format::Events);
+        for piece in event.as_bytes().chunks(1) {
+            scanner.push(&rules, &support::pseudonym, piece, false, &mut Vec::new()).unwrap();
+        }
+        assert_eq!(scanner.held(), 0, "{event:?}");
+    }
+}
+
+#[test]
+fn endless_input_is_held_back_only_so_far() {
+    let config = serde_json::json!({
+        "categories": {"ip": "mask"},
+        "custom": [{"name": "long", "pattern": "x[a-z ]{500}y"}],
+    });
+    let rules = rules(&config);
+    for unit in ["a", "1", "1 ", "a.", "4111 ", "\\u0061", "%41", "@", "ø", ":", "+", "\\", "x ", "NO93 ", "a@b.", "0"]
+    {
+        for format in [Format::Text, Format::Json, Format::Form, Format::Events] {
+            let start: &str = if format == Format::Json { "\"" } else { "" };
+            let input = format!("{start}{}", unit.repeat(6_000 / unit.len()));
+            let mut scanner = Scanner::new(format);
+            let (mut out, mut most) = (Vec::new(), 0);
+            for piece in input.as_bytes().chunks(997) {
+                if scanner.push(&rules, &support::pseudonym, piece, false, &mut out).unwrap()
+                    == pii_redact::scanner::Outcome::Unchanged
+                {
+                    out.extend_from_slice(piece);
+                }
+                most = most.max(scanner.held());
+            }
+            assert!(most <= MOST_HELD, "{unit:?} as {format:?}: {most}");
+            scanner.push(&rules, &support::pseudonym, b"", true, &mut out).unwrap();
+            assert_eq!(text(&out), text(&scan(&rules, format, &[input.as_bytes()])), "{unit:?} as {format:?}");
+        }
+    }
+}
+
+#[test]
+fn what_holds_nothing_passes_without_a_copy() {
+    let rules = rules(&serde_json::json!({}));
+    let mut scanner = Scanner::new(Format::Json);
+    let mut out = Vec::new();
+    let input = r#"{"name": "Kari", "items": [1, 22, 333], "note": "blåbær og 12 egg", "at": "2026-01-02T03:04:05Z"}"#;
+    let outcome = scanner.push(&rules, &support::pseudonym, input.as_bytes(), false, &mut out);
+    assert_eq!(outcome, Ok(pii_redact::scanner::Outcome::Unchanged));
+    assert_eq!((out.len(), scanner.held()), (0, 0));
+}
+
+/// Pieces of what matters, so that random input has candidates, near misses and cut escapes.
+fn fragment() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("kari@example.no".to_owned()),
+        Just("kari\\u0040example.no".to_owned()),
+        Just("kari%40example.no".to_owned()),
+        Just("+47 987 65 432".to_owned()),
+        Just("98 76 54 32".to_owned()),
+        Just("4111 1111 1111 1111".to_owned()),
+        Just("NO93 8601 1117 947".to_owned()),
+        Just("02013299997".to_owned()),
+        Just("020132 99903".to_owned()),
+        Just("1234.56.78903".to_owned()),
+        Just("192.0.2.1".to_owned()),
+        Just("2001:db8::1".to_owned()),
+        Just("K-123456".to_owned()),
+        Just("\"phone\":\"98765432\"".to_owned()),
+        Just("\"secret\": {\"a\": [1, \"x\", true]}".to_owned()),
+        Just("data: {\"a\":".to_owned()),
+        Just("&secret=abc&".to_owned()),
+        Just("\\ud83d\\ude00".to_owned()),
+        Just("blåbær".to_owned()),
+        Just("“".to_owned()),
+        "[ -~]{0,6}",
+        "[0-9 .+@:\\\\%\"{}\\[\\],\n\r&=/-]{0,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn cuts_change_nothing(
+        fragments in prop::collection::vec(fragment(), 0..14),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        format in prop::sample::select(vec![Format::Text, Format::Json, Format::Form, Format::Events]),
+    ) {
+        let input = fragments.concat().into_bytes();
+        let rules = rules(&serde_json::json!({
+            "categories": {"ip": "mask", "card": {"action": "mask", "keep_last": 4}, "email": {"action": "hash", "secret": "s"}},
+            "fields": ["secret"],
+            "custom": [{"name": "customer", "pattern": "\\bK-[0-9]{6}\\b", "action": "replace", "with": "\"C\""}],
+        }));
+        let whole = scan(&rules, format, &[&input]);
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
+        ends.extend([0, input.len()]);
+        ends.sort_unstable();
+        let pieces: Vec<&[u8]> = ends.windows(2).map(|ends| &input[ends[0]..ends[1]]).collect();
+        prop_assert_eq!(text(&scan(&rules, format, &pieces)), text(&whole));
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        if !bytes.is_empty() {
+            prop_assert_eq!(text(&scan(&rules, format, &bytes)), text(&whole));
+        }
+    }
+}

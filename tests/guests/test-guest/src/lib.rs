@@ -1,0 +1,194 @@
+//! A plugin that misbehaves, or behaves, as the request header `x-do` tells it: `PHASE=VERB` or `ID/PHASE=VERB`,
+//! separated by commas. Built for wasm32 and driven by the end-to-end tests.
+
+use std::time::Duration;
+
+use plugin_sdk::counters::{self, Claim, Rate};
+use plugin_sdk::kv;
+use plugin_sdk::prelude::*;
+
+/// Which build this is; tests make another one by changing these bytes in the wasm binary.
+const BUILD: &str = "test-guest-build-A";
+
+/// The config of an entry.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    configure: Option<String>,
+}
+
+/// The plugin.
+pub struct Guest(Config);
+
+#[expect(clippy::infinite_loop, reason = "that is what it is for")]
+fn misbehave(verb: &str) {
+    match verb {
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "panic" => panic!("told to"),
+        "grow" => {
+            let mut kept = Vec::new();
+            loop {
+                kept.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        "calls" => loop {
+            std::hint::black_box(kv::get("x"));
+        },
+        _ => {}
+    }
+}
+
+impl Guest {
+    /// What to do in a phase.
+    fn verbs(&self, exchange: &Exchange, phase: &str) -> Vec<String> {
+        let text = exchange.request().header("x-do").unwrap_or_default();
+        let mine = |word: &str| {
+            let (place, verb) = word.trim().split_once('=')?;
+            let (id, named) = place.split_once('/').unwrap_or((&self.0.id, place));
+            (id == self.0.id && named == phase).then(|| verb.to_owned())
+        };
+        text.split(',').filter_map(mine).collect()
+    }
+
+    fn headers(&self, exchange: &Exchange, phase: &str) -> RequestAction {
+        let mut action = RequestAction::next();
+        for verb in self.verbs(exchange, phase) {
+            misbehave(&verb);
+            match verb.as_str() {
+                "respond" => {
+                    action =
+                        RequestAction::respond(LocalResponse::new(299).header("x-by", self.0.id.as_str()).body("own"));
+                }
+                "big" => action = RequestAction::respond(LocalResponse::new(200).body(vec![b'x'; 9 << 20])),
+                "bad-response" => {
+                    action = RequestAction::respond(LocalResponse::new(200).header("x-evil", "a\r\nx-injected: 1"));
+                }
+                "bad-status" => action = RequestAction::respond(LocalResponse::new(99)),
+                "bad-header" => {
+                    let refused = exchange.response().set_header("x-evil", "a\r\nx-injected: 1").is_err()
+                        && exchange.response().set_header("bad name", "1").is_err()
+                        && exchange.response().set_header("content-length", "1").is_err();
+                    exchange.response().set_header("x-refused", refused.to_string()).ok();
+                }
+                "chunks" => action = RequestAction::read_body(BodyMode::Chunks),
+                "whole" => action = RequestAction::read_body(BodyMode::Whole),
+                "kv" => {
+                    let bump = |old: Option<&[u8]>| {
+                        let old = old.and_then(|old| String::from_utf8_lossy(old).parse().ok()).unwrap_or(0_u32);
+                        Some((old + 1).to_string().into_bytes())
+                    };
+                    kv::update("n", None, bump).ok();
+                    let value = kv::get("n").map(|entry| entry.value).unwrap_or_default();
+                    action = RequestAction::respond(LocalResponse::new(200).body(value));
+                }
+                "take" => {
+                    let rate = Rate { burst: 50, per_second: 0.0001 };
+                    let allowed = counters::take(&[Claim::new("b", 1, rate)]).iter().all(|decision| decision.allowed);
+                    action = RequestAction::respond(LocalResponse::new(if allowed { 200 } else { 429 }));
+                }
+                "add" => {
+                    let sum = counters::add("s", 1, Duration::from_secs(60));
+                    action = RequestAction::respond(LocalResponse::new(200).body(sum.to_string()));
+                }
+                "field" => exchange.set_log_field("guest", Some("seen")),
+                _ => {}
+            }
+        }
+        action
+    }
+
+    fn trail(&self, exchange: &Exchange, phase: &str) {
+        let step = format!("{}:{phase}", self.0.id);
+        let trail = exchange.attribute("trail").map_or(step.clone(), |trail| format!("{trail} {step}"));
+        exchange.set_attribute("trail", &trail);
+    }
+
+    fn body(&self, exchange: &Exchange, phase: &str, data: Vec<u8>, end: bool) -> ChunkAction {
+        for verb in self.verbs(exchange, phase) {
+            misbehave(&verb);
+            match verb.as_str() {
+                "upper" => return ChunkAction::replace(data.to_ascii_uppercase()),
+                "sizes" => {
+                    let mut text = format!("[{}]", data.len());
+                    if end {
+                        text.push('.');
+                    }
+                    return ChunkAction::replace(text);
+                }
+                "big" => return ChunkAction::replace(vec![b'x'; 9 << 20]),
+                "respond" => return ChunkAction::respond(LocalResponse::new(298)),
+                "abort" => return ChunkAction::abort(),
+                _ => {}
+            }
+        }
+        ChunkAction::pass()
+    }
+}
+
+impl Plugin for Guest {
+    const PHASES: Phases = Phases::REQUEST_HEADERS
+        .and(Phases::REQUEST_BODY)
+        .and(Phases::RESPONSE_HEADERS)
+        .and(Phases::RESPONSE_BODY)
+        .and(Phases::UPSTREAM_FAILURE)
+        .and(Phases::LOG);
+    type Config = Config;
+
+    fn configure(config: Config) -> Result<Self, ConfigErrors> {
+        if let Some(verb) = &config.configure {
+            misbehave(verb);
+            if verb == "refuse" {
+                return Err(ConfigErrors::at("/configure", "this is refused"));
+            }
+        }
+        Ok(Self(config))
+    }
+
+    fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
+        self.trail(exchange, "request");
+        self.headers(exchange, "request_headers")
+    }
+
+    fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
+        self.body(exchange, "request_body", data, end)
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
+        self.trail(exchange, "response");
+        let trail = exchange.attribute("trail").unwrap_or_default();
+        exchange.response().set_header("x-trail", trail).ok();
+        exchange.response().set_header("x-build", std::hint::black_box(BUILD)).ok();
+        self.headers(exchange, "response_headers")
+    }
+
+    fn on_response_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
+        self.body(exchange, "response_body", data, end)
+    }
+
+    fn on_upstream_failure(&self, exchange: &Exchange, _failure: Failure) -> FailureAction {
+        for verb in self.verbs(exchange, "upstream_failure") {
+            misbehave(&verb);
+            if verb == "respond" {
+                return FailureAction::respond(LocalResponse::new(297));
+            }
+        }
+        FailureAction::next()
+    }
+
+    fn on_log(&self, exchange: &Exchange) {
+        for verb in self.verbs(exchange, "log") {
+            misbehave(&verb);
+            if verb == "count" {
+                kv::update("logged", None, |_| Some(b"1".to_vec())).ok();
+                exchange.set_log_field("logged", Some("yes"));
+            }
+        }
+    }
+}
+
+plugin_sdk::export!(Guest);

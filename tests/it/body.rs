@@ -1,0 +1,81 @@
+//! Bodies: limits, cut responses, streaming both ways.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::gateway::TestGateway;
+use gateway_tests::upstream::{Upstream, text};
+
+fn config(address: std::net::SocketAddr, extra: &str) -> String {
+    format!(
+        "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
+upstreams: {{echo: {{endpoints: [\"{address}\"]{extra}}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: echo, limits: {{body: 64KiB}}}}]
+",
+    )
+}
+
+#[test]
+fn a_body_over_the_limit_gets_413_on_every_protocol() {
+    let upstream = Upstream::start(|seen| text(200, seen.body.len().to_string()));
+    let gateway = TestGateway::start(&config(upstream.address(), ""), &[]);
+    for protocol in PROTOCOLS {
+        let fits = Client::tls(protocol, gateway.address(), "localhost").post("/", "text/plain", vec![b'x'; 64 << 10]);
+        assert_eq!((fits.status, fits.text()), (200, "65536".to_owned()), "{protocol}");
+        let over =
+            Client::tls(protocol, gateway.address(), "localhost").post("/", "text/plain", vec![b'x'; (64 << 10) + 1]);
+        assert_eq!(over.status, 413, "{protocol}");
+        assert_eq!(over.header("content-type"), "application/problem+json", "{protocol}");
+    }
+}
+
+/// An upstream of raw bytes: reads a request's head, writes `answer`, closes.
+fn raw_upstream(answer: &'static [u8]) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { break };
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
+                head.push(byte[0]);
+            }
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_response_cut_short_never_looks_complete() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this"[..],
+        &b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nonly this\r\n"[..],
+    ] {
+        let gateway = TestGateway::start(&config(raw_upstream(answer), ""), &[]);
+        for protocol in PROTOCOLS {
+            let mut client = Client::tls(protocol, gateway.address(), "localhost");
+            let result = client.try_send(http::Request::get("/"), "");
+            assert!(result.is_err(), "{protocol} took a cut response for a whole one: {result:?}");
+        }
+        let line = gateway.logged("the cut exchange", |line| line["failure"] == "reset");
+        assert_eq!(line["status"], 200);
+    }
+}
+
+#[test]
+fn garbage_from_an_upstream_is_502_and_silence_is_504() {
+    let gateway = TestGateway::start(&config(raw_upstream(b"what is this\r\n\r\n"), ""), &[]);
+    let response = Client::tls("http2", gateway.address(), "localhost").get("/");
+    assert_eq!(response.status, 502);
+    assert!(response.header("proxy-status").contains("error="), "{:?}", response.headers);
+
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let extra = ", timeouts: {response: 200ms}";
+    let gateway = TestGateway::start(&config(silent.local_addr().expect("bound"), extra), &[]);
+    let response = Client::tls("http2", gateway.address(), "localhost").get("/");
+    assert_eq!(response.status, 504);
+    assert!(response.header("proxy-status").contains("http_response_timeout"), "{:?}", response.headers);
+}

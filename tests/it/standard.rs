@@ -1,0 +1,172 @@
+//! The standard plugins as built wasm files, in a gateway, over all three protocols.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::eventually;
+use gateway_tests::gateway::TestGateway;
+use gateway_tests::upstream::{Upstream, text};
+
+const LISTENER: &str = "listeners: [{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {self_signed: [localhost]}}]
+plugins: {directory: plugins}
+";
+
+/// The vectors that the plugin's own tests run natively give the same on the built wasm.
+#[test]
+fn redaction_gives_natively_and_in_wasm_the_same() {
+    let text = include_str!("../../plugins/pii-redact/tests/vectors.json");
+    let vectors: Vec<serde_json::Value> = serde_json::from_str(text).expect("vectors");
+    let shared: Arc<Vec<serde_json::Value>> = Arc::new(vectors);
+    let answers = shared.clone();
+    let upstream = Upstream::start(move |seen| {
+        let number: usize = seen.target.trim_start_matches("/v").parse().expect("a vector's number");
+        let vector = &answers[number];
+        let input = vector["input"].as_str().expect("input").to_owned();
+        let mut response = gateway_tests::upstream::text(200, input);
+        let kind = vector["content_type"].as_str().expect("content_type").parse().expect("a header value");
+        response.headers_mut().insert("content-type", kind);
+        response
+    });
+    let mut yaml = format!("{LISTENER}upstreams: {{vectors: {{endpoints: [\"{}\"]}}}}\nroutes:\n", upstream.address());
+    for (number, vector) in shared.iter().enumerate() {
+        let config = vector.get("config").cloned().unwrap_or_else(|| serde_json::json!({}));
+        yaml.push_str(&format!(
+            "  - {{name: v{number}, match: {{path: {{exact: /v{number}}}}}, upstream: vectors, plugins: [{{name: pii-redact, config: {config}}}]}}\n"
+        ));
+    }
+    let gateway = TestGateway::start(&yaml, &["pii-redact"]);
+    for protocol in PROTOCOLS {
+        let mut client = Client::tls(protocol, gateway.address(), "localhost");
+        for (number, vector) in shared.iter().enumerate() {
+            let response = client.get(&format!("/v{number}"));
+            match vector["output"].as_str().filter(|output| !output.starts_with("blocked: ")) {
+                Some(output) => {
+                    assert_eq!(response.status, 200, "{protocol}: {}", vector["name"]);
+                    assert_eq!(response.text(), output, "{protocol}: {}", vector["name"]);
+                }
+                // The value must not pass at all: a response that holds it is replaced.
+                None => {
+                    assert_eq!(response.status, 502, "{protocol}: {}", vector["name"]);
+                    assert_eq!(response.header("content-type"), "application/problem+json", "{protocol}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rate_limit_is_exact_over_workers_and_tells_its_state_on_every_protocol() {
+    let upstream = Upstream::start(|_| text(200, "through"));
+    for protocol in PROTOCOLS {
+        let yaml = format!(
+            "{LISTENER}workers: 2
+upstreams: {{one: {{endpoints: [\"{}\"]}}}}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    plugins: [{{name: rate-limit, config: {{limits: [{{requests: 10, per: 1h, by: client.address}}]}}}}]
+    upstream: one
+",
+            upstream.address()
+        );
+        let gateway = TestGateway::start(&yaml, &["rate-limit"]);
+        let mut allowed = 0;
+        let mut refused = None;
+        // Many connections, so that both workers take part.
+        for _ in 0..12 {
+            let mut client = Client::tls(protocol, gateway.address(), "localhost");
+            let response = client.get("/");
+            if response.status == 200 {
+                assert!(response.header("ratelimit").contains("r="), "{protocol}: {:?}", response.headers);
+                allowed += 1;
+            } else {
+                refused = Some(response);
+            }
+        }
+        assert_eq!(allowed, 10, "{protocol}");
+        let refused = refused.expect("two were refused");
+        assert_eq!(refused.status, 429, "{protocol}");
+        assert!(refused.header("retry-after").parse::<u32>().is_ok(), "{protocol}: {:?}", refused.headers);
+        assert!(refused.header("ratelimit-policy").contains("q=10;w=3600"), "{protocol}: {:?}", refused.headers);
+        assert_eq!(refused.header("content-type"), "application/problem+json", "{protocol}");
+    }
+}
+
+#[test]
+fn an_open_breaker_answers_from_the_last_good_response_without_an_attempt_upstream_and_recovers() {
+    for protocol in PROTOCOLS {
+        let failing = Arc::new(AtomicBool::new(false));
+        let switch = failing.clone();
+        let upstream = Upstream::start(move |seen| {
+            if switch.load(Ordering::SeqCst) {
+                return text(500, "broken");
+            }
+            let mut response = text(200, format!("stock of {}", seen.target));
+            response.headers_mut().insert("cache-control", "max-age=60".parse().expect("valid"));
+            response
+        });
+        let yaml = format!(
+            "{LISTENER}upstreams: {{inventory: {{endpoints: [\"{}\"]}}}}
+routes:
+  - name: inventory
+    match: {{path: {{prefix: /}}}}
+    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 3, failure_ratio: 0.6, open_for: 1s}}}}]
+    upstream: inventory
+",
+            upstream.address()
+        );
+        let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
+        let mut client = Client::tls(protocol, gateway.address(), "localhost");
+        assert_eq!(client.get("/a").text(), "stock of /a", "{protocol}");
+        failing.store(true, Ordering::SeqCst);
+        // One success and n failures: it opens as soon as 60 % of at least three have failed.
+        let failures = (0..10).take_while(|_| client.get("/b").status == 500).count();
+        assert!((2..=4).contains(&failures), "{protocol}: open after {failures} failures");
+        let before = upstream.seen().len();
+        let stored = client.get("/a");
+        assert_eq!((stored.status, stored.text()), (200, "stock of /a".to_owned()), "{protocol}");
+        assert!(stored.header("age").parse::<u64>().is_ok(), "{protocol}: {:?}", stored.headers);
+        assert!(stored.header("cache-status").contains("hit"), "{protocol}: {:?}", stored.headers);
+        let refused = client.get("/never-seen");
+        assert_eq!(refused.status, 503, "{protocol}");
+        assert!(refused.header("retry-after").parse::<u32>().is_ok(), "{protocol}: {:?}", refused.headers);
+        let unsafe_method = client.post("/a", "text/plain", "x");
+        assert_eq!(unsafe_method.status, 503, "{protocol}");
+        assert_eq!(upstream.seen().len(), before, "{protocol}: an open breaker made an attempt upstream");
+        failing.store(false, Ordering::SeqCst);
+        eventually("the breaker closes again", || (client.get("/c").text() == "stock of /c").then_some(()));
+    }
+}
+
+#[test]
+fn hello_plugin_adds_its_header() {
+    let yaml = format!(
+        "{LISTENER}routes:
+  - {{name: all, match: {{path: {{prefix: /}}}}, respond: {{status: 200, body: x}}, plugins: [{{name: hello-plugin, config: {{value: hei}}}}]}}
+"
+    );
+    let gateway = TestGateway::start(&yaml, &["hello-plugin"]);
+    for protocol in PROTOCOLS {
+        let response = Client::tls(protocol, gateway.address(), "localhost").get("/");
+        assert_eq!((response.status, response.header("x-hello")), (200, "hei"), "{protocol}");
+    }
+}
+
+#[test]
+fn a_plugins_config_error_is_shown_at_its_line_and_column() {
+    let yaml = format!(
+        "{LISTENER}routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    respond: {{status: 200, body: x}}
+    plugins:
+      - name: hello-plugin
+        config:
+          valeu: hei
+"
+    );
+    let error = TestGateway::try_start(&yaml, &["hello-plugin"]).err().expect("it must not start");
+    assert!(error.contains("gateway.yaml:10:"), "{error}");
+    assert!(error.contains("valeu"), "{error}");
+}

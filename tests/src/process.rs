@@ -1,0 +1,89 @@
+//! Programs of their own: the `gateway` binary, curl, the Python HTTP/3 client. They end with the value.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Where cargo puts the binaries of this build.
+pub fn binary(name: &str) -> PathBuf {
+    if let Some(directory) = std::env::var_os("GATEWAY_BINARIES") {
+        return Path::new(&directory).join(name);
+    }
+    // target/debug/deps/TEST-HASH → target/debug
+    let test = std::env::current_exe().expect("this program has a path");
+    test.ancestors().nth(2).expect("a target directory").join(name)
+}
+
+/// A `gateway run` process whose error log is read.
+pub struct Process {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Process {
+    /// Starts `gateway run -c CONFIG`. The configuration has to log in JSON at level info.
+    pub fn start(config: &Path) -> Self {
+        let program = binary("gateway");
+        let mut child = Command::new(&program)
+            .args(["run", "-c"])
+            .arg(config)
+            // Compiled plugins of one test are no business of the next one.
+            .env("CACHE_DIRECTORY", config.with_file_name("cache"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}; `cargo build -p gateway`", program.display()));
+        let stderr = child.stderr.take().expect("piped");
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a log line that contains `text`.
+    pub fn wait_for(&self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(crate::PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("the gateway never logged {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").arg(self.id().to_string()).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        crate::eventually("the process ends", || self.child.try_wait().expect("waitable"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs curl; its output is what it received.
+pub fn curl(arguments: &[&str]) -> Output {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*"]).args(arguments);
+    command.output().expect("curl is installed; `cargo xtask setup` brings it")
+}

@@ -1,0 +1,99 @@
+//! `cargo xtask demo`: the gateway at work on real parts. Everything that is printed was received.
+
+mod children;
+mod client;
+mod place;
+mod stage;
+mod steps;
+mod swap;
+
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::process::{cargo, root, run as run_command, target_directory};
+use crate::{Result, plugins, setup};
+use children::Children;
+use client::Clients;
+use place::Place;
+use stage::Stage;
+
+/// Options of `cargo xtask demo`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The example in examples/ that is shown.
+    #[arg(default_value = "microservices")]
+    scenario: String,
+    /// Verify every step, exit with an error at the first that fails, and stop everything.
+    #[arg(long)]
+    check: bool,
+}
+
+/// The services of the example.
+const SERVICES: [&str; 4] = ["orders", "inventory", "customers", "identity"];
+
+/// How long the gateway may take to compile its plugins and start.
+const START: Duration = Duration::from_secs(120);
+
+/// The task.
+pub(crate) fn run(options: &Options) -> Result {
+    if options.scenario != "microservices" {
+        return Err(format!("there is no scenario \"{}\"; there is: microservices", options.scenario));
+    }
+    setup::wasm()?;
+    setup::tools()?;
+    let python = setup::python()?;
+    let wasm = plugins::build()?;
+    let next_hello = swap::build_next_version()?;
+    run_command(cargo().args(["build", "--package", "gateway", "--package", "microservices"]))?;
+
+    let place = Place::prepare(&root().join("examples/microservices"), &wasm)?;
+    let children = Children::new()?;
+    for service in SERVICES {
+        start_service(&children, &place, service)?;
+    }
+    let log = place.file("gateway.log");
+    let stderr = std::fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    let mut gateway = Command::new(target_directory().join("debug/gateway"));
+    gateway.args(["run", "-c"]).arg(place.file("gateway.yaml")).stderr(stderr);
+    children.start("gateway", &mut gateway)?;
+
+    let clients = Clients::new(python, root().join("examples/microservices/h3get.py"));
+    let ready = place.admin("/readyz");
+    stage::eventually(START, || {
+        if !children.is_running("gateway") {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            return Some(Err(format!("the gateway ended:\n{said}")));
+        }
+        clients.plain(&ready).is_ok_and(|response| response.status == 200).then_some(Ok(()))
+    })
+    .unwrap_or_else(|| Err(format!("the gateway is not ready after {START:?}; see {}", log.display())))?;
+
+    let mut stage = Stage::new(options.check, place, clients, children);
+    steps::all(&mut stage)?;
+    swap::show(&mut stage, &next_hello)?;
+    if options.check {
+        stage.scene("SIGTERM");
+        let ended = stage.children.terminate("gateway", Duration::from_secs(40));
+        stage.expect("the gateway drained and left with exit code 0", ended == Some(0))?;
+        println!("\n{} checks passed", stage.passed());
+        return Ok(());
+    }
+    stage.print_urls();
+    loop {
+        // Until Ctrl-C, which ends the process after it has stopped what was started.
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// Starts a service and waits until it accepts connections.
+fn start_service(children: &Children, place: &Place, service: &str) -> Result {
+    let address = place.service(service);
+    let mut command = Command::new(target_directory().join("debug/microservices"));
+    command.args([service, "--address", &address]);
+    children.start(service, &mut command)?;
+    stage::eventually(Duration::from_secs(20), || std::net::TcpStream::connect(&address).ok())
+        .map(drop)
+        .ok_or_else(|| format!("the service {service} does not listen on {address}"))
+}

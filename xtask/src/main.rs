@@ -1,0 +1,61 @@
+//! `cargo xtask …`: everything that the project does beyond `cargo build`.
+//!
+//! Each task installs or builds what it needs, or says precisely what is missing.
+
+mod bench;
+mod demo;
+mod dist;
+mod plugins;
+mod process;
+mod setup;
+mod test;
+mod wasm_target;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The error of a task: a message for the person who ran it.
+type Result<T = ()> = std::result::Result<T, String>;
+
+/// Tasks of the gateway's repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the wasm target and the tools that tests use.
+    Setup,
+    /// Build every plugin and example plugin into target/plugins/NAME.wasm.
+    Plugins,
+    /// Show the gateway at work on real parts.
+    Demo(demo::Options),
+    /// Run every test.
+    Test(test::Options),
+    /// Measure CPU time per request beside NGINX.
+    Bench(bench::Options),
+    /// Make an archive of the release binary and the plugins.
+    Dist,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Setup => setup::run(),
+        Task::Plugins => setup::wasm().and_then(|()| plugins::build().map(drop)),
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::Dist => dist::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Installs what the other tasks need: the wasm target, and the tools that tests and the benchmark use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{exists, find, output, run as run_command, target_directory};
+use crate::{Result, wasm_target};
+
+/// Programs that tests need, each with the Debian package that brings it.
+const TEST_TOOLS: &[(&str, &str)] =
+    &[("curl", "curl"), ("nginx", "nginx-light"), ("h2load", "nghttp2-client"), ("python3", "python3-venv")];
+
+/// The HTTP/3 client that tests use as a peer that is not ours.
+const AIOQUIC: &str = "aioquic==1.2.0";
+
+/// The task.
+pub(crate) fn run() -> Result {
+    wasm()?;
+    tools()?;
+    let python = python()?;
+    println!("wasm target, test tools and {} are in place", python.display());
+    Ok(())
+}
+
+/// The wasm target: by rustup, or built from Debian's sources of the same compiler where rustup's server can't be
+/// reached.
+pub(crate) fn wasm() -> Result {
+    if wasm_target::is_installed()? {
+        return Ok(());
+    }
+    println!("installing the target {}", wasm_target::NAME);
+    if exists("rustup") && Command::new("rustup").args(["target", "add", wasm_target::NAME]).status().is_ok() {
+        // rustup exits with success in some offline set-ups without having installed anything: look again.
+        if wasm_target::is_installed()? {
+            return Ok(());
+        }
+    }
+    println!("rustup did not bring it; building it from Debian's sources of the same compiler");
+    wasm_target::build_from_debian_sources()
+}
+
+/// The test tools, from the system's packages where that is possible.
+pub(crate) fn tools() -> Result {
+    let missing: Vec<&str> =
+        TEST_TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let command = format!("apt-get update && apt-get install --yes --no-install-recommends {}", missing.join(" "));
+    if !is_root() || !exists("apt-get") {
+        return Err(format!("tests need programs that are not here; as root on Debian: {command}"));
+    }
+    println!("installing {}", missing.join(", "));
+    // Packages must not start their servers: tests start their own, on ports of their own.
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    let had_policy = policy.exists();
+    if !had_policy {
+        write_executable(policy, "#!/bin/sh\nexit 101\n")?;
+    }
+    let installed = run_command(Command::new("sh").args(["-c", &command]).env("DEBIAN_FRONTEND", "noninteractive"));
+    if !had_policy {
+        let _ = std::fs::remove_file(policy);
+    }
+    installed
+}
+
+/// A Python with aioquic, in an environment of its own under the target directory.
+pub(crate) fn python() -> Result<PathBuf> {
+    let environment = target_directory().join("python");
+    let python = environment.join("bin/python3");
+    let has_aioquic = |python: &Path| {
+        Command::new(python)
+            .args(["-c", "import aioquic.h3.connection"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if python.exists() && has_aioquic(&python) {
+        return Ok(python);
+    }
+    println!("installing {AIOQUIC} into {}", environment.display());
+    let made = output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))
+        .and_then(|_| output(Command::new(&python).args(["-m", "pip", "install", "--quiet", AIOQUIC])));
+    match made {
+        Ok(_) if has_aioquic(&python) => Ok(python),
+        Ok(_) => Err(format!("{AIOQUIC} was installed into {} but can't be imported", environment.display())),
+        Err(error) => Err(format!(
+            "the HTTP/3 tests need {AIOQUIC} in a Python environment, which could not be made: {error}\n\
+             make it by hand: python3 -m venv {0} && {0}/bin/pip install {AIOQUIC}",
+            environment.display()
+        )),
+    }
+}
+
+fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+fn write_executable(file: &Path, text: &str) -> Result {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(file, text)
+        .and_then(|()| std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)))
+        .map_err(|error| format!("can't write {}: {error}", file.display()))
+}
