@@ -51,6 +51,8 @@ pub struct ConnectionInfo {
     pub protocol: Protocol,
     /// The listener's limit on the number of header fields, for protocols whose library does not enforce it.
     pub max_fields: usize,
+    /// The listener's limit on how long the client may stall while it sends a body.
+    pub body_timeout: Duration,
 }
 
 /// The head of a request, in canonical form, and its trailers once they have come.

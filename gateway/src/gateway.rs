@@ -5,7 +5,12 @@
 //! other; each builds all of the new before it touches any of the old, so a failed one changes nothing.
 
 mod control;
+mod listeners;
+mod prepare;
+mod reload;
 mod signals;
+mod start;
+mod workers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,26 +24,19 @@ use crate::config::{ConfigError, ConfigErrors};
 use crate::listener::bind::BindError;
 use crate::listener::tls::TlsError;
 use crate::plugin::HostError;
-use crate::upstream::InvalidUpstream;
 
 /// Why the gateway could not start, or could not take a new configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The file, or a plugin's part of it, is wrong. Holds every mistake with its place.
+    /// The file, or something that it names (a plugin, a certificate), is wrong. Holds every mistake with its place.
     #[error("{0}")]
     Config(ConfigErrors),
-    /// The new configuration changes what can't change while the gateway runs.
-    #[error("{0}")]
-    NeedsRestart(String),
     /// A listener's address can't be bound.
     #[error("{0}")]
     Bind(#[from] BindError),
-    /// A certificate or key can't be used.
+    /// TLS can't be set up.
     #[error("{0}")]
     Tls(#[from] TlsError),
-    /// An upstream can't be prepared.
-    #[error("{0}")]
-    Upstream(#[from] InvalidUpstream),
     /// The plugin host can't be set up.
     #[error("{0}")]
     Host(#[from] HostError),
@@ -160,5 +158,5 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
 pub fn check(config: &Path) -> Result<Vec<ConfigError>, ApplyError> {
-    control::check(config)
+    prepare::check(config)
 }

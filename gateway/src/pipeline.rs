@@ -140,9 +140,11 @@ async fn answer(
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
     // Route.
-    let (found, declared, started) =
-        access(exchange, |exchange| (find_route(snapshot, exchange), declared_length(exchange), exchange.started))
-            .await;
+    let (found, declared, started, patience) = access(exchange, |exchange| {
+        let patience = exchange.connection.body_timeout;
+        (find_route(snapshot, exchange), declared_length(exchange), exchange.started, patience)
+    })
+    .await;
     let (route, prefix_length) = found?;
     completion.route = Some(route.clone());
 
@@ -152,7 +154,7 @@ async fn answer(
         return Err(ErrorKind::BodyTooLarge.into());
     }
     let ended = body.is_end_stream();
-    let mut body = RequestBody::wrap(body, limit, snapshot.body_timeout, completion.request.clone());
+    let mut body = RequestBody::wrap(body, limit, patience, completion.request.clone());
 
     // Plugins: all request-headers phases, then the body through those that asked for it.
     if !route.chain.is_empty() {

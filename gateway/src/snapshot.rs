@@ -4,58 +4,48 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use crate::config::model::{Config, RouteAction};
 use crate::message::headers::HeaderRules;
 use crate::plugin::PluginSet;
 use crate::route::Router;
 use crate::upstream::{InvalidUpstream, Upstream};
 
+/// The upstreams by name.
+pub type Upstreams = Arc<BTreeMap<Arc<str>, Arc<Upstream>>>;
+
+/// The bound port of each listener, by name.
+pub type Ports = Arc<HashMap<Arc<str>, u16>>;
+
 /// What all workers share, read-only.
+#[derive(Clone)]
 pub struct Snapshot {
     /// The configuration that it was built from.
     pub config: Arc<Config>,
     /// Finds the index of a route.
-    pub router: Router<usize>,
+    pub router: Arc<Router<usize>>,
     /// By name.
-    pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    pub upstreams: Upstreams,
     /// The plugin entries of each route.
     pub plugins: PluginSet,
     /// Header values that are the same for every request.
     pub rules: Arc<HeaderRules>,
     /// The bound port of each listener.
-    pub ports: Arc<HashMap<Arc<str>, u16>>,
+    pub ports: Ports,
 }
 
 impl Snapshot {
-    /// Builds a snapshot. Upstreams whose configuration did not change are taken over with their health.
-    pub async fn build(
-        config: Arc<Config>,
-        plugins: PluginSet,
-        ports: HashMap<Arc<str>, u16>,
-        previous: Option<&Self>,
-    ) -> Result<Self, InvalidUpstream> {
-        let mut upstreams = BTreeMap::new();
-        for (name, upstream) in &config.upstreams {
-            let previous = previous.and_then(|snapshot| snapshot.upstreams.get(name));
-            upstreams.insert(name.clone(), Upstream::new_or_reuse(upstream.clone(), previous).await?);
-        }
+    /// Puts a snapshot together from parts that are all there.
+    pub fn new(config: Arc<Config>, plugins: PluginSet, upstreams: Upstreams, ports: Ports) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
-        Ok(Self { router: Router::build(routes), upstreams, plugins, rules, ports: Arc::new(ports), config })
+        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, config }
     }
 
     /// The same routes and upstreams with other plugins.
     pub fn with_plugins(&self, plugins: PluginSet) -> Self {
-        let routes =
-            self.config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
-        Self {
-            config: self.config.clone(),
-            router: Router::build(routes),
-            upstreams: self.upstreams.clone(),
-            plugins,
-            rules: self.rules.clone(),
-            ports: self.ports.clone(),
-        }
+        Self { plugins, ..self.clone() }
     }
 
     /// The upstream that a route forwards to.
@@ -65,4 +55,21 @@ impl Snapshot {
             RouteAction::Redirect(_) | RouteAction::Respond(_) => None,
         }
     }
+}
+
+/// Makes the upstreams of a configuration. Those that did not change are taken over from `previous`, with their health.
+/// All names are looked up at the same time, so that dead ones cost the time of one. Every mistake is told of.
+pub async fn upstreams(config: &Config, previous: Option<&Snapshot>) -> Result<Upstreams, Vec<InvalidUpstream>> {
+    let made = config.upstreams.iter().map(|(name, upstream)| {
+        let previous = previous.and_then(|snapshot| snapshot.upstreams.get(name));
+        async move { Upstream::new_or_reuse(upstream.clone(), previous).await.map(|upstream| (name.clone(), upstream)) }
+    });
+    let (mut upstreams, mut errors) = (BTreeMap::new(), Vec::new());
+    for made in join_all(made).await {
+        match made {
+            Ok((name, upstream)) => drop(upstreams.insert(name, upstream)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(Arc::new(upstreams)) } else { Err(errors) }
 }

@@ -9,6 +9,7 @@
 //! Notifications that nobody has taken yet merge; one that follows a change is never lost. Whoever gets one reads
 //! everything anew.
 
+mod read;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
+pub use read::read_regular;
+pub(crate) use read::signature_of;
 use scan::Scan;
 
 /// Events that may wait; more of them only say once more that it is time to look.

@@ -1,32 +1,33 @@
 //! One worker: a thread with a runtime of its own, its share of every listener's connections, its own upstream
 //! connections and plugin instances. Nothing here is shared with another worker on the path of a request.
 
+mod listen;
 mod outbound;
+
+pub use listen::{Share, Socket};
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::http::HeaderValue;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::access_log::WorkerLog;
-use crate::config::model::{Listener, Route};
+use crate::config::SocketKey;
+use crate::config::model::Route;
 use crate::exchange::{ConnectionInfo, Protocol};
-use crate::listener::tcp::{self, ConnectionGuard, ConnectionLimit};
 use crate::message::headers::HeaderRules;
-use crate::pipeline;
 use crate::plugin::chain::Chain;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{Entry, Pool, WorkerHost};
 use crate::protocol::activity::{self, Connections};
-use crate::protocol::{http, http3};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteMetrics, WorkerMetrics};
 use crate::upstream::{Client, Upstream};
+use listen::Listening;
 
 /// State of a worker thread.
 pub struct Worker {
@@ -65,8 +66,6 @@ pub struct WorkerSnapshot {
     pub rules: Arc<HeaderRules>,
     /// Requests in flight above which new ones are refused.
     pub requests_limit: usize,
-    /// How long a client may stall while sending a body.
-    pub body_timeout: Duration,
     /// Request header fields are kept for the access log.
     pub logs_request_headers: bool,
     alt_svc: Vec<(Arc<str>, HeaderValue)>,
@@ -75,7 +74,7 @@ pub struct WorkerSnapshot {
 /// A route as a worker serves it.
 pub struct RouteHandle {
     /// Its configuration.
-    pub config: Route,
+    pub config: Arc<Route>,
     /// Where it forwards to.
     pub upstream: Option<Arc<Upstream>>,
     /// Its plugins.
@@ -99,27 +98,13 @@ pub enum Command {
     /// Serve new requests from this.
     Swap(Arc<Snapshot>),
     /// Accept connections.
-    Listen(Box<WorkerListener>),
-    /// Stop accepting on the listener of this name; its connections finish.
-    Unlisten(Arc<str>),
+    Listen(Box<Share>),
+    /// Stop accepting on this socket, and let its connections finish.
+    Unlisten(SocketKey),
     /// Stop accepting, let connections finish, then end the thread.
     Drain,
     /// Hand buffered log lines to the writer.
     Flush,
-}
-
-/// A worker's share of a listener.
-pub struct WorkerListener {
-    /// Its configuration.
-    pub config: Arc<Listener>,
-    /// The bound address.
-    pub local: SocketAddr,
-    /// The TCP socket, with the TLS settings where it is encrypted.
-    pub tcp: Option<(std::net::TcpListener, Option<Arc<rustls::ServerConfig>>)>,
-    /// The UDP socket with its settings, for HTTP/3.
-    pub udp: Option<(std::net::UdpSocket, quinn::ServerConfig)>,
-    /// Counts the listener's connections over all workers.
-    pub limit: ConnectionLimit,
 }
 
 /// What a worker thread starts with.
@@ -166,34 +151,23 @@ async fn serve(mut parts: WorkerParts) {
     });
     tokio::task::spawn_local(outbound::serve(worker.clone(), outbound_calls));
 
-    let mut listening: Vec<(Arc<str>, watch::Sender<bool>, tokio::task::JoinHandle<()>)> = Vec::new();
+    let mut listening = Listening::default();
     let mut sweep = tokio::time::interval(activity::SWEEP);
     let mut draining = false;
     loop {
         tokio::select! {
             command = parts.commands.recv() => match command {
                 Some(Command::Swap(shared)) => {
+                    worker.access_log.borrow_mut().reconfigure(&shared.config.access_log);
                     let snapshot = WorkerSnapshot::build(shared, &host, &parts.stored, &worker.metrics, &pools);
                     worker.snapshot.replace(Rc::new(snapshot));
                 }
-                Some(Command::Listen(listener)) => {
-                    let (stop, stopped) = watch::channel(false);
-                    let name = listener.config.name.clone();
-                    listening.push((name, stop, tokio::task::spawn_local(listen(worker.clone(), *listener, stopped))));
-                }
-                Some(Command::Unlisten(name)) => listening.retain(|(listener, stop, _)| {
-                    let other = *listener != name;
-                    if !other {
-                        let _ = stop.send(true);
-                    }
-                    other
-                }),
+                Some(Command::Listen(share)) => listening.start(&worker, *share),
+                Some(Command::Unlisten(key)) => listening.stop(&worker, &key),
                 Some(Command::Flush) => worker.access_log.borrow_mut().flush(),
                 Some(Command::Drain) | None => {
                     draining = true;
-                    for (_, stop, _) in &listening {
-                        let _ = stop.send(true);
-                    }
+                    listening.stop_all();
                     worker.connections.drain();
                 }
             },
@@ -202,57 +176,12 @@ async fn serve(mut parts: WorkerParts) {
                 worker.access_log.borrow_mut().flush();
             }
         }
-        if draining
-            && listening.iter().all(|(_, _, task)| task.is_finished())
-            && worker.connections.count() == 0
-            && worker.in_flight.get() == 0
-        {
+        if draining && listening.is_finished() && worker.connections.count() == 0 && worker.in_flight.get() == 0 {
             break;
         }
     }
     worker.stopping.set(true);
     worker.access_log.borrow_mut().flush();
-}
-
-/// Accepts a listener's connections until told to stop; returns when its HTTP/3 connections have finished too.
-async fn listen(worker: Rc<Worker>, share: WorkerListener, stop: watch::Receiver<bool>) {
-    let WorkerListener { config, local, tcp, udp, limit } = share;
-    let metrics = worker.metrics.listener(&config.name);
-    let udp = udp.map(|sockets| {
-        let requests = worker.clone();
-        let on_request = move |connection, request| pipeline::handle(requests.clone(), connection, request, None);
-        let (config, limit, metrics) = (config.clone(), limit.clone(), metrics.clone());
-        tokio::task::spawn_local(http3::serve(sockets, config, local, limit, metrics, on_request, stop.clone()))
-    });
-    if let Some((socket, tls)) = tcp {
-        let config = config.clone();
-        let on_connection = move |stream: tokio::net::TcpStream, peer: SocketAddr, guard: ConnectionGuard| {
-            metrics.accepted.add(1);
-            metrics.connections.add(1);
-            let (metrics, worker, config, tls) = (metrics.clone(), worker.clone(), config.clone(), tls.clone());
-            tokio::task::spawn_local(async move {
-                let info = ConnectionInfo {
-                    listener: config.name.clone(),
-                    peer,
-                    local,
-                    tls: tls.is_some(),
-                    sni: None,
-                    protocol: Protocol::Http1,
-                    max_fields: config.limits.header_count,
-                };
-                http::serve(worker, config, tls, stream, info, &metrics).await;
-                metrics.connections.add(-1);
-                drop(guard);
-            });
-        };
-        match tokio::net::TcpListener::from_std(socket) {
-            Ok(socket) => tcp::accept_loop(socket, limit, stop, on_connection).await,
-            Err(error) => tracing::error!(address = %local, %error, "the listener's socket is unusable"),
-        }
-    }
-    if let Some(udp) = udp {
-        let _ = udp.await;
-    }
 }
 
 impl WorkerSnapshot {
@@ -297,12 +226,6 @@ impl WorkerSnapshot {
             routes,
             rules: shared.rules.clone(),
             requests_limit: config.limits.requests_per_worker,
-            body_timeout: config
-                .listeners
-                .iter()
-                .map(|listener| listener.limits.body_timeout)
-                .max()
-                .unwrap_or_default(),
             logs_request_headers: !config.access_log.request_headers.is_empty(),
             alt_svc: alt_svc.collect(),
             shared,

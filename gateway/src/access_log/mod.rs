@@ -8,15 +8,16 @@ mod encode;
 mod writer;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::model::{AccessLog as Config, LogTarget};
 use crate::exchange::Exchange;
 use encode::Encoder;
+pub use writer::Opened;
 use writer::{Message, Writer};
 
 /// A buffer is handed over when it holds this much.
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     queue: SyncSender<Message>,
+    /// What the writer is to write to next; not in the queue, which may be full.
+    next: Arc<Mutex<Option<Opened>>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -39,9 +42,10 @@ impl AccessLog {
     /// Opens the target and starts the writer thread. `dropped` counts lines that could not be written.
     pub fn start(config: &Config, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
-        let writer = Writer::open(&config.target, Arc::clone(&dropped))?;
+        let next = Arc::default();
+        let writer = Writer::new(Opened::open(&config.target)?, Arc::clone(&next), Arc::clone(&dropped));
         thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.run(&messages))?;
-        Ok(Self { queue, dropped })
+        Ok(Self { queue, next, dropped })
     }
 
     /// The log of one worker.
@@ -65,9 +69,11 @@ impl AccessLog {
         let _ = self.queue.try_send(Message::Reopen);
     }
 
-    /// Has another target written from now on. The current one stays when the new one can't be opened; returns at once.
-    pub fn retarget(&self, target: &LogTarget) {
-        let _ = self.queue.try_send(Message::Retarget(target.clone()));
+    /// Has this target written from now on. Returns at once, and can't fail.
+    pub fn retarget(&self, target: Opened) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
+        // Wakes the writer. Where the queue is full it is awake, and looks before its next line.
+        let _ = self.queue.try_send(Message::Retarget);
     }
 
     /// Waits until everything that was handed over is written, for at most two seconds. It blocks: not for a worker.
@@ -110,6 +116,7 @@ pub struct WorkerLog {
 impl WorkerLog {
     /// Follows a new configuration; the target is the matter of [`AccessLog::retarget`].
     pub fn reconfigure(&mut self, config: &Config) {
+        self.flush();
         self.encoder = Encoder::new(config);
         self.enabled = config.target != LogTarget::Off;
     }

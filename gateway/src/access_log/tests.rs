@@ -23,6 +23,7 @@ fn exchange(path_and_query: &str) -> Exchange {
             sni: None,
             protocol: Protocol::Http3,
             max_fields: 100,
+            body_timeout: Duration::from_secs(60),
         }),
         client: [192, 0, 2, 77].into(),
         request: RequestHead {
@@ -157,7 +158,7 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
 fn a_stuck_writer_holds_up_no_worker() {
     // Nobody reads the queue, which has room for one buffer.
     let (queue, stuck) = sync_channel(1);
-    let log = AccessLog { queue, dropped: Arc::default() };
+    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
     let mut worker = log.worker(&config(LogTarget::Stdout));
     for _line in 0..3 {
         worker.record(&exchange("/"));
@@ -171,7 +172,7 @@ fn a_stuck_writer_holds_up_no_worker() {
 #[test]
 fn an_old_buffer_is_handed_over_by_the_next_line() {
     let (queue, messages) = sync_channel(4);
-    let log = AccessLog { queue, dropped: Arc::default() };
+    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
     let mut worker = log.worker(&config(LogTarget::Stdout));
     let mut exchange = exchange("/");
     worker.record(&exchange);
@@ -189,4 +190,37 @@ fn nothing_is_encoded_when_the_log_is_off() {
     let mut worker = log.worker(&config);
     worker.record(&exchange("/"));
     assert!(worker.is_empty());
+}
+
+#[test]
+fn a_new_target_is_written_also_when_the_queue_was_full_when_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("next.log");
+    let (queue, messages) = sync_channel(1);
+    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
+    let mut worker = log.worker(&config(LogTarget::Stdout));
+    worker.record(&exchange("/"));
+    worker.flush();
+    log.retarget(Opened::open(&LogTarget::File(path.clone())).unwrap());
+    let off = Opened::open(&LogTarget::Off).unwrap();
+    let writer = Writer::new(off, Arc::clone(&log.next), Arc::default());
+    drop((log, worker));
+    writer.run(&messages);
+    assert_eq!(lines(&path).len(), 1);
+}
+
+#[test]
+fn what_is_no_longer_included_is_gone_with_the_next_line() {
+    let (queue, messages) = sync_channel(4);
+    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
+    let mut worker = log.worker(&Config { full_address: true, ..config(LogTarget::Stdout) });
+    worker.record(&exchange("/"));
+    worker.reconfigure(&config(LogTarget::Stdout));
+    worker.record(&exchange("/"));
+    worker.flush();
+    let client = || match messages.try_recv() {
+        Ok(Message::Lines { bytes, .. }) => serde_json::from_slice::<Value>(&bytes).unwrap()["client"].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((client(), client()), (json!("192.0.2.77"), json!("192.0.2.0")));
 }

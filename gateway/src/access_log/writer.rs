@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::model::LogTarget;
 
@@ -17,8 +17,8 @@ pub(super) enum Message {
     Lines { bytes: Vec<u8>, lines: u64, give_back: SyncSender<Vec<u8>> },
     /// Open the file again.
     Reopen,
-    /// Write elsewhere from now on.
-    Retarget(LogTarget),
+    /// Look for another target.
+    Retarget,
     /// Tell when everything before this is written.
     Flush(SyncSender<()>),
 }
@@ -30,24 +30,41 @@ enum Sink {
     Off,
 }
 
+/// A target that is open, so that writing to it can begin without a failure.
+#[derive(Debug)]
+pub struct Opened {
+    target: LogTarget,
+    sink: Sink,
+}
+
+impl Opened {
+    /// Opens a target; a file is made where there is none. May block: not for a worker.
+    pub fn open(target: &LogTarget) -> io::Result<Self> {
+        Ok(Self { target: target.clone(), sink: open(target)? })
+    }
+}
+
 /// The writer's state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    target: LogTarget,
-    sink: Sink,
+    current: Opened,
+    next: Arc<Mutex<Option<Opened>>>,
     dropped: Arc<AtomicU64>,
     /// Whether the last write failed: the error log hears of the first failure only.
     failing: bool,
 }
 
 impl Writer {
-    pub(super) fn open(target: &LogTarget, dropped: Arc<AtomicU64>) -> io::Result<Self> {
-        Ok(Self { target: target.clone(), sink: open(target)?, dropped, failing: false })
+    pub(super) const fn new(first: Opened, next: Arc<Mutex<Option<Opened>>>, dropped: Arc<AtomicU64>) -> Self {
+        Self { current: first, next, dropped, failing: false }
     }
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.recv() {
+            if let Some(next) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                self.current = next;
+            }
             match message {
                 Message::Lines { mut bytes, lines, give_back } => {
                     self.write(&bytes, lines);
@@ -55,9 +72,14 @@ impl Writer {
                     // Where enough spare buffers lie already, this one is freed.
                     let _ = give_back.try_send(bytes);
                 }
-                Message::Reopen => self.switch(self.target.clone()),
-                Message::Retarget(target) if target == self.target => {}
-                Message::Retarget(target) => self.switch(target),
+                Message::Reopen => match Opened::open(&self.current.target) {
+                    Ok(opened) => self.current = opened,
+                    Err(error) => {
+                        let target = &self.current.target;
+                        tracing::error!(%error, ?target, "the access log can't be opened again; the old file is kept");
+                    }
+                },
+                Message::Retarget => {}
                 Message::Flush(done) => {
                     let _ = done.try_send(());
                 }
@@ -65,15 +87,8 @@ impl Writer {
         }
     }
 
-    fn switch(&mut self, target: LogTarget) {
-        match open(&target) {
-            Ok(sink) => (self.sink, self.target) = (sink, target),
-            Err(error) => tracing::error!(%error, ?target, "the access log can't be opened; the old one is kept"),
-        }
-    }
-
     fn write(&mut self, bytes: &[u8], lines: u64) {
-        let written = match &mut self.sink {
+        let written = match &mut self.current.sink {
             Sink::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(bytes).and_then(|()| stdout.flush())

@@ -1,69 +1,97 @@
-//! What a reload changes, and what of it can't be applied while the gateway runs.
-//!
-//! | Key | On reload |
-//! |---|---|
-//! | `listeners` | live: added ones are bound, removed ones drained, the others keep their sockets |
-//! | `upstreams`, `routes`, `secrets`, `plugins.grants`, `plugins.limits`, `forwarding`, `limits` | live |
-//! | `access_log`, `log`, `drain_timeout` | live |
-//! | `workers`, `admin`, `state` | kept until the next start, with a warning: the rest of the file is sound without them |
-//! | `plugins.directory` | refused: the routes of the new file may need plugins that only the new directory has |
+//! What a reload changes, and what of it can't be applied while the gateway runs. The table of what becomes of each key is
+//! in `docs/configuration.md`.
 
-use super::model::{Config, Listener};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::model::{Config, Listener, LogFormat};
 
 /// What a reload means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// Reasons why the new config can't be used without a restart. When there are any, nothing may be applied.
-    pub refused: Vec<String>,
     /// Changes that wait for the next start; see [`Diff::keep`].
     pub deferred: Vec<String>,
-    /// What becomes of the listeners.
-    pub listeners: ListenerChanges,
+    /// What becomes of the sockets.
+    pub sockets: SocketChanges,
 }
 
-/// Listeners are told apart by their address and transports: as long as those stay, the sockets stay.
+/// What a listener's sockets are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// HTTP/1.1 and HTTP/2.
+    Tcp,
+    /// HTTP/3.
+    Udp,
+}
+
+/// What sockets are told apart by: as long as it stays, they stay, whatever else changes of their listener.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SocketKey {
+    /// The transport.
+    pub transport: Transport,
+    /// The address as it is configured.
+    pub address: SocketAddr,
+    /// The listener, where the port is 0: that is another port each time, so only the name tells them apart.
+    pub name: Option<Arc<str>>,
+}
+
+/// Sockets that come and go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListenerChanges {
+pub struct SocketChanges {
     /// To be bound.
-    pub added: Vec<Listener>,
-    /// To be drained and closed.
-    pub removed: Vec<Listener>,
-    /// Bound as before, with other settings (certificates, limits, name).
-    pub changed: Vec<Listener>,
+    pub added: BTreeSet<SocketKey>,
+    /// To be closed, their connections drained.
+    pub removed: BTreeSet<SocketKey>,
+}
+
+impl Listener {
+    /// Its sockets.
+    pub fn sockets(&self) -> impl Iterator<Item = SocketKey> {
+        let name = (self.address.port() == 0).then(|| self.name.clone());
+        let tcp = (self.http1 || self.http2).then_some(Transport::Tcp);
+        let udp = self.http3.then_some(Transport::Udp);
+        let key = |transport| SocketKey { transport, address: self.address, name: name.clone() };
+        [tcp, udp].into_iter().flatten().map(key).collect::<Vec<_>>().into_iter()
+    }
 }
 
 /// Compares the config that runs with one that was read. Both come from [`super::parse`]; `old` is what really runs,
 /// that is, what [`Diff::keep`] made of the last one.
 pub fn diff(old: &Config, new: &Config) -> Diff {
-    let mut diff = Diff { listeners: listeners(&old.listeners, &new.listeners), ..Diff::default() };
-    if let (Some(from), Some(to)) = (&old.plugins.directory, &new.plugins.directory)
-        && from != to
-    {
-        let message = format!(
-            "plugins.directory changes from {} to {}; restart the gateway for that",
-            from.display(),
-            to.display()
-        );
-        diff.refused.push(message);
-    }
+    let sockets = |config: &Config| config.listeners.iter().flat_map(Listener::sockets).collect::<BTreeSet<_>>();
+    let (before, after) = (sockets(old), sockets(new));
+    let sockets = SocketChanges { added: &after - &before, removed: &before - &after };
+    let mut deferred = Vec::new();
     if old.workers != new.workers {
-        diff.deferred.push(format!(
+        deferred.push(format!(
             "workers changes from {} to {} at the next start; until then it stays {}",
             old.workers, new.workers, old.workers
         ));
     }
     if old.admin != new.admin {
         let show = |config: &Config| config.admin.as_ref().map_or("off".to_owned(), |admin| admin.address.to_string());
-        diff.deferred.push(format!(
+        deferred.push(format!(
             "admin changes from {} to {} at the next start; until then it stays as it is",
             show(old),
             show(new)
         ));
     }
     if old.state != new.state {
-        diff.deferred.push("state changes at the next start; until then its limits stay as they are".to_owned());
+        deferred.push("state changes at the next start; until then its limits stay as they are".to_owned());
     }
-    diff
+    if old.log.format != new.log.format {
+        let show = |format| match format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        deferred.push(format!(
+            "log.format changes from {} to {} at the next start; until then it stays as it is",
+            show(old.log.format),
+            show(new.log.format)
+        ));
+    }
+    Diff { deferred, sockets }
 }
 
 impl Diff {
@@ -72,25 +100,8 @@ impl Diff {
         new.workers = old.workers;
         new.admin.clone_from(&old.admin);
         new.state.clone_from(&old.state);
+        new.log.format = old.log.format;
     }
-}
-
-fn same_sockets(a: &Listener, b: &Listener) -> bool {
-    let tcp = |listener: &Listener| listener.http1 || listener.http2;
-    a.address == b.address && tcp(a) == tcp(b) && a.http3 == b.http3
-}
-
-/// Port 0 is another port each time, so the name decides between listeners that have it.
-fn same(a: &Listener, b: &Listener) -> bool {
-    same_sockets(a, b) && (a.address.port() != 0 || a.name == b.name)
-}
-
-fn listeners(old: &[Listener], new: &[Listener]) -> ListenerChanges {
-    let without = |of: &[Listener], other: &[Listener]| {
-        of.iter().filter(|this| !other.iter().any(|other| same(this, other))).cloned().collect()
-    };
-    let changed = new.iter().filter(|this| old.iter().any(|other| same(this, other) && *this != other));
-    ListenerChanges { added: without(new, old), removed: without(old, new), changed: changed.cloned().collect() }
 }
 
 #[cfg(test)]
@@ -112,52 +123,63 @@ mod tests {
         assert_eq!(diff(&config, &config), Diff::default());
     }
 
+    fn keys(sockets: &BTreeSet<SocketKey>) -> Vec<(Transport, String)> {
+        sockets.iter().map(|key| (key.transport, key.address.to_string())).collect()
+    }
+
     #[test]
-    fn listeners_come_go_and_change() {
+    fn sockets_come_and_go_by_address_and_transport() {
         let old = config("listeners: [{name: a, address: '127.0.0.1:80'}, {name: b, address: '127.0.0.1:81'}]");
-        let new = config(
-            "listeners: [{name: a, address: '127.0.0.1:80', limits: {connections: 5}}, {name: c, address: '[::1]:81'}]",
-        );
-        let changes = diff(&old, &new).listeners;
-        let names =
-            |listeners: &[Listener]| listeners.iter().map(|listener| listener.name.to_string()).collect::<Vec<_>>();
-        assert_eq!(
-            (names(&changes.added), names(&changes.removed), names(&changes.changed)),
-            (vec!["c".to_owned()], vec!["b".to_owned()], vec!["a".to_owned()])
-        );
+        let new = config("listeners: [{name: a, address: '127.0.0.1:80'}, {name: c, address: '[::1]:81'}]");
+        let changes = diff(&old, &new).sockets;
+        assert_eq!(keys(&changes.added), [(Transport::Tcp, "[::1]:81".to_owned())]);
+        assert_eq!(keys(&changes.removed), [(Transport::Tcp, "127.0.0.1:81".to_owned())]);
+    }
+
+    #[test]
+    fn other_settings_keep_the_sockets() {
+        let old = config(LISTENER);
+        let new =
+            config("listeners: [{name: b, address: '127.0.0.1:80', limits: {connections: 5}, protocols: [http1]}]");
+        assert_eq!(diff(&old, &new).sockets, SocketChanges::default());
+    }
+
+    #[test]
+    fn http3_added_is_one_socket_more() {
+        let with = |protocols: &str| {
+            config(&format!(
+                "listeners: [{{name: a, address: '127.0.0.1:80', protocols: [{protocols}], tls: {{self_signed: [a]}}}}]"
+            ))
+        };
+        let changes = diff(&with("http1"), &with("http1, http3")).sockets;
+        assert_eq!(keys(&changes.added), [(Transport::Udp, "127.0.0.1:80".to_owned())]);
+        assert!(changes.removed.is_empty());
     }
 
     #[test]
     fn port_0_is_the_same_port_only_for_the_same_name() {
         let old = config("listeners: [{name: a, address: '127.0.0.1:0'}]");
-        assert_eq!(diff(&old, &old).listeners, ListenerChanges::default());
+        assert_eq!(diff(&old, &old).sockets, SocketChanges::default());
         let new = config("listeners: [{name: b, address: '127.0.0.1:0'}]");
-        assert_eq!(diff(&old, &new).listeners.added.len(), 1);
+        assert_eq!(diff(&old, &new).sockets.added.len(), 1);
     }
 
     #[test]
     fn what_can_not_change_is_kept_and_said() {
-        let old = config(&format!("{LISTENER}workers: 1\nplugins: {{directory: a}}"));
-        let text = format!("{LISTENER}workers: 2\nadmin: {{}}\nstate: {{max_entries: 5}}\nplugins: {{directory: a}}");
+        let old = config(&format!("{LISTENER}workers: 1"));
+        let text = format!("{LISTENER}workers: 2\nadmin: {{}}\nstate: {{max_entries: 5}}\nlog: {{format: json}}");
         let mut new = config(&text);
         let changes = diff(&old, &new);
-        assert_eq!(changes.refused, Vec::<String>::new());
         assert_eq!(
             changes.deferred,
             [
                 "workers changes from 1 to 2 at the next start; until then it stays 1",
                 "admin changes from off to 127.0.0.1:9901 at the next start; until then it stays as it is",
                 "state changes at the next start; until then its limits stay as they are",
+                "log.format changes from text to json at the next start; until then it stays as it is",
             ]
         );
         Diff::keep(&old, &mut new);
         assert_eq!(diff(&old, &new), Diff::default());
-    }
-
-    #[test]
-    fn another_plugin_directory_needs_a_restart() {
-        let old = config(&format!("{LISTENER}plugins: {{directory: a}}"));
-        let new = config(&format!("{LISTENER}plugins: {{directory: b}}"));
-        assert_eq!(diff(&old, &new).refused, ["plugins.directory changes from a to b; restart the gateway for that"]);
     }
 }

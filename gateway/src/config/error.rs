@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::contents::Contents;
 use super::model::Positions;
 
 /// One mistake, or one warning. Shown as `FILE:LINE:COLUMN: message`.
@@ -43,7 +44,7 @@ impl fmt::Display for ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
     errors: Vec<ConfigError>,
-    files: Vec<PathBuf>,
+    contents: Contents,
 }
 
 impl ConfigErrors {
@@ -51,18 +52,18 @@ impl ConfigErrors {
     pub fn new(mut errors: Vec<ConfigError>) -> Self {
         errors.sort();
         errors.dedup();
-        Self { errors, files: Vec::new() }
+        Self { errors, contents: Contents::default() }
     }
 
     /// Adds the files that the config names.
-    pub(super) fn with_files(self, files: Vec<PathBuf>) -> Self {
-        Self { files, ..self }
+    pub(super) fn with_contents(self, contents: Contents) -> Self {
+        Self { contents, ..self }
     }
 
-    /// Files that the refused config names, as far as it was read: watch these as well, because what is wrong may be
-    /// put right in one of them (a certificate that comes a moment after the config).
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    /// Files that the refused config names, as far as it was read, and what was in them: watch these as well, because what
+    /// is wrong may be put right in one of them (a certificate that comes a moment after the config).
+    pub const fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     /// The errors in the order of the file.

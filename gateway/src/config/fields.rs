@@ -4,10 +4,12 @@
 //!
 //! Such a function declares all of its fields before it leaves by `?`: a key that it hasn't declared is unknown.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::Places;
+use super::contents::Contents;
 use super::error::{ConfigError, suggest};
 use super::tree::{self, Entry, Kind, Node, Position};
 use super::types::Placed;
@@ -24,8 +26,10 @@ pub(super) struct Context<'a> {
     pub(super) errors: Vec<ConfigError>,
     /// What is odd.
     pub(super) warnings: Vec<ConfigError>,
-    /// Files that the config names, existing or not.
-    pub(super) files: Vec<PathBuf>,
+    /// Files that the config names, existing or not, and what is in them.
+    pub(super) contents: Contents,
+    /// Where things stand that can turn out wrong later.
+    pub(super) places: Places,
     /// What routes name, collected here so that it is checked also when something else is wrong with the route.
     pub(super) names: RouteNames,
 }

@@ -4,6 +4,7 @@
 //! the means of `fields`: key, type, default and description stand in one place, from which come the parser, the
 //! messages about unknown keys and [`schema()`]. What spans sections (names that have to exist) is checked here.
 
+mod contents;
 mod diff;
 mod error;
 mod fields;
@@ -28,7 +29,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use diff::{Diff, ListenerChanges, diff};
+pub use contents::Contents;
+pub use diff::{Diff, SocketChanges, SocketKey, Transport, diff};
 pub use error::{ConfigError, ConfigErrors};
 pub use schema::schema;
 
@@ -38,36 +40,68 @@ use listener::PlacedListener;
 use model::{AccessLog, Admin, Config, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream};
 use plugin::RawPlugins;
 use settings::{AccessLogFields, Included};
+use tree::Position;
 use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, Time};
+
+use crate::watch::read_regular;
 
 /// A config file that was read.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What it says.
     pub config: Config,
-    /// Every file that was read or is named: the config file, certificates, keys, CA files, secrets. Watch these.
-    pub files: Vec<PathBuf>,
+    /// Every file that was read or is named: the config file, certificates, keys, CA files, secrets. What is used of them
+    /// was in them when this was noted, or came later; never earlier.
+    pub contents: Contents,
+    /// Where things stand that can turn out wrong later.
+    pub places: Places,
     /// What is allowed but odd, such as an upstream that nothing uses.
     pub warnings: Vec<ConfigError>,
 }
 
+/// Line and column of what can turn out wrong only after the config was read. The first place, where there are several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    files: HashMap<PathBuf, Position>,
+    listeners: HashMap<Arc<str>, Position>,
+    upstreams: HashMap<Arc<str>, Position>,
+}
+
+impl Places {
+    /// Where a file is named.
+    pub fn file(&self, file: &Path) -> Option<Position> {
+        self.files.get(file).copied()
+    }
+
+    /// Where a listener's name stands.
+    pub fn listener(&self, name: &str) -> Option<Position> {
+        self.listeners.get(name).copied()
+    }
+
+    /// Where an upstream's name stands.
+    pub fn upstream(&self, name: &str) -> Option<Position> {
+        self.upstreams.get(name).copied()
+    }
+}
+
 /// Reads a config file, with the process's environment.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-    let failed = |message: String| ConfigErrors::from(ConfigError::new(path, (1, 1), message));
-    let metadata = std::fs::metadata(path).map_err(|error| failed(format!("can't be read: {error}")))?;
-    if !metadata.is_file() {
-        return Err(failed("is not a regular file".to_owned()));
-    }
-    if metadata.len() > tree::MAX_BYTES as u64 {
-        return Err(failed(format!("has {} bytes; at most {} are read", metadata.len(), tree::MAX_BYTES)));
-    }
-    let bytes = std::fs::read(path).map_err(|error| failed(format!("can't be read: {error}")))?;
+    let failed = |message: String| {
+        let mut contents = Contents::default();
+        contents.add(path);
+        ConfigErrors::from(ConfigError::new(path, (1, 1), message)).with_contents(contents)
+    };
+    let bytes =
+        read_regular(path, tree::MAX_BYTES as u64).map_err(|error| failed(format!("can't be read: {error}")))?;
+    let mut contents = Contents::default();
+    contents.note(path, &bytes);
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
         let line_start = valid.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
         let column = String::from_utf8_lossy(&valid[line_start..]).chars().count() + 1;
         ConfigErrors::from(ConfigError::new(path, (line, column), "this is not UTF-8; save the file as UTF-8"))
+            .with_contents(contents)
     })?;
     parse_all(&text, path, &|name| std::env::var(name).ok())
 }
@@ -79,7 +113,9 @@ pub fn parse(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) -> R
 
 /// As [`parse`], with the files that the config names and with warnings.
 pub fn parse_all(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
-    let tree = tree::parse(text, file, env)?;
+    let mut contents = Contents::default();
+    contents.note(file, text.as_bytes());
+    let tree = tree::parse(text, file, env).map_err(|errors| errors.with_contents(contents.clone()))?;
     let directory = file.parent().unwrap_or(Path::new(""));
     let mut context = Context {
         file,
@@ -87,25 +123,24 @@ pub fn parse_all(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) 
         environment: env,
         errors: tree.errors,
         warnings: Vec::new(),
-        files: vec![file.to_owned()],
+        contents,
+        places: Places::default(),
         names: RouteNames::default(),
     };
     let raw = parse_node(&Object(sections), &tree.root, &mut context);
     let config = raw.and_then(|raw| raw.resolve(&mut context));
-    let Context { mut errors, mut warnings, mut files, .. } = context;
-    let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(file.clone()));
+    let Context { mut errors, mut warnings, contents, places, .. } = context;
     match config {
         Some(config) if errors.is_empty() => {
             warnings.sort();
-            Ok(Loaded { config, files, warnings })
+            Ok(Loaded { config, contents, places, warnings })
         }
         _ => {
             if errors.is_empty() {
                 // Unreachable as long as whoever gives `None` notes an error; better said than believed.
                 errors.push(ConfigError::new(file, (1, 1), "the config could not be read"));
             }
-            Err(ConfigErrors::new(errors).with_files(files))
+            Err(ConfigErrors::new(errors).with_contents(contents))
         }
     }
 }
@@ -209,6 +244,12 @@ const ACCESS_LOG_OFF: Parsed<AccessLogFields> = Parsed {
 impl Raw {
     /// Looks up every name, and builds the config.
     fn resolve(self, context: &mut Context<'_>) -> Option<Config> {
+        for placed in self.listeners.iter().flatten() {
+            context.places.listeners.entry(placed.listener.name.clone()).or_insert(placed.name);
+        }
+        for (name, _) in self.upstreams.iter().flatten() {
+            context.places.upstreams.entry(Arc::from(name.value.as_str())).or_insert(name.position);
+        }
         listener::check(self.listeners.as_deref().unwrap_or_default(), self.admin.as_ref(), context);
         let names = std::mem::take(&mut context.names);
         check_routes(&names, context);
@@ -247,7 +288,7 @@ impl Raw {
             listeners: self.listeners?.into_iter().map(|placed| placed.listener).collect(),
             upstreams: upstreams.collect(),
             plugins,
-            routes: self.routes?,
+            routes: self.routes?.into_iter().map(Arc::new).collect(),
             secrets: secrets.into_iter().filter_map(|(name, secret)| Some((name.value, secret?))).collect(),
             state: self.state?,
             admin: self.admin.map(|address| Admin { address: address.value }),

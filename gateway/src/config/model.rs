@@ -22,7 +22,7 @@ pub struct Config {
     /// The plugin directory and what plugins may reach.
     pub plugins: Plugins,
     /// Routes in the order of the file.
-    pub routes: Vec<Route>,
+    pub routes: Vec<Arc<Route>>,
     /// Secrets by name, read at load.
     pub secrets: BTreeMap<String, Secret>,
     /// The backend of `kv` and `counters`.

@@ -1,7 +1,5 @@
 //! The small sections: secrets, state, admin, logs, forwarding, limits of the process.
 
-use std::fs;
-use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,6 +10,7 @@ use super::fields::Fields;
 use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
 use super::names;
 use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+use crate::watch::read_regular;
 
 /// Bytes of a secret; keys and tokens are far smaller.
 const MAX_SECRET: u64 = 1 << 20;
@@ -54,13 +53,8 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
 }
 
 fn read_secret(path: &PathBuf) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("{} can't be read: {error}", path.display()))?;
-    if bytes.len() as u64 > MAX_SECRET {
-        return Err(format!("{} is larger than a secret may be ({MAX_SECRET} bytes)", path.display()));
-    }
+    let mut bytes =
+        read_regular(path, MAX_SECRET).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
     // Editors and `echo` end files with a line break that nobody means.
     if bytes.last() == Some(&b'\n') {
         bytes.pop();

@@ -359,7 +359,7 @@ impl<T: Type> Type for OrOff<T> {
     }
 }
 
-/// A file that must be there; relative paths start at the config file's directory. Noted in [`Context::files`].
+/// A file that must be there; relative paths start at the config file's directory. Noted in [`Context::contents`].
 pub(super) struct ExistingFile;
 
 impl Type for ExistingFile {
@@ -367,7 +367,9 @@ impl Type for ExistingFile {
 
     fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<PathBuf> {
         let path = FilePath.parse(node, context)?;
-        context.files.push(path.clone());
+        context.places.files.entry(path.clone()).or_insert(node.position);
+        // Before anybody reads it, so that a change after this is seen as one.
+        context.contents.add(&path);
         // A pipe or device would block the reader; opening tells whether the gateway may read it.
         let problem = match std::fs::metadata(&path) {
             Ok(metadata) if !metadata.is_file() => "it is not a regular file".to_owned(),

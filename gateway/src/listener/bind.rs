@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::config::model::Listener;
+use crate::config::Transport;
 
 /// Connections that the kernel holds for a worker that has not accepted them yet.
 const BACKLOG: i32 = 4096;
@@ -34,6 +34,19 @@ pub enum BindError {
         address: SocketAddr,
         /// `TCP` or `UDP`.
         transport: &'static str,
+    },
+    /// This process has the port, for a listener that the same reload removes.
+    #[error(
+        "listener {name}: {address} overlaps with {held}, which this reload removes and which still listens; remove that \
+         one first, and add this one with the next reload"
+    )]
+    Held {
+        /// The listener.
+        name: Arc<str>,
+        /// The address.
+        address: SocketAddr,
+        /// The address of the removed listener.
+        held: SocketAddr,
     },
     /// The process may not bind the port.
     #[error(
@@ -71,8 +84,12 @@ pub enum BindError {
 }
 
 impl BindError {
-    fn new(listener: &Listener, address: SocketAddr, transport: &'static str, source: io::Error) -> Self {
-        let name = listener.name.clone();
+    fn new(name: &Arc<str>, address: SocketAddr, transport: Transport, source: io::Error) -> Self {
+        let name = name.clone();
+        let transport = match transport {
+            Transport::Tcp => "TCP",
+            Transport::Udp => "UDP",
+        };
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { name, address, transport },
             io::ErrorKind::PermissionDenied => Self::Denied { name, address, transport },
@@ -82,64 +99,80 @@ impl BindError {
     }
 }
 
-/// The sockets of a listener, one per worker in each vector. `udp` is empty without HTTP/3.
+/// Sockets of one transport, one per worker.
 #[derive(Debug)]
-pub struct BoundListener {
-    /// What it was bound for.
-    pub config: Arc<Listener>,
-    /// The address with the real port.
-    pub local: SocketAddr,
+pub enum Sockets {
     /// Nonblocking, listening.
-    pub tcp: Vec<std::net::TcpListener>,
+    Tcp(Vec<std::net::TcpListener>),
     /// Nonblocking.
-    pub udp: Vec<std::net::UdpSocket>,
+    Udp(Vec<std::net::UdpSocket>),
 }
 
-/// Binds a listener for `workers` workers.
-pub fn plan(listener: &Listener, workers: usize) -> Result<BoundListener, BindError> {
-    let attempts = if listener.address.port() == 0 && listener.http3 { PORT_ATTEMPTS } else { 1 };
+/// Sockets that a listener has got, all at the same port.
+#[derive(Debug)]
+pub struct Bound {
+    /// The address with the real port.
+    pub local: SocketAddr,
+    /// By transport, as they were asked for.
+    pub sockets: Vec<(Transport, Sockets)>,
+}
+
+/// Binds sockets of these transports for `workers` workers. `name` is the listener's, for messages.
+pub fn bind(
+    name: &Arc<str>,
+    address: SocketAddr,
+    transports: &[Transport],
+    workers: usize,
+) -> Result<Bound, BindError> {
+    // Port 0 gives a port that is free for one transport and may be taken for the other.
+    let attempts = if address.port() == 0 && transports.len() > 1 { PORT_ATTEMPTS } else { 1 };
     let mut attempt = 1;
     loop {
-        match bind_all(listener, workers) {
-            Err(BindError::InUse { transport: "UDP", .. }) if attempt < attempts => attempt += 1,
+        match bind_all(name, address, transports, workers) {
+            Err(BindError::InUse { .. }) if attempt < attempts => attempt += 1,
             result => return result,
         }
     }
 }
 
-fn bind_all(listener: &Listener, workers: usize) -> Result<BoundListener, BindError> {
-    let mut address = listener.address;
-    // The exclusive bind also picks the port when the config says 0.
-    let probe = exclusive(address, Type::STREAM).map_err(|error| BindError::new(listener, address, "TCP", error))?;
-    address = probe;
-    if listener.http3 {
-        exclusive(address, Type::DGRAM).map_err(|error| BindError::new(listener, address, "UDP", error))?;
+fn bind_all(
+    name: &Arc<str>,
+    mut address: SocketAddr,
+    transports: &[Transport],
+    workers: usize,
+) -> Result<Bound, BindError> {
+    // The exclusive bind also picks the port when the config says 0: the first transport's, which the others share.
+    for transport in transports {
+        address = exclusive(address, *transport).map_err(|error| BindError::new(name, address, *transport, error))?;
     }
-    let mut tcp = Vec::with_capacity(workers);
-    let mut udp = Vec::new();
-    for _ in 0..workers {
-        tcp.push(bind_tcp(address).map_err(|error| BindError::new(listener, address, "TCP", error))?);
-        if listener.http3 {
-            udp.push(bind_udp(address).map_err(|error| BindError::new(listener, address, "UDP", error))?);
-        }
+    let mut sockets = Vec::with_capacity(transports.len());
+    for transport in transports {
+        let made = match transport {
+            Transport::Tcp => (0..workers).map(|_| bind_tcp(address)).collect::<io::Result<_>>().map(Sockets::Tcp),
+            Transport::Udp => (0..workers).map(|_| bind_udp(address)).collect::<io::Result<_>>().map(Sockets::Udp),
+        };
+        sockets.push((*transport, made.map_err(|error| BindError::new(name, address, *transport, error))?));
     }
-    Ok(BoundListener { config: Arc::new(listener.clone()), local: address, tcp, udp })
+    Ok(Bound { local: address, sockets })
 }
 
 /// Binds without `SO_REUSEPORT`, and lets go again: it fails when anybody holds the address.
-fn exclusive(address: SocketAddr, kind: Type) -> io::Result<SocketAddr> {
-    let socket = open(address, kind)?;
+fn exclusive(address: SocketAddr, transport: Transport) -> io::Result<SocketAddr> {
+    let socket = open(address, transport)?;
     socket.bind(&SockAddr::from(address))?;
     socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("the socket has no internet address"))
 }
 
-fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
-    let protocol = if kind == Type::STREAM { Protocol::TCP } else { Protocol::UDP };
+fn open(address: SocketAddr, transport: Transport) -> io::Result<Socket> {
+    let (kind, protocol) = match transport {
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+    };
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    if kind == Type::STREAM {
+    if transport == Transport::Tcp {
         // A restart must not wait for connections of the old process in TIME_WAIT. (For UDP this option would let
         // two processes share the port, so it isn't set there.)
         socket.set_reuse_address(true)?;
@@ -149,7 +182,7 @@ fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = open(address, Type::STREAM)?;
+    let socket = open(address, Transport::Tcp)?;
     socket.set_reuse_port(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
@@ -157,7 +190,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = open(address, Type::DGRAM)?;
+    let socket = open(address, Transport::Udp)?;
     socket.set_reuse_port(true)?;
     // Best effort: the kernel gives what `net.core.rmem_max` allows.
     let _ = socket.set_recv_buffer_size(UDP_BUFFER);
@@ -167,45 +200,44 @@ fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::time::Duration;
-
+mod tests {
     use super::*;
-    use crate::config::model::ListenerLimits;
 
-    pub(crate) fn listener(address: &str, http3: bool) -> Listener {
-        Listener {
-            name: "test".into(),
-            address: address.parse().unwrap(),
-            http1: true,
-            http2: true,
-            http3,
-            tls: None,
-            limits: ListenerLimits {
-                connections: 100,
-                header_bytes: 64 * 1024,
-                header_count: 100,
-                header_timeout: Duration::from_secs(15),
-                idle_timeout: Duration::from_secs(75),
-                body_timeout: Duration::from_secs(60),
-                streams: 128,
-            },
-        }
+    const BOTH: [Transport; 2] = [Transport::Tcp, Transport::Udp];
+
+    fn bind_at(address: &str, transports: &[Transport], workers: usize) -> Result<Bound, BindError> {
+        bind(&"test".into(), address.parse().unwrap(), transports, workers)
+    }
+
+    fn ports(bound: &Bound) -> Vec<(Transport, u16)> {
+        let of = |(transport, sockets): &(Transport, Sockets)| match sockets {
+            Sockets::Tcp(sockets) => sockets.iter().map(|one| (*transport, one.local_addr().unwrap().port())).collect(),
+            Sockets::Udp(sockets) => {
+                sockets.iter().map(|one| (*transport, one.local_addr().unwrap().port())).collect::<Vec<_>>()
+            }
+        };
+        bound.sockets.iter().flat_map(of).collect()
     }
 
     #[test]
     fn port_zero_gives_every_worker_the_same_port_on_both_transports() {
-        let bound = plan(&listener("127.0.0.1:0", true), 3).unwrap();
-        assert_ne!(bound.local.port(), 0);
-        assert_eq!((bound.tcp.len(), bound.udp.len()), (3, 3));
-        assert!(bound.tcp.iter().all(|socket| socket.local_addr().unwrap() == bound.local));
-        assert!(bound.udp.iter().all(|socket| socket.local_addr().unwrap() == bound.local));
+        let bound = bind_at("127.0.0.1:0", &BOTH, 3).unwrap();
+        let port = bound.local.port();
+        assert_ne!(port, 0);
+        assert_eq!(ports(&bound), [[(Transport::Tcp, port); 3], [(Transport::Udp, port); 3]].concat());
+    }
+
+    #[test]
+    fn http3_alone_binds_no_tcp_socket() {
+        let bound = bind_at("127.0.0.1:0", &[Transport::Udp], 2).unwrap();
+        assert_eq!(ports(&bound), [(Transport::Udp, bound.local.port()); 2]);
+        bind_at(&bound.local.to_string(), &[Transport::Tcp], 2).expect("the number is free for TCP");
     }
 
     #[test]
     fn a_port_that_another_gateway_shares_is_refused() {
-        let first = plan(&listener("127.0.0.1:0", false), 1).unwrap();
-        let error = plan(&listener(&first.local.to_string(), false), 1).unwrap_err();
+        let first = bind_at("127.0.0.1:0", &[Transport::Tcp], 1).unwrap();
+        let error = bind_at(&first.local.to_string(), &[Transport::Tcp], 1).unwrap_err();
         assert!(matches!(&error, BindError::InUse { transport: "TCP", .. }), "{error}");
         assert!(error.to_string().contains("listener test"), "{error}");
     }
@@ -213,14 +245,13 @@ pub(crate) mod tests {
     #[test]
     fn a_taken_udp_port_is_named_as_udp() {
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let error = plan(&listener(&udp.local_addr().unwrap().to_string(), true), 1).unwrap_err();
-        // The same number may be taken for TCP by an unrelated process: then TCP is named.
-        assert!(matches!(&error, BindError::InUse { .. }), "{error}");
+        let error = bind_at(&udp.local_addr().unwrap().to_string(), &[Transport::Udp], 1).unwrap_err();
+        assert!(matches!(&error, BindError::InUse { transport: "UDP", .. }), "{error}");
     }
 
     #[test]
     fn ipv6_and_ipv4_can_use_the_same_port() {
-        let Ok(six) = plan(&listener("[::1]:0", false), 1) else { return }; // a machine without IPv6
+        let Ok(six) = bind_at("[::1]:0", &[Transport::Tcp], 1) else { return }; // a machine without IPv6
         assert!(six.local.is_ipv6());
     }
 }

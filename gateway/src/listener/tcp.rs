@@ -69,18 +69,21 @@ impl Drop for ConnectionGuard {
 
 /// Accepts until `shutdown` becomes true (or its sender is gone), then takes what is already in the queue and closes
 /// the socket: the kernel resets connections that are still queued when their socket closes.
+///
+/// A connection above the limit comes without a guard: dropping the stream closes it, which is cheaper than answering.
 pub async fn accept_loop<F>(
     listener: TcpListener,
     limit: ConnectionLimit,
     mut shutdown: watch::Receiver<bool>,
     mut on_connection: F,
 ) where
-    F: FnMut(TcpStream, SocketAddr, ConnectionGuard),
+    F: FnMut(TcpStream, SocketAddr, Option<ConnectionGuard>),
 {
     let mut handle = |stream: TcpStream, peer| {
-        // Without a free place the stream is dropped here, which closes it: refusing is cheaper than answering.
-        let Some(guard) = limit.acquire() else { return };
-        let _ = stream.set_nodelay(true);
+        let guard = limit.acquire();
+        if guard.is_some() {
+            let _ = stream.set_nodelay(true);
+        }
         on_connection(stream, peer, guard);
     };
     loop {
@@ -160,7 +163,7 @@ mod tests {
             stop.send(true).unwrap();
         };
         let serve = accept_loop(listener, limit.clone(), stopped, |stream, _, guard| {
-            kept.borrow_mut().push((stream, guard));
+            kept.borrow_mut().extend(guard.map(|guard| (stream, guard)));
         });
         tokio::join!(serve, client);
         kept.borrow_mut().clear();

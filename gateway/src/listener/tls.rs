@@ -1,8 +1,8 @@
 //! TLS of a listener: certificates chosen by SNI, ALPN, session tickets, and new certificates at a reload without
 //! touching the listener.
 //!
-//! All rustls configurations of a listener share one [`CertStore`]; a reload swaps its content with one atomic store,
-//! so the next handshake sees the new certificates.
+//! All rustls configurations of a listener share one [`TlsState`]; a reload swaps its [`Certificates`] with one atomic
+//! store, so the next handshake sees the new certificates.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -61,9 +61,20 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// The certificates of a listener by name. Lookups happen once per handshake.
+impl TlsError {
+    /// The file that is to be mended, where there is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            Self::Mismatch { key, .. } => Some(key),
+            Self::NoCertificate | Self::SelfSigned { .. } | Self::Rustls(_) => None,
+        }
+    }
+}
+
+/// The certificates of a listener by name, ready to be installed. Lookups happen once per handshake.
 #[derive(Debug)]
-struct CertStore {
+pub struct Certificates {
     /// For clients that send no name, or one that nothing matches.
     default: Arc<CertifiedKey>,
     exact: HashMap<String, Arc<CertifiedKey>>,
@@ -71,22 +82,33 @@ struct CertStore {
     wildcard: HashMap<String, Arc<CertifiedKey>>,
 }
 
-impl CertStore {
+impl Certificates {
     fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
         let Some(name) = name else { return self.default.clone() };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         self.exact.get(&name).or_else(|| self.wildcard.get(name.split_once('.')?.1)).unwrap_or(&self.default).clone()
     }
 
-    fn load(tls: &ListenerTls, provider: &CryptoProvider) -> Result<Self, TlsError> {
-        let mut keys = Vec::new();
+    /// Reads the certificates and keys of a listener; tells everything that is wrong with them.
+    pub fn load(tls: &ListenerTls) -> Result<Arc<Self>, Vec<TlsError>> {
+        let provider = aws_lc_rs::default_provider();
+        let (mut keys, mut errors) = (Vec::new(), Vec::new());
         for files in &tls.certificates {
-            keys.push(load_files(files, provider)?);
+            match load_files(files, &provider) {
+                Ok(key) => keys.push(key),
+                Err(error) => errors.push(error),
+            }
         }
         if !tls.self_signed.is_empty() {
-            keys.push(self_signed(&tls.self_signed, provider)?);
+            match self_signed(&tls.self_signed, &provider) {
+                Ok(key) => keys.push(key),
+                Err(error) => errors.push(error),
+            }
         }
-        let default = keys.first().cloned().ok_or(TlsError::NoCertificate)?;
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let default = keys.first().cloned().ok_or_else(|| vec![TlsError::NoCertificate])?;
         let (mut exact, mut wildcard) = (HashMap::new(), HashMap::new());
         for key in keys {
             for name in dns_names(&key) {
@@ -97,12 +119,12 @@ impl CertStore {
                 };
             }
         }
-        Ok(Self { default, exact, wildcard })
+        Ok(Arc::new(Self { default, exact, wildcard }))
     }
 }
 
 #[derive(Debug)]
-struct Resolver(ArcSwap<CertStore>);
+struct Resolver(ArcSwap<Certificates>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -115,31 +137,25 @@ impl ResolvesServerCert for Resolver {
 pub struct TlsState {
     resolver: Arc<Resolver>,
     provider: Arc<CryptoProvider>,
-    tls12: bool,
     /// Shared, so that a client resumes on whichever worker it lands; rotates its keys by itself.
     tickets: Arc<dyn ProducesTickets>,
     quic_tickets: Arc<dyn ProducesTickets>,
 }
 
 impl TlsState {
-    /// Reads the certificates and keys.
-    pub fn load(tls: &ListenerTls) -> Result<Arc<Self>, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let store = CertStore::load(tls, &provider)?;
+    /// The state of a new listener.
+    pub fn new(certificates: Arc<Certificates>) -> Result<Arc<Self>, TlsError> {
         Ok(Arc::new(Self {
-            resolver: Arc::new(Resolver(ArcSwap::from_pointee(store))),
-            provider,
-            tls12: tls.tls12,
+            resolver: Arc::new(Resolver(ArcSwap::new(certificates))),
+            provider: Arc::new(aws_lc_rs::default_provider()),
             tickets: aws_lc_rs::Ticketer::new()?,
             quic_tickets: aws_lc_rs::Ticketer::new()?,
         }))
     }
 
-    /// Reads the certificates anew; on an error the old ones stay. `tls12` is fixed when a listener starts.
-    pub fn replace(&self, tls: &ListenerTls) -> Result<(), TlsError> {
-        let store = CertStore::load(tls, &self.provider)?;
-        self.resolver.0.store(Arc::new(store));
-        Ok(())
+    /// The next handshake has these certificates.
+    pub fn install(&self, certificates: Arc<Certificates>) {
+        self.resolver.0.store(certificates);
     }
 
     fn config(
@@ -160,14 +176,15 @@ impl TlsState {
     }
 
     /// The configuration for TCP: TLS 1.3, and 1.2 where it is on; ALPN for the protocols that are served.
-    pub fn server_config(&self, http1: bool, http2: bool) -> Result<Arc<ServerConfig>, TlsError> {
+    pub fn server_config(&self, listener: &Listener) -> Result<Arc<ServerConfig>, TlsError> {
+        let tls12 = listener.tls.as_ref().is_some_and(|tls| tls.tls12);
         let versions: &[&SupportedProtocolVersion] =
-            if self.tls12 { &[&rustls::version::TLS13, &rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
+            if tls12 { &[&rustls::version::TLS13, &rustls::version::TLS12] } else { &[&rustls::version::TLS13] };
         let mut alpn = Vec::new();
-        if http2 {
+        if listener.http2 {
             alpn.push(b"h2".to_vec());
         }
-        if http1 {
+        if listener.http1 {
             alpn.push(b"http/1.1".to_vec());
         }
         self.config(versions, &self.tickets, alpn).map(Arc::new)
@@ -311,6 +328,10 @@ mod tests {
         ListenerTls { certificates, self_signed, tls12: true }
     }
 
+    fn state(tls: &ListenerTls) -> Arc<TlsState> {
+        TlsState::new(Certificates::load(tls).unwrap()).unwrap()
+    }
+
     fn chosen(state: &TlsState, name: Option<&str>) -> CertificateDer<'static> {
         state.resolver.0.load().find(name).cert[0].clone()
     }
@@ -321,7 +342,7 @@ mod tests {
         let first = files(directory.path(), "first", &["first.test"]);
         let wild = files(directory.path(), "wild", &["*.example.test"]);
         let exact = files(directory.path(), "exact", &["api.example.test"]);
-        let state = TlsState::load(&tls(vec![first, wild, exact], &[])).unwrap();
+        let state = state(&tls(vec![first, wild, exact], &[]));
         let default = chosen(&state, None);
         assert_eq!(chosen(&state, Some("first.test")), default);
         assert_eq!(chosen(&state, Some("unknown.test")), default);
@@ -337,16 +358,26 @@ mod tests {
     fn a_reload_swaps_certificates_and_a_bad_one_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let config = tls(vec![files(directory.path(), "a", &["a.test"])], &[]);
-        let state = TlsState::load(&config).unwrap();
+        let state = state(&config);
         let before = chosen(&state, Some("a.test"));
         let renewed = files(directory.path(), "a", &["a.test"]);
-        state.replace(&config).unwrap();
+        state.install(Certificates::load(&config).unwrap());
         let after = chosen(&state, Some("a.test"));
         assert_ne!(before, after);
         std::fs::write(&renewed.certificate, "nonsense").unwrap();
-        let error = state.replace(&config).unwrap_err().to_string();
-        assert!(error.contains("a.pem") && error.contains("certificate chain"), "{error}");
+        let errors = Certificates::load(&config).unwrap_err();
+        assert!(errors[0].to_string().contains("certificate chain"), "{errors:?}");
+        assert_eq!(errors[0].file(), Some(renewed.certificate.as_path()));
         assert_eq!(chosen(&state, Some("a.test")), after);
+    }
+
+    #[test]
+    fn every_bad_certificate_is_told_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = tls(["a", "b", "c"].map(|name| files(directory.path(), name, &["a.test"])).into(), &[]);
+        std::fs::write(&config.certificates[0].certificate, "nonsense").unwrap();
+        std::fs::write(&config.certificates[2].private_key, "nonsense").unwrap();
+        assert_eq!(Certificates::load(&config).unwrap_err().len(), 2);
     }
 
     #[test]
@@ -354,25 +385,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut config = tls(vec![files(directory.path(), "a", &["a.test"])], &[]);
         config.certificates[0].private_key = files(directory.path(), "b", &["b.test"]).private_key;
-        let error = TlsState::load(&config).unwrap_err();
-        assert!(matches!(error, TlsError::Mismatch { .. }), "{error}");
+        let errors = Certificates::load(&config).unwrap_err();
+        assert!(matches!(errors[..], [TlsError::Mismatch { .. }]), "{errors:?}");
     }
 
     #[test]
     fn a_development_certificate_stays_the_same() {
         let config = tls(Vec::new(), &["dev.test", "127.0.0.1"]);
-        let state = TlsState::load(&config).unwrap();
-        let before = chosen(&state, Some("dev.test"));
-        state.replace(&config).unwrap();
-        assert_eq!(chosen(&state, None), before);
-        assert_eq!(chosen(&TlsState::load(&config).unwrap(), None), before);
+        let before = chosen(&state(&config), Some("dev.test"));
+        assert_eq!(chosen(&state(&config), None), before);
     }
 
     #[test]
-    fn alpn_follows_the_protocols() {
-        let state = TlsState::load(&tls(Vec::new(), &["dev.test"])).unwrap();
-        assert_eq!(state.server_config(true, true).unwrap().alpn_protocols, [&b"h2"[..], b"http/1.1"]);
-        assert_eq!(state.server_config(true, false).unwrap().alpn_protocols, [b"http/1.1"]);
+    fn alpn_and_versions_follow_the_listener() {
+        let text = |protocols: &str| {
+            format!(
+                "listeners: [{{name: a, address: '127.0.0.1:1', protocols: [{protocols}], tls: {{self_signed: [a]}}}}]\nroutes: []"
+            )
+        };
+        for (protocols, alpn) in [("http1, http2", &[&b"h2"[..], b"http/1.1"][..]), ("http1", &[b"http/1.1"])] {
+            let config = crate::config::parse(&text(protocols), Path::new("gateway.yaml"), &|_| None).unwrap();
+            let listener = &config.listeners[0];
+            let state = state(listener.tls.as_ref().unwrap());
+            assert_eq!(state.server_config(listener).unwrap().alpn_protocols, alpn);
+        }
     }
 
     #[test]
@@ -386,6 +422,6 @@ mod tests {
 
     #[test]
     fn nothing_configured_is_an_error() {
-        assert!(matches!(TlsState::load(&tls(Vec::new(), &[])), Err(TlsError::NoCertificate)));
+        assert!(matches!(Certificates::load(&tls(Vec::new(), &[])).unwrap_err()[..], [TlsError::NoCertificate]));
     }
 }

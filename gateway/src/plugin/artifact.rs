@@ -4,7 +4,6 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
@@ -16,25 +15,10 @@ use super::grants::{self, Need, PACKAGE, VERSION};
 use super::host::HostState;
 use super::instance::Functions;
 use super::phase::{HANDLER, Phases, Traits, phase_names};
+use crate::watch;
 
-/// What identifies a state of a file without reading it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
-    inode: u64,
-}
-
-impl Stamp {
-    pub(crate) fn of(path: &Path) -> Result<Self, LoadError> {
-        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        Ok(Self {
-            length: metadata.len(),
-            modified: metadata.modified().ok(),
-            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
-        })
-    }
-}
+/// Bytes of a plugin file; the largest language runtimes stay far below.
+const MAX_BYTES: u64 = 256 << 20;
 
 fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
     if error.kind() == std::io::ErrorKind::NotFound {
@@ -44,13 +28,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
 }
 
 /// Reads a file that somebody may be writing: what it is before and after the read must be the same.
-pub(crate) fn read_whole(path: &Path) -> Result<(Vec<u8>, Stamp), LoadError> {
-    let before = Stamp::of(path)?;
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    if Stamp::of(path)? != before || before.length != bytes.len() as u64 {
+pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let signature = || watch::signature_of(path).map_err(|error| unreadable(path, &error));
+    let before = signature()?;
+    let bytes = watch::read_regular(path, MAX_BYTES).map_err(|error| unreadable(path, &error))?;
+    if signature()? != before {
         return Err(LoadError::Incomplete("it changed while it was read".to_owned()));
     }
-    Ok((bytes, before))
+    Ok(bytes)
 }
 
 /// SHA-256 in lower-case hex.

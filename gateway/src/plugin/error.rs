@@ -78,6 +78,9 @@ pub enum LoadError {
     /// A call at load trapped or overran its budget.
     #[error("{0}")]
     Call(String),
+    /// The process has no room for one more instance now, which says nothing about the file.
+    #[error("no room for another instance to try it in; it is tried again")]
+    NoRoom,
 }
 
 /// Why one plugin can't serve one route entry, or none at all.

@@ -172,7 +172,7 @@ pub(crate) fn describe(
     };
     let mut store = new_store(host, Arc::new(shared), None, suspends);
     arm(&mut store, Phase::Describe, LOAD_BUDGET);
-    let result = block_on(async {
+    let result: wasmtime::Result<_> = block_on(async {
         let instance = if suspends { pre.instantiate_async(&mut store).await? } else { pre.instantiate(&mut store)? };
         // All types are checked here, so that an instance made later can't fail on them.
         handler(&mut store, &instance, functions)?;
@@ -181,6 +181,9 @@ pub(crate) fn describe(
         wasmtime::Result::Ok(manifest)
     });
     result.map_err(|error| {
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            return LoadError::NoRoom;
+        }
         let refused = store.data_mut().limits.take_refused();
         LoadError::Call(PluginError::from_call(Phase::Describe, &error, refused).to_string())
     })

@@ -34,5 +34,5 @@ pub use host::calls::{CallError, CallResponse, OutboundCall};
 pub use host::metrics::{NoMetrics, PluginMetricsSink};
 pub use instance::Instance;
 pub use pool::{Pool, WorkerHost};
-pub use registry::{PluginSet, Registry, Trigger};
+pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};

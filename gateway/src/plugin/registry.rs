@@ -1,11 +1,17 @@
 //! The plugins of the directory: loads what the routes name, keeps the last good version of each, and makes the entries
 //! of a configuration.
+//!
+//! It works in two steps, because a new configuration may be refused for other reasons than its plugins:
+//! [`Registry::judge`] tries everything and changes nothing, [`Registry::commit`] puts the result in force. What was found
+//! out about a file is kept apart from what serves: a file that does not work with one configuration may work with the
+//! next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::artifact::{Artifact, Stamp, read_whole, sha256};
+use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
 use super::entry::Entry;
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
@@ -13,18 +19,7 @@ use super::grants;
 use super::instance::{Guest, MakeError};
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
-use crate::config::model::{Config, PluginEntry, Route};
-
-/// What made the registry look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// The gateway starts: everything must load.
-    Start,
-    /// The configuration changed: everything that it names must work with it.
-    Config,
-    /// The directory changed: what fails stays out.
-    Directory,
-}
+use crate::config::model::{Config, Grants, PluginEntry, Route};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]
@@ -43,239 +38,287 @@ impl PluginSet {
     }
 }
 
-/// What is known of one plugin.
+/// What a file was found to be, whatever the configuration: so that the same bytes aren't compiled twice.
+#[derive(Clone)]
+struct Finding {
+    /// SHA-256 of the file.
+    hash: String,
+    artifact: Result<Arc<Artifact>, LoadError>,
+}
+
+/// What was found out about files, by plugin.
 #[derive(Clone, Default)]
-struct Record {
-    artifact: Option<Arc<Artifact>>,
-    /// The file when it was last judged.
-    stamp: Option<Stamp>,
-    /// The hash of a refused file, so that the same bytes aren't compiled twice.
-    refused: Option<(String, LoadError)>,
-    status: Option<Status>,
+pub struct Findings(BTreeMap<Arc<str>, Finding>);
+
+/// What serves under a plugin's name, and what became of the file.
+#[derive(Clone)]
+struct Serving {
+    artifact: Arc<Artifact>,
+    status: Status,
+}
+
+/// What [`Registry::judge`] found.
+pub struct Judgement {
+    /// To be remembered whatever comes of the configuration: see [`Registry::learn`].
+    pub findings: Findings,
+    /// What can be put in force, or every reason why not.
+    pub verdict: Result<Accepted, Vec<PluginProblem>>,
+}
+
+/// Plugins that work with a configuration, not yet in force.
+pub struct Accepted {
+    /// The configuration's entries.
+    pub plugins: PluginSet,
+    directory: Option<PathBuf>,
+    serving: BTreeMap<Arc<str>, Serving>,
+    grants: BTreeMap<String, Grants>,
+    try_again: bool,
+}
+
+/// A plugin that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version, from the manifest.
+    pub version: &'a str,
+    /// SHA-256 of its file.
+    pub hash: &'a str,
 }
 
 /// See the module.
+#[derive(Clone)]
 pub struct Registry {
     host: Arc<Host>,
     directory: Option<PathBuf>,
-    records: BTreeMap<String, Record>,
+    findings: Findings,
+    serving: BTreeMap<Arc<str>, Serving>,
     current: PluginSet,
-    grants: BTreeMap<String, crate::config::model::Grants>,
+    grants: BTreeMap<String, Grants>,
+    try_again: bool,
 }
 
 impl Registry {
-    /// An empty registry. A configuration that names another directory overrides this one.
-    pub fn new(host: Arc<Host>, directory: Option<PathBuf>) -> Self {
-        Self { host, directory, records: BTreeMap::new(), current: PluginSet::default(), grants: BTreeMap::new() }
+    /// An empty registry.
+    pub fn new(host: Arc<Host>) -> Self {
+        Self {
+            host,
+            directory: None,
+            findings: Findings::default(),
+            serving: BTreeMap::new(),
+            current: PluginSet::default(),
+            grants: BTreeMap::new(),
+            try_again: false,
+        }
     }
 
-    /// Reads what changed, compiles, checks and dry-runs it. Blocking: not for a worker.
+    /// Reads the files that a configuration names, compiles and checks what is new, and dry-runs it. Changes nothing.
+    /// Blocking: not for a worker.
     ///
-    /// An error means that nothing has changed. With [`Trigger::Directory`] a file that fails is left out and its last
-    /// good version stays; with the others every problem is reported at once.
-    pub fn apply(&mut self, config: &Config, trigger: Trigger) -> Result<PluginSet, Vec<PluginProblem>> {
-        let directory = config.plugins.directory.clone().or_else(|| self.directory.clone());
+    /// A file that fails is left out where its last good version works in its place. A version that serves from another
+    /// directory does not stand in: a new directory must hold what the routes need.
+    pub fn judge(&self, config: &Config) -> Judgement {
+        let directory = config.plugins.directory.as_deref();
+        let same_directory = directory == self.directory.as_deref();
         let names: BTreeSet<Arc<str>> =
             config.routes.iter().flat_map(|route| route.plugins.iter().map(|entry| entry.name.clone())).collect();
+        let mut findings = Findings::default();
+        let mut serving = BTreeMap::new();
+        let mut made = HashMap::new();
         let mut problems = Vec::new();
-        let mut chosen: HashMap<Arc<str>, Arc<Artifact>> = HashMap::new();
-        let mut made: HashMap<(usize, usize), Arc<Entry>> = HashMap::new();
-        let mut records = self.records.clone();
+        let mut try_again = false;
         for name in &names {
-            let record = records.entry(name.to_string()).or_default();
-            let before = record.status.clone();
-            let failure = match &directory {
-                Some(directory) => self.load(directory, name, record),
+            let known = self.serving.get(name);
+            let candidate = match directory {
+                Some(directory) => self.load(directory, name, &mut findings),
                 None => Err(LoadError::Missing(format!("{name}.wasm (plugins.directory is not set)"))),
             };
-            let last_good = self.records.get(&**name).and_then(|record| record.artifact.clone());
-            let mut candidate = match failure {
-                Ok(artifact) => Some(artifact),
-                Err(error) => {
-                    note_failure(record, name, &error);
-                    if last_good.is_none() {
-                        problems.push(problem(name, None, &error.to_string()));
-                    }
-                    None
-                }
-            };
-            // The candidate must work everywhere; where it doesn't, the last good version is tried in its place.
-            if let Some(artifact) = &candidate {
-                match self.make_entries(config, name, artifact) {
+            let refusal = match &candidate {
+                Ok(artifact) => match self.make_entries(config, name, artifact) {
                     Ok(entries) => {
                         made.extend(entries);
-                        note_success(record, artifact);
+                        serving.insert(name.clone(), Serving::new(artifact, None, known));
+                        continue;
                     }
-                    Err(found) => {
-                        let fallback = last_good.as_ref().is_some_and(|good| good.hash != artifact.hash);
-                        let text = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                        note_failure(record, name, &LoadError::Call(text));
-                        if !fallback {
-                            problems.extend(found);
-                        }
-                        candidate = None;
-                        if !fallback {
-                            continue;
-                        }
-                    }
-                }
-            }
-            let artifact = match candidate {
-                Some(artifact) => artifact,
-                None => {
-                    let Some(good) = last_good else { continue };
-                    match self.make_entries(config, name, &good) {
-                        Ok(entries) => made.extend(entries),
-                        Err(found) => problems.extend(found),
-                    }
-                    good
-                }
+                    Err(refusal) => refusal,
+                },
+                Err(error) => Refusal::of_file(name, error),
             };
-            record.artifact = Some(artifact.clone());
-            chosen.insert(name.clone(), artifact);
-            if let (Some(directory), Some(status)) = (&directory, &record.status)
-                && before.as_ref() != Some(status)
-            {
-                status::write(directory, name, status);
+            try_again |= refusal.passing;
+            // Where the file does not work, the version that serves is tried in its place.
+            let last_good = known.map(|known| &known.artifact).filter(|good| {
+                same_directory && candidate.as_ref().map_or(true, |candidate| candidate.hash != good.hash)
+            });
+            let fallback = last_good.map(|good| (good, self.make_entries(config, name, good)));
+            match fallback {
+                Some((good, Ok(entries))) => {
+                    made.extend(entries);
+                    serving.insert(name.clone(), Serving::new(good, Some(&refusal), known));
+                }
+                Some((good, Err(too))) => {
+                    problems.extend(refusal.problems);
+                    problems.extend(too.problems.into_iter().map(|problem| PluginProblem {
+                        message: format!("its version {}, which serves now: {}", good.version, problem.message),
+                        ..problem
+                    }));
+                }
+                None => problems.extend(refusal.problems),
             }
         }
-        if !problems.is_empty() {
-            self.keep_judgements(&records, directory.as_deref());
-            return Err(problems);
-        }
-        let mut set = PluginSet::default();
-        for (r, route) in config.routes.iter().enumerate() {
-            let entries = (0..route.plugins.len()).filter_map(|e| made.remove(&(r, e))).collect::<Vec<_>>();
-            set.entries.push(entries);
-        }
-        records.retain(|name, _| names.contains(name.as_str()));
-        self.records = records;
-        self.directory = directory;
-        self.grants = config.plugins.grants.clone();
-        self.current = set.clone();
-        tracing::debug!(?trigger, plugins = chosen.len(), "plugins applied");
-        Ok(set)
+        let verdict = if problems.is_empty() {
+            let entries =
+                config.routes.iter().enumerate().map(|(r, route)| {
+                    (0..route.plugins.len()).filter_map(|e| made.remove(&(r, e))).collect::<Vec<_>>()
+                });
+            let plugins = PluginSet { entries: entries.collect() };
+            let (directory, grants) = (config.plugins.directory.clone(), config.plugins.grants.clone());
+            Ok(Accepted { plugins, directory, serving, grants, try_again })
+        } else {
+            Err(problems)
+        };
+        Judgement { findings, verdict }
     }
 
-    /// After a refusal: what serves stays, what was learnt of the files is shown.
-    fn keep_judgements(&mut self, judged: &BTreeMap<String, Record>, directory: Option<&Path>) {
-        for (name, record) in judged {
-            let failed = record.status.as_ref().filter(|status| status.state != FileState::Serving);
-            if let (Some(directory), Some(status)) = (directory, failed) {
-                status::write(directory, name, status);
-            }
-            if let Some(known) = self.records.get_mut(name) {
-                if failed.is_some() {
-                    known.status.clone_from(&record.status);
-                }
-                known.refused.clone_from(&record.refused);
-            }
-        }
+    /// Remembers what was found out about files, also where the configuration was refused.
+    pub fn learn(&mut self, findings: Findings) {
+        self.findings.0.extend(findings.0);
     }
 
-    /// The artifact of the file as it is now.
-    fn load(&self, directory: &Path, name: &str, record: &mut Record) -> Result<Arc<Artifact>, LoadError> {
-        let path = directory.join(format!("{name}.wasm"));
-        let stamp = Stamp::of(&path)?;
-        if let Some(artifact) = &record.artifact
-            && record.stamp.as_ref() == Some(&stamp)
-        {
-            return match &record.refused {
-                Some((_, error)) => Err(error.clone()),
-                None => Ok(artifact.clone()),
-            };
+    /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
+    /// whose files are newly left out.
+    pub fn commit(&mut self, accepted: Accepted) -> Vec<Arc<str>> {
+        let mut left_out = Vec::new();
+        for (name, serving) in &accepted.serving {
+            if self.serving.get(name).is_some_and(|before| before.status == serving.status) {
+                continue;
+            }
+            serving.announce();
+            if serving.status.state != FileState::Serving {
+                left_out.push(name.clone());
+            }
+            if let Some(directory) = &accepted.directory {
+                status::write(directory, name, &serving.status);
+            }
         }
-        let (bytes, stamp) = read_whole(&path)?;
-        record.stamp = Some(stamp);
+        self.findings.0.retain(|name, _| accepted.serving.contains_key(name));
+        self.directory = accepted.directory;
+        self.serving = accepted.serving;
+        self.grants = accepted.grants;
+        self.current = accepted.plugins;
+        self.try_again = accepted.try_again;
+        left_out
+    }
+
+    /// The plugins that serve.
+    pub fn in_force(&self) -> impl Iterator<Item = InForce<'_>> {
+        self.serving.iter().map(|(name, serving)| InForce {
+            name,
+            version: &serving.artifact.version,
+            hash: &serving.artifact.hash,
+        })
+    }
+
+    /// Whether a file was left out for a reason that passes by itself.
+    pub const fn should_try_again(&self) -> bool {
+        self.try_again
+    }
+
+    /// The artifact of the file as it is now. Files are read anew each time, because neither their length nor their times
+    /// tell for sure that they are the same.
+    fn load(&self, directory: &Path, name: &Arc<str>, findings: &mut Findings) -> Result<Arc<Artifact>, LoadError> {
+        let bytes = read_whole(&directory.join(format!("{name}.wasm")))?;
         let hash = sha256(&bytes);
-        if let Some(artifact) = &record.artifact
-            && artifact.hash == hash
-        {
-            record.refused = None;
-            return Ok(artifact.clone());
+        let known = self.findings.0.get(name).filter(|known| known.hash == hash);
+        let serving = self.serving.get(name).filter(|serving| serving.artifact.hash == hash);
+        let artifact = match (serving, known) {
+            (Some(serving), _) => Ok(serving.artifact.clone()),
+            (None, Some(known)) => known.artifact.clone(),
+            (None, None) => self.compile(name, &bytes),
+        };
+        if !matches!(artifact, Err(LoadError::NoRoom)) {
+            findings.0.insert(name.clone(), Finding { hash, artifact: artifact.clone() });
         }
-        if let Some((refused, error)) = &record.refused
-            && *refused == hash
-        {
-            return Err(error.clone());
+        artifact
+    }
+
+    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<Artifact>, LoadError> {
+        // A compiler that panics is no reason to stop serving: it costs this file.
+        let artifact = catch_unwind(AssertUnwindSafe(|| Artifact::compile(&self.host, bytes)))
+            .unwrap_or_else(|_| Err(LoadError::Invalid("compiling it failed; the log tells where".to_owned())))?;
+        if artifact.name == name {
+            return Ok(Arc::new(artifact));
         }
-        let compiled = Artifact::compile(&self.host, &bytes).and_then(|artifact| {
-            if artifact.name == name {
-                return Ok(artifact);
-            }
-            let found = sanitise(&artifact.name, 100);
-            Err(LoadError::Manifest(format!(
-                "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
-            )))
-        });
-        match compiled {
-            Ok(artifact) => {
-                record.refused = None;
-                Ok(Arc::new(artifact))
-            }
-            Err(error) => {
-                record.refused = Some((hash, error.clone()));
-                Err(error)
-            }
-        }
+        let found = sanitise(&artifact.name, 100);
+        Err(LoadError::Manifest(format!(
+            "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
+        )))
     }
 
     /// The entries of one plugin in all routes; new ones are dry-run.
-    #[expect(clippy::type_complexity, reason = "places and entries, used in one function")]
-    fn make_entries(
-        &self,
-        config: &Config,
-        name: &Arc<str>,
-        artifact: &Arc<Artifact>,
-    ) -> Result<Vec<((usize, usize), Arc<Entry>)>, Vec<PluginProblem>> {
+    fn make_entries(&self, config: &Config, name: &Arc<str>, artifact: &Arc<Artifact>) -> Result<Entries, Refusal> {
         if let Err(error) = grants::check(name, &artifact.needs, config.plugins.grants.get(&**name)) {
-            return Err(vec![problem(name, None, &error.to_string())]);
+            return Err(Refusal::of_file(name, &error));
         }
         let mut entries = Vec::new();
         let mut problems = Vec::new();
         for (r, route) in config.routes.iter().enumerate() {
             let mine = route.plugins.iter().enumerate().filter(|(_, entry)| entry.name == *name);
             for (nth, (e, entry)) in mine.enumerate() {
-                let known = self.current.entries.iter().flatten();
-                let same = known.into_iter().find(|known| known.same(artifact, config, route, entry, nth));
-                if let Some(same) = same {
+                let mut known = self.current.entries.iter().flatten();
+                if let Some(same) = known.find(|known| known.same(artifact, config, route, entry, nth)) {
                     entries.push(((r, e), same.clone()));
                     continue;
                 }
                 let fresh = Entry::new(&self.host, artifact, config, route, entry, nth);
                 match Guest::make(&fresh, None) {
                     Ok(_) => entries.push(((r, e), Arc::new(fresh))),
-                    Err(error) => problems.extend(explain(name, route, entry, error)),
+                    Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
+                        problems.extend(errors.into_iter().map(|error| {
+                            let pointer = sanitise(&error.pointer, 200);
+                            PluginProblem {
+                                position: entry.positions.find(&pointer),
+                                pointer: Some(pointer),
+                                ..at_entry(name, route, entry, &sanitise(&error.message, 500))
+                            }
+                        }));
+                    }
+                    // A trap or an overrun would be the same in every route, and cost its time in each.
+                    Err(error) => {
+                        let passing = matches!(error, MakeError::Exhausted);
+                        let message = match error {
+                            MakeError::Exhausted => LoadError::NoRoom.to_string(),
+                            MakeError::Failed(error) => error.to_string(),
+                        };
+                        problems.push(at_entry(name, route, entry, &message));
+                        return Err(Refusal { problems, state: FileState::Rejected, passing });
+                    }
                 }
             }
         }
-        if problems.is_empty() { Ok(entries) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(entries)
+        } else {
+            Err(Refusal { problems, state: FileState::Rejected, passing: false })
+        }
     }
 
     /// For the admin listener.
     pub fn describe(&self) -> serde_json::Value {
-        let plugins = self.records.iter().map(|(name, record)| {
-            let artifact = record.artifact.as_ref();
-            let status = record.status.as_ref();
-            let routes: BTreeSet<&str> = self
-                .current
-                .entries
-                .iter()
-                .flatten()
-                .filter(|entry| *entry.name == **name)
-                .map(|entry| &*entry.route)
-                .collect();
-            let grants = self.grants.get(name).cloned().unwrap_or_default();
+        let plugins = self.serving.iter().map(|(name, Serving { artifact, status })| {
+            let entries = self.current.entries.iter().flatten();
+            let routes: BTreeSet<&str> =
+                entries.filter(|entry| entry.name == *name).map(|entry| &*entry.route).collect();
+            let grants = self.grants.get(&**name).cloned().unwrap_or_default();
             serde_json::json!({
-                "name": name,
-                "version": artifact.map(|artifact| &artifact.version),
-                "hash": artifact.map(|artifact| &artifact.hash),
-                "state": status.map(|status| status.state),
-                "since": status.map(|status| status.since),
-                "last_error": status.and_then(|status| status.error.as_ref()),
+                "name": &**name,
+                "version": artifact.version,
+                "hash": artifact.hash,
+                "state": status.state,
+                "since": status.since,
+                "last_error": status.error,
                 "grants": {"upstreams": grants.upstreams, "secrets": grants.secrets},
-                "imports": artifact.map(|artifact| &artifact.imports),
-                "phases": artifact.map(|artifact| phase_names(artifact.phases)),
+                "imports": artifact.imports,
+                "phases": phase_names(artifact.phases),
                 "routes": routes,
             })
         });
@@ -283,75 +326,73 @@ impl Registry {
     }
 }
 
-fn problem(plugin: &str, route: Option<&str>, message: &str) -> PluginProblem {
-    PluginProblem {
-        plugin: plugin.to_owned(),
-        route: route.map(str::to_owned),
-        pointer: None,
-        position: None,
-        message: message.to_owned(),
+/// Entries with their places: route, then plugin.
+type Entries = Vec<((usize, usize), Arc<Entry>)>;
+
+/// Why an artifact, or the file itself, can't serve.
+struct Refusal {
+    problems: Vec<PluginProblem>,
+    state: FileState,
+    /// It says nothing about the file, and may be over the next time.
+    passing: bool,
+}
+
+impl Refusal {
+    fn of_file(name: &str, error: &LoadError) -> Self {
+        let problem = PluginProblem {
+            plugin: name.to_owned(),
+            route: None,
+            pointer: None,
+            position: None,
+            message: error.to_string(),
+        };
+        let missing = matches!(error, LoadError::Missing(_));
+        Self {
+            problems: vec![problem],
+            state: if missing { FileState::Missing } else { FileState::Rejected },
+            passing: matches!(error, LoadError::NoRoom),
+        }
+    }
+
+    fn text(&self) -> String {
+        let line = |problem: &PluginProblem| match problem.route {
+            None => problem.message.clone(),
+            Some(_) => problem.to_string(),
+        };
+        self.problems.iter().map(line).collect::<Vec<_>>().join("; ")
     }
 }
 
-fn explain(name: &str, route: &Route, entry: &PluginEntry, error: MakeError) -> Vec<PluginProblem> {
-    let here = |message: &str| PluginProblem {
-        position: entry.positions.find(""),
-        ..problem(name, Some(&route.name), message)
-    };
-    match error {
-        MakeError::Exhausted => vec![here("no room for another instance; raise the process's limit of instances")],
-        MakeError::Failed(PluginError::Configure(errors)) if !errors.is_empty() => errors
-            .into_iter()
-            .map(|error| {
-                let pointer = sanitise(&error.pointer, 200);
-                PluginProblem {
-                    position: entry.positions.find(&pointer),
-                    pointer: Some(pointer),
-                    ..here(&sanitise(&error.message, 500))
-                }
-            })
-            .collect(),
-        MakeError::Failed(error) => vec![here(&error.to_string())],
-    }
-}
-
-fn note_success(record: &mut Record, artifact: &Artifact) {
-    let state = FileState::Serving;
-    let same = record.status.as_ref().is_some_and(|status| {
-        status.state == state && status.hash.as_deref() == Some(&artifact.hash) && status.error.is_none()
-    });
-    if !same {
-        tracing::info!(plugin = %artifact.name, version = %artifact.version, hash = %artifact.hash, "plugin serves");
-        record.status = Some(Status {
-            state,
+impl Serving {
+    /// What serves, and why it isn't the file where it isn't.
+    fn new(artifact: &Arc<Artifact>, refusal: Option<&Refusal>, before: Option<&Self>) -> Self {
+        let status = Status {
+            state: refusal.map_or(FileState::Serving, |refusal| refusal.state),
             hash: Some(artifact.hash.clone()),
             version: Some(artifact.version.clone()),
-            error: None,
+            error: refusal.map(Refusal::text),
             since: status::unix_seconds(),
-        });
+        };
+        Self { artifact: artifact.clone(), status: status.since(before.map(|before| &before.status)) }
+    }
+
+    fn announce(&self) {
+        let Artifact { name, version, hash, .. } = &*self.artifact;
+        match &self.status.error {
+            None => tracing::info!(plugin = %name, %version, %hash, "plugin serves"),
+            Some(error) => {
+                tracing::warn!(plugin = %name, %version, %error, "plugin file not used; its last good version serves on")
+            }
+        }
     }
 }
 
-fn note_failure(record: &mut Record, name: &str, error: &LoadError) {
-    let state = if matches!(error, LoadError::Missing(_)) { FileState::Missing } else { FileState::Rejected };
-    let error = error.to_string();
-    let same =
-        record.status.as_ref().is_some_and(|status| status.state == state && status.error.as_ref() == Some(&error));
-    if same {
-        return;
+fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> PluginProblem {
+    PluginProblem {
+        plugin: name.to_owned(),
+        route: Some(route.name.to_string()),
+        pointer: None,
+        position: entry.positions.find(""),
+        message: message.to_owned(),
     }
-    match &record.artifact {
-        Some(good) => {
-            tracing::warn!(plugin = name, version = %good.version, %error, "plugin file not used; its last good version serves on")
-        }
-        None => tracing::error!(plugin = name, %error, "plugin file not used"),
-    }
-    let serving = record.artifact.as_ref();
-    record.status = Some(Status {
-        state,
-        hash: serving.map(|artifact| artifact.hash.clone()),
-        version: serving.map(|artifact| artifact.version.clone()),
-        error: Some(error),
-        since: status::unix_seconds(),
-    });
 }

@@ -27,9 +27,16 @@ pub enum Command {
     Close,
 }
 
+/// The connections of one listener on one worker, which are drained together when a reload removes the listener.
+#[derive(Debug, Default)]
+pub struct Group {
+    draining: Cell<bool>,
+}
+
 /// The notes of one connection.
 pub struct Activity {
     limits: ListenerLimits,
+    group: Rc<Group>,
     /// HTTP/2: bytes between requests (PING, WINDOW_UPDATE) do not begin a request head.
     multiplexed: Cell<bool>,
     in_flight: Cell<u32>,
@@ -45,9 +52,10 @@ pub struct Activity {
 }
 
 impl Activity {
-    fn new(limits: ListenerLimits, now: Instant) -> Self {
+    fn new(limits: ListenerLimits, group: Rc<Group>, now: Instant) -> Self {
         Self {
             limits,
+            group,
             multiplexed: Cell::new(false),
             in_flight: Cell::new(0),
             idle_since: Cell::new(now),
@@ -131,9 +139,9 @@ pub struct Connections {
 
 impl Connections {
     /// Adds a connection that was accepted now.
-    pub fn add(&self, limits: &ListenerLimits) -> Rc<Activity> {
-        let activity = Rc::new(Activity::new(limits.clone(), Instant::now()));
-        if self.draining.get() {
+    pub fn add(&self, limits: &ListenerLimits, group: &Rc<Group>) -> Rc<Activity> {
+        let activity = Rc::new(Activity::new(limits.clone(), group.clone(), Instant::now()));
+        if self.draining.get() || group.draining.get() {
             activity.command.set(Some(Command::Drain));
         }
         self.all.borrow_mut().push(Rc::downgrade(&activity));
@@ -157,6 +165,14 @@ impl Connections {
         for activity in self.all.borrow().iter().filter_map(Weak::upgrade) {
             activity.send(Command::Drain);
         }
+    }
+
+    /// Tells the connections of one listener, also later ones, to finish.
+    pub fn drain_group(&self, group: &Rc<Group>) {
+        group.draining.set(true);
+        let all = self.all.borrow();
+        let members = all.iter().filter_map(Weak::upgrade).filter(|activity| Rc::ptr_eq(&activity.group, group));
+        members.for_each(|activity| activity.send(Command::Drain));
     }
 
     /// Open connections.
@@ -274,7 +290,7 @@ mod tests {
     #[test]
     fn a_silent_new_connection_is_closed_after_the_header_timeout() {
         let start = Instant::now();
-        let activity = Activity::new(limits(), start);
+        let activity = Activity::new(limits(), Rc::default(), start);
         assert_eq!(activity.verdict(start + Duration::from_secs(14)), None);
         assert_eq!(activity.verdict(start + Duration::from_secs(16)), Some(Command::Drain));
         assert_eq!(activity.verdict(start + Duration::from_secs(21)), Some(Command::Close));
@@ -282,7 +298,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_head_is_cut_at_the_header_timeout_and_an_idle_connection_at_the_idle_timeout() {
-        let activity = Activity::new(limits(), Instant::now());
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
         activity.request_started();
         assert_eq!(activity.verdict(Instant::now() + Duration::from_secs(1000)), None, "a request runs");
         activity.request_ended();
@@ -295,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_client_that_stops_reading_is_cut_even_while_a_request_runs() {
-        let activity = Activity::new(limits(), Instant::now());
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
         activity.request_started();
         let stalled = Instant::now();
         activity.write_stalled.set(Some(stalled));
@@ -306,12 +322,23 @@ mod tests {
     #[test]
     fn connections_that_are_gone_are_forgotten() {
         let connections = Connections::default();
-        let first = connections.add(&limits());
-        let second = connections.add(&limits());
+        let first = connections.add(&limits(), &Rc::default());
+        let second = connections.add(&limits(), &Rc::default());
         drop(first);
         connections.sweep(Instant::now());
         assert_eq!(connections.count(), 1);
         connections.drain();
         assert_eq!(second.command.take(), Some(Command::Drain));
+    }
+
+    #[test]
+    fn draining_one_listener_leaves_the_others_alone() {
+        let connections = Connections::default();
+        let (gone, stays) = (Rc::new(Group::default()), Rc::new(Group::default()));
+        let (one, other) = (connections.add(&limits(), &gone), connections.add(&limits(), &stays));
+        connections.drain_group(&gone);
+        assert_eq!((one.command.take(), other.command.take()), (Some(Command::Drain), None));
+        let late = connections.add(&limits(), &gone);
+        assert_eq!(late.command.take(), Some(Command::Drain), "it was in the queue of the socket");
     }
 }

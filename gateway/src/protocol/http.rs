@@ -15,9 +15,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::activity::{Activity, Command, Tracked};
+use super::activity::{Activity, Command, Group, Tracked};
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
+use crate::listener::ListenerSettings;
 use crate::message::Body;
 use crate::pipeline;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -29,14 +30,15 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Serves one accepted TCP connection until it ends.
 pub async fn serve(
     worker: Rc<Worker>,
-    listener: Arc<Listener>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    settings: &ListenerSettings,
+    group: &Rc<Group>,
     stream: TcpStream,
     mut info: ConnectionInfo,
     metrics: &ListenerMetrics,
 ) {
-    let activity = worker.connections.add(&listener.limits);
-    let Some(tls) = tls else {
+    let listener = settings.config.clone();
+    let activity = worker.connections.add(&listener.limits, group);
+    let Some(tls) = settings.tls.clone() else {
         return Box::pin(serve_cleartext(worker, &listener, stream, info, activity)).await;
     };
     let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);

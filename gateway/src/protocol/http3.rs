@@ -27,8 +27,8 @@ use self::field_section::Limits;
 use self::quic::{Handle, Stopped};
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
-use crate::listener::quic as endpoint;
 use crate::listener::tcp::{ConnectionGuard, ConnectionLimit};
+use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::message::Body;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -39,37 +39,52 @@ const CLOSING: Duration = Duration::from_secs(3);
 
 type Send = RequestStream<quic::SendStream<Bytes>, Bytes>;
 
-/// What the requests of a listener share.
+/// What the requests of a listener share, until a reload gives later connections other settings.
 struct Shared<F> {
     listener: Arc<Listener>,
     local: SocketAddr,
     limit: ConnectionLimit,
     metrics: ListenerMetrics,
-    on_request: F,
+    on_request: Rc<F>,
 }
 
 /// Serves a listener's HTTP/3 until `stop`, then lets requests finish; returns when all connections are closed.
 pub async fn serve<F, R>(
-    (socket, config): (std::net::UdpSocket, quinn::ServerConfig),
-    listener: Arc<Listener>,
+    socket: std::net::UdpSocket,
+    mut settings: watch::Receiver<Arc<ListenerSettings>>,
     local: SocketAddr,
     limit: ConnectionLimit,
-    metrics: ListenerMetrics,
+    metrics: impl Fn(&str) -> ListenerMetrics,
     on_request: F,
     mut stop: watch::Receiver<bool>,
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
 {
+    let on_request = Rc::new(on_request);
+    let share = |settings: &ListenerSettings| {
+        let (listener, metrics) = (settings.config.clone(), metrics(&settings.config.name));
+        Rc::new(Shared { listener, local, limit: limit.clone(), metrics, on_request: on_request.clone() })
+    };
+    let first = settings.borrow_and_update().clone();
+    let Some(config) = first.quic.clone() else { return };
     let endpoint = match endpoint::endpoint(socket, config) {
         Ok(endpoint) => endpoint,
-        Err(error) => return tracing::error!(listener = %listener.name, %error, "HTTP/3 can't be served"),
+        Err(error) => return tracing::error!(listener = %first.config.name, %error, "HTTP/3 can't be served"),
     };
-    let shared = Rc::new(Shared { listener, local, limit, metrics, on_request });
+    let mut shared = share(&first);
+    let mut earlier = Vec::new();
     loop {
         let incoming = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
+            Ok(()) = settings.changed() => {
+                let changed = settings.borrow_and_update().clone();
+                endpoint.set_server_config(changed.quic.clone());
+                earlier.push(std::mem::replace(&mut shared, share(&changed)));
+                earlier.retain(|shared| Rc::strong_count(shared) > 1);
+                continue;
+            }
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
@@ -80,9 +95,10 @@ pub async fn serve<F, R>(
         };
         tokio::task::spawn_local(connection(shared.clone(), incoming, guard, stop.clone()));
     }
+    earlier.push(shared);
     // RFC 9000 section 5.2.2: newcomers are refused while the others finish.
     endpoint.set_server_config(None);
-    while Rc::strong_count(&shared) > 1 {
+    while earlier.iter().any(|shared| Rc::strong_count(shared) > 1) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let _ = tokio::time::timeout(CLOSING, endpoint.wait_idle()).await;
@@ -121,6 +137,7 @@ async fn connection<F, R>(
         sni: sni.map(|name| Arc::from(name.to_ascii_lowercase())),
         protocol: Protocol::Http3,
         max_fields: limits.header_count,
+        body_timeout: limits.body_timeout,
     });
     if let Err(error) = requests(&shared, connected, &info, &mut stop).await {
         tracing::debug!(listener = %shared.listener.name, %error, "HTTP/3 connection ended");

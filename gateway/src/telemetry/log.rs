@@ -6,7 +6,7 @@ use std::io;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::model::{Log, LogFormat};
 
@@ -15,13 +15,28 @@ use crate::config::model::{Log, LogFormat};
 const CHATTY: [&str; 10] =
     ["h2", "h3", "hyper", "hyper_util", "quinn", "quinn_proto", "rustls", "cranelift_codegen", "wasmtime", "notify"];
 
-/// Starts the error log; to be called once per process.
-pub fn init(log: &Log) -> Result<(), TryInitError> {
-    let layer = match log.format {
-        LogFormat::Text => fmt::layer().with_writer(io::stderr).with_ansi(false).boxed(),
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
-    };
-    Registry::default().with(layer.with_filter(filter(log.level))).try_init()
+/// The running error log.
+#[derive(Debug)]
+pub struct ErrorLog(reload::Handle<Targets, Registry>);
+
+impl ErrorLog {
+    /// Starts the error log; to be called once per process.
+    pub fn start(log: &Log) -> Result<Self, TryInitError> {
+        let layer = match log.format {
+            LogFormat::Text => fmt::layer().with_writer(io::stderr).with_ansi(false).boxed(),
+            LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
+        };
+        let (filter, handle) = reload::Layer::new(filter(log.level));
+        Registry::default().with(layer.with_filter(filter)).try_init()?;
+        Ok(Self(handle))
+    }
+
+    /// Follows the level of a new configuration. The format stays.
+    pub fn follow(&self, log: &Log) {
+        if let Err(error) = self.0.reload(filter(log.level)) {
+            tracing::error!(%error, "the log's level can't be changed");
+        }
+    }
 }
 
 fn filter(level: tracing::Level) -> Targets {
@@ -52,5 +67,16 @@ mod tests {
             assert_eq!(loudest("gateway::pipeline"), Some(own), "{level}");
             assert_eq!(loudest("hyper::proto"), Some(other), "{level}");
         }
+    }
+
+    #[test]
+    fn the_level_follows_a_reload() {
+        let (filter_layer, handle) = reload::Layer::new(filter(Level::INFO));
+        let subscriber = Registry::default().with(fmt::layer().with_writer(io::sink).with_filter(filter_layer));
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(!tracing::enabled!(target: "gateway::test", Level::DEBUG));
+            ErrorLog(handle).follow(&Log { level: Level::DEBUG, format: LogFormat::Text });
+            assert!(tracing::enabled!(target: "gateway::test", Level::DEBUG));
+        });
     }
 }

@@ -26,7 +26,7 @@ mod timer;
 mod tls;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -82,6 +82,26 @@ pub enum InvalidUpstream {
         /// What rustls said.
         error: rustls::Error,
     },
+}
+
+impl InvalidUpstream {
+    /// The upstream's name.
+    pub const fn upstream(&self) -> &Arc<str> {
+        match self {
+            Self::ReadCa { upstream, .. }
+            | Self::Ca { upstream, .. }
+            | Self::Name { upstream, .. }
+            | Self::Tls { upstream, .. } => upstream,
+        }
+    }
+
+    /// The file that is to be mended, where there is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::ReadCa { path, .. } | Self::Ca { path, .. } => Some(path),
+            Self::Name { .. } | Self::Tls { .. } => None,
+        }
+    }
 }
 
 /// What happened on the way to a response; filled in as it happens, so that it also tells of failures.

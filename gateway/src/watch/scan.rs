@@ -20,7 +20,7 @@ type FileTime = (i64, i64);
 
 /// What is known of a file without reading it.
 #[derive(Clone, Debug, PartialEq)]
-struct Signature {
+pub(crate) struct Signature {
     target: PathBuf,
     identity: Identity,
     /// Length, modification and change time; none for directories, whose entries have signatures of their own.
@@ -138,7 +138,7 @@ fn parts(path: &Path) -> Vec<OsString> {
     parts
 }
 
-fn signature(target: PathBuf, metadata: &Metadata) -> Signature {
+pub(super) fn signature(target: PathBuf, metadata: &Metadata) -> Signature {
     let file = metadata.is_file().then(|| {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         let changed = (metadata.ctime(), metadata.ctime_nsec());

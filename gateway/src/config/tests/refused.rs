@@ -125,8 +125,8 @@ fn messages_do_not_show_what_came_from_the_environment() {
 #[test]
 fn files_that_a_refused_config_names_are_known() {
     let text = with("secrets: {a: {file: comes/later}}");
-    let files = parse(&text).unwrap_err().files().to_vec();
-    assert_eq!(files, ["gateway.yaml", "comes/later"].map(std::path::PathBuf::from));
+    let files = parse(&text).unwrap_err().contents().files();
+    assert_eq!(files, ["comes/later", "gateway.yaml"].map(std::path::PathBuf::from));
 }
 
 #[test]

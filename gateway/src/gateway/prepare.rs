@@ -1,0 +1,127 @@
+//! Everything of a configuration that can turn out wrong after it was read, tried beside what runs: plugins, certificates,
+//! upstreams. One function for the start, a reload and `gateway check`, so that they refuse the same, and tell every
+//! mistake at once with its place in the file.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ApplyError;
+use crate::config::model::Config;
+use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
+use crate::listener::tls::{Certificates, TlsError};
+use crate::plugin::{Accepted, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
+use crate::snapshot::{self, Snapshot, Upstreams};
+use crate::upstream::InvalidUpstream;
+
+/// Certificates by the name of their listener.
+pub(super) type ListenerCertificates = HashMap<Arc<str>, Arc<Certificates>>;
+
+/// What a configuration needs, made and not in force.
+pub(super) struct Parts {
+    pub(super) plugins: Accepted,
+    pub(super) upstreams: Upstreams,
+    pub(super) certificates: ListenerCertificates,
+}
+
+/// What came of trying a configuration.
+pub(super) struct Tried {
+    /// What was found out about plugin files, also where the configuration is refused.
+    pub(super) findings: Findings,
+    pub(super) parts: Result<Parts, ConfigErrors>,
+}
+
+/// Makes the parts of a configuration. What blocks runs where it blocks nobody.
+pub(super) async fn prepare(
+    file: &Path,
+    config: &Arc<Config>,
+    places: &Places,
+    registry: Arc<Registry>,
+    previous: Option<&Snapshot>,
+) -> Tried {
+    let blocking = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || (registry.judge(&config), certificates(&config)))
+    };
+    let (blocking, upstreams) = tokio::join!(blocking, snapshot::upstreams(config, previous));
+    let (Judgement { findings, verdict }, certificates) = match blocking {
+        Ok(done) => done,
+        Err(panic) => {
+            let error = ConfigError::new(file, (1, 1), format!("trying the plugins failed: {panic}"));
+            return Tried { findings: Findings::default(), parts: Err(error.into()) };
+        }
+    };
+    let mut errors = Vec::new();
+    let plugins = verdict.map_err(|problems| errors.extend(plugin_errors(file, config, &problems)));
+    let certificates = certificates.map_err(|wrong| {
+        errors.extend(wrong.iter().map(|(listener, error)| certificate_error(file, places, listener, error)));
+    });
+    let upstreams =
+        upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
+    let parts = match (plugins, certificates, upstreams) {
+        (Ok(plugins), Ok(certificates), Ok(upstreams)) => Ok(Parts { plugins, upstreams, certificates }),
+        _ => Err(ConfigErrors::new(errors)),
+    };
+    Tried { findings, parts }
+}
+
+/// See [`super::check`].
+pub(super) fn check(file: &Path) -> Result<Vec<ConfigError>, ApplyError> {
+    let Loaded { config, places, warnings, .. } = config::load(file).map_err(ApplyError::Config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ApplyError::system("starting a runtime"))?;
+    let host = Host::new(HostOptions { cache: cache_directory(), ..HostOptions::default() })?;
+    let registry = Arc::new(Registry::new(host));
+    let tried = runtime.block_on(prepare(file, &Arc::new(config), &places, registry, None));
+    tried.parts.map_err(ApplyError::Config)?;
+    Ok(warnings)
+}
+
+/// The certificates of every listener, or everything that is wrong with them.
+fn certificates(config: &Config) -> Result<ListenerCertificates, Vec<(Arc<str>, TlsError)>> {
+    let (mut loaded, mut errors) = (HashMap::new(), Vec::new());
+    for listener in &config.listeners {
+        match listener.tls.as_ref().map(Certificates::load) {
+            None => {}
+            Some(Ok(certificates)) => drop(loaded.insert(listener.name.clone(), certificates)),
+            Some(Err(wrong)) => errors.extend(wrong.into_iter().map(|error| (listener.name.clone(), error))),
+        }
+    }
+    if errors.is_empty() { Ok(loaded) } else { Err(errors) }
+}
+
+fn certificate_error(file: &Path, places: &Places, listener: &str, error: &TlsError) -> ConfigError {
+    let place = error.file().and_then(|file| places.file(file)).or_else(|| places.listener(listener));
+    ConfigError::new(file, place.unwrap_or((1, 1)), format!("listener `{listener}`: {error}"))
+}
+
+fn upstream_error(file: &Path, places: &Places, error: &InvalidUpstream) -> ConfigError {
+    let place = error.file().and_then(|file| places.file(file)).or_else(|| places.upstream(error.upstream()));
+    ConfigError::new(file, place.unwrap_or((1, 1)), error.to_string())
+}
+
+/// What plugins say of their configuration, at its place in the file; what is wrong with a file of the directory, at the
+/// first place that names the plugin.
+pub(super) fn plugin_errors(file: &Path, config: &Config, problems: &[PluginProblem]) -> Vec<ConfigError> {
+    let error = |problem: &PluginProblem| {
+        let first_use = || {
+            let mut entries = config.routes.iter().flat_map(|route| &route.plugins);
+            entries.find(|entry| *entry.name == *problem.plugin).and_then(|entry| entry.positions.find(""))
+        };
+        let place = problem.position.or_else(first_use).unwrap_or((1, 1));
+        let route = problem.route.as_ref().map(|route| format!(" in route `{route}`")).unwrap_or_default();
+        ConfigError::new(file, place, format!("plugin `{}`{route}: {}", problem.plugin, problem.message))
+    };
+    problems.iter().map(error).collect()
+}
+
+/// Where compiled plugins are kept between starts: systemd's cache directory, the user's, or none.
+pub(super) fn cache_directory() -> Option<PathBuf> {
+    let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("CACHE_DIRECTORY")
+        .or_else(|| from("XDG_CACHE_HOME").map(|home| home.join("gateway")))
+        .or_else(|| from("HOME").map(|home| home.join(".cache/gateway")))
+        .map(|directory| directory.join("plugins"))
+}

@@ -1,0 +1,198 @@
+//! A reload: everything new is made first, beside what runs and while the control thread goes on listening to signals
+//! ([`attempt`]); then it is put in force in one go ([`Control::apply`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ApplyError;
+use super::control::Control;
+use super::listeners::Leaving;
+use super::prepare::{self, Parts, Tried};
+use crate::access_log::Opened;
+use crate::config::model::Config;
+use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
+use crate::plugin::{Findings, Registry};
+use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::Reload;
+
+/// What an attempt starts from. All of it stays as it is while the attempt runs: there is one at a time.
+pub(super) struct Basis {
+    pub(super) path: PathBuf,
+    /// What is in force: when the files are these, there is nothing to do.
+    pub(super) applied: Contents,
+    /// What was refused, unless it is to be tried again.
+    pub(super) refused: Option<Contents>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) leaving: Leaving,
+}
+
+/// What came of reading the files anew.
+pub(super) enum Attempt {
+    /// They are what is in force.
+    InForce,
+    /// They are what was refused.
+    StillRefused,
+    /// They can't be used.
+    Refused {
+        /// What was read.
+        contents: Contents,
+        findings: Findings,
+        error: ApplyError,
+    },
+    /// All of the new is there.
+    Ready(Box<Ready>),
+}
+
+/// A configuration that can be put in force, unless its sockets can't be bound.
+pub(super) struct Ready {
+    contents: Contents,
+    config: Arc<Config>,
+    /// To be said once it is in force.
+    notices: Vec<String>,
+    sockets: SocketChanges,
+    findings: Findings,
+    parts: Parts,
+    /// Where the access log goes elsewhere.
+    access_log: Option<Opened>,
+}
+
+/// Reads the files, and makes everything that they ask for.
+pub(super) async fn attempt(basis: Basis) -> Attempt {
+    let Basis { path, applied, refused, snapshot, registry, leaving } = basis;
+    let look = move || {
+        let now = applied.now();
+        if now == applied {
+            return Ok(Attempt::InForce);
+        }
+        match refused {
+            Some(refused) if refused.now() == refused => Ok(Attempt::StillRefused),
+            _ => Err(now),
+        }
+    };
+    // Files may be on a slow disk.
+    let now = match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(nothing_to_do)) => return nothing_to_do,
+        Ok(Err(now)) => now,
+        Err(_) => Contents::default(),
+    };
+    let read = {
+        let path = path.clone();
+        tokio::task::spawn_blocking(move || config::load(&path))
+    };
+    let loaded = read
+        .await
+        .unwrap_or_else(|panic| Err(ConfigError::new(&path, (1, 1), format!("reading it failed: {panic}")).into()));
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            // Without any file it was not even read, and what is there now was the reason.
+            let contents = errors.contents().clone();
+            let contents = if contents == Contents::default() { now } else { contents };
+            return Attempt::Refused { contents, findings: Findings::default(), error: ApplyError::Config(errors) };
+        }
+    };
+    let Loaded { mut config, contents, places, warnings } = loaded;
+    let Diff { deferred, sockets } = config::diff(&snapshot.config, &config);
+    Diff::keep(&snapshot.config, &mut config);
+    let config = Arc::new(config);
+    let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(errors) => return Attempt::Refused { contents, findings, error: ApplyError::Config(errors) },
+    };
+    let access_log = match open_access_log(&snapshot.config, &config).await {
+        Ok(opened) => opened,
+        Err(error) => return Attempt::Refused { contents, findings, error },
+    };
+    leaving.closed(&sockets.added).await;
+    let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
+    Attempt::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, access_log }))
+}
+
+/// The access log's new target, where it has another one.
+async fn open_access_log(old: &Config, new: &Config) -> Result<Option<Opened>, ApplyError> {
+    if old.access_log.target == new.access_log.target {
+        return Ok(None);
+    }
+    let target = new.access_log.target.clone();
+    let opened = tokio::task::spawn_blocking(move || Opened::open(&target)).await;
+    let opened = opened.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+    opened.map(Some).map_err(ApplyError::system("opening the access log"))
+}
+
+impl Control {
+    /// Puts what an attempt made in force, or says why it can't be.
+    pub(super) fn finish_attempt(&mut self, attempt: Attempt) -> Result<(), ApplyError> {
+        let contents = match &attempt {
+            Attempt::InForce => {
+                tracing::debug!(file = %self.path.display(), "configuration unchanged");
+                self.attempted.clone_from(&self.applied);
+                return Ok(());
+            }
+            Attempt::StillRefused => return Ok(()),
+            Attempt::Refused { contents, .. } => contents.clone(),
+            Attempt::Ready(ready) => ready.contents.clone(),
+        };
+        let what = self.reloaded(&contents);
+        self.attempted = contents;
+        let result = match attempt {
+            Attempt::InForce | Attempt::StillRefused => Ok(()),
+            Attempt::Refused { findings, error, .. } => {
+                Arc::make_mut(&mut self.registry).learn(findings);
+                Err(error)
+            }
+            Attempt::Ready(ready) => self.apply(*ready),
+        };
+        for what in what {
+            self.metrics.reloaded(what, result.is_ok());
+        }
+        match &result {
+            Ok(()) => tracing::info!(file = %self.path.display(), "configuration applied"),
+            Err(error) => {
+                tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
+            }
+        }
+        result
+    }
+
+    fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
+        let Ready { contents, config, notices, sockets, findings, parts, access_log } = ready;
+        Arc::make_mut(&mut self.registry).learn(findings);
+        let plan = self.listeners.plan(&config, &sockets, &parts.certificates, self.workers.count())?;
+
+        // From here on nothing can fail.
+        for notice in notices {
+            tracing::warn!("{notice}");
+        }
+        let ports = plan.ports();
+        let plugins = parts.plugins.plugins.clone();
+        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports));
+        self.commit_plugins(parts.plugins);
+        self.listeners.apply(plan, &self.workers);
+        if let Some(opened) = access_log {
+            self.access_log.retarget(opened);
+        }
+        if let Some(log) = &self.log {
+            log.follow(&config.log);
+        }
+        self.applied = contents;
+        self.show_config();
+        Ok(())
+    }
+
+    /// What of the files is other than what is in force: a renewed certificate is told from a changed configuration.
+    fn reloaded(&self, contents: &Contents) -> Vec<Reload> {
+        let listeners = self.snapshot.config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let files: Vec<&Path> = listeners
+            .flat_map(|tls| &tls.certificates)
+            .flat_map(|files| [files.certificate.as_path(), files.private_key.as_path()])
+            .collect();
+        let changed = contents.changed_since(&self.applied);
+        let (certificates, others): (Vec<&Path>, Vec<&Path>) =
+            changed.into_iter().partition(|file| files.contains(file));
+        let certificate = (!certificates.is_empty()).then_some(Reload::Certificate);
+        let config = (!others.is_empty() || certificates.is_empty()).then_some(Reload::Config);
+        certificate.into_iter().chain(config).collect()
+    }
+}

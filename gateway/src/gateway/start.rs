@@ -1,0 +1,122 @@
+//! The start: everything is made in the order in which it depends on each other, and nothing serves before all is there.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use super::ApplyError;
+use super::control::{Control, Started};
+use super::listeners::Listeners;
+use super::prepare::{self, Parts, Tried};
+use super::workers::Workers;
+use crate::access_log::AccessLog;
+use crate::admin::{self, AdminState};
+use crate::config::{self, Loaded, SocketChanges};
+use crate::listener::fdlimit;
+use crate::plugin::stored::StoredResponses;
+use crate::plugin::{Host, HostOptions, Registry};
+use crate::snapshot::Snapshot;
+use crate::state::{NamespaceLimits, State};
+use crate::telemetry::log::ErrorLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::plugin_sink::PluginSink;
+use crate::worker::WorkerParts;
+
+/// Starts everything that a configuration names.
+pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError> {
+    let Loaded { config, contents, places, warnings } = config::load(path).map_err(ApplyError::Config)?;
+    let config = Arc::new(config);
+    // Only the first gateway of a process (there are several in tests) has the log.
+    let log = ErrorLog::start(&config.log).ok();
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    match fdlimit::raise() {
+        Some(limit) => tracing::debug!(limit, "file descriptor limit"),
+        None => tracing::warn!("the file descriptor limit could not be raised"),
+    }
+    let metrics = Metrics::new();
+    let state = State::in_memory(NamespaceLimits {
+        entries: config.state.max_entries,
+        bytes: config.state.max_bytes,
+        ..NamespaceLimits::default()
+    });
+    let stored = Arc::new(StoredResponses::new(config.state.stored_responses));
+    let host = Host::new(HostOptions {
+        cache: prepare::cache_directory(),
+        state: state.clone(),
+        metrics: Arc::new(PluginSink::new(metrics.clone())),
+        ..HostOptions::default()
+    })?;
+    let mut registry = Arc::new(Registry::new(host));
+    let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
+    let Parts { plugins, upstreams, certificates } = parts.map_err(ApplyError::Config)?;
+
+    let mut listeners = Listeners::default();
+    let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
+    let access_log = AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())
+        .map_err(ApplyError::system("opening the access log"))?;
+    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports());
+    let snapshot = Arc::new(snapshot);
+    let mut workers = Workers::default();
+    for _ in 0..config.workers {
+        workers.start(|commands| WorkerParts {
+            snapshot: snapshot.clone(),
+            stored: stored.clone(),
+            metrics: metrics.clone(),
+            access_log: access_log.worker(&config.access_log),
+            commands,
+        })?;
+    }
+    let description = Arc::new(Mutex::new(serde_json::Value::Null));
+    let shown = description.clone();
+    let admin = Arc::new(AdminState {
+        // Nobody can ask before the listeners accept: the admin task runs when this function is done.
+        ready: AtomicBool::new(true),
+        metrics: metrics.clone(),
+        plugins: Box::new(move || shown.lock().map(|shown| shown.clone()).unwrap_or_default()),
+    });
+    let (admin_shutdown, mut shutdown) = watch::channel(false);
+    let mut admin_address = None;
+    if let Some(settings) = &config.admin {
+        let listener = tokio::net::TcpListener::bind(settings.address)
+            .await
+            .map_err(ApplyError::system(format!("binding the admin address {}", settings.address)))?;
+        admin_address = listener.local_addr().ok();
+        let ended = async move {
+            let _ = shutdown.wait_for(|ended| *ended).await;
+        };
+        tokio::spawn(admin::serve(listener, admin.clone(), ended));
+    }
+
+    // From here on nothing can fail.
+    let started = Started { listeners: plan.addresses(), admin: admin_address };
+    let registry_now = Arc::make_mut(&mut registry);
+    registry_now.learn(findings);
+    registry_now.commit(plugins);
+    listeners.apply(plan, &workers);
+    if let Some(address) = started.admin {
+        tracing::info!(%address, "admin listening");
+    }
+    let control = Control {
+        path: path.to_owned(),
+        snapshot,
+        registry,
+        metrics,
+        state,
+        access_log,
+        log,
+        admin,
+        description,
+        admin_shutdown,
+        listeners,
+        workers,
+        attempted: contents.clone(),
+        applied: contents,
+    };
+    control.show_plugins();
+    control.show_config();
+    Ok((control, started))
+}

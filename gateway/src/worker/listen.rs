@@ -1,0 +1,133 @@
+//! The sockets of a worker, and what is done with the connections that they accept.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Worker;
+use crate::config::SocketKey;
+use crate::exchange::{ConnectionInfo, Protocol};
+use crate::listener::ListenerSettings;
+use crate::listener::tcp::{self, ConnectionGuard, ConnectionLimit};
+use crate::pipeline;
+use crate::protocol::activity::Group;
+use crate::protocol::{http, http3};
+
+/// A worker's share of a listener's socket.
+pub struct Share {
+    /// Which socket it is.
+    pub key: SocketKey,
+    /// The bound address.
+    pub local: SocketAddr,
+    /// This worker's own.
+    pub socket: Socket,
+    /// What new connections get; follows reloads.
+    pub settings: watch::Receiver<Arc<ListenerSettings>>,
+    /// Counts the listener's connections over all workers.
+    pub limit: ConnectionLimit,
+    /// Dropped when the socket is closed.
+    pub open: Arc<()>,
+}
+
+/// A bound socket.
+pub enum Socket {
+    /// For HTTP/1.1 and HTTP/2.
+    Tcp(std::net::TcpListener),
+    /// For HTTP/3.
+    Udp(std::net::UdpSocket),
+}
+
+/// What a worker accepts connections on, and what still drains.
+#[derive(Default)]
+pub(super) struct Listening(Vec<Accepting>);
+
+struct Accepting {
+    key: SocketKey,
+    stop: watch::Sender<bool>,
+    /// Its TCP connections; those of HTTP/3 watch `stop` themselves.
+    connections: Rc<Group>,
+    task: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Accepts on one more socket.
+    pub(super) fn start(&mut self, worker: &Rc<Worker>, share: Share) {
+        let (stop, stopped) = watch::channel(false);
+        let (key, connections) = (share.key.clone(), Rc::new(Group::default()));
+        let task = tokio::task::spawn_local(listen(worker.clone(), share, connections.clone(), stopped));
+        self.0.push(Accepting { key, stop, connections, task });
+    }
+
+    /// Stops accepting on a socket, and lets its connections finish.
+    pub(super) fn stop(&mut self, worker: &Worker, key: &SocketKey) {
+        self.0.retain(|one| !one.task.is_finished());
+        for one in self.0.iter().filter(|one| one.key == *key) {
+            let _ = one.stop.send(true);
+            worker.connections.drain_group(&one.connections);
+        }
+    }
+
+    /// Stops accepting at all.
+    pub(super) fn stop_all(&self) {
+        for one in &self.0 {
+            let _ = one.stop.send(true);
+        }
+    }
+
+    /// Whether every socket is closed, and every HTTP/3 connection with it.
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.iter().all(|one| one.task.is_finished())
+    }
+}
+
+/// Accepts a socket's connections until told to stop; returns when its HTTP/3 connections have finished too.
+async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch::Receiver<bool>) {
+    let Share { local, socket, mut settings, limit, open: _open, .. } = share;
+    let metrics = {
+        let worker = worker.clone();
+        move |name: &str| worker.metrics.listener(name)
+    };
+    let socket = match socket {
+        Socket::Udp(socket) => {
+            let on_request = move |connection, request| pipeline::handle(worker.clone(), connection, request, None);
+            return http3::serve(socket, settings, local, limit, metrics, on_request, stop).await;
+        }
+        Socket::Tcp(socket) => socket,
+    };
+    let socket = match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(address = %local, %error, "the listener's socket is unusable"),
+    };
+    let first = settings.borrow_and_update().clone();
+    let mut current = (metrics(&first.config.name), first);
+    let on_connection = move |stream: tokio::net::TcpStream, peer: SocketAddr, guard: Option<ConnectionGuard>| {
+        if settings.has_changed().unwrap_or(false) {
+            let changed = settings.borrow_and_update().clone();
+            current = (metrics(&changed.config.name), changed);
+        }
+        let (metrics, settings) = current.clone();
+        let Some(guard) = guard else { return metrics.rejected("limit") };
+        metrics.accepted.add(1);
+        metrics.connections.add(1);
+        let (worker, group) = (worker.clone(), group.clone());
+        tokio::task::spawn_local(async move {
+            let info = ConnectionInfo {
+                listener: settings.config.name.clone(),
+                peer,
+                local,
+                tls: settings.tls.is_some(),
+                sni: None,
+                protocol: Protocol::Http1,
+                max_fields: settings.config.limits.header_count,
+                body_timeout: settings.config.limits.body_timeout,
+            };
+            http::serve(worker, &settings, &group, stream, info, &metrics).await;
+            metrics.connections.add(-1);
+            drop(guard);
+        });
+    };
+    tcp::accept_loop(socket, limit, stop, on_connection).await;
+}
