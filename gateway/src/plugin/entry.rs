@@ -55,6 +55,8 @@ pub struct Entry {
     pub(crate) context: Arc<Shared>,
     /// The config as the plugin gets it.
     pub(crate) config: String,
+    /// The same as a value, whose keys have no order.
+    settings: serde_json::Value,
     /// Which of the route's entries of the same plugin it is.
     nth: usize,
 }
@@ -103,6 +105,7 @@ impl Entry {
             host: host.clone(),
             context: Arc::new(context),
             config: entry.config.to_string(),
+            settings: entry.config.clone(),
             nth,
         }
     }
@@ -122,7 +125,7 @@ impl Entry {
             && self.name == entry.name
             && self.route == route.name
             && self.nth == nth
-            && self.config == entry.config
+            && self.settings == entry.config
             && self.on_failure == on_failure
             && self.shared == entry.shared
             && self.share_state == entry.share_state

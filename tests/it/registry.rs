@@ -1,0 +1,172 @@
+//! What the registry makes of plugin files and configurations that change together.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway::config;
+use gateway::config::model::Config;
+use gateway::plugin::{Host, HostOptions, Judgement, Pool, Registry, WorkerHost};
+use gateway::telemetry::metrics::Metrics;
+use gateway_tests::guests::{built, other_build, put, replaced};
+use tempfile::TempDir;
+
+/// A configuration with one entry of `test-guest` in each of three routes.
+fn with_config(directory: &Path, entry: &str) -> Config {
+    let routes = ["a", "b", "c"].map(|name| {
+        format!("{{name: {name}, plugins: [{{name: test-guest, config: {entry}}}], respond: {{status: 200}}}}")
+    });
+    let text = format!(
+        "listeners: [{{name: a, address: '127.0.0.1:0'}}]\nplugins: {{directory: plugins}}\nroutes: [{}]",
+        routes.join(", ")
+    );
+    let file = directory.join("gateway.yaml");
+    config::parse(&text, &file, &|_| None).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// A version of `test-guest` that needs `limits`, which the others refuse as unknown.
+fn needs_limits() -> Vec<u8> {
+    replaced(built("rate-limit"), b"rate-limit", b"test-guest")
+}
+
+const PLAIN: &str = "{}";
+const LIMITS: &str = "{limits: [{requests: 5, per: 1s}]}";
+
+fn registry(instances: u32) -> (TempDir, Registry) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
+    install(&directory, &built("test-guest"));
+    let host = Host::new(HostOptions { instances, ..HostOptions::default() }).expect("a host");
+    let mut registry = Registry::new(host);
+    serve(&mut registry, &with_config(directory.path(), PLAIN));
+    (directory, registry)
+}
+
+fn install(directory: &TempDir, bytes: &[u8]) {
+    put(&directory.path().join("plugins"), "test-guest.wasm", bytes);
+}
+
+fn serve(registry: &mut Registry, config: &Config) {
+    let Judgement { findings, verdict } = registry.judge(config);
+    registry.learn(findings);
+    let accepted = verdict.unwrap_or_else(|problems| panic!("{problems:?}"));
+    registry.commit(accepted);
+}
+
+/// The messages of a configuration that must be refused.
+fn refused(registry: &mut Registry, config: &Config) -> Vec<String> {
+    let Judgement { findings, verdict } = registry.judge(config);
+    registry.learn(findings);
+    verdict.err().expect("refused").iter().map(ToString::to_string).collect()
+}
+
+fn hash(registry: &Registry) -> String {
+    registry.in_force().next().expect("a plugin serves").hash.to_owned()
+}
+
+fn state(registry: &Registry) -> String {
+    registry.describe()[0]["state"].as_str().expect("a state").to_owned()
+}
+
+fn status(directory: &TempDir) -> serde_json::Value {
+    let text = std::fs::read(directory.path().join("plugins/test-guest.status.json")).expect("a status file");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+#[test]
+fn a_plugin_that_comes_before_the_configuration_that_it_needs_serves_with_it() {
+    let (directory, mut registry) = registry(20);
+    let before = hash(&registry);
+    install(&directory, &needs_limits());
+    let plain = with_config(directory.path(), PLAIN);
+    for _ in 0..2 {
+        serve(&mut registry, &plain);
+        assert_eq!((hash(&registry), state(&registry).as_str()), (before.clone(), "rejected"));
+        assert!(status(&directory)["error"].as_str().is_some_and(|error| error.contains("limits")));
+    }
+    serve(&mut registry, &with_config(directory.path(), LIMITS));
+    assert_ne!(hash(&registry), before);
+    assert_eq!(state(&registry), "serving");
+    assert!(status(&directory)["error"].is_null());
+}
+
+#[test]
+fn a_configuration_that_comes_before_the_plugin_that_it_needs_is_refused_without_a_trace() {
+    let (directory, mut registry) = registry(20);
+    let limits = with_config(directory.path(), LIMITS);
+    let (told, shown) = (status(&directory), registry.describe());
+    let problems = refused(&mut registry, &limits);
+    assert!(problems.iter().any(|problem| problem.contains("limits")), "{problems:?}");
+    assert_eq!((status(&directory), registry.describe()), (told, shown));
+    install(&directory, &needs_limits());
+    serve(&mut registry, &limits);
+    assert_eq!(state(&registry), "serving");
+}
+
+#[test]
+fn a_build_of_the_same_length_and_time_written_in_place_is_taken() {
+    let (directory, mut registry) = registry(20);
+    let before = hash(&registry);
+    let path = directory.path().join("plugins/test-guest.wasm");
+    let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).expect("its time");
+    std::fs::write(&path, other_build()).expect("written in place");
+    let file = std::fs::File::options().write(true).open(&path).expect("opened");
+    file.set_modified(modified).expect("its time is put back");
+    serve(&mut registry, &with_config(directory.path(), PLAIN));
+    assert_ne!(hash(&registry), before);
+}
+
+#[test]
+fn entries_that_did_not_change_are_the_same_and_keep_their_instances() {
+    let (directory, mut registry) = registry(20);
+    let config = with_config(directory.path(), "{id: x, configure: fine}");
+    serve(&mut registry, &config);
+    let judge = |config: &Config| registry.judge(config).verdict.expect("it works").plugins;
+    let before = judge(&config);
+    assert!(judge(&with_config(directory.path(), "{configure: fine, id: x}")).is_same(&before));
+    assert!(!judge(&with_config(directory.path(), "{id: y, configure: fine}")).is_same(&before));
+}
+
+#[test]
+fn a_configure_that_never_ends_costs_one_dry_run_and_not_one_per_route() {
+    let (directory, mut registry) = registry(20);
+    let problems = refused(&mut registry, &with_config(directory.path(), "{configure: loop}"));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("CPU time"), "{problems:?}");
+}
+
+#[test]
+fn a_new_directory_must_hold_what_the_routes_need() {
+    let (directory, mut registry) = registry(20);
+    let mut config = with_config(directory.path(), PLAIN);
+    config.plugins.directory = Some(directory.path().join("empty"));
+    let problems = refused(&mut registry, &config);
+    assert!(problems[0].contains("does not exist"), "{problems:?}");
+    std::fs::rename(directory.path().join("plugins"), directory.path().join("empty")).expect("renamed");
+    let before = hash(&registry);
+    serve(&mut registry, &config);
+    assert_eq!(hash(&registry), before);
+}
+
+#[test]
+fn a_file_that_found_no_room_to_be_tried_in_is_tried_again() {
+    let (directory, mut registry) = registry(1);
+    let plain = with_config(directory.path(), PLAIN);
+    let entry = registry.judge(&plain).verdict.expect("it serves").plugins.entries[0][0].clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (calls, _calls) = tokio::sync::mpsc::unbounded_channel();
+    let pool = Pool::new(entry, WorkerHost::new(calls, Metrics::new().worker()));
+    let instance = runtime.block_on(pool.checkout()).expect("the one instance");
+
+    let before = hash(&registry);
+    install(&directory, &other_build());
+    serve(&mut registry, &plain);
+    assert_eq!((hash(&registry), registry.should_try_again()), (before.clone(), true));
+    drop(instance);
+    pool.retire();
+    assert_eq!(Rc::strong_count(&pool), 1);
+    serve(&mut registry, &plain);
+    assert_ne!(hash(&registry), before);
+    assert!(!registry.should_try_again());
+    assert_eq!(Arc::strong_count(pool.entry()), 1, "the old version is held by nobody else");
+}
