@@ -1,8 +1,9 @@
 //! Bodies: limits, cut responses, streaming both ways.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
+use gateway_tests::PATIENCE;
 use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::upstream::{Upstream, text};
@@ -78,4 +79,34 @@ fn garbage_from_an_upstream_is_502_and_silence_is_504() {
     let response = Client::tls("http2", gateway.address(), "localhost").get("/");
     assert_eq!(response.status, 504);
     assert!(response.header("proxy-status").contains("http_response_timeout"), "{:?}", response.headers);
+}
+
+#[test]
+fn each_listener_has_its_own_patience_with_a_body() {
+    let upstream = Upstream::start(|seen| text(200, seen.body.len().to_string()));
+    let yaml = format!(
+        "listeners:
+  - {{name: hasty, address: \"127.0.0.1:0\", protocols: [http1], limits: {{body_timeout: 100ms}}}}
+  - {{name: patient, address: \"127.0.0.1:0\", protocols: [http1], limits: {{body_timeout: 10m}}}}
+upstreams: {{echo: {{endpoints: [\"{}\"]}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: echo}}]
+",
+        upstream.address()
+    );
+    let gateway = TestGateway::start(&yaml, &[]);
+    let stalled = |listener: &str| {
+        let mut stream = TcpStream::connect(gateway.listener(listener)).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nab").expect("sent");
+        stream
+    };
+    let status = |stream: &mut TcpStream| {
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("a response");
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    };
+    let mut patient = stalled("patient");
+    assert_eq!(status(&mut stalled("hasty")), "408");
+    patient.write_all(b"cd").expect("sent");
+    assert_eq!(status(&mut patient), "200");
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use gateway_tests::client::Client;
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
-use gateway_tests::guests::{built, other_build, put};
+use gateway_tests::guests::{built, other_build, put, replaced};
 use gateway_tests::upstream::{Upstream, text};
 
 const A: &str = "test-guest-build-A";
@@ -162,4 +162,66 @@ fn thirty_swaps_under_load_fail_no_request_and_leave_no_old_instances() {
     assert!(served.load(Ordering::SeqCst) > 100, "there was load");
     let live = gateway.metric("gateway_plugin_instances", &["test-guest"]);
     assert!((1.0..=20.0).contains(&live), "{live} instances are alive");
+}
+
+/// A configuration whose one route answers by itself, with this config of `test-guest`.
+fn configured(directory: &str, config: &str) -> String {
+    format!(
+        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+plugins: {{directory: {directory}}}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    plugins: [{{name: test-guest, config: {config}}}]
+    respond: {{status: 200, body: x}}
+"
+    )
+}
+
+/// A version of `test-guest` that needs `limits`, which the others refuse; it says `ratelimit-policy`.
+fn needs_limits() -> Vec<u8> {
+    replaced(built("rate-limit"), b"rate-limit", b"test-guest")
+}
+
+const LIMITS: &str = "{limits: [{requests: 1000, per: 1s}]}";
+
+#[test]
+fn a_plugin_and_the_configuration_that_it_needs_may_come_in_either_order() {
+    for plugin_first in [true, false] {
+        let gateway = TestGateway::start(&configured("plugins", "{}"), &["test-guest"]);
+        let plugins = gateway.directory().join("plugins");
+        let mut client = Client::http1(gateway.address());
+        assert_eq!(build(&mut client), A);
+        if plugin_first {
+            put(&plugins, "test-guest.wasm", &needs_limits());
+            eventually("it is refused", || state(&plugins).filter(|status| status["state"] == "rejected"));
+            assert_eq!(build(&mut client), A);
+            gateway.reload(&configured("plugins", LIMITS)).expect("both work together");
+        } else {
+            let error = gateway.reload(&configured("plugins", LIMITS)).expect_err("the plugin refuses it");
+            assert!(error.contains("limits"), "{error}");
+            assert_eq!(build(&mut client), A);
+            let status = state(&plugins).expect("a status");
+            assert_eq!((&status["state"], &status["error"]), (&"serving".into(), &serde_json::Value::Null));
+            put(&plugins, "test-guest.wasm", &needs_limits());
+        }
+        eventually("both serve", || (!client.get("/").header("ratelimit-policy").is_empty()).then_some(()));
+        let status = eventually("its status", || state(&plugins).filter(|status| status["error"].is_null()));
+        assert_eq!(status["state"], "serving");
+    }
+}
+
+#[test]
+fn a_directory_that_a_reload_brings_in_is_watched() {
+    let gateway = TestGateway::start(&configured("plugins", "{}"), &["test-guest"]);
+    let fresh = gateway.directory().join("fresh");
+    std::fs::create_dir(&fresh).expect("a directory");
+    let error = gateway.reload(&configured("fresh", "{}")).expect_err("the plugin is not there");
+    assert!(error.contains("does not exist"), "{error}");
+    put(&fresh, "test-guest.wasm", &built("test-guest"));
+    gateway.reload(&configured("fresh", "{}")).expect("applied");
+    let mut client = Client::http1(gateway.address());
+    assert_eq!(build(&mut client), A);
+    put(&fresh, "test-guest.wasm", &other_build());
+    serves(&mut client, B);
 }

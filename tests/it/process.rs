@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use gateway_tests::client::{Client, PROTOCOLS, Response};
 use gateway_tests::eventually;
+use gateway_tests::gateway::install;
 use gateway_tests::load::{Load, Service, Spawned};
 use gateway_tests::upstream::text;
 use tokio::sync::watch;
@@ -333,4 +334,25 @@ fn slow_clients_are_cut_and_the_others_do_not_notice() {
         assert_eq!(outcome.failed, None, "{}", outcome.protocol);
         assert!(outcome.answered.len() > 10);
     }
+}
+
+#[test]
+fn sigterm_is_heard_while_a_reload_runs() {
+    let yaml = |verb: &str| {
+        format!(
+            "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+plugins: {{directory: plugins}}
+routes: [{{name: r, plugins: [{{name: test-guest, config: {{configure: {verb}}}}}], respond: {{status: 200}}}}]
+"
+        )
+    };
+    let mut gateway = Spawned::start(&yaml("fine"), |directory| install("test-guest", &directory.join("plugins")));
+    let before = gateway.process.ticks();
+    // Its `configure` never ends: it is refused after two seconds of CPU time.
+    gateway.configure(&yaml("loop"));
+    eventually("the reload is at work", || (gateway.process.ticks() > before + 30).then_some(()));
+    gateway.process.terminate();
+    let first = gateway.process.wait_for_either(&["draining", "refused"]);
+    assert!(first.contains("draining"), "{first}");
+    assert!(gateway.process.wait().success());
 }

@@ -48,13 +48,26 @@ impl Process {
 
     /// Waits for a log line that contains `text`.
     pub fn wait_for(&self, text: &str) -> String {
+        self.wait_for_either(&[text])
+    }
+
+    /// Waits for a log line that contains one of these texts.
+    pub fn wait_for_either(&self, texts: &[&str]) -> String {
         loop {
             let line = self.lines.recv_timeout(crate::PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("the gateway never logged {text:?}"));
-            if line.contains(text) {
+            let line = line.unwrap_or_else(|_| panic!("the gateway never logged {texts:?}"));
+            if texts.iter().any(|text| line.contains(text)) {
                 return line;
             }
         }
+    }
+
+    /// CPU time that it has used, in the kernel's ticks of 10 ms.
+    pub fn ticks(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // The name, in parentheses, may hold spaces; `utime` and `stime` are the 12th and 13th field after it.
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        fields.map(|field| field.parse::<u64>().expect("a number")).sum()
     }
 
     /// Its process id.

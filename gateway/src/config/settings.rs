@@ -1,7 +1,7 @@
 //! The small sections: secrets, state, admin, logs, forwarding, limits of the process.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -52,7 +52,7 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
     sound.then_some(Secret(bytes))
 }
 
-fn read_secret(path: &PathBuf) -> Result<Vec<u8>, String> {
+fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes =
         read_regular(path, MAX_SECRET).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
     // Editors and `echo` end files with a line break that nobody means.

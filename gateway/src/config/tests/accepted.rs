@@ -17,7 +17,7 @@ fn the_example_of_the_design() {
     assert_eq!(loaded.contents.files(), files);
     assert_eq!(loaded.places.file(&directory.join("certs/api.key")), Some((6, 64)));
     assert_eq!(loaded.places.listener("public"), Some((2, 11)));
-    assert_eq!(loaded.places.upstream("idp"), Some((17, 3)));
+    assert_eq!(loaded.places.upstream("idp"), Some((16, 3)));
     let config = loaded.config;
     let listener = &config.listeners[0];
     assert_eq!((&*listener.name, listener.http1, listener.http2, listener.http3), ("public", true, true, true));
@@ -272,7 +272,7 @@ fn a_file_is_loaded_with_its_directory() {
     assert_eq!(super::super::load(&path).unwrap().contents.files().len(), 4);
     std::fs::write(&path, b"a: 1\nb: \xff").unwrap();
     let errors = super::super::load(&path).unwrap_err();
-    assert_eq!(errors.contents().files(), [path.clone()], "it is watched until it is mended");
+    assert_eq!(errors.contents().files()[..], [&*path], "it is watched until it is mended");
     assert_eq!(errors.to_string(), format!("{}:2:4: this is not UTF-8; save the file as UTF-8", path.display()));
     assert!(super::super::load(&directory).unwrap_err().to_string().contains("not a regular file"));
     assert!(super::super::load(&directory.join("none")).unwrap_err().to_string().contains("can't be read"));
