@@ -1,5 +1,7 @@
 //! Redaction by the built plugin, in a gateway on real sockets.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::mpsc;
 
 use gateway_tests::client::{Client, PROTOCOLS};
@@ -10,7 +12,7 @@ const FNR: &str = "02013299997";
 
 fn yaml(upstream: &Upstream, config: &str) -> String {
     format!(
-        "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
+        "listeners: [{{name: plain, address: \"127.0.0.1:0\", protocols: [http1]}}, {{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
 workers: 1
 secrets: {{pii: {{value: a-key-for-pseudonyms}}}}
 plugins: {{directory: plugins, grants: {{pii-redact: {{secrets: [pii]}}}}}}
@@ -32,7 +34,7 @@ fn a_request_is_redacted_counted_and_pseudonymised() {
         "{request: {body: true, query: true, headers: [x-user]}, categories: {email: {action: hash, secret: pii}}}";
     let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
     for protocol in PROTOCOLS {
-        let mut client = Client::tls(protocol, gateway.address(), "localhost");
+        let mut client = Client::tls(protocol, gateway.listener("tls"), "localhost");
         let request = http::Request::post("/a?q=100%&m=kari@example.no")
             .header("content-type", "application/json")
             .header("x-user", "kari@example.no");
@@ -68,7 +70,7 @@ fn bodies_that_block_are_not_mixed_up_when_they_come_at_the_same_time() {
     });
     let config = "{request: {body: true}, categories: {fodselsnummer: block}}";
     let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
-    let address = gateway.address();
+    let address = gateway.listener("tls");
     let slow = std::thread::spawn(move || Client::tls("http2", address, "localhost").get("/slow"));
     both.recv().expect("the slow request is at the upstream");
     let mut other = Client::tls("http1", address, "localhost");
@@ -79,4 +81,30 @@ fn bodies_that_block_are_not_mixed_up_when_they_come_at_the_same_time() {
     let response = slow.join().expect("no panic");
     assert_eq!(response.status, 502);
     assert!(!response.text().contains(FNR));
+}
+
+#[test]
+fn a_request_under_block_is_read_with_a_state_of_its_own() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let config = "{request: {body: true}, response: {body: false}, categories: {email: block}}";
+    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    let body = "{\"e\":\"kari@example.no\"}";
+    let mut first = TcpStream::connect(gateway.listener("plain")).expect("connected");
+    first.set_read_timeout(Some(gateway_tests::PATIENCE)).expect("an option");
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    first.write_all(head.as_bytes()).expect("sent");
+    // The gateway asks for the body when the headers phase is over.
+    let mut interim = [0; 25];
+    first.read_exact(&mut interim).expect("an interim response");
+    assert!(interim.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&interim));
+    let mut other = Client::http1(gateway.listener("plain"));
+    assert_eq!(other.post("/", "application/json", "{\"a\":\"cut off").status, 200);
+    first.write_all(body.as_bytes()).expect("sent");
+    let mut response = String::new();
+    first.read_to_string(&mut response).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 403"), "{response}");
+    assert_eq!(upstream.seen().len(), 1);
 }
