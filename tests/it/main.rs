@@ -15,6 +15,7 @@ mod plugin_new;
 mod plugins;
 mod process;
 mod protocols;
+mod redaction;
 mod registry;
 mod reload;
 mod resilience;

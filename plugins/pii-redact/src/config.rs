@@ -1,6 +1,8 @@
 //! The plugin's config: what the operator writes, checked as a whole, and what it is compiled to.
 
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::detect::custom::Pattern;
 use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
@@ -61,13 +63,34 @@ pub struct Response {
 }
 
 /// The log fields that are read: all of them, none, or those named.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Log {
     /// All or none.
     All(bool),
     /// Those named.
     Named(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Log {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Log;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true, false, or a list of log fields")
+            }
+
+            fn visit_bool<E>(self, all: bool) -> Result<Log, E> {
+                Ok(Log::All(all))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Log, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(names)).map(Log::Named)
+            }
+        }
+        from.deserialize_any(Either)
+    }
 }
 
 impl Default for Log {
@@ -107,13 +130,35 @@ impl Default for Categories {
 }
 
 /// An action: its name, or its name and details.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum Choice {
     /// `mask`
     Named(ActionName),
     /// `{action: hash, secret: NAME}`
     Detailed(Details),
+}
+
+// An untagged enum would say only that nothing matched: neither which key is wrong, nor which names there are.
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Choice;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of an action, or {action: NAME, …}")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Choice, E> {
+                ActionName::deserialize(name.into_deserializer()).map(Choice::Named)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, details: A) -> Result<Choice, A::Error> {
+                Details::deserialize(MapAccessDeserializer::new(details)).map(Choice::Detailed)
+            }
+        }
+        from.deserialize_any(Either)
+    }
 }
 
 impl Default for Choice {
@@ -370,6 +415,27 @@ mod tests {
         assert!(settings.response_body && !settings.request.body && settings.log == Log::All(true));
         assert_eq!(settings.rules.action(Category::Email), Some(&Action::Mask { keep_last: 0 }));
         assert_eq!(settings.rules.action(Category::Ip), None);
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_with_its_place_and_the_known_ones() {
+        for (config, pointer, parts) in [
+            (r#"{"categories": {"email": "msk"}}"#, "/categories/email", ["msk", "mask"]),
+            (r#"{"categories": {"card": {"action": "msk"}}}"#, "/categories/card/action", ["msk", "mask"]),
+            (
+                r#"{"categories": {"card": {"action": "mask", "keep": 4}}}"#,
+                "/categories/card/keep",
+                ["keep", "keep_last"],
+            ),
+            (r#"{"categories": {"card": 4}}"#, "/categories/card", ["4", "name of an action"]),
+            (r#"{"log": "all"}"#, "/log", ["all", "true, false"]),
+            (r#"{"log": ["a", 1]}"#, "/log/1", ["1", "string"]),
+        ] {
+            let errors = plugin_sdk::parse_config::<Config>(config).unwrap_err();
+            let error = errors.iter().next().unwrap();
+            assert!(error.pointer.starts_with(pointer), "{config}: {error:?}");
+            assert!(parts.iter().all(|part| error.message.contains(part)), "{config}: {error:?}");
+        }
     }
 
     #[test]

@@ -32,6 +32,13 @@ pub enum Edge {
     Starved,
 }
 
+/// The memory of a window, kept from one to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Buffers {
+    bytes: Vec<u8>,
+    spans: Vec<(usize, usize)>,
+}
+
 /// The decoded bytes from a raw position on, decoded as far as somebody asked.
 #[derive(Debug)]
 pub struct Window<'a> {
@@ -49,9 +56,16 @@ const STEP: usize = 24;
 
 impl<'a> Window<'a> {
     /// A window that starts at `start`; `last` says that nothing follows `raw`.
-    pub fn new(raw: &'a [u8], start: usize, syntax: Syntax, last: bool) -> Self {
-        let (bytes, spans) = (Vec::with_capacity(2 * STEP), Vec::with_capacity(2 * STEP));
+    pub fn new(raw: &'a [u8], start: usize, syntax: Syntax, last: bool, buffers: Buffers) -> Self {
+        let Buffers { mut bytes, mut spans } = buffers;
+        bytes.clear();
+        spans.clear();
         Self { raw, next: start, syntax, last, edge: Edge::Open, bytes, spans }
+    }
+
+    /// Gives the memory back.
+    pub fn into_buffers(self) -> Buffers {
+        Buffers { bytes: self.bytes, spans: self.spans }
     }
 
     /// The decoded bytes so far.
@@ -136,14 +150,36 @@ fn backslash(raw: &[u8], at: usize, last: bool) -> Unit {
         Some(b'u') => match hex(raw, at + 2, 4, last) {
             Hex::Not => plain(b'\\', 1),
             Hex::Starved => Unit::Starved,
-            Hex::Value(value) => {
-                // Half of a surrogate pair stands for a symbol, never for part of a value.
-                let mut bytes = [0; 4];
-                let count = char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut bytes).len();
-                Unit::Bytes(bytes, count, 6)
-            }
+            Hex::Value(high @ 0xD800..=0xDBFF) => match low_surrogate(raw, at + 6, last) {
+                Hex::Value(low) => character(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00), 12),
+                Hex::Not => character(high, 6),
+                Hex::Starved => Unit::Starved,
+            },
+            Hex::Value(value) => character(value, 6),
         },
         Some(_) => plain(b'\\', 1),
+    }
+}
+
+/// What `length` raw bytes stand for. Half of a surrogate pair alone stands for no character.
+fn character(value: u32, length: usize) -> Unit {
+    let mut bytes = [0; 4];
+    let count = char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut bytes).len();
+    Unit::Bytes(bytes, count, length)
+}
+
+/// The escape of the second half of a surrogate pair.
+fn low_surrogate(raw: &[u8], at: usize, last: bool) -> Hex {
+    for (offset, expected) in [b'\\', b'u'].into_iter().enumerate() {
+        match raw.get(at + offset) {
+            Some(&byte) if byte == expected => {}
+            None if !last => return Hex::Starved,
+            _ => return Hex::Not,
+        }
+    }
+    match hex(raw, at + 2, 4, last) {
+        Hex::Value(value) if !(0xDC00..=0xDFFF).contains(&value) => Hex::Not,
+        hex => hex,
     }
 }
 
@@ -171,7 +207,7 @@ mod tests {
     use super::*;
 
     fn decoded(raw: &str, syntax: Syntax) -> (String, Edge) {
-        let mut window = Window::new(raw.as_bytes(), 0, syntax, true);
+        let mut window = Window::new(raw.as_bytes(), 0, syntax, true, Buffers::default());
         while window.extend() {}
         (String::from_utf8(window.bytes().to_vec()).unwrap(), window.edge())
     }
@@ -180,13 +216,14 @@ mod tests {
     fn escapes() {
         assert_eq!(decoded(r#"a\u0040b\/c\"d\u00f8%40\x%4"z"#, Syntax::Json).0, r#"a@b/c"dø@\x%4"#);
         assert_eq!(decoded("a+b%40c&d", Syntax::Form).0, "a b@c");
+        assert_eq!(decoded(r"\ud83d\ude00 \ud83d\u0041 \ude00", Syntax::Json).0, "😀 \u{fffd}A \u{fffd}");
         assert_eq!(decoded("C:\\dir \\u0040 100% \\ud83d\nz", Syntax::Text).0, "C:\\dir @ 100% \u{fffd}");
     }
 
     #[test]
     fn an_escape_that_is_cut_waits() {
-        for raw in ["a\\", "a\\u00", "a%", "a%4"] {
-            let mut window = Window::new(raw.as_bytes(), 0, Syntax::Json, false);
+        for raw in ["a\\", "a\\u00", "a%", "a%4", "a\\ud83d", "a\\ud83d\\", "a\\ud83d\\ude0"] {
+            let mut window = Window::new(raw.as_bytes(), 0, Syntax::Json, false, Buffers::default());
             while window.extend() {}
             assert_eq!((window.bytes(), window.edge(), window.next()), (&b"a"[..], Edge::Starved, 1), "{raw}");
         }

@@ -11,8 +11,8 @@ pub mod rules;
 pub mod scanner;
 
 use plugin_sdk::crypto::{Digest, Key};
-use plugin_sdk::metrics;
 use plugin_sdk::prelude::*;
+use plugin_sdk::{FieldError, Fields, metrics};
 
 use config::{Config, Log, Settings};
 use content::Format;
@@ -81,26 +81,22 @@ impl Plugin for PiiRedact {
             match self.text(exchange, query.as_bytes(), Format::Form, "query") {
                 Err(_) => return RequestAction::respond(refused_request()),
                 Ok(None) => {}
-                Ok(Some(query)) => {
-                    let target = format!("{path}?{}", String::from_utf8_lossy(&query));
-                    if request.set_target(&target).is_err() {
-                        return RequestAction::respond(refused_request());
-                    }
-                }
+                Ok(Some(query)) => match request.set_target(&format!("{path}?{}", content::canonical_query(&query))) {
+                    Ok(()) => {}
+                    Err(FieldError::TooLarge) => return RequestAction::respond(too_long()),
+                    Err(_) => return RequestAction::respond(unreadable()),
+                },
             }
         }
-        let format = request.header("content-type").and_then(|value| Format::of(&value));
-        match format {
-            Some(format) if self.settings.request.body && !end => {
-                self.request.begin(Scanner::new(format));
-                RequestAction::read_body(self.body_mode(format))
-            }
-            _ => RequestAction::next(),
+        let wanted = self.settings.request.body && !end;
+        match wanted.then(|| format_of(&request)).flatten() {
+            Some(format) => RequestAction::read_body(self.begin(exchange, Side::Request, format)),
+            None => RequestAction::next(),
         }
     }
 
     fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
-        self.body(exchange, &self.request, &data, end, "request-body", refused_request)
+        self.body(exchange, Side::Request, &data, end)
     }
 
     fn on_response_headers(&self, exchange: &Exchange, end: bool) -> ResponseAction {
@@ -108,18 +104,15 @@ impl Plugin for PiiRedact {
         if self.headers(exchange, &response, &self.settings.response_headers, "response-header").is_err() {
             return ResponseAction::respond(refused_response());
         }
-        let format = response.header("content-type").and_then(|value| Format::of(&value));
-        match format {
-            Some(format) if self.settings.response_body && !end => {
-                self.response.begin(Scanner::new(format));
-                ResponseAction::read_body(self.body_mode(format))
-            }
-            _ => ResponseAction::next(),
+        let wanted = self.settings.response_body && !end;
+        match wanted.then(|| format_of(&response)).flatten() {
+            Some(format) => ResponseAction::read_body(self.begin(exchange, Side::Response, format)),
+            None => ResponseAction::next(),
         }
     }
 
     fn on_response_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
-        self.body(exchange, &self.response, &data, end, "response-body", refused_response)
+        self.body(exchange, Side::Response, &data, end)
     }
 
     fn on_log(&self, exchange: &Exchange) {
@@ -140,47 +133,87 @@ impl Plugin for PiiRedact {
     }
 }
 
-impl PiiRedact {
-    /// A message that may be refused must not be begun before it is read. An event stream has no end to wait for.
-    fn body_mode(&self, format: Format) -> BodyMode {
-        if self.settings.rules.may_block() && format != Format::Events { BodyMode::Whole } else { BodyMode::Chunks }
+/// Which message a body belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+}
+
+impl Side {
+    fn place(self) -> &'static str {
+        match self {
+            Self::Request => "request-body",
+            Self::Response => "response-body",
+        }
     }
 
-    fn body(
-        &self,
-        exchange: &Exchange,
-        slot: &StreamSlot<Scanner>,
-        data: &[u8],
-        end: bool,
-        place: &str,
-        refusal: fn() -> LocalResponse,
-    ) -> ChunkAction {
-        let rules = &self.settings.rules;
-        let scanned = slot.with(|scanner| {
-            let mut out = Vec::with_capacity(data.len());
-            let outcome = scanner.push(rules, &self.keys, data, end, &mut out);
-            if end || outcome.is_err() {
-                report(exchange, rules, scanner.counts(), place);
+    fn refusal(self) -> LocalResponse {
+        match self {
+            Self::Request => refused_request(),
+            Self::Response => refused_response(),
+        }
+    }
+}
+
+impl PiiRedact {
+    fn slot(&self, side: Side) -> &StreamSlot<Scanner> {
+        match side {
+            Side::Request => &self.request,
+            Side::Response => &self.response,
+        }
+    }
+
+    /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
+    /// event stream has no end to wait for.
+    fn reads_whole(&self, format: Format) -> bool {
+        self.settings.rules.may_block() && format != Format::Events
+    }
+
+    /// Prepares for a body. Where it comes in chunks, the instance serves this body alone from here on and can hold the
+    /// scanner; where it comes whole, other exchanges run in the instance meanwhile, and the host holds what is known.
+    fn begin(&self, exchange: &Exchange, side: Side, format: Format) -> BodyMode {
+        if self.reads_whole(format) {
+            exchange.set_state_bytes(format.name().as_bytes());
+            BodyMode::Whole
+        } else {
+            self.slot(side).begin(Scanner::new(format));
+            BodyMode::Chunks
+        }
+    }
+
+    /// The scanner of the body that is called for.
+    fn scanner(&self, exchange: &Exchange, side: Side) -> Option<Scanner> {
+        // A request's whole body is read before there is a response, so the state is that of the side in question.
+        let whole = if self.settings.rules.may_block() { Format::named(&exchange.state_bytes()) } else { None };
+        match whole {
+            Some(format) => {
+                exchange.set_state_bytes(b"");
+                Some(Scanner::new(format))
             }
-            (outcome, out)
-        });
-        match scanned {
-            // Without its state a body can't be read, and unread it must not pass.
-            None => ChunkAction::Abort,
-            Some((Ok(Outcome::Unchanged), _)) => ChunkAction::Pass,
-            Some((Ok(Outcome::Rewritten), out)) => ChunkAction::Replace(out),
-            Some((Err(_), _)) => ChunkAction::Respond(refusal()),
+            None => self.slot(side).take(),
+        }
+    }
+
+    fn body(&self, exchange: &Exchange, side: Side, data: &[u8], end: bool) -> ChunkAction {
+        let rules = &self.settings.rules;
+        // Without its state a body can't be read, and unread it must not pass.
+        let Some(mut scanner) = self.scanner(exchange, side) else { return ChunkAction::Abort };
+        let mut out = Vec::new();
+        let outcome = scanner.push(rules, &self.keys, data, end, &mut out);
+        report(exchange, rules, &scanner.take_counts(), side.place());
+        if !end && outcome.is_ok() {
+            self.slot(side).begin(scanner);
+        }
+        match outcome {
+            Ok(Outcome::Unchanged) => ChunkAction::Pass,
+            Ok(Outcome::Rewritten) => ChunkAction::Replace(out),
+            Err(Blocked { .. }) => ChunkAction::Respond(side.refusal()),
         }
     }
 
     /// Redacts all values of the fields; one that can't be written back is removed.
-    fn headers(
-        &self,
-        exchange: &Exchange,
-        fields: &plugin_sdk::Fields<'_>,
-        names: &[String],
-        place: &str,
-    ) -> Result<(), Blocked> {
+    fn headers(&self, exchange: &Exchange, fields: &Fields<'_>, names: &[String], place: &str) -> Result<(), Blocked> {
         for name in names {
             let mut changed = false;
             let mut values = fields.header_all(name);
@@ -206,7 +239,7 @@ impl PiiRedact {
         let mut scanner = Scanner::new(format);
         let mut out = Vec::new();
         let outcome = scanner.push(&self.settings.rules, &self.keys, text, true, &mut out);
-        report(exchange, &self.settings.rules, scanner.counts(), place);
+        report(exchange, &self.settings.rules, &scanner.take_counts(), place);
         Ok(match outcome? {
             Outcome::Unchanged => None,
             Outcome::Rewritten => Some(out),
@@ -214,28 +247,45 @@ impl PiiRedact {
     }
 }
 
+/// How a message says that its body is to be read. A value that isn't text names no type.
+fn format_of(fields: &Fields<'_>) -> Option<Format> {
+    Format::of(&fields.header("content-type").unwrap_or_default())
+}
+
 /// Tells metrics and attributes what was found: names of categories and numbers, never a value.
 fn report(exchange: &Exchange, rules: &Rules, counts: &[u32], place: &str) {
-    let mut sum = 0;
+    let sum: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+    if sum == 0 {
+        return;
+    }
     let known = exchange.attribute("pii.categories").unwrap_or_default();
     let mut names: Vec<&str> = known.split(',').filter(|name| !name.is_empty()).collect();
     for (index, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let name = rules.name(index);
         metrics::count("pii_redacted_total", &[("category", name), ("where", place)], u64::from(count));
-        sum += u64::from(count);
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    if sum > 0 {
-        let before = exchange.attribute("pii.count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-        exchange.set_attribute("pii.count", &(before + sum).to_string());
-        exchange.set_attribute("pii.categories", &names.join(","));
-    }
+    let before = exchange.attribute("pii.count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+    exchange.set_attribute("pii.count", &(before + sum).to_string());
+    exchange.set_attribute("pii.categories", &names.join(","));
 }
 
 fn refused_request() -> LocalResponse {
     LocalResponse::problem(403, "Forbidden", "The request holds personal data that may not be sent here.")
+}
+
+fn too_long() -> LocalResponse {
+    LocalResponse::problem(414, "URI Too Long", "The target is too long once personal data in its query is replaced.")
+}
+
+fn unreadable() -> LocalResponse {
+    LocalResponse::problem(
+        400,
+        "Bad Request",
+        "The target can't be written anew without the personal data in its query.",
+    )
 }
 
 fn refused_response() -> LocalResponse {

@@ -1,6 +1,6 @@
 //! What stands in the place of a value: made from the action, written in the syntax that surrounds it.
 
-use crate::rules::Action;
+use crate::rules::{Action, Category};
 
 /// How the replacement has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,19 @@ impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
     }
 }
 
-/// The text that replaces `value`. [`Action::Block`] has none: it is dealt with before.
-pub(crate) fn replacement(action: &Action, category: &str, value: &[u8], pseudonyms: &impl Pseudonyms) -> String {
+/// The text that replaces a value of the `kind` that is called `category`; custom ones have no kind. [`Action::Block`] has
+/// no replacement: it is dealt with before.
+pub(crate) fn replacement(
+    action: &Action,
+    kind: Option<Category>,
+    category: &str,
+    value: &[u8],
+    pseudonyms: &impl Pseudonyms,
+) -> String {
     match action {
         Action::Mask { keep_last } => masked(value, *keep_last),
         Action::Replace { with } => with.clone(),
-        Action::Hash { secret } => match pseudonyms.pseudonym(secret, &canonical(value)) {
+        Action::Hash { secret } => match pseudonyms.pseudonym(secret, &canonical(kind, value)) {
             Some(hash) => format!("{category}-{}", hash.get(..16).unwrap_or(&hash)),
             // Without its key the value must not stay readable.
             None => "***".to_owned(),
@@ -49,12 +56,16 @@ fn masked(value: &[u8], keep_last: usize) -> String {
     text
 }
 
-/// One spelling for equal values: letters in lower case, separators of numbers gone.
-fn canonical(value: &[u8]) -> Vec<u8> {
-    let keeps_punctuation = value.contains(&b'@') || value.contains(&b':');
-    let mut canonical: Vec<u8> = value.iter().map(u8::to_ascii_lowercase).collect();
-    if !keeps_punctuation {
-        canonical.retain(|byte| !matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/'));
+/// One spelling for equal values, and never one for different ones: numbers lose their separators, and letters become
+/// lower case where case means nothing. What an operator's own pattern means is unknown, so it stays as it is.
+fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
+    let Some(kind) = kind else { return value.to_vec() };
+    let mut canonical = value.to_ascii_lowercase();
+    match kind {
+        Category::Phone | Category::Card | Category::Iban | Category::Fodselsnummer | Category::Kontonummer => {
+            canonical.retain(|byte| byte.is_ascii_alphanumeric() || *byte == b'+');
+        }
+        Category::Email | Category::Ip | Category::Field => {}
     }
     canonical
 }
@@ -98,21 +109,25 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_have_equal_pseudonyms() {
-        let hash = |value: &[u8]| {
+    fn equal_values_and_only_those_have_equal_pseudonyms() {
+        let hash = |kind, value: &[u8]| {
             let action = Action::Hash { secret: "key".to_owned() };
-            replacement(&action, "card", value, &|secret: &str, value: &[u8]| {
+            replacement(&action, kind, "x", value, &|secret: &str, value: &[u8]| {
                 Some(format!("{secret}{}", String::from_utf8_lossy(value)))
             })
         };
-        assert_eq!(hash(b"4111 1111-1111 1111"), "card-key4111111111111");
-        assert_eq!(hash(b"Kari@Example.no"), "card-keykari@example.");
+        assert_eq!(hash(Some(Category::Card), b"4111 1111-1111 1111"), "x-key4111111111111");
+        assert_eq!(hash(Some(Category::Phone), b"+47 987 65 432"), "x-key+4798765432");
+        assert_eq!(hash(Some(Category::Email), b"Kari@Example.no"), "x-keykari@example.");
+        assert_ne!(hash(Some(Category::Ip), b"1.23.4.5"), hash(Some(Category::Ip), b"12.3.4.5"));
+        assert_ne!(hash(None, b"K-1.2"), hash(None, b"K-12"));
+        assert_ne!(hash(None, b"Ab"), hash(None, b"aB"));
     }
 
     #[test]
     fn a_missing_key_hides_the_value() {
         let action = Action::Hash { secret: "key".to_owned() };
-        assert_eq!(replacement(&action, "card", b"4111", &|_: &str, _: &[u8]| None), "***");
+        assert_eq!(replacement(&action, Some(Category::Card), "card", b"4111", &|_: &str, _: &[u8]| None), "***");
     }
 
     #[test]

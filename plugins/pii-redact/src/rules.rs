@@ -104,7 +104,7 @@ pub mod start {
     pub const PHONE: u8 = 32;
 }
 
-/// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value.
+/// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value; so what is below it is skipped.
 pub mod class {
     /// Parts words.
     pub const BREAK: u8 = 0;
@@ -147,9 +147,9 @@ impl Rules {
         &self.customs
     }
 
-    /// The keys whose values always go.
-    pub fn fields(&self) -> &[String] {
-        &self.fields
+    /// Whether the value of this JSON key or form field always goes.
+    pub fn is_field(&self, name: &[u8]) -> bool {
+        self.fields.iter().any(|field| field.as_bytes() == name)
     }
 
     /// Whether some category blocks, so that a message must not be begun before it is read.
@@ -161,6 +161,11 @@ impl Rules {
     /// How many categories there are, custom ones included.
     pub fn categories(&self) -> usize {
         CATEGORIES.len() + self.customs.len()
+    }
+
+    /// The built-in category with this number, `None` for a custom one.
+    pub fn kind(&self, index: usize) -> Option<Category> {
+        CATEGORIES.get(index).map(|(category, _)| *category)
     }
 
     /// The name of the category with this number.

@@ -1,12 +1,15 @@
 //! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen.
 
-use super::{Candidate, NeedMore, Verdict};
+use super::{Candidate, Verdict};
 
 const LONGEST: usize = 19;
 
+/// Thirteen digits are far more often an article number (EAN-13) than one of the few cards that are left of that length.
+const AMBIGUOUS: usize = 13;
+
 /// The length of a card number that starts here. What follows in further groups (an expiry date) stays outside: the
-/// longest run of whole groups that passes is the card.
-pub fn find(candidate: &Candidate<'_>) -> Verdict {
+/// longest run of whole groups that passes is the card. `announced` is asked only where the digits alone don't tell.
+pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
@@ -24,20 +27,19 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
         index += 1;
         match candidate.at(index)? {
             Some(b'0'..=b'9') => continue,
-            Some(separator @ (b' ' | b'-')) => {
-                if is_card(&digits[..count]) {
+            Some(b' ' | b'-') => {
+                if is_card(&digits[..count], &announced) {
                     found = Some(index);
                 }
                 // Groups of a card have three digits or more; anything shorter is the end of the number.
                 if group < 3 || (count == group && group < 4) {
                     break;
                 }
-                let _ = separator;
                 group = 0;
                 index += 1;
             }
             _ => {
-                if is_card(&digits[..count]) && ends(candidate, index)? {
+                if is_card(&digits[..count], &announced) && candidate.number_may_end(index)? {
                     found = Some(index);
                 }
                 break;
@@ -47,12 +49,8 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
     Ok(found)
 }
 
-fn ends(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
-    candidate.number_may_end(index)
-}
-
-fn is_card(digits: &[u8]) -> bool {
-    is_issued(digits) && luhn(digits)
+fn is_card(digits: &[u8], announced: impl Fn() -> bool) -> bool {
+    is_issued(digits) && luhn(digits) && (digits.len() != AMBIGUOUS || announced())
 }
 
 /// Luhn's check (ISO/IEC 7812-1).
@@ -95,14 +93,13 @@ mod tests {
     use super::*;
 
     fn length(text: &str) -> Option<usize> {
-        find(&Candidate::whole(text.as_bytes())).unwrap()
+        find(&Candidate::whole(text.as_bytes()), || false).unwrap()
     }
 
     #[test]
     fn test_numbers_of_the_schemes() {
         for text in [
             "4111111111111111",
-            "4222222222222",
             "5555555555554444",
             "2223003122003222",
             "378282246310005",
@@ -127,6 +124,16 @@ mod tests {
         assert_eq!(length("4111 1111 1111 1111 12/27"), Some(19));
         assert_eq!(length("4111 1111 1111 1111 123"), Some(19));
         assert_eq!(length("4111111111111111."), Some(16));
+    }
+
+    #[test]
+    fn thirteen_digits_are_an_article_unless_a_card_is_announced() {
+        let announced = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        for text in ["4222222222222", "6291041500213", "5901234123457"] {
+            assert_eq!(length(text), None, "{text}");
+        }
+        assert_eq!(announced("4222222222222"), Some(13));
+        assert_eq!(announced("4222222222223"), None);
     }
 
     #[test]

@@ -2,19 +2,28 @@
 //!
 //! Supported: literals, `.`, classes with ranges and negation, `\d \w \s \D \W \S`, groups, `|`, `? * + {m} {m,} {m,n}`, and
 //! `\b` at either end. A match has to be bounded, so that a stream is held back only so far: by the pattern itself, or by
-//! `max_length`. The matcher simulates all alternatives at once (no backtracking, so no pattern is slow) and takes the longest.
+//! `max_length`. The matcher simulates all alternatives at once and takes the longest match. It never backtracks: a position
+//! costs at most states times length, which a config may not take beyond [`MOST_STEPS`].
+
+use std::cell::RefCell;
 
 use super::{Candidate, NeedMore, Verdict, is_word};
 
 /// No pattern may need more than this many decoded bytes.
 pub const LONGEST: usize = 512;
-/// States of a compiled pattern: bounds the time per byte.
+/// States of a compiled pattern: bounds its memory.
 const MOST_STATES: usize = 2000;
+/// States times the length of a match: bounds the time per position.
+const MOST_STEPS: usize = 1 << 15;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     states: Vec<State>,
+    /// The bytes that a match may start with.
+    first: Box<[bool; 256]>,
+    /// The sets of states at this byte and the next: kept, because patterns are tried at every other byte.
+    scratch: RefCell<(Active, Active)>,
     word_before: bool,
     word_after: bool,
     max_length: usize,
@@ -66,28 +75,40 @@ impl Pattern {
         let mut states = Vec::new();
         node.compile(&mut states)?;
         states.push(State::Accept);
-        Ok(Self { states, word_before, word_after: ends, max_length })
-    }
-
-    /// The bytes that a match may start with.
-    pub fn first_bytes(&self) -> [bool; 256] {
-        let mut first = [false; 256];
-        let mut active = Active::new(self.states.len());
-        active.enter(&self.states, 0);
+        let steps = states.len() * max_length;
+        if steps > MOST_STEPS {
+            return Err(format!(
+                "the pattern is too slow: {} states over {max_length} bytes are {steps} steps at a position, at most {MOST_STEPS} are allowed; use `+` and a smaller `max_length` in place of long repetitions",
+                states.len()
+            ));
+        }
+        let mut active = Active::new(states.len());
+        active.enter(&states, 0);
+        let mut first = Box::new([false; 256]);
         for &state in &active.list {
-            if let State::Byte(set) = &self.states[state] {
+            if let State::Byte(set) = &states[state] {
                 first.iter_mut().zip(set.iter()).for_each(|(first, in_set)| *first |= in_set);
             }
         }
-        first
+        let scratch = RefCell::new((Active::new(states.len()), active));
+        Ok(Self { states, first, scratch, word_before, word_after: ends, max_length })
+    }
+
+    /// The bytes that a match may start with.
+    pub fn first_bytes(&self) -> &[bool; 256] {
+        &self.first
     }
 
     /// The length of the longest match that starts here.
     pub fn find(&self, candidate: &Candidate<'_>) -> Verdict {
-        if self.word_before && is_word(candidate.before[1]) {
+        if self.word_before && is_word(candidate.before[1])
+            || !candidate.at(0)?.is_some_and(|byte| self.first[usize::from(byte)])
+        {
             return Ok(None);
         }
-        let (mut now, mut next) = (Active::new(self.states.len()), Active::new(self.states.len()));
+        let mut scratch = self.scratch.borrow_mut();
+        let (now, next) = &mut *scratch;
+        now.clear();
         now.enter(&self.states, 0);
         let (mut index, mut found) = (0, None);
         loop {
@@ -106,7 +127,7 @@ impl Pattern {
                     next.enter(&self.states, state + 1);
                 }
             }
-            std::mem::swap(&mut now, &mut next);
+            std::mem::swap(now, next);
             index += 1;
         }
     }
@@ -117,11 +138,12 @@ impl Pattern {
 }
 
 /// The set of states that the automaton is in.
+#[derive(Clone, Debug)]
 struct Active {
     list: Vec<usize>,
     /// The round in which a state was entered last: starting the next round forgets them all at once.
-    entered: Vec<u32>,
-    round: u32,
+    entered: Vec<u64>,
+    round: u64,
     stack: Vec<usize>,
     accepting: bool,
 }
@@ -477,6 +499,7 @@ mod tests {
             ("(?=a)b", "(?:"),
             ("a{512}b", "held back"),
             ("(?:(?:a{0,500}){0,500}){0,500}b", "held back"),
+            ("a{0,300}b", "too slow"),
         ] {
             let error = Pattern::new(pattern, None).unwrap_err();
             assert!(error.contains(part), "{pattern}: {error}");

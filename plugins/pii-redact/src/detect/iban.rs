@@ -1,6 +1,6 @@
 //! IBAN (ISO 13616): country, two check digits, a length per country, modulo 97. Groups may be parted by spaces.
 
-use super::{Candidate, Verdict, is_word};
+use super::{Candidate, Verdict, is_alphanumeric};
 
 /// Countries and the length of their numbers, from the SWIFT registry.
 const LENGTHS: [(&[u8; 2], usize); 89] = [
@@ -97,7 +97,7 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
 
 /// The length of an IBAN that starts here, separators included.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    if is_word(candidate.before[1]) {
+    if is_alphanumeric(candidate.before[1]) {
         return Ok(None);
     }
     let (Some(first), Some(second)) = (candidate.at(0)?, candidate.at(1)?) else { return Ok(None) };
@@ -119,7 +119,7 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
         }
         index += 1;
     }
-    if candidate.at(index)?.is_some_and(is_word) {
+    if candidate.at(index)?.is_some_and(is_alphanumeric) {
         return Ok(None);
     }
     Ok((mod97(&number[..length]) == 1).then_some(index))

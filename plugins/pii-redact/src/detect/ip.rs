@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Candidate, Verdict, is_word};
+use super::{Candidate, Verdict, is_alphanumeric};
 
 /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`
 const LONGEST_V6: usize = 45;
@@ -10,7 +10,7 @@ const LONGEST_V6: usize = 45;
 /// The length of an address that starts here.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
     let [second, first] = candidate.before;
-    if is_word(first) || first == b':' || (first == b'.' && second.is_ascii_digit()) {
+    if is_alphanumeric(first) || (first == b'.' && second.is_ascii_digit()) {
         return Ok(None);
     }
     match v4(candidate)? {
@@ -41,8 +41,8 @@ fn v4(candidate: &Candidate<'_>) -> Verdict {
         }
     }
     let goes_on = match candidate.at(index)? {
-        Some(b'.') => candidate.at(index + 1)?.is_some_and(is_word),
-        Some(byte) => is_word(byte),
+        Some(b'.') => candidate.at(index + 1)?.is_some_and(is_alphanumeric),
+        Some(byte) => is_alphanumeric(byte),
         None => false,
     };
     Ok((!goes_on).then_some(index))
@@ -52,7 +52,7 @@ fn v6(candidate: &Candidate<'_>) -> Verdict {
     let mut end = 0;
     while let Some(byte) = candidate.at(end)? {
         if !(byte.is_ascii_hexdigit() || byte == b':' || byte == b'.') {
-            if is_word(byte) {
+            if is_alphanumeric(byte) {
                 return Ok(None);
             }
             break;
@@ -72,9 +72,14 @@ fn v6(candidate: &Candidate<'_>) -> Verdict {
         text = shorter;
     }
     let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok());
-    // `::` and `a::b` are a program's, not an interface's.
-    let plausible = parsed.is_some() && text.iter().any(u8::is_ascii_digit);
-    Ok(plausible.then_some(text.len()))
+    Ok((parsed.is_some() && is_plausible(text)).then_some(text.len()))
+}
+
+/// `::`, `a::b` and `dead::beef` are a program's, not an interface's. Letters alone are an address where they start like
+/// a local or multicast one (RFC 4291 section 2.4, RFC 4193), or where there are many groups.
+fn is_plausible(text: &[u8]) -> bool {
+    let local = matches!(text, [b'f' | b'F', b'c'..=b'f' | b'C'..=b'F', ..]);
+    text.iter().any(u8::is_ascii_digit) || local || text.iter().filter(|byte| **byte == b':').count() > 3
 }
 
 #[cfg(test)]
@@ -95,6 +100,8 @@ mod tests {
             "fe80::1ff:fe23:4567:890a",
             "::ffff:192.0.2.1",
             "2001:db8:0:0:0:0:0:1",
+            "fd::a",
+            "fdab:cdef::b",
         ] {
             assert_eq!(found(text), Some(text));
         }
@@ -102,6 +109,14 @@ mod tests {
         assert_eq!(found("192.0.2.1:8080"), Some("192.0.2.1"));
         assert_eq!(found("2001:db8::1, x"), Some("2001:db8::1"));
         assert_eq!(found("2001:db8::1."), Some("2001:db8::1"));
+    }
+
+    #[test]
+    fn a_colon_in_front_hides_no_address() {
+        for (text, length) in [("192.0.2.1", 9), ("10.0.0.1:80", 8), ("2001:db8::1", 11)] {
+            let behind = Candidate { text: text.as_bytes(), complete: true, before: [b'p', b':'] };
+            assert_eq!(find(&behind), Ok(Some(length)), "{text}");
+        }
     }
 
     #[test]
@@ -114,6 +129,7 @@ mod tests {
             "12:30:45",
             "::",
             "a::b",
+            "dead::beef",
             "std::vec",
             "deadbeef",
             "2001:db8::1g",

@@ -4,6 +4,7 @@
 //! it can't know yet. It never guesses from where the input happens to end, so a body gives the same result however the
 //! network cuts it.
 
+pub mod announce;
 pub mod card;
 pub mod custom;
 pub mod email;
@@ -11,6 +12,7 @@ pub mod fodselsnummer;
 pub mod iban;
 pub mod ip;
 pub mod kontonummer;
+pub mod order;
 pub mod phone;
 
 /// More input is needed before a detector can answer.
@@ -53,11 +55,12 @@ impl<'a> Candidate<'a> {
         Ok(self.at(index)?.filter(u8::is_ascii_digit))
     }
 
-    /// Whether a number may start here: not inside a word or a longer number, nor behind its decimal point.
+    /// Whether a number may start here: not inside a word or a longer number, nor behind its decimal point. A comma is
+    /// no border: it parts the columns of a table far more often than the digits of one number.
     #[inline]
     pub fn number_may_start(&self) -> bool {
         let [second, first] = self.before;
-        !(is_word(first) || matches!(first, b'.' | b',') && second.is_ascii_digit())
+        !(is_alphanumeric(first) || first == b'.' && second.is_ascii_digit())
     }
 
     /// Whether a number may end before `index`: neither a word, nor a decimal fraction goes on there.
@@ -65,8 +68,8 @@ impl<'a> Candidate<'a> {
     pub fn number_may_end(&self, index: usize) -> Result<bool, NeedMore> {
         match self.at(index)? {
             None => Ok(true),
-            Some(byte) if is_word(byte) => Ok(false),
-            Some(b'.' | b',') => Ok(self.digit(index + 1)?.is_none()),
+            Some(byte) if is_alphanumeric(byte) => Ok(false),
+            Some(b'.') => Ok(self.digit(index + 1)?.is_none()),
             Some(_) => Ok(true),
         }
     }
@@ -83,11 +86,17 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Letters, digits, the underscore, and the lead and continuation bytes of two-byte UTF-8 letters (`ø`, `é`, Greek,
-/// Cyrillic). Bytes of longer sequences are mostly punctuation and symbols, which part words.
+/// Letters, digits, and the lead bytes of two-byte UTF-8 letters (`ø`, `é`, Greek, Cyrillic). Bytes of longer sequences
+/// are mostly punctuation and symbols, which part words. Nothing is cut out of a run of these.
+#[inline]
+pub fn is_alphanumeric(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, 0xC3..=0xDF)
+}
+
+/// [`is_alphanumeric`], or the underscore: part of an address or a name, but a border of numbers (`soknad_30108299920.pdf`).
 #[inline]
 pub fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || matches!(byte, 0xC3..=0xDF)
+    is_alphanumeric(byte) || byte == b'_'
 }
 
 /// The weighted sum that the Norwegian check digits are made of, modulo 11.

@@ -1,25 +1,12 @@
 //! Phone numbers: `+CC …` by E.164, `0047 …`, and Norwegian numbers without a country code where their grouping or the
 //! words before them say that they are one.
 
-use super::{Candidate, NeedMore, Verdict};
+use super::{Candidate, NeedMore, Verdict, is_alphanumeric};
 
-/// Words that announce a phone number, in lower case. The short ones count only at the start of a word.
-const LONG_WORDS: [&[u8]; 6] = [b"phone", b"telefon", b"mobil", b"msisdn", b"whatsapp", b"telephone"];
-const SHORT_WORDS: [&[u8]; 7] = [b"tlf", b"tel", b"mob", b"cell", b"fax", b"sms", b"ring"];
-
-/// Whether the raw bytes before a number announce a phone number: a JSON key, a form field, or a word of prose. A number
-/// in between (an earlier value) ends the announcement.
-pub fn announced(before: &[u8]) -> bool {
-    let start = before.windows(2).rposition(|pair| pair.iter().all(u8::is_ascii_digit)).map_or(0, |index| index + 2);
-    let before = before[start..].to_ascii_lowercase();
-    let has = |word: &[u8], anywhere: bool| {
-        before
-            .windows(word.len())
-            .enumerate()
-            .any(|(at, window)| window == word && (anywhere || at == 0 || !before[at - 1].is_ascii_alphabetic()))
-    };
-    LONG_WORDS.iter().any(|word| has(word, true)) || SHORT_WORDS.iter().any(|word| has(word, false))
-}
+/// Digits of the longest number (E.164).
+const LONGEST: usize = 15;
+/// Nobody splits a number before so many digits and writes on after them.
+const LONG_GROUP: usize = 7;
 
 /// The length of a phone number that starts here. `announced` is asked only where the digits alone don't tell.
 pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
@@ -41,36 +28,64 @@ pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
     }
 }
 
-/// A country code and the rest of the number, at most 15 digits (E.164), parted by single separators.
+/// A country code and the rest of the number, in groups parted by single separators. E.164 allows 15 digits; what follows
+/// in further groups (a date, an amount) stays outside: the number ends with the last group that leaves it plausible, and
+/// no later than its country's numbers do.
 fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
-    let mut digits = [0; 16];
-    let (mut count, mut index, mut end) = (0, start, start);
-    // One opening parenthesis, as in `+44 (0)20 …`, may stand beside a separator.
+    let mut digits = [0; LONGEST];
+    let (mut count, mut index, mut found) = (0, start, None);
+    // A parenthesis, as in `+(47) …` and `+44 (0)20 …`, may stand beside a separator.
+    if candidate.at(index)? == Some(b'(') {
+        index += 1;
+    }
     loop {
-        match candidate.at(index)? {
-            Some(byte @ b'0'..=b'9') => {
-                if count == digits.len() {
-                    return Ok(None);
-                }
-                digits[count] = byte - b'0';
-                count += 1;
-                index += 1;
-                end = index;
+        let group = index;
+        while let Some(byte) = candidate.digit(index)? {
+            if count == LONGEST {
+                return Ok(found);
             }
-            Some(b' ' | b'-' | b'.' | b'(' | b')' | b'/') if count > 0 && index - end < 2 => index += 1,
-            _ => break,
+            digits[count] = byte - b'0';
+            count += 1;
+            index += 1;
         }
-        // Eight digits after +47 are all that a Norwegian number has; what follows in a further group isn't part of it.
-        if count == 10 && digits[..2] == [4, 7] && candidate.digit(end)?.is_none() {
-            break;
+        let length = index - group;
+        // The trunk prefix isn't dialled after a country code.
+        if length == 1 && digits[count - 1] == 0 && count > 1 && candidate.text[group - 1] == b'(' {
+            count -= 1;
+        } else if length == 0 || candidate.at(index)?.is_some_and(is_alphanumeric) {
+            return Ok(found);
+        } else if is_plausible(&digits[..count]) {
+            found = Some(index);
+            // A long group is the whole rest of the number.
+            if length >= LONG_GROUP || fixed_length(&digits) == Some(count) {
+                return Ok(found);
+            }
+        }
+        let mut separators = 0;
+        while separators < 2 && matches!(candidate.at(index)?, Some(b' ' | b'-' | b'.' | b'(' | b')' | b'/')) {
+            separators += 1;
+            index += 1;
+        }
+        if separators == 0 {
+            return Ok(found);
         }
     }
-    let digits = &digits[..count];
-    let plausible = match digits {
-        [4, 7, first, ..] => count == 10 && *first >= 2,
-        _ => (8..=15).contains(&count) && is_country_code(digits),
-    };
-    Ok((plausible && candidate.number_may_end(end)?).then_some(end))
+}
+
+fn is_plausible(digits: &[u8]) -> bool {
+    match digits {
+        [4, 7, first, ..] => digits.len() == 10 && *first >= 2,
+        _ => (8..=LONGEST).contains(&digits.len()) && is_country_code(digits),
+    }
+}
+
+/// The digits of all numbers of a country, its code included, where they all have the same.
+fn fixed_length(digits: &[u8; LONGEST]) -> Option<usize> {
+    match digits {
+        [1 | 7, ..] | [3, 1 | 3 | 4, ..] | [4, 8, ..] => Some(11),
+        [4, 5 | 7, ..] => Some(10),
+        _ => None,
+    }
 }
 
 /// Whether an assigned country code starts the number (ITU-T E.164 assignments, by zone).
@@ -95,11 +110,12 @@ fn is_country_code(digits: &[u8]) -> bool {
 
 /// Eight digits: `98 76 54 32` and `987 65 432` by their grouping, anything else where the text announces it.
 fn national(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
-    if let Some(end) = grouped(candidate, &[2, 2, 2, 2])? {
-        return Ok(Some(end));
-    }
-    if let Some(end) = grouped(candidate, &[3, 2, 3])? {
-        return Ok(Some(end));
+    for groups in [&[2, 2, 2, 2][..], &[3, 2, 3]] {
+        if let Some(end) = grouped(candidate, groups)? {
+            // One more group of the same kind makes it a row of numbers.
+            let row = is_group(candidate, end, groups[groups.len() - 1])? && !announced();
+            return Ok((!row).then_some(end));
+        }
     }
     let mut digits = [0; 8];
     if !candidate.digits(0, &mut digits)? {
@@ -131,12 +147,20 @@ fn grouped(candidate: &Candidate<'_>, groups: &[usize]) -> Result<Option<usize>,
             index += 1;
         }
     }
-    if !candidate.number_may_end(index)? {
-        return Ok(None);
+    Ok(candidate.number_may_end(index)?.then_some(index))
+}
+
+/// Whether a space and exactly `count` digits follow.
+fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<bool, NeedMore> {
+    if candidate.at(index)? != Some(b' ') {
+        return Ok(false);
     }
-    // A further group of the same kind makes it a row of numbers, not a phone number.
-    let goes_on = candidate.at(index)? == Some(b' ') && candidate.digit(index + 1)?.is_some();
-    Ok((!goes_on).then_some(index))
+    for offset in 1..=count {
+        if candidate.digit(index + offset)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(candidate.digit(index + count + 1)?.is_none())
 }
 
 #[cfg(test)]
@@ -176,6 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_number_neither_hides_it_nor_goes_with_it() {
+        for (text, number) in [
+            ("+46701234567 2026-01-02T03:04", "+46701234567"),
+            ("+46701234567 12 stk", "+46701234567"),
+            ("+1 212 555 0123 12345", "+1 212 555 0123"),
+            ("+1 (212) 555-0123 12", "+1 (212) 555-0123"),
+            ("+358 40 1234567 12", "+358 40 1234567"),
+            ("+46 8 123 456 78 123456", "+46 8 123 456 78"),
+            ("+33 (0)1 23 45 67 89 75001", "+33 (0)1 23 45 67 89"),
+            ("+44 (0)20 7946 0958", "+44 (0)20 7946 0958"),
+            ("+(47) 98765432", "+(47) 98765432"),
+            ("+47 98 76 54 32 0150 Oslo", "+47 98 76 54 32"),
+            ("98 76 54 32 0150 Oslo", "98 76 54 32"),
+            ("987 65 432 12", "987 65 432"),
+        ] {
+            assert_eq!(found(text), Some(number), "{text}");
+        }
+        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        assert_eq!(told("98 76 54 32 12"), Some(11));
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         for text in [
             "98765432",
@@ -188,6 +234,8 @@ mod tests {
             "0012345678",
             "10 20 30 40",
             "20 30 40 50 60",
+            "987 65 432 123",
+            "+46701234567a",
             "98 76 54 321",
             "98  76 54 32",
         ] {
@@ -202,11 +250,5 @@ mod tests {
         assert_eq!(told("4798765432"), Some(10));
         assert_eq!(told("987654321"), None);
         assert_eq!(told("18765432"), None);
-        for before in ["\"phone\":\"", "\"mobilePhone\": ", "tlf. ", "Tel: ", "&mobil=", "ring meg på "] {
-            assert!(announced(before.as_bytes()), "{before}");
-        }
-        for before in ["\"id\":", "hotel: ", "\"phone\":\"98765432\",\"id\":", "spring ", ""] {
-            assert!(!announced(before.as_bytes()), "{before}");
-        }
     }
 }

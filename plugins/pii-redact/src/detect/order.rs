@@ -1,0 +1,58 @@
+//! Which detectors are asked at a position, and in what order.
+
+use super::announce::Topic;
+use super::{Candidate, Verdict, card, email, fodselsnummer, iban, ip, kontonummer, phone};
+use crate::rules::{CATEGORIES, Category, NewRule, Rules, start};
+
+/// An address may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
+const BUILT_IN: [(Category, u8); 7] = [
+    (Category::Email, start::EMAIL),
+    (Category::Ip, start::IP),
+    (Category::Fodselsnummer, start::NUMBER),
+    (Category::Kontonummer, start::NUMBER),
+    (Category::Card, start::NUMBER),
+    (Category::Iban, start::IBAN),
+    (Category::Phone, start::PHONE),
+];
+
+/// The detectors that may find something where a byte with the bits `wants` stands, as numbers for [`ask`]. Custom
+/// patterns come first, being what the operator asked for by name; then the built-in ones in their order.
+pub fn asked(rules: &Rules, wants: u8) -> impl Iterator<Item = usize> {
+    let customs = rules.customs().len();
+    let first = if wants & start::CUSTOM == 0 { customs } else { 0 };
+    (first..customs + BUILT_IN.len()).filter(move |detector| match detector.checked_sub(customs) {
+        Some(built_in) => wants & BUILT_IN[built_in].1 != 0,
+        None => true,
+    })
+}
+
+/// The number of the detector's category: built-in ones come first there, see [`CATEGORIES`].
+pub fn category_of(rules: &Rules, detector: usize) -> usize {
+    match detector.checked_sub(rules.customs().len()) {
+        Some(built_in) => BUILT_IN[built_in].0 as usize,
+        None => CATEGORIES.len() + detector,
+    }
+}
+
+/// Asks one detector.
+pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, announced: &impl Fn(Topic) -> bool) -> Verdict {
+    let Some(built_in) = detector.checked_sub(rules.customs().len()) else {
+        return rules.customs()[detector].pattern.find(candidate);
+    };
+    let category = BUILT_IN[built_in].0;
+    if rules.action(category).is_none() {
+        return Ok(None);
+    }
+    match category {
+        Category::Email => email::find(candidate),
+        Category::Ip => ip::find(candidate),
+        Category::Fodselsnummer => Ok(fodselsnummer::find(candidate)?
+            .filter(|(_, rule)| *rule == fodselsnummer::Rule::Current || rules.new_rule == NewRule::On)
+            .map(|(length, _)| length)),
+        Category::Kontonummer => kontonummer::find(candidate),
+        Category::Card => card::find(candidate, || announced(Topic::Card)),
+        Category::Iban => iban::find(candidate),
+        Category::Phone => phone::find(candidate, || announced(Topic::Phone)),
+        Category::Field => Ok(None),
+    }
+}

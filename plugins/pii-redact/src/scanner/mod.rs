@@ -1,0 +1,287 @@
+//! Reads a stream, replaces what the rules say, and holds back only what may still become a value.
+//!
+//! Every decision is made at one position from what follows it, and never from where a chunk happens to end: where a detector
+//! needs more, the bytes from that position on wait for the next chunk. So the result doesn't depend on how the network cuts
+//! the stream, and no more waits than the longest value: [`Scanner::held`] stays under [`MOST_HELD`].
+//!
+//! Most bytes are never decoded. A word (a run of letters and the like) is looked at only where a byte in it could make it a
+//! value: a digit, `@`, `+`, an escape, the first byte of a custom pattern.
+//!
+//! What JSON has to look like is checked as it passes ([`json`]); where a body isn't what its type says, it is read as text
+//! with quotes in it ([`loose`]), so that nothing is skipped as structure that a client may show to somebody.
+
+mod events;
+mod fields;
+mod json;
+mod loose;
+mod text;
+
+use std::borrow::Cow;
+
+use crate::content::{self, Format};
+use crate::decode::{Buffers, Syntax};
+use crate::replace::Pseudonyms;
+use crate::rules::{Action, Rules};
+
+/// Raw bytes that a scanner may hold back: the longest value of 512 decoded bytes, each written as `\u0040`, and one escape.
+pub const MOST_HELD: usize = 6 * 520;
+/// Raw bytes before the held ones that stay known: for the words that announce a number, and for names of fields.
+const TAIL: usize = 64;
+/// Bytes that say what an unlabelled body is.
+const SNIFFED: usize = 4;
+
+/// A value was found that must not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The name of its category.
+    pub category: String,
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It can go on as it is: nothing was replaced, held back or released. Nothing was written.
+    Unchanged,
+    /// What was written goes on in its place.
+    Rewritten,
+}
+
+/// Where in the stream the scanner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the bytes that say what an unlabelled body is.
+    Start,
+    Binary,
+    Text,
+    Form,
+    /// Before the first token of a JSON text, where marks may stand that aren't JSON.
+    JsonStart,
+    JsonOutside,
+    JsonString,
+    /// In what was announced as JSON and isn't.
+    Loose,
+    /// There, behind the name of a listed field; `true`: and its colon.
+    LooseName(bool),
+    /// At the start of a line of an event stream; `true`: behind a carriage return.
+    Line(bool),
+    /// In a string, token or form value that is replaced whatever it holds. `true`: behind a backslash.
+    SwallowString(bool),
+    SwallowToken,
+    SwallowForm,
+}
+
+/// The state of one stream. It stays in the instance that the host keeps for the stream.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    format: Format,
+    place: Place,
+    held: Vec<u8>,
+    tail: Vec<u8>,
+    /// The two decoded bytes before the next one.
+    before: [u8; 2],
+    json: json::State,
+    /// The name of the value in a form.
+    name: Vec<u8>,
+    counts: Vec<u32>,
+    buffers: Buffers,
+}
+
+/// The next thing to do.
+enum Step {
+    /// Go on here.
+    To(usize),
+    /// The bytes from here on wait.
+    Hold(usize),
+}
+
+/// One call's view of the chunk.
+struct Chunk<'a, P> {
+    rules: &'a Rules,
+    pseudonyms: &'a P,
+    raw: &'a [u8],
+    last: bool,
+    out: &'a mut Vec<u8>,
+    /// Raw bytes up to here are in `out`, or replaced.
+    copied: usize,
+    /// Where `Scanner::before` holds.
+    mark: usize,
+}
+
+impl<P> Chunk<'_, P> {
+    /// Writes what stands before `from`, then leaves out the bytes up to `to`.
+    fn cut(&mut self, from: usize, to: usize) {
+        if self.out.is_empty() {
+            // What comes out is about as long as what went in; a body in which nothing is found needs no second copy.
+            self.out.reserve(self.raw.len() - self.copied);
+        }
+        self.out.extend_from_slice(&self.raw[self.copied..from]);
+        self.copied = to;
+    }
+}
+
+impl Scanner {
+    /// A scanner at the start of a stream.
+    pub fn new(format: Format) -> Self {
+        let place = match format {
+            Format::Text => Place::Text,
+            Format::Form => Place::Form,
+            Format::Json | Format::JsonLines => Place::JsonStart,
+            Format::Events => Place::Line(false),
+            Format::Unlabelled => Place::Start,
+        };
+        // A form's first name has no `&` before it; pretending that it has makes it like the others.
+        let tail = if format == Format::Form { b"&".to_vec() } else { Vec::new() };
+        Self {
+            format,
+            place,
+            held: Vec::new(),
+            tail,
+            before: [b' '; 2],
+            json: json::State::default(),
+            name: Vec::new(),
+            counts: Vec::new(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// How many raw bytes wait for what comes next.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Values found since the last call, by category number; empty where none was.
+    pub fn take_counts(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Reads the next chunk and appends what may go on to `out`. `last`: nothing follows, so nothing is held back.
+    pub fn push(
+        &mut self,
+        rules: &Rules,
+        pseudonyms: &impl Pseudonyms,
+        chunk: &[u8],
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Outcome, Blocked> {
+        let held = std::mem::take(&mut self.held);
+        let joined = if held.is_empty() { None } else { Some([&held[..], chunk].concat()) };
+        let raw = joined.as_deref().unwrap_or(chunk);
+        let mut chunk = Chunk { rules, pseudonyms, raw, last, out, copied: 0, mark: 0 };
+        let written = chunk.out.len();
+        let mut at = 0;
+        while at < raw.len() {
+            match self.step(&mut chunk, at)? {
+                Step::To(next) => at = next,
+                Step::Hold(from) => {
+                    at = from;
+                    break;
+                }
+            }
+        }
+        self.before = self.before_at(&chunk, at);
+        if joined.is_none() && at == raw.len() && chunk.copied == 0 && chunk.out.len() == written {
+            self.remember(&raw[..at]);
+            return Ok(Outcome::Unchanged);
+        }
+        if chunk.copied < at {
+            chunk.out.extend_from_slice(&raw[chunk.copied..at]);
+        }
+        self.held = raw[at..].to_vec();
+        self.remember(&raw[..at]);
+        Ok(Outcome::Rewritten)
+    }
+
+    fn remember(&mut self, passed: &[u8]) {
+        if passed.len() >= TAIL {
+            self.tail.clear();
+            self.tail.extend_from_slice(&passed[passed.len() - TAIL..]);
+        } else {
+            self.tail.extend_from_slice(passed);
+            self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        }
+    }
+
+    /// The raw bytes before a position, up to `TAIL` of them, whatever chunk they came in.
+    fn context<'r>(&self, raw: &'r [u8], at: usize) -> Cow<'r, [u8]> {
+        let near = &raw[at.saturating_sub(TAIL)..at];
+        let far = &self.tail[self.tail.len().saturating_sub(TAIL - near.len())..];
+        if far.is_empty() { Cow::Borrowed(near) } else { Cow::Owned([far, near].concat()) }
+    }
+
+    /// The two bytes before a position. Behind `mark` all bytes stand for themselves: escapes are examined, and move it.
+    fn before_at<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> [u8; 2] {
+        match at - chunk.mark {
+            0 => self.before,
+            1 => [self.before[1], chunk.raw[at - 1]],
+            _ => [chunk.raw[at - 2], chunk.raw[at - 1]],
+        }
+    }
+
+    /// Enters a place at a position, with nothing before it that matters.
+    fn enter<P>(&mut self, chunk: &mut Chunk<'_, P>, place: Place, at: usize) -> Step {
+        self.place = place;
+        self.before = [b' '; 2];
+        chunk.mark = at;
+        Step::To(at)
+    }
+
+    fn step<P: Pseudonyms>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Result<Step, Blocked> {
+        match self.place {
+            Place::Start => Ok(self.start(chunk, at)),
+            Place::Binary => Ok(Step::To(chunk.raw.len())),
+            Place::Text => self.value(chunk, at, Syntax::Text),
+            Place::Form => self.value(chunk, at, Syntax::Form),
+            Place::JsonString | Place::Loose => self.value(chunk, at, Syntax::Json),
+            Place::LooseName(colon) => self.loose_name(chunk, at, colon),
+            Place::JsonStart => Ok(self.json_start(chunk, at)),
+            Place::JsonOutside => self.outside(chunk, at),
+            Place::Line(after_return) => Ok(self.line(chunk, at, after_return)),
+            Place::SwallowString(_) | Place::SwallowToken | Place::SwallowForm => Ok(self.swallow(chunk, at)),
+        }
+    }
+
+    /// An unlabelled body is what its first bytes behind white space look like.
+    fn start<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
+        let rest = &chunk.raw[at..];
+        if rest.starts_with(json::BYTE_ORDER_MARK) {
+            return Step::To(at + json::BYTE_ORDER_MARK.len());
+        }
+        if rest[0].is_ascii_whitespace() {
+            return Step::To(at + 1);
+        }
+        if rest.len() < SNIFFED && !chunk.last {
+            return Step::Hold(at);
+        }
+        let place = match content::sniffed(&rest[..rest.len().min(SNIFFED)]) {
+            Some(format) => {
+                self.format = format;
+                if format == Format::Json { Place::JsonOutside } else { Place::Text }
+            }
+            None => Place::Binary,
+        };
+        self.enter(chunk, place, at)
+    }
+
+    /// A line break in a format that is made of lines: what was begun before it ends there, finished or not.
+    fn line_break<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Option<Step> {
+        match self.format {
+            Format::Events => Some(self.enter(chunk, Place::Line(chunk.raw[at] == b'\r'), at + 1)),
+            Format::JsonLines => {
+                self.json = json::State::default();
+                Some(self.enter(chunk, Place::JsonOutside, at + 1))
+            }
+            Format::Text | Format::Json | Format::Form | Format::Unlabelled => None,
+        }
+    }
+
+    /// Counts a value and gives its action.
+    fn count<'r>(&mut self, rules: &'r Rules, category: usize) -> Result<&'r Action, Blocked> {
+        self.counts.resize(rules.categories(), 0);
+        self.counts[category] += 1;
+        match rules.action_at(category) {
+            Some(Action::Block) => Err(Blocked { category: rules.name(category).to_owned() }),
+            Some(action) => Ok(action),
+            None => Ok(&Action::Drop),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The plugin's phases on a test host: where it looks, what it changes, and what it tells.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use pii_redact::PiiRedact;
+use plugin_sdk::Failure;
+use plugin_sdk::testing::{Outcome, TestHost, TestRequest, TestResponse, json};
+
+const FNR: &str = "02013299997";
+
+fn plugin(host: &TestHost, config: serde_json::Value) -> PiiRedact {
+    host.configure(config).unwrap()
+}
+
+fn found(host: &TestHost, category: &str, place: &str) -> u64 {
+    host.counted("pii_redacted_total", &[("category", category), ("where", place)])
+}
+
+fn json_response(body: &str) -> TestResponse {
+    TestResponse::new(200).header("content-type", "application/json").body(body)
+}
+
+#[test]
+fn bodies_headers_query_and_log_fields_are_read_and_counted() {
+    let host = TestHost::new();
+    let config = json!({
+        "request": {"body": true, "query": true, "headers": ["x-user"]},
+        "response": {"headers": ["x-owner"]},
+    });
+    let plugin = plugin(&host, config);
+    let request = TestRequest::post("/a?q=100%&m=kari@example.no", format!("{{\"fnr\":\"{FNR}\"}}"))
+        .header("content-type", "application/json")
+        .header("x-user", "kari@example.no")
+        .header("x-user", "nobody")
+        .log_field("note", "ring +47 98765432");
+    let mut run = host.run(&plugin, request);
+    let forwarded = run.forwarded();
+    assert_eq!(forwarded.target, "/a?q=100%25&m=***");
+    assert_eq!(forwarded.body(), b"{\"fnr\":\"***\"}");
+    assert_eq!(forwarded.header("x-user"), Some("***"));
+    let response = run.respond(json_response(r#"{"e":"ola@example.no"}"#).header("x-owner", "kari@example.no"));
+    assert_eq!((response.text().as_str(), response.header("x-owner")), (r#"{"e":"***"}"#, Some("***")));
+    assert_eq!(run.log_field("note").as_deref(), Some("ring ***"));
+    for (category, place) in [
+        ("email", "query"),
+        ("fodselsnummer", "request-body"),
+        ("email", "request-header"),
+        ("email", "response-body"),
+        ("email", "response-header"),
+        ("phone", "log"),
+    ] {
+        assert_eq!(found(&host, category, place), 1, "{category} in {place}");
+    }
+    assert_eq!(run.attribute("pii.count").as_deref(), Some("6"));
+    let mut categories: Vec<_> = run.attribute("pii.categories").unwrap().split(',').map(str::to_owned).collect();
+    categories.sort();
+    assert_eq!(categories, ["email", "fodselsnummer", "phone"]);
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_read() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({"response": {"body": false}, "log": false}));
+    let request =
+        TestRequest::post("/a?m=kari@example.no", FNR).header("content-type", "text/plain").log_field("note", FNR);
+    let mut run = host.run(&plugin, request);
+    assert_eq!(run.forwarded().target, "/a?m=kari@example.no");
+    assert_eq!(run.respond(json_response(FNR)).text(), FNR);
+    assert_eq!(run.log_field("note").as_deref(), Some(FNR));
+    assert_eq!(run.attribute("pii.count"), None);
+}
+
+#[test]
+fn only_the_named_log_fields_are_read() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({"log": ["note"], "categories": {"fodselsnummer": "block"}}));
+    let request = TestRequest::get("/").log_field("note", FNR).log_field("other", FNR);
+    let mut run = host.run(&plugin, request);
+    run.respond(TestResponse::new(204));
+    assert_eq!(run.log_field("note").as_deref(), Some("***"));
+    assert_eq!(run.log_field("other").as_deref(), Some(FNR));
+}
+
+#[test]
+fn a_pseudonym_is_the_hosts_keyed_hash() {
+    let config = json!({"categories": {"email": {"action": "hash", "secret": "pii"}}});
+    let of = |key: &str| {
+        let host = TestHost::new().secret("pii", key);
+        let plugin = plugin(&host, config.clone());
+        let body = "kari@example.no KARI@example.no ola@example.no";
+        let response = TestResponse::new(200).header("content-type", "text/plain").body(body);
+        host.run(&plugin, TestRequest::get("/")).respond(response).text()
+    };
+    let (one, other) = (of("key one"), of("key two"));
+    let words: Vec<&str> = one.split(' ').collect();
+    assert!(words[0].starts_with("email-") && words[0].len() == 22, "{one}");
+    assert!(words[0] == words[1] && words[0] != words[2], "{one}");
+    assert_ne!(one, other);
+    assert!(TestHost::new().configure::<PiiRedact>(config).is_err(), "without its secret it is refused");
+}
+
+#[test]
+fn block_refuses_a_request_before_the_upstream_sees_it() {
+    let host = TestHost::new();
+    let config = json!({
+        "request": {"body": true, "query": true, "headers": ["x-user"]},
+        "categories": {"fodselsnummer": "block"},
+    });
+    let plugin = plugin(&host, config);
+    let text = |request: TestRequest| request.header("content-type", "text/plain");
+    for request in [
+        text(TestRequest::post("/", "")).chunks([&b"a 020132"[..], b"99997 b"]),
+        TestRequest::get("/?fnr=02013299997"),
+        TestRequest::get("/").header("x-user", FNR),
+    ] {
+        let run = host.run(&plugin, request);
+        assert!(matches!(run.outcome(), Outcome::Responded(response) if response.status == 403), "{:?}", run.outcome());
+        assert!(!run.response().text().contains(FNR));
+    }
+    let clean = host.run(&plugin, text(TestRequest::post("/", "kari@example.no")));
+    assert_eq!(clean.forwarded().body(), b"***");
+}
+
+#[test]
+fn a_blocked_body_uses_nothing_that_another_exchange_left_or_began() {
+    let host = TestHost::new();
+    let config = json!({"request": {"body": true}, "categories": {"fodselsnummer": "block"}});
+    let plugin = plugin(&host, config);
+    let post = |kind: &str, body: &str| host.run(&plugin, TestRequest::post("/", body).header("content-type", kind));
+    // A whole body leaves its instance to others between its two phases: here the response of one runs over the other.
+    let mut first = post("text/plain", "clean");
+    let mut second = post("application/json", "{\"a\":1}");
+    let response = first.respond(json_response(&format!("{{\"a\":\"{FNR}\"}}")));
+    assert_eq!(response.status, 502);
+    let response = second.respond(TestResponse::new(200).header("content-type", "text/plain").body("kari@example.no"));
+    assert_eq!((response.status, response.text().as_str()), (200, "***"));
+}
+
+#[test]
+fn block_in_an_event_stream_answers_before_bytes_and_resets_after_them() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({"categories": {"fodselsnummer": "block"}}));
+    let events = |chunks: &[&str]| {
+        let chunks: Vec<Vec<u8>> = chunks.iter().map(|chunk| chunk.as_bytes().to_vec()).collect();
+        TestResponse::new(200).header("content-type", "text/event-stream").chunks(chunks)
+    };
+    let response = host.run(&plugin, TestRequest::get("/")).respond(events(&["data: 02013299997\n\n"]));
+    assert_eq!((response.status, response.aborted), (502, false));
+    let response = host.run(&plugin, TestRequest::get("/")).respond(events(&["data: a\n\n", "data: 02013299997\n\n"]));
+    assert_eq!((response.status, response.aborted, response.text().as_str()), (200, true, "data: a\n\n"));
+}
+
+#[test]
+fn a_body_that_is_cut_is_counted_as_far_as_it_came() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    let response = TestResponse::new(200)
+        .header("content-type", "text/plain")
+        .chunks([&b"kari@example.no and "[..], b"ola@example.no or "])
+        .cut(Failure::Reset);
+    let mut run = host.run(&plugin, TestRequest::get("/"));
+    let response = run.respond(response);
+    assert_eq!((response.aborted, response.text().as_str()), (true, "*** and *** or "));
+    assert_eq!(found(&host, "email", "response-body"), 2);
+    assert_eq!(run.attribute("pii.count").as_deref(), Some("2"));
+}
+
+#[test]
+fn trailers_pass_and_a_response_without_a_body_is_left_alone() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    let response = json_response(r#"{"e":"kari@example.no"}"#).trailer("x-sum", "1");
+    let response = host.run(&plugin, TestRequest::get("/")).respond(response);
+    assert_eq!(response.text(), r#"{"e":"***"}"#);
+    assert_eq!(response.trailers, [("x-sum".to_owned(), b"1".to_vec())]);
+    let response = host.run(&plugin, TestRequest::new("HEAD", "/")).respond(json_response("x"));
+    assert_eq!((response.status, response.body().len()), (200, 0));
+}
+
+#[test]
+fn a_body_without_a_type_is_read_as_what_it_looks_like() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    for (body, expected) in [
+        (" {\"fnr\":02013299997}", " {\"fnr\":\"***\"}"),
+        ("skriv til kari@example.no", "skriv til ***"),
+        ("PK\u{3}\u{4} kari@example.no", "PK\u{3}\u{4} kari@example.no"),
+    ] {
+        let response = host.run(&plugin, TestRequest::get("/")).respond(TestResponse::new(200).body(body));
+        assert_eq!(response.text(), expected);
+    }
+}

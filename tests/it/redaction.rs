@@ -1,0 +1,110 @@
+//! Redaction by the built plugin, in a gateway on real sockets.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::mpsc;
+
+use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::gateway::TestGateway;
+use gateway_tests::upstream::{Upstream, text};
+
+const FNR: &str = "02013299997";
+
+fn yaml(upstream: &Upstream, config: &str) -> String {
+    format!(
+        "listeners: [{{name: plain, address: \"127.0.0.1:0\", protocols: [http1]}}, {{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
+workers: 1
+secrets: {{pii: {{value: a-key-for-pseudonyms}}}}
+plugins: {{directory: plugins, grants: {{pii-redact: {{secrets: [pii]}}}}}}
+upstreams: {{one: {{endpoints: [\"{}\"]}}}}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    plugins: [{{name: pii-redact, config: {config}}}]
+    upstream: one
+",
+        upstream.address()
+    )
+}
+
+#[test]
+fn a_request_is_redacted_counted_and_pseudonymised() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let config =
+        "{request: {body: true, query: true, headers: [x-user]}, categories: {email: {action: hash, secret: pii}}}";
+    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    for protocol in PROTOCOLS {
+        let mut client = Client::tls(protocol, gateway.listener("tls"), "localhost");
+        let request = http::Request::post("/a?q=100%&m=kari@example.no")
+            .header("content-type", "application/json")
+            .header("x-user", "kari@example.no");
+        assert_eq!(client.send(request, format!("{{\"fnr\":{FNR}}}")).status, 200, "{protocol}");
+        let seen = upstream.seen().pop().expect("it was forwarded");
+        let pseudonym = seen.headers["x-user"].to_str().expect("text").to_owned();
+        assert!(pseudonym.starts_with("email-") && pseudonym.len() == 22, "{protocol}: {pseudonym}");
+        assert_eq!(seen.target, format!("/a?q=100%25&m={pseudonym}"), "{protocol}");
+        assert_eq!(&seen.body[..], b"{\"fnr\":\"***\"}", "{protocol}");
+    }
+    let count = |labels: &[&str]| gateway.metric("gateway_plugin_custom_pii_redacted_total", labels);
+    assert_eq!(count(&["category=\"fodselsnummer\"", "where=\"request-body\""]), 3.0);
+    assert_eq!(count(&["category=\"email\"", "where=\"query\""]), 3.0);
+    assert_eq!(count(&["category=\"email\"", "where=\"request-header\""]), 3.0);
+}
+
+/// A whole body leaves its instance to others while it comes; what these do there must not decide about it.
+#[test]
+fn bodies_that_block_are_not_mixed_up_when_they_come_at_the_same_time() {
+    let (arrived, both) = mpsc::channel();
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let upstream = Upstream::start_async(move |seen| {
+        let (arrived, wait) = (arrived.clone(), wait.clone());
+        async move {
+            if seen.target == "/slow" {
+                let _ = arrived.send(());
+                let _ = tokio::task::spawn_blocking(move || wait.lock().expect("no poison").recv()).await;
+                return text(200, format!("number {FNR}"));
+            }
+            text(200, "kari@example.no")
+        }
+    });
+    let config = "{request: {body: true}, categories: {fodselsnummer: block}}";
+    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    let address = gateway.listener("tls");
+    let slow = std::thread::spawn(move || Client::tls("http2", address, "localhost").get("/slow"));
+    both.recv().expect("the slow request is at the upstream");
+    let mut other = Client::tls("http1", address, "localhost");
+    let response = other.post("/", "text/plain", "ola@example.no");
+    assert_eq!((response.status, response.text().as_str()), (200, "***"));
+    assert_eq!(other.post("/", "text/plain", FNR).status, 403);
+    release.send(()).expect("the upstream waits");
+    let response = slow.join().expect("no panic");
+    assert_eq!(response.status, 502);
+    assert!(!response.text().contains(FNR));
+}
+
+#[test]
+fn a_request_under_block_is_read_with_a_state_of_its_own() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let config = "{request: {body: true}, response: {body: false}, categories: {email: block}}";
+    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    let body = "{\"e\":\"kari@example.no\"}";
+    let mut first = TcpStream::connect(gateway.listener("plain")).expect("connected");
+    first.set_read_timeout(Some(gateway_tests::PATIENCE)).expect("an option");
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    first.write_all(head.as_bytes()).expect("sent");
+    // The gateway asks for the body when the headers phase is over.
+    let mut interim = [0; 25];
+    first.read_exact(&mut interim).expect("an interim response");
+    assert!(interim.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&interim));
+    let mut other = Client::http1(gateway.listener("plain"));
+    assert_eq!(other.post("/", "application/json", "{\"a\":\"cut off").status, 200);
+    first.write_all(body.as_bytes()).expect("sent");
+    let mut response = String::new();
+    first.read_to_string(&mut response).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 403"), "{response}");
+    assert_eq!(upstream.seen().len(), 1);
+}
