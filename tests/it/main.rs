@@ -21,3 +21,5 @@ mod routing;
 mod smuggling;
 mod standard;
 mod streaming;
+mod vectors;
+mod workers;
