@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use plugin_sdk::crypto::{Digest, Key};
 use plugin_sdk::{ConfigDuration, ConfigErrors};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::credentials::poses_as;
-use crate::jwk::{self, Algorithm, Jwk};
+use crate::key::{LoadedKey, RawKey};
 
 /// The config as written.
 #[derive(Debug, Deserialize)]
@@ -60,16 +59,6 @@ struct RawJwt {
     #[serde(default)]
     keys: Vec<RawKey>,
     jwks: Option<RawJwks>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawKey {
-    jwk: Option<serde_json::Value>,
-    pem: Option<String>,
-    secret: Option<String>,
-    algorithm: Option<String>,
-    kid: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,17 +124,6 @@ pub struct Jwt {
     pub keys: Vec<LoadedKey>,
     /// Where other keys are fetched.
     pub jwks: Option<Jwks>,
-}
-
-/// A key that is ready for use.
-#[derive(Debug)]
-pub struct LoadedKey {
-    /// Its name.
-    pub kid: Option<String>,
-    /// What it verifies, and nothing else.
-    pub algorithms: Vec<Algorithm>,
-    /// The host's key.
-    pub key: Key,
 }
 
 /// A remote key set.
@@ -425,41 +403,5 @@ impl RawJwt {
         });
         let clock_skew = self.clock_skew.0.as_secs();
         Jwt { issuer: self.issuer, audience: self.audience, clock_skew, cookie: self.cookie, keys, jwks }
-    }
-}
-
-impl RawKey {
-    fn load(self) -> Result<LoadedKey, (&'static str, String)> {
-        let algorithm = match self.algorithm.as_deref() {
-            Some(name) => Some(Algorithm::parse(name).ok_or_else(|| ("/algorithm", format!("`{name}` is unknown")))?),
-            None => None,
-        };
-        let (field, key, kid, fits) = match (self.jwk, self.pem, self.secret) {
-            (Some(jwk), None, None) => {
-                let parsed = Jwk::parse(&jwk).map_err(|message| ("/jwk", message))?;
-                ("/jwk", Key::from_jwk(&jwk.to_string()), self.kid.or(parsed.kid), parsed.algorithms)
-            }
-            // RSA keys fit several algorithms, and what a secret is can't be seen from here: the config says which.
-            (None, Some(pem), None) => {
-                let fits = jwk::pem_algorithms(&pem).into_iter().filter(|fit| algorithm == Some(*fit)).collect();
-                ("/pem", Key::from_pem(&pem), self.kid, fits)
-            }
-            (None, None, Some(name)) => ("/secret", Key::from_secret(&name), self.kid, algorithm.into_iter().collect()),
-            _ => return Err(("", "needs exactly one of `jwk`, `pem` and `secret`".to_owned())),
-        };
-        let key = key.map_err(|message| (field, message))?;
-        // A secret may be a public key in PEM, which makes no MAC.
-        let is_hmac = !key.mac(Digest::Sha256, b"").is_empty();
-        let algorithms: Vec<Algorithm> = fits
-            .into_iter()
-            .filter(|fit| algorithm.is_none_or(|only| only == *fit) && fit.is_hmac() == is_hmac)
-            .collect();
-        if algorithms.is_empty() {
-            return Err((
-                "/algorithm",
-                "needs an algorithm that fits the key, such as RS256, ES256, EdDSA or HS256".to_owned(),
-            ));
-        }
-        Ok(LoadedKey { kid, algorithms, key })
     }
 }

@@ -13,8 +13,9 @@ use plugin_sdk::crypto::{Key, Signature};
 use plugin_sdk::{kv, log, metrics};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Jwks, LoadedKey};
+use crate::config::Jwks;
 use crate::jwk;
+use crate::key::LoadedKey;
 use crate::token::{Invalid, Token};
 
 /// Larger sets are refused: what `kv` takes is bounded too, and a set is parsed by every instance.

@@ -7,6 +7,8 @@ pub mod config;
 pub mod credentials;
 pub mod jwk;
 pub mod jwks;
+pub mod key;
+pub mod pem;
 pub mod refusal;
 pub mod token;
 
@@ -154,10 +156,9 @@ impl Auth {
         if let Some(principal) = caller.principal() {
             exchange.set_principal(&principal);
         }
-        if let Some(key) = caller.key {
-            if let Some(header) = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref()) {
-                request.set_header(header, &key.name).map_err(|_| Refusal::Claim)?;
-            }
+        let name_header = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref());
+        if let (Some(key), Some(header)) = (caller.key, name_header) {
+            request.set_header(header, &key.name).map_err(|_| Refusal::Claim)?;
         }
         let Some((claims, _)) = &caller.claims else { return Ok(()) };
         for (claim, header) in &self.settings.claims_to_headers {
