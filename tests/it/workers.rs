@@ -18,12 +18,13 @@ const LISTENER: &str = "listeners: [{name: clear, address: \"127.0.0.1:0\", prot
 workers: 2
 ";
 
-/// The public key and a token of the vectors for RS256.
-fn rs256() -> (Value, String) {
+/// The public key and a token that passes of the vectors for an algorithm.
+fn key_and_token(algorithm: &str) -> (Value, String) {
     let vectors: Value = serde_json::from_str(include_str!("../../plugins/auth/tests/vectors.json")).expect("vectors");
+    let begins = format!("{algorithm} passes");
     let mut all = vectors.as_array().into_iter().flatten();
-    let vector = all.find(|vector| vector["name"].as_str().is_some_and(|name| name.starts_with("RS256 passes")));
-    let vector = vector.expect("the vector for RS256");
+    let vector = all.find(|vector| vector["name"].as_str().is_some_and(|name| name.starts_with(&begins)));
+    let vector = vector.expect("the vector of the algorithm");
     let token = vector["steps"][0]["request"]["headers"]["authorization"].as_str().expect("a token");
     (vector["config"]["jwt"]["keys"][0]["jwk"].clone(), token.to_owned())
 }
@@ -47,7 +48,7 @@ fn at_once<T: Send + 'static>(
 #[test]
 fn a_cold_start_of_all_workers_makes_exactly_one_fetch_of_the_jwks() {
     const CLIENTS: usize = 16;
-    let (jwk, token) = rs256();
+    let (jwk, token) = key_and_token("RS256");
     let (release, released) = watch::channel(false);
     let idp = Upstream::start_async(move |_| {
         let (mut released, set) = (released.clone(), serde_json::json!({"keys": [jwk]}).to_string());
@@ -89,6 +90,44 @@ routes:
     }
     assert_eq!(idp.seen().len(), 1, "one fetch for all workers");
     assert_eq!(gateway.metric("gateway_plugin_custom_auth_jwks_fetches_total", &["ok"]), 1.0, "and counted once");
+}
+
+#[test]
+fn keys_of_another_jwks_do_not_count_in_a_shared_state_or_after_a_reload() {
+    let ((one, of_one), (other, of_other)) = (key_and_token("RS256"), key_and_token("ES256"));
+    let idp = Upstream::start(move |seen| {
+        let key = if seen.target == "/one" { &one } else { &other };
+        text(200, serde_json::json!({"keys": [key]}).to_string())
+    });
+    let yaml = |first: &str, second: &str| {
+        let mut yaml = format!(
+            "{LISTENER}plugins: {{directory: plugins, grants: {{auth: {{upstreams: [idp]}}}}}}
+upstreams: {{idp: {{endpoints: [\"{}\"]}}}}
+routes:
+",
+            idp.address()
+        );
+        for (route, path) in [("first", first), ("second", second)] {
+            let jwt =
+                format!("{{issuer: https://idp.example.no, audience: api, jwks: {{upstream: idp, path: {path}}}}}");
+            yaml.push_str(&format!(
+                "  - name: {route}
+    match: {{path: {{prefix: /{route}}}}}
+    respond: {{status: 200, body: x}}
+    plugins: [{{name: auth, share_state: both, config: {{jwt: {jwt}}}}}]
+"
+            ));
+        }
+        yaml
+    };
+    let gateway = TestGateway::start(&yaml("/one", "/other"), &["auth"]);
+    let ask =
+        |path: &str, token: &str| Client::http1(gateway.address()).get_with(path, &[("authorization", token)]).status;
+    assert_eq!([ask("/first", &of_one), ask("/second", &of_other)], [200, 200]);
+    assert_eq!([ask("/first", &of_other), ask("/second", &of_one)], [401, 401]);
+    gateway.reload(&yaml("/other", "/one")).expect("reloaded");
+    assert_eq!([ask("/first", &of_other), ask("/second", &of_one)], [200, 200]);
+    assert_eq!([ask("/first", &of_one), ask("/second", &of_other)], [401, 401]);
 }
 
 #[test]
