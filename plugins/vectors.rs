@@ -1,4 +1,4 @@
-//! Runs a plugin's `tests/vectors.json` natively. The same file is run on the built wasm in the gateway.
+//! Runs a plugin's `tests/vectors.json` natively. `tests/it/vectors.rs` runs the same file on the built wasm in a gateway.
 //!
 //! A vector: `name`, `config`, and `steps`, each with a `request` (method, target, headers, client, attributes), what the
 //! `upstream` answers (status, headers, body) or how it `fails`, and what to `expect`: the client's `status`, `headers`

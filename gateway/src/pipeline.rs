@@ -185,7 +185,7 @@ async fn answer(
             let forwarded = forward(worker, snapshot, exchange, completion, &route, prefix_length, body);
             let failed = match within(deadline, forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
-                Err(error) => client_error(completion).unwrap_or(error),
+                Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
             };
             access(exchange, |exchange| note(exchange, &failed)).await;
             if let Some(run) = &mut completion.run
@@ -388,6 +388,18 @@ fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Res
 /// The client's own mistake while sending its body, which explains a failed upstream call better than its result.
 fn client_error(completion: &Completion) -> Option<Error> {
     completion.request.error.borrow().clone()
+}
+
+/// A timeout of the whole exchange is the client's fault while the gateway waits for the rest of its request: it says
+/// nothing of the upstream.
+fn blame(completion: &Completion, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::ExchangeTimeout if completion.request.awaiting_client.get() => Error::new(
+            ErrorKind::RequestTimeout,
+            "the client had not sent its whole body when the route's timeout passed",
+        ),
+        _ => error,
+    }
 }
 
 fn declared_length(exchange: &Exchange) -> Option<u64> {

@@ -233,7 +233,8 @@ impl Request<'_> {
         raw::exchange::set_target(self.0.of, None, Some(authority), None)
     }
 
-    /// Sets path and query.
+    /// Sets path and query. A new path has no escaped slash, backslash or NUL and no dot segments; the current one may stay
+    /// as it is, whatever the query.
     pub fn set_target(&self, target: &str) -> Result<(), FieldError> {
         raw::exchange::set_target(self.0.of, None, None, Some(target))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plugin_sdk::prelude::*;
 use plugin_sdk::testing::*;
-use plugin_sdk::{FieldError, HeadersAction};
+use plugin_sdk::{FieldError, HeadersAction, calls, metrics};
 
 type Phase = fn(&Exchange<'_>, bool) -> HeadersAction;
 type BodyPhase = fn(&Exchange<'_>, Vec<u8>, bool) -> ChunkAction;
@@ -269,4 +269,73 @@ fn a_stored_response_is_given_out_to_the_same_caller_only() {
     assert_eq!(run("/b", "alice").fail(Failure::Reset).status, 504);
     host.advance(Duration::from_secs(60));
     assert_eq!(run("/a", "alice").fail(Failure::Reset).status, 504);
+}
+
+#[test]
+fn a_shared_entry_gives_one_callers_response_to_another() {
+    let plugin = Script {
+        request: |exchange, _| {
+            exchange.set_principal(&exchange.request().header("x-user").unwrap_or_default());
+            RequestAction::next()
+        },
+        response: |exchange, _| {
+            exchange.store_response("good", Duration::from_secs(60));
+            ResponseAction::next()
+        },
+        failure: |_, _| FailureAction::respond_stored("good", LocalResponse::new(504)),
+        ..SCRIPT
+    };
+    let host = TestHost::new().shared();
+    let run = |user: &str| host.run(&plugin, TestRequest::get("/").header("x-user", user).header("cookie", "a=b"));
+    run("alice").respond(TestResponse::new(200).body("everybody's"));
+    assert_eq!(run("bob").fail(Failure::Reset).text(), "everybody's");
+}
+
+#[test]
+fn a_client_may_leave_in_the_middle_of_a_response() {
+    let host = TestHost::new();
+    let mut run = host.run(&SCRIPT, TestRequest::get("/"));
+    let got = run.respond(TestResponse::new(200).body("half").cut(Failure::Cancelled));
+    assert!(got.aborted);
+    assert_eq!(run.log_field("failure").as_deref(), Some("Failure::Cancelled"));
+    assert_eq!(run.log_field("response.status").as_deref(), Some("200"));
+}
+
+struct Calls;
+
+impl Plugin for Calls {
+    const PHASES: Phases = Phases::REQUEST_HEADERS;
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        assert_eq!(calls::get("idp", "/").send(), Err(CallError::Denied));
+        Ok(Self)
+    }
+}
+
+#[test]
+fn calls_are_checked_as_the_gateway_checks_them() {
+    let host = TestHost::new().upstream("idp", |_| Ok(TestResponse::new(200)));
+    assert!(host.configure::<Calls>(json!({})).is_ok());
+    host.enter(|| {
+        assert!(calls::get("idp", "/a?b").header("accept", "x").send().is_ok());
+        assert_eq!(calls::get("other", "/").send(), Err(CallError::Denied));
+        for call in [
+            calls::get("idp", "keys"),
+            calls::get("idp", "/a b"),
+            calls::call("CONNECT", "idp", "/"),
+            calls::get("idp", "/").header("host", "x"),
+            calls::get("idp", "/").header("x", "a\r\nb"),
+        ] {
+            assert_eq!(call.send(), Err(CallError::Denied));
+        }
+        assert_eq!(calls::post("idp", "/", vec![0; (1 << 20) + 1]).send(), Err(CallError::TooLarge));
+    });
+    assert_eq!(host.calls().len(), 1);
+}
+
+#[test]
+#[should_panic(expected = "a metric's name")]
+fn a_metric_that_ends_the_plugin_in_the_gateway_ends_the_test() {
+    TestHost::new().enter(|| metrics::count("requests-total", &[], 1));
 }

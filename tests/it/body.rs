@@ -110,3 +110,31 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: echo}}]
     patient.write_all(b"cd").expect("sent");
     assert_eq!(status(&mut patient), "200");
 }
+
+#[test]
+fn a_client_that_trickles_its_body_into_the_request_timeout_is_not_a_failure_of_the_upstream() {
+    let upstream = Upstream::start(|seen| text(200, seen.body.clone()));
+    let yaml = format!(
+        "listeners: [{{name: plain, address: \"127.0.0.1:0\", protocols: [http1]}}]
+plugins: {{directory: plugins}}
+upstreams: {{echo: {{endpoints: [\"{}\"], passive_health: {{max_failures: 1, fail_timeout: 60s}}}}}}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    upstream: echo
+    timeouts: {{request: 200ms}}
+    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 1, open_for: 1h}}}}]
+",
+        upstream.address()
+    );
+    let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
+    for _ in 0..2 {
+        let mut slow = std::net::TcpStream::connect(gateway.address()).expect("connected");
+        slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx").expect("sent");
+        let mut answer = [0; 12];
+        slow.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 408");
+    }
+    let response = Client::http1(gateway.address()).post("/", "text/plain", "whole");
+    assert_eq!((response.status, response.text()), (200, "whole".to_owned()));
+}

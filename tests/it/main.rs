@@ -23,3 +23,5 @@ mod routing;
 mod smuggling;
 mod standard;
 mod streaming;
+mod vectors;
+mod workers;

@@ -1,6 +1,5 @@
 //! A scripted upstream: real sockets, HTTP/1.1 and HTTP/2 with prior knowledge, every request recorded.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,6 +46,16 @@ pub fn text(status: u16, body: impl Into<Bytes>) -> http::Response<ScriptBody> {
     let body = Full::new(body.into()).map_err(|never| match never {}).boxed();
     http::Response::builder().status(status).header("content-type", "text/plain").body(body).expect("valid")
 }
+
+/// What a script returns to close the connection without an answer.
+pub fn hang_up() -> http::Response<ScriptBody> {
+    let mut response = text(500, "");
+    response.extensions_mut().insert(HangUp);
+    response
+}
+
+#[derive(Clone, Copy)]
+struct HangUp;
 
 impl Upstream {
     /// Answers each request, read whole, by `script`.
@@ -152,7 +161,7 @@ async fn accept<F, R>(
                 async move {
                     let (parts, body) = request.into_parts();
                     let Ok(collected) = body.collect().await else {
-                        return Ok::<_, Infallible>(text(400, "the request was cut"));
+                        return Ok(text(400, "the request was cut"));
                     };
                     let trailers = collected.trailers().cloned();
                     let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned);
@@ -167,7 +176,11 @@ async fn accept<F, R>(
                         trailers,
                     };
                     seen.lock().expect("no poison").push(request.clone());
-                    Ok(script(request).await)
+                    let response = script(request).await;
+                    if response.extensions().get::<HangUp>().is_some() {
+                        return Err(std::io::Error::other("the script hangs up"));
+                    }
+                    Ok(response)
                 }
             });
             let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());

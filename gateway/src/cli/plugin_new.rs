@@ -36,6 +36,7 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/secrets.rs"
     "src/stream.rs"
     "src/testing/crypto.rs"
+    "src/testing/crypto/key.rs"
     "src/testing/data.rs"
     "src/testing/message.rs"
     "src/testing/mod.rs"

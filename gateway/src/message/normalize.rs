@@ -294,7 +294,7 @@ fn is_canonical(path: &[u8]) -> bool {
 }
 
 /// The query, with escapes for what is not ASCII.
-fn query(raw: &str) -> Result<Cow<'_, str>, Error> {
+pub(crate) fn query(raw: &str) -> Result<Cow<'_, str>, Error> {
     if raw.bytes().any(|byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
         return Err(bad("control character or fragment in the query"));
     }

@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind};
 pub struct RequestProgress {
     /// Bytes received.
     pub bytes: Cell<u64>,
+    /// Whether the next piece of the body has been asked for and has not come.
+    pub awaiting_client: Cell<bool>,
     /// The client's mistake that ended the body early.
     pub error: RefCell<Option<Error>>,
 }
@@ -48,6 +50,7 @@ impl RequestBody {
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> bool {
+        self.progress.awaiting_client.set(true);
         let timeout = self.timeout;
         let until = *self.waiting_until.get_or_insert_with(|| Instant::now() + timeout);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
@@ -74,6 +77,7 @@ impl HttpBody for RequestBody {
             return Poll::Pending;
         };
         this.waiting_until = None;
+        this.progress.awaiting_client.set(false);
         match frame {
             None => Poll::Ready(None),
             Some(Err(error)) => this.fail(error),
@@ -122,6 +126,26 @@ mod tests {
         let error = body.frame().await.expect("third").expect_err("over the limit");
         assert_eq!(error.kind(), ErrorKind::BodyTooLarge);
         assert_eq!(progress.error.borrow().as_ref().map(Error::kind), Some(ErrorKind::BodyTooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_client_is_awaited_from_when_a_piece_is_asked_for_until_it_comes() {
+        let progress = Rc::new(RequestProgress::default());
+        let slow = futures_util::stream::unfold(0, |sent| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (sent < 1).then(|| (Ok::<_, Error>(Frame::data(Bytes::from_static(b"x"))), sent + 1))
+        });
+        let mut body = RequestBody::wrap(
+            Body::boxed(StreamBody::new(Box::pin(slow))),
+            10,
+            Duration::from_secs(60),
+            progress.clone(),
+        );
+        assert!(!progress.awaiting_client.get());
+        let waited = tokio::time::timeout(Duration::from_millis(500), body.frame()).await;
+        assert!(waited.is_err() && progress.awaiting_client.get());
+        assert!(body.frame().await.expect("a frame").is_ok());
+        assert!(!progress.awaiting_client.get());
     }
 
     #[tokio::test(start_paused = true)]

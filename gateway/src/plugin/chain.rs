@@ -500,7 +500,10 @@ impl<L: Link> ChainRun<L> {
         let hit = lent.as_deref().and_then(|exchange| {
             let key = self.key(exchange, index, &stored.key)?;
             let store = &self.chain.stored;
-            store.find(&key, &exchange.request.method, &exchange.request.headers, store.now())
+            let hit = store.find(&key, &exchange.request.method, &exchange.request.headers, store.now())?;
+            let upstream = exchange.response.as_ref().filter(|_| exchange.source == ResponseSource::Upstream);
+            let forwarded = exchange.request.sent.then(|| upstream.map(|response| response.status));
+            Some(hit.with_cache_status(forwarded))
         });
         match hit {
             Some(hit) => {

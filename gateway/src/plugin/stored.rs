@@ -204,14 +204,32 @@ impl Draft {
 }
 
 /// A response as given out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Hit {
     /// Its status.
     pub status: StatusCode,
-    /// Its fields, with `Age` (RFC 9111 section 5.1) and `Cache-Status` (RFC 9211).
+    /// Its fields, with `Age` (RFC 9111 section 5.1).
     pub headers: HeaderMap,
     /// Its body; empty for HEAD.
     pub body: Bytes,
+    /// How long it may still be used.
+    left: Duration,
+}
+
+impl Hit {
+    /// Adds `Cache-Status` (RFC 9211). `forwarded`: the upstream was asked first, and answered with this status or not at
+    /// all. Section 2.1: a response is a hit only where the request "was not forwarded".
+    pub(super) fn with_cache_status(mut self, forwarded: Option<Option<StatusCode>>) -> Self {
+        let text = match forwarded {
+            None => format!("gateway; hit; ttl={}", self.left.as_secs()),
+            Some(None) => "gateway; fwd=stale".to_owned(),
+            Some(Some(status)) => format!("gateway; fwd=stale; fwd-status={}", status.as_u16()),
+        };
+        if let Ok(value) = HeaderValue::try_from(text) {
+            self.headers.append(HeaderName::from_static("cache-status"), value);
+        }
+        self
+    }
 }
 
 struct Stored {
@@ -308,10 +326,7 @@ impl StoredResponses {
         drop(inner);
 
         headers.insert(AGE, HeaderValue::from(age.as_secs()));
-        if let Ok(value) = HeaderValue::try_from(format!("gateway; hit; ttl={}", left.as_secs())) {
-            headers.append(HeaderName::from_static("cache-status"), value);
-        }
-        Some(Hit { status, headers, body: if method == Method::HEAD { Bytes::new() } else { body } })
+        Some(Hit { status, headers, body: if method == Method::HEAD { Bytes::new() } else { body }, left })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -441,7 +456,11 @@ mod tests {
         let later = T0 + Duration::from_secs(7);
         let hit = store.find(&key(None, "k"), &Method::HEAD, &map(&[]), later).unwrap();
         assert_eq!((hit.headers["age"].to_str().unwrap(), hit.body.len()), ("12", 0));
-        assert_eq!(hit.headers["cache-status"], "gateway; hit; ttl=53");
+        let status = |hit: Hit, forwarded| hit.with_cache_status(forwarded).headers["cache-status"].clone();
+        assert_eq!(status(hit.clone(), None), "gateway; hit; ttl=53");
+        assert_eq!(status(hit.clone(), Some(None)), "gateway; fwd=stale");
+        let failed = Some(Some(StatusCode::BAD_GATEWAY));
+        assert_eq!(status(hit, failed), "gateway; fwd=stale; fwd-status=502", "a request that went on is no hit");
         assert!(store.find(&key(None, "k"), &Method::POST, &map(&[]), later).is_none());
         assert!(store.find(&key(None, "k"), &Method::GET, &map(&[]), T0 + TTL).is_none());
     }

@@ -44,12 +44,33 @@ pub(crate) mod metrics {
     use crate::bindings::edge::gateway::metrics::Label;
     use crate::testing::{current, metric_key};
 
+    fn valid_name(name: &str) -> bool {
+        (1..=100).contains(&name.len())
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    }
+
+    /// The gateway ends a plugin that makes one of these mistakes.
+    fn check(name: &str, labels: &[Label]) {
+        assert!(valid_name(name), "a metric's name has letters, digits and underscores, at most 100: {name:?}");
+        assert!(labels.len() <= 8, "a metric has at most 8 labels: {name}");
+        for Label { key, .. } in labels {
+            assert!(valid_name(key), "a label's key has letters, digits and underscores, at most 100: {key:?}");
+        }
+    }
+
     pub(crate) fn count(name: &str, labels: &[Label], delta: u64) {
+        check(name, labels);
         let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
         current(|host| *host.counts.borrow_mut().entry(metric_key(name, &labels)).or_default() += delta);
     }
 
     pub(crate) fn observe(name: &str, labels: &[Label], value: f64) {
+        check(name, labels);
+        // What is no number is dropped.
+        if !value.is_finite() {
+            return;
+        }
         let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
         current(|host| host.observations.borrow_mut().entry(metric_key(name, &labels)).or_default().push(value));
     }
@@ -97,16 +118,45 @@ pub(crate) mod counters {
 pub(crate) mod calls {
     use crate::bindings::edge::gateway::calls::{Error, Request, Response};
     use crate::bindings::edge::gateway::types::Header;
-    use crate::testing::current;
+    use crate::testing::{current, owned_by_host};
+
+    /// Largest body of a request or a response of a call.
+    const MAX_BODY: usize = 1 << 20;
+
+    /// The gateway's checks of what a plugin asks for.
+    fn validate(of: &Request) -> Result<(), Error> {
+        let token = |text: &str| {
+            let mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
+        };
+        let visible = of.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        if of.method == "CONNECT" || !token(&of.method) || !of.path.starts_with('/') || !visible {
+            return Err(Error::Denied);
+        }
+        if of.body.len() > MAX_BODY || of.headers.len() > 100 {
+            return Err(Error::TooLarge);
+        }
+        let printable = |value: &[u8]| value.iter().all(|&byte| (byte >= 0x20 || byte == b'\t') && byte != 0x7f);
+        let fits = |field: &Header| token(&field.name) && printable(&field.value) && !owned_by_host(&field.name);
+        if of.headers.iter().all(fits) { Ok(()) } else { Err(Error::Denied) }
+    }
 
     pub(crate) fn send(of: &Request) -> Result<Response, Error> {
-        let upstream = current(|host| {
-            host.calls.borrow_mut().push(of.clone());
-            host.upstreams.borrow().get(&of.upstream).cloned()
+        // An upstream that isn't granted is denied, whether it exists or not.
+        let upstream = current(|host| match host.configuring.get() {
+            true => None,
+            false => host.upstreams.borrow().get(&of.upstream).cloned(),
         });
-        let answer = upstream.ok_or(Error::UnknownUpstream)?(of)?;
+        let upstream = upstream.ok_or(Error::Denied)?;
+        validate(of)?;
+        current(|host| host.calls.borrow_mut().push(of.clone()));
+        let answer = upstream(of)?;
         let headers = answer.headers.into_iter().map(|(name, value)| Header { name, value }).collect();
-        Ok(Response { status: answer.status, headers, body: answer.chunks.concat() })
+        let body = answer.chunks.concat();
+        if body.len() > MAX_BODY {
+            return Err(Error::TooLarge);
+        }
+        Ok(Response { status: answer.status, headers, body })
     }
 }
 

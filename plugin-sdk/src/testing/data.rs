@@ -47,7 +47,7 @@ pub(crate) mod exchange_calls {
     use crate::bindings::edge::gateway::types::Header;
 
     /// What belongs to a connection or to the framing of a message is the host's.
-    const NOT_ALLOWED: [&str; 10] = [
+    const OWNED_BY_HOST: [&str; 10] = [
         "connection",
         "content-length",
         "host",
@@ -59,6 +59,10 @@ pub(crate) mod exchange_calls {
         "upgrade",
         "http2-settings",
     ];
+
+    pub(crate) fn owned_by_host(name: &str) -> bool {
+        OWNED_BY_HOST.iter().any(|owned| owned.eq_ignore_ascii_case(name))
+    }
 
     /// RFC 9110 section 6.5.1: framing, routing, authentication and the content's format don't belong into trailers.
     const NOT_IN_TRAILERS: [&str; 7] =
@@ -89,7 +93,7 @@ pub(crate) mod exchange_calls {
         let name = name.to_ascii_lowercase();
         let trailers = matches!(part, Part::RequestTrailers | Part::ResponseTrailers);
         let misplaced = trailers && (name.starts_with("content-") || NOT_IN_TRAILERS.contains(&name.as_str()));
-        if misplaced || NOT_ALLOWED.contains(&name.as_str()) {
+        if misplaced || owned_by_host(&name) {
             return Err(FieldError::NotAllowed);
         }
         Ok(name)
@@ -191,7 +195,7 @@ pub(crate) mod exchange_calls {
         let authority = authority.map(str::to_ascii_lowercase);
         if method.is_some_and(|method| method.len() > 32 || check_name(Part::Request, method).is_err())
             || authority.as_deref().is_some_and(|authority| !is_authority(authority))
-            || path.is_some_and(|path| !is_canonical(path))
+            || path.is_some_and(|path| !may_replace(path, &of.target.borrow()))
         {
             return Err(FieldError::InvalidValue);
         }
@@ -209,17 +213,25 @@ pub(crate) mod exchange_calls {
         visible && !authority.is_empty() && !authority.starts_with(':') && authority.len() <= 256
     }
 
-    /// A target that the router could have produced itself: nothing that is one path here and another one upstream.
-    fn is_canonical(target: &str) -> bool {
-        let visible = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'\\');
-        let escapes = target.split('%').skip(1).all(|rest| {
+    /// A target that the router could have produced itself: its path is one and the same here and upstream, or it is the
+    /// current one.
+    fn may_replace(target: &str, current: &str) -> bool {
+        let split = |target| str::split_once(target, '?').unwrap_or((target, ""));
+        let ((path, query), (current_path, _)) = (split(target), split(current));
+        let printable = query.bytes().all(|byte| byte > b' ' && byte != 0x7f && byte != b'#');
+        target.len() <= current.len().max(8 << 10) && printable && (path == current_path || is_safe_path(path))
+    }
+
+    fn is_safe_path(path: &str) -> bool {
+        let visible = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'\\');
+        let escapes = path.split('%').skip(1).all(|rest| {
             let digits = rest.as_bytes().get(..2);
             digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
         });
-        let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+        let path = path.to_ascii_lowercase();
         let hidden = ["%2f", "%5c", "%00"].iter().any(|escape| path.contains(escape));
         let dots = path.replace("%2e", ".").split('/').any(|segment| segment == "." || segment == "..");
-        path.starts_with('/') && target.len() <= 8 << 10 && visible && escapes && !hidden && !dots
+        path.starts_with('/') && visible && escapes && !hidden && !dots
     }
 
     pub(crate) fn set_upstream(of: &Data, name: &str) -> Result<(), String> {

@@ -163,7 +163,7 @@ impl TestResponse {
         self
     }
 
-    /// The upstream fails after these chunks, in the middle of the body.
+    /// The upstream fails after these chunks, in the middle of the body; [`Failure::Cancelled`]: the client leaves there.
     #[must_use]
     pub fn cut(mut self, failure: Failure) -> Self {
         self.cut = Some(failure);

@@ -29,8 +29,8 @@
 //! ```
 //!
 //! The host checks what a plugin hands it as the gateway does in the main points (names and values of fields, fields
-//! that belong to the connection, what may be written in which phase, what may be stored); limits on time, memory and
-//! sizes are the gateway's alone.
+//! that belong to the connection, what may be written in which phase, what may be stored, keys, calls, names of metrics);
+//! where the gateway would end the plugin, it panics. Limits on time, memory and most sizes are the gateway's alone.
 
 pub(crate) mod crypto;
 mod data;
@@ -50,7 +50,7 @@ use crate::{ConfigErrors, Plugin, parse_config};
 
 pub use crate::bindings::edge::gateway::calls::{Error as CallError, Request as CallRequest};
 pub use data::Data;
-pub(crate) use data::exchange_calls;
+pub(crate) use data::exchange_calls::{self, owned_by_host};
 pub use message::{ClientResponse, Forwarded, TestRequest, TestResponse};
 pub use run::{Outcome, Run};
 pub use serde_json::json;
@@ -83,6 +83,10 @@ pub(crate) struct Host {
     pub(crate) observations: RefCell<BTreeMap<String, Vec<f64>>>,
     pub(crate) state: RefCell<state::State>,
     stored: RefCell<Vec<stored::Stored>>,
+    /// The entry says `shared: true`: stored responses are everybody's.
+    shared: Cell<bool>,
+    /// `configure` runs, in which nothing may be called.
+    pub(crate) configuring: Cell<bool>,
 }
 
 impl Host {
@@ -146,6 +150,8 @@ impl TestHost {
             observations: RefCell::default(),
             state: RefCell::default(),
             stored: RefCell::default(),
+            shared: Cell::new(false),
+            configuring: Cell::new(false),
         }))
     }
 
@@ -175,6 +181,13 @@ impl TestHost {
         self
     }
 
+    /// Stores responses for all callers alike, as an entry with `shared: true` does. Otherwise each principal has its own.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        self.0.shared.set(true);
+        self
+    }
+
     /// Sets the least level that is logged; at first it is trace.
     #[must_use]
     pub fn max_level(self, level: Level) -> Self {
@@ -201,9 +214,12 @@ impl TestHost {
         work()
     }
 
-    /// Configures a plugin as the gateway does.
+    /// Configures a plugin as the gateway does; calls to upstreams are denied meanwhile.
     pub fn configure<P: Plugin>(&self, config: serde_json::Value) -> Result<P, ConfigErrors> {
-        self.enter(|| P::configure(parse_config(&config.to_string())?))
+        let before = self.0.configuring.replace(true);
+        let configured = self.enter(|| P::configure(parse_config(&config.to_string())?));
+        self.0.configuring.set(before);
+        configured
     }
 
     /// What was logged so far.

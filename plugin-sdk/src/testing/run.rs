@@ -173,7 +173,8 @@ impl<P: Plugin> Run<'_, P> {
         self.response().clone()
     }
 
-    /// The client leaves before there is a response: only the log phase runs.
+    /// The client leaves before there is a response: only the log phase runs. For one that leaves in the middle of a
+    /// response, see [`TestResponse::cut`].
     ///
     /// # Panics
     /// Where the exchange is over.
@@ -348,11 +349,12 @@ impl<P: Plugin> Run<'_, P> {
     }
 
     fn place_stored(&self, key: &str, otherwise: LocalResponse) -> Vec<u8> {
+        let answered = || self.data.responded.get().then(|| self.status());
         let hit = stored::find(
             &self.host.0.stored.borrow(),
             &self.key(key),
-            &self.data.method.borrow(),
-            &self.data.part(Part::Request).borrow(),
+            (&self.data.method.borrow(), &self.data.part(Part::Request).borrow()),
+            self.data.request_sent.get().then(answered),
             self.host.0.elapsed(),
         );
         match hit {
@@ -364,8 +366,9 @@ impl<P: Plugin> Run<'_, P> {
         }
     }
 
+    /// Whose stored responses these are.
     fn principal(&self) -> Option<String> {
-        self.attribute("principal")
+        self.attribute("principal").filter(|_| !self.host.0.shared.get())
     }
 
     /// What the host adds to the plugin's part of a key.
@@ -433,7 +436,7 @@ impl<P: Plugin> Run<'_, P> {
         let from_upstream = self.data.properties.borrow().get("response.source").is_some_and(|by| by == "upstream");
         let candidate = Candidate {
             key: self.key(&key),
-            has_principal: self.principal().is_some(),
+            keeps_apart: self.host.0.shared.get() || self.principal().is_some(),
             identity: P::PHASES.contains(Phases::RESPONSE_BODY),
             method: if *self.data.method.borrow() == "GET" { "GET" } else { "" },
             request: &NO_FIELDS,

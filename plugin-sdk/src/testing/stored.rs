@@ -19,7 +19,8 @@ pub(super) struct Stored {
 /// What may be kept of an exchange.
 pub(super) struct Candidate<'a> {
     pub(super) key: String,
-    pub(super) has_principal: bool,
+    /// A principal in the key keeps callers apart, or the operator says that there is nothing to keep apart.
+    pub(super) keeps_apart: bool,
     /// The upstream was asked for `identity`, so Accept-Encoding tells no responses apart.
     pub(super) identity: bool,
     pub(super) method: &'a str,
@@ -74,7 +75,7 @@ impl Candidate<'_> {
         let vary = list(response, "vary");
         let public = directive(response, "public") || directive(response, "s-maxage");
         // RFC 9111 section 3.5: credentials, and nothing that keeps callers apart.
-        let credentials = (has(request, "authorization") || has(request, "cookie")) && !self.has_principal && !public;
+        let credentials = (has(request, "authorization") || has(request, "cookie")) && !self.keeps_apart && !public;
         if !complete || personal || credentials || vary.len() > 8 || vary.iter().any(|name| name == "*") {
             return None;
         }
@@ -111,8 +112,15 @@ fn joined(fields: &FieldList, name: &str) -> Vec<u8> {
     values(fields, name).flat_map(|value| [value, b"\n"].concat()).collect()
 }
 
-/// The response kept for this key and these request fields, with Age and Cache-Status.
-pub(super) fn find(all: &[Stored], key: &str, method: &str, request: &FieldList, now: Duration) -> Option<Stored> {
+/// The response kept for this key and these request fields, with Age and Cache-Status. `forwarded`: the upstream was asked
+/// first, and answered with this status or not at all.
+pub(super) fn find(
+    all: &[Stored],
+    key: &str,
+    (method, request): (&str, &FieldList),
+    forwarded: Option<Option<u16>>,
+    now: Duration,
+) -> Option<Stored> {
     if method != "GET" && method != "HEAD" {
         return None;
     }
@@ -125,8 +133,12 @@ pub(super) fn find(all: &[Stored], key: &str, method: &str, request: &FieldList,
     let age = age(&hit.headers) + resident.as_secs();
     hit.headers.retain(|(name, _)| name != "age");
     hit.headers.push(("age".to_owned(), age.to_string().into_bytes()));
-    let left = hit.ttl.saturating_sub(resident).as_secs();
-    hit.headers.push(("cache-status".to_owned(), format!("gateway; hit; ttl={left}").into_bytes()));
+    let status = match forwarded {
+        None => format!("gateway; hit; ttl={}", hit.ttl.saturating_sub(resident).as_secs()),
+        Some(None) => "gateway; fwd=stale".to_owned(),
+        Some(Some(status)) => format!("gateway; fwd=stale; fwd-status={status}"),
+    };
+    hit.headers.push(("cache-status".to_owned(), status.into_bytes()));
     Some(hit)
 }
 
@@ -138,11 +150,11 @@ mod tests {
         of.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
     }
 
-    fn kept(request: &[(&str, &str)], response: &[(&str, &str)], has_principal: bool) -> Vec<Stored> {
+    fn kept(request: &[(&str, &str)], response: &[(&str, &str)], keeps_apart: bool) -> Vec<Stored> {
         let (mut all, request) = (Vec::new(), fields(request));
         let candidate = Candidate {
             key: "k".to_owned(),
-            has_principal,
+            keeps_apart,
             identity: false,
             method: "GET",
             request: &request,
@@ -176,17 +188,17 @@ mod tests {
     #[test]
     fn a_hit_tells_its_age_and_ends_with_its_time() {
         let all = kept(&[], &[("age", "5")], false);
-        let hit = find(&all, "k", "GET", &Vec::new(), Duration::from_secs(8)).unwrap();
+        let hit = find(&all, "k", ("GET", &Vec::new()), None, Duration::from_secs(8)).unwrap();
         assert_eq!(values(&hit.headers, "age").next(), Some(&b"12"[..]));
         assert_eq!(values(&hit.headers, "cache-status").next(), Some(&b"gateway; hit; ttl=53"[..]));
-        assert!(find(&all, "k", "POST", &Vec::new(), Duration::from_secs(8)).is_none());
-        assert!(find(&all, "k", "GET", &Vec::new(), Duration::from_secs(61)).is_none());
+        assert!(find(&all, "k", ("POST", &Vec::new()), None, Duration::from_secs(8)).is_none());
+        assert!(find(&all, "k", ("GET", &Vec::new()), None, Duration::from_secs(61)).is_none());
     }
 
     #[test]
     fn vary_tells_responses_apart() {
         let all = kept(&[("accept", "a")], &[("vary", "Accept")], false);
-        assert!(find(&all, "k", "GET", &fields(&[("accept", "a")]), Duration::from_secs(2)).is_some());
-        assert!(find(&all, "k", "GET", &fields(&[("accept", "b")]), Duration::from_secs(2)).is_none());
+        assert!(find(&all, "k", ("GET", &fields(&[("accept", "a")])), None, Duration::from_secs(2)).is_some());
+        assert!(find(&all, "k", ("GET", &fields(&[("accept", "b")])), None, Duration::from_secs(2)).is_none());
     }
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use plugin_sdk::crypto::Key;
 use plugin_sdk::{ConfigDuration, ConfigErrors};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::jwk::{Algorithm, Jwk};
+use crate::credentials::poses_as;
+use crate::key::{LoadedKey, RawKey};
 
 /// The config as written.
 #[derive(Debug, Deserialize)]
@@ -59,16 +59,6 @@ struct RawJwt {
     #[serde(default)]
     keys: Vec<RawKey>,
     jwks: Option<RawJwks>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawKey {
-    jwk: Option<serde_json::Value>,
-    pem: Option<String>,
-    secret: Option<String>,
-    algorithm: Option<String>,
-    kid: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,17 +124,6 @@ pub struct Jwt {
     pub keys: Vec<LoadedKey>,
     /// Where other keys are fetched.
     pub jwks: Option<Jwks>,
-}
-
-/// A key that is ready for use.
-#[derive(Debug)]
-pub struct LoadedKey {
-    /// Its name.
-    pub kid: Option<String>,
-    /// What it verifies, and nothing else.
-    pub algorithms: Vec<Algorithm>,
-    /// The host's key.
-    pub key: Key,
 }
 
 /// A remote key set.
@@ -229,6 +208,25 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     deserializer.deserialize_any(Visitor)
 }
 
+/// Fields that the host makes itself: a plugin can neither set nor remove them.
+const OWNED_BY_HOST: [&str; 10] = [
+    "connection",
+    "content-length",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header can tell the upstream who the caller is: it is taken off what clients send, and set here.
+fn can_identify(header: &str) -> bool {
+    is_token(header) && !OWNED_BY_HOST.contains(&header) && !matches!(header, "authorization" | "cookie")
+}
+
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
@@ -262,17 +260,35 @@ impl Config {
         for (index, scope) in self.required_scopes.iter().enumerate().filter(|(_, scope)| !is_scope(scope)) {
             errors.push(format!("/required_scopes/{index}"), format!("`{scope}` is not a scope (no spaces or quotes)"));
         }
-        let mut taken = BTreeSet::new();
+        let names = self.api_keys.as_ref();
+        let key_header = names.map(|keys| keys.header.as_str());
+        let name_header = names.and_then(|keys| keys.name_header.as_deref());
+        let is_key_header = |header: &str| key_header.is_some_and(|key| poses_as(key, header));
+        let mut taken: Vec<String> = Vec::new();
         let mut claims_to_headers = Vec::new();
         for (claim, header) in self.claims_to_headers {
             let pointer = format!("/claims_to_headers/{}", claim.replace('~', "~0").replace('/', "~1"));
             let header = header.to_ascii_lowercase();
-            if !is_token(&header) || matches!(header.as_str(), "authorization" | "cookie" | "host" | "content-length") {
+            if !can_identify(&header) {
                 errors.push(pointer, format!("`{header}` can't be used as an identity header"));
-            } else if !taken.insert(header.clone()) {
+            } else if is_key_header(&header) {
+                errors.push(pointer, format!("`{header}` carries the API key"));
+            } else if name_header.is_some_and(|name| poses_as(name, &header)) {
+                errors.push(pointer, format!("`{header}` gets the name of the API key (`api_keys.name_header`)"));
+            } else if taken.iter().any(|other| poses_as(other, &header)) {
                 errors.push(pointer, format!("`{header}` is set from another claim already"));
             }
+            taken.push(header.clone());
             claims_to_headers.push((claim, header));
+        }
+        if let (Some(keys), Some(jwt)) = (&self.api_keys, &self.jwt) {
+            let carries_token = |header: &str| {
+                header.eq_ignore_ascii_case("authorization")
+                    || (header.eq_ignore_ascii_case("cookie") && jwt.cookie.is_some())
+            };
+            if carries_token(&keys.header) {
+                errors.push("/api_keys/header", format!("`{}` carries the token (`jwt`)", keys.header));
+            }
         }
         let api_keys = self.api_keys.map(|raw| raw.check(&mut errors));
         let jwt = self.jwt.map(|raw| raw.check(&mut errors));
@@ -290,11 +306,17 @@ impl Config {
 
 impl RawApiKeys {
     fn check(self, errors: &mut ConfigErrors) -> ApiKeys {
-        for (pointer, name) in
-            [("/api_keys/header", Some(&self.header)), ("/api_keys/name_header", self.name_header.as_ref())]
-        {
-            if let Some(name) = name.filter(|name| !is_token(name)) {
-                errors.push(pointer, format!("`{name}` is not the name of a header field"));
+        let lower = |name: &str| name.to_ascii_lowercase();
+        if !is_token(&self.header) {
+            errors.push("/api_keys/header", format!("`{}` is not the name of a header field", self.header));
+        } else if OWNED_BY_HOST.contains(&lower(&self.header).as_str()) {
+            errors.push("/api_keys/header", format!("`{}` can't carry an API key", self.header));
+        }
+        if let Some(name) = &self.name_header {
+            if !can_identify(&lower(name)) {
+                errors.push("/api_keys/name_header", format!("`{name}` can't be used as an identity header"));
+            } else if poses_as(name, &self.header) {
+                errors.push("/api_keys/name_header", format!("`{name}` carries the API key"));
             }
         }
         if self.query.as_deref().is_some_and(|name| !is_token(name)) {
@@ -307,8 +329,10 @@ impl RawApiKeys {
         let mut names = BTreeSet::new();
         for (index, raw) in self.keys.into_iter().enumerate() {
             let at = format!("/api_keys/keys/{index}");
-            if raw.name.is_empty() || raw.name.len() > 128 || !raw.name.bytes().all(|byte| byte.is_ascii_graphic()) {
-                errors.push(format!("{at}/name"), "must be 1 to 128 visible ASCII characters");
+            let visible = raw.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'+');
+            if raw.name.is_empty() || raw.name.len() > 128 || !visible {
+                // The plus stands between key and token in a principal.
+                errors.push(format!("{at}/name"), "must be 1 to 128 visible ASCII characters, without `+`");
             } else if !names.insert(raw.name.clone()) {
                 errors.push(format!("{at}/name"), format!("`{}` is the name of an earlier key", raw.name));
             }
@@ -322,8 +346,8 @@ impl RawApiKeys {
                 }
             }
         }
-        let lower = |name: String| name.to_ascii_lowercase();
-        ApiKeys { header: lower(self.header), query: self.query, name_header: self.name_header.map(lower), keys }
+        let name_header = self.name_header.as_deref().map(lower);
+        ApiKeys { header: lower(&self.header), query: self.query, name_header, keys }
     }
 }
 
@@ -353,8 +377,9 @@ impl RawJwt {
         }
         let millis = |of: ConfigDuration| u64::try_from(of.0.as_millis()).unwrap_or(u64::MAX);
         let jwks = self.jwks.map(|raw| {
-            if !raw.path.starts_with('/') {
-                errors.push("/jwt/jwks/path", "must begin with `/`");
+            let visible = raw.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+            if !raw.path.starts_with('/') || raw.path.len() > 1024 || !visible {
+                errors.push("/jwt/jwks/path", "must begin with `/` and be at most 1024 visible ASCII characters");
             }
             if raw.upstream.is_empty() {
                 errors.push("/jwt/jwks/upstream", "must name an upstream that is granted to this plugin");
@@ -378,36 +403,5 @@ impl RawJwt {
         });
         let clock_skew = self.clock_skew.0.as_secs();
         Jwt { issuer: self.issuer, audience: self.audience, clock_skew, cookie: self.cookie, keys, jwks }
-    }
-}
-
-impl RawKey {
-    fn load(self) -> Result<LoadedKey, (&'static str, String)> {
-        let algorithm = match self.algorithm.as_deref() {
-            Some(name) => Some(Algorithm::parse(name).ok_or_else(|| ("/algorithm", format!("`{name}` is unknown")))?),
-            None => None,
-        };
-        let (field, key, kid, fits) = match (self.jwk, self.pem, self.secret) {
-            (Some(jwk), None, None) => {
-                let parsed = Jwk::parse(&jwk).map_err(|message| ("/jwk", message))?;
-                let key = Key::from_jwk(&jwk.to_string());
-                ("/jwk", key, self.kid.or(parsed.kid), parsed.algorithms)
-            }
-            // What a PEM key or a secret may verify can't be seen from here, so it must be said.
-            (None, Some(pem), None) => {
-                ("/pem", Key::from_pem(&pem), self.kid, algorithm.into_iter().filter(|a| !a.is_hmac()).collect())
-            }
-            (None, None, Some(name)) => ("/secret", Key::from_secret(&name), self.kid, algorithm.into_iter().collect()),
-            _ => return Err(("", "needs exactly one of `jwk`, `pem` and `secret`".to_owned())),
-        };
-        let algorithms: Vec<Algorithm> =
-            fits.into_iter().filter(|fit| algorithm.is_none_or(|only| only == *fit)).collect();
-        if algorithms.is_empty() {
-            return Err((
-                "/algorithm",
-                "needs an algorithm that fits the key, such as RS256, ES256, EdDSA or HS256".to_owned(),
-            ));
-        }
-        Ok(LoadedKey { kid, algorithms, key: key.map_err(|message| (field, message))? })
     }
 }

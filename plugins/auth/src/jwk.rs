@@ -48,6 +48,9 @@ pub struct Jwk {
     pub json: String,
 }
 
+/// What an RSA key fits.
+pub(crate) const RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+
 impl Jwk {
     /// Reads a key.
     pub fn parse(jwk: &Value) -> Result<Self, String> {
@@ -57,7 +60,7 @@ impl Jwk {
         }
         let fits: &[&str] = match (text("kty"), text("crv")) {
             (Some("oct"), _) => &["HS256", "HS384", "HS512"],
-            (Some("RSA"), _) => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+            (Some("RSA"), _) => &RSA,
             (Some("EC"), Some("P-256")) => &["ES256"],
             (Some("EC"), Some("P-384")) => &["ES384"],
             (Some("EC"), Some("P-521")) => &["ES512"],

@@ -1,22 +1,25 @@
 //! The remote key set: fetched once for all workers, kept in `kv`, used while it is good and somewhat longer.
 //!
-//! Concurrent fetches are one (`single_flight`); whoever comes later finds the set in `kv`. An unknown `kid` may cause a
-//! fetch, but no more often than every 30 seconds: clients choose it. After a failure nobody asks for a while, longer
-//! each time; the old keys serve until `stale_for` is over.
+//! Concurrent fetches are one (`single_flight`); whoever comes later finds the set in `kv`, under a key that names where
+//! it came from. While the old keys do, one instance alone asks for new ones, and nobody else waits. An unknown `kid` may
+//! cause a fetch, but no more often than every 30 seconds: clients choose it. After a failure nobody asks for a while,
+//! longer each time; the old keys serve until `stale_for` is over.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
+use plugin_sdk::calls::{self, Answer};
 use plugin_sdk::crypto::{Key, Signature};
-use plugin_sdk::{calls, kv, log, metrics};
+use plugin_sdk::{kv, log, metrics};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Jwks, LoadedKey};
+use crate::config::Jwks;
 use crate::jwk;
+use crate::key::LoadedKey;
 use crate::token::{Invalid, Token};
 
-const SET: &str = "jwks";
-const FAILURES: &str = "jwks-failures";
+/// Larger sets are refused: what `kv` takes is bounded too, and a set is parsed by every instance.
+const MAX_SET: usize = 256 << 10;
 /// Fetches for unknown keys are at least this far apart.
 const REFETCH_MS: u64 = 30_000;
 /// The pause after a failed fetch doubles from the one to the other.
@@ -55,8 +58,23 @@ pub enum Refused {
 }
 
 /// The keys of a remote set.
-#[derive(Debug, Default)]
-pub struct KeySet(RefCell<Option<Parsed>>);
+#[derive(Debug)]
+pub struct KeySet {
+    rules: Jwks,
+    /// Names in `kv`. Entries that share their state, and the config before a reload, may have had other sets.
+    set: String,
+    failures: String,
+    refresh: String,
+    parsed: RefCell<Option<Parsed>>,
+}
+
+/// A fetch that may be made: no pause is on.
+struct Attempt {
+    failures: Failures,
+    /// Of the entries as they were before it. Of all that share a flight, the first one to write is the one that counts.
+    failures_version: Option<u64>,
+    set_version: Option<u64>,
+}
 
 /// When a set may be used, and when another one is to be fetched. Pure.
 fn is_fresh(rules: &Jwks, fetched_at: u64, now: u64) -> bool {
@@ -72,30 +90,65 @@ fn pause_ms(failures: u32) -> u64 {
 }
 
 impl KeySet {
-    /// Whether the token's signature is by a key of the set.
-    pub fn verify(&self, rules: &Jwks, token: &Token<'_>, now: u64) -> Result<(), Refused> {
-        let known = |parsed: &Option<Parsed>| parsed.as_ref().is_some_and(|parsed| has_key(&parsed.keys, token));
-        let age_allows =
-            |parsed: &Option<Parsed>| parsed.as_ref().is_some_and(|set| is_fresh(rules, set.fetched_at, now));
-        if !(known(&self.0.borrow()) && age_allows(&self.0.borrow())) {
-            // Another worker may have fetched in the meantime.
-            self.read();
-            let (known, fresh) = (known(&self.0.borrow()), age_allows(&self.0.borrow()));
-            let fetched_at = self.0.borrow().as_ref().map(|set| set.fetched_at);
-            let due = fetched_at.is_none_or(|at| now.saturating_sub(at) >= REFETCH_MS);
-            if !fresh || (!known && due) {
-                self.fetch(rules, now);
-            }
+    /// The set at this place; nothing is fetched yet.
+    pub fn new(rules: &Jwks) -> Self {
+        let key = |what: &str| format!("{what} {}{}", rules.upstream, rules.path);
+        Self {
+            rules: rules.clone(),
+            set: key("jwks"),
+            failures: key("jwks-failures"),
+            refresh: key("jwks-refresh"),
+            parsed: RefCell::new(None),
         }
-        let parsed = self.0.borrow();
-        let usable = parsed.as_ref().filter(|set| is_usable(rules, set.fetched_at, now)).ok_or(Refused::NoKeys)?;
+    }
+
+    /// Whether the token's signature is by a key of the set.
+    pub fn verify(&self, token: &Token<'_>, now: u64) -> Result<(), Refused> {
+        let current = |set: &Parsed| has_key(&set.keys, token) && is_fresh(&self.rules, set.fetched_at, now);
+        if !self.parsed.borrow().as_ref().is_some_and(current) {
+            self.renew(token, now);
+        }
+        let parsed = self.parsed.borrow();
+        let usable =
+            parsed.as_ref().filter(|set| is_usable(&self.rules, set.fetched_at, now)).ok_or(Refused::NoKeys)?;
         verify(&usable.keys, token).map_err(Refused::Invalid)
     }
 
-    /// Takes the set from `kv`, where it isn't the one that is parsed already.
-    fn read(&self) {
-        let Some(entry) = kv::get(SET) else { return };
-        if self.0.borrow().as_ref().is_some_and(|parsed| parsed.version == entry.version) {
+    /// Takes what another instance fetched in the meantime, and fetches where that doesn't do.
+    fn renew(&self, token: &Token<'_>, now: u64) {
+        let version = self.read();
+        let (known, fetched_at) = match &*self.parsed.borrow() {
+            Some(set) => (has_key(&set.keys, token), Some(set.fetched_at)),
+            None => (false, None),
+        };
+        let fresh = fetched_at.is_some_and(|at| is_fresh(&self.rules, at, now));
+        let usable = fetched_at.is_some_and(|at| is_usable(&self.rules, at, now));
+        let due = fetched_at.is_none_or(|at| now.saturating_sub(at) >= REFETCH_MS);
+        if fresh && (known || !due) {
+            return;
+        }
+        let Some(attempt) = self.attempt(version, now) else { return };
+        if !(known && usable) {
+            return self.fetch(&attempt, now);
+        }
+        // The old keys do for this token. A lease, because whoever has it may be given up in the middle.
+        let lease = self.rules.timeout + Duration::from_secs(1);
+        if let Ok(version) = kv::compare_and_swap(&self.refresh, None, Some(b"1"), Some(lease)) {
+            self.fetch(&attempt, now);
+            // Another one's lease stays where it is: this one was over then.
+            let _ = kv::compare_and_swap(&self.refresh, Some(version), None, None);
+        }
+    }
+
+    /// Takes the set from `kv`, where it isn't the one that is parsed already; the version there.
+    fn read(&self) -> Option<u64> {
+        let entry = kv::get(&self.set)?;
+        self.take(&entry);
+        Some(entry.version)
+    }
+
+    fn take(&self, entry: &kv::Entry) {
+        if self.parsed.borrow().as_ref().is_some_and(|parsed| parsed.version == entry.version) {
             return;
         }
         if let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) {
@@ -115,61 +168,82 @@ impl KeySet {
         let keys: Vec<LoadedKey> = set.into_iter().filter_map(load).collect();
         let any = !keys.is_empty();
         if any {
-            *self.0.borrow_mut() = Some(Parsed { version, fetched_at, keys });
+            *self.parsed.borrow_mut() = Some(Parsed { version, fetched_at, keys });
         }
         any
     }
 
-    fn fetch(&self, rules: &Jwks, now: u64) {
+    /// Leave to fetch, unless fetches failed just before.
+    fn attempt(&self, set_version: Option<u64>, now: u64) -> Option<Attempt> {
+        let entry = kv::get(&self.failures);
         let failures: Failures =
-            kv::get(FAILURES).and_then(|entry| serde_json::from_slice(&entry.value).ok()).unwrap_or_default();
+            entry.as_ref().and_then(|entry| serde_json::from_slice(&entry.value).ok()).unwrap_or_default();
         // A clock that was set back must not stop fetching for long.
         if now < failures.not_before && failures.not_before - now <= LONGEST_PAUSE_MS {
-            return;
+            return None;
         }
-        let answer = calls::get(&rules.upstream, &rules.path)
+        Some(Attempt { failures, failures_version: entry.map(|entry| entry.version), set_version })
+    }
+
+    fn fetch(&self, attempt: &Attempt, now: u64) {
+        let answer = calls::get(&self.rules.upstream, &self.rules.path)
             .header("accept", "application/jwk-set+json, application/json")
-            .timeout(rules.timeout)
+            .timeout(self.rules.timeout)
             .single_flight()
             .send();
-        let problem = match answer {
-            Ok(answer) if answer.status == 200 => {
-                let body = String::from_utf8(answer.body).unwrap_or_default();
-                if self.parse(0, now, body.as_bytes()) {
-                    self.keep(rules, now, body, failures.count > 0);
-                    return;
-                }
-                "it is not a key set with a usable key".to_owned()
-            }
-            Ok(answer) => format!("status {}", answer.status),
-            Err(error) => format!("{error:?}"),
-        };
-        metrics::count("auth_jwks_fetches_total", &[("result", "failed")], 1);
-        let count = failures.count.saturating_add(1);
-        let pause = pause_ms(count);
-        log::warn!(
-            "the JWKS at {}{} could not be fetched ({problem}); next try in {pause} ms",
-            rules.upstream,
-            rules.path
-        );
-        if let Ok(value) = serde_json::to_vec(&Failures { count, not_before: now.saturating_add(pause) }) {
-            kv::set(FAILURES, &value, Some(Duration::from_millis(2 * LONGEST_PAUSE_MS)));
+        let usable = answer.map_err(|error| format!("{error:?}")).and_then(body).and_then(|body| {
+            let parsed = self.parse(0, now, body.as_bytes());
+            parsed.then_some(body).ok_or_else(|| "it is not a key set with a usable key".to_owned())
+        });
+        match usable {
+            Ok(body) => self.keep(attempt, body, now),
+            Err(problem) => self.pause(attempt, &problem, now),
         }
     }
 
-    fn keep(&self, rules: &Jwks, now: u64, body: String, had_failed: bool) {
-        metrics::count("auth_jwks_fetches_total", &[("result", "ok")], 1);
-        let ttl = Duration::from_millis(rules.cache_for_ms.saturating_add(rules.stale_for_ms));
-        if let Ok(value) = serde_json::to_vec(&Kept { fetched_at: now, body }) {
-            let version = kv::set(SET, &value, Some(ttl));
-            if let Some(parsed) = self.0.borrow_mut().as_mut() {
-                parsed.version = version;
+    fn keep(&self, attempt: &Attempt, body: String, now: u64) {
+        let ttl = Duration::from_millis(self.rules.cache_for_ms.saturating_add(self.rules.stale_for_ms));
+        let Ok(value) = serde_json::to_vec(&Kept { fetched_at: now, body }) else { return };
+        match kv::compare_and_swap(&self.set, attempt.set_version, Some(&value), Some(ttl)) {
+            Ok(version) => {
+                metrics::count("auth_jwks_fetches_total", &[("result", "ok")], 1);
+                if let Some(parsed) = self.parsed.borrow_mut().as_mut() {
+                    parsed.version = version;
+                }
+                if attempt.failures.count > 0 {
+                    kv::delete(&self.failures);
+                }
+            }
+            Err(there) => {
+                if let Some(entry) = there {
+                    self.take(&entry);
+                }
             }
         }
-        if had_failed {
-            kv::delete(FAILURES);
+    }
+
+    fn pause(&self, attempt: &Attempt, problem: &str, now: u64) {
+        let count = attempt.failures.count.saturating_add(1);
+        let pause = pause_ms(count);
+        let Ok(value) = serde_json::to_vec(&Failures { count, not_before: now.saturating_add(pause) }) else { return };
+        let ttl = Duration::from_millis(2 * LONGEST_PAUSE_MS);
+        if kv::compare_and_swap(&self.failures, attempt.failures_version, Some(&value), Some(ttl)).is_ok() {
+            metrics::count("auth_jwks_fetches_total", &[("result", "failed")], 1);
+            let Jwks { upstream, path, .. } = &self.rules;
+            log::warn!("the JWKS at {upstream}{path} could not be fetched ({problem}); next try in {pause} ms");
         }
     }
+}
+
+/// The text of an answer that may hold a set.
+fn body(answer: Answer) -> Result<String, String> {
+    if answer.status != 200 {
+        return Err(format!("status {}", answer.status));
+    }
+    if answer.body.len() > MAX_SET {
+        return Err(format!("it is larger than {} KiB", MAX_SET >> 10));
+    }
+    String::from_utf8(answer.body).map_err(|_| "it is not text".to_owned())
 }
 
 fn has_key(keys: &[LoadedKey], token: &Token<'_>) -> bool {

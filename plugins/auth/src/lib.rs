@@ -7,6 +7,8 @@ pub mod config;
 pub mod credentials;
 pub mod jwk;
 pub mod jwks;
+pub mod key;
+pub mod pem;
 pub mod refusal;
 pub mod token;
 
@@ -30,7 +32,7 @@ const MAX_CLAIM: usize = 2 << 10;
 #[derive(Debug)]
 pub struct Auth {
     settings: Settings,
-    key_set: KeySet,
+    key_set: Option<KeySet>,
 }
 
 /// Who the caller is.
@@ -47,6 +49,23 @@ impl Caller<'_> {
             (Some(_), None) => "api_key",
             (None, Some(_)) => "jwt",
             (Some(_), Some(_)) => "api_key+jwt",
+        }
+    }
+
+    /// What keeps this caller apart from every other one: responses are stored and requests are counted by it. The
+    /// prefixes keep a key's name from being a token's subject, and a client's id from being a user's.
+    fn principal(&self) -> Option<String> {
+        let key = self.key.map(|key| format!("key:{}", key.name));
+        let token = self.claims.as_ref().map(|(claims, token)| {
+            let of = |name: &str| claims.get(name).and_then(Value::as_str).filter(|value| !value.is_empty());
+            let named = [("sub", "jwt:"), ("client_id", "jwt/client_id:"), ("azp", "jwt/azp:")];
+            let found = named.iter().find_map(|(name, prefix)| Some(format!("{prefix}{}", of(name)?)));
+            found.unwrap_or_else(|| format!("jwt#{}", hex(&crypto::digest(Digest::Sha256, token.as_bytes()))))
+        });
+        match (key, token) {
+            // No name of a key holds a `+`.
+            (Some(key), Some(token)) => Some(format!("{key}+{token}")),
+            (key, token) => key.or(token),
         }
     }
 
@@ -103,7 +122,7 @@ impl Auth {
         for (name, _) in request.headers() {
             if self.identity_headers().any(|header| credentials::poses_as(&name, header)) {
                 // One that can't be removed would be believed.
-                request.remove_header(&name).map_err(|_| Refusal::Claim)?;
+                request.remove_header(&name).map_err(|_| Refusal::Unremovable)?;
             }
         }
         Ok(())
@@ -112,22 +131,19 @@ impl Auth {
     fn check_token(&self, rules: &Jwt, text: &str) -> Result<Map<String, Value>, Refusal> {
         let token = token::parse(text).map_err(Refusal::Token)?;
         let now = time::unix_ms();
-        match (jwks::verify(&rules.keys, &token), &rules.jwks) {
-            (Ok(()), _) => {}
-            // A kid of the config is not looked for elsewhere.
-            (Err(Invalid::UnknownKey), Some(remote)) => {
-                self.key_set.verify(remote, &token, now).map_err(|refused| match refused {
-                    Refused::Invalid(invalid) => Refusal::Token(invalid),
-                    Refused::NoKeys => Refusal::NoKeys,
-                })?;
-            }
-            (Err(Invalid::Signature), Some(remote)) if token.kid.is_none() => {
-                self.key_set.verify(remote, &token, now).map_err(|refused| match refused {
-                    Refused::Invalid(invalid) => Refusal::Token(invalid),
-                    Refused::NoKeys => Refusal::NoKeys,
-                })?;
-            }
-            (Err(invalid), _) => return Err(Refusal::Token(invalid)),
+        let here = jwks::verify(&rules.keys, &token);
+        // A kid of the config is not looked for elsewhere.
+        let elsewhere = match here {
+            Err(Invalid::UnknownKey) => true,
+            Err(Invalid::Signature) => token.kid.is_none(),
+            _ => false,
+        };
+        match &self.key_set {
+            Some(remote) if elsewhere => remote.verify(&token, now).map_err(|refused| match refused {
+                Refused::Invalid(invalid) => Refusal::Token(invalid),
+                Refused::NoKeys => Refusal::NoKeys,
+            })?,
+            _ => here.map_err(Refusal::Token)?,
         }
         token.claims(rules, now / 1000).map_err(Refusal::Token)
     }
@@ -137,16 +153,20 @@ impl Auth {
         let request = exchange.request();
         exchange.set_log_field("auth.method", Some(caller.method()));
         exchange.set_attribute("auth.method", caller.method());
-        if let Some(key) = caller.key {
-            // The prefix keeps a key's name from being a token's subject.
-            exchange.set_principal(&format!("key:{}", key.name));
-            if let Some(header) = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref()) {
-                request.set_header(header, &key.name).map_err(|_| Refusal::Claim)?;
-            }
+        if let Some(principal) = caller.principal() {
+            exchange.set_principal(&principal);
         }
-        let Some((claims, token)) = &caller.claims else { return Ok(()) };
+        let name_header = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref());
+        if let (Some(key), Some(header)) = (caller.key, name_header) {
+            request.set_header(header, &key.name).map_err(|_| Refusal::Claim)?;
+        }
+        let Some((claims, _)) = &caller.claims else { return Ok(()) };
         for (claim, header) in &self.settings.claims_to_headers {
-            if let Some(value) = claims.get(claim).and_then(token::text) {
+            let Some(value) = claims.get(claim) else { continue };
+            if token::is_ambiguous(value) {
+                return Err(Refusal::Claim);
+            }
+            if let Some(value) = token::text(value) {
                 request.set_header(header, value).map_err(|_| Refusal::Claim)?;
             }
         }
@@ -160,13 +180,6 @@ impl Auth {
         {
             exchange.set_attribute(&format!("claim.{claim}"), &value);
         }
-        let subject = ["sub", "client_id", "azp"].iter().find_map(|name| claims.get(*name).and_then(Value::as_str));
-        let principal = match subject.filter(|subject| !subject.is_empty()) {
-            Some(subject) => format!("jwt:{subject}"),
-            // Nobody else's principal: responses are stored by it.
-            None => format!("jwt#{}", hex(&crypto::digest(Digest::Sha256, token.as_bytes()))),
-        };
-        exchange.set_principal(&principal);
         Ok(())
     }
 }
@@ -180,7 +193,7 @@ fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Optio
     let request = exchange.request();
     let mut found = request.header_all(&rules.header);
     if !forward && !found.is_empty() {
-        request.remove_header(&rules.header).map_err(|_| Refusal::Repeated)?;
+        request.remove_header(&rules.header).map_err(|_| Refusal::Unremovable)?;
     }
     if let Some(name) = &rules.query {
         let values = request.query_params().into_iter().filter(|(key, _)| key == name);
@@ -189,7 +202,7 @@ fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Optio
         if !forward && found.len() > before {
             // The name may be escaped: it is read as `query_params` reads it.
             let rest = credentials::without_param(&request.target(), |raw| form_name(raw) == *name);
-            request.set_target(&rest).map_err(|_| Refusal::Repeated)?;
+            request.set_target(&rest).map_err(|_| Refusal::Unremovable)?;
         }
     }
     match found.len() {
@@ -247,7 +260,7 @@ fn take_token(rules: &Jwt, exchange: &Exchange, forward: bool) -> Result<Option<
             return Err(Refusal::Repeated);
         }
         if !forward {
-            request.remove_header("authorization").map_err(|_| Refusal::Repeated)?;
+            request.remove_header("authorization").map_err(|_| Refusal::Unremovable)?;
         }
     }
     if let Some(name) = &rules.cookie {
@@ -264,7 +277,7 @@ fn take_token(rules: &Jwt, exchange: &Exchange, forward: bool) -> Result<Option<
             if !forward {
                 let written =
                     if rest.is_empty() { request.remove_header("cookie") } else { request.set_header("cookie", rest) };
-                written.map_err(|_| Refusal::Repeated)?;
+                written.map_err(|_| Refusal::Unremovable)?;
             }
         }
     }
@@ -281,7 +294,9 @@ impl Plugin for Auth {
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {
-        Ok(Self { settings: config.check()?, key_set: KeySet::default() })
+        let settings = config.check()?;
+        let key_set = settings.jwt.as_ref().and_then(|jwt| jwt.jwks.as_ref()).map(KeySet::new);
+        Ok(Self { settings, key_set })
     }
 
     fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {

@@ -1,4 +1,4 @@
-//! Answers to requests that may not pass: 401 and 403 with challenges (RFC 6750 section 3), 503 without keys.
+//! Answers to requests that may not pass: 400, 401 and 403 with challenges (RFC 6750 section 3), 503 without keys.
 
 use plugin_sdk::LocalResponse;
 
@@ -12,6 +12,8 @@ pub enum Refusal {
     NoCredentials,
     /// A credential stands in several places or fields: which one counts is anybody's guess.
     Repeated,
+    /// The host doesn't let it be taken off, so the upstream would get it.
+    Unremovable,
     /// No such API key.
     UnknownKey,
     /// A bad token.
@@ -30,6 +32,7 @@ impl Refusal {
         match self {
             Self::NoCredentials => "no_credentials",
             Self::Repeated => "repeated",
+            Self::Unremovable => "unremovable",
             Self::UnknownKey => "unknown_api_key",
             Self::Token(invalid) => invalid.reason(),
             Self::Scope => "insufficient_scope",
@@ -43,7 +46,11 @@ impl Refusal {
         let (status, title, detail, error) = match self {
             // RFC 6750 section 3.1: no error code where the request lacks any authentication information.
             Self::NoCredentials => (401, "Unauthorized", "Credentials are needed.", None),
-            Self::Repeated => (401, "Unauthorized", "Credentials were sent more than once.", Some("invalid_token")),
+            // RFC 6750 section 3.1: "uses more than one method for including an access token".
+            Self::Repeated => (400, "Bad Request", "Credentials were sent more than once", Some("invalid_request")),
+            Self::Unremovable => {
+                (400, "Bad Request", "Credentials or identity can't be taken off the request", Some("invalid_request"))
+            }
             Self::UnknownKey => (401, "Unauthorized", "The API key is unknown.", Some("invalid_token")),
             Self::Token(invalid) => (401, "Unauthorized", invalid.description(), Some("invalid_token")),
             Self::Claim => {

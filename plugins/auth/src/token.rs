@@ -148,9 +148,16 @@ pub fn scopes(claims: &Map<String, Value>) -> Vec<String> {
     }
 }
 
+/// Whether a list holds an element that would read as several, once the list is written with commas.
+pub fn is_ambiguous(value: &Value) -> bool {
+    let holds_comma = |value: &Value| value.as_str().is_some_and(|text| text.contains(','));
+    value.as_array().is_some_and(|all| all.iter().any(holds_comma))
+}
+
 /// A claim as a header or an attribute has it: text, numbers, truth values, and lists of them.
 pub fn text(value: &Value) -> Option<String> {
     match value {
+        _ if is_ambiguous(value) => None,
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         Value::Array(all) if !all.iter().any(|value| value.is_array() || value.is_object()) => {
@@ -219,6 +226,13 @@ mod tests {
             assert_eq!(parse(text).map(|_| ()).unwrap_err(), Invalid::Malformed, "{text}");
         }
         assert_eq!(parse(&"a".repeat(MAX_TOKEN + 1)).map(|_| ()).unwrap_err(), Invalid::TooLong);
+    }
+
+    #[test]
+    fn a_list_whose_element_holds_a_comma_has_no_text() {
+        assert_eq!(text(&json!(["user", 7, true])).as_deref(), Some("user,7,true"));
+        assert_eq!(text(&json!(["user,admin"])), None);
+        assert_eq!(text(&json!("a, b")).as_deref(), Some("a, b"), "not a list");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whole exchanges: what vectors can't tell, such as the remote key set and what later plugins learn.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -138,6 +138,113 @@ fn without_keys_nobody_passes_and_the_idp_is_left_in_peace() {
 }
 
 #[test]
+fn keys_of_one_jwks_never_vouch_for_tokens_of_another_in_a_shared_state() {
+    // The same kid in both. One host is one state: of entries that share it, and of the config before a reload.
+    let (one, other) = (Idp::new("a"), Idp::new("a"));
+    let sets = [("/one", one.jwk()), ("/other", other.jwk())].map(|(path, key)| (path, json!({"keys": [key]})));
+    let host = TestHost::new().upstream("idp", move |call| {
+        let (_, set) = sets.iter().find(|(path, _)| *path == call.path).ok_or(CallError::Connect)?;
+        Ok(TestResponse::new(200).body(set.to_string()))
+    });
+    let at = |path: &str| {
+        let mut config = config();
+        config["jwt"]["jwks"]["path"] = json!(path);
+        host.configure::<Auth>(config).unwrap()
+    };
+    let first = at("/one");
+    assert!(passes(&host, &first, one.request()));
+    let second = at("/other");
+    assert!(!passes(&host, &second, one.request()));
+    assert!(passes(&host, &second, other.request()));
+    assert!(!passes(&host, &first, other.request()));
+    assert!(passes(&host, &first, one.request()));
+    let gone = at("/gone");
+    assert_eq!(host.run(&gone, one.request()).response().status, 503);
+    assert!(passes(&host, &second, other.request()), "a failure of one place is not one of another");
+}
+
+/// A host whose identity provider runs `meanwhile` during a fetch, with the number of fetches begun.
+fn interrupted(meanwhile: impl Fn(&TestHost, usize) -> Result<TestResponse, CallError> + 'static) -> TestHost {
+    let (slot, count) = (Rc::new(RefCell::new(None::<TestHost>)), Cell::new(0));
+    let own = slot.clone();
+    let host = TestHost::new().upstream("idp", move |_| {
+        count.set(count.get() + 1);
+        let host = slot.borrow().clone().ok_or(CallError::Connect)?;
+        meanwhile(&host, count.get())
+    });
+    *own.borrow_mut() = Some(host.clone());
+    host
+}
+
+#[test]
+fn old_keys_serve_at_once_while_one_request_fetches_new_ones() {
+    let idp = Rc::new(Idp::new("a"));
+    let (set, asked) = (json!({"keys": [idp.jwk()]}).to_string(), idp.clone());
+    let host = interrupted(move |host, fetch| {
+        if fetch > 1 {
+            let other = host.configure::<Auth>(config()).unwrap();
+            assert!(passes(host, &other, asked.request()), "it has to wait");
+        }
+        Ok(TestResponse::new(200).body(set.clone()))
+    });
+    let plugin = host.configure::<Auth>(config()).unwrap();
+    assert!(passes(&host, &plugin, idp.request()));
+    host.advance(Duration::from_secs(601));
+    assert!(passes(&host, &plugin, idp.request()));
+    assert_eq!(host.calls().len(), 2, "one renews the set, the other one goes on with the old one");
+    host.advance(Duration::from_secs(601));
+    assert!(passes(&host, &plugin, idp.request()));
+    assert_eq!(host.calls().len(), 3, "the lease of the one before is given back");
+}
+
+#[test]
+fn those_that_share_a_flight_count_and_log_it_once() {
+    for (set, result) in [(true, "ok"), (false, "failed")] {
+        let idp = Rc::new(Idp::new("a"));
+        let (keys, asked) = (json!({"keys": [idp.jwk()]}).to_string(), idp.clone());
+        let host = interrupted(move |host, fetch| {
+            if fetch == 1 {
+                // A second request of the same flight, which gets its answer first.
+                let other = host.configure::<Auth>(config()).unwrap();
+                assert_eq!(passes(host, &other, asked.request()), set);
+            }
+            if set { Ok(TestResponse::new(200).body(keys.clone())) } else { Err(CallError::Timeout) }
+        });
+        let plugin = host.configure::<Auth>(config()).unwrap();
+        assert_eq!(passes(&host, &plugin, idp.request()), set);
+        assert_eq!(host.counted("auth_jwks_fetches_total", &[("result", result)]), 1);
+        assert_eq!(host.logs().len(), usize::from(!set), "{:?}", host.logs());
+    }
+}
+
+#[test]
+fn a_set_that_is_too_large_is_a_failed_fetch() {
+    let idp = Idp::new("a");
+    let large = json!({"keys": [idp.jwk()], "padding": "x".repeat(256 << 10)}).to_string();
+    let host = TestHost::new().upstream("idp", move |_| Ok(TestResponse::new(200).body(large.clone())));
+    let plugin = host.configure::<Auth>(config()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(host.run(&plugin, idp.request()).response().status, 503);
+    }
+    assert_eq!(host.calls().len(), 1, "after a failure nobody asks for a while");
+}
+
+#[test]
+fn a_list_whose_element_holds_a_comma_never_becomes_two_in_a_header() {
+    let idp = Idp::new("a");
+    let host = TestHost::new();
+    let config = json!({"jwt": {"issuer": "idp", "audience": "api", "keys": [{"jwk": idp.jwk()}]},
+        "claims_to_headers": {"groups": "x-groups"}});
+    let plugin = host.configure::<Auth>(config).unwrap();
+    let run = host.run(&plugin, bearer(&idp.token(json!({"groups": ["user", "guest"]}))));
+    assert_eq!(run.forwarded().header("x-groups"), Some("user,guest"));
+    let run = host.run(&plugin, bearer(&idp.token(json!({"groups": ["user,admin"]}))));
+    assert_eq!(run.response().status, 401);
+    let run = host.run(&plugin, bearer(&idp.token(json!({"roles": ["user,admin"]}))));
+    assert_eq!(run.attribute("claim.roles"), None);
+}
+
+#[test]
 fn later_plugins_learn_who_it_is_and_the_log_does_not_learn_the_token() {
     let idp = Idp::new("a");
     let host = TestHost::new();
@@ -157,8 +264,15 @@ fn later_plugins_learn_who_it_is_and_the_log_does_not_learn_the_token() {
     assert_eq!(run.attribute("claim.nested"), None);
     assert_eq!(run.log_field("auth.method").as_deref(), Some("jwt"));
     assert!(!format!("{:?}{:?}", run.log_fields(), host.logs()).contains(&token));
-    let run = host.run(&plugin, TestRequest::get("/").header("x-api-key", "secret-key"));
-    assert_eq!(run.attribute("principal").as_deref(), Some("key:alice"), "never the principal of a token");
+    let principal = |request: TestRequest| host.run(&plugin, request).attribute("principal").unwrap();
+    let with_key = |request: TestRequest| request.header("x-api-key", "secret-key");
+    assert_eq!(principal(with_key(TestRequest::get("/"))), "key:alice", "never the principal of a token");
+    assert_eq!(principal(with_key(bearer(&token))), "key:alice+jwt:alice", "neither of the two alone");
+    let client = |name: &str| bearer(&idp.token(json!({"sub": "", (name): "alice"})));
+    assert_eq!(principal(client("client_id")), "jwt/client_id:alice");
+    assert_eq!(principal(client("azp")), "jwt/azp:alice");
+    let nameless = |more: u8| principal(bearer(&idp.token(json!({"sub": "", "jti": more}))));
+    assert_ne!(nameless(1), nameless(2), "a principal each");
 }
 
 #[test]
@@ -204,4 +318,76 @@ fn config_mistakes_are_reported_where_they_are() {
             "/jwt/keys/3",
         ]
     );
+}
+
+#[test]
+fn headers_that_stand_in_each_others_way_are_config_mistakes() {
+    let host = TestHost::new().secret("shared", [7; 32]).secret("public", ED25519_PEM);
+    let pointers = |config: Value| -> Vec<String> {
+        match host.configure::<Auth>(config) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().map(|error| error.pointer.clone()).collect(),
+        }
+    };
+    let digest = "0".repeat(64);
+    let keys = |more: Value| {
+        let mut keys = json!({"keys": [{"name": "n", "sha256": digest}]});
+        keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        keys
+    };
+    let jwt = json!({"issuer": "i", "audience": "a", "keys": [{"secret": "shared", "algorithm": "HS256"}]});
+    assert!(pointers(json!({"api_keys": keys(json!({"header": "authorization"}))})).is_empty());
+    for (config, pointer) in [
+        (json!({"api_keys": keys(json!({"header": "Authorization"})), "jwt": jwt}), "/api_keys/header"),
+        (json!({"api_keys": keys(json!({"header": "Host"}))}), "/api_keys/header"),
+        (json!({"api_keys": keys(json!({"name_header": "te"}))}), "/api_keys/name_header"),
+        (json!({"api_keys": keys(json!({"name_header": "x_api_key"}))}), "/api_keys/name_header"),
+        (json!({"jwt": jwt, "claims_to_headers": {"sub": "Transfer-Encoding"}}), "/claims_to_headers/sub"),
+        (
+            json!({"api_keys": keys(json!({})), "jwt": jwt, "claims_to_headers": {"sub": "x_api_key"}}),
+            "/claims_to_headers/sub",
+        ),
+        (
+            json!({"api_keys": keys(json!({"name_header": "x-who"})), "jwt": jwt, "claims_to_headers": {"sub": "x-who"}}),
+            "/claims_to_headers/sub",
+        ),
+        (json!({"jwt": jwt, "claims_to_headers": {"a": "x-who", "b": "x_who"}}), "/claims_to_headers/b"),
+        (json!({"api_keys": {"keys": [{"name": "a+b", "sha256": digest}]}}), "/api_keys/keys/0/name"),
+    ] {
+        assert_eq!(pointers(config.clone()), [pointer], "{config}");
+    }
+}
+
+const ED25519_PEM: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+";
+
+#[test]
+fn an_algorithm_that_does_not_fit_the_key_is_a_config_mistake() {
+    let host = TestHost::new().secret("shared", [7; 32]).secret("public", ED25519_PEM);
+    let of = |key: Value| -> Vec<String> {
+        match host.configure::<Auth>(json!({"jwt": {"issuer": "i", "audience": "a", "keys": [key]}})) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.iter().map(|error| error.pointer.clone()).collect(),
+        }
+    };
+    for good in [
+        json!({"pem": ED25519_PEM, "algorithm": "EdDSA"}),
+        json!({"secret": "shared", "algorithm": "HS256"}),
+        json!({"secret": "public", "algorithm": "EdDSA"}),
+    ] {
+        assert!(of(good.clone()).is_empty(), "{good}");
+    }
+    for wrong in [
+        json!({"pem": ED25519_PEM, "algorithm": "RS256"}),
+        json!({"pem": ED25519_PEM, "algorithm": "HS256"}),
+        json!({"pem": ED25519_PEM}),
+        json!({"secret": "shared", "algorithm": "RS256"}),
+        json!({"secret": "public", "algorithm": "HS256"}),
+        json!({"secret": "shared"}),
+    ] {
+        assert_eq!(of(wrong.clone()), ["/jwt/keys/0/algorithm"], "{wrong}");
+    }
+    assert_eq!(of(json!({"pem": "x", "algorithm": "RS256"})), ["/jwt/keys/0/pem"]);
 }

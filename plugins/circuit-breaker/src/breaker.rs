@@ -5,6 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How long a probe that doesn't report holds its place against others. Probes don't expire by themselves, however long
+/// the upstream takes: this only keeps one whose exchange was lost from closing the way for ever.
+pub const PROBE_LEASE_MS: u64 = 300_000;
+/// Workers read the clock one after the other, and it is adjusted now and then: only what lies further ahead than this
+/// is taken for a clock that was set back.
+const SLACK_MS: u64 = 1000;
+
 /// When it opens and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
@@ -14,7 +21,7 @@ pub struct Policy {
     pub failure_ratio: f64,
     /// Length of the counting window while closed; 0: counts are kept until the state changes.
     pub interval_ms: u64,
-    /// How long it stays open, and how long a probe may take.
+    /// How long it stays open.
     pub open_for_ms: u64,
     /// Probes while half-open; as many successes close it.
     pub half_open_requests: u32,
@@ -50,11 +57,17 @@ enum State {
     HalfOpen { succeeded: u32, probes: Vec<Probe> },
 }
 
-/// A probe under way. It is counted as lost after `until`.
+/// A probe under way. After `until` another one may have its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Probe {
     id: u64,
     until: u64,
+}
+
+impl Probe {
+    fn is_lost(&self, now: u64) -> bool {
+        now >= self.until || self.until > now.saturating_add(PROBE_LEASE_MS + SLACK_MS)
+    }
 }
 
 /// The breaker.
@@ -111,19 +124,25 @@ impl Breaker {
         }
     }
 
-    /// A request wants to pass. `id` tells its probe from others.
-    pub fn admit(&mut self, policy: &Policy, now: u64, id: u64) -> Admission {
+    /// A request wants to pass. `id` tells its probe from others; it is made only for a probe.
+    pub fn admit(&mut self, policy: &Policy, now: u64, id: impl FnOnce() -> u64) -> Admission {
         self.catch_up(policy, now);
         let probe = match &mut self.state {
             State::Closed { .. } => None,
             State::Open { until } => return Admission::Reject { retry_after_ms: until.saturating_sub(now).max(1) },
             State::HalfOpen { succeeded, probes } => {
-                let taken = u64::from(*succeeded) + probes.len() as u64;
-                if taken >= u64::from(policy.half_open_requests) {
-                    let next = probes.iter().map(|probe| probe.until).min().unwrap_or(now);
-                    return Admission::Reject { retry_after_ms: next.saturating_sub(now).max(1) };
+                let full = |probes: &Vec<Probe>| {
+                    u64::from(*succeeded) + probes.len() as u64 >= u64::from(policy.half_open_requests)
+                };
+                if full(probes) {
+                    probes.retain(|probe| !probe.is_lost(now));
                 }
-                probes.push(Probe { id, until: now.saturating_add(policy.open_for_ms) });
+                if full(probes) {
+                    // Nobody knows when the probes report. If they fail, it is open for this long.
+                    return Admission::Reject { retry_after_ms: policy.open_for_ms.max(1) };
+                }
+                let id = id();
+                probes.push(Probe { id, until: now.saturating_add(PROBE_LEASE_MS) });
                 Some(id)
             }
         };
@@ -177,20 +196,23 @@ impl Breaker {
         match &mut self.state {
             State::Closed { since, .. } => {
                 // A clock that was set back must not keep a window for ever.
-                let over = now < *since || (policy.interval_ms > 0 && now - *since >= policy.interval_ms);
-                if over {
+                let set_back = *since > now.saturating_add(SLACK_MS);
+                let over = policy.interval_ms > 0 && now.saturating_sub(*since) >= policy.interval_ms;
+                if over || set_back {
                     self.enter(State::Closed { since: now, successes: 0, failures: 0 });
                 }
             }
             State::Open { until } => {
-                *until = (*until).min(now.saturating_add(policy.open_for_ms));
+                let longest = now.saturating_add(policy.open_for_ms);
+                if *until > longest.saturating_add(SLACK_MS) {
+                    *until = longest;
+                }
                 if now >= *until {
                     self.enter(State::HalfOpen { succeeded: 0, probes: Vec::new() });
                 }
             }
-            State::HalfOpen { probes, .. } => {
-                probes.retain(|probe| now < probe.until && probe.until <= now.saturating_add(policy.open_for_ms));
-            }
+            // Probes lose their places only where another one wants one: a late report still counts until then.
+            State::HalfOpen { .. } => {}
         }
     }
 
@@ -219,7 +241,7 @@ mod tests {
     };
 
     fn pass(breaker: &mut Breaker, now: u64, id: u64) -> Ticket {
-        match breaker.admit(&POLICY, now, id) {
+        match breaker.admit(&POLICY, now, || id) {
             Admission::Pass(ticket) => ticket,
             Admission::Reject { .. } => panic!("rejected at {now}"),
         }
@@ -255,10 +277,10 @@ mod tests {
     #[test]
     fn open_rejects_until_its_time_is_over_and_a_good_probe_closes() {
         let mut breaker = opened(1000);
-        assert_eq!(breaker.admit(&POLICY, 2000, 9), Admission::Reject { retry_after_ms: 4000 });
+        assert_eq!(breaker.admit(&POLICY, 2000, || 9), Admission::Reject { retry_after_ms: 4000 });
         let probe = pass(&mut breaker, 6000, 10);
         assert_eq!(breaker.state(), StateName::HalfOpen);
-        assert!(matches!(breaker.admit(&POLICY, 6001, 11), Admission::Reject { .. }));
+        assert!(matches!(breaker.admit(&POLICY, 6001, || 11), Admission::Reject { .. }));
         breaker.report(&POLICY, 6002, probe, Outcome::Success);
         assert_eq!(breaker.state(), StateName::Closed);
     }
@@ -268,7 +290,7 @@ mod tests {
         let mut breaker = opened(0);
         let probe = pass(&mut breaker, 5000, 1);
         breaker.report(&POLICY, 5500, probe, Outcome::Failure);
-        assert_eq!(breaker.admit(&POLICY, 5500, 2), Admission::Reject { retry_after_ms: 5000 });
+        assert_eq!(breaker.admit(&POLICY, 5500, || 2), Admission::Reject { retry_after_ms: 5000 });
     }
 
     #[test]
@@ -281,15 +303,58 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_probe_is_freed_and_its_late_report_does_not_count() {
+    fn a_probe_slower_than_the_pause_still_closes_it_and_no_other_is_admitted_meanwhile() {
+        let mut breaker = opened(0);
+        let slow = pass(&mut breaker, 5000, 1);
+        for now in [9999, 10_000, 60_000] {
+            assert_eq!(breaker.admit(&POLICY, now, || 2), Admission::Reject { retry_after_ms: 5000 });
+        }
+        breaker.report(&POLICY, 60_001, slow, Outcome::Success);
+        assert_eq!(breaker.state(), StateName::Closed);
+    }
+
+    #[test]
+    fn a_lost_probe_is_replaced_after_its_lease_and_its_late_report_does_not_count() {
         let mut breaker = opened(0);
         let lost = pass(&mut breaker, 5000, 1);
-        assert!(matches!(breaker.admit(&POLICY, 9999, 2), Admission::Reject { retry_after_ms: 1 }));
-        let second = pass(&mut breaker, 10_000, 3);
-        breaker.report(&POLICY, 10_001, lost, Outcome::Failure);
+        let over = 5000 + PROBE_LEASE_MS;
+        assert!(matches!(breaker.admit(&POLICY, over - 1, || 2), Admission::Reject { .. }));
+        let second = pass(&mut breaker, over, 3);
+        breaker.report(&POLICY, over + 1, lost, Outcome::Failure);
         assert_eq!(breaker.state(), StateName::HalfOpen);
-        breaker.report(&POLICY, 10_002, second, Outcome::Success);
+        breaker.report(&POLICY, over + 2, second, Outcome::Success);
         assert_eq!(breaker.state(), StateName::Closed);
+    }
+
+    #[test]
+    fn a_probe_past_its_lease_counts_while_nobody_has_its_place() {
+        let mut breaker = opened(0);
+        let late = pass(&mut breaker, 5000, 1);
+        breaker.report(&POLICY, 5001 + PROBE_LEASE_MS, late, Outcome::Failure);
+        assert_eq!(breaker.state(), StateName::Open);
+    }
+
+    #[test]
+    fn a_worker_whose_clock_reading_is_older_does_not_throw_out_the_probe_of_another() {
+        let mut breaker = opened(0);
+        let probe = pass(&mut breaker, 5020, 1);
+        assert!(matches!(breaker.admit(&POLICY, 5000, || 2), Admission::Reject { .. }));
+        breaker.report(&POLICY, 5010, probe, Outcome::Success);
+        assert_eq!(breaker.state(), StateName::Closed);
+        // The window began at 5010: an older reading of the clock must not begin it anew.
+        let ticket = pass(&mut breaker, 5000, 3);
+        breaker.report(&POLICY, 5020, ticket, Outcome::Failure);
+        breaker.report(&POLICY, 5005, ticket, Outcome::Failure);
+        breaker.report(&POLICY, 5021, ticket, Outcome::Failure);
+        assert_eq!(breaker.state(), StateName::Open);
+        assert_eq!(breaker.admit(&POLICY, 5001, || 4), Admission::Reject { retry_after_ms: 5020 });
+    }
+
+    #[test]
+    fn a_clock_set_back_frees_the_places_of_probes() {
+        let mut breaker = opened(1_000_000);
+        pass(&mut breaker, 1_005_000, 1);
+        pass(&mut breaker, 0, 2);
     }
 
     #[test]
@@ -316,7 +381,7 @@ mod tests {
     #[test]
     fn a_clock_set_back_does_not_keep_it_open() {
         let mut breaker = opened(1_000_000);
-        assert_eq!(breaker.admit(&POLICY, 0, 1), Admission::Reject { retry_after_ms: 5000 });
+        assert_eq!(breaker.admit(&POLICY, 0, || 1), Admission::Reject { retry_after_ms: 5000 });
         pass(&mut breaker, 5000, 2);
     }
 
@@ -332,7 +397,7 @@ mod tests {
         prop_oneof![
             4 => Just(Step::Admit),
             4 => (any::<usize>(), outcome).prop_map(|(at, outcome)| Step::Report(at, outcome)),
-            1 => (0u64..4000).prop_map(Step::Wait),
+            1 => prop_oneof![4 => 0u64..4000, 1 => 0u64..2 * PROBE_LEASE_MS].prop_map(Step::Wait),
         ]
     }
 
@@ -349,14 +414,14 @@ mod tests {
                 match step {
                     Step::Wait(by) => now += by,
                     Step::Admit => {
-                        if let Admission::Pass(ticket) = breaker.admit(&policy, now, id as u64) {
+                        if let Admission::Pass(ticket) = breaker.admit(&policy, now, || id as u64) {
                             waiting.push((ticket, now));
                         } else {
                             prop_assert_ne!(breaker.state(), StateName::Closed);
                         }
                         let generation = breaker.generation;
                         let alive = |(ticket, at): &&(Ticket, u64)| {
-                            ticket.probe.is_some() && ticket.generation == generation && now < at + policy.open_for_ms
+                            ticket.probe.is_some() && ticket.generation == generation && now < at + PROBE_LEASE_MS
                         };
                         prop_assert!(waiting.iter().filter(alive).count() <= probes as usize);
                     }

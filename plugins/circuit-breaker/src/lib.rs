@@ -7,8 +7,8 @@ pub mod breaker;
 pub mod config;
 pub mod shared;
 
+use plugin_sdk::metrics;
 use plugin_sdk::prelude::*;
-use plugin_sdk::{metrics, random};
 
 use breaker::{Admission, Outcome, StateName, Ticket};
 use config::{Config, Settings};
@@ -64,9 +64,9 @@ fn outcome(failure: Failure) -> Outcome {
         | Failure::Timeout
         | Failure::Reset
         | Failure::Protocol
-        | Failure::NoEndpoint
-        | Failure::Other => Outcome::Failure,
-        Failure::Cancelled | Failure::Overload => Outcome::Unknown,
+        | Failure::NoEndpoint => Outcome::Failure,
+        // `Other` is what clients, plugins and the gateway itself did wrong.
+        Failure::Cancelled | Failure::Overload | Failure::Other => Outcome::Unknown,
     }
 }
 
@@ -91,7 +91,7 @@ impl Plugin for CircuitBreaker {
     }
 
     fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
-        let (admission, state) = shared::admit(&self.0.policy, random::u64());
+        let (admission, state) = shared::admit(&self.0.policy);
         note(exchange, state);
         let retry_after_ms = match admission {
             Admission::Pass(ticket) => {

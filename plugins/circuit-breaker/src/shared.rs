@@ -3,7 +3,7 @@
 //! A request that a closed breaker lets pass only reads; its report writes the counts. Under contention a change is
 //! tried again; a change that lost every round is given up: a probe is then not admitted, a report isn't counted.
 
-use plugin_sdk::{kv, log, metrics, time};
+use plugin_sdk::{kv, log, metrics, random, time};
 
 use crate::breaker::{Admission, Breaker, Outcome, Policy, StateName, Ticket};
 
@@ -11,8 +11,8 @@ const KEY: &str = "breaker";
 const ROUNDS: usize = 64;
 
 /// Asks whether a request may pass.
-pub fn admit(policy: &Policy, id: u64) -> (Admission, StateName) {
-    match change(|breaker, now| breaker.admit(policy, now, id)) {
+pub fn admit(policy: &Policy) -> (Admission, StateName) {
+    match change(|breaker, now| breaker.admit(policy, now, random::u64)) {
         (result, Some(state)) => (result, state),
         // Nobody else knows of this admission, so it would not be one of the probes that are counted.
         (_, None) => (Admission::Reject { retry_after_ms: 1000 }, StateName::HalfOpen),
@@ -26,10 +26,11 @@ pub fn report(policy: &Policy, ticket: Ticket, outcome: Outcome) -> Option<State
 
 /// The result and the state after it; `None` for a state that could not be written.
 fn change<R>(work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
-    let now = time::unix_ms();
     let mut entry = kv::get(KEY);
     let mut round = 0;
     loop {
+        // Read after the entry, in each round: what another worker wrote into it then lies in the past.
+        let now = time::unix_ms();
         // An entry of another shape is one of another version of this plugin: begin anew.
         let before = entry.as_ref().and_then(|entry| serde_json::from_slice::<Breaker>(&entry.value).ok());
         let mut after = before.clone().unwrap_or_else(|| Breaker::new(now));

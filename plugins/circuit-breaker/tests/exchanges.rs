@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use circuit_breaker::CircuitBreaker;
+use circuit_breaker::breaker::PROBE_LEASE_MS;
 use plugin_sdk::Failure;
 use plugin_sdk::testing::{Run, TestHost, TestRequest, TestResponse, json};
 
@@ -62,6 +63,22 @@ fn a_client_that_leaves_frees_its_probe_and_is_not_counted() {
 }
 
 #[test]
+fn a_probe_that_takes_longer_than_the_pause_closes_the_breaker() {
+    let host = TestHost::new();
+    let plugin = breaker(&host);
+    open(&host, &plugin);
+    host.advance(Duration::from_secs(5));
+    let mut slow = get(&host, &plugin);
+    assert!(slow.is_forwarded());
+    host.advance(Duration::from_secs(20));
+    let waiting = get(&host, &plugin);
+    assert_eq!((waiting.response().status, waiting.response().header("retry-after")), (503, Some("5")));
+    slow.respond(TestResponse::new(200));
+    assert!(get(&host, &plugin).is_forwarded());
+    assert_eq!(changes(&host, "closed"), 1);
+}
+
+#[test]
 fn a_lost_probe_does_not_close_the_way_for_ever() {
     let host = TestHost::new();
     let plugin = breaker(&host);
@@ -71,8 +88,21 @@ fn a_lost_probe_does_not_close_the_way_for_ever() {
     assert!(lost.is_forwarded());
     drop(lost);
     assert!(!get(&host, &plugin).is_forwarded());
-    host.advance(Duration::from_secs(5));
+    host.advance(Duration::from_millis(PROBE_LEASE_MS));
     assert!(get(&host, &plugin).is_forwarded());
+}
+
+#[test]
+fn failures_that_are_not_the_upstreams_are_not_counted() {
+    let host = TestHost::new();
+    let plugin = breaker(&host);
+    for failure in [Failure::Other, Failure::Overload] {
+        for _ in 0..10 {
+            assert!(get(&host, &plugin).is_forwarded());
+            get(&host, &plugin).fail(failure);
+        }
+    }
+    assert_eq!(changes(&host, "open"), 0);
 }
 
 #[test]

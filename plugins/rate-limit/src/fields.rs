@@ -27,13 +27,24 @@ pub fn policy<'a>(limits: impl Iterator<Item = &'a Limit>) -> String {
     limits.map(item).collect::<Vec<_>>().join(", ")
 }
 
-/// `RateLimit`: an item per limit, with what remains `r` and the seconds until the bucket is full `t`.
+/// `RateLimit`: an item per limit, with what remains `r` and the seconds until more is there `t`; none where the bucket
+/// is full.
 pub fn state<'a>(decisions: impl Iterator<Item = (&'a Limit, &'a Decision)>) -> String {
-    let item = |(limit, decision): (&Limit, &Decision)| {
-        let left = seconds(Duration::from_millis(decision.reset_after_ms.into()));
-        format!("\"{}\";r={};t={left}", limit.name, decision.remaining)
+    let item = |(limit, decision): (&Limit, &Decision)| match until_more(limit, decision) {
+        Some(left) => format!("\"{}\";r={};t={}", limit.name, decision.remaining, seconds(left)),
+        None => format!("\"{}\";r={}", limit.name, decision.remaining),
     };
     decisions.map(item).collect::<Vec<_>>().join(", ")
+}
+
+/// How long until one request more is left than now.
+fn until_more(limit: &Limit, decision: &Decision) -> Option<Duration> {
+    let missing = limit.burst.checked_sub(decision.remaining)?.checked_sub(1)?;
+    let interval = limit.per.as_nanos() / u128::from(limit.requests.max(1));
+    // What is missing beyond that one takes the rest of the time until the bucket is full.
+    let rest = u64::try_from(interval * u128::from(missing)).unwrap_or(u64::MAX);
+    let full = Duration::from_millis(decision.reset_after_ms.into());
+    Some(full.saturating_sub(Duration::from_nanos(rest)).max(Duration::from_nanos(1)))
 }
 
 /// Seconds to wait until every refusing bucket holds enough, rounded up: who waits this long is let in.
@@ -83,8 +94,24 @@ mod tests {
     fn fields_are_lists_of_items_with_integer_parameters() {
         let limits = [limit("burst", 100, 60_000), limit("quick", 10, 500)];
         assert_eq!(policy(limits.iter()), r#""burst";q=100;w=60, "quick";q=20;w=1"#);
-        let decision = Decision { allowed: true, remaining: 50, retry_after_ms: 0, reset_after_ms: 29_001 };
-        assert_eq!(state([(&limits[0], &decision)].into_iter()), r#""burst";r=50;t=30"#);
+    }
+
+    #[test]
+    fn t_is_the_time_until_more_is_there_and_not_until_all_is() {
+        let decision =
+            |remaining, reset_after_ms| Decision { allowed: true, remaining, retry_after_ms: 0, reset_after_ms };
+        let of = |limit: &Limit, decision: Decision| state([(limit, &decision)].into_iter());
+        // A request per half an hour, two at once.
+        let slow = limit("slow", 2, 3_600_000);
+        assert_eq!(of(&slow, decision(1, 1_800_000)), r#""slow";r=1;t=1800"#);
+        assert_eq!(of(&slow, decision(1, 600_001)), r#""slow";r=1;t=601"#);
+        assert_eq!(of(&slow, decision(0, 3_600_000)), r#""slow";r=0;t=1800"#);
+        assert_eq!(of(&slow, decision(0, 1_800_001)), r#""slow";r=0;t=1"#);
+        assert_eq!(of(&slow, decision(2, 0)), r#""slow";r=2"#, "full");
+        // An interval that is no whole number of nanoseconds.
+        let odd = limit("odd", 7, 3_600_000);
+        assert_eq!(of(&odd, decision(5, 1_028_572)), r#""odd";r=5;t=515"#);
+        assert_eq!(of(&limit("fast", 100, 1000), decision(50, 500)), r#""fast";r=50;t=1"#);
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub struct RateLimit {
 /// What the response phase needs: the fields as they go out.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
-    policy: String,
+    /// Where not all limits hold for the request.
+    policy: Option<String>,
     state: String,
 }
 
@@ -93,10 +94,8 @@ impl Plugin for RateLimit {
         if self.settings.shadow {
             return RequestAction::next();
         }
-        let policy = match limits.len() == self.settings.limits.len() {
-            true => self.policy.clone(),
-            false => fields::policy(limits.iter().copied()),
-        };
+        let some = limits.len() < self.settings.limits.len();
+        let policy = some.then(|| fields::policy(limits.iter().copied()));
         let state = fields::state(decided());
         if names.is_empty() {
             if self.settings.headers && exchange.set_state(&Kept { policy, state }).is_err() {
@@ -106,6 +105,7 @@ impl Plugin for RateLimit {
         }
         let mut response = fields::too_many(&names, fields::retry_after(refused.iter().map(|(_, decision)| *decision)));
         if self.settings.headers {
+            let policy = policy.as_deref().unwrap_or(&self.policy);
             response = response.header("ratelimit-policy", policy).header("ratelimit", state);
         }
         response.into()
@@ -115,7 +115,8 @@ impl Plugin for RateLimit {
         if let Some(kept) = exchange.state::<Kept>() {
             let response = exchange.response();
             // Appended: both fields are lists, and the upstream may have limits of its own.
-            for (name, value) in [("ratelimit-policy", kept.policy), ("ratelimit", kept.state)] {
+            let policy = kept.policy.as_deref().unwrap_or(&self.policy);
+            for (name, value) in [("ratelimit-policy", policy), ("ratelimit", &kept.state)] {
                 if let Err(error) = response.append_header(name, value) {
                     log::debug!("{name} could not be added: {error:?}");
                 }

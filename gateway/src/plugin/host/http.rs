@@ -9,6 +9,7 @@ use wasmtime::component::Resource;
 
 use super::HostState;
 use crate::exchange::{Exchange, ResponseSource, StoreRequest};
+use crate::message::normalize;
 use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, FieldError, Part};
 use crate::plugin::phase::{Failure, Header, Phase};
 
@@ -122,31 +123,32 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, Fie
     }
 }
 
-/// A path that a plugin may send requests to: what the router could have produced itself.
-fn canonical_path(path: &str) -> Option<String> {
-    let target = path.split_once('?').map_or(path, |(target, _)| target);
+/// The canonical form of a target that a plugin hands over; `None` for one that the router could not have produced.
+/// The current path has passed the router already: a plugin may change the query of whatever came through it.
+fn canonical_target(target: &str, current: &str) -> Option<String> {
+    let split = |target| str::split_once(target, '?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let ((path, query), (current_path, _)) = (split(target), split(current));
+    if target.len() > MAX_ENTRY.max(current.len()) || (path != current_path && !is_safe_path(path)) {
+        return None;
+    }
+    match query {
+        None => Some(path.to_owned()),
+        Some(query) => Some(format!("{path}?{}", normalize::query(query).ok()?)),
+    }
+}
+
+/// Whether a path is one and the same to the gateway and to any upstream.
+fn is_safe_path(path: &str) -> bool {
     let visible = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');
-    if !target.starts_with('/') || !visible || path.len() > MAX_ENTRY {
-        return None;
-    }
-    let mut rest = path.as_bytes();
-    while let Some(at) = rest.iter().position(|b| *b == b'%') {
-        let digits = rest.get(at + 1..at + 3)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        rest = &rest[at + 3..];
-    }
-    let lower = target.to_ascii_lowercase();
+    let escapes = path.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    });
+    let lower = path.to_ascii_lowercase();
     // An encoded slash or NUL would be one path to us and another one to the upstream.
-    if lower.contains("%2f") || lower.contains("%5c") || lower.contains("%00") {
-        return None;
-    }
-    let dots = lower.replace("%2e", ".");
-    if dots.split('/').any(|segment| segment == "." || segment == "..") {
-        return None;
-    }
-    Some(path.to_owned())
+    let hidden = ["%2f", "%5c", "%00"].iter().any(|escape| lower.contains(escape));
+    let dots = lower.replace("%2e", ".").split('/').any(|segment| segment == "." || segment == "..");
+    path.starts_with('/') && visible && escapes && !hidden && !dots
 }
 
 fn canonical_authority(authority: &str) -> Option<String> {
@@ -317,8 +319,10 @@ impl contract::HostExchange for HostState {
                 .transpose()?;
             let authority =
                 authority.map(|text| canonical_authority(&text).ok_or(FieldError::InvalidValue)).transpose()?;
-            let path = path.map(|text| canonical_path(&text).ok_or(FieldError::InvalidValue)).transpose()?;
             let request = &mut exchange.request;
+            let path = path
+                .map(|text| canonical_target(&text, &request.path_and_query).ok_or(FieldError::InvalidValue))
+                .transpose()?;
             if let Some(method) = method {
                 request.method = method;
             }
@@ -467,14 +471,31 @@ mod tests {
     }
 
     #[test]
+    fn the_query_of_any_target_that_came_through_the_router_can_be_changed() {
+        let long = "x".repeat(MAX_ENTRY);
+        for path in ["/a%2Fb", "*", "/a%5Cb", &format!("/{long}")] {
+            let current = format!("{path}?key=s&b=%zz");
+            assert_eq!(canonical_target(&format!("{path}?b=%zz"), &current), Some(format!("{path}?b=%zz")));
+            assert_eq!(canonical_target(path, &current).as_deref(), Some(path));
+        }
+        assert_eq!(canonical_target("/a%2Fc", "/a%2Fb"), None);
+        assert_eq!(canonical_target(&format!("/a?{long}"), "/a?b"), None);
+        assert!(canonical_target(&format!("/a?{long}"), &format!("/a?{long}&key=s")).is_some());
+    }
+
+    #[test]
     fn only_canonical_targets_are_taken() {
-        for good in ["/", "/a/b?c=../d", "/a%20b"] {
-            assert_eq!(canonical_path(good).as_deref(), Some(good));
+        for good in ["/", "/a/b?c=../d", "/a%20b", "/a?b=%zz%&c=\\", "/a?"] {
+            assert_eq!(canonical_target(good, "/x").as_deref(), Some(good));
         }
         for bad in ["", "a", "*", "//x/../y", "/a/%2e%2E/b", "/a%2fb", "/a b", "/a\r\n", "/a#b", "/%zz", "/%4", "/a\\b"]
         {
-            assert_eq!(canonical_path(bad), None, "{bad:?}");
+            assert_eq!(canonical_target(bad, "/x"), None, "{bad:?}");
         }
+        for bad in ["/a?b c", "/a?b#c", "/a?b\r\n"] {
+            assert_eq!(canonical_target(bad, "/a"), None, "{bad:?}");
+        }
+        assert_eq!(canonical_target("/a?æ", "/a").as_deref(), Some("/a?%C3%A6"));
         assert_eq!(canonical_authority("API.example.no:8443").as_deref(), Some("api.example.no:8443"));
         for bad in ["", "user@host", "a b", "a/b"] {
             assert_eq!(canonical_authority(bad), None, "{bad:?}");
