@@ -10,7 +10,15 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::error::Error;
-use crate::message::Body;
+use crate::message::{Body, headers};
+
+/// A piece of a response body as it may go on: trailers say nothing that belongs to the head or to the connection.
+pub(super) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::strip_trailers(trailers);
+    }
+    frame
+}
 
 /// A request body and who watches it.
 pub(super) struct RequestBody {

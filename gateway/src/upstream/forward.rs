@@ -18,7 +18,7 @@ use super::retry::{self, Attempt};
 use super::timer::Stopwatch;
 use super::{Report, Upstream, connect, http1, http2};
 use crate::config::model::UpstreamProtocol;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Side};
 use crate::message::Body;
 
 /// A request that brought no response head.
@@ -196,6 +196,7 @@ fn answer(sent: Sent, lease: Lease, stopwatch: Stopwatch, upstream: &Upstream) -
     };
     match &result {
         Ok(_) => slot.endpoint.succeeded(),
+        Err(error) if error.kind().side() == Side::Downstream => {}
         Err(_) => slot.endpoint.failed(),
     }
     result

@@ -17,7 +17,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 
-use super::body::{Flow, RequestBody};
+use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
 use super::pool::Lease;
@@ -156,6 +156,12 @@ pub(super) fn with_cause(error: &hyper::Error) -> String {
     }
 }
 
+/// Why a response body ended early: the client's own error explains it better than what it did to the connection.
+pub(super) fn cut_short(error: &hyper::Error, flow: Option<&Flow>) -> Error {
+    flow.and_then(Flow::take_error)
+        .unwrap_or_else(|| Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(error))))
+}
+
 /// Refuses heads that two parsers could read in two ways (RFC 9112 section 6.3), and switches of protocol.
 fn check(response: &Response<Incoming>) -> Result<(), Error> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -186,14 +192,21 @@ pub(super) fn finish(
 ) -> Result<Response<Body>, Error> {
     check(&response)?;
     let (head, mut incoming) = response.into_parts();
-    let mut first = None;
-    if !incoming.is_end_stream() {
+    let (mut first, mut ended) = (None, incoming.is_end_stream());
+    if !ended {
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx) {
-            first = Some(frame);
+        match Pin::new(&mut incoming).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                first = Some(received(frame));
+                ended = incoming.is_end_stream();
+            }
+            // hyper tells of a cut once, and from then on of a clean end. No head has gone to the client yet.
+            Poll::Ready(Some(Err(error))) => return Err(cut_short(&error, flow.as_deref())),
+            Poll::Ready(None) => ended = true,
+            Poll::Pending => {}
         }
     }
-    if incoming.is_end_stream() {
+    if ended {
         if let Some(connection) = connection {
             release(connection, flow.as_deref(), &lease);
         }
@@ -238,7 +251,7 @@ impl ResponseBody {
                 if self.incoming.is_end_stream() {
                     self.release();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(received(frame))))
             }
             Poll::Ready(None) => {
                 self.release();
@@ -246,11 +259,7 @@ impl ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.connection = None;
-                let client = self.flow.as_ref().and_then(|flow| flow.take_error());
-                let error = client.unwrap_or_else(|| {
-                    Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(&error)))
-                });
-                Poll::Ready(Some(Err(error)))
+                Poll::Ready(Some(Err(cut_short(&error, self.flow.as_deref()))))
             }
             Poll::Pending => Poll::Pending,
         }

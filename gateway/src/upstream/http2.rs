@@ -15,10 +15,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 
-use super::body::{Flow, RequestBody};
+use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
-use super::http1::{MAX_HEAD, expired, with_cause};
+use super::http1::{MAX_HEAD, cut_short, expired, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
 use super::timer::Stopwatch;
@@ -140,7 +140,7 @@ pub(super) async fn send(
         if expired(&flow, &mut seen, stopwatch, cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
-    let (error, refused, returned) = match result {
+    let (error, reset, refused, returned) = match result {
         Some(Ok(response)) => return Ok((response, flow)),
         Some(Err(mut error)) => {
             let returned = error.take_message();
@@ -150,21 +150,23 @@ pub(super) async fn send(
             if going_away {
                 connection.retired.set(true);
             }
-            (describe(&error, cause), returned.is_some() || cause.is_some_and(is_refusal), returned)
+            let reset = cause.is_some_and(h2::Error::is_reset);
+            (describe(&error, cause), reset, returned.is_some() || cause.is_some_and(is_refusal), returned)
         }
         None => {
             // A connection on which nothing came at all may be dead: later requests shall not wait for it too.
             if connection.activity.reads.get() == reads {
                 connection.retired.set(true);
             }
-            (Error::new(ErrorKind::ResponseTimeout, "no response head in time"), false, None)
+            (Error::new(ErrorKind::ResponseTimeout, "no response head in time"), false, false, None)
         }
     };
     Err(Failed {
         attempt: Attempt {
-            reused,
-            // A reset or a lost connection does not say whether the stream was worked on. Without a head it was not
-            // answered; idempotent requests may go again.
+            // A stream that was reset is the upstream's answer to this request, whatever the age of the connection.
+            reused: reused && !reset,
+            // A lost connection does not say whether the stream was worked on. Without a head it was not answered;
+            // idempotent requests may go again.
             answered: false,
             written: true,
             refused,
@@ -235,16 +237,14 @@ impl HttpBody for ResponseBody {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
                 this.ended = frame.is_trailers() || this.incoming.is_end_stream();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(received(frame))))
             }
             Poll::Ready(None) => {
                 // hyper ends a body cleanly at RST_STREAM with NO_ERROR. That is right after a whole response to a
-                // request that was still being sent (RFC 9113 section 8.1), and a cut response otherwise.
-                let complete = this.incoming.is_end_stream();
-                let early = this.flow.as_deref().is_some_and(|flow| !flow.ended());
-                let short = this.incoming.size_hint().exact().is_some_and(|rest| rest > 0);
+                // request that was still being sent (RFC 9113 section 8.1), and a cut response otherwise. h2
+                // remembers over a reset whether END_STREAM had come before it.
                 this.ended = true;
-                if complete || (early && !short) {
+                if this.incoming.is_end_stream() {
                     Poll::Ready(None)
                 } else {
                     Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))))
@@ -252,10 +252,7 @@ impl HttpBody for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 this.ended = true;
-                let client = this.flow.as_ref().and_then(|flow| flow.take_error());
-                Poll::Ready(Some(Err(client.unwrap_or_else(|| {
-                    Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(&error)))
-                }))))
+                Poll::Ready(Some(Err(cut_short(&error, this.flow.as_deref()))))
             }
             Poll::Pending => {
                 if this.stopwatch.poll_expired(cx) {

@@ -123,12 +123,31 @@ fn a_cut_response_never_looks_whole() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc",
+        // Head and end in one segment, without a byte of the body between them.
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-len",
         "",
     ] {
         let error = run(answer(cut)).expect_err(cut);
         assert_eq!(error.kind(), ErrorKind::Reset, "{cut:?}: {error}");
     }
+}
+
+#[test]
+fn a_response_that_is_known_to_be_cut_gets_no_head() {
+    run(async {
+        let address = raw(|_, mut socket| async move {
+            socket.head().await;
+            socket.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").await;
+            socket.head().await;
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let error = get(&client, &upstream).await.0.err().expect("there is still time for a 502");
+        assert_eq!((error.kind(), upstream.endpoints()[0].failures), (ErrorKind::Reset, 1));
+    });
 }
 
 #[test]
@@ -167,7 +186,7 @@ fn trailers_of_a_chunked_response_arrive() {
         let address = raw(|_, mut socket| async move {
             socket.head().await;
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
-            socket.write(&format!("{head}2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n")).await;
+            socket.write(&format!("{head}2\r\nok\r\n0\r\nx-sum: 7\r\nset-cookie: a=b\r\n\r\n")).await;
             socket.head().await;
         })
         .await;
@@ -175,6 +194,7 @@ fn trailers_of_a_chunked_response_arrive() {
         let response = get(&client, &upstream).await.0.unwrap();
         let body = response.into_body().collect().await.unwrap();
         assert_eq!(body.trailers().unwrap()["x-sum"], "7");
+        assert_eq!(body.trailers().unwrap().len(), 1, "fields of a head don't come in by the back door");
         assert_eq!(client.pooled(), (1, 0));
     });
 }

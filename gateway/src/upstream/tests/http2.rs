@@ -19,6 +19,7 @@ pub(super) async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + 'static, htt
         let response = if let Some(te) = te { response.header("x-te", te) } else { response };
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        trailers.insert("set-cookie", HeaderValue::from_static("a=b"));
         let body = request.into_body().with_trailers(async move { Some(Ok(trailers)) });
         Ok::<_, std::convert::Infallible>(response.body(body).unwrap())
     });
@@ -78,6 +79,7 @@ fn grpc_bodies_and_trailers_stream_both_ways() {
         drop(sender);
         let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
         assert_eq!(trailers["grpc-status"], "0");
+        assert_eq!(trailers.len(), 1, "fields of a head don't come in by the back door");
         assert!(body.frame().await.is_none());
     });
 }
@@ -147,11 +149,33 @@ fn a_reset_is_an_error_and_never_a_clean_end() {
             })
             .await;
             let (client, upstream) = (Client::new(), upstream(h2(address)).await);
-            let (response, _) = send(&client, &upstream, Method::POST, Body::full("x")).await;
-            let error = text(response.unwrap()).await.expect_err("it was cut");
-            assert_eq!(error.kind(), ErrorKind::Reset, "{reason:?}");
+            let (_sender, open) = channel();
+            for body in [Body::full("x"), open] {
+                let (response, _) = send(&client, &upstream, Method::POST, body).await;
+                let error = text(response.unwrap()).await.expect_err("it was cut");
+                assert_eq!(error.kind(), ErrorKind::Reset, "{reason:?}");
+            }
         });
     }
+}
+
+#[test]
+fn an_early_answer_is_whole_although_the_upload_is_reset() {
+    run(async {
+        // RFC 9113 section 8.1: the whole response, then RST_STREAM with NO_ERROR to stop the upload.
+        let address = streams(100, |_, _, request, mut respond| async move {
+            let mut stream = ok(&mut respond, false);
+            stream.send_data(Bytes::from_static(b"enough"), true).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            stream.send_reset(h2::Reason::NO_ERROR);
+            drop(request);
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (_sender, body) = channel();
+        let (response, _) = send(&client, &upstream, Method::POST, body).await;
+        assert_eq!(text(response.unwrap()).await.unwrap(), "enough");
+    });
 }
 
 #[test]
@@ -164,6 +188,26 @@ fn a_reset_before_the_head_is_not_replayed_for_a_post() {
         let (client, upstream) = (Client::new(), upstream(h2(address)).await);
         let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
+        assert_eq!((report.attempts, upstream.endpoints()[0].failures), (1, 1));
+    });
+}
+
+#[test]
+fn a_reset_on_a_live_connection_is_no_reason_to_send_again() {
+    run(async {
+        let address = streams(100, |_, number, _, mut respond| async move {
+            if number == 0 {
+                ok(&mut respond, true);
+            } else {
+                respond.send_reset(h2::Reason::INTERNAL_ERROR);
+            }
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        assert_eq!(get(&client, &upstream).await.0.unwrap().status(), 200);
+        let (response, report) = get(&client, &upstream).await;
+        assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
+        assert!(report.reused);
         assert_eq!((report.attempts, upstream.endpoints()[0].failures), (1, 1));
     });
 }
