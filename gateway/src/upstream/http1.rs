@@ -78,11 +78,11 @@ pub(super) async fn send(
     let flow = request.body().flow();
     let (reads, writes) = (connection.activity.reads.get(), connection.activity.writes.get());
     let result = {
-        let Http1 { sender, driver, .. } = &mut *connection;
+        let Http1 { sender, driver, activity, .. } = &mut *connection;
         // Polled only after the driver, in the same poll: its wake-ups would be in vain, and it must not be held up
         // by the task's budget, for then nobody would wake it.
         let mut response = pin!(unconstrained(sender.try_send_request(request)));
-        let mut seen = 0;
+        let mut seen = writes;
         poll_fn(|cx| {
             // hyper's driver must not be polled after its end, so its end is part of every outcome.
             let closed = Pin::new(&mut *driver).poll(cx).is_ready();
@@ -96,7 +96,17 @@ pub(super) async fn send(
             if closed {
                 return Poll::Ready(Err((Error::new(ErrorKind::Reset, "the connection was closed"), None)));
             }
-            if expired(&flow, &mut seen, stopwatch, cx) {
+            // The upstream's time runs from what it took last, and stands still while the client is the one to move: the
+            // driver, polled above, wakes this task when the client does.
+            if activity.writes.get() != seen {
+                seen = activity.writes.get();
+                stopwatch.restart();
+            }
+            if flow.as_deref().is_some_and(Flow::waits_for_client) {
+                stopwatch.restart();
+                return Poll::Pending;
+            }
+            if stopwatch.poll_expired(cx) {
                 return Poll::Ready(Err((Error::new(ErrorKind::ResponseTimeout, "no response head in time"), None)));
             }
             Poll::Pending
@@ -119,27 +129,6 @@ pub(super) async fn send(
             client: flow.and_then(|flow| flow.take_error()),
         }),
     }
-}
-
-/// Whether the upstream has been silent for too long. The time runs from the last piece of the request that it took,
-/// and stands still while the client is the one to move.
-pub(super) fn expired(
-    flow: &Option<Rc<Flow>>,
-    seen: &mut u64,
-    stopwatch: &mut Stopwatch,
-    cx: &mut Context<'_>,
-) -> bool {
-    if let Some(flow) = flow {
-        if flow.frames() != *seen {
-            *seen = flow.frames();
-            stopwatch.restart();
-        }
-        if flow.waits_for_client() {
-            stopwatch.restart();
-            return false;
-        }
-    }
-    stopwatch.poll_expired(cx)
 }
 
 /// What hyper's error means to us.

@@ -18,16 +18,19 @@ use hyper_util::rt::TokioIo;
 use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
-use super::http1::{MAX_HEAD, cut_short, expired, with_cause};
+use super::http1::{MAX_HEAD, cut_short, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
 use super::timer::Stopwatch;
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
 
-/// Receive window of a stream, and of a connection: one slow stream can't stop the others.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Streams of one connection, where the peer does not allow fewer.
+const MAX_STREAMS: usize = 100;
+/// Receive window of a stream, and of a connection: room for every stream's window at once, so that bodies which nobody
+/// reads can't stop another.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 
 type Driver = http2::Connection<TokioIo<Stream>, RequestBody, LocalExecutor>;
 
@@ -109,10 +112,10 @@ impl Http2 {
         self.streams.get() == 0
     }
 
-    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) is reached.
+    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) or our own is reached.
     pub(super) fn reserve(self: &Rc<Self>) -> Option<Place> {
         let limit = self.driver.upgrade().and_then(|driver| Some(driver.try_borrow().ok()?.current_max_send_streams()));
-        if self.is_closed() || self.streams.get() >= limit.unwrap_or(100).max(1) {
+        if self.is_closed() || self.streams.get() >= limit.unwrap_or(MAX_STREAMS).clamp(1, MAX_STREAMS) {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
@@ -130,14 +133,18 @@ pub(super) async fn send(
     let connection = &place.0;
     let flow = request.body().flow();
     let reads = connection.activity.reads.get();
-    let mut seen = 0;
     let sent = connection.sender.borrow_mut().try_send_request(request);
     let mut response = pin!(sent);
     let result = poll_fn(|cx| {
         if let Poll::Ready(result) = response.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
-        if expired(&flow, &mut seen, stopwatch, cx) { Poll::Ready(None) } else { Poll::Pending }
+        // The body is read by a task of hyper's, which does not wake this one: the timer stays armed also while the
+        // client is the one to move, and looks again when it fires.
+        if let Some(flow) = &flow {
+            stopwatch.restart_from(flow.since());
+        }
+        if stopwatch.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
     let (error, reset, refused, returned) = match result {

@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
         if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        let mut request = Request::new(RequestBody::new(std::mem::take(&mut self.body)));
+        let mut request = Request::new(RequestBody::on_a_stream(std::mem::take(&mut self.body)));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;

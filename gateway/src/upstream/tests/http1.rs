@@ -224,6 +224,36 @@ fn silence_is_a_timeout() {
 }
 
 #[test]
+fn a_whole_body_that_is_taken_slowly_is_no_silence() {
+    run(async {
+        const STEP: usize = 256 << 10;
+        const STEPS: usize = 60;
+        let address = raw(|_, mut socket| async move {
+            socket.head().await.unwrap();
+            let mut left = STEP * STEPS - socket.seen.len();
+            let mut buffer = vec![0; STEP];
+            while left > 0 {
+                // The last third comes out of the kernel's buffers, of which the sender knows nothing.
+                let step = STEP.min(left);
+                left -= socket.io.read_exact(&mut buffer[..step]).await.unwrap();
+                if left > STEP * STEPS / 3 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            socket.write(OK).await;
+        })
+        .await;
+        let mut config = config(&[address]);
+        config.timeouts.response = Duration::from_millis(400);
+        let (client, upstream) = (Client::new(), upstream(config).await);
+        let began = tokio::time::Instant::now();
+        let (response, _) = send(&client, &upstream, Method::PUT, Body::full(vec![b'x'; STEP * STEPS])).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert!(began.elapsed() > Duration::from_millis(400), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
 fn both_directions_stream_and_the_client_may_think() {
     run(async {
         let address = raw(|_, mut socket| async move {

@@ -235,6 +235,107 @@ fn more_streams_than_the_limit_open_another_connection() {
 }
 
 #[test]
+fn a_connection_never_carries_more_streams_than_its_window_has_room_for() {
+    run(async {
+        let address = streams(1000, |_, _, _request, mut respond| async move {
+            let mut stream = ok(&mut respond, false);
+            let _ = futures_util::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let mut open = Vec::new();
+        for _ in 0..101 {
+            open.push(get(&client, &upstream).await.0.unwrap());
+        }
+        assert_eq!(client.pooled(), (0, 2));
+    });
+}
+
+#[test]
+fn bodies_that_nobody_reads_stop_no_other() {
+    run(async {
+        let large = Bytes::from(vec![b'x'; 2 << 20]);
+        let address = streams(100, move |_, number, _request, mut respond| {
+            let body = if number < 10 { large.clone() } else { Bytes::from_static(b"ok") };
+            async move {
+                let mut stream = ok(&mut respond, false);
+                stream.send_data(body, true).unwrap();
+                let _ = futures_util::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+            }
+        })
+        .await;
+        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let mut unread = Vec::new();
+        for _ in 0..10 {
+            unread.push(get(&client, &upstream).await.0.unwrap());
+        }
+        assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "ok");
+        assert_eq!(client.pooled(), (0, 1));
+    });
+}
+
+#[test]
+fn the_client_may_think_and_the_upstream_may_not() {
+    run(async {
+        let (sender, mut seen) = mpsc::unbounded_channel();
+        let address = streams(100, move |_, _, request, respond| {
+            let sender = sender.clone();
+            async move {
+                let mut body = request.into_body();
+                sender.send(body.data().await.unwrap().unwrap()).unwrap();
+                // Never answers.
+                std::future::pending::<()>().await;
+                drop((body, respond));
+            }
+        })
+        .await;
+        let mut config = h2(address);
+        config.timeouts.response = Duration::from_millis(50);
+        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (feeder, body) = channel();
+        tokio::task::spawn_local(async move {
+            // Longer than the response timeout. Then it ends, and the upstream is the one to move.
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            feeder.send("one").unwrap();
+        });
+        let sent = async {
+            let (response, _) = send(&client, &upstream, Method::POST, body).await;
+            response
+        };
+        let (result, first) = tokio::join!(sent, seen.recv());
+        assert_eq!(first.unwrap(), "one", "it waited for the client");
+        assert_eq!(result.err().unwrap().kind(), ErrorKind::ResponseTimeout);
+    });
+}
+
+#[test]
+fn a_whole_body_that_is_taken_slowly_is_no_silence() {
+    run(async {
+        const SIZE: usize = 1 << 20;
+        let address = streams(100, |_, _, request, mut respond| async move {
+            let mut body = request.into_body();
+            let mut size = 0;
+            while let Some(data) = body.data().await {
+                let length = data.unwrap().len();
+                size += length;
+                tokio::time::sleep(Duration::from_millis(15)).await;
+                body.flow_control().release_capacity(length).unwrap();
+            }
+            assert_eq!(size, SIZE);
+            ok(&mut respond, true);
+        })
+        .await;
+        let mut config = h2(address);
+        config.timeouts.response = Duration::from_millis(400);
+        let (client, upstream) = (Client::new(), upstream(config).await);
+        let began = tokio::time::Instant::now();
+        let (response, _) = send(&client, &upstream, Method::PUT, Body::full(vec![b'x'; SIZE])).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert!(began.elapsed() > Duration::from_millis(400), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
 fn dropping_a_response_resets_its_stream_with_cancel() {
     run(async {
         let (sender, mut reasons) = mpsc::unbounded_channel();
