@@ -8,6 +8,7 @@ use crate::config::model::{Config, RouteAction};
 use crate::message::headers::HeaderRules;
 use crate::plugin::PluginSet;
 use crate::route::Router;
+use crate::telemetry::metrics::EndpointHealth;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// What all workers share, read-only.
@@ -55,6 +56,22 @@ impl Snapshot {
             plugins,
             rules: self.rules.clone(),
             ports: self.ports.clone(),
+        }
+    }
+
+    /// Tells, whenever it is asked, how the endpoints of these upstreams fare.
+    pub fn endpoint_health(&self) -> impl Fn() -> Vec<EndpointHealth> + Send + Sync + 'static {
+        let upstreams = self.upstreams.clone();
+        move || {
+            let of = |(name, upstream): (&Arc<str>, &Arc<Upstream>)| {
+                let name = name.clone();
+                upstream.endpoints().into_iter().map(move |endpoint| EndpointHealth {
+                    upstream: name.clone(),
+                    endpoint: endpoint.address,
+                    healthy: endpoint.healthy,
+                })
+            };
+            upstreams.iter().flat_map(of).collect()
         }
     }
 

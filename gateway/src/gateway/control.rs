@@ -137,6 +137,7 @@ impl Control {
         let ports =
             bound.iter().map(|one: &Prepared| (one.bound.config.name.clone(), one.bound.local.port())).collect();
         let snapshot = Arc::new(Snapshot::build(config.clone(), plugins, ports, None).await?);
+        metrics.show_endpoints(snapshot.endpoint_health());
         let access_log = AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())
             .map_err(ApplyError::system("opening the access log"))?;
 
@@ -365,6 +366,7 @@ impl Control {
     fn swap(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
         let snapshot = &self.snapshot;
+        self.metrics.show_endpoints(snapshot.endpoint_health());
         self.tell(|| Command::Swap(snapshot.clone()));
     }
 

@@ -200,6 +200,10 @@ impl HttpBody for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(flow) = &self.flow {
+            if flow.waiting.get() {
+                // Until now it was the client that had to move.
+                flow.progress.note();
+            }
             flow.ended.set(true);
         }
     }

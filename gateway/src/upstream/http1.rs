@@ -61,7 +61,7 @@ impl Http1 {
     /// happens to it later wakes nobody.
     pub(super) fn is_usable(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
+        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready() && !self.activity.broken.get()
     }
 }
 
@@ -231,6 +231,12 @@ impl ResponseBody {
         }
     }
 
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.connection = None;
+        self.lease.cut(&error);
+        Poll::Ready(Some(Err(error)))
+    }
+
     /// What hyper has already decoded.
     fn decoded(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -246,10 +252,7 @@ impl ResponseBody {
                 self.release();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.connection = None;
-                Poll::Ready(Some(Err(cut_short(&error, self.flow.as_deref()))))
-            }
+            Poll::Ready(Some(Err(error))) => self.fail(cut_short(&error, self.flow.as_deref())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -268,7 +271,7 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(frame);
         }
         let Some(connection) = &mut this.connection else {
-            return Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the response was cut short"))));
+            return this.fail(Error::new(ErrorKind::Reset, "the response was cut short"));
         };
         if Pin::new(&mut connection.driver).poll(cx).is_ready() {
             // What it has decoded stays in `incoming`, and so does the error if that is not all.
@@ -278,12 +281,10 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(frame);
         }
         if this.connection.is_none() {
-            return Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the response was cut short"))));
+            return this.fail(Error::new(ErrorKind::Reset, "the response was cut short"));
         }
         if this.stopwatch.poll_expired(cx) {
-            this.connection = None;
-            let error = Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time");
-            return Poll::Ready(Some(Err(error)));
+            return this.fail(Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time"));
         }
         Poll::Pending
     }

@@ -59,6 +59,8 @@ pub(super) struct Http2 {
     retired: Cell<bool>,
     /// The sweep during which it was last used.
     pub(super) used: Cell<u32>,
+    /// Its place among the connections that were made to the endpoint, from 1.
+    pub(super) number: Cell<u64>,
 }
 
 /// A stream of a connection: holds its place among the concurrent ones.
@@ -94,6 +96,7 @@ impl Http2 {
             streams: Cell::new(0),
             retired: Cell::new(false),
             used: Cell::new(0),
+            number: Cell::new(0),
         });
         tokio::task::spawn_local(async move {
             // Its streams hear of an error themselves.
@@ -217,7 +220,7 @@ pub(super) fn finish(
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
-        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, _lease: lease })
+        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease })
     })
 }
 
@@ -228,7 +231,14 @@ struct ResponseBody {
     stopwatch: Stopwatch,
     ended: bool,
     _place: Place,
-    _lease: Lease,
+    lease: Lease,
+}
+
+impl ResponseBody {
+    fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.lease.cut(&error);
+        Poll::Ready(Some(Err(error)))
+    }
 }
 
 impl HttpBody for ResponseBody {
@@ -254,18 +264,18 @@ impl HttpBody for ResponseBody {
                 if this.incoming.is_end_stream() {
                     Poll::Ready(None)
                 } else {
-                    Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))))
+                    this.fail(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))
                 }
             }
             Poll::Ready(Some(Err(error))) => {
                 this.ended = true;
-                Poll::Ready(Some(Err(cut_short(&error, this.flow.as_deref()))))
+                this.fail(cut_short(&error, this.flow.as_deref()))
             }
             Poll::Pending => {
                 if this.stopwatch.poll_expired(cx) {
                     // The stream itself is reset when this body is dropped.
-                    let error = Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time");
-                    return Poll::Ready(Some(Err(error)));
+                    let what = "no next piece of the response body in time";
+                    return this.fail(Error::new(ErrorKind::ResponseTimeout, what));
                 }
                 Poll::Pending
             }
