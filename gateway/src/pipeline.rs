@@ -181,13 +181,22 @@ async fn answer(
         })
         .await),
         RouteAction::Upstream(_) => {
-            let deadline = route.config.request_timeout.map(|timeout| started + timeout);
-            let forwarded = forward(worker, snapshot, exchange, completion, &route, prefix_length, body);
-            let failed = match within(deadline, forwarded).await {
+            let limit = route.config.request_timeout;
+            let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
+            let forwarded = forward(worker, snapshot, &mut attempt, completion, &route, prefix_length, body);
+            let failed = match within(limit.map(|limit| started + limit), forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
                 Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
             };
-            access(exchange, |exchange| note(exchange, &failed)).await;
+            if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), limit) {
+                attempt.report.timed_out(limit);
+            }
+            access(exchange, |exchange| {
+                attempt.note(exchange);
+                note(exchange, &failed);
+            })
+            .await;
+            drop(attempt);
             if let Some(run) = &mut completion.run
                 && failed.kind().side() == crate::error::Side::Upstream
                 && let Some(answer) = run.upstream_failure(failed.kind().failure()).await?
@@ -223,12 +232,13 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
 async fn forward(
     worker: &Rc<Worker>,
     snapshot: &WorkerSnapshot,
-    exchange: &SharedExchange,
+    attempt: &mut Attempt<'_>,
     completion: &Completion,
     route: &RouteHandle,
     prefix_length: usize,
     body: Body,
 ) -> Result<Body, Error> {
+    let exchange = attempt.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
     let (upstream, draft) = access(exchange, |exchange| {
         let upstream = upstream_of(snapshot, route, exchange)?;
@@ -237,12 +247,11 @@ async fn forward(
     .await?;
     let outbound = Outbound {
         method: draft.method,
-        authority: &draft.authority,
+        authority: Some(&draft.authority),
         path_and_query: &draft.path_and_query,
         headers: draft.headers,
         body,
     };
-    let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
     let sent = worker.client.send(&upstream, outbound, &mut attempt.report).await;
     access(exchange, |exchange| {
         attempt.note(exchange);
@@ -256,7 +265,7 @@ async fn forward(
     .await
 }
 
-/// What is known of the attempts upstream. It reaches the log also when the client leaves in the middle of one.
+/// What is known of the attempts upstream. It reaches the log also when they are given up in the middle of one.
 struct Attempt<'a> {
     exchange: &'a SharedExchange,
     report: Report,

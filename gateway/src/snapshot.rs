@@ -10,6 +10,7 @@ use crate::config::model::{Config, RouteAction};
 use crate::message::headers::HeaderRules;
 use crate::plugin::PluginSet;
 use crate::route::Router;
+use crate::telemetry::metrics::EndpointHealth;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// The upstreams by name.
@@ -46,6 +47,22 @@ impl Snapshot {
     /// The same routes and upstreams with other plugins.
     pub fn with_plugins(&self, plugins: PluginSet) -> Self {
         Self { plugins, ..self.clone() }
+    }
+
+    /// Tells, whenever it is asked, how the endpoints of these upstreams fare.
+    pub fn endpoint_health(&self) -> impl Fn() -> Vec<EndpointHealth> + Send + Sync + 'static {
+        let upstreams = self.upstreams.clone();
+        move || {
+            let of = |(name, upstream): (&Arc<str>, &Arc<Upstream>)| {
+                let name = name.clone();
+                upstream.endpoints().into_iter().map(move |endpoint| EndpointHealth {
+                    upstream: name.clone(),
+                    endpoint: endpoint.address,
+                    healthy: endpoint.healthy,
+                })
+            };
+            upstreams.iter().flat_map(of).collect()
+        }
     }
 
     /// The upstream that a route forwards to.

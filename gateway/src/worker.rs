@@ -141,7 +141,7 @@ async fn serve(mut parts: WorkerParts) {
     let snapshot = WorkerSnapshot::build(parts.snapshot.clone(), &host, &parts.stored, &metrics, &pools);
     let worker = Rc::new(Worker {
         snapshot: RefCell::new(Rc::new(snapshot)),
-        client: Client::new(),
+        client: Client::new(metrics.clone()),
         connections: Connections::default(),
         in_flight: Cell::new(0),
         stopping: Cell::new(false),

@@ -172,6 +172,7 @@ fn a_call_needs_a_grant_and_equal_calls_in_flight_are_one() {
         assert_eq!(thread.join().expect("no panic"), "called");
     }
     assert_eq!(side.seen().len(), 1, "one fetch for all");
+    assert_eq!(side.seen()[0].host, side.address().to_string(), "no client named a host, so it is the endpoint's own");
     let refused = Client::http1(address).get_with("/", &[("x-call", "one")]);
     assert!(refused.status == 500 && refused.text().contains("denied"), "only what is granted: {}", refused.text());
 }

@@ -266,6 +266,7 @@ impl Control {
     /// Has new requests served from another snapshot.
     pub(super) fn swap(&mut self, snapshot: Snapshot) {
         self.snapshot = Arc::new(snapshot);
+        self.metrics.show_endpoints(self.snapshot.endpoint_health());
         self.workers.tell(|| Command::Swap(self.snapshot.clone()));
     }
 

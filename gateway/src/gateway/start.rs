@@ -60,6 +60,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         .map_err(ApplyError::system("opening the access log"))?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports());
     let snapshot = Arc::new(snapshot);
+    metrics.show_endpoints(snapshot.endpoint_health());
     let mut workers = Workers::default();
     for _ in 0..config.workers {
         workers.start(|commands| WorkerParts {

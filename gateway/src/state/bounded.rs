@@ -11,6 +11,10 @@ use dashmap::mapref::entry::Entry;
 const SAMPLES: usize = 8;
 /// Entries looked at for expiry whenever a new one comes, so that garbage can't outgrow what lives.
 const PROBES: usize = 2;
+/// Entries that a sweep looks at between two looks at the list of keys.
+const PORTION: usize = 256;
+/// A table or list this many times as large as what it holds gives memory back.
+const SPARSE: usize = 4;
 /// What an entry costs besides its key and value: two map nodes, roughly.
 const OVERHEAD: usize = 96;
 
@@ -47,6 +51,8 @@ pub(super) struct Bounded<V> {
     /// Keys to sample from, with the birth number of the entry that they meant; stale ones are dropped when met.
     keys: Mutex<Vec<(Arc<str>, u64)>>,
     births: AtomicU64,
+    /// Kept here, because the map would lock all its shards to count.
+    entries: AtomicUsize,
     bytes: AtomicUsize,
     max_entries: usize,
     max_bytes: usize,
@@ -58,6 +64,7 @@ impl<V: Item> Bounded<V> {
             map: DashMap::new(),
             keys: Mutex::new(Vec::new()),
             births: AtomicU64::new(0),
+            entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             max_entries,
             max_bytes,
@@ -91,7 +98,7 @@ impl<V: Item> Bounded<V> {
             remove
         });
         if let Some((key, slot)) = &removed {
-            self.bytes.fetch_sub(Self::cost(key, slot.item.weight()), Ordering::Relaxed);
+            self.removed(key, slot);
         }
         let change = match (result, change) {
             (Some(result), _) => {
@@ -108,16 +115,14 @@ impl<V: Item> Bounded<V> {
             Entry::Occupied(mut occupied) => {
                 let (remove, result) = self.decide(occupied.get_mut(), now, change);
                 if remove {
-                    let slot = occupied.remove();
-                    self.bytes.fetch_sub(Self::cost(&key, slot.item.weight()), Ordering::Relaxed);
+                    self.removed(&key, &occupied.remove());
                 }
                 return result;
             }
             Entry::Vacant(vacant) => {
                 let (decided, result) = change(None);
                 let Change::Put(item) = decided else { return result };
-                let born = self.births.fetch_add(1, Ordering::Relaxed);
-                self.bytes.fetch_add(Self::cost(&key, item.weight()), Ordering::Relaxed);
+                let born = self.added(&key, &item);
                 vacant.insert(Slot { item, born, used: AtomicU64::new(now) });
                 (born, result)
             }
@@ -142,8 +147,7 @@ impl<V: Item> Bounded<V> {
             Entry::Occupied(occupied) => return occupied.get().item.clone(),
             Entry::Vacant(vacant) => {
                 let item = make();
-                let born = self.births.fetch_add(1, Ordering::Relaxed);
-                self.bytes.fetch_add(Self::cost(&key, item.weight()), Ordering::Relaxed);
+                let born = self.added(&key, &item);
                 vacant.insert(Slot { item: item.clone(), born, used: AtomicU64::new(now) });
                 (born, item)
             }
@@ -154,27 +158,44 @@ impl<V: Item> Bounded<V> {
         item
     }
 
-    /// Removes all that has expired.
+    /// Removes all that has expired. It goes from key to key, so that nobody waits for it longer than for one entry, and
+    /// gives memory back where little is left of much.
     pub(super) fn sweep(&self, now: u64) {
-        self.map.retain(|key, slot| {
-            let keep = !slot.item.idle() || slot.item.expires() > now;
-            if !keep {
-                self.bytes.fetch_sub(Self::cost(key, slot.item.weight()), Ordering::Relaxed);
+        // From the end to the start: what takes the place of a forgotten key has been looked at already, or is new.
+        let mut end = self.lock_keys().len();
+        let mut portion = Vec::with_capacity(PORTION.min(end));
+        while end > 0 {
+            let start = end.saturating_sub(PORTION);
+            portion.extend(self.lock_keys().iter().take(end).skip(start).cloned());
+            for (offset, (key, born)) in portion.drain(..).enumerate().rev() {
+                self.drop_expired(start + offset, &key, born, now);
             }
-            keep
-        });
-        self.map.shrink_to_fit();
+            end = start;
+        }
+        if self.map.capacity() > SPARSE * (self.len() + PORTION) {
+            self.map.shrink_to_fit();
+        }
         let mut keys = self.lock_keys();
-        let all = std::mem::take(&mut *keys);
-        drop(keys);
-        let live: Vec<_> =
-            all.into_iter().filter(|(key, born)| self.map.get(key).is_some_and(|slot| slot.born == *born)).collect();
-        self.lock_keys().extend(live);
+        if keys.capacity() > SPARSE * (keys.len() + PORTION) {
+            keys.shrink_to_fit();
+        }
     }
 
-    #[cfg(test)]
+    /// How many entries there are, expired ones included.
     pub(super) fn len(&self) -> usize {
-        self.map.len()
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Counts a new entry; gives its birth number.
+    fn added(&self, key: &str, item: &V) -> u64 {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(Self::cost(key, item.weight()), Ordering::Relaxed);
+        self.births.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn removed(&self, key: &str, slot: &Slot<V>) {
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(Self::cost(key, slot.item.weight()), Ordering::Relaxed);
     }
 
     #[cfg(test)]
@@ -213,7 +234,7 @@ impl<V: Item> Bounded<V> {
     fn remove_if(&self, key: &str, condition: impl FnOnce(&Slot<V>) -> bool) -> bool {
         let removed = self.map.remove_if(key, |_, slot| condition(slot));
         if let Some((key, slot)) = &removed {
-            self.bytes.fetch_sub(Self::cost(key, slot.item.weight()), Ordering::Relaxed);
+            self.removed(key, slot);
         }
         removed.is_some()
     }
@@ -241,14 +262,19 @@ impl<V: Item> Bounded<V> {
     fn probe(&self, now: u64) {
         for _ in 0..PROBES {
             let Some((at, key, born)) = self.sample() else { return };
-            let keep = match self.map.get(&key) {
-                Some(slot) if slot.born == born => slot.item.expires() > now,
-                _ => false,
-            };
-            let expired = |slot: &Slot<V>| slot.born == born && slot.item.idle() && slot.item.expires() <= now;
-            if !keep && (self.remove_if(&key, expired) || !self.is_born(&key, born)) {
-                self.forget(at, born);
-            }
+            self.drop_expired(at, &key, born, now);
+        }
+    }
+
+    /// Removes an entry if it has expired, and forgets the key at this place if there is no such entry any more.
+    fn drop_expired(&self, at: usize, key: &str, born: u64, now: u64) {
+        let keep = match self.map.get(key) {
+            Some(slot) if slot.born == born => slot.item.expires() > now,
+            _ => false,
+        };
+        let expired = |slot: &Slot<V>| slot.born == born && slot.item.idle() && slot.item.expires() <= now;
+        if !keep && (self.remove_if(key, expired) || !self.is_born(key, born)) {
+            self.forget(at, born);
         }
     }
 
@@ -260,7 +286,7 @@ impl<V: Item> Bounded<V> {
     fn shrink(&self, now: u64) {
         // Bounded, so that a map whose entries are all in use right now can't hold the caller up.
         for _ in 0..64 {
-            if self.bytes.load(Ordering::Relaxed) <= self.max_bytes && self.map.len() <= self.max_entries {
+            if self.bytes.load(Ordering::Relaxed) <= self.max_bytes && self.len() <= self.max_entries {
                 return;
             }
             let mut worst: Option<(u64, usize, Arc<str>, u64)> = None;

@@ -32,7 +32,8 @@ impl Item for Arc<Bucket> {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Bucket>()
+        // With the two counts of the handle.
+        size_of::<Bucket>() + 2 * size_of::<usize>()
     }
 
     /// The one that is full soonest: forgetting it gives away least.
@@ -54,8 +55,8 @@ impl Item for Arc<Bucket> {
 pub(super) struct Buckets(Bounded<Arc<Bucket>>);
 
 impl Buckets {
-    pub(super) fn new(max: usize) -> Self {
-        Self(Bounded::new(max, usize::MAX))
+    pub(super) fn new(max: usize, max_bytes: usize) -> Self {
+        Self(Bounded::new(max, max_bytes))
     }
 
     pub(super) fn take(&self, claims: &[Claim<'_>], now_ns: u64) -> Vec<Decision> {
@@ -108,7 +109,6 @@ impl Buckets {
         self.0.sweep(now_ms);
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -161,8 +161,8 @@ impl Item for Window {
 pub(super) struct Windows(Bounded<Window>);
 
 impl Windows {
-    pub(super) fn new(max: usize) -> Self {
-        Self(Bounded::new(max, usize::MAX))
+    pub(super) fn new(max: usize, max_bytes: usize) -> Self {
+        Self(Bounded::new(max, max_bytes))
     }
 
     pub(super) fn add(&self, key: &str, delta: i64, window_ms: u64, now_ms: u64) -> i64 {
@@ -182,6 +182,10 @@ impl Windows {
     pub(super) fn sweep(&self, now_ms: u64) {
         self.0.sweep(now_ms);
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
+    const BYTES: usize = 64 << 20;
 
     fn claim(bucket: &str, cost: u32, burst: u32) -> Claim<'_> {
         Claim { bucket, cost, rate: Rate { burst, per_second: 1.0 } }
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn one_empty_bucket_refuses_the_claims_on_all() {
-        let buckets = Buckets::new(100);
+        let buckets = Buckets::new(100, BYTES);
         let both = [claim("small", 1, 1), claim("large", 1, 10)];
         assert!(buckets.take(&both, 0).iter().all(|decision| decision.allowed));
 
@@ -209,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_same_bucket_twice_in_one_call_counts_twice() {
-        let buckets = Buckets::new(100);
+        let buckets = Buckets::new(100, BYTES);
         let twice = [claim("a", 2, 3), claim("a", 2, 3)];
         assert!(!buckets.take(&twice, 0)[1].allowed);
         assert_eq!(buckets.take(&[claim("a", 0, 3)], 0)[0].remaining, 3);
@@ -217,7 +222,7 @@ mod tests {
 
     #[test]
     fn full_buckets_vanish() {
-        let buckets = Buckets::new(1_000_000);
+        let buckets = Buckets::new(1_000_000, BYTES);
         for n in 0..5_000u64 {
             // Each is full again after a second, and a millisecond passes between two.
             buckets.take(&[claim(&n.to_string(), 1, 5)], n * MS);
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_number_of_buckets_is_bounded() {
-        let buckets = Buckets::new(100);
+        let buckets = Buckets::new(100, BYTES);
         for n in 0..1_000 {
             buckets.take(&[claim(&n.to_string(), 1, 5)], 0);
         }
@@ -237,8 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_counters_are_bounded() {
+        let long = "x".repeat(1000);
+        let (buckets, windows) = (Buckets::new(1_000_000, 64 << 10), Windows::new(1_000_000, 64 << 10));
+        for n in 0..1_000 {
+            let name = format!("{n}{long}");
+            buckets.take(&[claim(&name, 1, 5)], 0);
+            windows.add(&name, 1, 1_600, 0);
+        }
+        for (kind, kept) in [("buckets", buckets.len()), ("windows", windows.len())] {
+            assert!((40..65).contains(&kept), "{kept} {kind} in 64 KiB");
+        }
+    }
+
+    #[test]
     fn takes_from_many_threads_are_exact() {
-        let buckets = Buckets::new(1_000);
+        let buckets = Buckets::new(1_000, BYTES);
         let admitted = AtomicU64::new(0);
         std::thread::scope(|scope| {
             for thread in 0..4 {
@@ -263,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_window_forgets_what_is_older() {
-        let windows = Windows::new(10);
+        let windows = Windows::new(10, BYTES);
         assert_eq!(windows.add("k", 5, 1_600, 0), 5);
         assert_eq!(windows.add("k", 2, 1_600, 1_000), 7);
         assert_eq!(windows.add("k", 0, 1_600, 1_599), 7);
@@ -276,7 +295,7 @@ mod tests {
         /// The sum is between what lies surely inside the window and what lies within it at most.
         #[test]
         fn a_window_sums_what_it_spans(steps in prop::collection::vec((0u64..400, 1i64..10), 1..80)) {
-            let windows = Windows::new(10);
+            let windows = Windows::new(10, BYTES);
             let (mut now, mut events) = (0, Vec::new());
             for (wait, delta) in steps {
                 now += wait;
@@ -293,7 +312,7 @@ mod tests {
         #[test]
         fn all_or_nothing(calls in prop::collection::vec(prop::collection::vec((0usize..3, 0u32..4), 1..4), 1..40)) {
             let names = ["a", "b", "c"];
-            let buckets = Buckets::new(100);
+            let buckets = Buckets::new(100, BYTES);
             let mut left = [6u32; 3];
             for call in calls {
                 let claims: Vec<_> = call

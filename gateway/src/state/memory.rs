@@ -68,16 +68,21 @@ pub struct Namespace {
     buckets: Buckets,
     windows: Windows,
     largest: usize,
+    /// Since when (ms) nobody has held it; [`IN_USE`] while somebody does.
+    unused_since: AtomicU64,
 }
+
+const IN_USE: u64 = u64::MAX;
 
 impl Namespace {
     pub(super) fn new(limits: NamespaceLimits) -> Self {
         Self {
             entries: Bounded::new(limits.entries, limits.bytes),
             versions: AtomicU64::new(0),
-            buckets: Buckets::new(limits.counters),
-            windows: Windows::new(limits.counters),
+            buckets: Buckets::new(limits.counters, limits.bytes),
+            windows: Windows::new(limits.counters, limits.bytes),
             largest: limits.value.min(limits.bytes),
+            unused_since: AtomicU64::new(IN_USE),
         }
     }
 
@@ -150,6 +155,26 @@ impl Namespace {
         self.windows.sweep(now);
     }
 
+    /// Whether nothing is stored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.len() == 0 && self.buckets.len() == 0 && self.windows.len() == 0
+    }
+
+    /// Notes whether anybody holds it at present, and tells for how long nobody has.
+    pub(super) fn unused_for(&self, held: bool, now: Duration) -> Duration {
+        let now = millis(now);
+        if held {
+            self.unused_since.store(IN_USE, Ordering::Relaxed);
+            return Duration::ZERO;
+        }
+        let since = self.unused_since.load(Ordering::Relaxed);
+        if since == IN_USE {
+            self.unused_since.store(now, Ordering::Relaxed);
+            return Duration::ZERO;
+        }
+        Duration::from_millis(now.saturating_sub(since))
+    }
+
     fn stored(&self, value: Bytes, ttl: Option<Duration>, now: u64) -> (Stored, u64) {
         let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
         let expires = ttl.map_or(u64::MAX, |ttl| now.saturating_add(millis(ttl)));
@@ -200,6 +225,44 @@ mod tests {
     }
 
     #[test]
+    fn a_sweep_drops_what_has_expired_and_nothing_else() {
+        let space = Namespace::new(NamespaceLimits::default());
+        for n in 0..5_000u64 {
+            let ttl = (n % 3 != 0).then(|| Duration::from_millis(n + 1));
+            space.set(&n.to_string(), bytes("v"), ttl, T0).unwrap();
+        }
+        for at in [0, 1_000, 2_500, 10_000u64] {
+            let now = T0 + Duration::from_millis(at);
+            space.sweep(now);
+            let live = (0..5_000u64).filter(|n| n % 3 == 0 || n + 1 > at).count();
+            assert_eq!(space.entries.len(), live, "after {at} ms");
+            assert_eq!((0..5_000u64).filter(|n| space.get(&n.to_string(), now).is_some()).count(), live);
+        }
+    }
+
+    #[test]
+    fn a_sweep_beside_writers_loses_no_entry() {
+        let space = Namespace::new(NamespaceLimits::default());
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let space = &space;
+                scope.spawn(move || {
+                    for n in 0..5_000 {
+                        space.set(&format!("kept {thread} {n}"), bytes("v"), None, T0).unwrap();
+                        let ttl = Some(Duration::from_millis(1));
+                        space.set(&format!("gone {thread} {n}"), bytes("v"), ttl, T0).unwrap();
+                    }
+                });
+            }
+            for _ in 0..50 {
+                space.sweep(T0 + Duration::from_millis(1));
+            }
+        });
+        space.sweep(T0 + Duration::from_millis(1));
+        assert_eq!(space.entries.len(), 10_000);
+    }
+
+    #[test]
     fn compare_and_swap_wants_the_expected_version() {
         let space = namespace();
         let one = space.compare_and_swap("k", None, Some(bytes("1")), None, T0).unwrap();
@@ -246,6 +309,7 @@ mod tests {
             space.delete(&n.to_string(), T0);
         }
         assert_eq!((space.entries.len(), space.entries.bytes()), (0, 0));
+        assert!(space.is_empty());
         assert!(space.set("big", Bytes::from(vec![0; 2 << 10]), None, T0).is_err());
     }
 

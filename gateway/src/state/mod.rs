@@ -23,7 +23,7 @@ pub use memory::{Entry, Namespace, SwapError, TooLarge};
 pub struct NamespaceLimits {
     /// Entries of `kv`.
     pub entries: usize,
-    /// Bytes of keys and values of `kv`, with what each entry costs besides.
+    /// Bytes of keys and values, with what each entry costs besides: for `kv`, for buckets and for windows, each.
     pub bytes: usize,
     /// Largest value.
     pub value: usize,
@@ -36,6 +36,10 @@ impl Default for NamespaceLimits {
         Self { entries: 100_000, bytes: 64 << 20, value: 1 << 20, counters: 1_000_000 }
     }
 }
+
+/// How long a namespace that no configuration uses keeps what has no expiry: long enough for an operator to see that the
+/// route should not have been removed.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// All namespaces. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -77,14 +81,22 @@ impl State {
         format!("shared\0{plugin}\0{share_state}")
     }
 
-    /// Drops everything that has expired. Memory is bounded without it; called now and then from the background
-    /// runtime, it gives back what a burst left behind.
+    /// Drops everything that has expired, and namespaces of routes that are gone: at once where they are empty, else
+    /// after an hour. To be called every half a minute or so from the background runtime. The bounds of a namespace
+    /// hold without it; it gives back what a burst or an older configuration left behind.
     pub fn sweep(&self, now: Duration) {
         // Handles first: a sweep of a large namespace must not hold a shard of the outer map.
         let namespaces: Vec<_> = self.namespaces.iter().map(|entry| entry.value().clone()).collect();
         for namespace in namespaces {
             namespace.sweep(now);
         }
+        // Handles are given out under the map's lock: where there is no other than the map's own, nobody can get one
+        // while this looks.
+        self.namespaces.retain(|_, namespace| {
+            let held = Arc::strong_count(namespace) > 1;
+            let unused = namespace.unused_for(held, now);
+            held || (!namespace.is_empty() && unused < ABANDONED)
+        });
     }
 }
 
@@ -115,5 +127,36 @@ mod tests {
         ] {
             assert!(state.namespace(&other).get("key", now).is_none(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn namespaces_of_removed_routes_do_not_stay_for_ever() {
+        let state = State::default();
+        let start = state.now();
+        let after = |minutes: u64| start + Duration::from_secs(60 * minutes);
+        let used = state.namespace("used");
+        state.namespace("empty");
+        state.namespace("full").set("key", b"value".as_slice().into(), None, start).unwrap();
+        let expiring = Some(Duration::from_secs(90));
+        state.namespace("expiring").set("key", b"value".as_slice().into(), expiring, start).unwrap();
+        let names = |state: &State| {
+            let mut names: Vec<_> = state.namespaces.iter().map(|entry| entry.key().to_string()).collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        state.sweep(after(0));
+        assert_eq!(names(&state), "expiring full used");
+        state.sweep(after(2));
+        assert_eq!(names(&state), "full used");
+        // The route is back for a moment, and keeps what it had.
+        let back = state.namespace("full");
+        assert!(back.get("key", after(50)).is_some());
+        state.sweep(after(50));
+        drop(back);
+        state.sweep(after(61));
+        assert_eq!(names(&state), "full used", "its hour begins anew");
+        state.sweep(after(121));
+        assert_eq!(names(&state), "used");
+        drop(used);
     }
 }

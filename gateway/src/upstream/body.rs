@@ -4,25 +4,60 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::message::Body;
+use crate::message::{Body, headers};
+
+/// A piece of a response body as it may go on: trailers say nothing that belongs to the head or to the connection.
+pub(super) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::strip_trailers(trailers);
+    }
+    frame
+}
+
+/// A body that is wholly here goes unwatched over HTTP/2 up to this size, which fits into any usual window.
+const UNWATCHED: usize = 16 << 10;
 
 /// A request body and who watches it.
 pub(super) struct RequestBody {
     body: Body,
-    /// Only for bodies that are not wholly here: the others are sent as fast as the upstream reads.
+    /// Only for bodies that take their time; the others leave together with the head.
     flow: Option<Rc<Flow>>,
 }
 
-/// How a streaming request body fares.
-#[derive(Debug, Default)]
+/// A piece of a request body, watched until its last byte is on the socket.
+pub(super) struct Piece {
+    bytes: Bytes,
+    progress: Option<Arc<Progress>>,
+}
+
+/// When something of a body was taken last. Atomic only because hyper wants pieces that could change threads.
+#[derive(Debug)]
+struct Progress {
+    begun: Instant,
+    /// Microseconds after `begun`.
+    moved: AtomicU64,
+}
+
+impl Progress {
+    fn note(&self) {
+        self.moved.store(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+}
+
+/// How a request body fares that takes its time.
+#[derive(Debug)]
 pub(super) struct Flow {
-    frames: Cell<u64>,
+    progress: Arc<Progress>,
     waiting: Cell<bool>,
     ended: Cell<bool>,
     cancelled: Cell<bool>,
@@ -31,9 +66,24 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Counts what the upstream connection has taken.
-    pub(super) fn frames(&self) -> u64 {
-        self.frames.get()
+    fn new() -> Rc<Self> {
+        Rc::new(Self {
+            progress: Arc::new(Progress { begun: Instant::now(), moved: AtomicU64::new(0) }),
+            waiting: Cell::new(false),
+            ended: Cell::new(false),
+            cancelled: Cell::new(false),
+            waker: RefCell::new(None),
+            error: RefCell::new(None),
+        })
+    }
+
+    /// Since when the upstream is the one to move: since just now, while we wait for the client.
+    pub(super) fn since(&self) -> Instant {
+        if self.waits_for_client() {
+            Instant::now()
+        } else {
+            self.progress.begun + Duration::from_micros(self.progress.moved.load(Relaxed))
+        }
     }
 
     /// Whether it is the client that we wait for, not the upstream.
@@ -61,9 +111,16 @@ impl Flow {
 }
 
 impl RequestBody {
+    /// For HTTP/1, which is watched by what it writes.
     pub(super) fn new(body: Body) -> Self {
-        let flow = if body.as_full().is_some() { None } else { Some(Rc::default()) };
+        let flow = body.as_full().is_none().then(Flow::new);
         Self { body, flow }
+    }
+
+    /// For HTTP/2, where a connection's writes say nothing about one stream.
+    pub(super) fn on_a_stream(body: Body) -> Self {
+        let small = body.as_full().is_some_and(|bytes| bytes.len() <= UNWATCHED);
+        Self { body, flow: (!small).then(Flow::new) }
     }
 
     pub(super) fn flow(&self) -> Option<Rc<Flow>> {
@@ -76,14 +133,32 @@ impl RequestBody {
     }
 }
 
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(progress) = &self.progress {
+            progress.note();
+        }
+    }
+}
+
 impl HttpBody for RequestBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Self::Error>>> {
         let this = self.get_mut();
         let Some(flow) = &this.flow else {
-            return Pin::new(&mut this.body).poll_frame(cx).map_err(Into::into);
+            let piece = |frame: Frame<Bytes>| frame.map_data(|bytes| Piece { bytes, progress: None });
+            return Pin::new(&mut this.body).poll_frame(cx).map_ok(piece).map_err(Into::into);
         };
         if flow.cancelled.get() {
             // hyper resets the stream with the reason that it finds among the error's sources.
@@ -106,8 +181,9 @@ impl HttpBody for RequestBody {
             }
             Poll::Ready(frame) => {
                 flow.waiting.set(false);
-                flow.frames.set(flow.frames.get().wrapping_add(1));
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+                flow.progress.note();
+                let piece = |bytes| Piece { bytes, progress: Some(flow.progress.clone()) };
+                Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece)).map_err(Into::into)))
             }
         }
     }
@@ -124,6 +200,10 @@ impl HttpBody for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(flow) = &self.flow {
+            if flow.waiting.get() {
+                // Until now it was the client that had to move.
+                flow.progress.note();
+            }
             flow.ended.set(true);
         }
     }

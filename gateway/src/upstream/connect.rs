@@ -10,9 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{Endpoint, Upstream};
+use super::Upstream;
+use super::pool::Slot;
 use crate::config::model::UpstreamProtocol;
 use crate::error::{Error, ErrorKind};
+use crate::telemetry::metrics::UpstreamMetrics;
 
 /// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
 #[derive(Debug, Default)]
@@ -21,12 +23,57 @@ pub(super) struct Activity {
     pub(super) reads: Cell<u64>,
     /// Writes that took something.
     pub(super) writes: Cell<u64>,
+    /// The other end takes no more. What it has said before it closed can still be read, and is what counts: a service
+    /// that refuses an upload answers, closes and reads no further, so that a write may fail before the answer is read.
+    /// What is written from then on goes nowhere.
+    pub(super) broken: Cell<bool>,
+}
+
+impl Activity {
+    /// What a write of `length` bytes came to.
+    fn written(&self, result: Poll<io::Result<usize>>, length: usize) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(1..)) => bump(&self.writes),
+            Poll::Ready(Err(error)) if is_closed(error) => {
+                self.broken.set(true);
+                return Poll::Ready(Ok(length));
+            }
+            Poll::Ready(_) | Poll::Pending => {}
+        }
+        result
+    }
+}
+
+/// Whether it is the other end that has closed the connection.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+    )
 }
 
 /// A byte stream to an endpoint.
 pub(super) struct Stream {
     io: Io,
     activity: Rc<Activity>,
+    _open: Open,
+}
+
+/// Counts an open connection.
+struct Open(UpstreamMetrics);
+
+impl Open {
+    fn new(metrics: UpstreamMetrics) -> Self {
+        metrics.connects.add(1);
+        metrics.connections.add(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.add(-1);
+    }
 }
 
 enum Io {
@@ -42,7 +89,8 @@ pub(super) struct Connected {
 }
 
 /// Connects. The caller applies the time limit.
-pub(super) async fn connect(upstream: &Upstream, endpoint: &Endpoint) -> Result<Connected, Error> {
+pub(super) async fn connect(upstream: &Upstream, slot: &Slot) -> Result<Connected, Error> {
+    let endpoint = &slot.endpoint;
     let address = endpoint.address();
     let tcp = TcpStream::connect(address)
         .await
@@ -64,7 +112,8 @@ pub(super) async fn connect(upstream: &Upstream, endpoint: &Endpoint) -> Result<
         _ => (Io::Tcp(tcp), protocol == UpstreamProtocol::Http2),
     };
     let activity = Rc::new(Activity::default());
-    Ok(Connected { stream: Stream { io, activity: activity.clone() }, activity, http2 })
+    let stream = Stream { io, activity: activity.clone(), _open: Open::new(slot.metrics.clone()) };
+    Ok(Connected { stream, activity, http2 })
 }
 
 fn bump(counter: &Cell<u64>) {
@@ -89,14 +138,14 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.activity.broken.get() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let result = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
             Io::Tls(io) => Pin::new(io).poll_write(cx, bytes),
         };
-        if matches!(result, Poll::Ready(Ok(1..))) {
-            bump(&this.activity.writes);
-        }
-        result
+        this.activity.written(result, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -105,14 +154,15 @@ impl AsyncWrite for Stream {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        let length = bytes.iter().map(|slice| slice.len()).sum();
+        if this.activity.broken.get() {
+            return Poll::Ready(Ok(length));
+        }
         let result = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bytes),
             Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bytes),
         };
-        if matches!(result, Poll::Ready(Ok(1..))) {
-            bump(&this.activity.writes);
-        }
-        result
+        this.activity.written(result, length)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -123,10 +173,16 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        if this.activity.broken.get() {
+            return Poll::Ready(Ok(()));
+        }
+        let result = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_flush(cx),
             Io::Tls(io) => Pin::new(io).poll_flush(cx),
-        }
+        };
+        // TLS writes here what it has encrypted before.
+        this.activity.written(result.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

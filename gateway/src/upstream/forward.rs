@@ -18,7 +18,7 @@ use super::retry::{self, Attempt};
 use super::timer::Stopwatch;
 use super::{Report, Upstream, connect, http1, http2};
 use crate::config::model::UpstreamProtocol;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Side};
 use crate::message::Body;
 
 /// A request that brought no response head.
@@ -51,20 +51,28 @@ impl Client {
         let mut replayed = false;
         // Set for a replay: at the endpoint that was chosen already, over a connection that is new. If that one can't
         // be made, nothing has been sent again, and the other endpoints are as good as for a first attempt.
-        let mut again: Option<(Lease, usize)> = None;
+        let mut again: Option<(Lease, usize, Newer)> = None;
         loop {
-            let fresh = again.is_some();
-            let (lease, endpoints) = match again.take() {
-                Some(again) => again,
-                None => self.choose(upstream, &tried)?,
+            let (lease, endpoints, newer) = match again.take() {
+                Some((lease, endpoints, newer)) => (lease, endpoints, Some(newer)),
+                None => {
+                    let (lease, endpoints) = self.choose(upstream, &tried)?;
+                    (lease, endpoints, None)
+                }
             };
+            let slot = lease.slot.clone();
+            slot.metrics.attempts.add(1);
+            slot.metrics.retries.add(u64::from(report.attempts > 0));
             report.attempts += 1;
-            report.endpoint = Some(lease.slot.endpoint.address());
-            let (connection, reused) = match self.acquire(upstream, &lease, fresh).await {
+            report.endpoint = Some(slot.endpoint.address());
+            let (connection, reused) = match self.acquire(upstream, &lease, newer, report).await {
                 Ok(acquired) => acquired,
-                Err(error) => {
-                    lease.slot.endpoint.failed();
-                    tried.push(lease.slot.endpoint.id);
+                Err(Missed { error, ours }) => {
+                    report.settled();
+                    if ours {
+                        slot.failed(error.kind());
+                    }
+                    tried.push(slot.endpoint.id);
                     if retry::may_try_another_endpoint(error.kind(), tried.len(), endpoints) {
                         continue;
                     }
@@ -81,18 +89,24 @@ impl Client {
             }
             let result = match connection {
                 Pooled::Http1(connection) => {
-                    let request = draft.http1(upstream, &lease.slot.endpoint)?;
+                    let request = draft.http1(upstream, &slot.endpoint)?;
+                    report.awaits(&lease, request.body().flow());
                     http1::send(connection, request, reused, &mut stopwatch).await.map(Sent::Http1)
                 }
                 Pooled::Http2(place) => {
-                    let request = draft.http2(upstream, &lease.slot.endpoint)?;
+                    let request = draft.http2(upstream, &slot.endpoint)?;
+                    report.awaits(&lease, request.body().flow());
                     let sent = http2::send(&place, request, reused, &mut stopwatch).await;
                     sent.map(|(response, flow)| Sent::Http2(response, place, flow))
                 }
             };
+            let took = report.settled();
             let failed = match result {
                 Ok(sent) => {
                     self.put_back(copy);
+                    if let Some(took) = took {
+                        slot.metrics.answered(took);
+                    }
                     return answer(sent, lease, stopwatch, upstream);
                 }
                 Err(failed) => failed,
@@ -114,10 +128,12 @@ impl Client {
             self.put_back(copy);
             if whole && !replayed && retry::may_replay(&draft.method, failed.attempt) {
                 replayed = true;
-                again = Some((lease, endpoints));
+                // Who refuses a request is alive. When a connection died of old age, others of its age may have, too.
+                let newer = Newer(if failed.attempt.refused { 0 } else { slot.made() });
+                again = Some((lease, endpoints, newer));
                 continue;
             }
-            lease.slot.endpoint.failed();
+            slot.failed(failed.error.kind());
             return Err(failed.error);
         }
     }
@@ -129,44 +145,56 @@ impl Client {
     }
 
     /// A connection to the endpoint, and whether it has been used before.
-    async fn acquire(&self, upstream: &Upstream, lease: &Lease, fresh: bool) -> Result<(Pooled, bool), Error> {
+    async fn acquire(
+        &self,
+        upstream: &Upstream,
+        lease: &Lease,
+        newer: Option<Newer>,
+        report: &mut Report,
+    ) -> Result<(Pooled, bool), Missed> {
         let slot = &lease.slot;
-        if !fresh && let Some(pooled) = slot.checkout() {
+        if newer.is_none()
+            && let Some(pooled) = slot.checkout()
+        {
             return Ok((pooled, true));
         }
         let shares = upstream.config.protocol == UpstreamProtocol::Http2 || slot.shares.get();
         if !shares {
-            return Ok((self.connect(upstream, lease).await?, false));
+            report.awaits(lease, None);
+            let made = self.connect(upstream, lease).await;
+            return made.map(|made| (made, false)).map_err(|error| Missed { error, ours: true });
         }
         loop {
             // A replay, too, takes what others have just made.
-            if let Some(place) = slot.place() {
+            if let Some(place) = slot.place(newer.map_or(0, |Newer(number)| number)) {
                 return Ok((Pooled::Http2(place), true));
             }
             let Some(connecting) = slot.connecting.borrow().clone() else { break };
             connecting.done.notified().await;
             if let Some(error) = connecting.error.borrow().clone() {
-                return Err(error);
+                return Err(Missed { error, ours: false });
             }
         }
         let turn = Turn::new(slot);
-        let result = self.connect(upstream, lease).await;
-        if let Err(error) = &result {
+        report.awaits(lease, None);
+        let made = self.connect(upstream, lease).await;
+        if let Err(error) = &made {
             *turn.connecting.error.borrow_mut() = Some(error.clone());
         }
-        Ok((result?, false))
+        made.map(|made| (made, false)).map_err(|error| Missed { error, ours: true })
     }
 
     async fn connect(&self, upstream: &Upstream, lease: &Lease) -> Result<Pooled, Error> {
-        let endpoint = &lease.slot.endpoint;
+        let slot = &lease.slot;
         let limit = upstream.config.timeouts.connect;
         let made = async {
-            let connected = connect::connect(upstream, endpoint).await?;
+            let connected = connect::connect(upstream, slot).await?;
+            slot.shares.set(connected.http2);
             if connected.http2 {
                 let connection = Http2::new(&self.http2, connected).await?;
                 connection.used.set(lease.sweep());
                 let place = connection.reserve();
-                lease.slot.share(connection);
+                slot.share(connection);
                 place
                     .map(Pooled::Http2)
                     .ok_or_else(|| Error::new(ErrorKind::Connect, "the connection was closed at once"))
@@ -175,7 +203,7 @@ impl Client {
             }
         };
         timeout(limit, made).await.unwrap_or_else(|_| {
-            let detail = format!("no connection to {} within {limit:?}", endpoint.address());
+            let detail = format!("no connection to {} within {limit:?}", slot.endpoint.address());
             Err(Error::new(ErrorKind::ConnectTimeout, detail))
         })
     }
@@ -196,9 +224,21 @@ fn answer(sent: Sent, lease: Lease, stopwatch: Stopwatch, upstream: &Upstream) -
     };
     match &result {
         Ok(_) => slot.endpoint.succeeded(),
-        Err(_) => slot.endpoint.failed(),
+        Err(error) if error.kind().side() == Side::Downstream => {}
+        Err(error) => slot.failed(error.kind()),
     }
     result
+}
+
+/// Which connections may carry a replay: new ones, and HTTP/2 ones that were made after this many.
+#[derive(Clone, Copy)]
+struct Newer(u64);
+
+/// No connection.
+struct Missed {
+    error: Error,
+    /// Whether it was this request that tried to make one; the others only waited, and there is nothing to count.
+    ours: bool,
 }
 
 /// The right to make the connection that others wait for; given up also when the request is cancelled.

@@ -1,7 +1,8 @@
 //! Passive health, with the semantics of NGINX's `max_fails` and `fail_timeout`, kept in atomics because all workers
 //! share it. Pure: the time comes from outside.
 //!
-//! - `max_failures` failures, none of them more than `fail_timeout` after the one before, take the endpoint out.
+//! - `max_failures` failures take the endpoint out. A success forgets them, if its request was sent when the last one
+//!   was more than `fail_timeout` ago.
 //! - It is left out for `fail_timeout`; then one request per `fail_timeout` tries it, and its success brings the
 //!   endpoint back.
 //! - `max_failures: 0` switches the count off, and so does being the only endpoint of an upstream.

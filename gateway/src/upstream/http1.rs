@@ -17,7 +17,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 
-use super::body::{Flow, RequestBody};
+use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
 use super::pool::Lease;
@@ -61,7 +61,7 @@ impl Http1 {
     /// happens to it later wakes nobody.
     pub(super) fn is_usable(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready()
+        Pin::new(&mut self.driver).poll(&mut cx).is_pending() && self.sender.is_ready() && !self.activity.broken.get()
     }
 }
 
@@ -78,11 +78,11 @@ pub(super) async fn send(
     let flow = request.body().flow();
     let (reads, writes) = (connection.activity.reads.get(), connection.activity.writes.get());
     let result = {
-        let Http1 { sender, driver, .. } = &mut *connection;
+        let Http1 { sender, driver, activity, .. } = &mut *connection;
         // Polled only after the driver, in the same poll: its wake-ups would be in vain, and it must not be held up
         // by the task's budget, for then nobody would wake it.
         let mut response = pin!(unconstrained(sender.try_send_request(request)));
-        let mut seen = 0;
+        let mut seen = writes;
         poll_fn(|cx| {
             // hyper's driver must not be polled after its end, so its end is part of every outcome.
             let closed = Pin::new(&mut *driver).poll(cx).is_ready();
@@ -96,7 +96,17 @@ pub(super) async fn send(
             if closed {
                 return Poll::Ready(Err((Error::new(ErrorKind::Reset, "the connection was closed"), None)));
             }
-            if expired(&flow, &mut seen, stopwatch, cx) {
+            // The upstream's time runs from what it took last, and stands still while the client is the one to move: the
+            // driver, polled above, wakes this task when the client does.
+            if activity.writes.get() != seen {
+                seen = activity.writes.get();
+                stopwatch.restart();
+            }
+            if flow.as_deref().is_some_and(Flow::waits_for_client) {
+                stopwatch.restart();
+                return Poll::Pending;
+            }
+            if stopwatch.poll_expired(cx) {
                 return Poll::Ready(Err((Error::new(ErrorKind::ResponseTimeout, "no response head in time"), None)));
             }
             Poll::Pending
@@ -121,27 +131,6 @@ pub(super) async fn send(
     }
 }
 
-/// Whether the upstream has been silent for too long. The time runs from the last piece of the request that it took,
-/// and stands still while the client is the one to move.
-pub(super) fn expired(
-    flow: &Option<Rc<Flow>>,
-    seen: &mut u64,
-    stopwatch: &mut Stopwatch,
-    cx: &mut Context<'_>,
-) -> bool {
-    if let Some(flow) = flow {
-        if flow.frames() != *seen {
-            *seen = flow.frames();
-            stopwatch.restart();
-        }
-        if flow.waits_for_client() {
-            stopwatch.restart();
-            return false;
-        }
-    }
-    stopwatch.poll_expired(cx)
-}
-
 /// What hyper's error means to us.
 fn describe(error: &hyper::Error) -> Error {
     let kind = if error.is_parse() { ErrorKind::Protocol } else { ErrorKind::Reset };
@@ -154,6 +143,12 @@ pub(super) fn with_cause(error: &hyper::Error) -> String {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
+}
+
+/// Why a response body ended early: the client's own error explains it better than what it did to the connection.
+pub(super) fn cut_short(error: &hyper::Error, flow: Option<&Flow>) -> Error {
+    flow.and_then(Flow::take_error)
+        .unwrap_or_else(|| Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(error))))
 }
 
 /// Refuses heads that two parsers could read in two ways (RFC 9112 section 6.3), and switches of protocol.
@@ -186,14 +181,21 @@ pub(super) fn finish(
 ) -> Result<Response<Body>, Error> {
     check(&response)?;
     let (head, mut incoming) = response.into_parts();
-    let mut first = None;
-    if !incoming.is_end_stream() {
+    let (mut first, mut ended) = (None, incoming.is_end_stream());
+    if !ended {
         let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut incoming).poll_frame(&mut cx) {
-            first = Some(frame);
+        match Pin::new(&mut incoming).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                first = Some(received(frame));
+                ended = incoming.is_end_stream();
+            }
+            // hyper tells of a cut once, and from then on of a clean end. No head has gone to the client yet.
+            Poll::Ready(Some(Err(error))) => return Err(cut_short(&error, flow.as_deref())),
+            Poll::Ready(None) => ended = true,
+            Poll::Pending => {}
         }
     }
-    if incoming.is_end_stream() {
+    if ended {
         if let Some(connection) = connection {
             release(connection, flow.as_deref(), &lease);
         }
@@ -229,6 +231,12 @@ impl ResponseBody {
         }
     }
 
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.connection = None;
+        self.lease.cut(&error);
+        Poll::Ready(Some(Err(error)))
+    }
+
     /// What hyper has already decoded.
     fn decoded(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -238,20 +246,13 @@ impl ResponseBody {
                 if self.incoming.is_end_stream() {
                     self.release();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(received(frame))))
             }
             Poll::Ready(None) => {
                 self.release();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.connection = None;
-                let client = self.flow.as_ref().and_then(|flow| flow.take_error());
-                let error = client.unwrap_or_else(|| {
-                    Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(&error)))
-                });
-                Poll::Ready(Some(Err(error)))
-            }
+            Poll::Ready(Some(Err(error))) => self.fail(cut_short(&error, self.flow.as_deref())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -270,7 +271,7 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(frame);
         }
         let Some(connection) = &mut this.connection else {
-            return Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the response was cut short"))));
+            return this.fail(Error::new(ErrorKind::Reset, "the response was cut short"));
         };
         if Pin::new(&mut connection.driver).poll(cx).is_ready() {
             // What it has decoded stays in `incoming`, and so does the error if that is not all.
@@ -280,12 +281,10 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(frame);
         }
         if this.connection.is_none() {
-            return Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the response was cut short"))));
+            return this.fail(Error::new(ErrorKind::Reset, "the response was cut short"));
         }
         if this.stopwatch.poll_expired(cx) {
-            this.connection = None;
-            let error = Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time");
-            return Poll::Ready(Some(Err(error)));
+            return this.fail(Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time"));
         }
         Poll::Pending
     }

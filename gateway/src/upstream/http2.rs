@@ -15,19 +15,22 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 
-use super::body::{Flow, RequestBody};
+use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
-use super::http1::{MAX_HEAD, expired, with_cause};
+use super::http1::{MAX_HEAD, cut_short, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
 use super::timer::Stopwatch;
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
 
-/// Receive window of a stream, and of a connection: one slow stream can't stop the others.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Streams of one connection, where the peer does not allow fewer.
+const MAX_STREAMS: usize = 100;
+/// Receive window of a stream, and of a connection: room for every stream's window at once, so that bodies which nobody
+/// reads can't stop another.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 
 type Driver = http2::Connection<TokioIo<Stream>, RequestBody, LocalExecutor>;
 
@@ -56,6 +59,8 @@ pub(super) struct Http2 {
     retired: Cell<bool>,
     /// The sweep during which it was last used.
     pub(super) used: Cell<u32>,
+    /// Its place among the connections that were made to the endpoint, from 1.
+    pub(super) number: Cell<u64>,
 }
 
 /// A stream of a connection: holds its place among the concurrent ones.
@@ -91,6 +96,7 @@ impl Http2 {
             streams: Cell::new(0),
             retired: Cell::new(false),
             used: Cell::new(0),
+            number: Cell::new(0),
         });
         tokio::task::spawn_local(async move {
             // Its streams hear of an error themselves.
@@ -109,10 +115,10 @@ impl Http2 {
         self.streams.get() == 0
     }
 
-    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) is reached.
+    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) or our own is reached.
     pub(super) fn reserve(self: &Rc<Self>) -> Option<Place> {
         let limit = self.driver.upgrade().and_then(|driver| Some(driver.try_borrow().ok()?.current_max_send_streams()));
-        if self.is_closed() || self.streams.get() >= limit.unwrap_or(100).max(1) {
+        if self.is_closed() || self.streams.get() >= limit.unwrap_or(MAX_STREAMS).clamp(1, MAX_STREAMS) {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
@@ -130,17 +136,21 @@ pub(super) async fn send(
     let connection = &place.0;
     let flow = request.body().flow();
     let reads = connection.activity.reads.get();
-    let mut seen = 0;
     let sent = connection.sender.borrow_mut().try_send_request(request);
     let mut response = pin!(sent);
     let result = poll_fn(|cx| {
         if let Poll::Ready(result) = response.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
-        if expired(&flow, &mut seen, stopwatch, cx) { Poll::Ready(None) } else { Poll::Pending }
+        // The body is read by a task of hyper's, which does not wake this one: the timer stays armed also while the
+        // client is the one to move, and looks again when it fires.
+        if let Some(flow) = &flow {
+            stopwatch.restart_from(flow.since());
+        }
+        if stopwatch.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
-    let (error, refused, returned) = match result {
+    let (error, reset, refused, returned) = match result {
         Some(Ok(response)) => return Ok((response, flow)),
         Some(Err(mut error)) => {
             let returned = error.take_message();
@@ -150,21 +160,23 @@ pub(super) async fn send(
             if going_away {
                 connection.retired.set(true);
             }
-            (describe(&error, cause), returned.is_some() || cause.is_some_and(is_refusal), returned)
+            let reset = cause.is_some_and(h2::Error::is_reset);
+            (describe(&error, cause), reset, returned.is_some() || cause.is_some_and(is_refusal), returned)
         }
         None => {
             // A connection on which nothing came at all may be dead: later requests shall not wait for it too.
             if connection.activity.reads.get() == reads {
                 connection.retired.set(true);
             }
-            (Error::new(ErrorKind::ResponseTimeout, "no response head in time"), false, None)
+            (Error::new(ErrorKind::ResponseTimeout, "no response head in time"), false, false, None)
         }
     };
     Err(Failed {
         attempt: Attempt {
-            reused,
-            // A reset or a lost connection does not say whether the stream was worked on. Without a head it was not
-            // answered; idempotent requests may go again.
+            // A stream that was reset is the upstream's answer to this request, whatever the age of the connection.
+            reused: reused && !reset,
+            // A lost connection does not say whether the stream was worked on. Without a head it was not answered;
+            // idempotent requests may go again.
             answered: false,
             written: true,
             refused,
@@ -208,7 +220,7 @@ pub(super) fn finish(
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
-        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, _lease: lease })
+        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease })
     })
 }
 
@@ -219,7 +231,14 @@ struct ResponseBody {
     stopwatch: Stopwatch,
     ended: bool,
     _place: Place,
-    _lease: Lease,
+    lease: Lease,
+}
+
+impl ResponseBody {
+    fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.lease.cut(&error);
+        Poll::Ready(Some(Err(error)))
+    }
 }
 
 impl HttpBody for ResponseBody {
@@ -235,33 +254,28 @@ impl HttpBody for ResponseBody {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
                 this.ended = frame.is_trailers() || this.incoming.is_end_stream();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(received(frame))))
             }
             Poll::Ready(None) => {
                 // hyper ends a body cleanly at RST_STREAM with NO_ERROR. That is right after a whole response to a
-                // request that was still being sent (RFC 9113 section 8.1), and a cut response otherwise.
-                let complete = this.incoming.is_end_stream();
-                let early = this.flow.as_deref().is_some_and(|flow| !flow.ended());
-                let short = this.incoming.size_hint().exact().is_some_and(|rest| rest > 0);
+                // request that was still being sent (RFC 9113 section 8.1), and a cut response otherwise. h2
+                // remembers over a reset whether END_STREAM had come before it.
                 this.ended = true;
-                if complete || (early && !short) {
+                if this.incoming.is_end_stream() {
                     Poll::Ready(None)
                 } else {
-                    Poll::Ready(Some(Err(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))))
+                    this.fail(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))
                 }
             }
             Poll::Ready(Some(Err(error))) => {
                 this.ended = true;
-                let client = this.flow.as_ref().and_then(|flow| flow.take_error());
-                Poll::Ready(Some(Err(client.unwrap_or_else(|| {
-                    Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(&error)))
-                }))))
+                this.fail(cut_short(&error, this.flow.as_deref()))
             }
             Poll::Pending => {
                 if this.stopwatch.poll_expired(cx) {
                     // The stream itself is reset when this body is dropped.
-                    let error = Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time");
-                    return Poll::Ready(Some(Err(error)));
+                    let what = "no next piece of the response body in time";
+                    return this.fail(Error::new(ErrorKind::ResponseTimeout, what));
                 }
                 Poll::Pending
             }

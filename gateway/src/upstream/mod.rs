@@ -17,6 +17,7 @@ mod health;
 mod http1;
 mod http2;
 mod pool;
+mod report;
 mod request;
 mod resolve;
 mod retry;
@@ -29,7 +30,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::uri::Authority;
@@ -39,6 +39,7 @@ use crate::config::model::{Upstream as Config, UpstreamHost};
 
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use pool::Client;
+pub use report::Report;
 pub use request::Outbound;
 
 /// Why an upstream can't be built from its config.
@@ -102,19 +103,6 @@ impl InvalidUpstream {
             Self::Name { .. } | Self::Tls { .. } => None,
         }
     }
-}
-
-/// What happened on the way to a response; filled in as it happens, so that it also tells of failures.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Attempts made: connections tried or requests sent.
-    pub attempts: u32,
-    /// The endpoint of the last attempt.
-    pub endpoint: Option<SocketAddr>,
-    /// When the first attempt began.
-    pub started: Option<Instant>,
-    /// Whether the last attempt used a pooled connection.
-    pub reused: bool,
 }
 
 /// A service behind the gateway, shared by all workers.

@@ -18,7 +18,8 @@ use super::http2::{Http2, LocalExecutor, Place};
 use super::timer::Timers;
 use super::{Endpoint, Upstream};
 use crate::config::model::PassiveHealth;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Side};
+use crate::telemetry::metrics::{UpstreamMetrics, WorkerMetrics};
 
 /// How often a worker looks for connections that have been idle for too long.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -32,6 +33,7 @@ pub struct Client {
     random: RefCell<fastrand::Rng>,
     /// Counts sweeps; the clock of idle connections.
     sweeps: Cell<u32>,
+    metrics: WorkerMetrics,
     pub(super) timers: Timers,
     /// Emptied lists for copies of heads.
     pub(super) copies: RefCell<Vec<Vec<(HeaderName, HeaderValue)>>>,
@@ -42,6 +44,7 @@ pub struct Client {
 /// What a worker knows of one upstream.
 struct Local {
     upstream: ArcWeak<Upstream>,
+    metrics: UpstreamMetrics,
     view: RefCell<View>,
 }
 
@@ -55,13 +58,17 @@ struct View {
 /// What a worker has with one endpoint.
 pub(super) struct Slot {
     pub(super) endpoint: Arc<Endpoint>,
+    /// Of the whole upstream.
+    pub(super) metrics: UpstreamMetrics,
     keepalive: usize,
     in_flight: Cell<u32>,
     /// Last in, first out: the warmest connection serves, the coldest ages.
     #[expect(clippy::vec_box, reason = "a connection is large and moves between pool, request and body")]
     idle: RefCell<Vec<Box<Http1>>>,
     http2: RefCell<Vec<Rc<Http2>>>,
-    /// HTTP/2 was spoken here, so that requests wait for a connection under way instead of making one each.
+    /// HTTP/2 connections made so far.
+    made: Cell<u64>,
+    /// HTTP/2 was spoken here last, so that requests wait for a connection under way instead of making one each.
     pub(super) shares: Cell<bool>,
     pub(super) connecting: RefCell<Option<Rc<Connecting>>>,
 }
@@ -87,12 +94,13 @@ pub(super) enum Pooled {
 }
 
 impl Client {
-    /// A worker's client. Must be called on the worker's runtime: it starts the task that ends idle connections.
-    pub fn new() -> Rc<Self> {
+    /// A worker's client, which counts in `metrics`. Must be called on the worker's runtime: it starts the task that ends idle connections.
+    pub fn new(metrics: WorkerMetrics) -> Rc<Self> {
         let client = Rc::new(Self {
             locals: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
             sweeps: Cell::new(0),
+            metrics,
             timers: Timers::default(),
             copies: RefCell::default(),
             http1: super::http1::builder(),
@@ -146,7 +154,8 @@ impl Client {
         let mut locals = self.locals.borrow_mut();
         let local = locals.entry(upstream.id).or_insert_with(|| {
             let view = View { generation: None, slots: Vec::new(), balancer: Balancer::LeastRequest };
-            Rc::new(Local { upstream: Arc::downgrade(upstream), view: RefCell::new(view) })
+            let metrics = self.metrics.upstream(&upstream.config.name);
+            Rc::new(Local { upstream: Arc::downgrade(upstream), metrics, view: RefCell::new(view) })
         });
         local.clone()
     }
@@ -158,23 +167,30 @@ impl Client {
         let random = &mut *self.random.borrow_mut();
         let generation = upstream.generation.load(Ordering::Acquire);
         if view.generation != Some(generation) {
-            view.reload(upstream, generation, random);
+            view.reload(upstream, &local.metrics, generation, random);
         }
         let View { slots, balancer, .. } = view;
         if slots.is_empty() {
-            return Err(if upstream.unresolved.load(Ordering::Relaxed) {
+            let error = if upstream.unresolved.load(Ordering::Relaxed) {
                 Error::new(ErrorKind::Dns, "no endpoint's name has resolved yet")
             } else {
                 Error::new(ErrorKind::NoEndpoint, "the upstream has no endpoint")
-            });
+            };
+            local.metrics.failed(error.kind().failure());
+            return Err(error);
         }
         let policy = &upstream.config.passive_health;
-        let choices = Choices { slots, tried, policy };
+        let mut choices = Choices { slots, tried, policy, regardless: false };
         let place = match balancer.choose(&choices, random) {
             Some(place) => place,
             None => {
-                // All are out: like NGINX, put them back and try.
-                slots.iter().for_each(|slot| slot.endpoint.revive());
+                if tried.is_empty() {
+                    // All are out: like NGINX, put them back and try.
+                    slots.iter().for_each(|slot| slot.endpoint.revive());
+                } else {
+                    // What is left is out, which this request's own failure does not change for others.
+                    choices.regardless = true;
+                }
                 balancer
                     .choose(&choices, random)
                     .ok_or_else(|| Error::new(ErrorKind::NoEndpoint, "every endpoint has been tried"))?
@@ -187,14 +203,14 @@ impl Client {
 }
 
 impl View {
-    fn reload(&mut self, upstream: &Upstream, generation: u64, random: &mut fastrand::Rng) {
+    fn reload(&mut self, upstream: &Upstream, metrics: &UpstreamMetrics, generation: u64, random: &mut fastrand::Rng) {
         let endpoints = upstream.endpoints.load();
         let mut old = std::mem::take(&mut self.slots);
         self.slots = endpoints
             .iter()
             .map(|endpoint| match old.iter().position(|slot| slot.endpoint.id == endpoint.id) {
                 Some(place) => old.swap_remove(place),
-                None => Rc::new(Slot::new(endpoint.clone(), upstream.config.keepalive)),
+                None => Rc::new(Slot::new(endpoint.clone(), metrics.clone(), upstream.config.keepalive)),
             })
             .collect();
         let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight()).collect();
@@ -204,13 +220,15 @@ impl View {
 }
 
 impl Slot {
-    fn new(endpoint: Arc<Endpoint>, keepalive: usize) -> Self {
+    fn new(endpoint: Arc<Endpoint>, metrics: UpstreamMetrics, keepalive: usize) -> Self {
         Self {
             endpoint,
+            metrics,
             keepalive,
             in_flight: Cell::new(0),
             idle: RefCell::default(),
             http2: RefCell::default(),
+            made: Cell::new(0),
             shares: Cell::new(false),
             connecting: RefCell::default(),
         }
@@ -218,7 +236,7 @@ impl Slot {
 
     /// A connection that can carry a request now.
     pub(super) fn checkout(&self) -> Option<Pooled> {
-        if let Some(place) = self.place() {
+        if let Some(place) = self.place(0) {
             return Some(Pooled::Http2(place));
         }
         loop {
@@ -229,14 +247,26 @@ impl Slot {
         }
     }
 
-    /// A place on an HTTP/2 connection.
-    pub(super) fn place(&self) -> Option<Place> {
-        self.http2.borrow().iter().find_map(Http2::reserve)
+    /// A place on an HTTP/2 connection that was made after the first `after`.
+    pub(super) fn place(&self, after: u64) -> Option<Place> {
+        self.http2.borrow().iter().filter(|connection| connection.number.get() > after).find_map(Http2::reserve)
+    }
+
+    /// How many HTTP/2 connections have been made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.made.get()
+    }
+
+    /// An attempt has failed, and the endpoint is to blame.
+    pub(super) fn failed(&self, kind: ErrorKind) {
+        self.endpoint.failed();
+        self.metrics.failed(kind.failure());
     }
 
     /// Shares a new HTTP/2 connection.
     pub(super) fn share(&self, connection: Rc<Http2>) {
-        self.shares.set(true);
+        self.made.set(self.made.get() + 1);
+        connection.number.set(self.made.get());
         let mut shared = self.http2.borrow_mut();
         shared.retain(|connection| !connection.is_closed());
         shared.push(connection);
@@ -246,6 +276,7 @@ impl Slot {
 impl Lease {
     fn new(slot: Rc<Slot>, client: Weak<Client>) -> Self {
         slot.in_flight.set(slot.in_flight.get() + 1);
+        slot.metrics.in_flight.add(1);
         Self { slot, client }
     }
 
@@ -259,6 +290,13 @@ impl Lease {
         }
     }
 
+    /// The response ended early. It had a head, so it says nothing of the endpoint's health.
+    pub(super) fn cut(&self, error: &Error) {
+        if error.kind().side() == Side::Upstream {
+            self.slot.metrics.failed(error.kind().failure());
+        }
+    }
+
     /// The sweep that is now, for connections that are shared.
     pub(super) fn sweep(&self) -> u32 {
         self.client.upgrade().map_or(0, |client| client.sweeps.get())
@@ -268,6 +306,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.slot.in_flight.set(self.slot.in_flight.get() - 1);
+        self.slot.metrics.in_flight.add(-1);
     }
 }
 
@@ -276,6 +315,8 @@ struct Choices<'a> {
     slots: &'a [Rc<Slot>],
     tried: &'a [u64],
     policy: &'a PassiveHealth,
+    /// Whether those that are out may be chosen, too.
+    regardless: bool,
 }
 
 impl Candidates for Choices<'_> {
@@ -294,7 +335,8 @@ impl Candidates for Choices<'_> {
     fn usable(&self, place: usize) -> bool {
         let endpoint = &self.slots[place].endpoint;
         // NGINX ignores max_fails where there is nothing to choose from.
-        !self.tried.contains(&endpoint.id) && (self.slots.len() == 1 || endpoint.healthy(self.policy))
+        let healthy = || self.regardless || self.slots.len() == 1 || endpoint.healthy(self.policy);
+        !self.tried.contains(&endpoint.id) && healthy()
     }
 }
 

@@ -16,8 +16,9 @@ use crate::message::Body;
 pub struct Outbound<'a> {
     /// The method.
     pub method: Method,
-    /// Host and port as the client asked for them; used where the upstream says `host: preserve`.
-    pub authority: &'a str,
+    /// Host and port as the client asked for them, used where the upstream says `host: preserve`. Without a client, the
+    /// endpoint's own name stands in.
+    pub authority: Option<&'a str>,
     /// The target in origin form.
     pub path_and_query: &'a str,
     /// Header fields without hop-by-hop fields (RFC 9110 section 7.6.1) and without Host.
@@ -29,7 +30,7 @@ pub struct Outbound<'a> {
 /// A request that can be put into the form of either protocol.
 pub(super) struct Draft<'a> {
     pub(super) method: Method,
-    authority: &'a str,
+    authority: Option<&'a str>,
     target: PathAndQuery,
     headers: HeaderMap,
     body: Body,
@@ -78,11 +79,11 @@ impl<'a> Draft<'a> {
 
     /// For HTTP/1.1: origin form and Host (RFC 9112 section 3.2).
     pub(super) fn http1(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> Result<Request<RequestBody>, Error> {
-        let host = match &upstream.config.host {
-            UpstreamHost::Preserve => HeaderValue::from_str(self.authority)
+        let host = match (&upstream.config.host, self.authority) {
+            (UpstreamHost::Preserve, Some(authority)) => HeaderValue::from_str(authority)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a header value"))?,
-            UpstreamHost::Endpoint => endpoint.names.host.clone(),
-            UpstreamHost::Name(name) => name.clone(),
+            (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint, _) => endpoint.names.host.clone(),
+            (UpstreamHost::Name(name), _) => name.clone(),
         };
         let body = std::mem::take(&mut self.body);
         let mut headers = std::mem::take(&mut self.headers);
@@ -100,11 +101,13 @@ impl<'a> Draft<'a> {
 
     /// For HTTP/2: pseudo-header fields, no Host (RFC 9113 section 8.3.1).
     pub(super) fn http2(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> Result<Request<RequestBody>, Error> {
-        let authority = match &upstream.config.host {
-            UpstreamHost::Preserve if !self.authority.is_empty() => Authority::try_from(self.authority)
+        let authority = match (&upstream.config.host, self.authority) {
+            (UpstreamHost::Preserve, Some(authority)) => Authority::try_from(authority)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a host and port"))?,
-            UpstreamHost::Preserve | UpstreamHost::Endpoint => endpoint.names.authority.clone(),
-            UpstreamHost::Name(_) => upstream.authority.clone().unwrap_or_else(|| endpoint.names.authority.clone()),
+            (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint, _) => endpoint.names.authority.clone(),
+            (UpstreamHost::Name(_), _) => {
+                upstream.authority.clone().unwrap_or_else(|| endpoint.names.authority.clone())
+            }
         };
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
@@ -117,7 +120,7 @@ impl<'a> Draft<'a> {
         if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        let mut request = Request::new(RequestBody::new(std::mem::take(&mut self.body)));
+        let mut request = Request::new(RequestBody::on_a_stream(std::mem::take(&mut self.body)));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;

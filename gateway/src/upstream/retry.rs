@@ -1,5 +1,7 @@
 //! May a request be sent again? Pure decisions; the caller counts.
 
+use std::time::Duration;
+
 use http::Method;
 
 use crate::error::ErrorKind;
@@ -43,9 +45,23 @@ pub(super) fn may_try_another_endpoint(kind: ErrorKind, tried: usize, endpoints:
         && tried < endpoints.min(MAX_ENDPOINTS)
 }
 
+/// Whether an endpoint that had been `silent` for so long is what made an exchange run into its `limit`. A client that
+/// sends slowly, or a plugin that thinks for long, must not be able to take an endpoint out.
+pub(super) fn is_to_blame(silent: Duration, limit: Duration) -> bool {
+    silent >= limit / 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_took_most_of_the_time_is_to_blame_for_its_end() {
+        let limit = Duration::from_secs(10);
+        assert!(is_to_blame(limit, limit));
+        assert!(is_to_blame(Duration::from_secs(5), limit));
+        assert!(!is_to_blame(Duration::from_secs(4), limit));
+    }
 
     #[test]
     fn replay_rules() {

@@ -36,6 +36,11 @@ impl Stopwatch {
         self.deadline = None;
     }
 
+    /// There was progress at this moment.
+    pub(super) fn restart_from(&mut self, moment: Instant) {
+        self.deadline = Some(moment + self.limit);
+    }
+
     /// As `restart`, with another limit from now on.
     pub(super) const fn restart_with(&mut self, limit: Duration) {
         self.deadline = None;

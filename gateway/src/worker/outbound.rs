@@ -41,8 +41,7 @@ async fn send(
 ) -> Result<CallResponse, CallError> {
     let snapshot = worker.snapshot();
     let upstream = snapshot.shared.upstreams.get(upstream).ok_or(CallError::UnknownUpstream)?;
-    let name = &*upstream.config().name;
-    let outbound = Outbound { method, authority: name, path_and_query: path, headers, body: Body::full(body) };
+    let outbound = Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body) };
     let response = worker.client.send(upstream, outbound, &mut Report::default()).await.map_err(|e| call_error(&e))?;
     let (mut parts, body) = response.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers);

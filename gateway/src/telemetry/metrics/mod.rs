@@ -11,6 +11,8 @@ mod process;
 mod render;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -37,8 +39,21 @@ pub enum Reload {
 const RELOADS: [(Reload, &str); 3] =
     [(Reload::Config, "config"), (Reload::Plugin, "plugin"), (Reload::Certificate, "certificate")];
 
+/// Whether an endpoint is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointHealth {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// The endpoint's address.
+    pub endpoint: SocketAddr,
+    /// Whether requests are sent to it.
+    pub healthy: bool,
+}
+
+/// Tells of all endpoints.
+type Endpoints = Box<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
+
 /// All metrics of the process.
-#[derive(Debug)]
 pub struct Metrics {
     started: SystemTime,
     shards: Mutex<Vec<Arc<Shard>>>,
@@ -46,8 +61,8 @@ pub struct Metrics {
     allowed: Mutex<HashMap<Arc<str>, Arc<Allowed>>>,
     /// Succeeded and failed, in the order of `RELOADS`.
     reloads: [[AtomicU64; 2]; RELOADS.len()],
-    /// Health by upstream and endpoint.
-    endpoints: Mutex<BTreeMap<(String, String), bool>>,
+    /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
+    endpoints: Mutex<Option<Endpoints>>,
     /// Hash of the configuration in force.
     config: Mutex<String>,
     /// Version and hash by plugin in force.
@@ -96,14 +111,9 @@ impl Metrics {
         }
     }
 
-    /// Notes whether an endpoint is used.
-    pub fn endpoint_health(&self, upstream: &str, endpoint: &str, healthy: bool) {
-        lock(&self.endpoints).insert((upstream.to_owned(), endpoint.to_owned()), healthy);
-    }
-
-    /// Forgets an endpoint that is no longer configured or resolved.
-    pub fn forget_endpoint(&self, upstream: &str, endpoint: &str) {
-        lock(&self.endpoints).remove(&(upstream.to_owned(), endpoint.to_owned()));
+    /// From now on, `endpoints` tells which endpoints there are and how they fare.
+    pub fn show_endpoints(&self, endpoints: impl Fn() -> Vec<EndpointHealth> + Send + Sync + 'static) {
+        *lock(&self.endpoints) = Some(Box::new(endpoints));
     }
 
     /// Notes the hash of the configuration in force.
@@ -124,6 +134,12 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
         render::render(self)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 

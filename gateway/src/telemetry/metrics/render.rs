@@ -110,9 +110,14 @@ fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
         out.histogram(name, &render_labels(&[("upstream", upstream)]), &total);
     }
     out.family("gateway_endpoint_healthy", "gauge", "1 while an endpoint is used, 0 while it is left out.");
-    for ((upstream, endpoint), healthy) in lock(&metrics.endpoints).iter() {
-        let labels = [("upstream", upstream.as_str()), ("endpoint", endpoint.as_str())];
-        out.sample("gateway_endpoint_healthy", &labels, u8::from(*healthy));
+    let mut endpoints = BTreeMap::new();
+    for health in lock(&metrics.endpoints).as_ref().map(|endpoints| endpoints()).unwrap_or_default() {
+        // Two names can have one address; it is used as long as one of them lets it be.
+        *endpoints.entry((health.upstream, health.endpoint)).or_insert(false) |= health.healthy;
+    }
+    for ((upstream, endpoint), healthy) in endpoints {
+        let labels = [("upstream", &*upstream), ("endpoint", &endpoint.to_string())];
+        out.sample("gateway_endpoint_healthy", &labels, u8::from(healthy));
     }
 }
 

@@ -20,7 +20,7 @@ fn keeps_connections_and_writes_the_head_as_it_should() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         for n in 0..3 {
             let (response, report) = get(&client, &upstream).await;
             assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
@@ -51,7 +51,7 @@ fn a_dead_pooled_connection_is_replaced_once_for_idempotent_requests_only() {
         })
         .await;
         let upstream = upstream(config(&[address])).await;
-        let client = Client::new();
+        let client = client();
         get(&client, &upstream).await.0.unwrap();
         let (response, report) = get(&client, &upstream).await;
         assert_eq!(text(response.unwrap()).await.unwrap(), "ok");
@@ -72,7 +72,7 @@ fn a_dead_pooled_connection_is_replaced_once_for_idempotent_requests_only() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         get(&client, &upstream).await.0.unwrap();
         let (response, report) = send(&client, &upstream, Method::POST, Body::full("body")).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
@@ -88,7 +88,7 @@ fn a_connection_that_was_closed_while_idle_is_thrown_away() {
             socket.write(OK).await;
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         for _ in 0..3 {
             // A POST that was written could not be repeated: it succeeds because the close is seen, or nothing sent.
             let (response, report) = send(&client, &upstream, Method::POST, Body::empty()).await;
@@ -109,7 +109,7 @@ async fn answer(bytes: &'static str) -> Result<String, Error> {
         socket.write(bytes).await;
     })
     .await;
-    let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+    let (client, upstream) = (client(), upstream(config(&[address])).await);
     let response = get(&client, &upstream).await.0?;
     let body = text(response).await?;
     assert_eq!(client.pooled().1, 0);
@@ -123,12 +123,31 @@ fn a_cut_response_never_looks_whole() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc",
+        // Head and end in one segment, without a byte of the body between them.
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-len",
         "",
     ] {
         let error = run(answer(cut)).expect_err(cut);
         assert_eq!(error.kind(), ErrorKind::Reset, "{cut:?}: {error}");
     }
+}
+
+#[test]
+fn a_response_that_is_known_to_be_cut_gets_no_head() {
+    run(async {
+        let address = raw(|_, mut socket| async move {
+            socket.head().await;
+            socket.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").await;
+            socket.head().await;
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
+        let error = get(&client, &upstream).await.0.err().expect("there is still time for a 502");
+        assert_eq!((error.kind(), upstream.endpoints()[0].failures), (ErrorKind::Reset, 1));
+    });
 }
 
 #[test]
@@ -167,14 +186,15 @@ fn trailers_of_a_chunked_response_arrive() {
         let address = raw(|_, mut socket| async move {
             socket.head().await;
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n";
-            socket.write(&format!("{head}2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n")).await;
+            socket.write(&format!("{head}2\r\nok\r\n0\r\nx-sum: 7\r\nset-cookie: a=b\r\n\r\n")).await;
             socket.head().await;
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         let response = get(&client, &upstream).await.0.unwrap();
         let body = response.into_body().collect().await.unwrap();
         assert_eq!(body.trailers().unwrap()["x-sum"], "7");
+        assert_eq!(body.trailers().unwrap().len(), 1, "fields of a head don't come in by the back door");
         assert_eq!(client.pooled(), (1, 0));
     });
 }
@@ -193,13 +213,46 @@ fn silence_is_a_timeout() {
         let mut config = config(&[address]);
         config.timeouts.response = Duration::from_millis(30);
         config.timeouts.idle = Duration::from_millis(30);
-        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (client, upstream) = (client(), upstream(config).await);
         let (response, report) = get(&client, &upstream).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::ResponseTimeout);
         assert_eq!((report.attempts, upstream.endpoints()[0].failures), (1, 1));
         let response = get(&client, &upstream).await.0.unwrap();
         assert_eq!(text(response).await.unwrap_err().kind(), ErrorKind::ResponseTimeout);
         assert_eq!(client.pooled(), (0, 0));
+    });
+}
+
+#[test]
+fn a_whole_body_that_is_taken_slowly_is_no_silence() {
+    run(async {
+        const STEP: usize = 64 << 10;
+        const STEPS: usize = 300;
+        // A small buffer, so that what the upstream reads is soon felt by the sender.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listening(socket.listen(8).unwrap(), |_, mut socket| async move {
+            socket.head().await.unwrap();
+            let mut left = STEP * STEPS - socket.seen.len();
+            let mut buffer = vec![0; STEP];
+            while left > 0 {
+                let step = STEP.min(left);
+                left -= socket.io.read_exact(&mut buffer[..step]).await.unwrap();
+                // The last third may be in the kernel's buffers, of which the sender knows nothing.
+                if left > STEP * STEPS / 3 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            socket.write(OK).await;
+        });
+        let mut config = config(&[address]);
+        config.timeouts.response = Duration::from_millis(500);
+        let (client, upstream) = (client(), upstream(config).await);
+        let began = tokio::time::Instant::now();
+        let (response, _) = send(&client, &upstream, Method::PUT, Body::full(vec![b'x'; STEP * STEPS])).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
     });
 }
 
@@ -220,7 +273,7 @@ fn both_directions_stream_and_the_client_may_think() {
         .await;
         let mut config = config(&[address]);
         config.timeouts.response = Duration::from_millis(50);
-        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (client, upstream) = (client(), upstream(config).await);
         let (sender, body) = channel();
         let feeder = sender.clone();
         tokio::task::spawn_local(async move {
@@ -252,7 +305,7 @@ fn a_known_length_is_stated_and_an_early_end_drops_the_connection() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         let response = send(&client, &upstream, Method::PUT, Body::full("body")).await.0.unwrap();
         assert!(response.headers().get(TRANSFER_ENCODING).is_none());
         assert_eq!(response.headers()[CONTENT_LENGTH], "2");
@@ -262,6 +315,40 @@ fn a_known_length_is_stated_and_an_early_end_drops_the_connection() {
         let (_sender, body) = channel();
         let response = send(&client, &upstream, Method::POST, body).await.0.unwrap();
         assert_eq!(text(response).await.unwrap(), "ok");
+        assert_eq!(client.pooled(), (0, 0));
+    });
+}
+
+#[test]
+fn an_answer_that_came_before_the_upload_broke_is_not_lost() {
+    run(async {
+        let (feeder, body) = channel();
+        feeder.send("one").unwrap();
+        let feeder = RefCell::new(Some(feeder));
+        let address = raw(move |_, mut socket| {
+            let feeder = feeder.borrow_mut().take().unwrap();
+            async move {
+                socket.until("one\r\n").await;
+                // Answers and resets. The next piece of the body is there before anybody has looked at the socket.
+                let answer = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 6\r\n\r\nenough";
+                socket.write(answer).await;
+                socket.io.set_zero_linger().unwrap();
+                drop(socket);
+                feeder.send("two").unwrap();
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
+        // In a task of its own, so that it is polled before the runtime looks at sockets again.
+        let sender = client.clone();
+        let sent = tokio::task::spawn_local(async move {
+            let (response, report) = send(&sender, &upstream, Method::POST, body).await;
+            let response = response.expect("the answer");
+            assert_eq!((response.status().as_u16(), report.attempts), (413, 1));
+            text(response).await.unwrap()
+        });
+        assert_eq!(sent.await.unwrap(), "enough");
         assert_eq!(client.pooled(), (0, 0));
     });
 }
@@ -283,7 +370,7 @@ fn dropping_the_request_or_the_body_closes_the_connection() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         let mut report = Report::default();
         tokio::select! {
             _ = client.send(&upstream, outbound(Method::GET, Body::empty()), &mut report) => panic!("no answer comes"),
@@ -307,7 +394,7 @@ fn the_client_s_broken_body_is_not_the_upstream_s_failure() {
             socket.until("never").await;
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         let broken = futures_util::stream::iter([
             Ok(http_body::Frame::data(Bytes::from_static(b"a"))),
             Err(Error::new(ErrorKind::ClientGone, "gone")),
@@ -341,7 +428,7 @@ fn no_wake_up_is_lost_under_load() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(config(&[address])).await);
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
         let all = (0..8).map(|_| async {
             for round in 0..50 {
                 if round % 10 == 0 {
@@ -367,7 +454,7 @@ fn only_as_many_idle_connections_as_allowed_are_kept_and_they_age() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(Config { keepalive: 2, ..config(&[address]) }).await);
+        let (client, upstream) = (client(), upstream(Config { keepalive: 2, ..config(&[address]) }).await);
         futures_util::future::join_all((0..5).map(|_| get(&client, &upstream))).await;
         assert_eq!(client.pooled(), (2, 0));
         (0..6).for_each(|_| client.sweep());

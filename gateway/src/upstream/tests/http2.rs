@@ -19,6 +19,7 @@ pub(super) async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + 'static, htt
         let response = if let Some(te) = te { response.header("x-te", te) } else { response };
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
+        trailers.insert("set-cookie", HeaderValue::from_static("a=b"));
         let body = request.into_body().with_trailers(async move { Some(Ok(trailers)) });
         Ok::<_, std::convert::Infallible>(response.body(body).unwrap())
     });
@@ -44,7 +45,7 @@ fn many_streams_share_one_connection() {
             serve(socket.io, true)
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         let requests = (0..20).map(|_| async {
             let (response, _) = send(&client, &upstream, Method::POST, Body::full("hello")).await;
             let response = response.unwrap();
@@ -64,7 +65,7 @@ fn many_streams_share_one_connection() {
 fn grpc_bodies_and_trailers_stream_both_ways() {
     run(async {
         let address = raw(|_, socket| serve(socket.io, true)).await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         let (sender, body) = channel();
         let mut request = outbound(Method::POST, body);
         request.headers.insert("content-type", HeaderValue::from_static("application/grpc"));
@@ -78,6 +79,7 @@ fn grpc_bodies_and_trailers_stream_both_ways() {
         drop(sender);
         let trailers = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
         assert_eq!(trailers["grpc-status"], "0");
+        assert_eq!(trailers.len(), 1, "fields of a head don't come in by the back door");
         assert!(body.frame().await.is_none());
     });
 }
@@ -118,7 +120,7 @@ fn a_refused_stream_goes_again_once_whatever_the_method() {
             }
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
         assert_eq!(response.unwrap().status(), 200);
         assert_eq!((report.attempts, upstream.endpoints()[0].failures), (2, 0));
@@ -128,7 +130,7 @@ fn a_refused_stream_goes_again_once_whatever_the_method() {
             respond.send_reset(h2::Reason::REFUSED_STREAM);
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         let (response, report) = get(&client, &upstream).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
         assert_eq!(report.attempts, 2);
@@ -146,12 +148,34 @@ fn a_reset_is_an_error_and_never_a_clean_end() {
                 stream.send_reset(reason);
             })
             .await;
-            let (client, upstream) = (Client::new(), upstream(h2(address)).await);
-            let (response, _) = send(&client, &upstream, Method::POST, Body::full("x")).await;
-            let error = text(response.unwrap()).await.expect_err("it was cut");
-            assert_eq!(error.kind(), ErrorKind::Reset, "{reason:?}");
+            let (client, upstream) = (client(), upstream(h2(address)).await);
+            let (_sender, open) = channel();
+            for body in [Body::full("x"), open] {
+                let (response, _) = send(&client, &upstream, Method::POST, body).await;
+                let error = text(response.unwrap()).await.expect_err("it was cut");
+                assert_eq!(error.kind(), ErrorKind::Reset, "{reason:?}");
+            }
         });
     }
+}
+
+#[test]
+fn an_early_answer_is_whole_although_the_upload_is_reset() {
+    run(async {
+        // RFC 9113 section 8.1: the whole response, then RST_STREAM with NO_ERROR to stop the upload.
+        let address = streams(100, |_, _, request, mut respond| async move {
+            let mut stream = ok(&mut respond, false);
+            stream.send_data(Bytes::from_static(b"enough"), true).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            stream.send_reset(h2::Reason::NO_ERROR);
+            drop(request);
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let (_sender, body) = channel();
+        let (response, _) = send(&client, &upstream, Method::POST, body).await;
+        assert_eq!(text(response.unwrap()).await.unwrap(), "enough");
+    });
 }
 
 #[test]
@@ -161,9 +185,29 @@ fn a_reset_before_the_head_is_not_replayed_for_a_post() {
             respond.send_reset(h2::Reason::INTERNAL_ERROR);
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
+        assert_eq!((report.attempts, upstream.endpoints()[0].failures), (1, 1));
+    });
+}
+
+#[test]
+fn a_reset_on_a_live_connection_is_no_reason_to_send_again() {
+    run(async {
+        let address = streams(100, |_, number, _, mut respond| async move {
+            if number == 0 {
+                ok(&mut respond, true);
+            } else {
+                respond.send_reset(h2::Reason::INTERNAL_ERROR);
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        assert_eq!(get(&client, &upstream).await.0.unwrap().status(), 200);
+        let (response, report) = get(&client, &upstream).await;
+        assert_eq!(response.err().unwrap().kind(), ErrorKind::Reset);
+        assert!(report.reused);
         assert_eq!((report.attempts, upstream.endpoints()[0].failures), (1, 1));
     });
 }
@@ -181,12 +225,113 @@ fn more_streams_than_the_limit_open_another_connection() {
             async {}
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         let first = get(&client, &upstream).await.0.unwrap();
         let second = get(&client, &upstream).await.0.unwrap();
         assert_eq!((seen.recv().await, seen.recv().await), (Some(0), Some(1)));
         assert_eq!(client.pooled(), (0, 2));
         drop((first, second));
+    });
+}
+
+#[test]
+fn a_connection_never_carries_more_streams_than_its_window_has_room_for() {
+    run(async {
+        let address = streams(1000, |_, _, _request, mut respond| async move {
+            let mut stream = ok(&mut respond, false);
+            let _ = futures_util::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let mut open = Vec::new();
+        for _ in 0..101 {
+            open.push(get(&client, &upstream).await.0.unwrap());
+        }
+        assert_eq!(client.pooled(), (0, 2));
+    });
+}
+
+#[test]
+fn bodies_that_nobody_reads_stop_no_other() {
+    run(async {
+        let large = Bytes::from(vec![b'x'; 2 << 20]);
+        let address = streams(100, move |_, number, _request, mut respond| {
+            let body = if number < 10 { large.clone() } else { Bytes::from_static(b"ok") };
+            async move {
+                let mut stream = ok(&mut respond, false);
+                stream.send_data(body, true).unwrap();
+                let _ = futures_util::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let mut unread = Vec::new();
+        for _ in 0..10 {
+            unread.push(get(&client, &upstream).await.0.unwrap());
+        }
+        assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "ok");
+        assert_eq!(client.pooled(), (0, 1));
+    });
+}
+
+#[test]
+fn the_client_may_think_and_the_upstream_may_not() {
+    run(async {
+        let (sender, mut seen) = mpsc::unbounded_channel();
+        let address = streams(100, move |_, _, request, respond| {
+            let sender = sender.clone();
+            async move {
+                let mut body = request.into_body();
+                sender.send(body.data().await.unwrap().unwrap()).unwrap();
+                // Never answers.
+                std::future::pending::<()>().await;
+                drop((body, respond));
+            }
+        })
+        .await;
+        let mut config = h2(address);
+        config.timeouts.response = Duration::from_millis(50);
+        let (client, upstream) = (client(), upstream(config).await);
+        let (feeder, body) = channel();
+        tokio::task::spawn_local(async move {
+            // Longer than the response timeout. Then it ends, and the upstream is the one to move.
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            feeder.send("one").unwrap();
+        });
+        let sent = async {
+            let (response, _) = send(&client, &upstream, Method::POST, body).await;
+            response
+        };
+        let (result, first) = tokio::join!(sent, seen.recv());
+        assert_eq!(first.unwrap(), "one", "it waited for the client");
+        assert_eq!(result.err().unwrap().kind(), ErrorKind::ResponseTimeout);
+    });
+}
+
+#[test]
+fn a_whole_body_that_is_taken_slowly_is_no_silence() {
+    run(async {
+        const SIZE: usize = 4 << 20;
+        let address = streams(100, |_, _, request, mut respond| async move {
+            let mut body = request.into_body();
+            let mut size = 0;
+            while let Some(data) = body.data().await {
+                let length = data.unwrap().len();
+                size += length;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                body.flow_control().release_capacity(length).unwrap();
+            }
+            assert_eq!(size, SIZE);
+            ok(&mut respond, true);
+        })
+        .await;
+        let mut config = h2(address);
+        config.timeouts.response = Duration::from_millis(500);
+        let (client, upstream) = (client(), upstream(config).await);
+        let began = tokio::time::Instant::now();
+        let (response, _) = send(&client, &upstream, Method::PUT, Body::full(vec![b'x'; SIZE])).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
     });
 }
 
@@ -210,7 +355,7 @@ fn dropping_a_response_resets_its_stream_with_cancel() {
         .await;
         let mut config = h2(address);
         config.timeouts.response = Duration::from_millis(50);
-        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (client, upstream) = (client(), upstream(config).await);
         let (response, _) = get(&client, &upstream).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::ResponseTimeout);
         assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
@@ -236,7 +381,7 @@ fn a_connection_that_goes_away_is_replaced() {
             while server.accept().await.is_some() {}
         })
         .await;
-        let (client, upstream) = (Client::new(), upstream(h2(address)).await);
+        let (client, upstream) = (client(), upstream(h2(address)).await);
         for _ in 0..5 {
             let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
             assert_eq!(response.unwrap().status(), 200);
@@ -250,10 +395,39 @@ fn a_connection_that_goes_away_is_replaced() {
 fn waiting_requests_share_the_error_of_one_connection_attempt() {
     run(async {
         let upstream = upstream(h2(nobody().await)).await;
-        let client = Client::new();
+        let client = client();
         let requests = (0..5).map(|_| get(&client, &upstream));
         for (response, report) in futures_util::future::join_all(requests).await {
             assert_eq!((response.err().unwrap().kind(), report.attempts), (ErrorKind::Connect, 1));
         }
+        assert_eq!(upstream.endpoints()[0].failures, 1, "who only waited has nothing to count");
+    });
+}
+
+#[test]
+fn a_replay_does_not_land_on_another_dead_connection() {
+    run(async {
+        // Two connections carry a stream each; then both die without a word, while a third one lives.
+        let address = raw(|number, socket| async move {
+            let mut builder = h2::server::Builder::new();
+            builder.max_concurrent_streams(1);
+            let mut server = builder.handshake::<_, Bytes>(socket.io).await.unwrap();
+            let mut open = Vec::new();
+            for _ in 0..if number < 2 { 1 } else { 9 } {
+                let Some(Ok((_, mut respond))) = server.accept().await else { return };
+                open.push(ok(&mut respond, false));
+            }
+            // The next request is read, and gets the end of the connection for an answer.
+            let _ = server.accept().await;
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let first = get(&client, &upstream).await.0.unwrap();
+        let second = get(&client, &upstream).await.0.unwrap();
+        assert_eq!(client.pooled(), (0, 2));
+        drop((first, second));
+        let (response, report) = get(&client, &upstream).await;
+        assert_eq!(response.unwrap().status(), 200);
+        assert_eq!((report.attempts, report.reused), (2, false));
     });
 }

@@ -24,6 +24,7 @@ use crate::config::model::{
 };
 use crate::error::Error;
 use crate::message::Body;
+use crate::telemetry::metrics::Metrics;
 
 /// Runs a test as a worker does: one thread, local tasks. Nothing may take long.
 fn run<T>(test: impl Future<Output = T> + 'static) -> T {
@@ -56,8 +57,12 @@ async fn upstream(config: Config) -> Arc<Upstream> {
     Upstream::new_or_reuse(Arc::new(config), None).await.unwrap()
 }
 
+fn client() -> Rc<Client> {
+    Client::new(Metrics::new().worker())
+}
+
 fn outbound(method: Method, body: Body) -> Outbound<'static> {
-    Outbound { method, authority: "example.no", path_and_query: "/a?b=c", headers: HeaderMap::new(), body }
+    Outbound { method, authority: Some("example.no"), path_and_query: "/a?b=c", headers: HeaderMap::new(), body }
 }
 
 async fn send(client: &Rc<Client>, upstream: &Arc<Upstream>, method: Method, body: Body) -> (Outcome, Report) {
@@ -88,7 +93,14 @@ fn channel() -> (mpsc::UnboundedSender<&'static str>, Body) {
 
 /// An upstream that hands accepted sockets to a script, one after the other. The script gets the connection's number.
 async fn raw<F: Future<Output = ()> + 'static>(script: impl Fn(usize, Socket) -> F + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listening(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+}
+
+/// The same with a listener of the test's own.
+fn listening<F: Future<Output = ()> + 'static>(
+    listener: TcpListener,
+    script: impl Fn(usize, Socket) -> F + 'static,
+) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::task::spawn_local(async move {
         for number in 0.. {

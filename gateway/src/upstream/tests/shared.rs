@@ -17,7 +17,7 @@ async fn ok() -> SocketAddr {
 fn a_refused_connection_leads_to_the_next_endpoint_and_then_out_of_the_rotation() {
     run(async {
         let (dead, live) = (nobody().await, ok().await);
-        let (client, upstream) = (Client::new(), upstream(config(&[dead, live])).await);
+        let (client, upstream) = (client(), upstream(config(&[dead, live])).await);
         let mut attempts = 0;
         for _ in 0..10 {
             let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
@@ -36,11 +36,120 @@ fn a_refused_connection_leads_to_the_next_endpoint_and_then_out_of_the_rotation(
 fn when_all_are_out_all_are_tried() {
     run(async {
         let upstream = upstream(config(&[nobody().await, nobody().await])).await;
-        let client = Client::new();
+        let client = client();
         for _ in 0..5 {
             let (response, report) = get(&client, &upstream).await;
             assert_eq!(response.err().unwrap().kind(), ErrorKind::Connect);
-            assert!(report.attempts >= 1);
+            assert_eq!(report.attempts, 2);
+        }
+    });
+}
+
+#[test]
+fn a_retry_does_not_put_dead_endpoints_back() {
+    run(async {
+        let (out, dead) = (nobody().await, nobody().await);
+        let (client, upstream) = (client(), upstream(config(&[out, dead])).await);
+        let endpoint = |place: usize| upstream.endpoints.load()[place].clone();
+        (0..3).for_each(|_| endpoint(0).failed());
+        let (response, report) = get(&client, &upstream).await;
+        assert_eq!(response.err().unwrap().kind(), ErrorKind::Connect);
+        assert_eq!((report.attempts, report.endpoint), (2, Some(out)), "it is still better than nothing");
+        let status = upstream.endpoints();
+        assert!(!status[0].healthy && status[1].healthy, "{status:?}");
+    });
+}
+
+#[test]
+fn an_endpoint_comes_back_after_its_time_out() {
+    run(async {
+        let (first, second) = (ok().await, ok().await);
+        let mut config = config(&[first, second]);
+        config.passive_health.fail_timeout = Duration::from_millis(50);
+        let (client, upstream) = (client(), upstream(config).await);
+        let broken = upstream.endpoints.load()[0].clone();
+        (0..3).for_each(|_| broken.failed());
+        for _ in 0..4 {
+            assert_eq!(get(&client, &upstream).await.1.endpoint, Some(second));
+        }
+        while !upstream.endpoints()[0].healthy {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut used = Vec::new();
+        for _ in 0..4 {
+            used.push(get(&client, &upstream).await.1.endpoint.unwrap());
+        }
+        assert!(used.contains(&first), "{used:?}");
+        // The probe has succeeded: one more failure is the first of three again.
+        broken.failed();
+        assert!(upstream.endpoints()[0].healthy);
+    });
+}
+
+#[test]
+fn an_exchange_that_ran_out_of_time_is_the_failure_of_who_took_it() {
+    run(async {
+        let address = raw(|_, mut socket| async move {
+            socket.until("never").await;
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
+        let limit = Duration::from_millis(40);
+        let (_sender, slow) = channel();
+        for (body, failures) in [(Body::empty(), 1), (slow, 1), (Body::full("whole"), 2)] {
+            let mut report = Report::default();
+            let request = outbound(Method::POST, body);
+            let sent = tokio::time::timeout(limit, client.send(&upstream, request, &mut report)).await;
+            assert!(sent.is_err(), "nobody answers");
+            report.timed_out(limit);
+            assert_eq!(upstream.endpoints()[0].failures, failures);
+        }
+        // A client that leaves says nothing of the endpoint.
+        let request = outbound(Method::GET, Body::empty());
+        let mut report = Report::default();
+        let _ = tokio::time::timeout(limit, client.send(&upstream, request, &mut report)).await;
+        drop(report);
+        assert_eq!(upstream.endpoints()[0].failures, 2);
+    });
+}
+
+#[test]
+fn what_happens_to_an_upstream_is_counted() {
+    run(async {
+        let address = raw(|number, mut socket| async move {
+            socket.head().await;
+            if number > 0 {
+                let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc";
+                return socket.write(cut).await;
+            }
+            socket.write(OK).await;
+            // The second request finds the connection dead, and goes again over another.
+            socket.head().await;
+        })
+        .await;
+        let metrics = Metrics::new();
+        let client = Client::new(metrics.worker());
+        let upstream = upstream(config(&[address])).await;
+        assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "ok");
+        let response = get(&client, &upstream).await.0.unwrap();
+        let value = |name: &str| {
+            let text = metrics.render();
+            let sample = |line: &&str| line.starts_with(name);
+            text.lines().find(sample).and_then(|line| line.rsplit(' ').next()).map(str::to_owned).unwrap()
+        };
+        assert_eq!(value("gateway_upstream_requests_in_flight{"), "1");
+        assert_eq!(value("gateway_upstream_connections{"), "1");
+        text(response).await.unwrap_err();
+        for (name, expected) in [
+            ("gateway_upstream_attempts_total{", "3"),
+            ("gateway_upstream_retries_total{", "1"),
+            ("gateway_upstream_connects_total{", "2"),
+            ("gateway_upstream_connections{", "0"),
+            ("gateway_upstream_requests_in_flight{", "0"),
+            ("gateway_upstream_failures_total{upstream=\"test\",kind=\"reset\"}", "1"),
+            ("gateway_upstream_latency_seconds_count{", "2"),
+        ] {
+            assert_eq!(value(name), expected, "{name}");
         }
     });
 }
@@ -49,7 +158,7 @@ fn when_all_are_out_all_are_tried() {
 fn a_single_endpoint_is_always_tried() {
     run(async {
         let upstream = upstream(config(&[nobody().await])).await;
-        let client = Client::new();
+        let client = client();
         for _ in 0..5 {
             let (response, report) = get(&client, &upstream).await;
             assert_eq!((response.err().unwrap().kind(), report.attempts), (ErrorKind::Connect, 1));
@@ -78,7 +187,7 @@ fn names_resolve_and_last_good_addresses_stay() {
         let mut config = config(&[live]);
         config.endpoints[0].host = "localhost".to_owned();
         config.host = UpstreamHost::Endpoint;
-        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (client, upstream) = (client(), upstream(config).await);
         assert!(upstream.endpoints().iter().any(|endpoint| endpoint.address == live));
         let (before, generation) =
             (upstream.endpoints().len(), upstream.generation.load(std::sync::atomic::Ordering::Relaxed));
@@ -98,7 +207,7 @@ fn a_name_that_never_resolved_is_a_dns_error() {
     run(async {
         let mut config = config(&[nobody().await]);
         config.endpoints[0].host = "name.invalid".to_owned();
-        let (client, upstream) = (Client::new(), upstream(config).await);
+        let (client, upstream) = (client(), upstream(config).await);
         assert_eq!(get(&client, &upstream).await.0.err().unwrap().kind(), ErrorKind::Dns);
     });
 }
@@ -118,8 +227,27 @@ fn the_host_is_the_endpoint_s_or_a_fixed_one_when_asked() {
             (UpstreamHost::Endpoint, address.to_string()),
             (UpstreamHost::Name(http::HeaderValue::from_static("fixed.example")), "fixed.example".to_owned()),
         ] {
-            let (client, upstream) = (Client::new(), upstream(Config { host, ..config(&[address]) }).await);
+            let (client, upstream) = (client(), upstream(Config { host, ..config(&[address]) }).await);
             assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_request_without_a_client_is_for_the_endpoint_s_own_name() {
+    run(async {
+        let one = raw(|_, mut socket| async move {
+            let head = socket.head().await.unwrap();
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+            socket.write(&format!("HTTP/1.1 200 OK\r\nx-authority: {host}\r\ncontent-length: 0\r\n\r\n")).await;
+        })
+        .await;
+        let two = raw(|_, socket| http2::serve(socket.io, true)).await;
+        for (address, protocol) in [(one, UpstreamProtocol::Http1), (two, UpstreamProtocol::Http2)] {
+            let (client, upstream) = (client(), upstream(Config { protocol, ..config(&[address]) }).await);
+            let request = Outbound { authority: None, ..outbound(Method::GET, Body::empty()) };
+            let response = client.send(&upstream, request, &mut Report::default()).await.unwrap();
+            assert_eq!(response.headers()["x-authority"], address.to_string());
         }
     });
 }
@@ -151,7 +279,7 @@ fn tls_is_verified_and_alpn_decides() {
         })
         .await;
         let tls = |name: &str| Some(UpstreamTls { server_name: Some(name.to_owned()), ca: Some(ca.clone()) });
-        let client = Client::new();
+        let client = client();
         for (protocol, version) in [
             (UpstreamProtocol::Auto, "HTTP/2.0"),
             (UpstreamProtocol::Http2, "HTTP/2.0"),
