@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tokio::sync::Mutex;
 
 use crate::completion::{Completion, note};
-use crate::config::model::RouteAction;
+use crate::config::model::{PathMatch, RouteAction};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{
     ConnectionInfo, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
@@ -108,7 +108,7 @@ fn receive(
         client: received.client,
         request: RequestHead {
             method: parts.method,
-            scheme: if connection.tls { "https" } else { "http" },
+            scheme: received.scheme,
             authority,
             path_and_query,
             headers: parts.headers,
@@ -143,7 +143,7 @@ async fn answer(
     let (found, declared, started) =
         access(exchange, |exchange| (find_route(snapshot, exchange), declared_length(exchange), exchange.started))
             .await;
-    let (route, prefix_length) = found?;
+    let route = found?;
     completion.route = Some(route.clone());
 
     // The body: refused at once where its declared length is too large, counted where it is not declared.
@@ -180,7 +180,7 @@ async fn answer(
         .await),
         RouteAction::Upstream(_) => {
             let deadline = route.config.request_timeout.map(|timeout| started + timeout);
-            let forwarded = forward(worker, snapshot, exchange, completion, &route, prefix_length, body);
+            let forwarded = forward(worker, snapshot, exchange, completion, &route, body);
             let failed = match within(deadline, forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
                 Err(error) => client_error(completion).unwrap_or(error),
@@ -197,7 +197,7 @@ async fn answer(
     }
 }
 
-fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<RouteHandle>, usize), Error> {
+fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<Rc<RouteHandle>, Error> {
     let request = &exchange.request;
     let query = route::Query {
         scheme: request.scheme,
@@ -208,13 +208,12 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
         headers: &request.headers,
     };
     let found = snapshot.shared.router.find(&query).ok_or(ErrorKind::NoRoute)?;
-    let route = snapshot.routes[*found.target].clone();
-    let prefix_length = found.prefix_len;
+    let route = snapshot.routes[*found].clone();
     exchange.route = Some(route.config.name.clone());
     if let RouteAction::Upstream(name) = &route.config.action {
         exchange.upstream = Some(name.clone());
     }
-    Ok((route, prefix_length))
+    Ok(route)
 }
 
 /// Sends the request upstream and takes the response's head into the exchange.
@@ -224,13 +223,12 @@ async fn forward(
     exchange: &SharedExchange,
     completion: &Completion,
     route: &RouteHandle,
-    prefix_length: usize,
     body: Body,
 ) -> Result<Body, Error> {
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
     let (upstream, draft) = access(exchange, |exchange| {
         let upstream = upstream_of(snapshot, route, exchange)?;
-        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, prefix_length, exchange)))
+        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, exchange)))
     })
     .await?;
     let outbound = Outbound {
@@ -304,13 +302,7 @@ struct Draft {
 }
 
 /// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
-fn draft(
-    snapshot: &WorkerSnapshot,
-    route: &RouteHandle,
-    keeps_headers: bool,
-    prefix_length: usize,
-    exchange: &mut Exchange,
-) -> Draft {
+fn draft(snapshot: &WorkerSnapshot, route: &RouteHandle, keeps_headers: bool, exchange: &mut Exchange) -> Draft {
     let request = &mut exchange.request;
     let mut fields = if keeps_headers || snapshot.logs_request_headers {
         request.headers.clone()
@@ -319,9 +311,9 @@ fn draft(
     };
     request.sent = true;
     headers::edit(&mut fields, &route.config.request_headers);
-    let path_and_query = match &route.config.rewrite_prefix {
-        None => request.path_and_query.clone(),
-        Some(prefix) => route::rewrite(&request.path_and_query, prefix_length, prefix),
+    let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
+        (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
+        _ => request.path_and_query.clone(),
     };
     Draft { method: request.method.clone(), authority: request.authority.clone(), path_and_query, headers: fields }
 }
