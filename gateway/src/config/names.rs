@@ -144,7 +144,7 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if method == Method::CONNECT => Err("can't be routed; tunnels are not supported".to_owned()),
         Ok(method) if !text.contains(|c: char| c.is_ascii_lowercase()) => Ok(method),
-        _ => Err("is not a method; write GET, POST, ... in upper case".to_owned()),
+        _ => Err("is not a method; they are in upper case".to_owned()),
     }
 }
 
