@@ -60,7 +60,7 @@ pub struct ConnectionInfo {
 pub struct RequestHead {
     /// The method.
     pub method: Method,
-    /// `http` or `https`, as the client sees it.
+    /// `http` or `https`, as the client sees it: where a trusted proxy in front ended TLS, what that proxy says.
     pub scheme: &'static str,
     /// Host and port as the client asked for them, lower case, validated. Forwarded as Host or `:authority`.
     pub authority: String,

@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tokio::sync::Mutex;
 
 use crate::completion::{Completion, note};
-use crate::config::model::RouteAction;
+use crate::config::model::{PathMatch, RouteAction};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{
     ConnectionInfo, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
@@ -108,7 +108,7 @@ fn receive(
         client: received.client,
         request: RequestHead {
             method: parts.method,
-            scheme: if connection.tls { "https" } else { "http" },
+            scheme: received.scheme,
             authority,
             path_and_query,
             headers: parts.headers,
@@ -145,7 +145,7 @@ async fn answer(
         (find_route(snapshot, exchange), declared_length(exchange), exchange.started, patience)
     })
     .await;
-    let (route, prefix_length) = found?;
+    let route = found?;
     completion.route = Some(route.clone());
 
     // The body: refused at once where its declared length is too large, counted where it is not declared.
@@ -183,7 +183,7 @@ async fn answer(
         RouteAction::Upstream(_) => {
             let limit = route.config.request_timeout;
             let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
-            let forwarded = forward(worker, snapshot, &mut attempt, completion, &route, prefix_length, body);
+            let forwarded = forward(worker, snapshot, &mut attempt, completion, &route, body);
             let failed = match within(limit.map(|limit| started + limit), forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
                 Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
@@ -208,7 +208,7 @@ async fn answer(
     }
 }
 
-fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<RouteHandle>, usize), Error> {
+fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<Rc<RouteHandle>, Error> {
     let request = &exchange.request;
     let query = route::Query {
         scheme: request.scheme,
@@ -219,13 +219,12 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
         headers: &request.headers,
     };
     let found = snapshot.shared.router.find(&query).ok_or(ErrorKind::NoRoute)?;
-    let route = snapshot.routes[*found.target].clone();
-    let prefix_length = found.prefix_len;
+    let route = snapshot.routes[*found].clone();
     exchange.route = Some(route.config.name.clone());
     if let RouteAction::Upstream(name) = &route.config.action {
         exchange.upstream = Some(name.clone());
     }
-    Ok((route, prefix_length))
+    Ok(route)
 }
 
 /// Sends the request upstream and takes the response's head into the exchange.
@@ -235,14 +234,13 @@ async fn forward(
     attempt: &mut Attempt<'_>,
     completion: &Completion,
     route: &RouteHandle,
-    prefix_length: usize,
     body: Body,
 ) -> Result<Body, Error> {
     let exchange = attempt.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
     let (upstream, draft) = access(exchange, |exchange| {
         let upstream = upstream_of(snapshot, route, exchange)?;
-        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, prefix_length, exchange)))
+        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, exchange)))
     })
     .await?;
     let outbound = Outbound {
@@ -315,13 +313,7 @@ struct Draft {
 }
 
 /// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
-fn draft(
-    snapshot: &WorkerSnapshot,
-    route: &RouteHandle,
-    keeps_headers: bool,
-    prefix_length: usize,
-    exchange: &mut Exchange,
-) -> Draft {
+fn draft(snapshot: &WorkerSnapshot, route: &RouteHandle, keeps_headers: bool, exchange: &mut Exchange) -> Draft {
     let request = &mut exchange.request;
     let mut fields = if keeps_headers || snapshot.logs_request_headers {
         request.headers.clone()
@@ -330,9 +322,9 @@ fn draft(
     };
     request.sent = true;
     headers::edit(&mut fields, &route.config.request_headers);
-    let path_and_query = match &route.config.rewrite_prefix {
-        None => request.path_and_query.clone(),
-        Some(prefix) => route::rewrite(&request.path_and_query, prefix_length, prefix),
+    let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
+        (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
+        _ => request.path_and_query.clone(),
     };
     Draft { method: request.method.clone(), authority: request.authority.clone(), path_and_query, headers: fields }
 }

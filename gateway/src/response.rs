@@ -224,7 +224,7 @@ mod tests {
         let mut answer = FixedResponse {
             status: StatusCode::OK,
             content_type: HeaderValue::from_static("text/plain"),
-            body: "hi".to_owned(),
+            body: "hi".into(),
         };
         assert_eq!(text(&fixed(&answer)), "hi");
         answer.status = StatusCode::NO_CONTENT;

@@ -129,7 +129,7 @@ routes:
     );
     let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
     for _ in 0..2 {
-        let mut slow = std::net::TcpStream::connect(gateway.address()).expect("connected");
+        let mut slow = TcpStream::connect(gateway.address()).expect("connected");
         slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx").expect("sent");
         let mut answer = [0; 12];
         slow.read_exact(&mut answer).expect("an answer");

@@ -55,12 +55,14 @@ fn the_configuration_reference_has_exactly_the_keys_of_the_schema() {
 }
 
 #[test]
-fn the_first_configuration_of_the_readme_is_accepted() {
-    let (_, after) = README.split_once("```yaml\n# gateway.yaml\n").expect("the README has a first configuration");
-    let (yaml, _) = after.split_once("```").expect("the block ends");
-    let parsed = gateway::config::parse(yaml, Path::new("gateway.yaml"), &|_| None);
-    if let Err(errors) = parsed {
-        panic!("{errors}");
+fn every_configuration_of_the_readme_is_accepted() {
+    let blocks: Vec<&str> =
+        README.split("```yaml\n").skip(1).filter_map(|after| after.split_once("```")).map(|(yaml, _)| yaml).collect();
+    assert_eq!(blocks.len(), 2);
+    for yaml in blocks {
+        if let Err(errors) = gateway::config::parse(yaml, Path::new("gateway.yaml"), &|_| None) {
+            panic!("{errors}\n{yaml}");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::upstream::{Upstream, text};
 
 const PLUGINS: [&str; 5] = ["auth", "circuit-breaker", "hello-plugin", "pii-redact", "rate-limit"];
 
@@ -30,6 +31,9 @@ fn the_microservices_example_starts_and_asks_for_credentials_on_every_route_with
 }
 
 #[test]
-fn the_minimal_example_starts() {
-    TestGateway::start(&example("minimal"), &[]);
+fn the_minimal_example_passes_requests_to_its_service() {
+    let upstream = Upstream::start(|seen| text(200, format!("hello from {}", seen.target)));
+    let yaml = example("minimal").replace("127.0.0.1:5000", &upstream.address().to_string());
+    let gateway = TestGateway::start(&yaml, &[]);
+    assert_eq!(Client::http1(gateway.address()).get("/x").text(), "hello from /x");
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
-use super::model::Positions;
 
 /// One mistake, or one warning. Shown as `FILE:LINE:COLUMN: message`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,14 +22,6 @@ impl ConfigError {
     /// A mistake at a place.
     pub fn new(file: &Path, (line, column): (usize, usize), message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line, column, message: message.into() }
-    }
-
-    /// A mistake that a plugin reported by a JSON pointer into its config: shown at the pointer's key, or at the
-    /// nearest parent that stands in the file.
-    pub fn at_pointer(file: &Path, positions: &Positions, pointer: &str, message: impl fmt::Display) -> Self {
-        let place = positions.find(pointer).unwrap_or((1, 1));
-        let message = if pointer.is_empty() { message.to_string() } else { format!("{pointer}: {message}") };
-        Self::new(file, place, message)
     }
 }
 
@@ -129,15 +120,6 @@ mod tests {
             ConfigError::new(file, (10, 2), "late"),
         ]);
         assert_eq!(errors.to_string(), "gateway.yaml:9:30: early\ngateway.yaml:10:2: late");
-    }
-
-    #[test]
-    fn a_plugin_error_stands_at_the_nearest_known_parent() {
-        let positions = Positions([(String::new(), (3, 5)), ("/limits/0".to_owned(), (4, 9))].into());
-        let at = |pointer| ConfigError::at_pointer(Path::new("c"), &positions, pointer, "bad").to_string();
-        assert_eq!(at("/limits/0/per"), "c:4:9: /limits/0/per: bad");
-        assert_eq!(at("/other"), "c:3:5: /other: bad");
-        assert_eq!(at(""), "c:3:5: bad");
     }
 
     #[test]

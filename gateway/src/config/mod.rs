@@ -13,6 +13,7 @@ mod listener;
 pub mod model;
 mod names;
 mod plugin;
+mod reach;
 mod route;
 mod schema;
 mod settings;
@@ -176,7 +177,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         fields.default("plugins", "The plugin directory, and what plugins may reach.", Object(plugin::plugins), "{}");
     let routes = fields.required(
         "routes",
-        "What to do with requests. The most specific match wins, whatever the order.",
+        "What to do with requests. The most specific match wins; the order only decides between equals.",
         List(Object(route::route)),
     );
     let secrets = fields.default(
@@ -234,6 +235,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
 }
 
 const ACCESS_LOG_OFF: Parsed<AccessLogFields> = Parsed {
+    hint: |_| None,
     parse: |text| match text {
         "off" => Ok(AccessLogFields { target: None, off: true, include: Vec::new() }),
         _ => Err("is not an access log; write an object such as {path: stdout}, or off".to_owned()),
@@ -253,6 +255,9 @@ impl Raw {
         listener::check(self.listeners.as_deref().unwrap_or_default(), self.admin.as_ref(), context);
         let names = std::mem::take(&mut context.names);
         check_routes(&names, context);
+        if let Some(routes) = &self.routes {
+            reach::check(routes, &names.routes, context);
+        }
         if let Some(upstreams) = &self.upstreams {
             check_names("upstream", &names.upstreams, upstreams, context);
         }
@@ -329,7 +334,7 @@ fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
                 entry.insert(name.position.0);
             }
             Entry::Occupied(line) => {
-                let message = format!("the name \"{}\" is already used at line {}", name.value, line.get());
+                let message = format!("the name {} is already used at line {}", name.shown, line.get());
                 context.error(name.position, message);
             }
         }
@@ -342,7 +347,7 @@ fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, contex
     let known: HashSet<&str> = keys().collect();
     for name in names.iter().filter(|name| !known.contains(name.value.as_str())) {
         let hint = if known.is_empty() { format!("no {what}s are defined") } else { suggest(&name.value, keys()) };
-        context.error(name.position, format!("there is no {what} \"{}\"; {hint}", name.value));
+        context.error(name.position, format!("there is no {what} {}; {hint}", name.shown));
     }
 }
 
@@ -361,15 +366,15 @@ fn warn_of_unused(
         .map(|name| name.value.as_str())
         .collect();
     for (name, _) in upstreams.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
-        context.warn(name.position, format!("no route and no grant uses the upstream \"{}\"", name.value));
+        context.warn(name.position, format!("no route and no grant uses the upstream {}", name.shown));
     }
     let used: HashSet<&str> = granted().flat_map(|grants| &grants.secrets).map(|name| name.value.as_str()).collect();
     for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
-        context.warn(name.position, format!("no plugin is granted the secret \"{}\"", name.value));
+        context.warn(name.position, format!("no plugin is granted the secret {}", name.shown));
     }
     let used: HashSet<&str> = names.plugins.iter().map(|name| name.value.as_str()).collect();
     let named = plugins.grants.iter().map(|(name, _)| name).chain(plugins.limits.iter().map(|(name, _)| name));
     for name in named.filter(|name| !used.contains(name.value.as_str())) {
-        context.warn(name.position, format!("no route uses the plugin \"{}\"", name.value));
+        context.warn(name.position, format!("no route uses the plugin {}", name.shown));
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 
@@ -405,8 +406,8 @@ pub struct FixedResponse {
     pub status: StatusCode,
     /// The `Content-Type`; default `text/plain; charset=utf-8`.
     pub content_type: HeaderValue,
-    /// The body.
-    pub body: String,
+    /// The body; its clones share the bytes.
+    pub body: Bytes,
 }
 
 /// Static header changes: removals first, then values that replace what is there.
@@ -511,4 +512,18 @@ impl Forwarding {
 pub struct Limits {
     /// Requests in flight per worker; above it new ones get 503 with Retry-After. Default 10,000.
     pub requests_per_worker: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_stands_at_its_nearest_known_parent() {
+        let positions = Positions([(String::new(), (3, 5)), ("/limits/0".to_owned(), (4, 9))].into());
+        for (pointer, place) in [("/limits/0/per", (4, 9)), ("/other", (3, 5)), ("", (3, 5))] {
+            assert_eq!(positions.find(pointer), Some(place), "{pointer}");
+        }
+        assert_eq!(Positions::default().find("/a"), None);
+    }
 }

@@ -3,10 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use regex::Regex;
 
 use super::model::HostnameMatch;
+use crate::message::headers::strip_hop_by_hop;
+use crate::message::normalize;
 
 /// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
 pub(super) fn name(text: &str) -> Result<String, String> {
@@ -18,6 +20,14 @@ pub(super) fn name(text: &str) -> Result<String, String> {
     } else {
         Err("is not a name; use up to 64 letters, digits, \".\", \"_\" and \"-\", beginning with a letter or digit"
             .to_owned())
+    }
+}
+
+/// The name of a route.
+pub(super) fn route_name(text: &str) -> Result<String, String> {
+    match text {
+        "none" => Err("is what metrics call the requests without a route; choose another name".to_owned()),
+        _ => name(text),
     }
 }
 
@@ -106,34 +116,16 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     if text.contains(['?', '#']) {
         return Err("is not a path; it has no query and no fragment (see match.query)".to_owned());
     }
-    if let Some(bad) = text
-        .chars()
-        .find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}'))
-    {
-        return Err(format!("is not a path; write {bad:?} percent-encoded"));
+    match normalize::path(text) {
+        Ok(normal) if normal == text => Ok(text.to_owned()),
+        Ok(_) => Err("would never match: paths are made normal before they are routed".to_owned()),
+        Err(error) => Err(format!("would never match: requests with it are refused ({})", error.detail())),
     }
-    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err("would never match: \".\" and \"..\" are resolved before routing".to_owned());
-    }
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        let digits = rest.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let (Some(digits), Some(byte)) = (digits, byte) else {
-            return Err("is not a path; after \"%\" come two hexadecimal digits".to_owned());
-        };
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            return Err(format!(
-                "would never match: %{digits} is decoded before routing; write {:?}",
-                char::from(byte)
-            ));
-        }
-        if digits.bytes().any(|b| b.is_ascii_lowercase()) {
-            return Err(format!("would never match: write %{} in upper case", digits.to_ascii_uppercase()));
-        }
-        rest = &rest[at + 3..];
-    }
-    Ok(text.to_owned())
+}
+
+/// The form in which requests for such a path are routed.
+pub(super) fn normal_path(text: &str) -> Option<String> {
+    Some(normalize::path(text).ok()?.into_owned())
 }
 
 /// A regular expression that has to match the whole text.
@@ -149,14 +141,10 @@ pub(super) fn whole_regex(text: &str) -> Result<Regex, String> {
 
 /// A method. They are case-sensitive (RFC 9110 section 9.1), so `get` is a mistake.
 pub(super) fn method(text: &str) -> Result<Method, String> {
-    let upper = text.to_ascii_uppercase();
-    if upper != text {
-        return Err(format!("is not a method; did you mean \"{upper}\"?"));
-    }
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if method == Method::CONNECT => Err("can't be routed; tunnels are not supported".to_owned()),
-        Ok(method) => Ok(method),
-        Err(_) => Err("is not a method; write GET, POST, ...".to_owned()),
+        Ok(method) if !text.contains(|c: char| c.is_ascii_lowercase()) => Ok(method),
+        _ => Err("is not a method; they are in upper case".to_owned()),
     }
 }
 
@@ -164,6 +152,22 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
 pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(text.as_bytes())
         .map_err(|_| "is not a header name; use letters, digits and \"-\"".to_owned())
+}
+
+/// The name of a header field that routes may look at: those that end at this hop (RFC 9110 section 7.6.1) are gone
+/// before a route is looked up.
+pub(super) fn routable_header_name(text: &str) -> Result<HeaderName, String> {
+    let name = header_name(text)?;
+    if name == "host" {
+        return Err("would never match: write match.hostnames instead".to_owned());
+    }
+    let mut fields = HeaderMap::new();
+    fields.insert(name.clone(), HeaderValue::from_static("x"));
+    strip_hop_by_hop(&mut fields);
+    match fields.is_empty() {
+        true => Err("would never match: the field ends at the gateway, before routing".to_owned()),
+        false => Ok(name),
+    }
 }
 
 /// The name of a header field that the config may change. Framing and connection fields (RFC 9110 section 7.6.1) are
@@ -235,11 +239,48 @@ mod tests {
 
     #[test]
     fn paths_that_could_never_match_are_refused() {
-        for text in ["/", "/a/b/", "/a%2Fb", "/a;b=c", "/a//b", "/@:!$&'()*+,;="] {
+        for text in ["/", "/a/b/", "/a%2Fb", "/a;b=c", "/@:!$&'()*+,;="] {
             assert_eq!(path(text), Ok(text.to_owned()));
         }
-        for text in ["", "a", "/a?b", "/a#b", "/å", "/a b", "/a/../b", "/.", "/%41", "/%2f", "/%", "/%zz", "/%å"] {
-            assert!(path(text).is_err(), "{text}");
+        for (text, normal) in [
+            ("/a//b", Some("/a/b")),
+            ("/a/../b", Some("/b")),
+            ("/.", Some("/")),
+            ("/%41", Some("/A")),
+            ("/%2f", Some("/%2F")),
+            ("/å", Some("/%C3%A5")),
+            ("/{a}", Some("/%7Ba%7D")),
+            ("/%00", None),
+            ("/..%2Fx", None),
+            ("/..;/x", None),
+            ("/a b", None),
+            ("/a\\b", None),
+            ("/%", None),
+            ("/%zz", None),
+        ] {
+            assert!(path(text).is_err_and(|message| message.starts_with("would never match")), "{text}");
+            assert_eq!(normal_path(text).as_deref(), normal, "{text}");
+        }
+        for text in ["", "a", "/a?b", "/a#b"] {
+            assert!(path(text).is_err_and(|message| message.starts_with("is not a path")), "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_gone_before_routing_are_refused() {
+        for text in ["Connection", "te", "upgrade", "Expect", "keep-alive", "proxy-authorization", "transfer-encoding"]
+        {
+            assert!(routable_header_name(text).is_err_and(|message| message.contains("before routing")), "{text}");
+        }
+        assert!(routable_header_name("Host").is_err_and(|message| message.contains("match.hostnames")));
+        assert!(routable_header_name("X-Tenant").is_ok());
+    }
+
+    #[test]
+    fn methods_are_in_upper_case() {
+        assert_eq!(method("PURGE"), Ok(Method::from_bytes(b"PURGE").unwrap()));
+        for text in ["get", "Get", "", "A B", "CONNECT"] {
+            assert!(method(text).is_err(), "{text}");
         }
     }
 

@@ -63,9 +63,14 @@ fn grants(fields: &mut Fields<'_, '_>) -> Option<RawGrants> {
     Some(RawGrants { upstreams: upstreams?, secrets: secrets? })
 }
 
+/// What memory grows by.
+const WASM_PAGE: u64 = 64 << 10;
+/// 32-bit addresses reach 4 GiB; the last page is beyond what an instance can be given.
+const MOST_MEMORY: u64 = (4 << 30) - WASM_PAGE;
+
 fn limits(fields: &mut Fields<'_, '_>) -> Option<PluginLimits> {
     let cpu = fields.default("cpu", "CPU time of one phase call.", time(), "10ms");
-    let memory = fields.default("memory", "Linear memory of one instance.", Size(64 << 10..=4 << 30), "16MiB");
+    let memory = fields.default("memory", "Linear memory of one instance.", Size(WASM_PAGE..=MOST_MEMORY), "16MiB");
     let host_calls =
         fields.default("host_calls", "Host calls of one phase call.", Integer(1..=u64::from(u32::MAX)), "10000");
     let output = fields.default("output", "Bytes that one phase call may give back.", Size(1 << 10..=1 << 30), "8MiB");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{Fields, Object};
@@ -14,7 +15,7 @@ use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, 
 
 /// One entry of `routes`.
 pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
-    let name = fields.required("name", "Its name, for logs and metrics.", At(text(names::name)));
+    let name = fields.required("name", "Its name, for logs and metrics.", At(text(names::route_name)));
     let matches = fields.default(
         "match",
         "When the route applies: all conditions must hold. Without any it matches every request.",
@@ -78,7 +79,7 @@ struct Matches {
 fn matches(fields: &mut Fields<'_, '_>) -> Option<Matches> {
     let scheme = fields.optional(
         "scheme",
-        "How the client came: http (in clear text) or https.",
+        "How the client came: http (in clear text) or https. Behind a trusted proxy, what its X-Forwarded-Proto says.",
         Choice(&[("http", "http"), ("https", "https")]),
     );
     let hostnames: Option<Vec<HostnameMatch>> = fields.optional(
@@ -87,12 +88,15 @@ fn matches(fields: &mut Fields<'_, '_>) -> Option<Matches> {
         NonEmpty(text(names::hostname_match)),
     );
     let path = fields.optional("path", "The path, without the query.", Object(path));
-    let methods: Option<Vec<Method>> =
-        fields.optional("methods", "Any of these, for example GET.", NonEmpty(text(names::method)));
+    let methods: Option<Vec<Method>> = fields.optional(
+        "methods",
+        "Any of these, for example GET, which covers HEAD as well.",
+        NonEmpty(text(names::method).hint(|text| Some(text.to_ascii_uppercase()))),
+    );
     let headers = fields.default(
         "headers",
         "Header fields that must all match: a value, or {exact}, {regex} or {present: true}.",
-        Named { key: |key| names::header_name(key).map(drop), value: value_match() },
+        Named { key: |key| names::routable_header_name(key).map(drop), value: value_match() },
         "{}",
     );
     let query = fields.default(
@@ -139,12 +143,9 @@ fn value_conditions(fields: &mut Fields<'_, '_>) -> Option<ValueMatch> {
 }
 
 fn path(fields: &mut Fields<'_, '_>) -> Option<PathMatch> {
-    let prefix = fields.optional(
-        "prefix",
-        "This path and what is below it: /a matches /a and /a/b, not /ab.",
-        text(names::path),
-    );
-    let exact = fields.optional("exact", "Exactly this path.", text(names::path));
+    let prefix =
+        fields.optional("prefix", "This path and what is below it: /a matches /a and /a/b, not /ab.", path_text());
+    let exact = fields.optional("exact", "Exactly this path.", path_text());
     let regex = fields.optional("regex", "A regular expression for the whole path.", text(names::whole_regex));
     fields.exactly_one(&["prefix", "exact", "regex"], "the condition is empty");
     match (prefix, exact, regex) {
@@ -155,8 +156,13 @@ fn path(fields: &mut Fields<'_, '_>) -> Option<PathMatch> {
     }
 }
 
+/// A path in normal form.
+fn path_text() -> Parsed<String> {
+    text(names::path).hint(names::normal_path)
+}
+
 fn rewrite(fields: &mut Fields<'_, '_>) -> Option<String> {
-    fields.required("prefix", "Replaces the matched prefix.", text(names::path))
+    fields.required("prefix", "Replaces the matched prefix.", path_text())
 }
 
 fn redirect(fields: &mut Fields<'_, '_>) -> Option<Redirect> {
@@ -164,7 +170,7 @@ fn redirect(fields: &mut Fields<'_, '_>) -> Option<Redirect> {
     let hostname = fields.optional("hostname", "The hostname.", text(redirect_hostname));
     let port =
         fields.optional("port", "The port; with a new scheme and no port, the scheme's own.", Integer(1..=65_535));
-    let path = fields.optional("path", "The whole path; the query stays.", text(names::path));
+    let path = fields.optional("path", "The whole path; the query stays.", path_text());
     let status = fields.default(
         "status",
         "301, 302, 303, 307 or 308.",
@@ -206,7 +212,7 @@ fn respond(fields: &mut Fields<'_, '_>) -> Option<FixedResponse> {
         fields.error(fields.position("body"), "a response with this status has no body; remove \"body\"");
     }
     let status = StatusCode::from_u16(u16::try_from(status?).ok()?).ok()?;
-    Some(FixedResponse { status, content_type: content_type?, body: body? })
+    Some(FixedResponse { status, content_type: content_type?, body: Bytes::from(body?) })
 }
 
 fn header_edits(fields: &mut Fields<'_, '_>) -> Option<HeaderEdits> {

@@ -28,17 +28,17 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
     let sound = fields.is_sound();
     let context = fields.context()?;
     let bytes = match (file, env, value) {
-        (Some(Placed { position, value: path }), ..) => match read_secret(&path) {
+        (Some(Placed { position, value: path, .. }), ..) => match read_secret(&path) {
             Ok(bytes) => bytes,
             Err(message) => {
                 context.error(position, message);
                 return None;
             }
         },
-        (None, Some(Placed { position, value: name }), _) => match (context.environment)(&name) {
+        (None, Some(Placed { position, value: name, shown }), _) => match (context.environment)(&name) {
             Some(value) => value.into_bytes(),
             None => {
-                context.error(position, format!("the environment variable {name} is not set"));
+                context.error(position, format!("the environment variable {shown} is not set"));
                 return None;
             }
         },
@@ -135,7 +135,7 @@ pub(super) fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLogFields>
         "include",
         "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
          masked, with its query), request_headers.NAME.",
-        List(Parsed { parse: included, schema: included_schema }),
+        List(Parsed { parse: included, schema: included_schema, hint: |_| None }),
         "[]",
     );
     let (path, (), include) = (path?, format?, include?);

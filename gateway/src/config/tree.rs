@@ -79,6 +79,11 @@ impl Node {
             Kind::Scalar(scalar) => format!("\"{}\"", shorten(&scalar.written)),
         }
     }
+
+    /// Whether nothing of it came from the environment, so that messages may show what it means.
+    pub(super) fn is_as_written(&self) -> bool {
+        !matches!(&self.kind, Kind::Scalar(scalar) if scalar.written != scalar.text)
+    }
 }
 
 impl Scalar {
@@ -115,8 +120,8 @@ enum Content {
 struct Key {
     text: String,
     position: Position,
-    /// It stood in the object before; the first one holds.
-    repeated: bool,
+    /// Its error is noted: it stood in the object before (the first one holds), or it is no key of ours.
+    left_out: bool,
 }
 
 struct Anchored {
@@ -160,19 +165,39 @@ pub(super) fn parse(
             Ok((event, span)) => builder.event(event, span).map_err(|(position, message)| fatal(position, message))?,
             Err(error) => {
                 let mut errors = builder.errors;
-                let marker = error.marker();
-                // The scanner reads ahead of the events and has a bound of its own.
-                let message = match error.info() {
-                    info if info.contains("recursion limit") => format!("nested more than {MAX_DEPTH} levels deep"),
-                    info => format!("this is not valid YAML: {info}"),
-                };
-                errors.push(ConfigError::new(file, (marker.line().max(1), marker.col() + 1), message));
+                let position = (error.marker().line().max(1), error.marker().col() + 1);
+                let (position, message) = explain(text, position, error.info());
+                errors.push(ConfigError::new(file, position, message));
                 return Err(ConfigErrors::new(errors));
             }
         }
     }
     let root = builder.root.unwrap_or(Node { position: (1, 1), kind: Kind::Map(Vec::new()) });
     Ok(Tree { root, errors: builder.errors })
+}
+
+/// What is wrong with the syntax, in words that say what to do, and where.
+fn explain(text: &str, position: Position, info: &str) -> (Position, String) {
+    // The scanner reads ahead of the events and has a bound of its own.
+    if info.contains("recursion limit") {
+        return (position, format!("nested more than {MAX_DEPTH} levels deep"));
+    }
+    let mut lines = (1..).zip(text.lines()).skip(position.0 - 1);
+    if info.contains("tab") {
+        // The scanner names the place where the value began that the line with the tab seems to continue.
+        let indented = lines.clone().find_map(|(number, line)| {
+            let indentation = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+            Some((number, indentation.find('\t')? + 1))
+        });
+        if let Some(place) = indented {
+            return (place, "a tab in the indentation; indent with spaces".to_owned());
+        }
+    }
+    let hint = match lines.next() {
+        Some((_, line)) if line.contains("${") => "; within braces and brackets, `${NAME}` needs quotes: \"${NAME}\"",
+        _ => "",
+    };
+    (position, format!("this is not valid YAML: {info}{hint}"))
 }
 
 /// A mistake after which the rest of the text makes no sense.
@@ -265,7 +290,7 @@ impl Builder<'_> {
     fn scalar(&mut self, position: Position, text: &str, style: ScalarStyle, anchor: usize) -> Result<(), Fatal> {
         self.count(position, 1)?;
         if self.expects_key() {
-            self.key(position, text);
+            self.key(position, text, style == ScalarStyle::Plain);
             return Ok(());
         }
         let kind = match value::expand(text, self.environment) {
@@ -304,11 +329,16 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn key(&mut self, position: Position, text: &str) {
+    fn key(&mut self, position: Position, text: &str, plain: bool) {
         let Some(Open { content: Content::Map { seen, key, .. }, .. }) = self.open.last_mut() else { return };
         let first = seen.get(text).copied();
-        *key = Some(Key { text: text.to_owned(), position, repeated: first.is_some() });
-        if let Some((line, _)) = first {
+        let merge = plain && text == "<<";
+        *key = Some(Key { text: text.to_owned(), position, left_out: merge || first.is_some() });
+        if merge {
+            let message = "merge keys (`<<`) are not supported; write the keys out, or share a whole value: `a: &name \
+                           {...}` once, `b: *name` elsewhere";
+            self.error(position, message);
+        } else if let Some((line, _)) = first {
             let message = format!("\"{}\" is already set at line {line}; remove one of them", shorten(text));
             self.error(position, message);
         } else {
@@ -329,7 +359,7 @@ impl Builder<'_> {
         match &mut parent.content {
             Content::List(items) => items.push(node),
             Content::Map { entries, key, .. } => {
-                if let Some(Key { text: key, position, repeated: false }) = key.take() {
+                if let Some(Key { text: key, position, left_out: false }) = key.take() {
                     entries.push(Entry { key, position, value: node });
                 }
             }

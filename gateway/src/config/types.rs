@@ -50,17 +50,27 @@ impl Type for Text {
     }
 }
 
-/// Text that a function turns into something else. The function's error follows the text: "is not ...".
+/// Text that a function turns into something else. The function's error follows the text: "is not ...". It never
+/// quotes the text, which may have come from the environment and be a secret; that is what [`Parsed::hint`] is for.
 pub(super) struct Parsed<T> {
     /// The function.
     pub(super) parse: fn(&str) -> Result<T, String>,
     /// The schema of the text.
     pub(super) schema: fn() -> Value,
+    /// What to write instead of a refused text, where that can be told from the text.
+    pub(super) hint: fn(&str) -> Option<String>,
+}
+
+impl<T> Parsed<T> {
+    /// The same with a hint, which is shown only for a text that stands in the file as it is.
+    pub(super) fn hint(self, hint: fn(&str) -> Option<String>) -> Self {
+        Self { hint, ..self }
+    }
 }
 
 /// [`Parsed`] without a narrower schema.
 pub(super) fn text<T>(parse: fn(&str) -> Result<T, String>) -> Parsed<T> {
-    Parsed { parse, schema: || json!({"type": "string"}) }
+    Parsed { parse, schema: || json!({"type": "string"}), hint: |_| None }
 }
 
 impl<T> Type for Parsed<T> {
@@ -71,7 +81,9 @@ impl<T> Type for Parsed<T> {
         match (self.parse)(&text) {
             Ok(value) => Some(value),
             Err(message) => {
-                context.error(node.position, format!("{} {message}", node.describe()));
+                let instead = if node.is_as_written() { (self.hint)(&text) } else { None };
+                let hint = instead.map(|instead| format!("; write \"{}\"", shorten(&instead))).unwrap_or_default();
+                context.error(node.position, format!("{} {message}{hint}", node.describe()));
                 None
             }
         }
@@ -267,6 +279,8 @@ pub(super) struct Placed<T> {
     pub(super) position: Position,
     /// The value.
     pub(super) value: T,
+    /// As it stands in the file, for messages: without what came from the environment.
+    pub(super) shown: String,
 }
 
 /// Keeps the place of a value, for messages that need other parts of the file.
@@ -276,7 +290,7 @@ impl<T: Type> Type for At<T> {
     type Value = Placed<T::Value>;
 
     fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<Placed<T::Value>> {
-        Some(Placed { position: node.position, value: self.0.parse(node, context)? })
+        Some(Placed { position: node.position, value: self.0.parse(node, context)?, shown: node.describe() })
     }
 
     fn schema(&self) -> Value {
@@ -307,7 +321,8 @@ impl<T: Type> Type for Named<T> {
             if let Err(message) = (self.key)(&entry.key) {
                 context.error(entry.position, format!("\"{}\" {message}", shorten(&entry.key)));
             }
-            let key = Placed { position: entry.position, value: entry.key.clone() };
+            let shown = format!("\"{}\"", shorten(&entry.key));
+            let key = Placed { position: entry.position, value: entry.key.clone(), shown };
             values.push((key, parse(&self.value, &entry.value, context)));
         }
         Some(values)

@@ -1,9 +1,11 @@
 //! Conditions on method, header fields and query parameters.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use http::{HeaderName, Method};
 use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
 use super::Query;
 use crate::config::model::ValueMatch;
@@ -18,6 +20,26 @@ pub(super) struct Condition {
     pub(super) query: Vec<(String, ValueMatch)>,
 }
 
+/// A request, with what was found out about it for one candidate and holds for the others.
+pub(super) struct Asked<'q> {
+    request: &'q Query<'q>,
+    parameters: OnceCell<Parameters<'q>>,
+}
+
+/// Decoded names and values.
+type Parameters<'q> = SmallVec<[(Cow<'q, str>, Cow<'q, str>); 8]>;
+
+impl<'q> Asked<'q> {
+    pub(super) fn new(request: &'q Query<'q>) -> Self {
+        Self { request, parameters: OnceCell::new() }
+    }
+
+    /// The decoded parameters of the query.
+    fn parameters(&self) -> &Parameters<'q> {
+        self.parameters.get_or_init(|| parameters(self.request.query.unwrap_or("")).collect())
+    }
+}
+
 impl Condition {
     /// How demanding it is; greater goes first.
     pub(super) fn rank(&self) -> (bool, usize, usize) {
@@ -25,19 +47,26 @@ impl Condition {
     }
 
     /// Whether all of it holds. A field or parameter that comes several times holds if one of its values does.
-    pub(super) fn holds(&self, request: &Query<'_>) -> bool {
-        let method = self.methods.is_empty() || self.methods.contains(request.method);
-        method
+    pub(super) fn holds(&self, asked: &Asked<'_>) -> bool {
+        super::count_examined();
+        self.covers(asked.request.method)
             && self.headers.iter().all(|(name, expected)| {
-                request.headers.get_all(name).iter().any(|value| match value.to_str() {
+                asked.request.headers.get_all(name).iter().any(|value| match value.to_str() {
                     Ok(value) => holds(expected, value),
                     // Values outside ASCII can't equal a configured one.
                     Err(_) => matches!(expected, ValueMatch::Present),
                 })
             })
             && self.query.iter().all(|(name, expected)| {
-                parameters(request.query.unwrap_or("")).any(|(key, value)| key == *name && holds(expected, &value))
+                asked.parameters().iter().any(|(key, value)| key == name && holds(expected, value))
             })
+    }
+
+    /// RFC 9110 section 9.1: HEAD is there wherever GET is.
+    fn covers(&self, method: &Method) -> bool {
+        self.methods.is_empty()
+            || self.methods.contains(method)
+            || (method == Method::HEAD && self.methods.contains(&Method::GET))
     }
 }
 

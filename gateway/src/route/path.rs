@@ -1,10 +1,11 @@
-//! Path conditions: exact and prefix by hash, regular expressions in one pass.
+//! Path conditions: exact paths and prefixes by hash, regular expressions by hash of the segments that they begin with.
 
 use std::collections::HashMap;
 
 use regex::{Regex, RegexSet};
 use smallvec::SmallVec;
 
+use super::literal::literal_segments;
 use crate::config::model::PathMatch;
 
 /// A path condition in the form of the tables.
@@ -30,55 +31,76 @@ impl Rule {
 #[derive(Debug)]
 pub(super) struct PathTable {
     exact: HashMap<String, Vec<usize>>,
-    regexes: Regexes,
+    /// By the literal segments that they begin with.
+    regexes: HashMap<String, Regexes>,
     prefix: HashMap<String, Vec<usize>>,
-    /// Slashes in the prefix with the most: deeper borders of a path need no lookup.
+    /// Slashes in the prefix with the most, or in the beginning of a regular expression: deeper borders of a path need
+    /// no look-up.
     depth: usize,
 }
 
-/// Regular expressions with their routes.
-#[derive(Debug)]
+/// The regular expressions that begin with the same literal segments.
+#[derive(Debug, Default)]
 struct Regexes {
-    /// `None` where the combined automaton would be too large, or where there is nothing to combine.
-    set: Option<RegexSet>,
-    each: Vec<(Regex, usize)>,
+    each: Vec<Candidate>,
+    /// Tells in one pass that none of them matches, as is mostly so. `None` where there is nothing to combine, or
+    /// where it would be too large. Which one matches is found one by one: the combined automaton would have to
+    /// allocate for that, in every request, as much as there are expressions.
+    any: Option<RegexSet>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    /// Its turn among all regular expressions of the hostname condition.
+    turn: usize,
+    regex: Regex,
+    route: usize,
 }
 
 impl PathTable {
     pub(super) fn build(rules: Vec<(Rule, usize)>) -> Self {
         let (mut exact, mut prefix): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
-        let mut each = Vec::new();
+        let mut regexes: HashMap<String, Regexes> = HashMap::new();
         let mut depth = 0;
-        for (rule, index) in rules {
+        for (turn, (rule, route)) in rules.into_iter().enumerate() {
             match rule {
-                Rule::Exact(path) => exact.entry(path).or_default().push(index),
+                Rule::Exact(path) => exact.entry(path).or_default().push(route),
                 Rule::Prefix(path) => {
                     depth = depth.max(path.matches('/').count());
-                    prefix.entry(path).or_default().push(index);
+                    prefix.entry(path).or_default().push(route);
                 }
-                Rule::Regex(regex) => each.push((regex, index)),
+                Rule::Regex(regex) => {
+                    let segments = literal_segments(regex.as_str());
+                    depth = depth.max(segments.matches('/').count());
+                    regexes.entry(segments).or_default().each.push(Candidate { turn, regex, route });
+                }
             }
         }
-        let set = match each.len() {
-            0 | 1 => None,
-            _ => RegexSet::new(each.iter().map(|(regex, _)| regex.as_str())).ok(),
-        };
-        Self { exact, regexes: Regexes { set, each }, prefix, depth }
+        for group in regexes.values_mut().filter(|group| group.each.len() > 1) {
+            group.any = RegexSet::new(group.each.iter().map(|candidate| candidate.regex.as_str())).ok();
+        }
+        Self { exact, regexes, prefix, depth }
     }
 
-    /// The first candidate that `accepts` takes, and the length of what it matched.
-    pub(super) fn find(&self, path: &str, accepts: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
-        let first = |list: &Vec<usize>| list.iter().copied().find(|index| accepts(*index));
-        if let Some(index) = self.exact.get(path).and_then(first) {
-            return Some((index, path.len()));
+    /// The first candidate that `accepts` takes.
+    pub(super) fn find(&self, path: &str, accepts: impl Fn(usize) -> bool) -> Option<usize> {
+        let first = |list: &Vec<usize>| list.iter().copied().find(|route| accepts(*route));
+        if let Some(route) = self.exact.get(path).and_then(first) {
+            return Some(route);
         }
-        if let Some(index) = self.regexes.find(path, &accepts) {
-            return Some((index, path.len()));
-        }
-        if self.prefix.is_empty() {
+        if self.regexes.is_empty() && self.prefix.is_empty() {
             return None;
         }
-        // A prefix with n slashes ends where the path's slash number n + 1 stands, or at the path's end.
+        let borders = self.borders(path);
+        if let Some(route) = self.find_regex(path, &borders, &accepts) {
+            return Some(route);
+        }
+        borders.iter().rev().find_map(|&border| self.prefix.get(&path[..border]).and_then(first))
+    }
+
+    /// Where a prefix of the path may end: one with n slashes ends where the path's slash number n + 1 stands, or at
+    /// the path's end.
+    fn borders(&self, path: &str) -> SmallVec<[usize; 16]> {
         let mut borders: SmallVec<[usize; 16]> =
             path.match_indices('/').map(|(slash, _)| slash).take(self.depth + 1).collect();
         if borders.is_empty() {
@@ -87,34 +109,43 @@ impl PathTable {
         } else if borders.len() <= self.depth {
             borders.push(path.len());
         }
-        borders.iter().rev().find_map(|&border| {
-            let index = self.prefix.get(&path[..border]).and_then(first)?;
-            Some((index, border))
-        })
+        borders
     }
-}
 
-impl Regexes {
-    fn find(&self, path: &str, accepts: impl Fn(usize) -> bool) -> Option<usize> {
-        match &self.set {
-            Some(set) => {
-                let found = set.matches(path);
-                found.iter().map(|place| self.each[place].1).find(|index| accepts(*index))
+    /// Among the groups whose segments the path begins with, the first in the order of all.
+    fn find_regex(&self, path: &str, borders: &[usize], accepts: impl Fn(usize) -> bool) -> Option<usize> {
+        if self.regexes.is_empty() {
+            return None;
+        }
+        let groups = borders.iter().filter_map(|&border| self.regexes.get(&path[..border]));
+        let mut groups: SmallVec<[&[Candidate]; 16]> =
+            groups.filter(|group| group.may_match(path)).map(|group| group.each.as_slice()).collect();
+        loop {
+            let next = groups.iter_mut().filter(|group| !group.is_empty()).min_by_key(|group| group[0].turn)?;
+            let (candidate, rest) = next.split_first()?;
+            *next = rest;
+            super::count_examined();
+            if candidate.regex.is_match(path) && accepts(candidate.route) {
+                return Some(candidate.route);
             }
-            None => self
-                .each
-                .iter()
-                .filter(|(regex, _)| regex.is_match(path))
-                .map(|(_, index)| *index)
-                .find(|i| accepts(*i)),
         }
     }
 }
 
-/// Replaces the first `prefix_len` bytes of a path (with its query) by a route's `rewrite_prefix`, with exactly one
-/// slash between the two.
-pub fn rewrite(path_and_query: &str, prefix_len: usize, replacement: &str) -> String {
-    let rest = path_and_query.get(prefix_len..).unwrap_or("");
+impl Regexes {
+    fn may_match(&self, path: &str) -> bool {
+        super::count_examined();
+        self.any.as_ref().is_none_or(|any| any.is_match(path))
+    }
+}
+
+/// Replaces a route's prefix at the beginning of a path (with its query) by its `rewrite.prefix`, with exactly one slash
+/// between the two. A target that isn't below the prefix stays as it is: `*`, or one that a plugin has set.
+pub fn rewrite(path_and_query: &str, prefix: &str, replacement: &str) -> String {
+    let rest = path_and_query
+        .strip_prefix(prefix.trim_end_matches('/'))
+        .filter(|rest| matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')));
+    let Some(rest) = rest else { return path_and_query.to_owned() };
     let mut out = String::with_capacity(replacement.len() + rest.len() + 1);
     if rest.starts_with('/') {
         out.push_str(replacement.trim_end_matches('/'));

@@ -176,6 +176,22 @@ routes: [{name: a, upstream: a}, {name: b, upstream: b, match: {path: {exact: /b
 }
 
 #[test]
+fn the_config_of_a_plugin_can_be_written_once() {
+    let text = "listeners: [{name: a, address: '127.0.0.1:0'}]
+plugins: {directory: p}
+routes:
+  - {name: a, respond: {status: 200}, plugins: [{name: auth, config: &auth {realm: x, keys: [1]}}]}
+  - {name: b, respond: {status: 200}, plugins: [{name: auth, config: *auth}]}
+";
+    let config = accept(text).config;
+    let [first, second] = [0, 1].map(|route: usize| &config.routes[route].plugins[0]);
+    assert_eq!(first.config, second.config);
+    // A mistake in it is shown where it can be mended.
+    assert_eq!(second.positions.find("/keys/0"), first.positions.find("/keys/0"));
+    assert_eq!(second.positions.find("/keys/0").map(|(line, _)| line), Some(4));
+}
+
+#[test]
 fn every_kind_of_route() {
     let text = r#"
 listeners: [{name: a, address: "127.0.0.1:0"}]
@@ -193,7 +209,7 @@ routes:
     response_headers: {remove: [server]}
     timeouts: {request: off}
     limits: {body: 1MiB}
-  - {name: https, match: {path: {exact: /b}}, redirect: {scheme: https, port: 8443}}
+  - {name: https, match: {scheme: http, path: {exact: /b}}, redirect: {scheme: https, port: 8443}}
   - {name: gone, match: {path: {regex: "/c/[0-9]+"}}, respond: {status: 410, body: gone}}
 "#;
     let config = accept(text).config;
@@ -251,6 +267,37 @@ fn what_does_nothing_is_warned_of() {
             "gateway.yaml:5:20: no route uses the plugin \"p\"",
         ]
     );
+}
+
+#[test]
+fn a_route_that_takes_all_of_a_scheme_is_warned_of_where_it_hides_others() {
+    let routes = |first: &str| {
+        let text = format!(
+            "listeners: [{{name: a, address: '127.0.0.1:0'}}]\nroutes:\n  - {first}\n  - {{name: login, match: {{path: \
+             {{exact: /login}}}}, respond: {{status: 200}}}}"
+        );
+        accept(&text).warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let hides = routes("{name: all, match: {scheme: https}, respond: {status: 200}}");
+    let message = "\"all\" takes every https request from the routes without match.scheme, whatever their paths";
+    assert_eq!(hides, [format!("gateway.yaml:3:12: {message}")]);
+    assert!(routes("{name: all, match: {scheme: http}, redirect: {scheme: https}}").is_empty());
+    assert!(routes("{name: all, match: {scheme: https, path: {prefix: /a}}, respond: {status: 200}}").is_empty());
+}
+
+#[test]
+fn redirects_that_lead_elsewhere_are_accepted() {
+    for routes in [
+        "{name: r, match: {scheme: http}, redirect: {scheme: https}}",
+        "{name: r, match: {hostnames: [a.no]}, redirect: {hostname: b.no}}",
+        "{name: r, redirect: {hostname: www.a.no}}, {name: www, match: {hostnames: [www.a.no]}, respond: {status: 200}}",
+        "{name: r, match: {path: {exact: /}}, redirect: {path: /start}}",
+        "{name: r, match: {path: {regex: /old/.*}}, redirect: {path: /new}}",
+        "{name: r, redirect: {port: 8443}}",
+        "{name: r, match: {methods: [POST], path: {prefix: /a}, headers: {x-a: {regex: b}}}, redirect: {path: /a/b}}",
+    ] {
+        accept(&format!("listeners: [{{name: a, address: '127.0.0.1:0'}}]\nroutes: [{routes}]"));
+    }
 }
 
 #[test]

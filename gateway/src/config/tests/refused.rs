@@ -86,6 +86,10 @@ fn messages() {
         "routes: [{name: r, respond: {status: 200}, plugins: [{name: auth, config: [1]}]}]\nplugins: {directory: p}",
         "routes: [{name: r, respond: {status: 200}, plugins: [{name: ../x, config: {a: .nan}}]}]\nplugins: {directory: p}",
         "routes: [{name: r, respond: {status: 200}, plugins: [auth]}]",
+        "routes: [{name: none, respond: {status: 200}}]",
+        "routes: [{name: r, respond: {status: 200}, match: {path: {exact: /a//b}, headers: {Host: a, TE: b}}}]",
+        "routes: [{name: r, respond: {status: 200}, match: {path: {prefix: /%00}, methods: [Get]}}]",
+        "plugins: {limits: {p: {memory: 4GiB}}}",
         "plugins: {grants: {auth: {upstreams: [idp], secrets: [hmca]}}}\nsecrets: {hmac: {value: x}}",
         // Secrets, admin, access log.
         "secrets: {a: {}, b: {file: nope}, c: {env: NOPE}, d: {env: KEY, value: x}, e: {value: ''}}",
@@ -120,6 +124,62 @@ fn messages_do_not_show_what_came_from_the_environment() {
     );
     let errors = errors(&text);
     assert!(errors.contains("${KEY}") && !errors.contains("123"), "{errors}");
+}
+
+#[test]
+fn hints_and_names_do_not_show_what_came_from_the_environment() {
+    let text = "listeners: [{name: a, address: '127.0.0.1:1'}]
+routes:
+  - {name: r, upstream: '${SECRET}', match: {methods: ['${SECRET}'], path: {exact: '/${SECRET}//x'}}}
+  - {name: '${SECRET}', respond: {status: 200}}
+  - {name: '${SECRET}', respond: {status: 200}}
+plugins: {directory: p, grants: {auth: {secrets: ['${SECRET}']}}}
+secrets: {other: {value: x}}
+upstreams: {other: {endpoints: ['a:1']}}
+";
+    let parsed = super::super::parse_all(text, "gateway.yaml".as_ref(), &|_| Some("hunter".to_owned()));
+    let errors = parsed.unwrap_err();
+    assert!(errors.errors().len() >= 4, "{errors}");
+    assert!(!errors.to_string().to_lowercase().contains("hunter"), "{errors}");
+}
+
+#[test]
+fn redirects_that_lead_back_are_refused() {
+    for (route, hint) in [
+        ("redirect: {scheme: https}", "; write match: {scheme: http}"),
+        ("redirect: {scheme: https, port: 8443}", "; write match: {scheme: http}"),
+        ("match: {scheme: https}, redirect: {scheme: https}", ""),
+        ("redirect: {hostname: www.a.no}", ""),
+        ("match: {hostnames: ['*.a.no']}, redirect: {hostname: www.a.no}", ""),
+        ("match: {path: {prefix: /a}}, redirect: {path: /a/b}", ""),
+        ("match: {headers: {x-a: b}, query: {'c d': {present: true}}}, redirect: {path: /new}", ""),
+    ] {
+        let text = with(&format!("routes: [{{name: r, {route}}}]"));
+        assert_eq!(errors(&text), format!("2:17: the redirect of \"r\" leads back to itself{hint}"), "{route}");
+    }
+}
+
+#[test]
+fn a_tab_is_reported_on_its_own_line() {
+    for (text, place) in [
+        ("listeners:\n  - name: a\n    address: 127.0.0.1:1\n\tprotocols: [http1]\n", "4:1"),
+        ("listeners:\n\t- name: a\n", "2:1"),
+        ("a:\n  b: c\n  \td: e\n", "3:3"),
+    ] {
+        assert_eq!(errors(text), format!("{place}: a tab in the indentation; indent with spaces"), "{text}");
+    }
+}
+
+#[test]
+fn an_environment_variable_in_braces_and_a_merge_key_get_a_hint() {
+    for text in ["secrets: {a: {value: ${KEY}}}", "a: [${KEY}]"] {
+        assert!(errors(text).contains("`${NAME}` needs quotes"), "{}", errors(text));
+    }
+    let merged = errors(&with("log: &log {level: info}\naccess_log: {<<: *log, path: off}"));
+    assert!(
+        merged.contains("4:14: merge keys (`<<`) are not supported") && !merged.contains("unknown key"),
+        "{merged}"
+    );
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct Arrival<'a> {
 pub struct Received {
     /// The client's address: the peer's, or the one that trusted proxies report.
     pub client: IpAddr,
+    /// `http` or `https`: how the client came to the first proxy that is believed.
+    pub scheme: &'static str,
     /// The request id: the one that a trusted peer sent, or a new one.
     pub id: String,
 }
@@ -62,9 +64,16 @@ impl HeaderRules {
     pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
         let peer = arrival.peer.to_canonical();
         let trusted = self.forwarding.trusts(peer);
-        // Before Connection is obeyed: it must not be able to hide the client's address.
+        // Before Connection is obeyed: it must not be able to hide the client's address, or how the client came.
         let client = if trusted { self.client(peer, headers) } else { peer };
         let chain = if trusted { self.forwarded_for(peer, headers) } else { None };
+        let reported = if trusted { headers.get(X_FORWARDED_PROTO) } else { None };
+        let scheme = match reported.map(HeaderValue::as_bytes) {
+            Some(b"https") => "https",
+            Some(b"http") => "http",
+            _ if arrival.tls => "https",
+            _ => "http",
+        };
         strip_hop_by_hop(headers);
         headers.remove(header::HOST);
 
@@ -75,11 +84,7 @@ impl HeaderRules {
             chain.unwrap_or_else(|| if client == peer { client_value.clone() } else { address(peer) }),
         );
         headers.insert(X_REAL_IP, client_value);
-        let scheme = HeaderValue::from_static(if arrival.tls { "https" } else { "http" });
-        let known_scheme = headers.get(X_FORWARDED_PROTO).is_some_and(|value| value == "http" || value == "https");
-        if !(trusted && known_scheme) {
-            headers.insert(X_FORWARDED_PROTO, scheme.clone());
-        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
             headers.insert(X_FORWARDED_HOST, value(arrival.authority));
         }
@@ -94,7 +99,7 @@ impl HeaderRules {
         let sent = if trusted { sane_id(headers) } else { None };
         let id = sent.unwrap_or_else(new_id);
         headers.insert(X_REQUEST_ID, value(&id));
-        Received { client, id }
+        Received { client, scheme, id }
     }
 
     /// The first address from the right that is not a trusted proxy's; where all are, the leftmost.
@@ -252,7 +257,7 @@ mod tests {
         ]);
         let received = rules(&["10.0.0.0/8"], false).receive(&mut headers, &arrival("192.0.2.1"));
         assert_eq!(received.client, ip("192.0.2.1"));
-        assert_eq!(received.id.len(), 32);
+        assert_eq!((received.id.len(), received.scheme), (32, "https"));
         assert!(received.id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
         assert_eq!(headers["x-real-ip"], "192.0.2.1");
@@ -273,7 +278,7 @@ mod tests {
             ("x-request-id", "abc-1"),
         ]);
         let received = rules(&["10.0.0.0/8"], true).receive(&mut headers, &arrival("::ffff:10.0.0.1"));
-        assert_eq!(received, Received { client: ip("192.0.2.9"), id: "abc-1".to_owned() });
+        assert_eq!(received, Received { client: ip("192.0.2.9"), scheme: "http", id: "abc-1".to_owned() });
         assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 192.0.2.9, 10.1.1.1:4711, 10.0.0.1");
         assert_eq!(headers["x-real-ip"], "192.0.2.9");
         assert_eq!(headers["x-forwarded-proto"], "http");
