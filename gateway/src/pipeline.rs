@@ -16,7 +16,7 @@ use crate::completion::{Completion, note};
 use crate::config::model::RouteAction;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{
-    ConnectionInfo, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
+    ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
 };
 use crate::message::headers::{self, Arrival};
 use crate::message::{Body, RequestBody, normalize};
@@ -114,6 +114,7 @@ fn receive(
             headers: parts.headers,
             trailers: None,
             sent: false,
+            edits: Edits::default(),
         },
         connection,
         response: None,
@@ -152,16 +153,18 @@ async fn answer(
         return Err(ErrorKind::BodyTooLarge.into());
     }
     let ended = body.is_end_stream();
+    let deadline = route.config.request_timeout.map(|timeout| started + timeout);
     let mut body = RequestBody::wrap(body, limit, snapshot.body_timeout, completion.request.clone());
 
     // Plugins: all request-headers phases, then the body through those that asked for it.
     if !route.chain.is_empty() {
         let run = completion.run.insert(route.chain.start(exchange.clone()));
-        match run.request_headers(ended).await? {
+        match within(deadline, run.request_headers(ended)).await? {
             Flow::Continue(()) => {}
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
-        match run.request_body(body).await.map_err(|error| client_error(completion).unwrap_or(error))? {
+        let passed = within(deadline, run.request_body(body)).await;
+        match passed.map_err(|error| client_error(completion).unwrap_or(error))? {
             Flow::Continue(filtered) => body = filtered,
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
@@ -179,7 +182,6 @@ async fn answer(
         })
         .await),
         RouteAction::Upstream(_) => {
-            let deadline = route.config.request_timeout.map(|timeout| started + timeout);
             let forwarded = forward(worker, snapshot, exchange, completion, &route, prefix_length, body);
             let failed = match within(deadline, forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),

@@ -21,7 +21,7 @@ use crate::listener::fdlimit;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::tls::TlsState;
 use crate::plugin::stored::StoredResponses;
-use crate::plugin::{Host, HostOptions, PluginProblem, PluginSet, Registry, Trigger};
+use crate::plugin::{self, Host, HostOptions, PluginProblem, PluginSet, Registry, Trigger};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log;
@@ -120,11 +120,14 @@ impl Control {
             ..NamespaceLimits::default()
         });
         let stored = Arc::new(StoredResponses::new(config.state.stored_responses));
+        let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
+        let instances = plugin::instances_per_worker(config.workers, entries);
         let host = Host::new(HostOptions {
             cache: cache_directory(),
+            workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
+            instances_per_worker: instances,
             state,
             metrics: Arc::new(PluginSink::new(metrics.clone())),
-            ..HostOptions::default()
         })?;
         let registry = Registry::new(host.clone(), config.plugins.directory.clone());
         let (registry, plugins) = apply_plugins(registry, config.clone(), Trigger::Start).await;
@@ -148,6 +151,7 @@ impl Control {
                 stored: stored.clone(),
                 metrics: metrics.clone(),
                 access_log: access_log.worker(&config.access_log),
+                instances,
                 commands: received,
             };
             let thread = std::thread::Builder::new()

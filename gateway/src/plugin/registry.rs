@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, Stamp, read_whole, sha256};
 use super::engine::Host;
-use super::entry::Entry;
+use super::entry::{Entry, limits_of};
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
 use super::grants;
-use super::instance::{Guest, MakeError};
+use super::instance::Guest;
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
-use crate::config::model::{Config, PluginEntry, Route};
+use super::stock::MakeError;
+use crate::config::model::{Config, PluginEntry, PluginLimits, Route};
 
 /// What made the registry look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Registry {
             let record = records.entry(name.to_string()).or_default();
             let before = record.status.clone();
             let failure = match &directory {
-                Some(directory) => self.load(directory, name, record),
+                Some(directory) => self.load(directory, name, record, &limits_of(config, name)),
                 None => Err(LoadError::Missing(format!("{name}.wasm (plugins.directory is not set)"))),
             };
             let last_good = self.records.get(&**name).and_then(|record| record.artifact.clone());
@@ -174,7 +175,13 @@ impl Registry {
     }
 
     /// The artifact of the file as it is now.
-    fn load(&self, directory: &Path, name: &str, record: &mut Record) -> Result<Arc<Artifact>, LoadError> {
+    fn load(
+        &self,
+        directory: &Path,
+        name: &str,
+        record: &mut Record,
+        limits: &PluginLimits,
+    ) -> Result<Arc<Artifact>, LoadError> {
         let path = directory.join(format!("{name}.wasm"));
         let stamp = Stamp::of(&path)?;
         if let Some(artifact) = &record.artifact
@@ -199,7 +206,7 @@ impl Registry {
         {
             return Err(error.clone());
         }
-        let compiled = Artifact::compile(&self.host, &bytes).and_then(|artifact| {
+        let compiled = Artifact::compile(&self.host, &bytes, limits).and_then(|artifact| {
             if artifact.name == name {
                 return Ok(artifact);
             }
