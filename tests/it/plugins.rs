@@ -181,7 +181,8 @@ fn fields_and_calls_are_seen_in_the_access_log_and_in_the_metrics() {
     let upstream = echo();
     let gateway = TestGateway::start(&yaml(&upstream, "{name: test-guest}"), &["test-guest"]);
     let mut client = Client::http1(gateway.address());
-    client.get_with("/", &[("x-do", "request_headers=field,log=count")]);
+    let first = client.get_with("/", &[("x-do", "request_headers=field,log=count")]);
+    assert_eq!(first.status, 200, "{}", first.text());
     eventually("an instance", || (gateway.metric("gateway_plugin_instances", &["test-guest"]) >= 1.0).then_some(()));
     client.get_with("/", &[("x-do", "request_headers=panic")]);
     let line = gateway.logged("the record", |line| line["status"] == 200);
