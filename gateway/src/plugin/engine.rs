@@ -188,3 +188,36 @@ fn cache(directory: &std::path::Path) -> Result<Cache, HostError> {
     config.with_directory(absolute);
     Cache::new(config).map_err(|cause| error(format!("{cause:#}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_has_room_for_every_entry_within_what_the_process_may_have() {
+        assert_eq!(instances_per_worker(2, 4), INSTANCES_PER_WORKER);
+        assert_eq!(instances_per_worker(2, 1000), 2000, "one for each, and as many to share");
+        for workers in [1, 64, 1000, 100_000] {
+            let all = u32::try_from(workers).unwrap().saturating_mul(instances_per_worker(workers, 5000));
+            assert!(all + RESERVE <= MOST || instances_per_worker(workers, 5000) == 1, "{workers}");
+        }
+    }
+
+    #[test]
+    fn the_largest_engine_fits_into_the_address_space() {
+        let options =
+            HostOptions { workers: 64, instances_per_worker: instances_per_worker(64, 0), ..HostOptions::default() };
+        assert!(Host::new(options).is_ok());
+    }
+
+    #[test]
+    fn a_component_with_many_memories_takes_more_than_one_share() {
+        let host = Host::new(HostOptions { instances_per_worker: 1, ..HostOptions::default() }).unwrap();
+        let slots_of = |modules: usize| {
+            let instances = "(core instance (instantiate $m))".repeat(modules);
+            let text = format!("(component (core module $m (memory 1)) {instances})");
+            slots(&Component::new(host.engine(), wat::parse_str(text).unwrap()).unwrap())
+        };
+        assert_eq!([slots_of(0), slots_of(1), slots_of(2)], [1, 1, 2]);
+    }
+}
