@@ -34,15 +34,33 @@ pub struct Completion {
     complete: Cell<bool>,
     /// What cut the response short.
     cut: RefCell<Option<Error>>,
+    in_flight: Option<InFlight>,
     _running: Option<Running>,
+}
+
+/// Counts an exchange until its record is written, so that a drain waits for that.
+struct InFlight(Rc<Worker>);
+
+impl InFlight {
+    fn new(worker: Rc<Worker>) -> Self {
+        worker.in_flight.set(worker.in_flight.get() + 1);
+        worker.metrics.in_flight().add(1);
+        Self(worker)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        self.0.metrics.in_flight().add(-1);
+    }
 }
 
 impl Completion {
     /// Begins an exchange.
     pub fn new(worker: Rc<Worker>, exchange: SharedExchange, running: Option<Running>) -> Self {
-        worker.in_flight.set(worker.in_flight.get() + 1);
-        worker.metrics.in_flight().add(1);
         Self {
+            in_flight: Some(InFlight::new(worker.clone())),
             worker,
             exchange,
             request: Rc::default(),
@@ -74,8 +92,7 @@ impl Completion {
 impl Drop for Completion {
     fn drop(&mut self) {
         let worker = self.worker.clone();
-        worker.in_flight.set(worker.in_flight.get() - 1);
-        worker.metrics.in_flight().add(-1);
+        let in_flight = self.in_flight.take();
         let ending = Ending {
             bytes_in: self.request.bytes.get(),
             bytes_out: self.response_bytes.get(),
@@ -106,6 +123,7 @@ impl Drop for Completion {
             if let Some(exchange) = exchange.lock().await.as_deref() {
                 record(&worker, route.as_deref(), exchange);
             }
+            drop(in_flight);
         });
     }
 }

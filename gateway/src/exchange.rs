@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::error::{Error, Failure};
 
@@ -72,12 +72,57 @@ pub struct RequestHead {
     pub trailers: Option<HeaderMap>,
     /// Whether header changes still reach the upstream.
     pub sent: bool,
+    /// What plugins changed.
+    pub edits: Edits,
+}
+
+/// What plugins changed of a request's head. Filled only where they do, so it costs nothing elsewhere.
+#[derive(Debug, Default)]
+pub struct Edits {
+    /// Method, authority, and path with query as the client asked, once one of them was changed.
+    asked: Option<Box<(Method, String, String)>>,
+    /// Names of the fields that were set, added or removed.
+    fields: Vec<HeaderName>,
 }
 
 impl RequestHead {
     /// The path without the query.
     pub fn path(&self) -> &str {
         self.path_and_query.split('?').next().unwrap_or("/")
+    }
+
+    /// Changes method, authority, or path with query, and remembers what the client had asked for.
+    pub fn retarget(&mut self, method: Option<Method>, authority: Option<String>, path_and_query: Option<String>) {
+        if self.edits.asked.is_none() {
+            let asked = (self.method.clone(), self.authority.clone(), self.path_and_query.clone());
+            self.edits.asked = Some(Box::new(asked));
+        }
+        self.method = method.unwrap_or_else(|| std::mem::take(&mut self.method));
+        self.authority = authority.unwrap_or_else(|| std::mem::take(&mut self.authority));
+        self.path_and_query = path_and_query.unwrap_or_else(|| std::mem::take(&mut self.path_and_query));
+    }
+
+    /// The method that the client used.
+    pub fn asked_method(&self) -> &Method {
+        self.edits.asked.as_ref().map_or(&self.method, |asked| &asked.0)
+    }
+
+    /// Authority, and path with query, that the client asked for.
+    pub fn asked_target(&self) -> (&str, &str) {
+        let asked = self.edits.asked.as_ref();
+        asked.map_or((&self.authority, &self.path_and_query), |asked| (&asked.1, &asked.2))
+    }
+
+    /// Remembers that a plugin changed the fields of this name.
+    pub fn edited(&mut self, name: &HeaderName) {
+        if !self.edits.fields.contains(name) {
+            self.edits.fields.push(name.clone());
+        }
+    }
+
+    /// Whether a plugin changed the fields of this name, so that the client's are not known any more.
+    pub fn was_edited(&self, name: &HeaderName) -> bool {
+        self.edits.fields.contains(name)
     }
 
     /// The query without the question mark.

@@ -16,7 +16,7 @@ use crate::completion::{Completion, note};
 use crate::config::model::{PathMatch, RouteAction};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{
-    ConnectionInfo, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
+    ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
 };
 use crate::message::headers::{self, Arrival};
 use crate::message::{Body, RequestBody, normalize};
@@ -114,6 +114,7 @@ fn receive(
             headers: parts.headers,
             trailers: None,
             sent: false,
+            edits: Edits::default(),
         },
         connection,
         response: None,
@@ -155,15 +156,18 @@ async fn answer(
     }
     let ended = body.is_end_stream();
     let mut body = RequestBody::wrap(body, limit, patience, completion.request.clone());
+    let timeout = route.config.request_timeout;
+    let deadline = timeout.map(|timeout| started + timeout);
 
     // Plugins: all request-headers phases, then the body through those that asked for it.
     if !route.chain.is_empty() {
         let run = completion.run.insert(route.chain.start(exchange.clone()));
-        match run.request_headers(ended).await? {
+        match within(deadline, run.request_headers(ended)).await? {
             Flow::Continue(()) => {}
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
-        match run.request_body(body).await.map_err(|error| client_error(completion).unwrap_or(error))? {
+        let passed = within(deadline, run.request_body(body)).await;
+        match passed.map_err(|error| client_error(completion).unwrap_or(error))? {
             Flow::Continue(filtered) => body = filtered,
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
@@ -181,14 +185,13 @@ async fn answer(
         })
         .await),
         RouteAction::Upstream(_) => {
-            let limit = route.config.request_timeout;
             let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
             let forwarded = forward(worker, snapshot, &mut attempt, completion, &route, body);
-            let failed = match within(limit.map(|limit| started + limit), forwarded).await {
+            let failed = match within(deadline, forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
                 Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
             };
-            if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), limit) {
+            if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), timeout) {
                 attempt.report.timed_out(limit);
             }
             access(exchange, |exchange| {

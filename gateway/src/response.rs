@@ -202,6 +202,7 @@ mod tests {
             headers: HeaderMap::new(),
             trailers: None,
             sent: false,
+            edits: crate::exchange::Edits::default(),
         };
         redirect(redirect_to, &request).headers()["location"].to_str().unwrap().to_owned()
     }

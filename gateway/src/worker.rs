@@ -117,6 +117,8 @@ pub struct WorkerParts {
     pub metrics: Arc<Metrics>,
     /// Where its log lines go.
     pub access_log: WorkerLog,
+    /// Plugin instances that it may have.
+    pub instances: u32,
     /// What it is told later.
     pub commands: mpsc::UnboundedReceiver<Command>,
 }
@@ -136,7 +138,7 @@ pub fn run(parts: WorkerParts) -> std::io::Result<()> {
 async fn serve(mut parts: WorkerParts) {
     let (calls, outbound_calls) = mpsc::unbounded_channel();
     let metrics = parts.metrics.worker();
-    let host = WorkerHost::new(calls, metrics.clone());
+    let host = WorkerHost::new(calls, parts.instances, metrics.clone());
     let pools = RefCell::new(Vec::new());
     let snapshot = WorkerSnapshot::build(parts.snapshot.clone(), &host, &parts.stored, &metrics, &pools);
     let worker = Rc::new(Worker {
@@ -172,7 +174,9 @@ async fn serve(mut parts: WorkerParts) {
                 }
             },
             _ = sweep.tick() => {
-                worker.connections.sweep(Instant::now());
+                let now = Instant::now();
+                worker.connections.sweep(now);
+                host.sweep(now);
                 worker.access_log.borrow_mut().flush();
             }
         }
@@ -181,6 +185,7 @@ async fn serve(mut parts: WorkerParts) {
         }
     }
     worker.stopping.set(true);
+    host.close();
     worker.access_log.borrow_mut().flush();
 }
 

@@ -34,23 +34,58 @@ fn good(client: &mut Client, why: &str) {
     assert_eq!((response.status, response.text()), (200, "good".to_owned()), "after {why}");
 }
 
+/// Limits under which each way to fail is reached before another one, also in a build without optimisation.
+fn limited(upstream: &Upstream) -> String {
+    let limits = "directory: plugins, limits: {test-guest: {cpu: 100ms, host_calls: 1000}}";
+    yaml(upstream, "name: test-guest").replace("directory: plugins", limits)
+}
+
+/// The ways in which a call can fail, what the log says of each, and how it is counted.
+const FAILURES: [(&str, &str, &str); 5] = [
+    ("loop", "used more than its 100 ms of CPU time (plugins.limits.cpu)", "deadline"),
+    ("panic", "trapped: wasm trap: wasm `unreachable` instruction executed", "trap"),
+    ("grow", "needs more than 16777216 bytes of memory (plugins.limits.memory)", "memory"),
+    ("calls", "made more than 1000 host calls (plugins.limits.host_calls)", "host-calls"),
+    ("big", "gave the host more than 8388608 bytes (plugins.limits.output)", "output"),
+];
+
+/// Answers that can't be sent.
+const NONSENSE: [(&str, &str, &str); 3] = [
+    ("bad-response", "answered with an invalid field value", "other"),
+    ("bad-status", "answered with a status outside 200 to 599", "other"),
+    ("many-fields", "answered with more than 256 header fields", "other"),
+];
+
+/// The record of a path says which plugin failed, and how, and no more than that.
+fn told(gateway: &TestGateway, path: &str, expected: &str) {
+    let line = gateway.logged(path, |line| line["path"] == path);
+    let detail = line["detail"].as_str().unwrap_or_default();
+    assert!(detail.starts_with("plugin `test-guest`: ") && detail.contains(expected), "{path}: {line}");
+    assert!(detail.len() < 200 && !detail.contains("_ZN"), "{path} has no backtrace: {line}");
+}
+
 /// What a misbehaving call costs: 503 where the policy is `closed`, nothing where it is `open`.
 #[test]
 fn a_failure_in_a_headers_phase_costs_one_request() {
     let upstream = upstream();
-    let gateway = TestGateway::start(&yaml(&upstream, "name: test-guest"), &["test-guest"]);
+    let gateway = TestGateway::start(&limited(&upstream), &["test-guest"]);
     let mut client = Client::http1(gateway.address());
     for phase in ["request_headers", "response_headers"] {
-        for verb in ["loop", "panic", "grow", "calls", "big", "bad-response", "bad-status"] {
-            let told = format!("{phase}={verb}");
-            let refused = client.get_with("/closed", &[("x-do", &told)]);
-            assert_eq!(refused.status, 503, "{told}: {}", refused.text());
-            assert_eq!(refused.header("content-type"), "application/problem+json", "{told}");
+        for (verb, message, kind) in FAILURES.into_iter().chain(NONSENSE) {
+            let verbs = format!("{phase}={verb}");
+            let counted = gateway.metric("gateway_plugin_failures_total", &["test-guest", kind]);
+            let path = format!("/closed/{phase}/{verb}");
+            let refused = client.get_with(&path, &[("x-do", &verbs)]);
+            assert_eq!(refused.status, 503, "{verbs}: {}", refused.text());
+            assert_eq!(refused.header("content-type"), "application/problem+json", "{verbs}");
             assert!(!refused.text().contains("wasm"), "no inner detail reaches the client: {}", refused.text());
-            assert_eq!(refused.header("x-injected"), "", "{told}");
-            good(&mut client, &told);
-            let passed = client.get_with("/open", &[("x-do", &told)]);
-            assert_eq!((passed.status, passed.text()), (200, "good".to_owned()), "{told}");
+            assert_eq!(refused.header("x-injected"), "", "{verbs}");
+            told(&gateway, &path, message);
+            let now = gateway.metric("gateway_plugin_failures_total", &["test-guest", kind]);
+            assert_eq!(now, counted + 1.0, "{verbs} is counted once, as {kind}");
+            good(&mut client, &verbs);
+            let passed = client.get_with("/open", &[("x-do", &verbs)]);
+            assert_eq!((passed.status, passed.text()), (200, "good".to_owned()), "{verbs}");
         }
     }
 }
@@ -58,21 +93,36 @@ fn a_failure_in_a_headers_phase_costs_one_request() {
 #[test]
 fn a_failure_on_a_body_costs_one_request() {
     let upstream = upstream();
-    let gateway = TestGateway::start(&yaml(&upstream, "name: test-guest"), &["test-guest"]);
+    let gateway = TestGateway::start(&limited(&upstream), &["test-guest"]);
     let mut client = Client::http1(gateway.address());
-    for verb in ["loop", "panic", "grow", "calls", "big"] {
+    for (verb, message, _) in FAILURES {
         for mode in ["chunks", "whole"] {
             for (phase, headers) in [("request_body", "request_headers"), ("response_body", "response_headers")] {
-                let told = format!("{headers}={mode},{phase}={verb}");
-                let post = |path: &str| http::Request::post(path).header("x-do", &told);
-                let refused = client.send(post("/closed"), "hello");
-                assert_eq!(refused.status, 503, "{told}: {}", refused.text());
-                good(&mut client, &told);
+                let verbs = format!("{headers}={mode},{phase}={verb}");
+                let post = |path: &str| http::Request::post(path).header("x-do", &verbs);
+                let path = format!("/closed/{phase}/{mode}/{verb}");
+                let refused = client.send(post(&path), "hello");
+                assert_eq!(refused.status, 503, "{verbs}: {}", refused.text());
+                told(&gateway, &path, message);
+                good(&mut client, &verbs);
                 let passed = client.send(post("/open"), "hello");
-                assert_eq!((passed.status, passed.text()), (200, "good".to_owned()), "{told}");
+                assert_eq!((passed.status, passed.text()), (200, "good".to_owned()), "{verbs}");
             }
         }
     }
+}
+
+#[test]
+fn a_plugins_answer_has_no_fields_of_the_connection() {
+    let upstream = upstream();
+    let gateway = TestGateway::start(&yaml(&upstream, "name: test-guest"), &["test-guest"]);
+    let mut client = Client::http1(gateway.address());
+    let response = client.get_with("/closed", &[("x-do", "request_headers=own-connection")]);
+    assert_eq!((response.status, response.header("x-kept"), response.text().as_str()), (200, "1", "own"));
+    for name in ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"] {
+        assert_eq!(response.header(name), "", "{name}");
+    }
+    good(&mut client, "an answer with fields of the connection");
 }
 
 #[test]
@@ -131,21 +181,59 @@ fn what_a_plugin_does_in_configure_refuses_the_start() {
     }
 }
 
-#[test]
-fn a_file_that_is_no_plugin_refuses_the_start_and_says_why() {
-    let upstream = upstream();
+/// Files that are no plugin, and what is said of each.
+fn no_plugins() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let real = guests::built("test-guest");
     let other = guests::replaced(real.clone(), b"edge:gateway/handler@0.1.0", b"edge:gateway/handler@0.2.0");
     let foreign = guests::wat(r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)))"#);
-    let cases: [(&str, Vec<u8>, &str); 6] = [
+    vec![
         ("random bytes", b"these are not the bytes of a wasm binary".to_vec(), "not a wasm binary"),
         ("nothing", Vec::new(), "incomplete"),
         ("a truncated file", real[..real.len() / 2].to_vec(), "incomplete"),
         ("no contract", guests::wat("(module)"), "plugin SDK"),
         ("WASI", foreign, "wasm32-unknown-unknown"),
         ("another version", other, "0.2.0"),
-    ];
-    for (what, bytes, expected) in cases {
+        ("a function too few", guests::speaking(&handler("unreachable", "")), "on-log"),
+        ("a trap in describe", guests::speaking(&handler("unreachable", ON_LOG)), "describe: trapped: wasm trap"),
+        (
+            "a loop in describe",
+            guests::speaking(&handler("(loop (br 0)) unreachable", ON_LOG)),
+            "describe: used more than",
+        ),
+        ("nonsense from describe", guests::speaking(&handler("i32.const -4", ON_LOG)), "describe: trapped"),
+    ]
+}
+
+const ON_LOG: &str = "(func (export \"edge:gateway/handler@0.1.0#on-log\") (param i32) unreachable)";
+
+/// A module with the functions of the contract, `on-log` as given.
+fn handler(describe: &str, on_log: &str) -> String {
+    let function = |(name, params): (&str, &str)| {
+        format!("(func (export \"edge:gateway/handler@0.1.0#{name}\") (param {params}) (result i32) unreachable)\n")
+    };
+    let functions: String = [
+        ("configure", "i32 i32"),
+        ("on-request-headers", "i32 i32"),
+        ("on-request-body", "i32 i32 i32 i32"),
+        ("on-response-headers", "i32 i32"),
+        ("on-response-body", "i32 i32 i32 i32"),
+        ("on-upstream-failure", "i32 i32"),
+    ]
+    .map(function)
+    .concat();
+    format!(
+        "(module (memory (export \"memory\") 1)
+         (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
+         (func (export \"edge:gateway/handler@0.1.0#describe\") (result i32) {describe})
+         (func (export \"edge:gateway/handler@0.1.0#on-tick\"))
+         {functions} {on_log})"
+    )
+}
+
+#[test]
+fn a_file_that_is_no_plugin_refuses_the_start_and_says_why() {
+    let upstream = upstream();
+    for (what, bytes, expected) in no_plugins() {
         let error = TestGateway::prepare(&yaml(&upstream, "name: test-guest"), |directory| {
             guests::put(&directory.join("plugins"), "test-guest.wasm", &bytes);
         });
@@ -155,7 +243,45 @@ fn a_file_that_is_no_plugin_refuses_the_start_and_says_why() {
     let missing = TestGateway::try_start(&yaml(&upstream, "name: test-guest"), &[]).err().expect("refused");
     assert!(missing.contains("does not exist"), "{missing}");
     let renamed = TestGateway::prepare(&yaml(&upstream, "name: other"), |directory| {
-        guests::put(&directory.join("plugins"), "other.wasm", &real);
+        guests::put(&directory.join("plugins"), "other.wasm", &guests::built("test-guest"));
     });
     assert!(renamed.err().expect("refused").contains("calls itself `test-guest`"));
+}
+
+#[test]
+fn a_file_that_is_no_plugin_leaves_the_last_good_version_serving() {
+    let upstream = upstream();
+    let gateway = TestGateway::start(&yaml(&upstream, "name: test-guest"), &["test-guest"]);
+    let plugins = gateway.directory().join("plugins");
+    let mut client = Client::http1(gateway.address());
+    for (what, bytes, expected) in no_plugins() {
+        guests::put(&plugins, "test-guest.wasm", &bytes);
+        gateway_tests::eventually(what, || {
+            let status = std::fs::read_to_string(plugins.join("test-guest.status.json")).ok()?;
+            status.contains(expected).then_some(())
+        });
+        let response = client.get("/closed");
+        assert_eq!((response.status, response.header("x-build")), (200, "test-guest-build-A"), "after {what}");
+    }
+    guests::put(&plugins, "test-guest.wasm", &guests::other_build());
+    gateway_tests::eventually("a good one serves again", || {
+        (client.get("/closed").header("x-build") == "test-guest-build-B").then_some(())
+    });
+}
+
+#[test]
+fn a_call_cannot_smuggle_lines_into_its_request() {
+    let side = Upstream::start(|_| text(200, "called"));
+    let main = upstream();
+    let yaml = yaml(&main, "name: test-caller")
+        .replace("directory: plugins", "directory: plugins, grants: {test-caller: {upstreams: [side]}}")
+        .replace("upstreams: {one:", &format!("upstreams: {{side: {{endpoints: [\"{}\"]}}, one:", side.address()));
+    let gateway = TestGateway::start(&yaml, &["test-caller"]);
+    let mut client = Client::http1(gateway.address());
+    for part in ["name", "value", "path", "method"] {
+        let response = client.get_with("/closed", &[("x-inject", part)]);
+        assert!(response.status == 500 && response.text().contains("denied"), "{part}: {}", response.text());
+    }
+    assert_eq!(client.get("/closed").text(), "called");
+    assert_eq!(side.seen().len(), 1, "what is refused is never sent");
 }

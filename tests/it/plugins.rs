@@ -182,7 +182,8 @@ fn fields_and_calls_are_seen_in_the_access_log_and_in_the_metrics() {
     let upstream = echo();
     let gateway = TestGateway::start(&yaml(&upstream, "{name: test-guest}"), &["test-guest"]);
     let mut client = Client::http1(gateway.address());
-    client.get_with("/", &[("x-do", "request_headers=field,log=count")]);
+    let first = client.get_with("/", &[("x-do", "request_headers=field,log=count")]);
+    assert_eq!(first.status, 200, "{}", first.text());
     eventually("an instance", || (gateway.metric("gateway_plugin_instances", &["test-guest"]) >= 1.0).then_some(()));
     client.get_with("/", &[("x-do", "request_headers=panic")]);
     let line = gateway.logged("the record", |line| line["status"] == 200);
@@ -203,4 +204,138 @@ fn an_exchange_that_the_client_gave_up_is_logged_by_the_plugin() {
     drop(socket);
     let line = gateway.logged("the record", |line| line.to_string().contains("/left"));
     assert!(line.to_string().contains("\"logged\":\"yes\""), "{line}");
+}
+
+#[test]
+fn a_plugin_that_takes_long_to_configure_serves() {
+    let upstream = echo();
+    let gateway =
+        TestGateway::start(&yaml(&upstream, "{name: test-guest, config: {configure: slow}}"), &["test-guest"]);
+    assert_eq!(Client::http1(gateway.address()).get("/").status, 200, "the first request waits for it");
+}
+
+#[test]
+fn a_plugins_state_of_an_exchange_lasts_from_phase_to_phase() {
+    let upstream = echo();
+    let gateway = TestGateway::start(&yaml(&upstream, PAIR), &["test-guest"]);
+    let told =
+        "a/request_headers=remember,b/request_headers=remember,a/response_headers=recall,b/response_headers=recall";
+    let response = Client::http1(gateway.address()).get_with("/", &[("x-do", told)]);
+    assert_eq!((response.header("x-state-a"), response.header("x-state-b")), ("a", "b"));
+}
+
+#[test]
+fn an_authenticator_is_closed_whatever_its_entry_says() {
+    let upstream = echo();
+    let entry = "{name: auth, on_failure: open, config: {api_keys: {keys: [{name: a, sha256: \"2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90\"}]}}}";
+    let yaml = yaml(&upstream, entry).replace(
+        "directory: plugins",
+        "directory: plugins, grants: {auth: {upstreams: [], secrets: []}}, limits: {auth: {host_calls: 1}}",
+    );
+    let gateway = TestGateway::start(&yaml, &["auth"]);
+    let response = Client::http1(gateway.address()).get_with("/", &[("x-api-key", "alice")]);
+    assert_eq!(response.status, 503, "it failed, and nobody passes it by: {}", response.text());
+    assert_eq!(upstream.seen().len(), 0);
+}
+
+#[test]
+fn an_answer_to_head_tells_the_length_that_get_would_have() {
+    let upstream = echo();
+    let gateway = TestGateway::start(&yaml(&upstream, PAIR), &["test-guest"]);
+    let mut client = Client::http1(gateway.address());
+    for method in ["GET", "HEAD"] {
+        let request = http::Request::builder().method(method).uri("/").header("x-do", "b/request_headers=respond");
+        let response = client.send(request, "");
+        assert_eq!((response.status, response.header("content-length")), (299, "3"), "{method}");
+        assert_eq!(response.body.len(), if method == "GET" { 3 } else { 0 }, "{method}");
+    }
+    // What a plugin reads may come out longer or shorter, so nothing is told of it, for HEAD as for GET.
+    let request = http::Request::head("/").header("x-do", "a/response_headers=chunks");
+    let response = client.send(request, "");
+    assert_eq!((response.status, response.header("content-length")), (200, ""));
+}
+
+#[test]
+fn the_routes_request_timeout_covers_the_calls_of_its_plugins() {
+    let side = Upstream::start_async(|_| std::future::pending());
+    let main = echo();
+    let yaml = format!(
+        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+plugins: {{directory: plugins, grants: {{test-caller: {{upstreams: [side]}}}}}}
+upstreams: {{one: {{endpoints: [\"{}\"]}}, side: {{endpoints: [\"{}\"]}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, plugins: [{{name: test-caller}}], upstream: one, timeouts: {{request: 300ms}}}}]
+",
+        main.address(),
+        side.address()
+    );
+    let gateway = TestGateway::start(&yaml, &["test-caller"]);
+    let response = Client::http1(gateway.address()).get("/");
+    assert_eq!(response.status, 504, "{}", response.text());
+}
+
+#[test]
+fn a_stream_on_which_nothing_moves_gives_a_replaced_version_up() {
+    use std::io::Write as _;
+    let upstream = echo();
+    let yaml = yaml(&upstream, "{name: test-guest}")
+        .replace("directory: plugins", "directory: plugins, limits: {test-guest: {retire_after: 500ms}}");
+    let gateway = TestGateway::start(&yaml, &["test-guest"]);
+    let instances = || gateway.metric("gateway_plugin_instances", &["test-guest"]);
+    let mut stalled = std::net::TcpStream::connect(gateway.address()).expect("connected");
+    let head =
+        "POST /stalled HTTP/1.1\r\nhost: a\r\nx-do: request_headers=chunks\r\ntransfer-encoding: chunked\r\n\r\n";
+    stalled.write_all(format!("{head}1\r\nx\r\n").as_bytes()).expect("sent");
+    eventually("it holds an instance", || (instances() == 1.0).then_some(()));
+    gateway_tests::guests::put(
+        &gateway.directory().join("plugins"),
+        "test-guest.wasm",
+        &gateway_tests::guests::other_build(),
+    );
+    eventually("the instance is gone while the stream still hangs", || (instances() == 0.0).then_some(()));
+    stalled.write_all(b"1\r\ny\r\n").expect("sent");
+    let line = gateway.logged("its end", |line| line["path"] == "/stalled");
+    assert_eq!(
+        line["detail"],
+        "plugin `test-guest`: held a replaced version for longer than plugins.limits.retire_after"
+    );
+}
+
+/// One caller's stored response never reaches another one, wherever in the chain the breaker stands.
+#[test]
+fn a_stored_response_is_given_to_its_principal_alone() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    // printf %s alice | sha256sum
+    let auth = "{name: auth, config: {api_keys: {name_header: x-caller, keys: [\
+        {name: alice, sha256: 2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90},\
+        {name: bob, sha256: 81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9}]}}}";
+    let breaker = "{name: circuit-breaker, config: {minimum_requests: 3, failure_ratio: 0.6, open_for: 1h}}";
+    for (chain, alice_gets_hers) in [(format!("{auth}, {breaker}"), true), (format!("{breaker}, {auth}"), false)] {
+        let failing = Arc::new(AtomicBool::new(false));
+        let switch = failing.clone();
+        let upstream = Upstream::start(move |seen| {
+            if switch.load(Ordering::SeqCst) {
+                return text(500, "broken");
+            }
+            let caller = seen.headers.get("x-caller").and_then(|name| name.to_str().ok()).unwrap_or("nobody");
+            text(200, format!("the orders of {caller}"))
+        });
+        let yaml = yaml(&upstream, &chain)
+            .replace("directory: plugins", "directory: plugins, grants: {auth: {upstreams: [], secrets: []}}");
+        let gateway = TestGateway::start(&yaml, &["auth", "circuit-breaker"]);
+        let mut client = Client::http1(gateway.address());
+        let mut ask = |name: &str, path: &str| client.get_with(path, &[("x-api-key", name)]);
+        assert_eq!(ask("alice", "/orders").text(), "the orders of alice");
+        failing.store(true, Ordering::SeqCst);
+        eventually("the breaker is open", || (ask("alice", "/other").status == 503).then_some(()));
+        let before = upstream.seen().len();
+        let bob = ask("bob", "/orders");
+        assert_eq!(bob.status, 503, "{chain}: {}", bob.text());
+        assert!(!bob.text().contains("alice"));
+        let alice = ask("alice", "/orders");
+        let expected = if alice_gets_hers { 200 } else { 503 };
+        assert_eq!(alice.status, expected, "{chain}: {}", alice.text());
+        assert_eq!(alice.text().contains("the orders of alice"), alice_gets_hers);
+        assert_eq!(upstream.seen().len(), before, "open means no attempt");
+    }
 }

@@ -36,7 +36,7 @@ fn registry(instances: u32) -> (TempDir, Registry) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
     install(&directory, &built("test-guest"));
-    let host = Host::new(HostOptions { instances, ..HostOptions::default() }).expect("a host");
+    let host = Host::new(HostOptions { instances_per_worker: instances, ..HostOptions::default() }).expect("a host");
     let mut registry = Registry::new(host);
     serve(&mut registry, &with_config(directory.path(), PLAIN));
     (directory, registry)
@@ -153,16 +153,26 @@ fn a_file_that_found_no_room_to_be_tried_in_is_tried_again() {
     let (directory, mut registry) = registry(1);
     let plain = with_config(directory.path(), PLAIN);
     let entry = registry.judge(&plain).verdict.expect("it serves").plugins.entries[0][0].clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+        .expect("a runtime");
     let (calls, _calls) = tokio::sync::mpsc::unbounded_channel();
-    let pool = Pool::new(entry, WorkerHost::new(calls, Metrics::new().worker()));
-    let instance = runtime.block_on(pool.checkout()).expect("the one instance");
+    let pool = Pool::new(entry, WorkerHost::new(calls, 1000, Metrics::new().worker()));
+    // Until the engine has no more, its reserve for such trials included.
+    let mut instances = Vec::new();
+    runtime.block_on(async {
+        while let Ok(instance) = pool.checkout().await {
+            instances.push(instance);
+        }
+    });
+    assert!(!instances.is_empty());
 
     let before = hash(&registry);
     install(&directory, &other_build());
     serve(&mut registry, &plain);
     assert_eq!((hash(&registry), registry.should_try_again()), (before.clone(), true));
-    drop(instance);
+    drop(instances);
     pool.retire();
     assert_eq!(Rc::strong_count(&pool), 1);
     serve(&mut registry, &plain);

@@ -37,3 +37,38 @@ pub fn put(directory: &Path, name: &str, bytes: &[u8]) {
     std::fs::write(&part, bytes).expect("written");
     std::fs::rename(part, directory.join(name)).expect("renamed");
 }
+
+/// A core module of the text format that speaks the contract as a built plugin does: with its description of the
+/// contract, and whatever functions the text exports.
+pub fn speaking(text: &str) -> Vec<u8> {
+    let mut bytes = wat(text);
+    let built = built("test-guest");
+    for section in sections(&built).filter(|section| is_description(section)) {
+        bytes.extend_from_slice(section);
+    }
+    bytes
+}
+
+/// The sections of a wasm binary, each with its frame.
+fn sections(binary: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = &binary[8..];
+    std::iter::from_fn(move || {
+        let (length, digits) = number(rest.get(1..)?)?;
+        let (section, tail) = rest.split_at(1 + digits + length);
+        rest = tail;
+        Some(section)
+    })
+}
+
+/// Whether it is the custom section that describes the contract.
+fn is_description(section: &[u8]) -> bool {
+    const NAME: &[u8] = b"component-type";
+    section[0] == 0 && section.windows(NAME.len()).take(12).any(|window| window == NAME)
+}
+
+/// An unsigned LEB128 number, and how many bytes it takes.
+fn number(bytes: &[u8]) -> Option<(usize, usize)> {
+    let digits = bytes.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    let value = bytes[..digits].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f));
+    Some((value, digits))
+}

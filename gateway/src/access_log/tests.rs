@@ -34,6 +34,7 @@ fn exchange(path_and_query: &str) -> Exchange {
             headers: HeaderMap::new(),
             trailers: None,
             sent: true,
+            edits: crate::exchange::Edits::default(),
         },
         response: Some(ResponseHead { status: StatusCode::OK, headers: HeaderMap::new(), trailers: None, sent: true }),
         source: ResponseSource::Upstream,

@@ -16,7 +16,7 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
 use crate::plugin::stored::StoredResponses;
-use crate::plugin::{Host, HostOptions, Registry};
+use crate::plugin::{self, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log::ErrorLog;
@@ -44,11 +44,14 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         ..NamespaceLimits::default()
     });
     let stored = Arc::new(StoredResponses::new(config.state.stored_responses));
+    let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
+    let instances = plugin::instances_per_worker(config.workers, entries);
     let host = Host::new(HostOptions {
         cache: prepare::cache_directory(),
+        workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
+        instances_per_worker: instances,
         state: state.clone(),
         metrics: Arc::new(PluginSink::new(metrics.clone())),
-        ..HostOptions::default()
     })?;
     let mut registry = Arc::new(Registry::new(host));
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
@@ -68,6 +71,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
             stored: stored.clone(),
             metrics: metrics.clone(),
             access_log: access_log.worker(&config.access_log),
+            instances,
             commands,
         })?;
     }

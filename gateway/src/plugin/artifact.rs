@@ -15,6 +15,7 @@ use super::grants::{self, Need, PACKAGE, VERSION};
 use super::host::HostState;
 use super::instance::Functions;
 use super::phase::{HANDLER, Phases, Traits, phase_names};
+use crate::config::model::PluginLimits;
 use crate::watch;
 
 /// Bytes of a plugin file; the largest language runtimes stay far below.
@@ -72,7 +73,7 @@ pub struct Artifact {
 
 impl Artifact {
     /// Compiles and checks. Blocks for as long as the compiler needs.
-    pub(crate) fn compile(host: &Arc<Host>, bytes: &[u8]) -> Result<Self, LoadError> {
+    pub(crate) fn compile(host: &Arc<Host>, bytes: &[u8], limits: &PluginLimits) -> Result<Self, LoadError> {
         let encoded = componentize(bytes)?;
         let component = Component::new(host.engine(), &encoded)
             .map_err(|error| LoadError::Invalid(one_line(&format!("{error:#}"), 600)))?;
@@ -84,7 +85,7 @@ impl Artifact {
             .instantiate_pre(&component)
             .map_err(|error| LoadError::Import(one_line(&format!("{error:#}"), 600)))?;
         let suspends = needs.contains(&Need::Upstreams);
-        let manifest = super::instance::describe(host, &pre, &functions, suspends)?;
+        let manifest = super::instance::describe(host, &pre, &functions, suspends, limits)?;
         if manifest.phases.contains(Phases::TICK) {
             tracing::warn!(plugin = %manifest.name, "the phase `tick` is not called by this version of the gateway");
         }
@@ -190,7 +191,7 @@ impl From<&Artifact> for Inspection {
 
 /// Compiles a plugin and tells what it is and what it asks for. Blocking.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
-    let options = super::engine::HostOptions { instances: 4, ..super::engine::HostOptions::default() };
+    let options = super::engine::HostOptions { instances_per_worker: 4, ..super::engine::HostOptions::default() };
     let host = Host::new(options).map_err(|error| LoadError::Invalid(error.to_string()))?;
-    Artifact::compile(&host, bytes).map(|artifact| Inspection::from(&artifact))
+    Artifact::compile(&host, bytes, &PluginLimits::default()).map(|artifact| Inspection::from(&artifact))
 }

@@ -4,136 +4,29 @@
 //! response phases run in reverse order over the plugins whose request-headers phase had run, each at most once. A
 //! response made by a plugin passes the plugins before it. Dropping a run or a body at any point is safe.
 
+mod answer;
+mod link;
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Body as _;
+use tokio::sync::MutexGuard;
 
+pub(super) use self::link::named;
+pub use self::link::{Guest, Lent, Link};
 use super::encoding;
-use super::error::PluginError;
-use super::instance::Instance;
-use super::phase::{
-    BodyMode, ChunkAction, FailureAction, LocalResponse, Phases, RequestAction, ResponseAction, StoredResponse,
-};
+use super::phase::{BodyMode, FailureAction, Phases, RequestAction, ResponseAction};
 use super::pool::Pool;
-use super::stored::{Draft, Key, StoredResponses, storable};
-use super::stream::{Direction, Primed, Progress, Stage, Tee};
+use super::stored::StoredResponses;
+use super::stream::{Direction, Primed, Progress, Stage};
 use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::exchange::{Exchange, ResponseHead, ResponseSource, SharedExchange};
+use crate::exchange::{Exchange, ResponseSource, SharedExchange};
 use crate::message::Body;
-
-/// A plugin's place in a chain: [`Pool`], or a script in tests.
-#[expect(async_fn_in_trait, reason = "futures of a worker are deliberately not Send")]
-pub trait Link: 'static {
-    /// What is checked out.
-    type Guest: Guest;
-    /// The plugin's name.
-    fn name(&self) -> &str;
-    /// The phases that its manifest names.
-    fn phases(&self) -> Phases;
-    /// Its failure policy.
-    fn on_failure(&self) -> OnFailure;
-    /// Whether stored responses do not depend on the principal.
-    fn shared(&self) -> bool;
-    /// An instance.
-    async fn checkout(self: &Rc<Self>) -> Result<Self::Guest, Error>;
-}
-
-/// An instance of a plugin. Every call puts the exchange back, also when it is dropped.
-#[expect(async_fn_in_trait, missing_docs, reason = "as in `Link`; one function per phase of the contract")]
-pub trait Guest: 'static {
-    async fn request_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<RequestAction, Error>;
-    async fn request_body(&mut self, of: &mut Lent, index: usize, data: Bytes, end: bool)
-    -> Result<ChunkAction, Error>;
-    async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error>;
-    async fn response_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error>;
-    async fn upstream_failure(&mut self, of: &mut Lent, index: usize, why: Failure) -> Result<FailureAction, Error>;
-    async fn log(&mut self, of: &mut Lent, index: usize) -> Result<(), Error>;
-    /// Whether it belongs to a version that was replaced so long ago that a stream has to give it up.
-    fn is_overdue(&self) -> bool {
-        false
-    }
-}
-
-/// The exchange behind its lock.
-pub type Lent = Option<Box<Exchange>>;
-
-impl Link for Pool {
-    type Guest = Instance;
-
-    fn name(&self) -> &str {
-        &self.entry().name
-    }
-
-    fn phases(&self) -> Phases {
-        self.entry().phases
-    }
-
-    fn on_failure(&self) -> OnFailure {
-        self.entry().on_failure
-    }
-
-    fn shared(&self) -> bool {
-        self.entry().shared
-    }
-
-    async fn checkout(self: &Rc<Self>) -> Result<Instance, Error> {
-        Ok(Self::checkout(self).await?)
-    }
-}
-
-impl Guest for Instance {
-    async fn request_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<RequestAction, Error> {
-        Self::request_headers(self, of, index, end).await.map_err(PluginError::into)
-    }
-
-    async fn request_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        Self::request_body(self, of, index, data, end).await.map_err(PluginError::into)
-    }
-
-    async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error> {
-        Self::response_headers(self, of, index, end).await.map_err(PluginError::into)
-    }
-
-    async fn response_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        Self::response_body(self, of, index, data, end).await.map_err(PluginError::into)
-    }
-
-    async fn upstream_failure(&mut self, of: &mut Lent, index: usize, why: Failure) -> Result<FailureAction, Error> {
-        Self::upstream_failure(self, of, index, why).await.map_err(PluginError::into)
-    }
-
-    async fn log(&mut self, of: &mut Lent, index: usize) -> Result<(), Error> {
-        Self::log(self, of, index).await.map_err(PluginError::into)
-    }
-
-    fn is_overdue(&self) -> bool {
-        Self::is_overdue(self)
-    }
-}
 
 /// The plugins of one route on one worker.
 pub struct Chain<L: Link = Pool> {
@@ -164,7 +57,7 @@ impl<L: Link> Chain<L> {
     /// One exchange's way through the chain.
     pub fn start(self: &Rc<Self>, exchange: SharedExchange) -> ChainRun<L> {
         let slots = self.links.iter().map(|_| Slot::default()).collect();
-        ChainRun { chain: self.clone(), exchange, slots, reached: 0, client: None, identity: false }
+        ChainRun { chain: self.clone(), exchange, slots, identity: false }
     }
 }
 
@@ -172,15 +65,18 @@ struct Slot<L: Link> {
     request_mode: BodyMode,
     /// Pinned from the request-headers phase to the end of the body.
     guest: Option<L::Guest>,
+    /// Its request-headers phase has run, or the request has passed it where it has none. The later phases are only for
+    /// those.
+    ran: bool,
     /// Its response phases have run.
     answered: bool,
-    /// It failed with policy `open`: from there on it is as if it weren't there.
+    /// It failed later with policy `open`: from there on it is as if it weren't there.
     absent: bool,
 }
 
 impl<L: Link> Default for Slot<L> {
     fn default() -> Self {
-        Self { request_mode: BodyMode::Skip, guest: None, answered: false, absent: false }
+        Self { request_mode: BodyMode::Skip, guest: None, ran: false, answered: false, absent: false }
     }
 }
 
@@ -205,24 +101,23 @@ pub struct ChainRun<L: Link = Pool> {
     chain: Rc<Chain<L>>,
     exchange: SharedExchange,
     slots: Vec<Slot<L>>,
-    /// Links whose request-headers phase had run, from the first.
-    reached: usize,
-    /// Scheme with authority, and target, as the client asked: what plugins rewrite must not change the key of a stored response.
-    client: Option<(String, String)>,
     /// The upstream was asked for an unencoded response.
     identity: bool,
 }
 
-/// Calls a guest, counts the time, and keeps the instance where asked.
-macro_rules! call {
-    ($guest:expr, $lent:expr, $method:ident ( $($argument:expr),* )) => {{
-        let started = Instant::now();
-        let result = $guest.$method($lent, $($argument),*).await;
-        if let Some(exchange) = $lent.as_deref_mut() {
-            exchange.measures.plugins += started.elapsed();
-        }
-        result
-    }};
+/// An instance, with the exchange. The lock is given up where an instance has to be waited for: a streaming body may hold
+/// the last one, and needs the lock to give it back.
+async fn ready<'a, L: Link>(
+    link: &Rc<L>,
+    shared: &'a SharedExchange,
+    lent: MutexGuard<'a, Lent>,
+) -> (Result<L::Guest, Error>, MutexGuard<'a, Lent>) {
+    if let Some(guest) = link.idle() {
+        return (Ok(guest), lent);
+    }
+    drop(lent);
+    let guest = link.checkout().await;
+    (guest, shared.lock().await)
 }
 
 impl<L: Link> ChainRun<L> {
@@ -232,54 +127,48 @@ impl<L: Link> ChainRun<L> {
         let mut lent = shared.lock().await;
         if let Some(exchange) = lent.as_deref_mut() {
             exchange.scratch.resize_with(chain.links.len(), Default::default);
-            self.client = Some((
-                format!("{}://{}", exchange.request.scheme, exchange.request.authority),
-                exchange.request.path_and_query.clone(),
-            ));
         }
-        // The lock is held for one call, never across a checkout: a streaming body may hold the last instance, and
-        // needs the lock to give it back.
-        drop(lent);
         for (index, link) in chain.links.iter().enumerate() {
-            self.reached = index + 1;
             if !link.phases().contains(Phases::REQUEST_HEADERS) {
+                self.slots[index].ran = true;
                 continue;
             }
-            let guest = link.checkout().await;
-            let mut lent = shared.lock().await;
+            let guest;
+            (guest, lent) = ready(link, &shared, lent).await;
             let result = match guest {
-                Ok(mut guest) => call!(guest, &mut *lent, request_headers(index, end)).map(|action| (guest, action)),
+                Ok(mut guest) => guest.request_headers(&mut lent, index, end).await.map(|action| (guest, action)),
                 Err(error) => Err(error),
             };
-            let Some((guest, action)) = self.policy(index, result)? else { continue };
+            let Some((mut guest, action)) = self.policy(index, result)? else { continue };
             let answer = match action {
                 RequestAction::Continue(mode) => {
+                    let slot = &mut self.slots[index];
+                    slot.ran = true;
                     if !end && link.phases().contains(Phases::REQUEST_BODY) {
-                        self.slots[index].request_mode = mode;
-                        self.slots[index].guest = (mode == BodyMode::Chunks).then_some(guest);
+                        slot.request_mode = mode;
+                        if mode == BodyMode::Chunks {
+                            guest.pin();
+                            slot.guest = Some(guest);
+                        }
                     }
                     continue;
                 }
                 RequestAction::Respond(response) => self.answer(&mut lent, index, response),
                 RequestAction::RespondStored(stored) => self.answer_stored(&mut lent, index, stored),
             };
-            match self.policy(index, answer)? {
-                Some(answer) => {
-                    self.slots.iter_mut().for_each(|slot| slot.guest = None);
-                    return Ok(Flow::Respond(answer));
-                }
-                None => continue,
+            if let Some(answer) = self.policy(index, answer)? {
+                self.slots[index].ran = true;
+                self.slots.iter_mut().for_each(|slot| slot.guest = None);
+                return Ok(Flow::Respond(answer));
             }
         }
-        let mut lent = shared.lock().await;
         let reads_response = |link: &Rc<L>| link.phases().contains(Phases::RESPONSE_BODY);
         if let Some(exchange) = lent.as_deref_mut() {
-            if self.slots.iter().any(|slot| slot.request_mode != BodyMode::Skip) {
+            let reader = self.slots.iter().position(|slot| slot.request_mode != BodyMode::Skip);
+            if let Some(reader) = reader {
                 if encoding::is_encoded(&exchange.request.headers) {
-                    return Err(Error::new(
-                        ErrorKind::UnsupportedEncoding,
-                        "a plugin reads the body, and it is encoded",
-                    ));
+                    let error = Error::new(ErrorKind::UnsupportedEncoding, "reads the body, and it is encoded");
+                    return Err(named(chain.links[reader].name(), &error));
                 }
                 encoding::body_may_change(&mut exchange.request.headers);
             }
@@ -293,7 +182,7 @@ impl<L: Link> ChainRun<L> {
 
     /// The request body through those that asked for it, up to the first bytes that they let go.
     pub async fn request_body(&mut self, mut body: Body) -> Result<Flow<Body>, Error> {
-        for index in 0..self.reached {
+        for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             if slot.request_mode == BodyMode::Skip {
                 continue;
@@ -305,7 +194,8 @@ impl<L: Link> ChainRun<L> {
                     self.slots.iter_mut().for_each(|slot| slot.guest = None);
                     let shared = self.exchange.clone();
                     let mut lent = shared.lock().await;
-                    return Ok(Flow::Respond(self.answer(&mut lent, index, response)?));
+                    let answer = self.answer(&mut lent, index, response);
+                    return answer.map(Flow::Respond).map_err(|error| self.failed(index, &error));
                 }
             }
         }
@@ -320,15 +210,15 @@ impl<L: Link> ChainRun<L> {
         if let Some(exchange) = lent.as_deref_mut() {
             exchange.failure.get_or_insert(failure);
         }
-        drop(lent);
-        for (index, link) in chain.links.iter().enumerate().take(self.reached).rev() {
-            if self.slots[index].absent || !link.phases().contains(Phases::UPSTREAM_FAILURE) {
+        for (index, link) in chain.links.iter().enumerate().rev() {
+            let slot = &self.slots[index];
+            if !slot.ran || slot.absent || !link.phases().contains(Phases::UPSTREAM_FAILURE) {
                 continue;
             }
-            let guest = link.checkout().await;
-            let mut lent = shared.lock().await;
+            let guest;
+            (guest, lent) = ready(link, &shared, lent).await;
             let result = match guest {
-                Ok(mut guest) => call!(guest, &mut *lent, upstream_failure(index, failure)),
+                Ok(mut guest) => guest.upstream_failure(&mut lent, index, failure).await,
                 Err(error) => Err(error),
             };
             let answer = match self.policy(index, result)? {
@@ -343,50 +233,55 @@ impl<L: Link> ChainRun<L> {
         Ok(None)
     }
 
-    /// The response phases, in reverse order over the plugins that the request had reached: all of them, or those
+    /// The response phases, in reverse order over the plugins whose request-headers phase had run: all of them, or those
     /// before the plugin that `source` names. The head is in the exchange before and after; call it again after an
     /// error with the gateway's own response, and the plugins that have not answered yet see that.
     pub async fn response(&mut self, source: ResponseSource, mut body: Body) -> Result<Body, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
         let before = match source {
-            ResponseSource::Plugin(index) | ResponseSource::Stored(index) => index.min(self.reached),
-            _ => self.reached,
+            ResponseSource::Plugin(index) | ResponseSource::Stored(index) => index,
+            _ => chain.links.len(),
         };
         // What the request side still holds after an error is of no more use, and may be the last instance of its plugin.
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
         let mut source = source;
+        let mut lent = shared.lock().await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
             let slot = &mut self.slots[index];
-            if std::mem::replace(&mut slot.answered, true) || slot.absent {
+            if !slot.ran || std::mem::replace(&mut slot.answered, true) || slot.absent {
                 continue;
             }
             if !link.phases().contains(Phases::RESPONSE_HEADERS) {
                 continue;
             }
-            let guest = link.checkout().await;
-            let mut lent = shared.lock().await;
+            let guest;
+            (guest, lent) = ready(link, &shared, lent).await;
             let end = lent.as_deref().is_none_or(has_no_body) || body.is_end_stream();
             let result = match guest {
-                Ok(mut guest) => call!(guest, &mut *lent, response_headers(index, end)).map(|action| (guest, action)),
+                Ok(mut guest) => guest.response_headers(&mut lent, index, end).await.map(|action| (guest, action)),
                 Err(error) => Err(error),
             };
-            let Some((guest, action)) = self.policy(index, result)? else { continue };
+            let Some((mut guest, action)) = self.policy(index, result)? else { continue };
             let answer = match action {
                 ResponseAction::Respond(response) => Some(self.answer(&mut lent, index, response)),
                 ResponseAction::RespondStored(stored) => Some(self.answer_stored(&mut lent, index, stored)),
                 ResponseAction::Continue(mode) => {
-                    let reads = !end && mode != BodyMode::Skip && link.phases().contains(Phases::RESPONSE_BODY);
-                    if reads {
-                        if let Some(response) = lent.as_deref_mut().and_then(|exchange| exchange.response.as_mut()) {
-                            if encoding::is_encoded(&response.headers) {
-                                return Err(Error::new(ErrorKind::EncodedResponse, "a plugin reads it"));
-                            }
-                            encoding::body_may_change(&mut response.headers);
+                    let reads = mode != BodyMode::Skip && link.phases().contains(Phases::RESPONSE_BODY);
+                    if reads && let Some(response) = lent.as_deref_mut().and_then(|lent| lent.response.as_mut()) {
+                        if !end && encoding::is_encoded(&response.headers) {
+                            let error = Error::new(ErrorKind::EncodedResponse, "reads the body, and it is encoded");
+                            return Err(named(link.name(), &error));
                         }
+                        // Also where there is none: an answer to HEAD tells nothing that one to GET would not.
+                        encoding::body_may_change(&mut response.headers);
+                    }
+                    if reads && !end {
                         drop(lent);
                         let whole = mode == BodyMode::Whole;
-                        let pinned = (!whole).then_some(guest);
-                        let stage = self.stage(index, Direction::Response, whole, pinned, body);
+                        if !whole {
+                            guest.pin();
+                        }
+                        let stage = self.stage(index, Direction::Response, whole, (!whole).then_some(guest), body);
                         let primed = stage.prime().await?;
                         lent = shared.lock().await;
                         match primed {
@@ -397,7 +292,8 @@ impl<L: Link> ChainRun<L> {
                             Primed::Respond(response) => {
                                 // The upstream's body is gone: no policy can let it pass any more.
                                 body = Body::empty();
-                                Some(Ok(self.answer(&mut lent, index, response)?))
+                                let answer = self.answer(&mut lent, index, response);
+                                Some(Ok(answer.map_err(|error| self.failed(index, &error))?))
                             }
                         }
                     } else {
@@ -416,46 +312,56 @@ impl<L: Link> ChainRun<L> {
         Ok(body)
     }
 
-    /// Whether some plugin that the request had reached wants to hear of its end.
+    /// Whether some plugin whose request-headers phase had run wants to hear of the end.
     pub fn logs(&self) -> bool {
-        self.chain.links.iter().take(self.reached).any(|link| link.phases().contains(Phases::LOG))
+        self.ran().any(|(_, link)| link.phases().contains(Phases::LOG))
     }
 
     /// Whether a plugin may still look at the exchange after its request-headers phase. Where none does, header fields
     /// can move on instead of being copied.
     pub fn reads_later(&self) -> bool {
-        self.chain.links.iter().take(self.reached).any(|link| link.phases() != Phases::REQUEST_HEADERS)
+        self.ran().any(|(_, link)| link.phases() != Phases::REQUEST_HEADERS)
     }
 
-    /// `on-log` for every plugin that the request had reached, after the end or when the exchange was given up.
+    /// `on-log` for every plugin whose request-headers phase had run, after the end or when the exchange was given up.
     pub async fn log(self) {
-        for (index, link) in self.chain.links.iter().enumerate().take(self.reached) {
-            if !link.phases().contains(Phases::LOG) {
-                continue;
-            }
-            let guest = link.checkout().await;
-            let mut lent = self.exchange.lock().await;
+        let mut lent = self.exchange.lock().await;
+        for (index, link) in self.ran().filter(|(_, link)| link.phases().contains(Phases::LOG)) {
+            let guest;
+            (guest, lent) = ready(link, &self.exchange, lent).await;
             let result = match guest {
-                Ok(mut guest) => call!(guest, &mut *lent, log(index)),
+                Ok(mut guest) => guest.log(&mut lent, index).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                tracing::warn!(plugin = link.name(), %error, "plugin failed in its log phase");
+                link.warn(&error, true);
             }
         }
     }
 
-    /// A failure under the plugin's policy: an error, or `None` and the plugin counts as absent.
+    fn ran(&self) -> impl Iterator<Item = (usize, &Rc<L>)> {
+        self.chain.links.iter().enumerate().filter(|(index, _)| self.slots[*index].ran)
+    }
+
+    /// A failure under the plugin's policy: an error that names it, or `None` and the plugin counts as absent.
     fn policy<T>(&mut self, index: usize, result: Result<T, Error>) -> Result<Option<T>, Error> {
-        match (result, self.chain.links[index].on_failure()) {
-            (Ok(value), _) => Ok(Some(value)),
-            (Err(error), OnFailure::Closed) => Err(error),
-            (Err(error), OnFailure::Open) => {
-                tracing::warn!(plugin = self.chain.links[index].name(), %error, "plugin failed and is passed by");
-                self.slots[index].absent = true;
-                Ok(None)
-            }
+        let error = match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => error,
+        };
+        if self.chain.links[index].on_failure() == OnFailure::Closed {
+            return Err(self.failed(index, &error));
         }
+        self.chain.links[index].warn(&error, true);
+        self.slots[index].absent = true;
+        Ok(None)
+    }
+
+    /// A failure that ends the request, whatever the policy.
+    fn failed(&self, index: usize, error: &Error) -> Error {
+        let link = &self.chain.links[index];
+        link.warn(error, false);
+        named(link.name(), error)
     }
 
     fn stage(&self, index: usize, direction: Direction, whole: bool, guest: Option<L::Guest>, body: Body) -> Stage<L> {
@@ -463,95 +369,11 @@ impl<L: Link> ChainRun<L> {
         let (limit, progress) = (self.chain.max_body, Progress::default());
         Stage { body, link, guest, exchange, index, direction, whole, limit, progress }
     }
-
-    /// Puts a plugin's response into the exchange.
-    fn answer(&self, lent: &mut Lent, index: usize, response: LocalResponse) -> Result<Answer, Error> {
-        let invalid = |what| Error::new(ErrorKind::Plugin, what);
-        let status = StatusCode::from_u16(response.status)
-            .ok()
-            .filter(|status| (200..600).contains(&status.as_u16()))
-            .ok_or_else(|| invalid("answered with a status outside 200 to 599"))?;
-        let mut headers = HeaderMap::with_capacity(response.headers.len());
-        for field in response.headers {
-            let name = HeaderName::try_from(field.name).map_err(|_| invalid("answered with an invalid field name"))?;
-            let value = HeaderValue::try_from(field.value).map_err(|_| invalid("answered with an invalid value"))?;
-            // Framing is the gateway's.
-            if ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
-                headers.append(name, value);
-            }
-        }
-        let source = ResponseSource::Plugin(index);
-        Ok(Self::place(lent, source, status, headers, Body::full(response.body)))
-    }
-
-    fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
-        let mut body = body;
-        if let Some(exchange) = lent.as_deref_mut() {
-            exchange.response = Some(ResponseHead { status, headers, trailers: None, sent: false });
-            exchange.source = source;
-            if has_no_body(exchange) {
-                body = Body::empty();
-            }
-        }
-        Answer { source, body }
-    }
-
-    fn answer_stored(&self, lent: &mut Lent, index: usize, stored: StoredResponse) -> Result<Answer, Error> {
-        let hit = lent.as_deref().and_then(|exchange| {
-            let key = self.key(exchange, index, &stored.key)?;
-            let store = &self.chain.stored;
-            let hit = store.find(&key, &exchange.request.method, &exchange.request.headers, store.now())?;
-            let upstream = exchange.response.as_ref().filter(|_| exchange.source == ResponseSource::Upstream);
-            let forwarded = exchange.request.sent.then(|| upstream.map(|response| response.status));
-            Some(hit.with_cache_status(forwarded))
-        });
-        match hit {
-            Some(hit) => {
-                Ok(Self::place(lent, ResponseSource::Stored(index), hit.status, hit.headers, Body::full(hit.body)))
-            }
-            None => self.answer(lent, index, stored.otherwise),
-        }
-    }
-
-    /// Begins to keep the response where the plugin asked for it and the rules allow it.
-    fn keep(&self, lent: &mut Lent, index: usize, source: ResponseSource, body: Body) -> Body {
-        let Some(exchange) = lent.as_deref_mut() else { return body };
-        let Some(asked) = exchange.scratch.get_mut(index).and_then(|scratch| scratch.store.take()) else {
-            return body;
-        };
-        let (Some(response), Some(key)) = (&exchange.response, self.key(exchange, index, &asked.key)) else {
-            return body;
-        };
-        if source != ResponseSource::Upstream {
-            return body;
-        }
-        let request = &exchange.request;
-        let apart = (key.principal.is_some(), self.chain.links[index].shared());
-        let allowed = storable(&request.method, &request.headers, response.status, &response.headers, apart, asked.ttl);
-        let draft = allowed.ok().and_then(|ttl| {
-            let headers = response.headers.clone();
-            Draft::new(&key, &request.headers, response.status, headers, ttl, self.identity)
-        });
-        match draft {
-            Some(draft) if body.is_end_stream() => {
-                self.chain.stored.put(draft, self.chain.stored.now());
-                body
-            }
-            Some(draft) => Body::boxed(Tee { body, draft: Some(draft), stored: self.chain.stored.clone() }),
-            None => body,
-        }
-    }
-
-    fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Option<Key<'a>> {
-        let (authority, target) = self.client.as_ref()?;
-        let shared = self.chain.links[index].shared();
-        let principal = if shared { None } else { exchange.principal() };
-        Some(Key { entry: &self.chain.entries[index], authority, target, principal, plugin })
-    }
 }
 
 /// RFC 9110 section 6.4.1.
 fn has_no_body(exchange: &Exchange) -> bool {
-    exchange.request.method == Method::HEAD
-        || exchange.response.as_ref().is_some_and(|response| matches!(response.status.as_u16(), 204 | 304))
+    let bodiless = |status| matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    exchange.request.asked_method() == Method::HEAD
+        || exchange.response.as_ref().is_some_and(|response| bodiless(response.status))
 }

@@ -141,7 +141,8 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-fn limits_of(config: &Config, plugin: &str) -> PluginLimits {
+/// The limits of a plugin, the defaults where none are set.
+pub(super) fn limits_of(config: &Config, plugin: &str) -> PluginLimits {
     config.plugins.limits.get(plugin).cloned().unwrap_or_default()
 }
 

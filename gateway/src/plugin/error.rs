@@ -160,6 +160,9 @@ pub enum PluginError {
     /// `configure` refused the config.
     #[error("configure: {}", describe_config_errors(.0))]
     Configure(Vec<ConfigError>),
+    /// Its pool took the instance back from a stream.
+    #[error("held a replaced version for longer than plugins.limits.retire_after")]
+    TakenBack,
     /// The instance was used after an earlier failure, or without an exchange: a defect of the host.
     #[error("the instance can't be called")]
     Unusable,
@@ -175,12 +178,17 @@ impl PluginError {
             Self::Overrun { overrun: Overrun::Output(_), .. } => "output",
             Self::Overrun { overrun: Overrun::Memory(_), .. } => "memory",
             Self::Busy(_) => "instances",
-            Self::Instance(_) | Self::Configure(_) | Self::Unusable => "other",
+            Self::Instance(_) | Self::Configure(_) | Self::TakenBack | Self::Unusable => "other",
         }
     }
 
-    /// From the engine's error of a call.
-    pub(crate) fn from_call(phase: Phase, error: &wasmtime::Error, memory_refused: Option<usize>) -> Self {
+    /// From the engine's error of a call. `output` is the limit on what one call gives back.
+    pub(crate) fn from_call(
+        phase: Phase,
+        error: &wasmtime::Error,
+        memory_refused: Option<usize>,
+        output: usize,
+    ) -> Self {
         if let Some(overrun) = error.downcast_ref::<Overrun>() {
             return Self::Overrun { phase, overrun: *overrun };
         }
@@ -188,14 +196,26 @@ impl PluginError {
             // The guest's allocator gives up with a trap of its own; what it asked for is the better explanation.
             return Self::Overrun { phase, overrun: Overrun::Memory(limit) };
         }
-        // The cause first: the backtrace before it is long, and would push it over the limit.
-        Self::Trap { phase, message: one_line(&format!("{}: {error:#}", error.root_cause()), 600) }
+        // The cause alone: the backtrace around it is long, and its names are mangled.
+        let cause = error.root_cause().to_string();
+        if cause.starts_with(COPIED_TOO_MUCH) {
+            return Self::Overrun { phase, overrun: Overrun::Output(output) };
+        }
+        Self::Trap { phase, message: one_line(&cause, 300) }
     }
 }
 
+/// How the engine says that a guest handed over more than the fuel of a call (`set_hostcall_fuel`) allows; it has no type
+/// for that.
+const COPIED_TOO_MUCH: &str = "too much data is being copied between the host and the guest";
+
 impl From<PluginError> for Error {
     fn from(error: PluginError) -> Self {
-        let kind = if matches!(error, PluginError::Busy(_)) { ErrorKind::Overload } else { ErrorKind::Plugin };
+        let kind = match error {
+            PluginError::Busy(_) => ErrorKind::Overload,
+            PluginError::TakenBack => ErrorKind::PluginAbort,
+            _ => ErrorKind::Plugin,
+        };
         Self::new(kind, error.to_string())
     }
 }

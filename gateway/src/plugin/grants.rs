@@ -33,6 +33,22 @@ impl Need {
             Self::Secrets => "secrets",
         }
     }
+
+    /// The interface that asks for it.
+    const fn import(self) -> &'static str {
+        match self {
+            Self::Upstreams => "calls",
+            Self::Secrets => "secrets",
+        }
+    }
+
+    /// What stands for a value of the key in messages.
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Upstreams => "UPSTREAM",
+            Self::Secrets => "SECRET",
+        }
+    }
 }
 
 /// The contract's package and the version that this host speaks.
@@ -78,15 +94,16 @@ fn foreign(import: &str) -> LoadError {
 /// Refuses a plugin whose imports need grants about which the operator has said nothing (`grants` is none). An entry
 /// that grants nothing is a decision as well: the plugin loads, and each call of that kind is denied.
 pub(crate) fn check(plugin: &str, needs: &[Need], grants: Option<&Grants>) -> Result<(), LoadError> {
-    let (Some(need), None) = (needs.first(), grants) else { return Ok(()) };
-    let (import, example) = match need {
-        Need::Upstreams => ("calls", "UPSTREAM"),
-        Need::Secrets => ("secrets", "SECRET"),
-    };
+    if needs.is_empty() || grants.is_some() {
+        return Ok(());
+    }
+    let list = |word: fn(Need) -> String| needs.iter().copied().map(word).collect::<Vec<_>>();
+    let imports = list(|need| format!("`{}`", need.import())).join(" and ");
+    let example = list(|need| format!("{}: [{}]", need.key(), need.example())).join(", ");
+    let them = if needs.len() == 1 { "it" } else { "them" };
     Err(LoadError::Grant(format!(
-        "imports `{import}` and has no grant for it; where that is wanted, add to the configuration \
-         `plugins: {{grants: {{{plugin}: {{{}: [{example}]}}}}}}`, or `[]` to load it with every such call denied",
-        need.key()
+        "imports {imports} and has no grant for {them}; where that is wanted, add to the configuration \
+         `plugins: {{grants: {{{plugin}: {{{example}}}}}}}`, or `[]` to load it with every such call denied"
     )))
 }
 
@@ -114,6 +131,9 @@ mod tests {
     fn a_refusal_shows_what_to_add() {
         let message = check("auth", &[Need::Upstreams], None).unwrap_err().to_string();
         assert!(message.contains("plugins: {grants: {auth: {upstreams: [UPSTREAM]}}}"), "{message}");
+        let message = check("auth", &[Need::Upstreams, Need::Secrets], None).unwrap_err().to_string();
+        assert!(message.contains("`calls` and `secrets`"), "{message}");
+        assert!(message.contains("{auth: {upstreams: [UPSTREAM], secrets: [SECRET]}}"), "all at once: {message}");
         let some = Grants { upstreams: vec!["idp".to_owned()], secrets: vec![] };
         assert_eq!(check("auth", &[Need::Upstreams], Some(&some)), Ok(()));
         assert_eq!(check("auth", &[Need::Upstreams, Need::Secrets], Some(&Grants::default())), Ok(()));

@@ -3,7 +3,6 @@
 //! A plugin that can't suspend is called without a stack of its own and never yields. The exchange moves into the store
 //! for the length of a call; a guard puts it back however the call ends.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -26,13 +25,15 @@ use super::phase::{
     ChunkAction, ConfigError, Failure, FailureAction, HANDLER, LocalResponse, Manifest, Phase, RequestAction,
     ResponseAction,
 };
-use super::pool::Pool;
+use super::pool::Guests;
+use super::stock::{MakeError, Taken, Wear};
 use crate::config::model::PluginLimits;
 use crate::exchange::Exchange;
 
 /// CPU time of `describe` and `configure`, which compile expressions and parse keys.
 const LOAD_BUDGET: Duration = Duration::from_secs(2);
-/// Calls after which an instance is replaced, so that what a guest leaks stays bounded.
+/// Calls after which an instance is replaced, so that what a guest leaks stays bounded. It serves on until the other one
+/// is there, but not for as many calls again.
 const MAX_CALLS: u32 = 10_000;
 
 /// Where the functions of `handler` are in a component; found once per artifact.
@@ -115,6 +116,7 @@ fn arm(store: &mut Store<HostState>, phase: Phase, budget: Duration) {
     let state = store.data_mut();
     state.phase = phase;
     state.host_calls = state.shared.limits.host_calls;
+    state.limits.begin();
     state.clock.start(budget);
 }
 
@@ -150,18 +152,19 @@ where
     if suspends { function.call_async(store, params).await } else { function.call(store, params) }
 }
 
-/// Asks an artifact what it is, in an instance that is thrown away.
+/// Asks an artifact what it is, in an instance that is thrown away, under the limits that it will have.
 pub(crate) fn describe(
     host: &Arc<Host>,
     pre: &InstancePre<HostState>,
     functions: &Functions,
     suspends: bool,
+    limits: &PluginLimits,
 ) -> Result<Manifest, LoadError> {
     host.tick().map_err(|error| LoadError::Call(error.to_string()))?;
     let shared = Shared {
         plugin: "?".into(),
         route: "?".into(),
-        limits: PluginLimits::default(),
+        limits: limits.clone(),
         upstreams: Vec::new(),
         secrets: Default::default(),
         state: host.state().clone(),
@@ -180,13 +183,16 @@ pub(crate) fn describe(
         let (manifest,) = call(&mut store, suspends, &describe, ()).await?;
         wasmtime::Result::Ok(manifest)
     });
-    result.map_err(|error| {
-        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-            return LoadError::NoRoom;
-        }
-        let refused = store.data_mut().limits.take_refused();
-        LoadError::Call(PluginError::from_call(Phase::Describe, &error, refused).to_string())
+    result.map_err(|error| match error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        true => LoadError::NoRoom,
+        false => LoadError::Call(failed(&mut store, Phase::Describe, &error).to_string()),
     })
+}
+
+/// What a call's error means.
+fn failed(store: &mut Store<HostState>, phase: Phase, error: &wasmtime::Error) -> PluginError {
+    let state = store.data_mut();
+    PluginError::from_call(phase, error, state.limits.take_refused(), state.shared.limits.output)
 }
 
 fn handler(
@@ -231,29 +237,23 @@ impl Guest {
             Ok((handler, configured))
         });
         match made {
-            Ok((handler, Ok(()))) => Ok(Self { store, handler, suspends, calls: 0, broken: false }),
+            Ok((handler, Ok(()))) => {
+                store.data_mut().limits.configured();
+                Ok(Self { store, handler, suspends, calls: 0, broken: false })
+            }
             Ok((_, Err(errors))) => Err(MakeError::Failed(PluginError::Configure(errors))),
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
-            Err(error) => {
-                let refused = store.data_mut().limits.take_refused();
-                Err(MakeError::Failed(PluginError::from_call(Phase::Configure, &error, refused)))
-            }
+            Err(error) => Err(MakeError::Failed(failed(&mut store, Phase::Configure, &error))),
         }
     }
 
-    /// Whether it may go back to its pool.
-    pub(crate) fn reusable(&self) -> bool {
-        !self.broken && self.calls < MAX_CALLS && !self.store.data().limits.bloated()
+    /// What it is good for, between calls.
+    pub(super) fn wear(&self) -> Wear {
+        if self.broken || self.calls >= 2 * MAX_CALLS || self.store.data().limits.bloated() {
+            return Wear::Spent;
+        }
+        if self.calls >= MAX_CALLS { Wear::Worn } else { Wear::Sound }
     }
-}
-
-/// Why no instance could be made.
-#[derive(Debug)]
-pub(crate) enum MakeError {
-    /// The process has no room for another one.
-    Exhausted,
-    /// The plugin's fault.
-    Failed(PluginError),
 }
 
 /// Puts the exchange back into its slot when the call ends: returned, trapped or dropped.
@@ -269,29 +269,21 @@ impl Drop for Loan<'_> {
 }
 
 /// An instance checked out of its pool. Dropping it gives it back, or throws it away after a failure.
+///
+/// Each call adds its time to the exchange's measures.
 pub struct Instance {
-    guest: Option<Box<Guest>>,
-    pool: Rc<Pool>,
+    taken: Taken<Guests>,
 }
 
 impl Instance {
-    pub(crate) fn new(guest: Box<Guest>, pool: Rc<Pool>) -> Self {
-        Self { guest: Some(guest), pool }
+    pub(super) const fn new(taken: Taken<Guests>) -> Self {
+        Self { taken }
     }
 
-    /// The entry that it is an instance of.
-    pub fn entry(&self) -> &Arc<Entry> {
-        self.pool.entry()
-    }
-
-    /// Whether a call failed, so that it can't be called again.
-    pub fn is_broken(&self) -> bool {
-        self.guest.as_ref().is_none_or(|guest| guest.broken)
-    }
-
-    /// Whether its entry was replaced longer ago than `limits.retire_after`.
-    pub fn is_overdue(&self) -> bool {
-        self.pool.is_retired() && self.pool.is_overdue(Instant::now())
+    /// It is held between calls from here on, for the length of a body; its pool may take it back when its entry was
+    /// replaced longer ago than `limits.retire_after`.
+    pub fn pin(&mut self) {
+        self.taken.pin();
     }
 
     /// `on-request-headers`; `index` is the plugin's place in the chain.
@@ -301,13 +293,12 @@ impl Instance {
         index: usize,
         end: bool,
     ) -> Result<RequestAction, PluginError> {
-        let limit = self.pool.entry().limits.output;
         let (action,) = self
-            .invoke(exchange, index, Phase::RequestHeaders, |guest| guest.handler.request_headers, |of| (of, end))
+            .invoke(exchange, index, Phase::RequestHeaders, |guest| Ok(guest.handler.request_headers), |of| (of, end))
             .await?;
         match &action {
             RequestAction::Continue(_) | RequestAction::RespondStored(_) => {}
-            RequestAction::Respond(response) => self.bound(Phase::RequestHeaders, size(response), limit)?,
+            RequestAction::Respond(response) => self.bound(Phase::RequestHeaders, size(response))?,
         }
         Ok(action)
     }
@@ -330,12 +321,11 @@ impl Instance {
         index: usize,
         end: bool,
     ) -> Result<ResponseAction, PluginError> {
-        let limit = self.pool.entry().limits.output;
         let (action,) = self
-            .invoke(exchange, index, Phase::ResponseHeaders, |guest| guest.handler.response_headers, |of| (of, end))
+            .invoke(exchange, index, Phase::ResponseHeaders, |guest| Ok(guest.handler.response_headers), |of| (of, end))
             .await?;
         if let ResponseAction::Respond(response) = &action {
-            self.bound(Phase::ResponseHeaders, size(response), limit)?;
+            self.bound(Phase::ResponseHeaders, size(response))?;
         }
         Ok(action)
     }
@@ -358,20 +348,25 @@ impl Instance {
         index: usize,
         failed: crate::error::Failure,
     ) -> Result<FailureAction, PluginError> {
-        let limit = self.pool.entry().limits.output;
         let failed = Failure::from(failed);
         let (action,) = self
-            .invoke(exchange, index, Phase::UpstreamFailure, |guest| guest.handler.upstream_failure, |of| (of, failed))
+            .invoke(
+                exchange,
+                index,
+                Phase::UpstreamFailure,
+                |guest| Ok(guest.handler.upstream_failure),
+                |of| (of, failed),
+            )
             .await?;
         if let FailureAction::Respond(response) = &action {
-            self.bound(Phase::UpstreamFailure, size(response), limit)?;
+            self.bound(Phase::UpstreamFailure, size(response))?;
         }
         Ok(action)
     }
 
     /// `on-log`.
     pub async fn log(&mut self, exchange: &mut Option<Box<Exchange>>, index: usize) -> Result<(), PluginError> {
-        self.invoke(exchange, index, Phase::Log, |guest| guest.handler.log, |of| (of,)).await
+        self.invoke(exchange, index, Phase::Log, |guest| Ok(guest.handler.log), |of| (of,)).await
     }
 
     async fn body(
@@ -382,32 +377,38 @@ impl Instance {
         data: &[u8],
         end: bool,
     ) -> Result<ChunkAction, PluginError> {
-        let limit = self.pool.entry().limits.output;
-        let guest = self.guest.as_mut().ok_or(PluginError::Unusable)?;
-        let function =
-            if phase == Phase::RequestBody { guest.handler.request_body } else { guest.handler.response_body };
-        let typed = function
-            .typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&guest.store)
-            .map_err(|error| PluginError::Instance(one_line(&format!("{error:#}"), 300)))?;
-        let (action,) = self.invoke(exchange, index, phase, |_| typed, |of| (of, data, end)).await?;
+        let (action,) = self
+            .invoke(
+                exchange,
+                index,
+                phase,
+                |guest| {
+                    let body = &guest.handler;
+                    let function = if phase == Phase::RequestBody { body.request_body } else { body.response_body };
+                    function.typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&guest.store)
+                },
+                |of| (of, data, end),
+            )
+            .await?;
         match &action {
             ChunkAction::Pass | ChunkAction::Abort => {}
-            ChunkAction::Replace(bytes) => self.bound(phase, bytes.len(), limit)?,
-            ChunkAction::Respond(response) => self.bound(phase, size(response), limit)?,
+            ChunkAction::Replace(bytes) => self.bound(phase, bytes.len())?,
+            ChunkAction::Respond(response) => self.bound(phase, size(response))?,
         }
         Ok(action)
     }
 
     /// Refuses an answer above the limit.
-    fn bound(&mut self, phase: Phase, size: usize, limit: usize) -> Result<(), PluginError> {
+    fn bound(&mut self, phase: Phase, size: usize) -> Result<(), PluginError> {
+        let limit = self.taken.maker().entry().limits.output;
         if size <= limit {
             return Ok(());
         }
-        if let Some(guest) = &mut self.guest {
+        let error = PluginError::Overrun { phase, overrun: Overrun::Output(limit) };
+        self.taken.maker().metrics().failed(error.kind());
+        if let Some((guest, _)) = self.taken.hold() {
             guest.broken = true;
         }
-        let error = PluginError::Overrun { phase, overrun: Overrun::Output(limit) };
-        self.pool.metrics().failed(error.kind());
         Err(error)
     }
 
@@ -416,23 +417,22 @@ impl Instance {
         exchange: &mut Option<Box<Exchange>>,
         index: usize,
         phase: Phase,
-        function: impl FnOnce(&Guest) -> TypedFunc<P, R>,
+        function: impl FnOnce(&Guest) -> wasmtime::Result<TypedFunc<P, R>>,
         params: impl FnOnce(Borrowed) -> P,
     ) -> Result<R, PluginError>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
-        let guest = self.guest.as_mut().ok_or(PluginError::Unusable)?;
+        let (guest, from) = self.taken.hold().ok_or(PluginError::TakenBack)?;
         if guest.broken || exchange.is_none() {
             return Err(PluginError::Unusable);
         }
-        let function = function(guest);
+        let function = function(guest).map_err(|error| PluginError::Instance(one_line(&format!("{error:#}"), 300)))?;
         let suspends = guest.suspends;
-        let budget = self.pool.entry().limits.cpu;
         guest.broken = true;
         guest.calls += 1;
-        arm(&mut guest.store, phase, budget);
+        arm(&mut guest.store, phase, from.entry().limits.cpu);
         let state = guest.store.data_mut();
         state.index = index;
         state.exchange = exchange.take();
@@ -441,27 +441,24 @@ impl Instance {
         let params = params(Resource::new_borrow(0));
         let started = Instant::now();
         let result = call(&mut loan.guest.store, suspends, &function, params).await;
-        self.pool.metrics().called(phase.place(), started.elapsed());
-        match result {
+        let took = started.elapsed();
+        let result = match result {
             Ok(value) => {
                 loan.guest.broken = false;
                 Ok(value)
             }
-            Err(error) => {
-                let refused = loan.guest.store.data_mut().limits.take_refused();
-                let error = PluginError::from_call(phase, &error, refused);
-                self.pool.metrics().failed(error.kind());
-                Err(error)
-            }
+            Err(error) => Err(failed(&mut loan.guest.store, phase, &error)),
+        };
+        drop(loan);
+        if let Some(exchange) = exchange {
+            exchange.measures.plugins += took;
         }
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        if let Some(guest) = self.guest.take() {
-            self.pool.give_back(guest);
+        from.metrics().called(phase.place(), took);
+        if let Err(error) = &result {
+            from.metrics().failed(error.kind());
         }
+        self.taken.release();
+        result
     }
 }
 

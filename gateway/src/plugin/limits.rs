@@ -3,7 +3,8 @@
 //! An epoch is wall time, and a loaded machine steals it; so when a deadline fires, the thread's own CPU clock decides.
 //! No clock is read before the first deadline, because most calls end long before it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -22,59 +23,63 @@ fn thread_cpu() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
+/// Since when a thread's time counts, in nanoseconds of its CPU clock; 0 = not yet. Shared with the future that yields in
+/// the middle of a call, which has to take up the count when the call goes on.
+#[derive(Clone, Debug, Default)]
+struct Mark(Arc<AtomicU64>);
+
+impl Mark {
+    fn set(&self, at: Option<Duration>) {
+        let at = at.map_or(0, |at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX).max(1));
+        self.0.store(at, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Duration> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(Duration::from_nanos(at)),
+        }
+    }
+}
+
 /// The CPU account of one call.
 #[derive(Debug)]
 pub(crate) struct CpuClock {
     budget: Duration,
     spent: Duration,
-    /// Since when this thread's time counts. Shared with the future that yields in the middle of a call, which has to
-    /// take up the count when the call goes on.
-    mark: Arc<Mutex<Option<Duration>>>,
+    mark: Mark,
 }
 
 impl CpuClock {
     pub(crate) fn new() -> Self {
-        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Arc::new(Mutex::new(None)) }
+        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Mark::default() }
     }
 
     /// Starts a call.
     pub(crate) fn start(&mut self, budget: Duration) {
         self.budget = budget;
-        // The mark is only set when the last call had lived to a deadline, or had waited.
-        if !self.spent.is_zero() || self.marked() {
-            self.spent = Duration::ZERO;
-            self.set_mark(None);
-        }
-    }
-
-    fn marked(&self) -> bool {
-        self.mark.lock().is_ok_and(|mark| mark.is_some())
-    }
-
-    fn set_mark(&self, value: Option<Duration>) {
-        if let Ok(mut mark) = self.mark.lock() {
-            *mark = value;
-        }
+        self.spent = Duration::ZERO;
+        self.mark.set(None);
     }
 
     /// Counts what was used since the mark; the time before the first mark is taken as one tick.
     fn settle(&mut self) -> Duration {
         let now = thread_cpu();
-        let mark = self.mark.lock().ok().and_then(|mut mark| mark.replace(now));
-        self.spent += mark.map_or(TICK, |mark| now.saturating_sub(mark));
+        self.spent += self.mark.get().map_or(TICK, |mark| now.saturating_sub(mark));
+        self.mark.set(Some(now));
         self.spent
     }
 
     /// The guest waits for the host: other calls use the thread now.
     pub(crate) fn pause(&mut self) {
-        if self.marked() {
+        if self.mark.get().is_some() {
             self.settle();
         }
     }
 
     /// The guest goes on.
     pub(crate) fn resume(&self) {
-        self.set_mark(Some(thread_cpu()));
+        self.mark.set(Some(thread_cpu()));
     }
 
     /// A deadline has fired.
@@ -90,9 +95,7 @@ impl CpuClock {
             1,
             Box::pin(async move {
                 tokio::task::yield_now().await;
-                if let Ok(mut mark) = mark.lock() {
-                    *mark = Some(thread_cpu());
-                }
+                mark.set(Some(thread_cpu()));
             }),
         ))
     }
@@ -104,6 +107,8 @@ pub(crate) struct InstanceLimits {
     memory: usize,
     /// Bytes in use now.
     used: usize,
+    /// Bytes in use once it was configured.
+    configured: usize,
     /// Set when a growth was refused.
     refused: bool,
 }
@@ -113,7 +118,7 @@ pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 
 impl InstanceLimits {
     pub(crate) fn new(memory: usize) -> Self {
-        Self { memory, used: 0, refused: false }
+        Self { memory, used: 0, configured: 0, refused: false }
     }
 
     /// The limit, when the guest has been refused more; forgets it.
@@ -121,9 +126,19 @@ impl InstanceLimits {
         std::mem::take(&mut self.refused).then_some(self.memory)
     }
 
+    /// A call begins: what an earlier one was refused explains nothing any more.
+    pub(crate) fn begin(&mut self) {
+        self.refused = false;
+    }
+
+    /// The instance is ready: a fresh one would be as large as this.
+    pub(crate) fn configured(&mut self) {
+        self.configured = self.used;
+    }
+
     /// Whether the instance has grown so far that a fresh one is better: memory never shrinks.
     pub(crate) fn bloated(&self) -> bool {
-        self.used > self.memory / 4 * 3
+        self.used > self.memory / 4 * 3 && self.used > self.configured
     }
 }
 
@@ -163,8 +178,18 @@ mod tests {
         let mut limits = InstanceLimits::new(1 << 20);
         assert!(limits.memory_growing(0, 1 << 20, None).unwrap());
         assert!(limits.bloated());
+        limits.configured();
+        assert!(!limits.bloated(), "a fresh one would be no smaller");
         assert!(!limits.memory_growing(1 << 20, (1 << 20) + 1, None).unwrap());
         assert_eq!(limits.take_refused(), Some(1 << 20));
+        assert_eq!(limits.take_refused(), None);
+    }
+
+    #[test]
+    fn a_growth_refused_in_one_call_does_not_explain_the_failure_of_the_next() {
+        let mut limits = InstanceLimits::new(1 << 20);
+        assert!(!limits.memory_growing(0, 2 << 20, None).unwrap());
+        limits.begin();
         assert_eq!(limits.take_refused(), None);
     }
 

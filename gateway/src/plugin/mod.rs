@@ -2,12 +2,14 @@
 //!
 //! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`]), checks what
 //! it imports against the operator's [`grants`], and binds it to each place that names it ([`entry`]). A worker keeps a
-//! [`pool`] per entry and calls an [`instance`] under [`limits`]; what the guest may call back is in [`host`].
+//! [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an [`instance`] under [`limits`];
+//! what the guest may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
 //! reaches a message unchecked; the host opens no sockets but through [`host::calls`].
 
 mod artifact;
+mod budget;
 pub mod chain;
 mod componentize;
 mod encoding;
@@ -22,11 +24,12 @@ pub mod phase;
 mod pool;
 mod registry;
 mod status;
+mod stock;
 pub mod stored;
 mod stream;
 
 pub use artifact::{Artifact, Inspection, inspect};
-pub use engine::{Host, HostOptions};
+pub use engine::{Host, HostOptions, instances_per_worker};
 pub use entry::Entry;
 pub use error::{HostError, LoadError, Overrun, PluginError, PluginProblem};
 pub use grants::Need;

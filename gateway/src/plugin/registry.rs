@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
-use super::entry::Entry;
+use super::entry::{Entry, limits_of};
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
 use super::grants;
-use super::instance::{Guest, MakeError};
+use super::instance::Guest;
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
-use crate::config::model::{Config, Grants, PluginEntry, Route};
+use super::stock::MakeError;
+use crate::config::model::{Config, Grants, PluginEntry, PluginLimits, Route};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +131,7 @@ impl Registry {
         for name in &names {
             let known = self.serving.get(name);
             let candidate = match directory {
-                Some(directory) => self.load(directory, name, &mut findings),
+                Some(directory) => self.load(directory, name, &limits_of(config, name), &mut findings),
                 None => Err(LoadError::Missing(format!("{name}.wasm (plugins.directory is not set)"))),
             };
             let refusal = match &candidate {
@@ -225,7 +226,13 @@ impl Registry {
 
     /// The artifact of the file as it is now. Files are read anew each time, because neither their length nor their times
     /// tell for sure that they are the same.
-    fn load(&self, directory: &Path, name: &Arc<str>, findings: &mut Findings) -> Result<Arc<Artifact>, LoadError> {
+    fn load(
+        &self,
+        directory: &Path,
+        name: &Arc<str>,
+        limits: &PluginLimits,
+        findings: &mut Findings,
+    ) -> Result<Arc<Artifact>, LoadError> {
         let bytes = read_whole(&directory.join(format!("{name}.wasm")))?;
         let hash = sha256(&bytes);
         let known = self.findings.0.get(name).filter(|known| known.hash == hash);
@@ -233,7 +240,7 @@ impl Registry {
         let artifact = match (serving, known) {
             (Some(serving), _) => Ok(serving.artifact.clone()),
             (None, Some(known)) => known.artifact.clone(),
-            (None, None) => self.compile(name, &bytes),
+            (None, None) => self.compile(name, &bytes, limits),
         };
         if !matches!(artifact, Err(LoadError::NoRoom)) {
             findings.0.insert(name.clone(), Finding { hash, artifact: artifact.clone() });
@@ -241,9 +248,9 @@ impl Registry {
         artifact
     }
 
-    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<Artifact>, LoadError> {
+    fn compile(&self, name: &str, bytes: &[u8], limits: &PluginLimits) -> Result<Arc<Artifact>, LoadError> {
         // A compiler that panics is no reason to stop serving: it costs this file.
-        let artifact = catch_unwind(AssertUnwindSafe(|| Artifact::compile(&self.host, bytes)))
+        let artifact = catch_unwind(AssertUnwindSafe(|| Artifact::compile(&self.host, bytes, limits)))
             .unwrap_or_else(|_| Err(LoadError::Invalid("compiling it failed; the log tells where".to_owned())))?;
         if artifact.name == name {
             return Ok(Arc::new(artifact));

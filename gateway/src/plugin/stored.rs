@@ -5,6 +5,7 @@
 //! GET are kept; they answer GET and HEAD.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use http::header::{
     ACCEPT_ENCODING, AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_RANGE, COOKIE, HeaderName, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::exchange::{RequestHead, ResponseHead};
 
 /// Largest body that is kept.
 pub(super) const MAX_BODY: usize = 1 << 20;
@@ -34,7 +37,7 @@ pub enum Refusal {
     CacheControl,
     /// Sets a cookie.
     SetCookie,
-    /// `Vary: *`, or too many fields.
+    /// `Vary: *`, too many fields, or one that a plugin changed.
     Vary,
     /// A part of a representation.
     Partial,
@@ -46,15 +49,17 @@ pub enum Refusal {
 
 /// How long a response may be kept, or why it may not. `ttl` is what the plugin asks for; `bound` tells whether the key
 /// holds a principal, `shared` whether the operator said that the answers do not depend on one.
+///
+/// What counts is the client's request: plugins may have taken its credentials off, changed its method, or its fields.
 pub fn storable(
-    method: &Method,
-    request: &HeaderMap,
-    status: StatusCode,
-    response: &HeaderMap,
+    asked: &RequestHead,
+    answer: &ResponseHead,
     (bound, shared): (bool, bool),
     ttl: Duration,
 ) -> Result<Duration, Refusal> {
-    if method != Method::GET {
+    let (request, status, response) = (&asked.headers, answer.status, &answer.headers);
+    // What is sent upstream in place of another method is no GET of the client's, nor the other way round.
+    if asked.asked_method() != Method::GET || asked.method != Method::GET {
         return Err(Refusal::Method);
     }
     if !matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308) {
@@ -69,8 +74,11 @@ pub fn storable(
     if has(request, "no-store") || ["no-store", "no-cache", "private"].iter().any(|name| has(response, name)) {
         return Err(Refusal::CacheControl);
     }
-    vary(response).ok_or(Refusal::Vary)?;
-    let credentials = request.contains_key(AUTHORIZATION) || request.contains_key(COOKIE);
+    // The next client's fields could not be compared with what this one sent.
+    if vary(response).ok_or(Refusal::Vary)?.iter().any(|name| asked.was_edited(name)) {
+        return Err(Refusal::Vary);
+    }
+    let credentials = [AUTHORIZATION, COOKIE].iter().any(|name| request.contains_key(name) || asked.was_edited(name));
     let public = has(response, "public") || has(response, "s-maxage");
     if credentials && !bound && !shared && !public {
         return Err(Refusal::Credentials);
@@ -133,7 +141,9 @@ fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &HeaderMap) -
 pub struct Key<'a> {
     /// The route entry: its namespace, unique over plugins and routes.
     pub entry: &'a str,
-    /// Scheme, host and port as the client asked.
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// Host and port as the client asked.
     pub authority: &'a str,
     /// Path and query as the client asked.
     pub target: &'a str,
@@ -147,9 +157,12 @@ impl Key<'_> {
     fn join(&self) -> Box<str> {
         // Lengths in front: no part can pose as the end of another.
         let principal = self.principal.map_or_else(|| "-".to_owned(), |name| format!("{}:{name}", name.len()));
-        let Self { entry, authority, target, plugin, .. } = self;
-        format!("{}:{entry}{}:{authority}{}:{target}{principal};{plugin}", entry.len(), authority.len(), target.len())
-            .into()
+        let Self { entry, scheme, authority, target, plugin, .. } = self;
+        let (entry_length, authority_length, target_length) = (entry.len(), authority.len(), target.len());
+        format!(
+            "{scheme};{entry_length}:{entry}{authority_length}:{authority}{target_length}:{target}{principal};{plugin}"
+        )
+        .into()
     }
 }
 
@@ -163,44 +176,59 @@ pub(super) struct Draft {
     ttl: Duration,
     length: Option<usize>,
     body: Vec<u8>,
+    reserved: Reservation,
 }
 
 impl Draft {
-    /// `identity`: the upstream was asked for `identity`, so Accept-Encoding tells no responses apart.
-    pub(super) fn new(
-        key: &Key<'_>,
-        request: &HeaderMap,
-        status: StatusCode,
-        headers: HeaderMap,
-        ttl: Duration,
-        identity: bool,
-    ) -> Option<Self> {
-        let vary = vary(&headers)?
-            .into_iter()
-            .filter(|name| !(identity && name == ACCEPT_ENCODING))
-            .map(|name| {
-                let values = request.get_all(&name).iter().cloned().collect();
-                (name, values)
-            })
-            .collect();
-        let length = headers
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.parse().ok());
-        if length.is_some_and(|length| length > MAX_BODY) {
-            return None;
-        }
-        Some(Self { key: key.join(), vary, status, headers, ttl, length, body: Vec::new() })
-    }
-
-    /// Takes a piece of the body; `false` = it has become too long, drop the draft.
+    /// Takes a piece of the body; `false` = it has become too long, or all drafts together have: drop the draft.
     pub(super) fn push(&mut self, data: &[u8]) -> bool {
-        let fits = self.body.len() + data.len() <= MAX_BODY;
-        if fits {
-            self.body.extend_from_slice(data);
+        let needed = self.body.len() + data.len();
+        if needed > MAX_BODY {
+            return false;
         }
-        fits
+        if needed > self.body.capacity() {
+            // Grown here, so that what is reserved is what is allocated.
+            let most = self.length.unwrap_or(MAX_BODY);
+            let capacity = (self.body.capacity() * 2).min(most).max(needed);
+            if !self.reserved.add(capacity - self.body.capacity()) {
+                return false;
+            }
+            self.body.reserve_exact(capacity - self.body.len());
+        }
+        self.body.extend_from_slice(data);
+        true
     }
+}
+
+/// Bytes of the store's memory that a draft may use.
+#[derive(Debug)]
+struct Reservation {
+    store: Arc<StoredResponses>,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// Takes some more; `false` = the drafts together have no more.
+    fn add(&mut self, more: usize) -> bool {
+        let most = self.store.draft_bytes;
+        let fits = |used: usize| used.checked_add(more).filter(|used| *used <= most);
+        let added = self.store.drafts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if added {
+            self.bytes += more;
+        }
+        added
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.store.drafts.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What header fields cost.
+fn size_of(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }
 
 /// A response as given out.
@@ -210,7 +238,7 @@ pub struct Hit {
     pub status: StatusCode,
     /// Its fields, with `Age` (RFC 9111 section 5.1).
     pub headers: HeaderMap,
-    /// Its body; empty for HEAD.
+    /// Its body, also for HEAD, where it tells the length.
     pub body: Bytes,
     /// How long it may still be used.
     left: Duration,
@@ -258,13 +286,55 @@ struct Inner {
 pub struct StoredResponses {
     inner: Mutex<Inner>,
     max_bytes: usize,
+    /// Bytes reserved by drafts now, and at most.
+    drafts: AtomicUsize,
+    draft_bytes: usize,
     started: std::time::Instant,
 }
 
 impl StoredResponses {
-    /// An empty store that holds at most `max_bytes`.
+    /// An empty store that holds at most `max_bytes`, of which a quarter is for responses on their way in.
     pub fn new(max_bytes: usize) -> Self {
-        Self { inner: Mutex::default(), max_bytes, started: std::time::Instant::now() }
+        let draft_bytes = max_bytes / 4;
+        Self {
+            inner: Mutex::default(),
+            max_bytes: max_bytes - draft_bytes,
+            drafts: AtomicUsize::new(0),
+            draft_bytes,
+            started: std::time::Instant::now(),
+        }
+    }
+
+    /// Begins to keep a response. `request` holds the client's fields; `identity`: the upstream was asked for `identity`,
+    /// so Accept-Encoding tells no responses apart.
+    pub(super) fn draft(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        request: &HeaderMap,
+        response: &ResponseHead,
+        ttl: Duration,
+        identity: bool,
+    ) -> Option<Draft> {
+        let vary = vary(&response.headers)?
+            .into_iter()
+            .filter(|name| !(identity && name == ACCEPT_ENCODING))
+            .map(|name| {
+                let values = request.get_all(&name).iter().cloned().collect();
+                (name, values)
+            })
+            .collect();
+        let length = response
+            .headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse().ok());
+        let mut reserved = Reservation { store: self.clone(), bytes: 0 };
+        let head = OVERHEAD + size_of(&response.headers);
+        if length.is_some_and(|length| length > MAX_BODY) || !reserved.add(head) {
+            return None;
+        }
+        let (key, status, headers) = (key.join(), response.status, response.headers.clone());
+        Some(Draft { key, vary, status, headers, ttl, length, body: Vec::new(), reserved })
     }
 
     /// The clock of this store.
@@ -273,15 +343,15 @@ impl StoredResponses {
     }
 
     /// Keeps a response whose body has come to its proper end.
-    pub(super) fn put(&self, draft: Draft, now: Duration) {
+    pub(super) fn put(&self, mut draft: Draft, now: Duration) {
         if draft.length.is_some_and(|length| length != draft.body.len()) {
             return;
         }
-        let fields: usize = draft.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
-        let weight = draft.key.len() * 2 + fields + draft.body.len() + OVERHEAD;
+        let weight = draft.key.len() * 2 + size_of(&draft.headers) + draft.body.len() + OVERHEAD;
         if weight > self.max_bytes {
             return;
         }
+        draft.body.shrink_to_fit();
         let key: Arc<str> = draft.key.into();
         let mut inner = self.lock();
         inner.remove(&key, |stored| stored.vary == draft.vary);
@@ -326,7 +396,7 @@ impl StoredResponses {
         drop(inner);
 
         headers.insert(AGE, HeaderValue::from(age.as_secs()));
-        Some(Hit { status, headers, body: if method == Method::HEAD { Bytes::new() } else { body }, left })
+        Some(Hit { status, headers, body, left })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -367,154 +437,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const TTL: Duration = Duration::from_secs(60);
-    const T0: Duration = Duration::from_secs(10);
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        fields
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
-            .collect()
-    }
-
-    fn decide(
-        request: &[(&'static str, &str)],
-        response: &[(&'static str, &str)],
-        bound: bool,
-    ) -> Result<Duration, Refusal> {
-        storable(&Method::GET, &map(request), StatusCode::OK, &map(response), (bound, false), TTL)
-    }
-
-    fn key<'a>(principal: Option<&'a str>, plugin: &'a str) -> Key<'a> {
-        Key { entry: "e", authority: "a.example", target: "/t", principal, plugin }
-    }
-
-    fn put(
-        store: &StoredResponses,
-        key: &Key<'_>,
-        request: &[(&'static str, &str)],
-        response: &[(&'static str, &str)],
-        body: &[u8],
-    ) {
-        let mut draft = Draft::new(key, &map(request), StatusCode::OK, map(response), TTL, false).unwrap();
-        assert!(draft.push(body));
-        store.put(draft, T0);
-    }
-
-    #[test]
-    fn what_rfc_9111_section_3_forbids_is_refused() {
-        assert_eq!(decide(&[], &[], false), Ok(TTL));
-        for (field, value, refusal) in [
-            ("set-cookie", "a=b", Refusal::SetCookie),
-            ("cache-control", "max-age=9, Private", Refusal::CacheControl),
-            ("cache-control", "private=\"x\"", Refusal::CacheControl),
-            ("cache-control", "no-store", Refusal::CacheControl),
-            ("cache-control", "no-cache", Refusal::CacheControl),
-            ("vary", "accept, *", Refusal::Vary),
-            ("content-range", "bytes 0-1/9", Refusal::Partial),
-            ("cache-control", "must-revalidate", Refusal::Stale),
-        ] {
-            assert_eq!(decide(&[], &[(field, value)], true), Err(refusal), "{field}: {value}");
-        }
-        assert_eq!(decide(&[("cache-control", "no-store")], &[], false), Err(Refusal::CacheControl));
-        let fresh = decide(&[], &[("cache-control", "must-revalidate, max-age=30"), ("age", "10")], false);
-        assert_eq!(fresh, Ok(Duration::from_secs(20)));
-        for (method, status) in [(Method::POST, 200), (Method::HEAD, 200), (Method::GET, 206), (Method::GET, 500)] {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert!(storable(&method, &map(&[]), status, &map(&[]), (true, true), TTL).is_err());
-        }
-    }
-
-    #[test]
-    fn credentials_need_a_principal_or_the_upstreams_word() {
-        for field in ["authorization", "cookie"] {
-            assert_eq!(decide(&[(field, "x")], &[], false), Err(Refusal::Credentials));
-            assert_eq!(decide(&[(field, "x")], &[], true), Ok(TTL));
-            assert_eq!(decide(&[(field, "x")], &[("cache-control", "public")], false), Ok(TTL));
-        }
-    }
-
-    #[test]
-    fn one_principal_never_gets_anothers_response() {
-        let store = StoredResponses::new(1 << 20);
-        put(&store, &key(Some("alice"), "k"), &[], &[], b"alice's");
-        let find = |principal, plugin| store.find(&key(principal, plugin), &Method::GET, &map(&[]), T0);
-        assert_eq!(find(Some("alice"), "k").unwrap().body, "alice's");
-        for (principal, plugin) in [(Some("bob"), "k"), (None, "k"), (Some("alice"), "l"), (None, "5:alice;k")] {
-            assert!(find(principal, plugin).is_none(), "{principal:?} {plugin}");
-        }
-    }
-
-    #[test]
-    fn a_hit_tells_its_age_and_a_head_gets_no_body() {
-        let store = StoredResponses::new(1 << 20);
-        put(&store, &key(None, "k"), &[], &[("age", "5"), ("content-length", "4")], b"body");
-        let later = T0 + Duration::from_secs(7);
-        let hit = store.find(&key(None, "k"), &Method::HEAD, &map(&[]), later).unwrap();
-        assert_eq!((hit.headers["age"].to_str().unwrap(), hit.body.len()), ("12", 0));
-        let status = |hit: Hit, forwarded| hit.with_cache_status(forwarded).headers["cache-status"].clone();
-        assert_eq!(status(hit.clone(), None), "gateway; hit; ttl=53");
-        assert_eq!(status(hit.clone(), Some(None)), "gateway; fwd=stale");
-        let failed = Some(Some(StatusCode::BAD_GATEWAY));
-        assert_eq!(status(hit, failed), "gateway; fwd=stale; fwd-status=502", "a request that went on is no hit");
-        assert!(store.find(&key(None, "k"), &Method::POST, &map(&[]), later).is_none());
-        assert!(store.find(&key(None, "k"), &Method::GET, &map(&[]), T0 + TTL).is_none());
-    }
-
-    #[test]
-    fn vary_fields_tell_responses_apart() {
-        let store = StoredResponses::new(1 << 20);
-        for language in ["no", "en"] {
-            let fields = [("accept-language", language)];
-            put(&store, &key(None, "k"), &fields, &[("vary", "Accept-Language")], language.as_bytes());
-        }
-        let find = |fields: &[_]| store.find(&key(None, "k"), &Method::GET, &map(fields), T0).map(|hit| hit.body);
-        assert_eq!(find(&[("accept-language", "no")]).unwrap(), "no");
-        assert_eq!(find(&[("accept-language", "en")]).unwrap(), "en");
-        assert_eq!(find(&[]), None);
-    }
-
-    #[test]
-    fn a_body_shorter_than_its_length_is_not_kept() {
-        let store = StoredResponses::new(1 << 20);
-        put(&store, &key(None, "k"), &[], &[("content-length", "9")], b"short");
-        assert!(store.find(&key(None, "k"), &Method::GET, &map(&[]), T0).is_none());
-    }
-
-    proptest! {
-        /// Whatever is put and found: the bound holds, and the books are right.
-        #[test]
-        fn memory_is_bounded(steps in prop::collection::vec((0usize..20, 0usize..3000, any::<bool>()), 1..120)) {
-            let store = StoredResponses::new(16 << 10);
-            for (n, size, find) in steps {
-                let name = n.to_string();
-                if find {
-                    store.find(&key(None, &name), &Method::GET, &map(&[]), T0);
-                } else {
-                    put(&store, &key(None, &name), &[], &[], &vec![0; size]);
-                    prop_assert!(store.find(&key(None, &name), &Method::GET, &map(&[]), T0).is_some());
-                }
-                let inner = store.lock();
-                let all: Vec<_> = inner.responses.values().flatten().collect();
-                prop_assert!(inner.bytes <= 16 << 10);
-                prop_assert_eq!(inner.bytes, all.iter().map(|stored| stored.weight).sum::<usize>());
-                prop_assert_eq!(inner.order.len(), all.len());
-            }
-        }
-
-        /// No combination of fields gets a Set-Cookie, private or no-store response in.
-        #[test]
-        fn never_stores_what_is_personal(
-            control in "(public|max-age=5|, | |PRIVATE|no-store|s-maxage=9){0,5}", cookie in any::<bool>(), bound in any::<bool>(),
-        ) {
-            let mut fields = vec![("cache-control", control.as_str())];
-            if cookie { fields.push(("set-cookie", "a=b")); }
-            let forbidden = cookie || control.split(',').map(str::trim).any(|d| d == "PRIVATE" || d == "no-store");
-            prop_assert!(!(forbidden && decide(&[], &fields, bound).is_ok()));
-        }
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 
-use super::chain::{Guest, Link};
+use super::chain::{Guest, Link, named};
 use super::phase::{ChunkAction, LocalResponse};
 use super::stored::{Draft, StoredResponses};
 use crate::config::model::OnFailure;
@@ -128,7 +128,8 @@ impl<L: Link> Stage<L> {
                         Direction::Request => ErrorKind::BodyTooLarge,
                         Direction::Response => ErrorKind::ResponseTooLarge,
                     };
-                    return Err(Error::new(kind, format!("a plugin wants it whole, and the limit is {}", self.limit)));
+                    let error = Error::new(kind, format!("wants the body whole, and the limit is {}", self.limit));
+                    return Err(named(self.link.name(), &error));
                 }
                 Ok(data) => all.extend_from_slice(&data),
                 Err(frame) => trailers = frame.into_trailers().ok(),
@@ -149,10 +150,7 @@ impl<L: Link> Stage<L> {
             return Ok(None);
         }
         // Never across a checkout: whoever holds the last instance may need the lock to give it back.
-        let guest = match self.guest.take() {
-            Some(guest) if guest.is_overdue() => {
-                Err(Error::new(ErrorKind::PluginAbort, "held a replaced version longer than limits.retire_after"))
-            }
+        let guest = match self.guest.take().or_else(|| self.link.idle()) {
             Some(guest) => Ok(guest),
             None => self.link.checkout().await,
         };
@@ -178,19 +176,24 @@ impl<L: Link> Stage<L> {
                 self.emit(bytes.into(), trailers);
             }
             Ok(ChunkAction::Respond(response)) if !self.progress.released => return Ok(Some(response)),
-            Ok(ChunkAction::Respond(_)) => {
-                return Err(Error::new(ErrorKind::PluginAbort, "answered after it had let bytes go"));
-            }
-            Ok(ChunkAction::Abort) => return Err(Error::new(ErrorKind::PluginAbort, "aborted the stream")),
+            Ok(ChunkAction::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
+            Ok(ChunkAction::Abort) => return Err(self.aborts("aborted the stream")),
             Err(error) if self.link.on_failure() == OnFailure::Open && !self.progress.replaced => {
-                tracing::warn!(plugin = self.link.name(), %error, "plugin failed on a body and is passed by");
+                self.link.warn(&error, true);
                 self.progress.bypass = true;
                 self.guest = None;
                 self.emit(data, trailers);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.link.warn(&error, false);
+                return Err(named(self.link.name(), &error));
+            }
         }
         Ok(None)
+    }
+
+    fn aborts(&self, what: &'static str) -> Error {
+        named(self.link.name(), &Error::new(ErrorKind::PluginAbort, what))
     }
 
     async fn call(
@@ -200,15 +203,12 @@ impl<L: Link> Stage<L> {
         data: Bytes,
         end: bool,
     ) -> Result<ChunkAction, Error> {
-        let started = std::time::Instant::now();
         let action = match self.direction {
             Direction::Request => guest.request_body(exchange, self.index, data, end).await,
             Direction::Response => guest.response_body(exchange, self.index, data, end).await,
         };
-        if let Some(exchange) = exchange.as_deref_mut() {
-            exchange.measures.plugins += started.elapsed();
-        }
         if action.is_ok() && !end {
+            guest.pin();
             self.guest = Some(guest);
         }
         action
@@ -273,8 +273,8 @@ impl<L: Link> HttpBody for Stream<L> {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                     Poll::Ready((_, Ok(Step::End))) => return Poll::Ready(None),
-                    Poll::Ready((_, Ok(Step::Respond(_)))) => {
-                        let error = Error::new(ErrorKind::PluginAbort, "answered after the body had begun");
+                    Poll::Ready((stage, Ok(Step::Respond(_)))) => {
+                        let error = stage.aborts("answered after the body had begun");
                         return Poll::Ready(Some(Err(error)));
                     }
                     Poll::Ready((_, Err(error))) => return Poll::Ready(Some(Err(error))),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::HostState;
+use super::{HostState, check_key};
 use crate::plugin::phase::bindings::edge::gateway::counters;
 use crate::state;
 
@@ -15,6 +15,7 @@ impl counters::Host for HostState {
         if claims.len() > MAX_CLAIMS {
             return Err(wasmtime::Error::msg(format!("counters.take: at most {MAX_CLAIMS} claims at once")));
         }
+        claims.iter().try_for_each(|claim| check_key("counters.take", &claim.bucket))?;
         let claims: smallvec::SmallVec<[state::Claim<'_>; 8]> = claims
             .iter()
             .map(|claim| state::Claim {
@@ -37,6 +38,7 @@ impl counters::Host for HostState {
 
     fn add(&mut self, key: String, delta: i64, window_ms: u64) -> wasmtime::Result<i64> {
         self.charge()?;
+        check_key("counters.add", &key)?;
         let window = Duration::from_millis(window_ms);
         Ok(self.shared.namespace.add(&key, delta, window, self.shared.state.now()))
     }

@@ -82,9 +82,34 @@ fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
     HeaderValue::from_bytes(value.trim_ascii()).map_err(|_| FieldError::InvalidValue)
 }
 
-/// Whether the part has room for a value more.
-fn room(headers: &HeaderMap, more: usize) -> Result<(), FieldError> {
-    if headers.len() >= MAX_FIELDS {
+/// Remembers which of the request's fields are not the client's any more.
+fn note_edit(exchange: &mut Exchange, of: Part, name: &HeaderName) {
+    if of == Part::Request {
+        exchange.request.edited(name);
+    }
+}
+
+/// The fields of a response that a plugin makes, under the bounds of a part. Those that the gateway makes itself are
+/// dropped.
+pub(in crate::plugin) fn response_fields(fields: Vec<Header>) -> Result<HeaderMap, &'static str> {
+    let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
+    if fields.len() > MAX_FIELDS || bytes > MAX_PART {
+        return Err("answered with more than 256 header fields, or 256 KiB of them");
+    }
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for Header { name, value } in fields {
+        match field_name(&name, Part::Response) {
+            Ok(name) => headers.append(name, field_value(&value).map_err(|_| "answered with an invalid field value")?),
+            Err(FieldError::NotAllowed) if !name.starts_with(':') => continue,
+            Err(_) => return Err("answered with an invalid field name"),
+        };
+    }
+    Ok(headers)
+}
+
+/// Whether the part has room for a value more; `replaces`: it takes the place of another one.
+fn room(headers: &HeaderMap, more: usize, replaces: bool) -> Result<(), FieldError> {
+    if headers.len() >= MAX_FIELDS && !replaces {
         return Err(FieldError::TooLarge);
     }
     if more > 1024 {
@@ -205,8 +230,9 @@ impl contract::HostExchange for HostState {
         Ok((|| {
             let fields = fields_mut(exchange, of)?;
             let (name, value) = (field_name(&name, of)?, field_value(&value)?);
-            room(fields, value.len())?;
-            fields.insert(name, value);
+            room(fields, value.len(), fields.contains_key(&name))?;
+            fields.insert(&name, value);
+            note_edit(exchange, of, &name);
             Ok(())
         })())
     }
@@ -216,8 +242,9 @@ impl contract::HostExchange for HostState {
         Ok((|| {
             let fields = fields_mut(exchange, of)?;
             let (name, value) = (field_name(&name, of)?, field_value(&value)?);
-            room(fields, value.len())?;
-            fields.append(name, value);
+            room(fields, value.len(), false)?;
+            fields.append(&name, value);
+            note_edit(exchange, of, &name);
             Ok(())
         })())
     }
@@ -229,7 +256,10 @@ impl contract::HostExchange for HostState {
         }
         Ok((|| {
             let fields = fields_mut(exchange, of)?;
-            fields.remove(field_name(&name, of)?);
+            let name = field_name(&name, of)?;
+            if fields.remove(&name).is_some() {
+                note_edit(exchange, of, &name);
+            }
             Ok(())
         })())
     }
@@ -319,19 +349,11 @@ impl contract::HostExchange for HostState {
                 .transpose()?;
             let authority =
                 authority.map(|text| canonical_authority(&text).ok_or(FieldError::InvalidValue)).transpose()?;
-            let request = &mut exchange.request;
+            let current = &exchange.request.path_and_query;
             let path = path
-                .map(|text| canonical_target(&text, &request.path_and_query).ok_or(FieldError::InvalidValue))
+                .map(|text| canonical_target(&text, current).ok_or(FieldError::InvalidValue))
                 .transpose()?;
-            if let Some(method) = method {
-                request.method = method;
-            }
-            if let Some(authority) = authority {
-                request.authority = authority;
-            }
-            if let Some(path) = path {
-                request.path_and_query = path;
-            }
+            exchange.request.retarget(method, authority, path);
             Ok(())
         })())
     }
@@ -463,10 +485,11 @@ mod tests {
     fn a_part_has_bounds() {
         let mut headers = HeaderMap::new();
         for index in 0..MAX_FIELDS {
-            assert!(room(&headers, 1).is_ok());
+            assert!(room(&headers, 1, false).is_ok());
             headers.append("x", HeaderValue::from(index));
         }
-        assert_eq!(room(&headers, 1), Err(FieldError::TooLarge));
+        assert_eq!(room(&headers, 1, false), Err(FieldError::TooLarge));
+        assert_eq!(room(&headers, 1, true), Ok(()), "a value in place of another one needs no room");
         assert_eq!(field_value(&vec![b'a'; MAX_VALUE + 1]), Err(FieldError::TooLarge));
     }
 
@@ -481,6 +504,22 @@ mod tests {
         assert_eq!(canonical_target("/a%2Fc", "/a%2Fb"), None);
         assert_eq!(canonical_target(&format!("/a?{long}"), "/a?b"), None);
         assert!(canonical_target(&format!("/a?{long}"), &format!("/a?{long}&key=s")).is_some());
+    }
+
+    #[test]
+    fn a_made_response_has_the_bounds_of_a_part_and_no_framing_of_its_own() {
+        let field = |name: &str, value: &[u8]| Header { name: name.to_owned(), value: value.to_vec() };
+        let many = vec![field("x", b"1"); 30_000];
+        assert!(response_fields(many).is_err(), "more than a header map can hold");
+        assert!(response_fields(vec![field("x", b"1"); MAX_FIELDS]).is_ok());
+        assert!(response_fields(vec![field("x", &[b'a'; 60 << 10]); 5]).is_err(), "too many bytes in sum");
+        for (name, value) in [("x", &b"a\r\nb: c"[..]), ("a b", b""), (":status", b"200")] {
+            assert!(response_fields(vec![field(name, value)]).is_err(), "{name}");
+        }
+        let owned = ["connection", "Content-Length", "keep-alive", "upgrade", "te", "trailer", "proxy-connection"];
+        let mut fields: Vec<_> = owned.iter().map(|name| field(name, b"1")).collect();
+        fields.push(field("x-kept", b"1"));
+        assert_eq!(response_fields(fields).unwrap().keys().collect::<Vec<_>>(), ["x-kept"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::HostState;
+use super::{HostState, check_key};
 use crate::plugin::phase::bindings::edge::gateway::kv;
 use crate::state::{self, SwapError};
 
@@ -13,17 +13,20 @@ fn entry(entry: state::Entry) -> kv::Entry {
 impl kv::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<kv::Entry>> {
         self.charge()?;
+        check_key("kv.get", &key)?;
         Ok(self.shared.namespace.get(&key, self.shared.state.now()).map(entry))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<u64> {
         self.charge()?;
+        check_key("kv.set", &key)?;
         let ttl = ttl_ms.map(Duration::from_millis);
         Ok(self.shared.namespace.set(&key, value.into(), ttl, self.shared.state.now())?)
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
         self.charge()?;
+        check_key("kv.delete", &key)?;
         self.shared.namespace.delete(&key, self.shared.state.now());
         Ok(())
     }
@@ -36,6 +39,7 @@ impl kv::Host for HostState {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<u64, Option<kv::Entry>>> {
         self.charge()?;
+        check_key("kv.compare-and-swap", &key)?;
         let ttl = ttl_ms.map(Duration::from_millis);
         let now = self.shared.state.now();
         match self.shared.namespace.compare_and_swap(&key, expect, value.map(Into::into), ttl, now) {

@@ -86,4 +86,15 @@ impl HostState {
     }
 }
 
+/// Longest key of `kv` and name of `counters`.
+const MAX_KEY: usize = 1 << 10;
+
+/// Refuses keys that would make the state store's memory a guest's to fill.
+fn check_key(function: &str, key: &str) -> wasmtime::Result<()> {
+    if key.len() > MAX_KEY {
+        return Err(wasmtime::Error::msg(format!("{function}: a key of at most {MAX_KEY} bytes")));
+    }
+    Ok(())
+}
+
 impl bindings::edge::gateway::types::Host for HostState {}

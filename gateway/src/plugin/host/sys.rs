@@ -17,21 +17,38 @@ const RATE: u32 = 100;
 /// Most random bytes of one call.
 const RANDOM: u32 = 64 << 10;
 
-/// Bounds the log messages of one entry, over all workers.
-#[derive(Debug, Default)]
+/// Bounds the log messages of one kind: by default those of one entry, over all workers.
+#[derive(Debug)]
 pub(crate) struct LogGate {
+    per_second: u32,
     second: AtomicU64,
     count: AtomicU32,
     dropped: AtomicU64,
 }
 
+impl Default for LogGate {
+    fn default() -> Self {
+        Self::new(RATE)
+    }
+}
+
 impl LogGate {
+    /// Lets so many messages pass per second.
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self { per_second, second: AtomicU64::new(0), count: AtomicU32::new(0), dropped: AtomicU64::new(0) }
+    }
+
+    /// The same as `admit`, at this second.
+    pub(crate) fn admit_now(&self) -> Option<u64> {
+        self.admit(since_epoch().as_secs())
+    }
+
     /// Whether a message may go out at this second, and how many were dropped before it.
     fn admit(&self, second: u64) -> Option<u64> {
         if self.second.swap(second, Ordering::Relaxed) != second {
             self.count.store(0, Ordering::Relaxed);
         }
-        if self.count.fetch_add(1, Ordering::Relaxed) < RATE {
+        if self.count.fetch_add(1, Ordering::Relaxed) < self.per_second {
             return Some(self.dropped.swap(0, Ordering::Relaxed));
         }
         self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +69,7 @@ fn since_epoch() -> Duration {
 impl sys::Host for HostState {
     fn log(&mut self, at: Level, message: String) -> wasmtime::Result<()> {
         self.charge()?;
-        let Some(dropped) = self.shared.log.admit(since_epoch().as_secs()) else { return Ok(()) };
+        let Some(dropped) = self.shared.log.admit_now() else { return Ok(()) };
         let plugin = &*self.shared.plugin;
         let route = &*self.shared.route;
         if dropped > 0 {

@@ -68,6 +68,25 @@ impl Guest {
                 "bad-response" => {
                     action = RequestAction::respond(LocalResponse::new(200).header("x-evil", "a\r\nx-injected: 1"));
                 }
+                "many-fields" => {
+                    let mut response = LocalResponse::new(200);
+                    for _ in 0..30_000 {
+                        response = response.header("x", "1");
+                    }
+                    action = RequestAction::respond(response);
+                }
+                "own-connection" => {
+                    let mut response = LocalResponse::new(200).header("x-kept", "1").body("own");
+                    for name in ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"] {
+                        response = response.header(name, "x-kept");
+                    }
+                    action = RequestAction::respond(response);
+                }
+                "remember" => exchange.set_state_bytes(self.0.id.as_bytes()),
+                "recall" => {
+                    let state = exchange.state_bytes();
+                    exchange.response().set_header(&format!("x-state-{}", self.0.id), state).ok();
+                }
                 "bad-status" => action = RequestAction::respond(LocalResponse::new(99)),
                 "bad-header" => {
                     let refused = exchange.response().set_header("x-evil", "a\r\nx-injected: 1").is_err()
@@ -142,6 +161,15 @@ impl Plugin for Guest {
     fn configure(config: Config) -> Result<Self, ConfigErrors> {
         if let Some(verb) = &config.configure {
             misbehave(verb);
+            if verb == "slow" {
+                // A second and a half of work.
+                let began = plugin_sdk::time::monotonic();
+                while plugin_sdk::time::monotonic() - began < Duration::from_millis(1500) {
+                    (0..1_000_000).for_each(|turn| {
+                        std::hint::black_box(turn);
+                    });
+                }
+            }
             if verb == "refuse" {
                 return Err(ConfigErrors::at("/configure", "this is refused"));
             }

@@ -1,0 +1,202 @@
+//! How the pools of one worker share the instances that it may have.
+//!
+//! Every pool is sure of room for one instance: what a pool without any would need is kept free, so that no plugin can
+//! take what another one's first instance needs. Beyond that whoever comes first is served, and idle instances of others
+//! go before anybody is refused. One thread, no lock; no time and no I/O.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+/// A pool, as its budget sees it.
+pub(super) trait Tenant {
+    /// What one of its instances takes of the budget.
+    fn weight(&self) -> usize;
+    /// Its instances: idle, lent, or being made.
+    fn live(&self) -> usize;
+    /// How many of them are idle.
+    fn idle(&self) -> usize;
+    /// Whether it will never make another one.
+    fn is_retired(&self) -> bool;
+    /// Drops an idle instance, and releases what it took.
+    fn evict(&self);
+    /// There may be room now for what it was refused.
+    fn retry(self: Rc<Self>);
+}
+
+/// See the module.
+pub(super) struct Budget {
+    total: usize,
+    used: Cell<usize>,
+    tenants: RefCell<Vec<Weak<dyn Tenant>>>,
+    /// Whoever was refused and waits.
+    hungry: RefCell<VecDeque<Weak<dyn Tenant>>>,
+    closed: Cell<bool>,
+}
+
+impl Budget {
+    /// Room for instances whose weights sum up to `total`.
+    pub(super) fn new(total: usize) -> Rc<Self> {
+        Rc::new(Self {
+            total,
+            used: Cell::new(0),
+            tenants: RefCell::default(),
+            hungry: RefCell::default(),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// Gives nothing out any more: the worker ends.
+    pub(super) fn close(&self) {
+        self.closed.set(true);
+    }
+
+    /// Takes part from now on, with a share of its own.
+    pub(super) fn join(&self, tenant: Weak<dyn Tenant>) {
+        self.tenants.borrow_mut().push(tenant);
+    }
+
+    /// Takes the room for one instance, after dropping idle ones of others where it must; `false` = there is none, and
+    /// `retry` is called once there may be.
+    pub(super) fn acquire(&self, needy: &Rc<impl Tenant + 'static>) -> bool {
+        if self.closed.get() {
+            return false;
+        }
+        let weight = needy.weight();
+        let others = self.others(&**needy);
+        let first = needy.live() == 0 && !needy.is_retired();
+        // The first one comes out of the pool's own share; any other has to leave the shares of the rest alone.
+        let kept = |others: &[Rc<dyn Tenant>]| -> usize {
+            if first {
+                return 0;
+            }
+            others.iter().filter(|other| other.live() == 0 && !other.is_retired()).map(|other| other.weight()).sum()
+        };
+        while self.used.get() + weight + kept(&others) > self.total {
+            // Last ones are worth it only for a first one, and only where there are more pools than room.
+            let spare = |other: &&Rc<dyn Tenant>| other.idle() > 0 && (first || other.live() > 1);
+            match others.iter().filter(spare).max_by_key(|other| other.idle()) {
+                Some(other) => other.evict(),
+                None => {
+                    let needy: Rc<dyn Tenant> = needy.clone();
+                    let needy = Rc::downgrade(&needy);
+                    let mut hungry = self.hungry.borrow_mut();
+                    if !hungry.iter().any(|waits| Weak::ptr_eq(waits, &needy)) {
+                        hungry.push_back(needy);
+                    }
+                    return false;
+                }
+            }
+        }
+        self.used.set(self.used.get() + weight);
+        true
+    }
+
+    /// An instance is gone.
+    pub(super) fn release(&self, weight: usize) {
+        self.used.set(self.used.get().saturating_sub(weight));
+    }
+
+    /// Room came free, or an instance became idle: those that were refused try again, the longest refused first.
+    pub(super) fn feed(&self) {
+        if self.hungry.borrow().is_empty() {
+            return;
+        }
+        let hungry = std::mem::take(&mut *self.hungry.borrow_mut());
+        hungry.iter().filter_map(Weak::upgrade).for_each(|tenant| tenant.retry());
+    }
+
+    /// Drops one idle instance of another pool, where the process has less room than was reckoned with.
+    pub(super) fn evict_any(&self, needy: &impl Tenant) -> bool {
+        let spare = self.others(needy).into_iter().filter(|other| other.idle() > 0).max_by_key(|other| other.idle());
+        spare.map(|other| other.evict()).is_some()
+    }
+
+    fn others(&self, needy: &impl Tenant) -> Vec<Rc<dyn Tenant>> {
+        let mut tenants = self.tenants.borrow_mut();
+        tenants.retain(|tenant| tenant.strong_count() > 0);
+        let others = tenants.iter().filter_map(Weak::upgrade);
+        others.filter(|other| !std::ptr::addr_eq(Rc::as_ptr(other), needy)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pool {
+        budget: Rc<Budget>,
+        live: Cell<usize>,
+        idle: Cell<usize>,
+        retries: Cell<usize>,
+    }
+
+    impl Tenant for Pool {
+        fn weight(&self) -> usize {
+            1
+        }
+        fn live(&self) -> usize {
+            self.live.get()
+        }
+        fn idle(&self) -> usize {
+            self.idle.get()
+        }
+        fn is_retired(&self) -> bool {
+            false
+        }
+        fn evict(&self) {
+            self.idle.set(self.idle.get() - 1);
+            self.live.set(self.live.get() - 1);
+            self.budget.release(1);
+        }
+        fn retry(self: Rc<Self>) {
+            self.retries.set(self.retries.get() + 1);
+        }
+    }
+
+    fn pool(budget: &Rc<Budget>) -> Rc<Pool> {
+        let pool =
+            Rc::new(Pool { budget: budget.clone(), live: Cell::new(0), idle: Cell::new(0), retries: Cell::new(0) });
+        let tenant: Rc<dyn Tenant> = pool.clone();
+        budget.join(Rc::downgrade(&tenant));
+        pool
+    }
+
+    fn make(pool: &Rc<Pool>) -> bool {
+        let made = pool.budget.acquire(pool);
+        pool.live.set(pool.live.get() + usize::from(made));
+        made
+    }
+
+    #[test]
+    fn a_hog_cannot_take_the_first_instance_of_another_pool() {
+        let budget = Budget::new(4);
+        let (hog, auth) = (pool(&budget), pool(&budget));
+        assert_eq!((0..10).filter(|_| make(&hog)).count(), 3);
+        assert!(make(&auth), "its share was kept");
+        assert!(!make(&auth) && !make(&hog), "nothing is left");
+    }
+
+    #[test]
+    fn idle_instances_go_before_a_pool_is_refused_but_never_the_last_of_another() {
+        let budget = Budget::new(4);
+        let (one, two) = (pool(&budget), pool(&budget));
+        assert_eq!((0..3).filter(|_| make(&one)).count(), 3);
+        one.idle.set(3);
+        assert_eq!((0..9).filter(|_| make(&two)).count(), 3);
+        assert_eq!((one.live.get(), one.idle.get()), (1, 1));
+    }
+
+    #[test]
+    fn with_more_pools_than_room_a_first_instance_takes_an_idle_last_one() {
+        let budget = Budget::new(1);
+        let (one, two) = (pool(&budget), pool(&budget));
+        assert!(make(&one));
+        assert!(!make(&two), "it is in use");
+        one.idle.set(1);
+        budget.feed();
+        assert_eq!(two.retries.get(), 1);
+        assert!(make(&two));
+        assert_eq!(one.live.get(), 0);
+    }
+}

@@ -1,0 +1,92 @@
+//! Answers of plugins, made here or stored earlier, and keeping responses for later.
+
+use http::{HeaderMap, StatusCode};
+use http_body::Body as _;
+
+use super::link::{Lent, Link};
+use super::{Answer, ChainRun};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{Exchange, ResponseHead, ResponseSource};
+use crate::message::Body;
+use crate::plugin::host::http::response_fields;
+use crate::plugin::phase::{LocalResponse, StoredResponse};
+use crate::plugin::stored::{Key, storable};
+use crate::plugin::stream::Tee;
+
+impl<L: Link> ChainRun<L> {
+    /// Puts a plugin's response into the exchange.
+    pub(super) fn answer(&self, lent: &mut Lent, index: usize, response: LocalResponse) -> Result<Answer, Error> {
+        let invalid = |what| {
+            self.chain.links[index].answered_nonsense();
+            Error::new(ErrorKind::Plugin, what)
+        };
+        let status = StatusCode::from_u16(response.status)
+            .ok()
+            .filter(|status| (200..600).contains(&status.as_u16()))
+            .ok_or_else(|| invalid("answered with a status outside 200 to 599"))?;
+        let headers = response_fields(response.headers).map_err(invalid)?;
+        Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(response.body)))
+    }
+
+    /// Puts a stored response into the exchange, or what the plugin has instead.
+    pub(super) fn answer_stored(&self, lent: &mut Lent, index: usize, stored: StoredResponse) -> Result<Answer, Error> {
+        let hit = lent.as_deref().and_then(|exchange| {
+            let store = &self.chain.stored;
+            let request = &exchange.request;
+            let key = self.key(exchange, index, &stored.key);
+            let hit = store.find(&key, request.asked_method(), &request.headers, store.now())?;
+            let upstream = exchange.response.as_ref().filter(|_| exchange.source == ResponseSource::Upstream);
+            let forwarded = request.sent.then(|| upstream.map(|response| response.status));
+            Some(hit.with_cache_status(forwarded))
+        });
+        match hit {
+            Some(hit) => Ok(place(lent, ResponseSource::Stored(index), hit.status, hit.headers, Body::full(hit.body))),
+            None => self.answer(lent, index, stored.otherwise),
+        }
+    }
+
+    /// Begins to keep the response where the plugin asked for it and the rules allow it.
+    pub(super) fn keep(&self, lent: &mut Lent, index: usize, source: ResponseSource, body: Body) -> Body {
+        let Some(exchange) = lent.as_deref_mut() else { return body };
+        let Some(asked) = exchange.scratch.get_mut(index).and_then(|scratch| scratch.store.take()) else {
+            return body;
+        };
+        let Some(response) = &exchange.response else { return body };
+        if source != ResponseSource::Upstream {
+            return body;
+        }
+        let key = self.key(exchange, index, &asked.key);
+        let apart = (key.principal.is_some(), self.chain.links[index].shared());
+        let draft = storable(&exchange.request, response, apart, asked.ttl)
+            .ok()
+            .and_then(|ttl| self.chain.stored.draft(&key, &exchange.request.headers, response, ttl, self.identity));
+        match draft {
+            Some(draft) if body.is_end_stream() => {
+                self.chain.stored.put(draft, self.chain.stored.now());
+                body
+            }
+            Some(draft) => Body::boxed(Tee { body, draft: Some(draft), stored: self.chain.stored.clone() }),
+            None => body,
+        }
+    }
+
+    /// By what the client asked for: what plugins rewrite must not change the key of a stored response.
+    fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
+        let (authority, target) = exchange.request.asked_target();
+        let shared = self.chain.links[index].shared();
+        let principal = if shared { None } else { exchange.principal() };
+        let entry = &self.chain.entries[index];
+        Key { entry, scheme: exchange.request.scheme, authority, target, principal, plugin }
+    }
+}
+
+/// The body stays on an answer to HEAD, because its length is told there too (RFC 9110 section 8.6); the end of the
+/// exchange takes it off.
+fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
+    if let Some(exchange) = lent.as_deref_mut() {
+        exchange.response = Some(ResponseHead { status, headers, trailers: None, sent: false });
+        exchange.source = source;
+    }
+    let body = if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) { Body::empty() } else { body };
+    Answer { source, body }
+}

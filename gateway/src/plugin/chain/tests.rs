@@ -1,0 +1,376 @@
+//! The rules of a chain, each with a script in place of the guests.
+
+mod bodies;
+mod order;
+mod stored;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::sync::Mutex;
+
+use super::*;
+use crate::exchange::{ConnectionInfo, Edits, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
+use crate::plugin::phase::{ChunkAction, Header, LocalResponse, StoredResponse};
+
+/// What a script does in a phase.
+#[derive(Clone, Copy)]
+enum Act {
+    /// Goes on; a headers phase asks for this of the body.
+    Go(BodyMode),
+    /// Answers with a status and its own name as the body.
+    Respond(u16),
+    RespondStored,
+    Replace(&'static str),
+    Abort,
+    Fail,
+}
+
+const GO: Act = Act::Go(BodyMode::Skip);
+const CHUNKS: Act = Act::Go(BodyMode::Chunks);
+const WHOLE: Act = Act::Go(BodyMode::Whole);
+
+/// What the scripts of a chain did, one word per call: `NAME:PHASE`, with the bytes of a body and `$` at its end.
+type Trail = Rc<RefCell<Vec<String>>>;
+type Behaviour = Box<dyn Fn(&'static str, &mut Exchange, usize, &[u8]) -> Act>;
+
+struct Script {
+    name: &'static str,
+    phases: Phases,
+    policy: OnFailure,
+    shared: bool,
+    busy: Cell<bool>,
+    trail: Trail,
+    behave: Behaviour,
+}
+
+struct Scripted(Rc<Script>);
+
+/// A link whose phases behave as told; a link needs itself in an `Rc` to lend guests.
+struct Place(Rc<Script>);
+
+impl Link for Place {
+    type Guest = Scripted;
+    fn name(&self) -> &str {
+        self.0.name
+    }
+    fn phases(&self) -> Phases {
+        self.0.phases
+    }
+    fn on_failure(&self) -> OnFailure {
+        self.0.policy
+    }
+    fn shared(&self) -> bool {
+        self.0.shared
+    }
+    fn idle(&self) -> Option<Scripted> {
+        None
+    }
+    async fn checkout(&self) -> Result<Scripted, Error> {
+        self.0.note("checkout");
+        if self.0.busy.get() {
+            return Err(Error::new(ErrorKind::Overload, "busy"));
+        }
+        Ok(Scripted(self.0.clone()))
+    }
+    fn warn(&self, error: &Error, passed_by: bool) {
+        self.0.note(&format!("warned {} {passed_by}", error.detail()));
+    }
+}
+
+impl Script {
+    fn note(&self, what: &str) {
+        self.trail.borrow_mut().push(format!("{}:{what}", self.name));
+    }
+
+    fn act(&self, phase: &'static str, of: &mut Lent, index: usize, data: &[u8]) -> Result<Act, Error> {
+        match (self.behave)(phase, of.as_deref_mut().expect("an exchange"), index, data) {
+            Act::Fail => Err(Error::new(ErrorKind::Plugin, format!("{phase} failed"))),
+            act => Ok(act),
+        }
+    }
+
+    fn local(&self, status: u16) -> LocalResponse {
+        let by = Header { name: "x-by".to_owned(), value: self.name.as_bytes().to_vec() };
+        LocalResponse { status, headers: vec![by], body: self.name.as_bytes().to_vec() }
+    }
+
+    fn stored(&self) -> StoredResponse {
+        StoredResponse { key: "k".to_owned(), otherwise: self.local(503) }
+    }
+
+    fn chunk(
+        &self,
+        phase: &'static str,
+        of: &mut Lent,
+        index: usize,
+        data: &[u8],
+        end: bool,
+    ) -> Result<ChunkAction, Error> {
+        self.note(&format!("{phase} {}{}", String::from_utf8_lossy(data), if end { "$" } else { "" }));
+        Ok(match self.act(phase, of, index, data)? {
+            Act::Replace(text) => ChunkAction::Replace(text.as_bytes().to_vec()),
+            Act::Respond(status) => ChunkAction::Respond(self.local(status)),
+            Act::Abort => ChunkAction::Abort,
+            _ => ChunkAction::Pass,
+        })
+    }
+}
+
+impl Guest for Scripted {
+    async fn request_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<RequestAction, Error> {
+        self.0.note(if end { "request $" } else { "request" });
+        Ok(match self.0.act("request", of, index, &[])? {
+            Act::Go(mode) => RequestAction::Continue(mode),
+            Act::RespondStored => RequestAction::RespondStored(self.0.stored()),
+            Act::Respond(status) => RequestAction::Respond(self.0.local(status)),
+            _ => panic!("not an action of this phase"),
+        })
+    }
+    async fn request_body(
+        &mut self,
+        of: &mut Lent,
+        index: usize,
+        data: Bytes,
+        end: bool,
+    ) -> Result<ChunkAction, Error> {
+        self.0.chunk("request body", of, index, &data, end)
+    }
+    async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error> {
+        let status = of.as_deref().and_then(|of| of.response.as_ref()).map_or(0, |head| head.status.as_u16());
+        self.0.note(&format!("response {status}{}", if end { "$" } else { "" }));
+        Ok(match self.0.act("response", of, index, &[])? {
+            Act::Go(mode) => ResponseAction::Continue(mode),
+            Act::RespondStored => ResponseAction::RespondStored(self.0.stored()),
+            Act::Respond(status) => ResponseAction::Respond(self.0.local(status)),
+            _ => panic!("not an action of this phase"),
+        })
+    }
+    async fn response_body(
+        &mut self,
+        of: &mut Lent,
+        index: usize,
+        data: Bytes,
+        end: bool,
+    ) -> Result<ChunkAction, Error> {
+        self.0.chunk("response body", of, index, &data, end)
+    }
+    async fn upstream_failure(&mut self, of: &mut Lent, index: usize, _: Failure) -> Result<FailureAction, Error> {
+        self.0.note("failure");
+        Ok(match self.0.act("failure", of, index, &[])? {
+            Act::Respond(status) => FailureAction::Respond(self.0.local(status)),
+            Act::RespondStored => FailureAction::RespondStored(self.0.stored()),
+            _ => FailureAction::Continue,
+        })
+    }
+    async fn log(&mut self, of: &mut Lent, index: usize) -> Result<(), Error> {
+        self.0.note("log");
+        self.0.act("log", of, index, &[]).map(drop)
+    }
+}
+
+/// A plugin that wants all phases, with policy `closed`.
+fn plugin(name: &'static str, behave: impl Fn(&'static str) -> Act + 'static) -> Script {
+    scripted(name, move |phase, _, _, _| behave(phase))
+}
+
+fn scripted(name: &'static str, behave: impl Fn(&'static str, &mut Exchange, usize, &[u8]) -> Act + 'static) -> Script {
+    Script {
+        name,
+        phases: Phases::all(),
+        policy: OnFailure::Closed,
+        shared: false,
+        busy: Cell::new(false),
+        trail: Trail::default(),
+        behave: Box::new(behave),
+    }
+}
+
+/// Does nothing in any phase.
+fn quiet(name: &'static str) -> Script {
+    plugin(name, |_| GO)
+}
+
+/// A chain with one exchange on its way.
+struct Trip {
+    run: ChainRun<Place>,
+    exchange: SharedExchange,
+    trail: Trail,
+    places: Vec<Rc<Script>>,
+    stored: Arc<StoredResponses>,
+}
+
+fn exchange(method: Method) -> Exchange {
+    Exchange {
+        id: "id".to_owned(),
+        started: Instant::now(),
+        started_at: UNIX_EPOCH,
+        connection: Arc::new(ConnectionInfo {
+            listener: "public".into(),
+            peer: ([127, 0, 0, 1], 1).into(),
+            local: ([127, 0, 0, 1], 2).into(),
+            tls: true,
+            sni: None,
+            protocol: Protocol::Http2,
+            max_fields: 100,
+            body_timeout: Duration::from_secs(60),
+        }),
+        client: [192, 0, 2, 1].into(),
+        request: RequestHead {
+            method,
+            scheme: "https",
+            authority: "a.example".to_owned(),
+            path_and_query: "/t".to_owned(),
+            headers: HeaderMap::new(),
+            trailers: None,
+            sent: false,
+            edits: Edits::default(),
+        },
+        response: None,
+        source: ResponseSource::None,
+        route: None,
+        upstream: None,
+        endpoint: None,
+        failure: None,
+        error: None,
+        attributes: Vec::new(),
+        log_fields: Vec::new(),
+        scratch: Vec::new(),
+        measures: Measures::default(),
+    }
+}
+
+/// Of plugins in chain order; the exchange is a GET.
+fn trip(plugins: Vec<Script>) -> Trip {
+    trip_with(plugins, Method::GET, &Arc::new(StoredResponses::new(1 << 20)))
+}
+
+fn trip_with(plugins: Vec<Script>, method: Method, stored: &Arc<StoredResponses>) -> Trip {
+    let trail = Trail::default();
+    let places: Vec<_> = plugins
+        .into_iter()
+        .map(|mut script| {
+            script.trail = trail.clone();
+            Rc::new(script)
+        })
+        .collect();
+    let links = places.iter().map(|script| Rc::new(Place(script.clone()))).collect();
+    let chain = Chain::new("route", links, stored.clone(), 10);
+    let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange(method)))));
+    Trip { run: chain.start(exchange.clone()), exchange, trail, places, stored: stored.clone() }
+}
+
+impl Trip {
+    /// The words of the trail since the last look, without checkouts.
+    fn trail(&self) -> Vec<String> {
+        let mut words = std::mem::take(&mut *self.trail.borrow_mut());
+        words.retain(|word| !word.ends_with(":checkout"));
+        words
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Exchange) -> T) -> T {
+        work(self.exchange.try_lock().expect("nobody works on it").as_deref_mut().expect("it is in its place"))
+    }
+
+    fn request_fields(&self, fields: &[(&'static str, &'static str)]) {
+        self.with(|exchange| exchange.request.headers = map(fields));
+    }
+
+    fn response_field(&self, name: &str) -> Option<String> {
+        self.with(|exchange| {
+            let value = exchange.response.as_ref()?.headers.get(name)?;
+            Some(value.to_str().expect("text").to_owned())
+        })
+    }
+
+    /// The request phases, with this body.
+    fn request(&mut self, body: Body) -> Result<Flow<Body>, Error> {
+        wait(async {
+            match self.run.request_headers(body.is_end_stream()).await? {
+                Flow::Continue(()) => self.run.request_body(body).await,
+                Flow::Respond(answer) => Ok(Flow::Respond(answer)),
+            }
+        })
+    }
+
+    /// The response phases over a response of this source.
+    fn response(
+        &mut self,
+        source: ResponseSource,
+        status: u16,
+        fields: &[(&'static str, &'static str)],
+        body: Body,
+    ) -> Result<Body, Error> {
+        self.with(|exchange| {
+            let status = StatusCode::from_u16(status).expect("valid");
+            exchange.response = Some(ResponseHead { status, headers: map(fields), trailers: None, sent: false });
+            exchange.source = source;
+        });
+        wait(self.run.response(source, body))
+    }
+
+    fn upstream(&mut self, body: Body) -> Result<Body, Error> {
+        self.response(ResponseSource::Upstream, 200, &[], body)
+    }
+}
+
+fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let field =
+        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    fields.iter().map(field).collect()
+}
+
+/// A body that comes in these pieces.
+fn chunks(pieces: &[&'static str]) -> Body {
+    framed(pieces, None)
+}
+
+fn framed(pieces: &[&'static str], trailers: Option<HeaderMap>) -> Body {
+    let data = pieces.iter().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
+    let frames: Vec<Result<_, Error>> = data.chain(trailers.map(Frame::trailers)).map(Ok).collect();
+    Body::boxed(StreamBody::new(stream::iter(frames)))
+}
+
+/// What a body comes to: its bytes, and its trailers, or the error that cuts it.
+fn read(body: Body) -> Result<(String, Option<HeaderMap>), Error> {
+    wait(async {
+        let collected = body.collect().await?;
+        let trailers = collected.trailers().cloned();
+        Ok((String::from_utf8(collected.to_bytes().to_vec()).expect("text"), trailers))
+    })
+}
+
+fn text(body: Body) -> Result<String, Error> {
+    read(body).map(|(text, _)| text)
+}
+
+/// Nothing here waits for a clock or a socket, so one poll after the other gets there.
+fn wait<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+fn continues(flow: Result<Flow<Body>, Error>) -> Body {
+    match flow {
+        Ok(Flow::Continue(body)) => body,
+        Ok(Flow::Respond(_)) => panic!("answered"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn answers(flow: Result<Flow<Body>, Error>) -> Answer {
+    match flow {
+        Ok(Flow::Respond(answer)) => answer,
+        Ok(Flow::Continue(_)) => panic!("went on"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn fails<T>(result: Result<T, Error>) -> Error {
+    result.err().expect("an error")
+}

@@ -1,0 +1,181 @@
+//! What plugins may do to bodies, and what that means for header fields.
+
+use super::*;
+
+/// Reads bodies by chunks, and does this to them.
+fn reader(behave: impl Fn(&[u8]) -> Act + 'static) -> Script {
+    scripted("r", move |phase, _, _, data| if phase.ends_with("body") { behave(data) } else { CHUNKS })
+}
+
+fn passing(behave: impl Fn(&[u8]) -> Act + 'static, pieces: &[&'static str]) -> Result<String, Error> {
+    let mut trip = trip(vec![reader(behave)]);
+    continues(trip.request(Body::empty()));
+    text(trip.upstream(chunks(pieces))?)
+}
+
+#[test]
+fn an_encoded_response_that_a_plugin_reads_is_refused_and_the_refusal_passes_the_rest() {
+    let mut trip = trip(vec![quiet("a"), reader(|_| GO)]);
+    continues(trip.request(Body::empty()));
+    let error = fails(trip.response(ResponseSource::Upstream, 200, &[("content-encoding", "gzip")], chunks(&["x"])));
+    assert_eq!((error.kind(), error.kind().status()), (ErrorKind::EncodedResponse, StatusCode::BAD_GATEWAY));
+    trip.trail();
+    trip.response(ResponseSource::Gateway, 502, &[], Body::full("problem")).unwrap();
+    assert_eq!(trip.trail(), ["a:response 502"]);
+}
+
+#[test]
+fn an_encoded_request_that_a_plugin_reads_is_refused() {
+    let mut trip = trip(vec![reader(|_| GO)]);
+    trip.request_fields(&[("content-encoding", "br")]);
+    let error = fails(trip.request(chunks(&["x"])));
+    assert_eq!(
+        (error.kind(), error.detail()),
+        (ErrorKind::UnsupportedEncoding, "plugin `r`: reads the body, and it is encoded")
+    );
+}
+
+#[test]
+fn what_holds_only_for_the_bytes_that_came_is_dropped() {
+    const FIELDS: [(&str, &str); 8] = [
+        ("content-length", "2"),
+        ("etag", "\"x\""),
+        ("accept-ranges", "bytes"),
+        ("content-md5", "x"),
+        ("digest", "x"),
+        ("content-digest", "x"),
+        ("repr-digest", "x"),
+        ("content-type", "text/plain"),
+    ];
+    let mut trip = trip(vec![reader(|_| GO)]);
+    trip.request_fields(&FIELDS);
+    trip.with(|exchange| exchange.request.headers.extend(map(&[("range", "bytes=0-1"), ("if-range", "\"x\"")])));
+    continues(trip.request(chunks(&["hi"])));
+    let left = trip.with(|exchange| exchange.request.headers.clone());
+    assert_eq!(left, map(&[("content-type", "text/plain"), ("accept-encoding", "identity")]));
+    trip.response(ResponseSource::Upstream, 200, &FIELDS, chunks(&["hi"])).unwrap();
+    let left = trip.with(|exchange| exchange.response.as_ref().map(|response| response.headers.clone()));
+    assert_eq!(left, Some(map(&[("content-type", "text/plain")])));
+}
+
+#[test]
+fn an_answer_to_head_does_not_tell_the_length_that_the_plugin_changes() {
+    let stored = Arc::new(StoredResponses::new(1 << 20));
+    let mut trip = trip_with(vec![reader(|_| GO)], Method::HEAD, &stored);
+    continues(trip.request(Body::empty()));
+    let fields = [("content-length", "2000"), ("etag", "\"x\""), ("content-encoding", "gzip")];
+    trip.response(ResponseSource::Upstream, 200, &fields, Body::empty()).unwrap();
+    assert_eq!((trip.response_field("content-length"), trip.response_field("etag")), (None, None));
+    assert!(trip.trail().contains(&"r:response 200$".to_owned()), "it is told that there is no body");
+}
+
+#[test]
+fn an_answer_to_head_keeps_the_body_that_tells_its_length() {
+    let stored = Arc::new(StoredResponses::new(1 << 20));
+    let answering = || plugin("long", |_| Act::Respond(200));
+    for method in [Method::GET, Method::HEAD] {
+        let answer = answers(trip_with(vec![answering()], method, &stored).request(Body::empty()));
+        assert_eq!(http_body::Body::size_hint(&answer.body).exact(), Some(4));
+    }
+    let answer = answers(trip(vec![plugin("a", |_| Act::Respond(204))]).request(Body::empty()));
+    assert_eq!(http_body::Body::size_hint(&answer.body).exact(), Some(0));
+}
+
+#[test]
+fn bytes_pass_are_replaced_and_are_held_back() {
+    assert_eq!(passing(|_| GO, &["a", "b"]).unwrap(), "ab");
+    assert_eq!(passing(|data| if data == b"a" { Act::Replace("AA") } else { GO }, &["a", "b"]).unwrap(), "AAb");
+    let held = |data: &[u8]| if data.is_empty() { Act::Replace("all") } else { Act::Replace("") };
+    assert_eq!(passing(held, &["a", "b"]).unwrap(), "all");
+}
+
+#[test]
+fn a_plugin_that_holds_back_may_still_answer() {
+    let mut trip = trip(vec![reader(|data| if data == b"b" { Act::Respond(403) } else { Act::Replace("") })]);
+    continues(trip.request(Body::empty()));
+    let body = trip.upstream(chunks(&["a", "b", "c"])).unwrap();
+    assert_eq!(text(body).unwrap(), "r");
+    assert_eq!(trip.with(|exchange| exchange.response.as_ref().map(|head| head.status.as_u16())), Some(403));
+}
+
+#[test]
+fn an_answer_after_bytes_have_gone_out_cuts_the_stream() {
+    let error = fails(passing(|data| if data == b"b" { Act::Respond(403) } else { GO }, &["a", "b", "c"]));
+    assert_eq!(
+        (error.kind(), error.detail()),
+        (ErrorKind::PluginAbort, "plugin `r`: answered after it had let bytes go")
+    );
+}
+
+#[test]
+fn an_abort_cuts_the_stream() {
+    let error = fails(passing(|data| if data == b"b" { Act::Abort } else { GO }, &["a", "b", "c"]));
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::PluginAbort, "plugin `r`: aborted the stream"));
+}
+
+#[test]
+fn a_body_too_large_to_be_had_whole_is_413_or_502() {
+    let whole = || plugin("w", |phase| if phase.ends_with("body") { GO } else { WHOLE });
+    let mut trip = trip(vec![whole()]);
+    let error = fails(trip.request(chunks(&["12345678", "9012"])));
+    assert_eq!(error.kind().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(error.detail(), "plugin `w`: wants the body whole, and the limit is 10");
+    let error = fails(trip.upstream(chunks(&["12345678", "9012"])));
+    assert_eq!(error.kind().status(), StatusCode::BAD_GATEWAY);
+}
+
+#[test]
+fn a_body_had_whole_comes_in_one_piece() {
+    let mut trip = trip(vec![plugin("w", |phase| if phase.ends_with("body") { GO } else { WHOLE })]);
+    assert_eq!(text(continues(trip.request(chunks(&["12", "34"])))).unwrap(), "1234");
+    assert!(trip.trail().contains(&"w:request body 1234$".to_owned()));
+}
+
+#[test]
+fn trailers_pass_and_a_plugin_sees_and_changes_them() {
+    for mode in [CHUNKS, WHOLE] {
+        let changing = scripted("t", move |phase, exchange, _, _| {
+            let trailers = exchange.response.as_mut().and_then(|response| response.trailers.as_mut());
+            if let ("response body", Some(trailers)) = (phase, trailers) {
+                assert_eq!(trailers["grpc-status"], "0");
+                trailers.insert("x-seen", HeaderValue::from_static("1"));
+            }
+            if phase.ends_with("body") { GO } else { mode }
+        });
+        let mut trip = trip(vec![changing]);
+        continues(trip.request(Body::empty()));
+        let body = trip.upstream(framed(&["a", "b"], Some(map(&[("grpc-status", "0")])))).unwrap();
+        let (text, trailers) = read(body).unwrap();
+        assert_eq!((text.as_str(), trailers), ("ab", Some(map(&[("grpc-status", "0"), ("x-seen", "1")]))));
+    }
+}
+
+#[test]
+fn a_failure_on_a_body_passes_the_rest_only_where_nothing_was_replaced() {
+    let failing = |first: Act| Script {
+        policy: OnFailure::Open,
+        ..reader(move |data| match data {
+            b"a" => first,
+            _ => Act::Fail,
+        })
+    };
+    let run = |first| {
+        let mut trip = trip(vec![failing(first)]);
+        continues(trip.request(Body::empty()));
+        let body = trip.upstream(chunks(&["a", "b", "c"]))?;
+        text(body)
+    };
+    assert_eq!(run(GO).unwrap(), "abc");
+    let error = fails(run(Act::Replace("A")));
+    assert_eq!(error.detail(), "plugin `r`: response body failed", "a hole can't be told from the rest");
+    assert!(run(Act::Replace("")).is_err(), "what it held back is lost");
+}
+
+#[test]
+fn a_failure_on_a_body_with_policy_closed_is_an_error_before_the_first_byte() {
+    let mut trip = trip(vec![quiet("a"), reader(|_| Act::Fail)]);
+    continues(trip.request(Body::empty()));
+    let error = fails(trip.upstream(chunks(&["x"])));
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::Plugin, "plugin `r`: response body failed"));
+    assert!(trip.trail().contains(&"r:warned response body failed false".to_owned()));
+}

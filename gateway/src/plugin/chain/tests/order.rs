@@ -1,0 +1,126 @@
+//! Which phases run, in which order, and what a failure changes of that.
+
+use super::*;
+
+#[test]
+fn request_phases_run_in_order_and_response_phases_in_reverse() {
+    let mut trip = trip(vec![quiet("a"), quiet("b")]);
+    continues(trip.request(Body::empty()));
+    assert_eq!(trip.trail(), ["a:request $", "b:request $"]);
+    assert_eq!(text(trip.upstream(chunks(&["hi"])).unwrap()).unwrap(), "hi");
+    assert_eq!(trip.trail(), ["b:response 200", "a:response 200"]);
+    wait(trip.run.log());
+    assert_eq!(trip.trail.take().iter().filter(|word| word.ends_with(":log")).count(), 2);
+}
+
+#[test]
+fn a_plugins_answer_passes_the_plugins_before_it_and_not_its_own_phase() {
+    let answering = plugin("b", |phase| if phase == "request" { Act::Respond(299) } else { GO });
+    let mut trip = trip(vec![quiet("a"), answering, quiet("c")]);
+    let answer = answers(trip.request(Body::empty()));
+    assert_eq!(answer.source, ResponseSource::Plugin(1));
+    assert_eq!(trip.response_field("x-by").as_deref(), Some("b"));
+    let body = wait(trip.run.response(answer.source, answer.body)).unwrap();
+    assert_eq!(text(body).unwrap(), "b");
+    wait(trip.run.log());
+    let words: Vec<_> = trip.trail.take().into_iter().filter(|word| !word.ends_with(":checkout")).collect();
+    assert_eq!(words, ["a:request $", "b:request $", "a:response 299", "a:log", "b:log"], "c was never reached");
+}
+
+#[test]
+fn errors_of_the_gateway_pass_every_plugin_that_ran() {
+    for status in [502, 504, 413] {
+        let mut trip = trip(vec![quiet("a"), quiet("b")]);
+        continues(trip.request(Body::empty()));
+        trip.trail();
+        trip.response(ResponseSource::Gateway, status, &[], Body::full("problem")).unwrap();
+        assert_eq!(trip.trail(), [format!("b:response {status}"), format!("a:response {status}")]);
+    }
+}
+
+#[test]
+fn a_response_phase_runs_at_most_once_also_after_an_error() {
+    let failing = plugin("b", |phase| if phase == "response" { Act::Fail } else { GO });
+    let mut trip = trip(vec![quiet("a"), failing, quiet("c")]);
+    continues(trip.request(Body::empty()));
+    trip.trail();
+    let error = fails(trip.upstream(chunks(&["hi"])));
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::Plugin, "plugin `b`: response failed"));
+    trip.response(ResponseSource::Gateway, 503, &[], Body::empty()).unwrap();
+    let words = trip.trail();
+    let expected = ["c:response 200", "b:response 200", "b:warned response failed false", "a:response 503$"];
+    assert_eq!(words, expected);
+}
+
+#[test]
+fn a_plugin_whose_request_phase_failed_is_left_out_of_the_later_phases() {
+    for policy in [OnFailure::Closed, OnFailure::Open] {
+        let failing = Script { policy, ..plugin("b", |phase| if phase == "request" { Act::Fail } else { GO }) };
+        let mut trip = trip(vec![quiet("a"), failing, quiet("c")]);
+        let requested = trip.request(Body::empty());
+        assert_eq!(requested.is_ok(), policy == OnFailure::Open);
+        trip.trail();
+        trip.response(ResponseSource::Gateway, 503, &[], Body::empty()).unwrap();
+        wait(trip.run.upstream_failure(Failure::Connect)).unwrap();
+        wait(trip.run.log());
+        let words = trip.trail.take();
+        assert!(!words.iter().any(|word| word.starts_with("b:")), "{words:?}");
+        assert!(words.contains(&"a:response 503$".to_owned()), "{words:?}");
+        assert_eq!(words.contains(&"c:log".to_owned()), policy == OnFailure::Open, "{words:?}");
+    }
+}
+
+#[test]
+fn a_plugin_without_an_instance_is_waited_for_once_and_not_again_in_every_phase() {
+    let mut trip = trip(vec![quiet("a")]);
+    trip.places[0].busy.set(true);
+    let error = fails(trip.request(Body::empty()));
+    assert_eq!((error.kind(), error.detail()), (ErrorKind::Overload, "plugin `a`: busy"));
+    trip.response(ResponseSource::Gateway, 503, &[], Body::empty()).unwrap();
+    assert!(!trip.run.logs());
+    assert_eq!(trip.trail.take(), ["a:checkout", "a:warned busy false"]);
+}
+
+#[test]
+fn an_answer_that_cannot_be_sent_is_the_plugins_failure() {
+    for policy in [OnFailure::Closed, OnFailure::Open] {
+        let strange = Script { policy, ..plugin("a", |_| Act::Respond(99)) };
+        let mut trip = trip(vec![strange]);
+        match trip.request(Body::empty()) {
+            Ok(flow) => assert!(policy == OnFailure::Open && matches!(flow, Flow::Continue(_))),
+            Err(error) => assert_eq!(error.detail(), "plugin `a`: answered with a status outside 200 to 599"),
+        }
+    }
+}
+
+#[test]
+fn upstream_failures_are_asked_in_reverse_and_answered_once() {
+    let answering = plugin("b", |phase| if phase == "failure" { Act::Respond(297) } else { GO });
+    let mut trip = trip(vec![quiet("a"), answering, quiet("c")]);
+    continues(trip.request(Body::empty()));
+    trip.trail();
+    let answer = wait(trip.run.upstream_failure(Failure::Timeout)).unwrap().expect("an answer");
+    assert_eq!(answer.source, ResponseSource::Plugin(1));
+    wait(trip.run.response(answer.source, answer.body)).unwrap();
+    assert_eq!(trip.trail(), ["c:failure", "b:failure", "a:response 297"]);
+}
+
+#[test]
+fn a_plugin_finds_its_own_state_in_every_phase() {
+    let keeps = |name| {
+        scripted(name, move |phase, exchange, index, _| {
+            let state = &mut exchange.scratch[index].state;
+            match phase {
+                "request" => *state = Bytes::from_static(name.as_bytes()),
+                _ => assert_eq!(state, name, "{phase}"),
+            }
+            CHUNKS
+        })
+    };
+    let mut trip = trip(vec![keeps("a"), keeps("b")]);
+    assert_eq!(text(continues(trip.request(chunks(&["up"])))).unwrap(), "up");
+    assert_eq!(text(trip.upstream(chunks(&["down"])).unwrap()).unwrap(), "down");
+    wait(trip.run.upstream_failure(Failure::Reset)).unwrap();
+    wait(trip.run.log());
+    assert!(trip.trail.take().iter().any(|word| word == "b:log"));
+}

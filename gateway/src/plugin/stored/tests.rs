@@ -1,0 +1,224 @@
+//! What may be kept, who gets it, and how much memory it takes.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::exchange::Edits;
+
+const TTL: Duration = Duration::from_secs(60);
+const T0: Duration = Duration::from_secs(10);
+
+fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+    fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+}
+
+fn asked(method: Method, fields: &[(&'static str, &str)]) -> RequestHead {
+    RequestHead {
+        method,
+        scheme: "https",
+        authority: "a.example".to_owned(),
+        path_and_query: "/t".to_owned(),
+        headers: map(fields),
+        trailers: None,
+        sent: true,
+        edits: Edits::default(),
+    }
+}
+
+fn answer(status: u16, fields: &[(&'static str, &str)]) -> ResponseHead {
+    ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers: map(fields), trailers: None, sent: false }
+}
+
+fn decide(
+    request: &[(&'static str, &str)],
+    response: &[(&'static str, &str)],
+    bound: bool,
+) -> Result<Duration, Refusal> {
+    storable(&asked(Method::GET, request), &answer(200, response), (bound, false), TTL)
+}
+
+fn key<'a>(principal: Option<&'a str>, plugin: &'a str) -> Key<'a> {
+    Key { entry: "e", scheme: "https", authority: "a.example", target: "/t", principal, plugin }
+}
+
+fn store(bytes: usize) -> Arc<StoredResponses> {
+    Arc::new(StoredResponses::new(bytes))
+}
+
+fn draft(
+    store: &Arc<StoredResponses>,
+    key: &Key<'_>,
+    request: &[(&'static str, &str)],
+    response: &[(&'static str, &str)],
+) -> Option<Draft> {
+    store.draft(key, &map(request), &answer(200, response), TTL, false)
+}
+
+fn put(
+    store: &Arc<StoredResponses>,
+    key: &Key<'_>,
+    request: &[(&'static str, &str)],
+    response: &[(&'static str, &str)],
+    body: &[u8],
+) {
+    let mut draft = draft(store, key, request, response).unwrap();
+    assert!(draft.push(body));
+    store.put(draft, T0);
+}
+
+#[test]
+fn what_rfc_9111_section_3_forbids_is_refused() {
+    assert_eq!(decide(&[], &[], false), Ok(TTL));
+    for (field, value, refusal) in [
+        ("set-cookie", "a=b", Refusal::SetCookie),
+        ("cache-control", "max-age=9, Private", Refusal::CacheControl),
+        ("cache-control", "private=\"x\"", Refusal::CacheControl),
+        ("cache-control", "no-store", Refusal::CacheControl),
+        ("cache-control", "no-cache", Refusal::CacheControl),
+        ("vary", "accept, *", Refusal::Vary),
+        ("content-range", "bytes 0-1/9", Refusal::Partial),
+        ("cache-control", "must-revalidate", Refusal::Stale),
+    ] {
+        assert_eq!(decide(&[], &[(field, value)], true), Err(refusal), "{field}: {value}");
+    }
+    assert_eq!(decide(&[("cache-control", "no-store")], &[], false), Err(Refusal::CacheControl));
+    let fresh = decide(&[], &[("cache-control", "must-revalidate, max-age=30"), ("age", "10")], false);
+    assert_eq!(fresh, Ok(Duration::from_secs(20)));
+    for (method, status) in [(Method::POST, 200), (Method::HEAD, 200), (Method::GET, 206), (Method::GET, 500)] {
+        assert!(storable(&asked(method, &[]), &answer(status, &[]), (true, true), TTL).is_err());
+    }
+}
+
+#[test]
+fn credentials_need_a_principal_or_the_upstreams_word() {
+    for field in ["authorization", "cookie"] {
+        assert_eq!(decide(&[(field, "x")], &[], false), Err(Refusal::Credentials));
+        assert_eq!(decide(&[(field, "x")], &[], true), Ok(TTL));
+        assert_eq!(decide(&[(field, "x")], &[("cache-control", "public")], false), Ok(TTL));
+    }
+}
+
+#[test]
+fn credentials_that_a_plugin_took_off_are_credentials_still() {
+    let mut request = asked(Method::GET, &[]);
+    request.edited(&COOKIE);
+    let decide = |bound| storable(&request, &answer(200, &[]), (bound, false), TTL);
+    assert_eq!(decide(false), Err(Refusal::Credentials));
+    assert_eq!(decide(true), Ok(TTL));
+}
+
+#[test]
+fn a_method_that_a_plugin_changed_is_not_stored_as_what_it_became() {
+    for (from, to) in [(Method::POST, Method::GET), (Method::GET, Method::POST)] {
+        let mut request = asked(from, &[]);
+        request.retarget(Some(to), None, None);
+        assert_eq!(storable(&request, &answer(200, &[]), (true, true), TTL), Err(Refusal::Method));
+    }
+}
+
+#[test]
+fn a_vary_field_that_a_plugin_changed_keeps_the_response_out() {
+    let mut request = asked(Method::GET, &[("accept-language", "no")]);
+    let varies = answer(200, &[("vary", "Accept-Language")]);
+    assert_eq!(storable(&request, &varies, (true, true), TTL), Ok(TTL));
+    request.edited(&http::header::ACCEPT_LANGUAGE);
+    assert_eq!(storable(&request, &varies, (true, true), TTL), Err(Refusal::Vary));
+}
+
+#[test]
+fn drafts_are_bounded_together_and_give_their_memory_back() {
+    let store = store(1 << 20);
+    let mut drafts: Vec<_> = std::iter::from_fn(|| {
+        let mut draft = draft(&store, &key(None, "k"), &[], &[])?;
+        draft.push(&[0; 10_000]).then_some(draft)
+    })
+    .take(1000)
+    .collect();
+    assert!((20..=26).contains(&drafts.len()), "a quarter of the store: {}", drafts.len());
+    let mut last = drafts.pop().unwrap();
+    assert!(!last.push(&[0; 100_000]), "no more for one that grows");
+    drop(drafts);
+    assert!(last.push(&[0; 100_000]));
+    drop(last);
+    assert_eq!(store.drafts.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn one_principal_never_gets_anothers_response() {
+    let store = store(1 << 20);
+    put(&store, &key(Some("alice"), "k"), &[], &[], b"alice's");
+    let find = |principal, plugin| store.find(&key(principal, plugin), &Method::GET, &map(&[]), T0);
+    assert_eq!(find(Some("alice"), "k").unwrap().body, "alice's");
+    for (principal, plugin) in [(Some("bob"), "k"), (None, "k"), (Some("alice"), "l"), (None, "5:alice;k")] {
+        assert!(find(principal, plugin).is_none(), "{principal:?} {plugin}");
+    }
+}
+
+#[test]
+fn a_hit_tells_its_age_and_a_head_the_length_of_the_body() {
+    let store = store(1 << 20);
+    put(&store, &key(None, "k"), &[], &[("age", "5"), ("content-length", "4")], b"body");
+    let later = T0 + Duration::from_secs(7);
+    let hit = store.find(&key(None, "k"), &Method::HEAD, &map(&[]), later).unwrap();
+    assert_eq!((hit.headers["age"].to_str().unwrap(), hit.body.len()), ("12", 4));
+    let status = |hit: Hit, forwarded| hit.with_cache_status(forwarded).headers["cache-status"].clone();
+    assert_eq!(status(hit.clone(), None), "gateway; hit; ttl=53");
+    assert_eq!(status(hit.clone(), Some(None)), "gateway; fwd=stale");
+    let failed = Some(Some(StatusCode::BAD_GATEWAY));
+    assert_eq!(status(hit, failed), "gateway; fwd=stale; fwd-status=502", "a request that went on is no hit");
+    assert!(store.find(&key(None, "k"), &Method::POST, &map(&[]), later).is_none());
+    assert!(store.find(&key(None, "k"), &Method::GET, &map(&[]), T0 + TTL).is_none());
+}
+
+#[test]
+fn vary_fields_tell_responses_apart() {
+    let store = store(1 << 20);
+    for language in ["no", "en"] {
+        let fields = [("accept-language", language)];
+        put(&store, &key(None, "k"), &fields, &[("vary", "Accept-Language")], language.as_bytes());
+    }
+    let find = |fields: &[_]| store.find(&key(None, "k"), &Method::GET, &map(fields), T0).map(|hit| hit.body);
+    assert_eq!(find(&[("accept-language", "no")]).unwrap(), "no");
+    assert_eq!(find(&[("accept-language", "en")]).unwrap(), "en");
+    assert_eq!(find(&[]), None);
+}
+
+#[test]
+fn a_body_shorter_than_its_length_is_not_kept() {
+    let store = store(1 << 20);
+    put(&store, &key(None, "k"), &[], &[("content-length", "9")], b"short");
+    assert!(store.find(&key(None, "k"), &Method::GET, &map(&[]), T0).is_none());
+}
+
+proptest! {
+    /// Whatever is put and found: the bound holds, and the books are right.
+    #[test]
+    fn memory_is_bounded(steps in prop::collection::vec((0usize..20, 0usize..3000, any::<bool>()), 1..120)) {
+        let store = store(16 << 10);
+        for (n, size, find) in steps {
+            let name = n.to_string();
+            if find {
+                store.find(&key(None, &name), &Method::GET, &map(&[]), T0);
+            } else {
+                put(&store, &key(None, &name), &[], &[], &vec![0; size]);
+                prop_assert!(store.find(&key(None, &name), &Method::GET, &map(&[]), T0).is_some());
+            }
+            let inner = store.lock();
+            let all: Vec<_> = inner.responses.values().flatten().collect();
+            prop_assert!(inner.bytes <= 16 << 10);
+            prop_assert_eq!(inner.bytes, all.iter().map(|stored| stored.weight).sum::<usize>());
+            prop_assert_eq!(inner.order.len(), all.len());
+        }
+    }
+
+    /// No combination of fields gets a Set-Cookie, private or no-store response in.
+    #[test]
+    fn never_stores_what_is_personal(
+        control in "(public|max-age=5|, | |PRIVATE|no-store|s-maxage=9){0,5}", cookie in any::<bool>(), bound in any::<bool>(),
+    ) {
+        let mut fields = vec![("cache-control", control.as_str())];
+        if cookie { fields.push(("set-cookie", "a=b")); }
+        let forbidden = cookie || control.split(',').map(str::trim).any(|d| d == "PRIVATE" || d == "no-store");
+        prop_assert!(!(forbidden && decide(&[], &fields, bound).is_ok()));
+    }
+}
