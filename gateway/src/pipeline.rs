@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{ALT_SVC, CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use http_body::Body as _;
 use tokio::sync::Mutex;
@@ -246,6 +246,8 @@ async fn forward(
         attempt.note(exchange);
         let (mut parts, body) = sent?.into_parts();
         headers::strip_hop_by_hop(&mut parts.headers);
+        // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
+        parts.headers.remove(ALT_SVC);
         exchange.source = ResponseSource::Upstream;
         exchange.response =
             Some(ResponseHead { status: parts.status, headers: parts.headers, trailers: None, sent: false });
@@ -353,7 +355,7 @@ async fn finish(
         if exchange.connection.protocol == Protocol::Http3 {
             headers::set_date(&mut fields, SystemTime::now());
         } else if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
-            fields.insert(http::header::ALT_SVC, alternative);
+            fields.insert(ALT_SVC, alternative);
         }
         // The same length on every protocol; what came from an upstream says it by itself.
         if let (false, Some(length)) = (exchange.source == ResponseSource::Upstream, body.size_hint().exact())
