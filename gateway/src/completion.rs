@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,6 +18,7 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::message::{Body, RequestProgress};
 use crate::plugin::chain::ChainRun;
+use crate::protocol::Stream;
 use crate::protocol::http::Running;
 use crate::worker::{RouteHandle, Worker};
 
@@ -34,15 +36,33 @@ pub struct Completion {
     complete: Cell<bool>,
     /// What cut the response short.
     cut: RefCell<Option<Error>>,
-    _running: Option<Running>,
+    running: Option<Running>,
+    in_flight: Option<InFlight>,
+}
+
+/// Counts an exchange until its record is written.
+struct InFlight(Rc<Worker>);
+
+impl InFlight {
+    fn begin(worker: Rc<Worker>) -> Self {
+        worker.in_flight.set(worker.in_flight.get() + 1);
+        worker.metrics.in_flight().add(1);
+        Self(worker)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        self.0.metrics.in_flight().add(-1);
+    }
 }
 
 impl Completion {
     /// Begins an exchange.
     pub fn new(worker: Rc<Worker>, exchange: SharedExchange, running: Option<Running>) -> Self {
-        worker.in_flight.set(worker.in_flight.get() + 1);
-        worker.metrics.in_flight().add(1);
         Self {
+            in_flight: Some(InFlight::begin(worker.clone())),
             worker,
             exchange,
             request: Rc::default(),
@@ -51,8 +71,12 @@ impl Completion {
             response_bytes: Cell::new(0),
             complete: Cell::new(false),
             cut: RefCell::new(None),
-            _running: running,
+            running,
         }
+    }
+
+    fn stream(&self) -> Option<&Stream> {
+        self.running.as_ref().and_then(Running::stream)
     }
 
     /// Ties the end of the exchange to the end of this response body.
@@ -74,13 +98,14 @@ impl Completion {
 impl Drop for Completion {
     fn drop(&mut self) {
         let worker = self.worker.clone();
-        worker.in_flight.set(worker.in_flight.get() - 1);
-        worker.metrics.in_flight().add(-1);
+        let in_flight = self.in_flight.take();
+        let cut = self.stream().is_some_and(Stream::is_cut);
         let ending = Ending {
             bytes_in: self.request.bytes.get(),
             bytes_out: self.response_bytes.get(),
             cut: self.cut.take(),
-            complete: self.complete.get(),
+            // What was offered and never taken did not arrive.
+            complete: self.complete.get() && !cut,
         };
         let route = self.route.take();
         let run = self.run.take().filter(|run| run.logs());
@@ -106,6 +131,7 @@ impl Drop for Completion {
             if let Some(exchange) = exchange.lock().await.as_deref() {
                 record(&worker, route.as_deref(), exchange);
             }
+            drop(in_flight);
         });
     }
 }
@@ -154,8 +180,16 @@ impl HttpBody for ResponseBody {
         let this = self.get_mut();
         let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                if let Some(stream) = this.completion.stream() {
+                    stream.taken();
+                }
+                return Poll::Pending;
+            }
         };
+        if let Some(stream) = this.completion.stream() {
+            stream.offered(Instant::now());
+        }
         match &frame {
             None => this.completion.complete.set(true),
             Some(Ok(frame)) => {

@@ -40,6 +40,8 @@ pub struct Worker {
     pub in_flight: Cell<usize>,
     /// The runtime is about to end: no new tasks.
     pub stopping: Cell<bool>,
+    /// Becomes true when what still runs is to be closed.
+    cut: watch::Sender<bool>,
     /// Counters of this worker.
     pub metrics: WorkerMetrics,
     /// Counters of requests that matched no route.
@@ -104,6 +106,8 @@ pub enum Command {
     Unlisten(Arc<str>),
     /// Stop accepting, let connections finish, then end the thread.
     Drain,
+    /// Close every connection, whatever still runs on it.
+    Cut,
     /// Hand buffered log lines to the writer.
     Flush,
 }
@@ -160,6 +164,7 @@ async fn serve(mut parts: WorkerParts) {
         connections: Connections::default(),
         in_flight: Cell::new(0),
         stopping: Cell::new(false),
+        cut: watch::Sender::new(false),
         unrouted: metrics.route("none"),
         metrics,
         access_log: RefCell::new(parts.access_log),
@@ -189,12 +194,16 @@ async fn serve(mut parts: WorkerParts) {
                     other
                 }),
                 Some(Command::Flush) => worker.access_log.borrow_mut().flush(),
+                Some(Command::Cut) => {
+                    worker.connections.cut();
+                    worker.cut.send_replace(true);
+                }
                 Some(Command::Drain) | None => {
                     draining = true;
                     for (_, stop, _) in &listening {
                         let _ = stop.send(true);
                     }
-                    worker.connections.drain();
+                    worker.connections.drain(Instant::now());
                 }
             },
             _ = sweep.tick() => {
@@ -222,7 +231,8 @@ async fn listen(worker: Rc<Worker>, share: WorkerListener, stop: watch::Receiver
         let requests = worker.clone();
         let on_request = move |connection, request| pipeline::handle(requests.clone(), connection, request, None);
         let (config, limit, metrics) = (config.clone(), limit.clone(), metrics.clone());
-        tokio::task::spawn_local(http3::serve(sockets, config, local, limit, metrics, on_request, stop.clone()))
+        let ending = http3::Ending { stop: stop.clone(), cut: worker.cut.subscribe() };
+        tokio::task::spawn_local(http3::serve(sockets, config, local, limit, metrics, on_request, ending))
     });
     if let Some((socket, tls)) = tcp {
         let config = config.clone();

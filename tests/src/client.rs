@@ -256,7 +256,7 @@ async fn exchange3(
     Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body: body.into(), trailers })
 }
 
-fn tls_config(alpn: &[u8]) -> ClientConfig {
+pub(crate) fn tls_config(alpn: &[u8]) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -6,3 +6,6 @@
 pub mod activity;
 pub mod http;
 pub mod http3;
+mod multiplexed;
+
+pub use multiplexed::Stream;

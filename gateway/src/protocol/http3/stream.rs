@@ -1,0 +1,227 @@
+//! The two directions of a QUIC stream, for h3.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use h3::error::Code;
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+
+use super::frames::{Frames, Violation};
+use super::quic::{connection_error, var_int};
+
+/// How much is read from the transport at a time, at most.
+const CHUNK: usize = 64 << 10;
+
+/// The bytes of content that h3 has given out. It reads ahead of that with every frame; a stream that knows how far
+/// behind the application is gives it nothing more until it has caught up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Delivered(Arc<AtomicU64>);
+
+impl Delivered {
+    /// The application got that many.
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// The client's direction of a stream.
+pub(super) struct RecvStream {
+    stream: quinn::RecvStream,
+    connection: quinn::Connection,
+    frames: Frames,
+    /// What was read and has not passed the filter.
+    input: Bytes,
+    /// Content that h3 has been given.
+    given: u64,
+    delivered: Delivered,
+    ended: bool,
+    violation: Option<Violation>,
+}
+
+impl RecvStream {
+    pub(super) fn new(
+        stream: quinn::RecvStream,
+        connection: quinn::Connection,
+        frames: Frames,
+        delivered: Delivered,
+    ) -> Self {
+        Self { stream, connection, frames, input: Bytes::new(), given: 0, delivered, ended: false, violation: None }
+    }
+
+    fn refuse(&mut self, violation: Violation) -> StreamErrorIncoming {
+        let first = self.violation.replace(violation).is_none();
+        if !violation.fatal {
+            if first {
+                quic::RecvStream::stop_sending(self, violation.code.value());
+            }
+            return StreamErrorIncoming::Unknown(violation.what.into());
+        }
+        self.ended = true;
+        // Here and not through h3, which would close with another code.
+        self.connection.close(var_int(violation.code.value()), violation.what.as_bytes());
+        let connection_error = ConnectionErrorIncoming::Undefined(Arc::new(quinn::ConnectionError::LocallyClosed));
+        StreamErrorIncoming::ConnectionErrorIncoming { connection_error }
+    }
+}
+
+impl quic::RecvStream for RecvStream {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        if let Some(violation) = self.violation {
+            return Poll::Ready(Err(self.refuse(violation)));
+        }
+        // h3 looks at what it has before it believes that there is nothing, so nobody waits for the wake-up that this
+        // does not promise.
+        if self.given > self.delivered.0.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        loop {
+            match self.frames.next(&mut self.input) {
+                Ok(Some(piece)) => {
+                    self.given += piece.content as u64;
+                    return Poll::Ready(Ok(Some(piece.bytes)));
+                }
+                Ok(None) => {}
+                Err(violation) => return Poll::Ready(Err(self.refuse(violation))),
+            }
+            // The future keeps nothing between two polls.
+            let chunk = ready!(pin!(self.stream.read_chunk(CHUNK, true)).poll(cx));
+            match chunk {
+                Ok(Some(chunk)) => self.input = chunk.bytes,
+                Ok(None) => {
+                    self.ended = true;
+                    return Poll::Ready(match self.frames.end() {
+                        Ok(()) => Ok(None),
+                        Err(violation) => Err(self.refuse(violation)),
+                    });
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Poll::Ready(Err(read_error(error)));
+                }
+            }
+        }
+    }
+
+    fn stop_sending(&mut self, code: u64) {
+        self.ended = true;
+        // An error says that the stream is over already.
+        let _ = self.stream.stop(var_int(code));
+    }
+
+    fn recv_id(&self) -> StreamId {
+        stream_id(self.stream.id())
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            // RFC 9114 section 4.1: a server that does not need the rest of a request asks the client to stop.
+            quic::RecvStream::stop_sending(self, Code::H3_NO_ERROR.value());
+        }
+    }
+}
+
+fn read_error(error: quinn::ReadError) -> StreamErrorIncoming {
+    match error {
+        quinn::ReadError::Reset(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() },
+        quinn::ReadError::ConnectionLost(error) => {
+            StreamErrorIncoming::ConnectionErrorIncoming { connection_error: connection_error(error) }
+        }
+        other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}
+
+fn write_error(error: quinn::WriteError) -> StreamErrorIncoming {
+    match error {
+        quinn::WriteError::Stopped(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() },
+        quinn::WriteError::ConnectionLost(error) => {
+            StreamErrorIncoming::ConnectionErrorIncoming { connection_error: connection_error(error) }
+        }
+        other => StreamErrorIncoming::Unknown(Box::new(other)),
+    }
+}
+
+fn stream_id(id: quinn::StreamId) -> StreamId {
+    StreamId::try_from(u64::from(id)).expect("both are QUIC stream ids, below 2^62")
+}
+
+/// The server's direction of a stream.
+pub(super) struct SendStream<B: Buf> {
+    stream: quinn::SendStream,
+    writing: Option<WriteBuf<B>>,
+    over: bool,
+    /// Whether anything was written.
+    begun: bool,
+    engaged: Option<Arc<AtomicBool>>,
+}
+
+impl<B: Buf> SendStream<B> {
+    pub(super) const fn new(stream: quinn::SendStream) -> Self {
+        Self { stream, writing: None, over: false, begun: false, engaged: None }
+    }
+
+    /// The stream of a response; `engaged` tells whether the application answers.
+    pub(super) const fn of_request(stream: quinn::SendStream, engaged: Arc<AtomicBool>) -> Self {
+        Self { stream, writing: None, over: false, begun: false, engaged: Some(engaged) }
+    }
+}
+
+impl<B: Buf> quic::SendStream<B> for SendStream<B> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        if let Some(data) = &mut self.writing {
+            while data.has_remaining() {
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, data.chunk())).map_err(write_error)?;
+                data.advance(written);
+            }
+        }
+        self.writing = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        if self.writing.is_some() {
+            let connection_error = ConnectionErrorIncoming::InternalError("a write is under way".to_owned());
+            return Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error });
+        }
+        self.writing = Some(data.into());
+        self.begun = true;
+        Ok(())
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        ready!(self.poll_ready(cx))?;
+        self.over = true;
+        Poll::Ready(self.stream.finish().map_err(|error| StreamErrorIncoming::Unknown(Box::new(error))))
+    }
+
+    fn reset(&mut self, code: u64) {
+        self.over = true;
+        let _ = self.stream.reset(var_int(code));
+    }
+
+    fn send_id(&self) -> StreamId {
+        stream_id(self.stream.id())
+    }
+}
+
+impl<B: Buf> Drop for SendStream<B> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let answered_by_h3 =
+            self.begun && self.engaged.as_ref().is_some_and(|engaged| !engaged.load(Ordering::Relaxed));
+        if answered_by_h3 {
+            let _ = self.stream.finish();
+        } else {
+            quic::SendStream::<B>::reset(self, Code::H3_REQUEST_CANCELLED.value());
+        }
+    }
+}
