@@ -20,6 +20,7 @@ mod protocols;
 mod reload;
 mod resilience;
 mod routing;
+mod slow;
 mod smuggling;
 mod standard;
 mod streaming;
