@@ -241,7 +241,7 @@ async fn forward(
         body,
     };
     let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
-    let sent = worker.client.send(&upstream, outbound, &mut attempt.report).await;
+    let sent = worker.client.send(upstream, outbound, &mut attempt.report).await;
     access(exchange, |exchange| {
         attempt.note(exchange);
         let (mut parts, body) = sent?.into_parts();
@@ -284,14 +284,17 @@ impl Drop for Attempt<'_> {
 }
 
 /// The route's upstream, or the one that a plugin chose.
-fn upstream_of(snapshot: &WorkerSnapshot, route: &RouteHandle, exchange: &Exchange) -> Result<Arc<Upstream>, Error> {
+fn upstream_of<'a>(
+    snapshot: &'a WorkerSnapshot,
+    route: &'a RouteHandle,
+    exchange: &Exchange,
+) -> Result<&'a Arc<Upstream>, Error> {
     match (&exchange.upstream, &route.upstream) {
-        (Some(name), Some(upstream)) if upstream.config().name == *name => Ok(upstream.clone()),
+        (Some(name), Some(upstream)) if upstream.config().name == *name => Ok(upstream),
         (Some(name), _) => snapshot
             .shared
             .upstreams
             .get(name)
-            .cloned()
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a plugin chose an upstream that does not exist")),
         (None, _) => Err(Error::new(ErrorKind::Internal, "the route has no upstream")),
     }

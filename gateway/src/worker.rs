@@ -2,6 +2,7 @@
 //! connections and plugin instances. Nothing here is shared with another worker on the path of a request.
 
 mod outbound;
+mod unshared;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -290,7 +291,7 @@ impl WorkerSnapshot {
             .map(|(index, route)| {
                 let links = shared.plugins.entries[index].iter().map(&mut pool_of).collect();
                 Rc::new(RouteHandle {
-                    config: route.clone(),
+                    config: unshared::route(route),
                     upstream: shared.upstream_of(index),
                     chain: Chain::new(&route.name, links, stored.clone(), route.max_body),
                     metrics: metrics.route(&route.name),
