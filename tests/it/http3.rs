@@ -120,6 +120,29 @@ fn malformed_requests_are_reset_and_counted_and_reach_no_upstream() {
 }
 
 #[test]
+fn heads_of_many_fields_are_answered_with_431() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let gateway = TestGateway::start(&config(upstream.address(), ""), &[]);
+    // `accept: */*` of the static table, a byte each: above the number of fields, and above the bytes when decoded.
+    for (count, content) in [(97, &b"ok"[..]), (150, b"\"status\":431"), (3000, b"")] {
+        let fields = [&http3_head(GET)[2..], &vec![0xc0 | 29; count]].concat();
+        let length = u16::try_from(fields.len()).expect("short") | 0x4000;
+        let head = [&[1], &length.to_be_bytes()[..], &fields].concat();
+        runtime().block_on(async {
+            let (connection, _endpoint) = raw::quic(gateway.address(), quinn::TransportConfig::default()).await;
+            let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
+            send.write_all(&head).await.expect("sent");
+            send.finish().expect("open");
+            let response = in_time("a response", recv.read_to_end(10_000)).await.expect("whole");
+            assert_eq!(response.first(), Some(&1), "{count} fields: a head");
+            let found = content.is_empty() || response.windows(content.len()).any(|window| window == content);
+            assert!(found, "{count} fields: {:?}", String::from_utf8_lossy(&response));
+        });
+    }
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
 fn trailers_that_come_with_the_head_reach_the_upstream() {
     let (give, mut take) = mpsc::unbounded_channel();
     let upstream = Service::start(move |request| {

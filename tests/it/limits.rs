@@ -55,6 +55,28 @@ fn a_client_of_http2_that_opens_no_window_is_cut_and_its_connection_goes_on() {
 }
 
 #[test]
+fn a_client_of_http2_that_reads_slowly_but_steadily_is_not_cut() {
+    let upstream = Service::start(|_| async { text(200, vec![b'x'; 4 << 20]) });
+    let yaml = config(upstream.address(), ", limits: {body_timeout: 1s}", "").replace("prefix: /service", "prefix: /");
+    let gateway = TestGateway::start(&yaml, &[]);
+    let mut client = Http2::connect(gateway.listener("clear"), &[(4, 0)]);
+    client.get(1);
+    for _ in 0..8 {
+        // A window of 100,000 bytes more for the stream and for the connection, four times a second.
+        for stream in [0, 1] {
+            client.send(8, 0, stream, &100_000u32.to_be_bytes());
+        }
+        let mut taken = 0;
+        while taken < 100_000 {
+            let frame = client.wait_for("content", |frame| frame.kind == 0 || frame.kind == 3);
+            assert_eq!(frame.kind, 0, "the stream was reset");
+            taken += frame.payload.len();
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+#[test]
 fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let gateway = TestGateway::start(&config(upstream.address(), ", limits: {idle_timeout: 1s}", ""), &[]);

@@ -73,7 +73,7 @@ impl Http2 {
     }
 
     /// The next frame; `None` at the end of the connection.
-    pub fn next(&mut self) -> Option<Http2Frame> {
+    pub fn frame(&mut self) -> Option<Http2Frame> {
         let mut head = [0; 9];
         match self.0.read_exact(&mut head) {
             Ok(()) => {}
@@ -90,7 +90,7 @@ impl Http2 {
     /// Reads up to a frame that satisfies `wanted`.
     pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Http2Frame) -> bool) -> Http2Frame {
         loop {
-            let frame = self.next().unwrap_or_else(|| panic!("the connection ended before {what}"));
+            let frame = self.frame().unwrap_or_else(|| panic!("the connection ended before {what}"));
             if wanted(&frame) {
                 return frame;
             }

@@ -5,13 +5,9 @@
 //! limits ten times a second.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::multiplexed::Stream;
 use crate::config::model::ListenerLimits;
@@ -110,6 +106,22 @@ impl Activity {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         if self.in_flight.get() == 0 {
             self.idle_since.set(Instant::now());
+        }
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn note_read(&self) {
+        if !self.is_busy() && !self.is_reading() && !self.multiplexed.get() {
+            self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// Bytes went to the client, or could not.
+    pub(super) fn note_write(&self, progress: bool) {
+        match (progress, self.write_stalled.get()) {
+            (true, Some(_)) => self.write_stalled.set(None),
+            (false, None) => self.write_stalled.set(Some(Instant::now())),
+            (true, None) | (false, Some(_)) => {}
         }
     }
 
@@ -262,96 +274,6 @@ impl Connections {
     /// Open connections.
     pub fn count(&self) -> usize {
         self.all.borrow().iter().filter(|connection| connection.strong_count() > 0).count()
-    }
-}
-
-/// A stream that notes its progress, and replays bytes that were read to recognise the protocol.
-pub struct Tracked<S> {
-    stream: S,
-    activity: Rc<Activity>,
-    replay: Option<(Box<[u8]>, usize)>,
-}
-
-impl<S> Tracked<S> {
-    /// Wraps a stream.
-    pub const fn new(stream: S, activity: Rc<Activity>) -> Self {
-        Self { stream, activity, replay: None }
-    }
-
-    /// Gives `bytes` to the reader before anything else.
-    #[must_use]
-    pub fn replaying(mut self, bytes: &[u8]) -> Self {
-        if !bytes.is_empty() {
-            self.replay = Some((bytes.into(), 0));
-        }
-        self
-    }
-
-    fn note_read(&self) {
-        let activity = &self.activity;
-        if activity.in_flight.get() == 0 && activity.head_since.get().is_none() && !activity.multiplexed.get() {
-            activity.head_since.set(Some(Instant::now()));
-        }
-    }
-
-    fn note_write(&self, progress: bool) {
-        let stalled = &self.activity.write_stalled;
-        match (progress, stalled.get()) {
-            (true, Some(_)) => stalled.set(None),
-            (false, None) => stalled.set(Some(Instant::now())),
-            (true, None) | (false, Some(_)) => {}
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some((bytes, taken)) = &mut self.replay {
-            let count = buffer.remaining().min(bytes.len() - *taken);
-            buffer.put_slice(&bytes[*taken..*taken + count]);
-            *taken += count;
-            if *taken == bytes.len() {
-                self.replay = None;
-            }
-            self.note_read();
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.note_read();
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(result.is_ready());
-        result
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_write(result.is_ready());
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

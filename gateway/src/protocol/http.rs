@@ -15,8 +15,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::activity::{Activity, Ending, Tracked};
+use super::activity::{Activity, Ending};
 use super::multiplexed::{Stream, Streams};
+use super::tracked::Tracked;
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::message::Body;

@@ -217,7 +217,10 @@ where
     builder.max_field_section_size(limits.header_bytes as u64).send_grease(false);
     // A client that grants no streams for control and QPACK would hold it here.
     let built = tokio::time::timeout(limits.header_timeout, builder.build::<_, Bytes>(transport)).await;
-    let Ok(built) = built else { return Ok(connected.close(quic::var_int(Code::H3_NO_ERROR.value()), b"")) };
+    let Ok(built) = built else {
+        connected.close(quic::var_int(Code::H3_NO_ERROR.value()), b"");
+        return Ok(());
+    };
     let mut connection = built?;
     // What is under way to the client and back.
     let round_trip = || (2 * connected.rtt()).clamp(Duration::from_millis(50), Duration::from_secs(1));

@@ -7,5 +7,6 @@ pub mod activity;
 pub mod http;
 pub mod http3;
 mod multiplexed;
+mod tracked;
 
 pub use multiplexed::Stream;
