@@ -262,21 +262,32 @@ fn a_drain_says_which_requests_are_served_and_refuses_exactly_the_others() {
     });
 }
 
+/// What a relay has seen.
+#[derive(Default)]
+struct Relayed {
+    /// Datagrams of clients.
+    passed: AtomicUsize,
+    /// Retry packets of the gateway, RFC 9000 section 17.2.5.
+    retries: AtomicUsize,
+}
+
 /// Hands datagrams to the gateway and nothing back, as for a client whose address is forged.
-async fn one_way(to: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+async fn one_way(to: SocketAddr) -> (SocketAddr, Arc<Relayed>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-    let (address, count) = (socket.local_addr().expect("bound"), Arc::<AtomicUsize>::default());
-    let counted = count.clone();
+    let (address, relayed) = (socket.local_addr().expect("bound"), Arc::<Relayed>::default());
+    let counts = relayed.clone();
     tokio::spawn(async move {
         let mut datagram = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut datagram).await {
-            if from != to {
+            if from == to {
+                counts.retries.fetch_add(usize::from(datagram[0] & 0xf0 == 0xf0), Ordering::SeqCst);
+            } else {
                 let _ = socket.send_to(&datagram[..length], to).await;
-                counted.fetch_add(1, Ordering::SeqCst);
+                counts.passed.fetch_add(1, Ordering::SeqCst);
             }
         }
     });
-    (address, count)
+    (address, relayed)
 }
 
 #[test]
@@ -284,19 +295,16 @@ fn forged_addresses_do_not_take_the_places_of_clients() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let gateway = TestGateway::start(&config(upstream.address(), ", limits: {connections: 20}"), &[]);
     let runtime = runtime();
-    runtime.block_on(async {
-        let (relay, count) = one_way(gateway.address()).await;
+    let relayed = runtime.block_on(async {
+        let (relay, relayed) = one_way(gateway.address()).await;
         for _ in 0..150 {
             tokio::spawn(raw::quic(relay, quinn::TransportConfig::default()));
         }
-        in_time("the forged handshakes have begun", async {
-            while count.load(Ordering::SeqCst) < 150 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await;
+        relayed
     });
+    eventually("the forged handshakes have begun", || (relayed.passed.load(Ordering::SeqCst) >= 150).then_some(()));
     assert_eq!(Client::tls("http3", gateway.address(), "localhost").get("/").status, 200);
+    eventually("most have to prove their address", || (relayed.retries.load(Ordering::SeqCst) > 50).then_some(()));
     // They go without a word: nobody waits for their handshakes.
     runtime.shutdown_background();
 }

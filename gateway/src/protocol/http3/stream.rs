@@ -225,3 +225,82 @@ impl<B: Buf> Drop for SendStream<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use quic::RecvStream as _;
+
+    use super::*;
+
+    /// The two ends of a QUIC connection, with the endpoints that drive them.
+    async fn pair() -> ((quinn::Connection, quinn::Endpoint), (quinn::Connection, quinn::Endpoint)) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(signed.cert.der().clone()).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::Pkcs8(signed.signing_key.serialize_der().into());
+        let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.cert.der().clone()], key)
+            .unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = quinn::crypto::rustls::QuicServerConfig::try_from(server).unwrap();
+        let client = quinn::crypto::rustls::QuicClientConfig::try_from(client).unwrap();
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let accepting = quinn::Endpoint::server(quinn::ServerConfig::with_crypto(Arc::new(server)), loopback).unwrap();
+        let connecting = quinn::Endpoint::client(loopback).unwrap();
+        let to = accepting.local_addr().unwrap();
+        let connect = connecting.connect_with(quinn::ClientConfig::new(Arc::new(client)), to, "localhost").unwrap();
+        let accept = async { accepting.accept().await.unwrap().await.unwrap() };
+        let (connected, accepted) = tokio::join!(connect, accept);
+        ((connected.unwrap(), connecting), (accepted, accepting))
+    }
+
+    #[tokio::test]
+    async fn h3_gets_no_content_ahead_of_the_application() {
+        let ((client, _connecting), (server, _accepting)) = pair().await;
+        let (mut send, _recv) = client.open_bi().await.unwrap();
+        // `:method: GET`, then three pieces of content.
+        send.write_all(&[1, 3, 0, 0, 0xc0 | 17, 0, 1, b'a', 0, 2, b'b', b'c', 0, 1, b'd']).await.unwrap();
+        send.finish().unwrap();
+        let (_send, recv) = server.accept_bi().await.unwrap();
+        let delivered = Delivered::default();
+        let mut stream = RecvStream::new(recv, server.clone(), Frames::of_request(100), delivered.clone());
+
+        let head = poll_fn(|cx| stream.poll_data(cx)).await.unwrap();
+        assert_eq!(head.as_deref(), Some(&[1, 3, 0, 0, 0xc0 | 17][..]));
+        for (piece, content) in [(&[0, 1, b'a'][..], 1), (&[0, 2, b'b', b'c'], 2), (&[0, 1, b'd'], 1)] {
+            assert_eq!(poll_fn(|cx| stream.poll_data(cx)).await.unwrap().as_deref(), Some(piece));
+            for _ in 0..content {
+                assert!(
+                    poll_fn(|cx| Poll::Ready(stream.poll_data(cx).is_pending())).await,
+                    "{piece:?} is not delivered"
+                );
+                delivered.add(1);
+            }
+        }
+        assert_eq!(poll_fn(|cx| stream.poll_data(cx)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_violation_is_told_as_often_as_h3_asks() {
+        let ((client, _connecting), (server, _accepting)) = pair().await;
+        let (mut send, _recv) = client.open_bi().await.unwrap();
+        send.write_all(&[0, 1, b'a']).await.unwrap();
+        let (_send, recv) = server.accept_bi().await.unwrap();
+        let mut stream = RecvStream::new(recv, server.clone(), Frames::of_request(100), Delivered::default());
+        for _ in 0..3 {
+            assert!(poll_fn(|cx| stream.poll_data(cx)).await.is_err());
+        }
+        let quinn::ConnectionError::ApplicationClosed(close) = client.closed().await else { panic!("not closed") };
+        assert_eq!(close.error_code, var_int(Code::H3_FRAME_UNEXPECTED.value()));
+    }
+}
