@@ -22,6 +22,7 @@ const H3_NO_ERROR: u32 = 0x100;
 const H3_FRAME_UNEXPECTED: u32 = 0x105;
 const H3_FRAME_ERROR: u32 = 0x106;
 const H3_EXCESSIVE_LOAD: u32 = 0x107;
+const H3_MESSAGE_ERROR: u32 = 0x10e;
 const H3_REQUEST_REJECTED: u32 = 0x10b;
 
 fn config(upstream: SocketAddr, limits: &str) -> String {
@@ -103,11 +104,17 @@ fn malformed_requests_are_reset_and_counted_and_reach_no_upstream() {
     let large = [&[1, 0x80, 2, 0, 0], &[0; 1000][..]].concat();
     runtime().block_on(async {
         let (connection, _endpoint) = raw::quic(gateway.address(), quinn::TransportConfig::default()).await;
-        for (what, bytes) in [("a pseudo-header field of an extension", extended), ("a large head", large)] {
+        for (what, bytes, code) in [
+            ("a pseudo-header field of an extension", extended, H3_MESSAGE_ERROR),
+            ("a large head", large, H3_EXCESSIVE_LOAD),
+        ] {
             let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
             send.write_all(&bytes).await.expect("sent");
             let end = in_time(what, recv.read_to_end(1000)).await;
-            assert!(matches!(end, Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(_)))), "{what}: {end:?}");
+            let Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(reset))) = end else {
+                panic!("{what}: {end:?}")
+            };
+            assert_eq!(reset, VarInt::from_u32(code), "{what}");
         }
         // The connection goes on.
         let (_, mut recv) = get(&connection).await;

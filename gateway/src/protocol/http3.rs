@@ -14,7 +14,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -309,7 +308,7 @@ async fn exchange<F, R>(
     shared: &Shared<F>,
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
-    Handle { mut stopped, delivered, engaged }: Handle,
+    Handle { mut stopped, notes }: Handle,
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
@@ -327,9 +326,9 @@ async fn exchange<F, R>(
             return tracing::debug!(listener = %info.listener, "an HTTP/3 request's head took too long");
         }
     };
-    engaged.store(true, Ordering::Relaxed);
+    notes.engage();
     let (mut send, recv) = stream.split();
-    let request = RequestBody::attach(request, recv, delivered).await;
+    let request = RequestBody::attach(request, recv, notes).await;
     let is_head = request.method() == http::Method::HEAD;
     let response = tokio::select! {
         biased;

@@ -9,7 +9,7 @@ use h3::server::RequestStream;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::quic::{self, Delivered};
+use super::quic::{self, Notes};
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
 
@@ -18,7 +18,7 @@ type Recv = RequestStream<quic::RecvStream, Bytes>;
 /// The body of one request.
 pub(super) struct RequestBody {
     recv: Recv,
-    delivered: Delivered,
+    notes: Notes,
     /// What came with the head.
     first: Option<Result<Frame<Bytes>, Error>>,
     /// What Content-Length says is still to come.
@@ -35,10 +35,10 @@ enum State {
 
 impl RequestBody {
     /// Gives a request its body: none where the stream has ended with the head already.
-    pub(super) async fn attach(request: http::Request<()>, recv: Recv, delivered: Delivered) -> http::Request<Body> {
+    pub(super) async fn attach(request: http::Request<()>, recv: Recv, notes: Notes) -> http::Request<Body> {
         let declared =
             request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let mut body = Self { recv, delivered, first: None, declared, state: State::Data };
+        let mut body = Self { recv, notes, first: None, declared, state: State::Data };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
         let first = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
         if let Poll::Ready(first) = first {
@@ -55,7 +55,7 @@ impl RequestBody {
             let data = ready!(self.recv.poll_recv_data(cx)).map(|data| data.map(copy));
             match data {
                 Ok(Some(data)) => {
-                    self.delivered.add(data.len());
+                    self.notes.deliver(data.len());
                     return match self.account(&data) {
                         Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
                         Err(error) => self.fail(error),

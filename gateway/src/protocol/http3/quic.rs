@@ -18,7 +18,7 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 use quinn::VarInt;
 
 use super::frames::Frames;
-pub(super) use super::stream::{Delivered, RecvStream, SendStream};
+pub(super) use super::stream::{Notes, RecvStream, SendStream};
 
 type Accepted<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
 type Bidi = (quinn::SendStream, quinn::RecvStream);
@@ -29,10 +29,7 @@ pub(super) type Stopped = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 /// What the request's task needs of its stream beside what h3 gives it.
 pub(super) struct Handle {
     pub(super) stopped: Stopped,
-    pub(super) delivered: Delivered,
-    /// Set once the request has reached the application. Until then h3 answers by itself (431), and what it has written
-    /// is the whole response.
-    pub(super) engaged: Arc<AtomicBool>,
+    pub(super) notes: Notes,
 }
 
 /// A QUIC connection for h3.
@@ -105,7 +102,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     fn poll_accept_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         let stream = ready!(next(&mut self.uni, cx))?;
         let frames = Frames::of_unidirectional();
-        Poll::Ready(Ok(RecvStream::new(stream, self.quinn.clone(), frames, Delivered::default())))
+        Poll::Ready(Ok(RecvStream::new(stream, self.quinn.clone(), frames, Notes::default())))
     }
 
     fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
@@ -119,15 +116,13 @@ impl<B: Buf> quic::Connection<B> for Connection {
             let (_, _) = (send.reset(rejected), recv.stop(rejected));
         };
         let stopped = send.stopped();
-        let delivered = Delivered::default();
-        let engaged = Arc::new(AtomicBool::new(false));
+        let notes = Notes::default();
         self.hatch.put(Handle {
             stopped: Box::pin(async move { matches!(stopped.await, Ok(Some(_)) | Err(_)) }),
-            delivered: delivered.clone(),
-            engaged: engaged.clone(),
+            notes: notes.clone(),
         });
-        let recv = RecvStream::new(recv, self.quinn.clone(), Frames::of_request(self.section), delivered);
-        Poll::Ready(Ok(BidiStream { send: SendStream::of_request(send, engaged), recv }))
+        let recv = RecvStream::new(recv, self.quinn.clone(), Frames::of_request(self.section), notes.clone());
+        Poll::Ready(Ok(BidiStream { send: SendStream::new(send, Some(notes)), recv }))
     }
 
     fn opener(&self) -> OpenStreams {
@@ -188,7 +183,7 @@ impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
         let opened = ready!(opening.as_mut().poll(cx));
         self.opening = None;
         Poll::Ready(match opened {
-            Ok(stream) => Ok(SendStream::new(stream)),
+            Ok(stream) => Ok(SendStream::new(stream, None)),
             Err(error) => {
                 Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error: connection_error(error) })
             }

@@ -16,15 +16,29 @@ use super::quic::{connection_error, var_int};
 /// How much is read from the transport at a time, at most.
 const CHUNK: usize = 64 << 10;
 
-/// The bytes of content that h3 has given out. It reads ahead of that with every frame; a stream that knows how far
-/// behind the application is gives it nothing more until it has caught up.
+/// What the two directions of a request's stream, and the application, have to know of each other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Delivered(Arc<AtomicU64>);
+pub(super) struct Notes(Arc<NotesInner>);
 
-impl Delivered {
-    /// The application got that many.
-    pub(super) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+#[derive(Debug, Default)]
+struct NotesInner {
+    delivered: AtomicU64,
+    engaged: AtomicBool,
+    /// The code of the violation that ended the stream; 0 for none.
+    refused: AtomicU64,
+}
+
+impl Notes {
+    /// The application got that many bytes of content. h3 reads ahead of that with every frame; a stream that knows how
+    /// far behind the application is gives it nothing more until it has caught up.
+    pub(super) fn deliver(&self, bytes: usize) {
+        self.0.delivered.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The request has reached the application. Until then h3 answers by itself (431), and what it has written is the
+    /// whole response.
+    pub(super) fn engage(&self) {
+        self.0.engaged.store(true, Ordering::Relaxed);
     }
 }
 
@@ -37,25 +51,21 @@ pub(super) struct RecvStream {
     input: Bytes,
     /// Content that h3 has been given.
     given: u64,
-    delivered: Delivered,
+    notes: Notes,
     ended: bool,
     violation: Option<Violation>,
 }
 
 impl RecvStream {
-    pub(super) fn new(
-        stream: quinn::RecvStream,
-        connection: quinn::Connection,
-        frames: Frames,
-        delivered: Delivered,
-    ) -> Self {
-        Self { stream, connection, frames, input: Bytes::new(), given: 0, delivered, ended: false, violation: None }
+    pub(super) fn new(stream: quinn::RecvStream, connection: quinn::Connection, frames: Frames, notes: Notes) -> Self {
+        Self { stream, connection, frames, input: Bytes::new(), given: 0, notes, ended: false, violation: None }
     }
 
     fn refuse(&mut self, violation: Violation) -> StreamErrorIncoming {
         let first = self.violation.replace(violation).is_none();
         if !violation.fatal {
             if first {
+                self.notes.0.refused.store(violation.code.value(), Ordering::Relaxed);
                 quic::RecvStream::stop_sending(self, violation.code.value());
             }
             return StreamErrorIncoming::Unknown(violation.what.into());
@@ -77,7 +87,7 @@ impl quic::RecvStream for RecvStream {
         }
         // h3 looks at what it has before it believes that there is nothing, so nobody waits for the wake-up that this
         // does not promise.
-        if self.given > self.delivered.0.load(Ordering::Relaxed) {
+        if self.given > self.notes.0.delivered.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
         loop {
@@ -159,17 +169,12 @@ pub(super) struct SendStream<B: Buf> {
     over: bool,
     /// Whether anything was written.
     begun: bool,
-    engaged: Option<Arc<AtomicBool>>,
+    notes: Option<Notes>,
 }
 
 impl<B: Buf> SendStream<B> {
-    pub(super) const fn new(stream: quinn::SendStream) -> Self {
-        Self { stream, writing: None, over: false, begun: false, engaged: None }
-    }
-
-    /// The stream of a response; `engaged` tells whether the application answers.
-    pub(super) const fn of_request(stream: quinn::SendStream, engaged: Arc<AtomicBool>) -> Self {
-        Self { stream, writing: None, over: false, begun: false, engaged: Some(engaged) }
+    pub(super) const fn new(stream: quinn::SendStream, notes: Option<Notes>) -> Self {
+        Self { stream, writing: None, over: false, begun: false, notes }
     }
 }
 
@@ -216,13 +221,17 @@ impl<B: Buf> Drop for SendStream<B> {
         if self.over {
             return;
         }
-        let answered_by_h3 =
-            self.begun && self.engaged.as_ref().is_some_and(|engaged| !engaged.load(Ordering::Relaxed));
+        let notes = self.notes.as_ref().map(|notes| &*notes.0);
+        let answered_by_h3 = self.begun && notes.is_some_and(|notes| !notes.engaged.load(Ordering::Relaxed));
         if answered_by_h3 {
             let _ = self.stream.finish();
-        } else {
-            quic::SendStream::<B>::reset(self, Code::H3_REQUEST_CANCELLED.value());
+            return;
         }
+        let code = match notes.map_or(0, |notes| notes.refused.load(Ordering::Relaxed)) {
+            0 => Code::H3_REQUEST_CANCELLED.value(),
+            refused => refused,
+        };
+        quic::SendStream::<B>::reset(self, code);
     }
 }
 
@@ -272,8 +281,8 @@ mod tests {
         send.write_all(&[1, 3, 0, 0, 0xc0 | 17, 0, 1, b'a', 0, 2, b'b', b'c', 0, 1, b'd']).await.unwrap();
         send.finish().unwrap();
         let (_send, recv) = server.accept_bi().await.unwrap();
-        let delivered = Delivered::default();
-        let mut stream = RecvStream::new(recv, server.clone(), Frames::of_request(100), delivered.clone());
+        let notes = Notes::default();
+        let mut stream = RecvStream::new(recv, server.clone(), Frames::of_request(100), notes.clone());
 
         let head = poll_fn(|cx| stream.poll_data(cx)).await.unwrap();
         assert_eq!(head.as_deref(), Some(&[1, 3, 0, 0, 0xc0 | 17][..]));
@@ -284,7 +293,7 @@ mod tests {
                     poll_fn(|cx| Poll::Ready(stream.poll_data(cx).is_pending())).await,
                     "{piece:?} is not delivered"
                 );
-                delivered.add(1);
+                notes.deliver(1);
             }
         }
         assert_eq!(poll_fn(|cx| stream.poll_data(cx)).await.unwrap(), None);
@@ -296,7 +305,7 @@ mod tests {
         let (mut send, _recv) = client.open_bi().await.unwrap();
         send.write_all(&[0, 1, b'a']).await.unwrap();
         let (_send, recv) = server.accept_bi().await.unwrap();
-        let mut stream = RecvStream::new(recv, server.clone(), Frames::of_request(100), Delivered::default());
+        let mut stream = RecvStream::new(recv, server.clone(), Frames::of_request(100), Notes::default());
         for _ in 0..3 {
             assert!(poll_fn(|cx| stream.poll_data(cx)).await.is_err());
         }
