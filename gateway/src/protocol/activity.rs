@@ -201,8 +201,9 @@ impl Activity {
                 Ending::None
             }
         };
-        if self.write_stalled.get().is_some_and(|since| over(since, self.limits.body_timeout)) {
-            return Ending::Close;
+        // The end of a response may still wait for the client when the request has ended.
+        if let Some(since) = self.write_stalled.get() {
+            return if over(since, self.limits.body_timeout) { Ending::Close } else { Ending::None };
         }
         if self.is_busy() {
             return Ending::None;
@@ -356,6 +357,20 @@ mod tests {
         assert_eq!(activity.verdict(idle + Duration::from_millis(200)), Ending::None);
         assert_eq!(activity.verdict(idle + Duration::from_millis(300)), Ending::Finish);
         assert_eq!(activity.verdict(idle + Duration::from_millis(2300)), Ending::Close, "it does not answer a PING");
+    }
+
+    #[test]
+    fn the_end_of_a_response_may_wait_for_its_client_at_a_drain() {
+        let activity = Activity::new(limits(), Instant::now());
+        activity.request_started();
+        activity.note_write(false);
+        activity.request_ended(None);
+        let drained = Instant::now();
+        activity.drain(drained);
+        assert_eq!(activity.verdict(drained + seconds(50)), Ending::None);
+        assert_eq!(activity.verdict(drained + seconds(61)), Ending::Close);
+        activity.note_write(true);
+        assert_eq!(activity.verdict(drained + seconds(50)), Ending::Close);
     }
 
     #[test]
