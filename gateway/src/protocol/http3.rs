@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h3::error::Code;
+use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -318,8 +318,12 @@ async fn exchange<F, R>(
     let (request, stream) = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(error)) => {
-            shared.metrics.rejected("malformed");
-            return tracing::debug!(listener = %info.listener, %error, "malformed HTTP/3 request");
+            // The others are a client's that left before its head was whole.
+            if notes.is_refused() || matches!(error, StreamError::StreamError { .. } | StreamError::HeaderTooBig { .. })
+            {
+                shared.metrics.rejected("malformed");
+            }
+            return tracing::debug!(listener = %info.listener, %error, "no HTTP/3 request");
         }
         Err(_) => {
             shared.metrics.rejected("timeout");

@@ -35,6 +35,11 @@ impl Notes {
         self.0.delivered.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Whether the client broke a rule on this stream.
+    pub(super) fn is_refused(&self) -> bool {
+        self.0.refused.load(Ordering::Relaxed) != 0
+    }
+
     /// The request has reached the application. Until then h3 answers by itself (431), and what it has written is the
     /// whole response.
     pub(super) fn engage(&self) {
@@ -63,9 +68,9 @@ impl RecvStream {
 
     fn refuse(&mut self, violation: Violation) -> StreamErrorIncoming {
         let first = self.violation.replace(violation).is_none();
+        self.notes.0.refused.store(violation.code.value(), Ordering::Relaxed);
         if !violation.fatal {
             if first {
-                self.notes.0.refused.store(violation.code.value(), Ordering::Relaxed);
                 quic::RecvStream::stop_sending(self, violation.code.value());
             }
             return StreamErrorIncoming::Unknown(violation.what.into());
