@@ -7,7 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,6 +18,7 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::message::{Body, RequestProgress};
 use crate::plugin::chain::ChainRun;
+use crate::protocol::Stream;
 use crate::protocol::http::Running;
 use crate::worker::{RouteHandle, Worker};
 
@@ -34,8 +36,8 @@ pub struct Completion {
     complete: Cell<bool>,
     /// What cut the response short.
     cut: RefCell<Option<Error>>,
+    running: Option<Running>,
     in_flight: Option<InFlight>,
-    _running: Option<Running>,
 }
 
 /// Counts an exchange until its record is written, so that a drain waits for that.
@@ -69,8 +71,12 @@ impl Completion {
             response_bytes: Cell::new(0),
             complete: Cell::new(false),
             cut: RefCell::new(None),
-            _running: running,
+            running,
         }
+    }
+
+    fn stream(&self) -> Option<&Stream> {
+        self.running.as_ref().and_then(Running::stream)
     }
 
     /// Ties the end of the exchange to the end of this response body.
@@ -85,7 +91,7 @@ impl Completion {
             self.complete.set(true);
             return body;
         }
-        Body::boxed(ResponseBody { inner: body, completion: self })
+        Body::boxed(ResponseBody { inner: body, rest: Bytes::new(), completion: self })
     }
 }
 
@@ -93,11 +99,13 @@ impl Drop for Completion {
     fn drop(&mut self) {
         let worker = self.worker.clone();
         let in_flight = self.in_flight.take();
+        let cut = self.stream().is_some_and(Stream::is_cut);
         let ending = Ending {
             bytes_in: self.request.bytes.get(),
             bytes_out: self.response_bytes.get(),
             cut: self.cut.take(),
-            complete: self.complete.get(),
+            // What was offered and never taken did not arrive.
+            complete: self.complete.get() && !cut,
         };
         let route = self.route.take();
         let run = self.run.take().filter(|run| run.logs());
@@ -158,10 +166,40 @@ fn record(worker: &Worker, route: Option<&RouteHandle>, exchange: &Exchange) {
     worker.access_log.borrow_mut().record(exchange);
 }
 
+/// The most that is offered at a time on a stream of its own: the client has the body timeout to take it.
+const OFFER: usize = 64 << 10;
+
 /// A response body that knows when it has been given to the client in full.
 struct ResponseBody {
     inner: Body,
+    /// What is left of a piece that was too large to be offered at once.
+    rest: Bytes,
     completion: Completion,
+}
+
+impl ResponseBody {
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let data = if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                other => return Poll::Ready(other),
+            }
+        } else {
+            std::mem::take(&mut self.rest)
+        };
+        Poll::Ready(Some(Ok(Frame::data(self.offer(data)))))
+    }
+
+    /// Keeps back what a stream of its own should not be given yet.
+    fn offer(&mut self, mut data: Bytes) -> Bytes {
+        if data.len() > OFFER && self.completion.stream().is_some() {
+            self.rest = data.split_off(OFFER);
+        }
+        data
+    }
 }
 
 impl HttpBody for ResponseBody {
@@ -170,10 +208,15 @@ impl HttpBody for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => return Poll::Pending,
-        };
+        let polled = this.poll_inner(cx);
+        if let Some(stream) = this.completion.stream() {
+            if polled.is_ready() {
+                stream.offered(Instant::now());
+            } else {
+                stream.taken();
+            }
+        }
+        let frame = ready!(polled);
         match &frame {
             None => this.completion.complete.set(true),
             Some(Ok(frame)) => {
@@ -182,7 +225,7 @@ impl HttpBody for ResponseBody {
                     bytes.set(bytes.get() + data.len() as u64);
                 }
                 // The connection may stop polling here: nothing more will come.
-                if this.inner.is_end_stream() {
+                if this.is_end_stream() {
                     this.completion.complete.set(true);
                 }
             }
@@ -192,11 +235,17 @@ impl HttpBody for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{ALT_SVC, CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use http_body::Body as _;
 use tokio::sync::Mutex;
@@ -253,11 +253,13 @@ async fn forward(
         headers: draft.headers,
         body,
     };
-    let sent = worker.client.send(&upstream, outbound, &mut attempt.report).await;
+    let sent = worker.client.send(upstream, outbound, &mut attempt.report).await;
     access(exchange, |exchange| {
         attempt.note(exchange);
         let (mut parts, body) = sent?.into_parts();
         headers::strip_hop_by_hop(&mut parts.headers);
+        // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
+        parts.headers.remove(ALT_SVC);
         exchange.source = ResponseSource::Upstream;
         exchange.response =
             Some(ResponseHead { status: parts.status, headers: parts.headers, trailers: None, sent: false });
@@ -294,14 +296,17 @@ impl Drop for Attempt<'_> {
 }
 
 /// The route's upstream, or the one that a plugin chose.
-fn upstream_of(snapshot: &WorkerSnapshot, route: &RouteHandle, exchange: &Exchange) -> Result<Arc<Upstream>, Error> {
+fn upstream_of<'a>(
+    snapshot: &'a WorkerSnapshot,
+    route: &'a RouteHandle,
+    exchange: &Exchange,
+) -> Result<&'a Arc<Upstream>, Error> {
     match (&exchange.upstream, &route.upstream) {
-        (Some(name), Some(upstream)) if upstream.config().name == *name => Ok(upstream.clone()),
+        (Some(name), Some(upstream)) if upstream.config().name == *name => Ok(upstream),
         (Some(name), _) => snapshot
             .shared
             .upstreams
             .get(name)
-            .cloned()
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a plugin chose an upstream that does not exist")),
         (None, _) => Err(Error::new(ErrorKind::Internal, "the route has no upstream")),
     }
@@ -359,7 +364,7 @@ async fn finish(
         if exchange.connection.protocol == Protocol::Http3 {
             headers::set_date(&mut fields, SystemTime::now());
         } else if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
-            fields.insert(http::header::ALT_SVC, alternative);
+            fields.insert(ALT_SVC, alternative);
         }
         // The same length on every protocol; what came from an upstream says it by itself.
         if let (false, Some(length)) = (exchange.source == ResponseSource::Upstream, body.size_hint().exact())

@@ -3,6 +3,7 @@
 
 mod listen;
 mod outbound;
+mod unshared;
 
 pub use listen::{Share, Socket};
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::http::HeaderValue;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::access_log::WorkerLog;
 use crate::config::SocketKey;
@@ -41,6 +42,8 @@ pub struct Worker {
     pub in_flight: Cell<usize>,
     /// The runtime is about to end: no new tasks.
     pub stopping: Cell<bool>,
+    /// Becomes true when what still runs is to be closed.
+    cut: watch::Sender<bool>,
     /// Counters of this worker.
     pub metrics: WorkerMetrics,
     /// Counters of requests that matched no route.
@@ -74,7 +77,9 @@ pub struct WorkerSnapshot {
 /// A route as a worker serves it.
 pub struct RouteHandle {
     /// Its configuration.
-    pub config: Arc<Route>,
+    pub config: Rc<Route>,
+    /// What that is this worker's copy of.
+    source: Arc<Route>,
     /// Where it forwards to.
     pub upstream: Option<Arc<Upstream>>,
     /// Its plugins.
@@ -103,6 +108,8 @@ pub enum Command {
     Unlisten(SocketKey),
     /// Stop accepting, let connections finish, then end the thread.
     Drain,
+    /// Close every connection, whatever still runs on it.
+    Cut,
     /// Hand buffered log lines to the writer.
     Flush,
 }
@@ -140,13 +147,14 @@ async fn serve(mut parts: WorkerParts) {
     let metrics = parts.metrics.worker();
     let host = WorkerHost::new(calls, parts.instances, metrics.clone());
     let pools = RefCell::new(Vec::new());
-    let snapshot = WorkerSnapshot::build(parts.snapshot.clone(), &host, &parts.stored, &metrics, &pools);
+    let snapshot = WorkerSnapshot::build(parts.snapshot.clone(), &host, &parts.stored, &metrics, &pools, &[]);
     let worker = Rc::new(Worker {
         snapshot: RefCell::new(Rc::new(snapshot)),
         client: Client::new(metrics.clone()),
         connections: Connections::default(),
         in_flight: Cell::new(0),
         stopping: Cell::new(false),
+        cut: watch::Sender::new(false),
         unrouted: metrics.route("none"),
         metrics,
         access_log: RefCell::new(parts.access_log),
@@ -161,16 +169,22 @@ async fn serve(mut parts: WorkerParts) {
             command = parts.commands.recv() => match command {
                 Some(Command::Swap(shared)) => {
                     worker.access_log.borrow_mut().reconfigure(&shared.config.access_log);
-                    let snapshot = WorkerSnapshot::build(shared, &host, &parts.stored, &worker.metrics, &pools);
+                    let before = worker.snapshot();
+                    let snapshot =
+                        WorkerSnapshot::build(shared, &host, &parts.stored, &worker.metrics, &pools, &before.routes);
                     worker.snapshot.replace(Rc::new(snapshot));
                 }
                 Some(Command::Listen(share)) => listening.start(&worker, *share),
                 Some(Command::Unlisten(key)) => listening.stop(&worker, &key),
                 Some(Command::Flush) => worker.access_log.borrow_mut().flush(),
+                Some(Command::Cut) => {
+                    worker.connections.cut();
+                    worker.cut.send_replace(true);
+                }
                 Some(Command::Drain) | None => {
                     draining = true;
                     listening.stop_all();
-                    worker.connections.drain();
+                    worker.connections.drain(Instant::now());
                 }
             },
             _ = sweep.tick() => {
@@ -196,6 +210,7 @@ impl WorkerSnapshot {
         stored: &Arc<StoredResponses>,
         metrics: &WorkerMetrics,
         pools: &RefCell<Vec<Rc<Pool>>>,
+        before: &[Rc<RouteHandle>],
     ) -> Self {
         let config = &shared.config;
         // An entry that did not change is the same Arc as before, so its pool of instances goes on; the others retire.
@@ -214,7 +229,11 @@ impl WorkerSnapshot {
             .map(|(index, route)| {
                 let links = shared.plugins.entries[index].iter().map(&mut pool_of).collect();
                 Rc::new(RouteHandle {
-                    config: route.clone(),
+                    config: before
+                        .get(index)
+                        .filter(|known| Arc::ptr_eq(&known.source, route))
+                        .map_or_else(|| Rc::new(unshared::route(route)), |known| known.config.clone()),
+                    source: route.clone(),
                     upstream: shared.upstream_of(index),
                     chain: Chain::new(&route.name, links, stored.clone(), route.max_body),
                     metrics: metrics.route(&route.name),

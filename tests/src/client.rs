@@ -103,13 +103,7 @@ impl Client {
                 return Ok((http3(address, &name).await?, base));
             }
             let alpn: &[u8] = if protocol == "http2" { b"h2" } else { b"http/1.1" };
-            let connector = tokio_rustls::TlsConnector::from(Arc::new(tls_config(alpn)));
-            let server = ServerName::try_from(name).map_err(|error| error.to_string())?;
-            let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-            let stream = connector.connect(server, stream).await.map_err(|error| error.to_string())?;
-            if stream.get_ref().1.alpn_protocol() != Some(alpn) {
-                return Err(format!("ALPN gave {:?}", stream.get_ref().1.alpn_protocol()));
-            }
+            let stream = tls_stream(address, &name, alpn).await?;
             let connection = if protocol == "http2" {
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                     .await
@@ -178,15 +172,15 @@ impl Client {
                     Connection::Http1(sender) => {
                         let authority = base.split("://").nth(1).unwrap_or_default();
                         request.headers_mut().entry("host").or_insert(authority.parse().map_err(|_| "host")?);
-                        sender.ready().await.map_err(|error| error.to_string())?;
-                        let response = sender.send_request(request.map(Full::new)).await;
-                        collect(response.map_err(|error| error.to_string())?).await
+                        sender.ready().await.map_err(not_sent)?;
+                        let response = sender.try_send_request(request.map(Full::new)).await;
+                        collect(response.map_err(|error| failed(&error))?).await
                     }
                     Connection::Http2(sender) => {
                         *request.uri_mut() = format!("{base}{path}").parse().map_err(|_| "a bad URI")?;
-                        sender.ready().await.map_err(|error| error.to_string())?;
-                        let response = sender.send_request(request.map(Full::new)).await;
-                        collect(response.map_err(|error| error.to_string())?).await
+                        sender.ready().await.map_err(not_sent)?;
+                        let response = sender.try_send_request(request.map(Full::new)).await;
+                        collect(response.map_err(|error| failed(&error))?).await
                     }
                     Connection::Http3 { sender, .. } => {
                         *request.uri_mut() = format!("{base}{path}").parse().map_err(|_| "a bad URI")?;
@@ -199,11 +193,38 @@ impl Client {
     }
 }
 
+/// How the error of a request begins that never left the client.
+pub const NOT_SENT: &str = "not sent: ";
+
+fn not_sent(error: impl std::fmt::Display) -> String {
+    format!("{NOT_SENT}{error}")
+}
+
+fn failed<T>(error: &hyper::client::conn::TrySendError<T>) -> String {
+    if error.message().is_some() { not_sent(error.error()) } else { error.error().to_string() }
+}
+
 async fn collect(response: http::Response<hyper::body::Incoming>) -> Result<Response, String> {
     let (parts, body) = response.into_parts();
     let collected = body.collect().await.map_err(|error| format!("the body was cut: {error}"))?;
     let trailers = collected.trailers().cloned();
     Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body: collected.to_bytes(), trailers })
+}
+
+/// A TLS connection for tests that look at the stream itself.
+pub async fn tls_stream(
+    address: SocketAddr,
+    name: &str,
+    alpn: &[u8],
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, String> {
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls_config(alpn)));
+    let server = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let stream = connector.connect(server, stream).await.map_err(|error| error.to_string())?;
+    match stream.get_ref().1.alpn_protocol() {
+        Some(chosen) if chosen == alpn => Ok(stream),
+        other => Err(format!("ALPN gave {other:?}")),
+    }
 }
 
 /// Sends requests over HTTP/3.
@@ -236,8 +257,11 @@ async fn exchange3(
     request: http::Request<Bytes>,
 ) -> Result<Response, String> {
     let (parts, body) = request.into_parts();
-    let mut stream =
-        sender.send_request(http::Request::from_parts(parts, ())).await.map_err(|error| error.to_string())?;
+    let sent = sender.send_request(http::Request::from_parts(parts, ())).await;
+    let mut stream = sent.map_err(|error| match error {
+        h3::error::StreamError::RemoteClosing { .. } => not_sent(error),
+        error => error.to_string(),
+    })?;
     // A server may answer, and stop reading, before it has the whole body.
     let sent = async {
         if !body.is_empty() {
@@ -256,7 +280,7 @@ async fn exchange3(
     Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body: body.into(), trailers })
 }
 
-fn tls_config(alpn: &[u8]) -> ClientConfig {
+pub(crate) fn tls_config(alpn: &[u8]) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

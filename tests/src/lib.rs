@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod guests;
 pub mod load;
 pub mod process;
+pub mod raw;
 pub mod upstream;
 
 use std::time::{Duration, Instant};

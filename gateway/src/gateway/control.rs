@@ -73,6 +73,9 @@ pub(super) fn run(
     drained
 }
 
+/// How long the workers may take to close what a drain has left over.
+const CUTTING: Duration = Duration::from_millis(300);
+
 /// All that is in force.
 pub(super) struct Control {
     pub(super) path: PathBuf,
@@ -270,23 +273,34 @@ impl Control {
         self.workers.tell(|| Command::Swap(self.snapshot.clone()));
     }
 
+    /// Waits for the workers' threads, at most so long.
+    async fn ended_within(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        loop {
+            let ended = self.workers.are_finished();
+            if ended || Instant::now() >= deadline {
+                return ended;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Readiness fails, listeners close, requests finish; what is left at the limit is cut.
     async fn drain(self) -> Drained {
         let limit = self.snapshot.config.drain_timeout;
         tracing::info!(?limit, "draining");
         self.admin.ready.store(false, Ordering::Relaxed);
         self.workers.tell(|| Command::Drain);
-        let deadline = Instant::now() + limit;
-        while !self.workers.are_finished() && Instant::now() < deadline {
-            tokio::time::sleep(POLL).await;
-        }
-        let _ = self.admin_shutdown.send(true);
-        let clean = self.workers.are_finished();
+        let clean = self.ended_within(limit).await;
         if clean {
             tracing::info!("drained");
         } else {
+            self.workers.tell(|| Command::Cut);
+            // For the records of what was cut.
+            self.ended_within(CUTTING).await;
             tracing::warn!(?limit, "the drain limit passed; what still ran was cut");
         }
+        let _ = self.admin_shutdown.send(true);
         self.access_log.finish();
         if clean { Drained::Clean } else { Drained::TimedOut }
     }

@@ -46,6 +46,15 @@ impl ConnectionLimit {
         Some(ConnectionGuard(self.0.clone()))
     }
 
+    /// Whether there is a place; where there is none, the one who asks counts as refused.
+    pub fn has_room(&self) -> bool {
+        let room = self.open() < self.0.limit.load(Ordering::Relaxed);
+        if !room {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        room
+    }
+
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)

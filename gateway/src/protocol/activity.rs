@@ -5,25 +5,35 @@
 //! limits ten times a second.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
+use super::multiplexed::Stream;
 use crate::config::model::ListenerLimits;
 
 /// How often limits are checked; also their precision.
 pub const SWEEP: Duration = Duration::from_millis(100);
+/// How long a connection without a request may stay when the gateway drains: what lies in its socket is read by then.
+const LAST_REQUEST: Duration = Duration::from_millis(250);
+/// The same for a connection on which nothing was ever asked: its client has just begun.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long the end of a connection may take that has nothing left to say.
+const CLOSING: Duration = Duration::from_secs(2);
+/// The same where only the idle timeout has passed.
+const CLOSING_IDLE: Duration = Duration::from_secs(5);
 
-/// What a connection is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Finish what runs, accept nothing new, then close.
+/// How a connection is to end. Each includes the ones before it; none is taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// Not yet.
+    #[default]
+    None,
+    /// After the requests that run or have been sent already.
     Drain,
-    /// Close now.
+    /// After the requests that run.
+    Finish,
+    /// Now.
     Close,
 }
 
@@ -47,8 +57,11 @@ pub struct Activity {
     /// Since when a write makes no progress.
     write_stalled: Cell<Option<Instant>>,
     fresh: Cell<bool>,
-    command: Cell<Option<Command>>,
+    draining_since: Cell<Option<Instant>>,
+    ending: Cell<Ending>,
     waker: RefCell<Option<Waker>>,
+    /// The responses that run on a multiplexed connection; each knows its place here.
+    streams: RefCell<Vec<Rc<Stream>>>,
 }
 
 impl Activity {
@@ -62,8 +75,10 @@ impl Activity {
             head_since: Cell::new(None),
             write_stalled: Cell::new(None),
             fresh: Cell::new(true),
-            command: Cell::new(None),
+            draining_since: Cell::new(None),
+            ending: Cell::default(),
             waker: RefCell::new(None),
+            streams: RefCell::default(),
         }
     }
 
@@ -73,60 +88,146 @@ impl Activity {
         self.head_since.set(None);
     }
 
-    /// A request's head is complete.
-    pub fn request_started(&self) {
+    /// A request's head is complete. On a multiplexed connection it has a stream of its own.
+    pub fn request_started(&self) -> Option<Rc<Stream>> {
         self.fresh.set(false);
         self.head_since.set(None);
         self.in_flight.set(self.in_flight.get() + 1);
+        self.multiplexed.get().then(|| {
+            let mut streams = self.streams.borrow_mut();
+            let stream = Rc::new(Stream::new(streams.len()));
+            streams.push(stream.clone());
+            stream
+        })
     }
 
     /// A response has been given to the connection in full, or was given up.
-    pub fn request_ended(&self) {
+    pub fn request_ended(&self, stream: Option<&Stream>) {
+        if let Some(stream) = stream {
+            let mut streams = self.streams.borrow_mut();
+            let place = stream.place.get();
+            streams.swap_remove(place);
+            if let Some(moved) = streams.get(place) {
+                moved.place.set(place);
+            }
+        }
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         if self.in_flight.get() == 0 {
             self.idle_since.set(Instant::now());
         }
     }
 
-    /// Takes what the sweep or a drain left for the connection, and remembers whom to wake for the next one.
-    pub fn take_command(&self, cx: &Context<'_>) -> Option<Command> {
+    /// Bytes came from the client.
+    pub(super) fn note_read(&self) {
+        if !self.is_busy() && !self.is_reading() && !self.multiplexed.get() {
+            self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// Bytes went to the client, or could not.
+    pub(super) fn note_write(&self, progress: bool) {
+        match (progress, self.write_stalled.get()) {
+            (true, Some(_)) => self.write_stalled.set(None),
+            (false, None) => self.write_stalled.set(Some(Instant::now())),
+            (true, None) | (false, Some(_)) => {}
+        }
+    }
+
+    /// How the connection is to end. Whoever asks is woken when that changes.
+    pub fn poll_ending(&self, cx: &Context<'_>) -> Ending {
         let mut waker = self.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
-        self.command.take()
+        self.ending.get()
     }
 
-    fn send(&self, command: Command) {
-        self.command.set(Some(command));
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
+    /// The same for those who can't know.
+    pub fn ending(&self) -> Ending {
+        self.ending.get()
+    }
+
+    /// Whether a request runs.
+    pub fn is_busy(&self) -> bool {
+        self.in_flight.get() > 0
+    }
+
+    /// Whether a head has begun that is not complete.
+    pub fn is_reading(&self) -> bool {
+        self.head_since.get().is_some()
+    }
+
+    /// Waits until the connection has to close at once.
+    pub async fn closed(&self) {
+        std::future::poll_fn(|cx| match self.poll_ending(cx) {
+            Ending::Close => Poll::Ready(()),
+            _ => Poll::Pending,
+        })
+        .await;
+    }
+
+    fn end(&self, ending: Ending) {
+        if ending > self.ending.get() {
+            self.ending.set(ending);
+            if let Some(waker) = &*self.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn drain(&self, now: Instant) {
+        self.draining_since.set(Some(now));
+        self.end(Ending::Drain);
+    }
+
+    fn close(&self) {
+        self.end(Ending::Close);
+        self.streams.borrow().iter().for_each(|stream| stream.cut());
+    }
+
+    /// Cuts the responses that the client does not take.
+    fn cut_stalled_streams(&self, now: Instant) {
+        for stream in self.streams.borrow().iter() {
+            if stream
+                .untaken_since()
+                .is_some_and(|since| now.saturating_duration_since(since) > self.limits.body_timeout)
+            {
+                stream.cut();
+            }
         }
     }
 
     /// What the limits say at `now`.
-    fn verdict(&self, now: Instant) -> Option<Command> {
+    fn verdict(&self, now: Instant) -> Ending {
         let over = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
-        if self.write_stalled.get().is_some_and(|since| over(since, self.limits.body_timeout)) {
-            return Some(Command::Close);
-        }
-        if self.in_flight.get() > 0 {
-            return None;
-        }
-        if self.head_since.get().is_some_and(|since| over(since, self.limits.header_timeout)) {
-            return Some(Command::Close);
-        }
-        // A connection that never sent anything is worth less than one that may send its next request.
-        let idle_limit = if self.fresh.get() {
-            self.limits.header_timeout.min(self.limits.idle_timeout)
-        } else {
-            self.limits.idle_timeout
+        let by = |since: Instant, limit: Duration, closing: Duration| {
+            if over(since, limit + closing) {
+                Ending::Close
+            } else if over(since, limit) {
+                Ending::Finish
+            } else {
+                Ending::None
+            }
         };
-        let idle = self.idle_since.get();
-        if over(idle, idle_limit + Duration::from_secs(5)) {
-            return Some(Command::Close);
+        // The end of a response may still wait for the client when the request has ended.
+        if let Some(since) = self.write_stalled.get() {
+            return if over(since, self.limits.body_timeout) { Ending::Close } else { Ending::None };
         }
-        over(idle, idle_limit).then_some(Command::Drain)
+        if self.is_busy() {
+            return Ending::None;
+        }
+        // A head that has begun is waited for, however long the connection was idle before.
+        if let Some(since) = self.head_since.get() {
+            return if over(since, self.limits.header_timeout) { Ending::Close } else { Ending::None };
+        }
+        let (fresh, idle) = (self.fresh.get(), self.idle_since.get());
+        // A connection that never sent anything is worth less than one that may send its next request.
+        let idle_limit =
+            if fresh { self.limits.header_timeout.min(self.limits.idle_timeout) } else { self.limits.idle_timeout };
+        let drained = self.draining_since.get().map_or(Ending::None, |since| {
+            by(since.max(idle), if fresh { FIRST_REQUEST } else { LAST_REQUEST }, CLOSING)
+        });
+        by(idle, idle_limit, CLOSING_IDLE).max(drained)
     }
 }
 
@@ -140,9 +241,10 @@ pub struct Connections {
 impl Connections {
     /// Adds a connection that was accepted now.
     pub fn add(&self, limits: &ListenerLimits, group: &Rc<Group>) -> Rc<Activity> {
-        let activity = Rc::new(Activity::new(limits.clone(), group.clone(), Instant::now()));
+        let now = Instant::now();
+        let activity = Rc::new(Activity::new(limits.clone(), group.clone(), now));
         if self.draining.get() || group.draining.get() {
-            activity.command.set(Some(Command::Drain));
+            activity.drain(now);
         }
         self.all.borrow_mut().push(Rc::downgrade(&activity));
         activity
@@ -152,122 +254,45 @@ impl Connections {
     pub fn sweep(&self, now: Instant) {
         self.all.borrow_mut().retain(|connection| {
             let Some(activity) = connection.upgrade() else { return false };
-            if let Some(command) = activity.verdict(now) {
-                activity.send(command);
+            match activity.verdict(now) {
+                Ending::Close => activity.close(),
+                ending => activity.end(ending),
             }
+            activity.cut_stalled_streams(now);
             true
         });
     }
 
     /// Tells every connection, also later ones, to finish.
-    pub fn drain(&self) {
+    pub fn drain(&self, now: Instant) {
         self.draining.set(true);
+        self.each(|activity| activity.drain(now));
+    }
+
+    /// Closes every connection, whatever runs on it.
+    pub fn cut(&self) {
+        self.each(Activity::close);
+    }
+
+    fn each(&self, tell: impl Fn(&Activity)) {
         for activity in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            activity.send(Command::Drain);
+            tell(&activity);
         }
     }
 
     /// Tells the connections of one listener, also later ones, to finish.
-    pub fn drain_group(&self, group: &Rc<Group>) {
+    pub fn drain_group(&self, group: &Rc<Group>, now: Instant) {
         group.draining.set(true);
-        let all = self.all.borrow();
-        let members = all.iter().filter_map(Weak::upgrade).filter(|activity| Rc::ptr_eq(&activity.group, group));
-        members.for_each(|activity| activity.send(Command::Drain));
+        self.each(|activity| {
+            if Rc::ptr_eq(&activity.group, group) {
+                activity.drain(now);
+            }
+        });
     }
 
     /// Open connections.
     pub fn count(&self) -> usize {
         self.all.borrow().iter().filter(|connection| connection.strong_count() > 0).count()
-    }
-}
-
-/// A stream that notes its progress, and replays bytes that were read to recognise the protocol.
-pub struct Tracked<S> {
-    stream: S,
-    activity: Rc<Activity>,
-    replay: Option<(Box<[u8]>, usize)>,
-}
-
-impl<S> Tracked<S> {
-    /// Wraps a stream.
-    pub const fn new(stream: S, activity: Rc<Activity>) -> Self {
-        Self { stream, activity, replay: None }
-    }
-
-    /// Gives `bytes` to the reader before anything else.
-    #[must_use]
-    pub fn replaying(mut self, bytes: &[u8]) -> Self {
-        if !bytes.is_empty() {
-            self.replay = Some((bytes.into(), 0));
-        }
-        self
-    }
-
-    fn note_read(&self) {
-        let activity = &self.activity;
-        if activity.in_flight.get() == 0 && activity.head_since.get().is_none() && !activity.multiplexed.get() {
-            activity.head_since.set(Some(Instant::now()));
-        }
-    }
-
-    fn note_write(&self, progress: bool) {
-        let stalled = &self.activity.write_stalled;
-        match (progress, stalled.get()) {
-            (true, Some(_)) => stalled.set(None),
-            (false, None) => stalled.set(Some(Instant::now())),
-            (true, None) | (false, Some(_)) => {}
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some((bytes, taken)) = &mut self.replay {
-            let count = buffer.remaining().min(bytes.len() - *taken);
-            buffer.put_slice(&bytes[*taken..*taken + count]);
-            *taken += count;
-            if *taken == bytes.len() {
-                self.replay = None;
-            }
-            self.note_read();
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.note_read();
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(result.is_ready());
-        result
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_write(result.is_ready());
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -287,26 +312,42 @@ mod tests {
         }
     }
 
+    const fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
     #[test]
     fn a_silent_new_connection_is_closed_after_the_header_timeout() {
         let start = Instant::now();
         let activity = Activity::new(limits(), Rc::default(), start);
-        assert_eq!(activity.verdict(start + Duration::from_secs(14)), None);
-        assert_eq!(activity.verdict(start + Duration::from_secs(16)), Some(Command::Drain));
-        assert_eq!(activity.verdict(start + Duration::from_secs(21)), Some(Command::Close));
+        assert_eq!(activity.verdict(start + seconds(14)), Ending::None);
+        assert_eq!(activity.verdict(start + seconds(16)), Ending::Finish);
+        assert_eq!(activity.verdict(start + seconds(21)), Ending::Close);
     }
 
     #[test]
     fn an_unfinished_head_is_cut_at_the_header_timeout_and_an_idle_connection_at_the_idle_timeout() {
         let activity = Activity::new(limits(), Rc::default(), Instant::now());
         activity.request_started();
-        assert_eq!(activity.verdict(Instant::now() + Duration::from_secs(1000)), None, "a request runs");
-        activity.request_ended();
+        assert_eq!(activity.verdict(Instant::now() + seconds(1000)), Ending::None, "a request runs");
+        activity.request_ended(None);
         let idle = Instant::now();
-        assert_eq!(activity.verdict(idle + Duration::from_secs(70)), None);
-        assert_eq!(activity.verdict(idle + Duration::from_secs(76)), Some(Command::Drain));
+        assert_eq!(activity.verdict(idle + seconds(70)), Ending::None);
+        assert_eq!(activity.verdict(idle + seconds(76)), Ending::Finish);
         activity.head_since.set(Some(idle));
-        assert_eq!(activity.verdict(idle + Duration::from_secs(16)), Some(Command::Close));
+        assert_eq!(activity.verdict(idle + seconds(16)), Ending::Close);
+    }
+
+    #[test]
+    fn a_head_that_begins_just_before_the_idle_timeout_is_waited_for() {
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
+        activity.request_started();
+        activity.request_ended(None);
+        let idle = Instant::now();
+        activity.head_since.set(Some(idle + seconds(74)));
+        assert_eq!(activity.verdict(idle + seconds(76)), Ending::None);
+        assert_eq!(activity.verdict(idle + seconds(88)), Ending::None);
+        assert_eq!(activity.verdict(idle + seconds(90)), Ending::Close);
     }
 
     #[test]
@@ -315,8 +356,67 @@ mod tests {
         activity.request_started();
         let stalled = Instant::now();
         activity.write_stalled.set(Some(stalled));
-        assert_eq!(activity.verdict(stalled + Duration::from_secs(59)), None);
-        assert_eq!(activity.verdict(stalled + Duration::from_secs(61)), Some(Command::Close));
+        assert_eq!(activity.verdict(stalled + seconds(59)), Ending::None);
+        assert_eq!(activity.verdict(stalled + seconds(61)), Ending::Close);
+    }
+
+    #[test]
+    fn a_drain_leaves_time_for_what_has_been_sent_and_none_for_silence() {
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
+        let drained = Instant::now();
+        activity.drain(drained);
+        assert_eq!(activity.ending(), Ending::Drain);
+        assert_eq!(activity.verdict(drained + Duration::from_millis(900)), Ending::None, "its first request may come");
+        assert_eq!(activity.verdict(drained + Duration::from_millis(1100)), Ending::Finish);
+        activity.request_started();
+        assert_eq!(activity.verdict(drained + seconds(50)), Ending::None, "a request runs");
+        activity.request_ended(None);
+        let idle = Instant::now();
+        assert_eq!(activity.verdict(idle + Duration::from_millis(200)), Ending::None);
+        assert_eq!(activity.verdict(idle + Duration::from_millis(300)), Ending::Finish);
+        assert_eq!(activity.verdict(idle + Duration::from_millis(2300)), Ending::Close, "it does not answer a PING");
+    }
+
+    #[test]
+    fn the_end_of_a_response_may_wait_for_its_client_at_a_drain() {
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
+        activity.request_started();
+        activity.note_write(false);
+        activity.request_ended(None);
+        let drained = Instant::now();
+        activity.drain(drained);
+        assert_eq!(activity.verdict(drained + seconds(50)), Ending::None);
+        assert_eq!(activity.verdict(drained + seconds(61)), Ending::Close);
+        activity.note_write(true);
+        assert_eq!(activity.verdict(drained + seconds(50)), Ending::Close);
+    }
+
+    #[test]
+    fn an_ending_is_not_taken_back() {
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
+        activity.end(Ending::Close);
+        activity.drain(Instant::now());
+        assert_eq!(activity.ending(), Ending::Close);
+    }
+
+    #[test]
+    fn streams_leave_in_any_order_and_stalled_ones_are_cut() {
+        let activity = Activity::new(limits(), Rc::default(), Instant::now());
+        activity.set_multiplexed();
+        let streams: Vec<_> = (0..4).map(|_| activity.request_started().expect("a stream")).collect();
+        for leaving in [0, 3, 1] {
+            activity.request_ended(Some(&*streams[leaving]));
+        }
+        let left: Vec<_> = activity.streams.borrow().iter().map(|stream| Rc::ptr_eq(stream, &streams[2])).collect();
+        assert_eq!((left, streams[2].place.get()), (vec![true], 0));
+        let offered = Instant::now();
+        activity.cut_stalled_streams(offered + seconds(1000));
+        assert!(!streams[2].is_cut(), "the upstream is waited for, not the client");
+        streams[2].offered(offered);
+        activity.cut_stalled_streams(offered + seconds(59));
+        assert!(!streams[2].is_cut());
+        activity.cut_stalled_streams(offered + seconds(61));
+        assert!(streams[2].is_cut());
     }
 
     #[test]
@@ -327,8 +427,11 @@ mod tests {
         drop(first);
         connections.sweep(Instant::now());
         assert_eq!(connections.count(), 1);
-        connections.drain();
-        assert_eq!(second.command.take(), Some(Command::Drain));
+        connections.drain(Instant::now());
+        assert_eq!(second.ending(), Ending::Drain);
+        assert_eq!(connections.add(&limits(), &Rc::default()).ending(), Ending::Drain, "also those that come later");
+        connections.cut();
+        assert_eq!(second.ending(), Ending::Close);
     }
 
     #[test]
@@ -336,9 +439,9 @@ mod tests {
         let connections = Connections::default();
         let (gone, stays) = (Rc::new(Group::default()), Rc::new(Group::default()));
         let (one, other) = (connections.add(&limits(), &gone), connections.add(&limits(), &stays));
-        connections.drain_group(&gone);
-        assert_eq!((one.command.take(), other.command.take()), (Some(Command::Drain), None));
+        connections.drain_group(&gone, Instant::now());
+        assert_eq!((one.ending(), other.ending()), (Ending::Drain, Ending::None));
         let late = connections.add(&limits(), &gone);
-        assert_eq!(late.command.take(), Some(Command::Drain), "it was in the queue of the socket");
+        assert_eq!(late.ending(), Ending::Drain, "it was in the queue of the socket");
     }
 }

@@ -15,7 +15,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::activity::{Activity, Command, Group, Tracked};
+use super::activity::{Activity, Ending, Group};
+use super::multiplexed::{Stream, Streams};
+use super::tracked::Tracked;
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::ListenerSettings;
@@ -39,10 +41,15 @@ pub async fn serve(
     let listener = settings.config.clone();
     let activity = worker.connections.add(&listener.limits, group);
     let Some(tls) = settings.tls.clone() else {
-        return Box::pin(serve_cleartext(worker, &listener, stream, info, activity)).await;
+        return Box::pin(serve_cleartext(worker, &listener, stream, info, activity, metrics)).await;
     };
     let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
-    let stream = match tokio::time::timeout(listener.limits.header_timeout, handshake).await {
+    let handshaken = tokio::select! {
+        biased;
+        handshaken = tokio::time::timeout(listener.limits.header_timeout, handshake) => handshaken,
+        () = activity.closed() => return metrics.rejected("timeout"),
+    };
+    let stream = match handshaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             metrics.rejected("tls");
@@ -61,7 +68,7 @@ pub async fn serve(
     if http2 {
         Box::pin(serve_http2(worker, &listener, io, info, activity)).await;
     } else if listener.http1 {
-        Box::pin(serve_http1(worker, &listener, io, info, activity)).await;
+        Box::pin(serve_http1(worker, &listener, io, info, activity, metrics)).await;
     }
 }
 
@@ -72,10 +79,11 @@ async fn serve_cleartext(
     mut stream: TcpStream,
     info: ConnectionInfo,
     activity: Rc<Activity>,
+    metrics: &ListenerMetrics,
 ) {
     if !listener.http2 {
         let io = Tracked::new(stream, activity.clone());
-        return Box::pin(serve_http1(worker, listener, io, info, activity)).await;
+        return Box::pin(serve_http1(worker, listener, io, info, activity, metrics)).await;
     }
     let mut buffer = [0; HTTP2_PREFACE.len()];
     let mut length = 0;
@@ -88,7 +96,12 @@ async fn serve_cleartext(
         }
         true
     };
-    if !matches!(tokio::time::timeout(listener.limits.header_timeout, read_preface).await, Ok(true)) {
+    let begun = tokio::select! {
+        biased;
+        begun = tokio::time::timeout(listener.limits.header_timeout, read_preface) => begun == Ok(true),
+        () = activity.closed() => false,
+    };
+    if !begun {
         return;
     }
     let http2 = buffer[..length] == *HTTP2_PREFACE;
@@ -96,7 +109,7 @@ async fn serve_cleartext(
     if http2 {
         Box::pin(serve_http2(worker, listener, io, info, activity)).await;
     } else if listener.http1 {
-        Box::pin(serve_http1(worker, listener, io, info, activity)).await;
+        Box::pin(serve_http1(worker, listener, io, info, activity, metrics)).await;
     }
 }
 
@@ -106,9 +119,11 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     io: Tracked<S>,
     mut info: ConnectionInfo,
     activity: Rc<Activity>,
+    metrics: &ListenerMetrics,
 ) {
     info.protocol = Protocol::Http1;
-    let requests = Requests { worker, connection: Arc::new(info), activity: activity.clone() };
+    let streams = Streams::default();
+    let requests = Requests { worker, connection: Arc::new(info), activity: activity.clone(), streams };
     let mut connection = http1::Builder::new()
         // Time limits are the sweep's business, see `activity`.
         .header_read_timeout(None)
@@ -117,21 +132,48 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         .max_header_size(listener.limits.header_bytes)
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(io), requests);
+    let mut finishing = false;
     let ended = poll_fn(|cx| {
-        match activity.take_command(cx) {
-            Some(Command::Drain) => Pin::new(&mut connection).graceful_shutdown(),
-            Some(Command::Close) => return Poll::Ready(Ok(false)),
-            None => {}
+        let ending = activity.poll_ending(cx);
+        if ending == Ending::Close {
+            return Poll::Ready(Ok(false));
         }
+        // What has arrived comes first: told to shut down, hyper closes an idle connection without a look at its socket.
+        let polled = connection.poll_without_shutdown(cx).map_ok(|()| true);
+        let finish = match ending {
+            Ending::None => false,
+            Ending::Drain => activity.is_busy(),
+            Ending::Finish | Ending::Close => activity.is_busy() || !activity.is_reading(),
+        };
+        if polled.is_ready() || !finish || finishing {
+            return polled;
+        }
+        finishing = true;
+        Pin::new(&mut connection).graceful_shutdown();
         connection.poll_without_shutdown(cx).map_ok(|()| true)
     });
     match ended.await {
-        // In a box: an idle connection must not keep room for it.
-        Ok(true) => Box::pin(linger(connection.into_parts().io.into_inner())).await,
-        Ok(false) => {}
-        Err(error) => tracing::debug!(listener = %listener.name, %error, "connection ended"),
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => {
+            tracing::debug!(listener = %listener.name, %error, "connection ended");
+            if !error.is_parse() {
+                return;
+            }
+            // hyper has answered with an empty 400, 414 or 431.
+            metrics.rejected("malformed");
+        }
+    }
+    // In a box: an idle connection must not keep room for it.
+    let lingering = Box::pin(linger(connection.into_parts().io.into_inner()));
+    tokio::select! {
+        () = activity.closed() => {}
+        _ = tokio::time::timeout(LINGER, lingering) => {}
     }
 }
+
+/// How long a client may go on sending what nobody wants, after the last response.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Closes a connection so that its last response arrives: a socket that is closed with unread bytes in it is reset, and
 /// a reset overtakes the response (RFC 9112 section 9.6). A client that is still sending a body which was refused is
@@ -161,9 +203,11 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 ) {
     info.protocol = Protocol::Http2;
     activity.set_multiplexed();
-    let requests = Requests { worker, connection: Arc::new(info), activity: activity.clone() };
+    let streams = Streams::default();
+    let requests =
+        Requests { worker, connection: Arc::new(info), activity: activity.clone(), streams: streams.clone() };
     let mut connection = pin!(
-        http2::Builder::new(LocalExecutor)
+        http2::Builder::new(streams)
             .max_concurrent_streams(listener.limits.streams)
             .max_header_list_size(u32::try_from(listener.limits.header_bytes).unwrap_or(u32::MAX))
             .initial_stream_window_size(256 << 10)
@@ -175,11 +219,17 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(io), requests)
     );
+    let mut finishing = false;
     let ended = poll_fn(|cx| {
-        match activity.take_command(cx) {
-            Some(Command::Drain) => connection.as_mut().graceful_shutdown(),
-            Some(Command::Close) => return Poll::Ready(Ok(())),
-            None => {}
+        match activity.poll_ending(cx) {
+            Ending::None => {}
+            Ending::Drain | Ending::Finish => {
+                // GOAWAY excludes nothing at first, so what the client has sent already is still served.
+                if !std::mem::replace(&mut finishing, true) {
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+            Ending::Close => return Poll::Ready(Ok(())),
         }
         connection.as_mut().poll(cx)
     });
@@ -188,24 +238,12 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     }
 }
 
-/// Runs the streams of an HTTP/2 connection as tasks of this worker.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
-
 /// The requests of one connection.
 struct Requests {
     worker: Rc<Worker>,
     connection: Arc<ConnectionInfo>,
     activity: Rc<Activity>,
+    streams: Streams,
 }
 
 impl Service<http::Request<Incoming>> for Requests {
@@ -216,26 +254,42 @@ impl Service<http::Request<Incoming>> for Requests {
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let running = Running::start(self.activity.clone());
+        self.streams.next(running.stream.clone());
         let (worker, connection) = (self.worker.clone(), self.connection.clone());
+        let activity = self.activity.clone();
         Box::pin(async move {
             let request = request.map(Body::downstream);
-            Ok(pipeline::handle(worker, connection, request, Some(running)).await)
+            let http1 = connection.protocol == Protocol::Http1;
+            let mut response = pipeline::handle(worker, connection, request, Some(running)).await;
+            if http1 && activity.ending() >= Ending::Drain {
+                // RFC 9112 section 9.6: the client learns that this is the last response before it sends again.
+                response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            }
+            Ok(response)
         })
     }
 }
 
 /// Counts a request as running on its connection until its response has ended.
-pub struct Running(Rc<Activity>);
+pub struct Running {
+    activity: Rc<Activity>,
+    stream: Option<Rc<Stream>>,
+}
 
 impl Running {
     fn start(activity: Rc<Activity>) -> Self {
-        activity.request_started();
-        Self(activity)
+        let stream = activity.request_started();
+        Self { activity, stream }
+    }
+
+    /// The stream of its own that the response has on a multiplexed connection.
+    pub fn stream(&self) -> Option<&Stream> {
+        self.stream.as_deref()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.request_ended();
+        self.activity.request_ended(self.stream.as_deref());
     }
 }

@@ -5,37 +5,45 @@
 
 mod body;
 mod field_section;
+mod frames;
 mod quic;
+mod stream;
 
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h3::error::Code;
+use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use self::body::RequestBody;
-use self::field_section::Limits;
 use self::quic::{Handle, Stopped};
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
-use crate::listener::tcp::{ConnectionGuard, ConnectionLimit};
+use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::message::Body;
 use crate::telemetry::metrics::ListenerMetrics;
 
-/// Framing around a head: a HEADERS frame's own head, and small frames of unknown types before it.
-const FRAMING: usize = 4 << 10;
 /// How long the last packets of a closed connection may take.
 const CLOSING: Duration = Duration::from_secs(3);
+/// How long a handshake that is under way may go on when the gateway drains.
+const HANDSHAKE_AT_DRAIN: Duration = Duration::from_secs(1);
+/// Handshakes at a time above which a client has to show that its address is its own (RFC 9000 section 8.1.2): forged
+/// addresses must not take what real clients need.
+const UNPROVEN_HANDSHAKES: usize = 64;
+/// Handshakes at a time above which more are refused.
+const HANDSHAKES: usize = 2048;
+/// Content per DATA frame: a client that takes this much in time is not too slow.
+const PIECE: usize = 64 << 10;
 
 type Send = RequestStream<quic::SendStream<Bytes>, Bytes>;
 
@@ -45,10 +53,21 @@ struct Shared<F> {
     local: SocketAddr,
     limit: ConnectionLimit,
     metrics: ListenerMetrics,
+    handshakes: Rc<Cell<usize>>,
     on_request: Rc<F>,
 }
 
-/// Serves a listener's HTTP/3 until `stop`, then lets requests finish; returns when all connections are closed.
+/// When a listener's HTTP/3 ends.
+#[derive(Clone)]
+pub struct Ending {
+    /// Accept nothing new and let requests finish.
+    pub stop: watch::Receiver<bool>,
+    /// Close what is left.
+    pub cut: watch::Receiver<bool>,
+}
+
+/// Serves a listener's HTTP/3 until it is told to stop, then lets requests finish; returns when all connections are
+/// closed.
 pub async fn serve<F, R>(
     socket: std::net::UdpSocket,
     mut settings: watch::Receiver<Arc<ListenerSettings>>,
@@ -56,15 +75,17 @@ pub async fn serve<F, R>(
     limit: ConnectionLimit,
     metrics: impl Fn(&str) -> ListenerMetrics,
     on_request: F,
-    mut stop: watch::Receiver<bool>,
+    mut ending: Ending,
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
 {
     let on_request = Rc::new(on_request);
+    let open_handshakes = Rc::new(Cell::new(0));
     let share = |settings: &ListenerSettings| {
         let (listener, metrics) = (settings.config.clone(), metrics(&settings.config.name));
-        Rc::new(Shared { listener, local, limit: limit.clone(), metrics, on_request: on_request.clone() })
+        let (limit, handshakes, on_request) = (limit.clone(), open_handshakes.clone(), on_request.clone());
+        Rc::new(Shared { listener, local, limit, metrics, handshakes, on_request })
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };
@@ -77,7 +98,7 @@ pub async fn serve<F, R>(
     loop {
         let incoming = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = ending.stop.wait_for(|stop| *stop) => break,
             Ok(()) = settings.changed() => {
                 let changed = settings.borrow_and_update().clone();
                 endpoint.set_server_config(changed.quic.clone());
@@ -88,40 +109,80 @@ pub async fn serve<F, R>(
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { break };
-        let Some(guard) = shared.limit.acquire() else {
+        let handshakes = shared.handshakes.get();
+        if !incoming.remote_address_validated() && handshakes >= UNPROVEN_HANDSHAKES {
+            // Costs no memory here; fails only for a client that has shown its address already.
+            let _ = incoming.retry();
+        } else if handshakes >= HANDSHAKES || !shared.limit.has_room() {
             shared.metrics.rejected("limit");
             incoming.refuse();
-            continue;
-        };
-        tokio::task::spawn_local(connection(shared.clone(), incoming, guard, stop.clone()));
+        } else {
+            tokio::task::spawn_local(connection(shared.clone(), incoming, ending.stop.clone()));
+        }
     }
     earlier.push(shared);
     // RFC 9000 section 5.2.2: newcomers are refused while the others finish.
     endpoint.set_server_config(None);
+    let mut cut = false;
     while earlier.iter().any(|shared| Rc::strong_count(shared) > 1) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            _ = ending.cut.wait_for(|cut| *cut), if !cut => {
+                cut = true;
+                endpoint.close(quic::var_int(Code::H3_INTERNAL_ERROR.value()), b"");
+            }
+        }
     }
-    let _ = tokio::time::timeout(CLOSING, endpoint.wait_idle()).await;
+    if !cut {
+        let _ = tokio::time::timeout(CLOSING, endpoint.wait_idle()).await;
+    }
 }
 
-async fn connection<F, R>(
-    shared: Rc<Shared<F>>,
-    incoming: quinn::Incoming,
-    _guard: ConnectionGuard,
-    mut stop: watch::Receiver<bool>,
-) where
+/// Counts a handshake while it lasts.
+struct Handshake<'a>(&'a Cell<usize>);
+
+impl<'a> Handshake<'a> {
+    fn begin(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+async fn connection<F, R>(shared: Rc<Shared<F>>, incoming: quinn::Incoming, mut stop: watch::Receiver<bool>)
+where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
 {
     let limits = &shared.listener.limits;
+    let shaking = Handshake::begin(&shared.handshakes);
     let handshake = async { incoming.accept()?.await };
-    let connected = match tokio::time::timeout(limits.header_timeout, handshake).await {
+    let drained = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(HANDSHAKE_AT_DRAIN).await;
+    };
+    let connected = tokio::select! {
+        connected = tokio::time::timeout(limits.header_timeout, handshake) => connected,
+        () = drained => return shared.metrics.rejected("timeout"),
+    };
+    drop(shaking);
+    let connected = match connected {
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => {
             shared.metrics.rejected("tls");
             return tracing::debug!(listener = %shared.listener.name, %error, "QUIC handshake failed");
         }
         Err(_) => return shared.metrics.rejected("timeout"),
+    };
+    // Only now: a place is for those who are there.
+    let Some(_guard) = shared.limit.acquire() else {
+        shared.metrics.rejected("limit");
+        return connected.close(quic::var_int(Code::H3_EXCESSIVE_LOAD.value()), b"too many connections");
     };
     shared.metrics.accepted.add(1);
     shared.metrics.connections.add(1);
@@ -145,8 +206,19 @@ async fn connection<F, R>(
     shared.metrics.connections.add(-1);
 }
 
-/// Accepts the requests of a connection. Returns when the client is gone, or when the gateway drains and every response
-/// has arrived.
+/// Where a connection is on its way to its end.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    /// It serves requests.
+    Open,
+    /// The client has been told to send no more; what it had sent before it heard of that is served.
+    Announced,
+    /// New requests are refused, the others finish.
+    Closing,
+}
+
+/// Accepts the requests of a connection. Returns when the client is gone; when the gateway drains, or the connection was
+/// idle for too long, once every response has arrived.
 async fn requests<F, R>(
     shared: &Rc<Shared<F>>,
     connected: quinn::Connection,
@@ -158,32 +230,66 @@ where
     R: Future<Output = http::Response<Body>> + 'static,
 {
     let limits = &shared.listener.limits;
-    let bounds = Limits { buffered: limits.header_bytes + FRAMING, fields: limits.header_count };
-    let (transport, latest) = quic::Connection::new(connected, bounds);
-    let mut connection = h3::server::builder()
-        .max_field_section_size(limits.header_bytes as u64)
-        .send_grease(false)
-        .build::<_, Bytes>(transport)
-        .await?;
+    let (transport, hatch) = quic::Connection::new(connected.clone(), limits.header_bytes);
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(limits.header_bytes as u64).send_grease(false);
+    // A client that grants no streams for control and QPACK would hold it here.
+    let built = tokio::time::timeout(limits.header_timeout, builder.build::<_, Bytes>(transport)).await;
+    let Ok(built) = built else {
+        connected.close(quic::var_int(Code::H3_NO_ERROR.value()), b"");
+        return Ok(());
+    };
+    let mut connection = built?;
+    // What is under way to the client and back.
+    let round_trip = || (2 * connected.rtt()).clamp(Duration::from_millis(50), Duration::from_secs(1));
+
     let running = Rc::new(Cell::new(0usize));
     let ended = Rc::new(Notify::new());
-    let mut draining = false;
+    let mut phase = Phase::Open;
+    let mut fresh = true;
+    let mut idle_since = Instant::now();
+    let mut timer = std::pin::pin!(tokio::time::sleep(limits.header_timeout.min(limits.idle_timeout)));
     loop {
-        if draining && running.get() == 0 {
-            return Ok(());
-        }
         let resolver = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop), if !draining => {
-                draining = true;
-                // GOAWAY (RFC 9114 section 5.2) names the first request that is not served: the one after the last.
-                connection.shutdown(1).await?;
+            _ = stop.wait_for(|stop| *stop), if phase == Phase::Open => {
+                // RFC 9114 section 5.2: first an id that excludes nothing, then the one after the last request.
+                if !fresh {
+                    go_away(&mut connection, usize::MAX, round_trip()).await?;
+                }
+                phase = Phase::Announced;
+                timer.as_mut().reset(Instant::now() + round_trip());
                 continue;
             }
-            () = ended.notified(), if draining => continue,
+            () = ended.notified() => {
+                if running.get() == 0 {
+                    idle_since = Instant::now();
+                    if phase == Phase::Closing {
+                        timer.as_mut().reset(idle_since + round_trip());
+                    }
+                }
+                continue;
+            }
+            () = &mut timer, if phase != Phase::Closing || running.get() == 0 => {
+                let idle_until = idle_since + limits.idle_timeout;
+                match phase {
+                    Phase::Open if running.get() > 0 => timer.as_mut().reset(Instant::now() + limits.idle_timeout),
+                    Phase::Open if !fresh && Instant::now() < idle_until => timer.as_mut().reset(idle_until),
+                    Phase::Open | Phase::Announced => {
+                        hatch.refuse();
+                        go_away(&mut connection, 1, round_trip()).await?;
+                        phase = Phase::Closing;
+                        // GOAWAY has to arrive before the connection closes, which discards what was not sent.
+                        timer.as_mut().reset(Instant::now() + round_trip());
+                    }
+                    Phase::Closing => return Ok(()),
+                }
+                continue;
+            }
             accepted = connection.accept() => accepted?,
         };
-        let (Some(resolver), Some(handle)) = (resolver, latest.take()) else { return Ok(()) };
+        let (Some(resolver), Some(handle)) = (resolver, hatch.take()) else { return Ok(()) };
+        fresh = false;
         running.set(running.get() + 1);
         let task = Task { running: running.clone(), ended: ended.clone() };
         let (shared, info) = (shared.clone(), info.clone());
@@ -192,6 +298,15 @@ where
             drop(task);
         });
     }
+}
+
+/// Sends GOAWAY; a client that leaves no room for it does not hold the connection.
+async fn go_away(
+    connection: &mut h3::server::Connection<quic::Connection, Bytes>,
+    more: usize,
+    patience: Duration,
+) -> Result<(), h3::error::ConnectionError> {
+    tokio::time::timeout(patience, connection.shutdown(more)).await.unwrap_or(Ok(()))
 }
 
 /// Counts a request's task.
@@ -212,7 +327,7 @@ async fn exchange<F, R>(
     shared: &Shared<F>,
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
-    Handle { mut stopped, budget, engaged }: Handle,
+    Handle { mut stopped, notes }: Handle,
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
@@ -221,13 +336,22 @@ async fn exchange<F, R>(
     let resolved = tokio::time::timeout(limits.header_timeout, resolver.resolve_request()).await;
     let (request, stream) = match resolved {
         Ok(Ok(resolved)) => resolved,
-        Ok(Err(error)) => return tracing::debug!(listener = %info.listener, %error, "malformed HTTP/3 request"),
-        Err(_) => return tracing::debug!(listener = %info.listener, "an HTTP/3 request's head took too long"),
+        Ok(Err(error)) => {
+            // The others are a client's that left before its head was whole.
+            if notes.is_refused() || matches!(error, StreamError::StreamError { .. } | StreamError::HeaderTooBig { .. })
+            {
+                shared.metrics.rejected("malformed");
+            }
+            return tracing::debug!(listener = %info.listener, %error, "no HTTP/3 request");
+        }
+        Err(_) => {
+            shared.metrics.rejected("timeout");
+            return tracing::debug!(listener = %info.listener, "an HTTP/3 request's head took too long");
+        }
     };
-    budget.refill();
-    engaged.store(true, Ordering::Relaxed);
+    notes.engage();
     let (mut send, recv) = stream.split();
-    let request = RequestBody::attach(request, recv, budget).await;
+    let request = RequestBody::attach(request, recv, notes).await;
     let is_head = request.method() == http::Method::HEAD;
     let response = tokio::select! {
         biased;
@@ -267,7 +391,12 @@ async fn respond(
         match frame {
             None => return within(patience, send.finish()).await,
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => within(patience, send.send_data(data)).await?,
+                Ok(mut data) => {
+                    while !data.is_empty() {
+                        let piece = data.split_to(PIECE.min(data.len()));
+                        within(patience, send.send_data(piece)).await?;
+                    }
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         within(patience, send.send_trailers(trailers)).await?;

@@ -6,3 +6,7 @@
 pub mod activity;
 pub mod http;
 pub mod http3;
+mod multiplexed;
+mod tracked;
+
+pub use multiplexed::Stream;

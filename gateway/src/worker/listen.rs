@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -66,7 +67,7 @@ impl Listening {
         self.0.retain(|one| !one.task.is_finished());
         for one in self.0.iter().filter(|one| one.key == *key) {
             let _ = one.stop.send(true);
-            worker.connections.drain_group(&one.connections);
+            worker.connections.drain_group(&one.connections, Instant::now());
         }
     }
 
@@ -92,8 +93,9 @@ async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch:
     };
     let socket = match socket {
         Socket::Udp(socket) => {
+            let ending = http3::Ending { stop, cut: worker.cut.subscribe() };
             let on_request = move |connection, request| pipeline::handle(worker.clone(), connection, request, None);
-            return http3::serve(socket, settings, local, limit, metrics, on_request, stop).await;
+            return http3::serve(socket, settings, local, limit, metrics, on_request, ending).await;
         }
         Socket::Tcp(socket) => socket,
     };

@@ -10,7 +10,9 @@ use std::sync::Mutex;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
-use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members, strip_hop_by_hop};
+use super::{
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, cookie, members, strip_hop_by_hop,
+};
 use crate::config::model::Forwarding;
 
 /// The longest request id that is taken over.
@@ -60,7 +62,7 @@ impl HeaderRules {
     }
 
     /// Turns the fields of a request as it came into those that plugins and the upstream see: hop-by-hop fields and
-    /// Host go, forwarding fields are set.
+    /// Host go, a cookie is whole, forwarding fields are set.
     pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
         let peer = arrival.peer.to_canonical();
         let trusted = self.forwarding.trusts(peer);
@@ -76,6 +78,7 @@ impl HeaderRules {
         };
         strip_hop_by_hop(headers);
         headers.remove(header::HOST);
+        cookie::join(headers);
 
         let address = |address: IpAddr| value(address.to_string());
         let client_value = address(client);

@@ -3,6 +3,7 @@
 //! [`HeaderRules`] is made once per configuration and holds everything that can be computed before a request comes.
 //! All changes are made in place; a `HeaderMap` is never rebuilt or cloned.
 
+mod cookie;
 mod date;
 mod forwarding;
 mod framing;

@@ -350,9 +350,7 @@ impl contract::HostExchange for HostState {
             let authority =
                 authority.map(|text| canonical_authority(&text).ok_or(FieldError::InvalidValue)).transpose()?;
             let current = &exchange.request.path_and_query;
-            let path = path
-                .map(|text| canonical_target(&text, current).ok_or(FieldError::InvalidValue))
-                .transpose()?;
+            let path = path.map(|text| canonical_target(&text, current).ok_or(FieldError::InvalidValue)).transpose()?;
             exchange.request.retarget(method, authority, path);
             Ok(())
         })())

@@ -9,7 +9,7 @@ use h3::server::RequestStream;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::quic::{self, Budget};
+use super::quic::{self, Notes};
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
 
@@ -18,14 +18,15 @@ type Recv = RequestStream<quic::RecvStream, Bytes>;
 /// The body of one request.
 pub(super) struct RequestBody {
     recv: Recv,
-    budget: Budget,
-    first: Option<Bytes>,
+    notes: Notes,
+    /// What came with the head.
+    first: Option<Result<Frame<Bytes>, Error>>,
     /// What Content-Length says is still to come.
     declared: Option<u64>,
     state: State,
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum State {
     Data,
     Trailers,
@@ -34,27 +35,46 @@ enum State {
 
 impl RequestBody {
     /// Gives a request its body: none where the stream has ended with the head already.
-    pub(super) async fn attach(request: http::Request<()>, mut recv: Recv, budget: Budget) -> http::Request<Body> {
+    pub(super) async fn attach(request: http::Request<()>, recv: Recv, notes: Notes) -> http::Request<Body> {
         let declared =
             request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let mut body = Self { recv, notes, first: None, declared, state: State::Data };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
-        let polled = poll_fn(|cx| Poll::Ready(recv.poll_recv_data(cx).map_ok(|data| data.map(copy)))).await;
-        let (first, state) = match polled {
-            Poll::Ready(Ok(None)) if declared.unwrap_or(0) == 0 => (None, State::Trailers),
-            Poll::Ready(Ok(Some(data))) => {
-                budget.refill();
-                (Some(data), State::Data)
-            }
-            Poll::Pending | Poll::Ready(_) => (None, State::Data),
-        };
-        let mut body = Self { recv, budget, first, declared, state };
-        if body.state == State::Trailers {
-            let polled = poll_fn(|cx| Poll::Ready(body.recv.poll_recv_trailers(cx))).await;
-            if matches!(polled, Poll::Ready(Ok(None))) {
-                return request.map(|()| Body::empty());
+        let first = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
+        if let Poll::Ready(first) = first {
+            match first {
+                None => return request.map(|()| Body::empty()),
+                some => body.first = some,
             }
         }
         request.map(|()| Body::boxed(body))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.state == State::Data {
+            let data = ready!(self.recv.poll_recv_data(cx)).map(|data| data.map(copy));
+            match data {
+                Ok(Some(data)) => {
+                    self.notes.deliver(data.len());
+                    return match self.account(&data) {
+                        Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                        Err(error) => self.fail(error),
+                    };
+                }
+                Ok(None) if self.declared.unwrap_or(0) > 0 => return self.fail(wrong_length()),
+                Ok(None) => self.state = State::Trailers,
+                Err(error) => return self.fail(gone(&error)),
+            }
+        }
+        if self.state == State::Trailers {
+            let trailers = ready!(self.recv.poll_recv_trailers(cx));
+            self.state = State::Ended;
+            return Poll::Ready(match trailers {
+                Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+                Err(error) => Some(Err(gone(&error))),
+            });
+        }
+        Poll::Ready(None)
     }
 
     fn account(&mut self, data: &Bytes) -> Result<(), Error> {
@@ -89,43 +109,23 @@ impl HttpBody for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        if this.state == State::Data {
-            let data = match this.first.take() {
-                Some(data) => Ok(Some(data)),
-                None => ready!(this.recv.poll_recv_data(cx)).map(|data| data.map(copy)),
-            };
-            match data {
-                Ok(Some(data)) => {
-                    this.budget.refill();
-                    return match this.account(&data) {
-                        Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
-                        Err(error) => this.fail(error),
-                    };
-                }
-                Ok(None) if this.declared.unwrap_or(0) > 0 => return this.fail(wrong_length()),
-                Ok(None) => this.state = State::Trailers,
-                Err(error) => return this.fail(gone(&error)),
-            }
+        match this.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => this.poll_next(cx),
         }
-        if this.state == State::Trailers {
-            match ready!(this.recv.poll_recv_trailers(cx)) {
-                Ok(trailers) => {
-                    this.state = State::Ended;
-                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
-                }
-                Err(error) => return this.fail(gone(&error)),
-            }
-        }
-        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.state == State::Ended
+        self.first.is_none() && self.state == State::Ended
     }
 
     fn size_hint(&self) -> SizeHint {
+        let first = match &self.first {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
         match self.declared {
-            Some(declared) if self.state == State::Data => SizeHint::with_exact(declared),
+            Some(declared) if self.state == State::Data => SizeHint::with_exact(declared + first as u64),
             _ => SizeHint::default(),
         }
     }

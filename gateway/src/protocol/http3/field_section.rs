@@ -1,64 +1,15 @@
-//! A look at a request's field section before h3 decodes it: what RFC 9114 calls malformed and h3 0.0.8 lets pass, and
-//! the number of fields.
+//! A look at a field section before h3 decodes it: what RFC 9114 calls malformed and h3 0.0.8 lets pass.
 //!
 //! The server announces a dynamic table of size zero, so a section holds only references to the static table and
 //! literals (RFC 9204 sections 3.2.2 and 4.5); names are told apart without decoding values.
 
-/// Bounds of a request's head.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Encoded bytes of the head; also of anything else that is buffered without reaching the application.
-    pub(super) buffered: usize,
-    /// Fields.
-    pub(super) fields: usize,
-}
-
-/// RFC 9114 section 7.2.2.
-const HEADERS: u64 = 1;
-/// RFC 9114 section 7.2.1.
-const DATA: u64 = 0;
-
-/// The frames of a stream up to the end of the first HEADERS frame.
-pub(super) struct Head {
-    limits: Limits,
-    bytes: Vec<u8>,
-}
-
-impl Head {
-    pub(super) const fn new(limits: Limits) -> Self {
-        Self { limits, bytes: Vec::new() }
-    }
-
-    /// Takes the next bytes of the stream; true once the head is complete and in order. The error says what is wrong.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<bool, &'static str> {
-        // The caller bounds what comes here, see `Budget`.
-        self.bytes.extend_from_slice(bytes);
-        loop {
-            let mut rest = &self.bytes[..];
-            let (Some(kind), Some(length)) = (var_int(&mut rest), var_int(&mut rest)) else { return Ok(false) };
-            let Ok(length) = usize::try_from(length) else { return Ok(true) };
-            if kind == DATA {
-                return Ok(true); // Out of place: h3 closes the connection for it.
-            }
-            let Some(payload) = rest.get(..length) else { return Ok(false) };
-            if kind == HEADERS {
-                check(payload, self.limits.fields)?;
-                return Ok(true);
-            }
-            // A frame of an unknown type is skipped (RFC 9114 section 9).
-            let skipped = self.bytes.len() - rest.len() + length;
-            self.bytes.drain(..skipped);
-        }
-    }
-}
-
-/// RFC 9000 section 16.
-fn var_int(bytes: &mut &[u8]) -> Option<u64> {
-    let first = *bytes.first()?;
-    let length = 1usize << (first >> 6);
-    let (mine, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(mine[1..].iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte)))
+/// Where a field section stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// At the head of a request.
+    Head,
+    /// Behind the content.
+    Trailers,
 }
 
 /// The pseudo-header fields, with their names in Huffman code (RFC 7541 appendix B).
@@ -70,6 +21,7 @@ const PSEUDO: [(&[u8], &[u8]); 6] = [
     (b":protocol", &[0xb9, 0x5d, 0x87, 0x49, 0xc8, 0x7a, 0x3f]),
     (b":status", &[0xb8, 0x84, 0x8d, 0x36, 0xa3]),
 ];
+const PROTOCOL: usize = 4;
 const STATUS: usize = 5;
 
 /// The pseudo-header field of an entry of the static table, RFC 9204 appendix A.
@@ -84,36 +36,35 @@ const fn of_static(index: u64) -> Option<usize> {
     }
 }
 
-/// RFC 9114 section 4.3: pseudo-header fields come first and once, and a request has none of a response.
-fn check(mut section: &[u8], most: usize) -> Result<(), &'static str> {
+/// RFC 9114 section 4.3: pseudo-header fields come first and once, a request has none of a response, and trailers have
+/// none at all. `:protocol` is one only where the server has announced it (RFC 9220 section 3), which this one does not.
+pub(super) fn check(mut bytes: &[u8], section: Section) -> Result<(), &'static str> {
     const CUT: &str = "a field section that ends early";
-    let (_, _) = (integer(&mut section, 8).ok_or(CUT)?, integer(&mut section, 7).ok_or(CUT)?);
+    let (_, _) = (integer(&mut bytes, 8).ok_or(CUT)?, integer(&mut bytes, 7).ok_or(CUT)?);
     let mut seen = [false; PSEUDO.len()];
-    let (mut regular, mut count) = (false, 0);
-    while let Some(first) = section.first().copied() {
-        count += 1;
-        if count > most {
-            return Err("more header fields than the limit");
-        }
+    let mut regular = false;
+    while let Some(first) = bytes.first().copied() {
         // RFC 9204 section 4.5: indexed; literal with a name of the table; literal.
         let pseudo = if first & 0x80 != 0 {
-            let index = integer(&mut section, 6).ok_or(CUT)?;
+            let index = integer(&mut bytes, 6).ok_or(CUT)?;
             if first & 0x40 != 0 { of_static(index) } else { None }
         } else if first & 0x40 != 0 {
-            let index = integer(&mut section, 4).ok_or(CUT)?;
-            string(&mut section, 7).ok_or(CUT)?;
+            let index = integer(&mut bytes, 4).ok_or(CUT)?;
+            string(&mut bytes, 7).ok_or(CUT)?;
             if first & 0x10 != 0 { of_static(index) } else { None }
         } else if first & 0x20 != 0 {
-            let (name, huffman) = string(&mut section, 3).ok_or(CUT)?;
-            string(&mut section, 7).ok_or(CUT)?;
+            let (name, huffman) = string(&mut bytes, 3).ok_or(CUT)?;
+            string(&mut bytes, 7).ok_or(CUT)?;
             PSEUDO.iter().position(|(plain, coded)| name == if huffman { *coded } else { *plain })
         } else {
             return Ok(()); // A reference to the dynamic table, which is empty: h3 closes the connection for it.
         };
         match pseudo {
             None => regular = true,
+            Some(_) if section == Section::Trailers => return Err("a pseudo-header field in trailers"),
             Some(_) if regular => return Err("a pseudo-header field after a regular one"),
             Some(STATUS) => return Err("a pseudo-header field of responses"),
+            Some(PROTOCOL) => return Err("a pseudo-header field of an extension that was not offered"),
             Some(which) if seen[which] => return Err("a pseudo-header field twice"),
             Some(which) => seen[which] = true,
         }
@@ -160,18 +111,11 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { buffered: 1000, fields: 5 };
     /// `:method: GET`, `:scheme: https`, `:path: /` from the static table.
     const GET: &[u8] = &[0, 0, 0xc0 | 17, 0xc0 | 23, 0xc0 | 1];
 
-    fn frame(section: &[u8]) -> Vec<u8> {
-        let mut frame = vec![1, u8::try_from(section.len()).expect("short")];
-        frame.extend_from_slice(section);
-        frame
-    }
-
     fn with(more: &[u8]) -> Vec<u8> {
-        frame(&[GET, more].concat())
+        [GET, more].concat()
     }
 
     /// A literal field with a literal name, not in Huffman code.
@@ -182,12 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_passes_at_every_split() {
+    fn a_plain_request_passes_and_ends_nowhere_else() {
         let bytes = with(&literal("x-a", "1"));
-        for split in 0..bytes.len() {
-            let mut head = Head::new(LIMITS);
-            assert_eq!(head.push(&bytes[..split]), Ok(false), "{split}");
-            assert_eq!(head.push(&bytes[split..]), Ok(true), "{split}");
+        assert_eq!(check(&bytes, Section::Head), Ok(()));
+        for end in [0, 1, bytes.len() - 1] {
+            assert_eq!(check(&bytes[..end], Section::Head), Err("a field section that ends early"));
         }
     }
 
@@ -199,35 +142,34 @@ mod tests {
             (with(&[0x2c, 0xb9, 0x58, 0xd3, 0x3f, 1, b'/']), "twice"),
             (with(&[literal("x-a", "1"), literal(":authority", "a")].concat()), "after a regular one"),
             (with(&[0xc0 | 25]), "of responses"),
+            (with(&literal(":protocol", "websocket")), "not offered"),
         ] {
-            let error = Head::new(LIMITS).push(&bytes).expect_err(what);
+            let error = check(&bytes, Section::Head).expect_err(what);
             assert!(error.contains(what), "{error}");
         }
     }
 
     #[test]
-    fn fields_are_counted() {
-        let two = [literal("a", "1"), literal("b", "2")].concat();
-        assert_eq!(Head::new(LIMITS).push(&with(&two)), Ok(true));
-        let three = [two, literal("c", "3")].concat();
-        assert_eq!(Head::new(LIMITS).push(&with(&three)), Err("more header fields than the limit"));
+    fn trailers_have_no_pseudo_header_fields() {
+        let trailers = [vec![0, 0], literal("x-a", "1")].concat();
+        assert_eq!(check(&trailers, Section::Trailers), Ok(()));
+        for pseudo in [vec![0xc0 | 1], literal(":path", "/")] {
+            let error = check(&[trailers.clone(), pseudo].concat(), Section::Trailers).expect_err("refused");
+            assert!(error.contains("in trailers"), "{error}");
+        }
     }
 
     #[test]
-    fn unknown_frames_are_skipped() {
-        let mut bytes = vec![0x21, 2, 9, 9];
-        bytes.extend(with(&[]));
-        assert_eq!(Head::new(LIMITS).push(&bytes), Ok(true));
+    fn the_number_of_fields_is_left_to_the_pipeline() {
+        let fields: Vec<u8> = (0..300).flat_map(|_| literal("a", "1")).collect();
+        assert_eq!(check(&with(&fields), Section::Head), Ok(()));
     }
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), split in 0usize..200) {
-            let mut head = Head::new(LIMITS);
-            let split = split.min(bytes.len());
-            if head.push(&bytes[..split]) == Ok(false) {
-                let _ = head.push(&bytes[split..]);
-            }
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = check(&bytes, Section::Head);
+            let _ = check(&bytes, Section::Trailers);
         }
     }
 }

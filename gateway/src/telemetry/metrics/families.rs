@@ -39,8 +39,8 @@ pub const PHASES: [&str; 8] = [
 ];
 /// Why a call of a plugin failed.
 pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
-/// Why a connection was not served.
-pub const REJECTIONS: [&str; 4] = ["limit", "tls", "timeout", "other"];
+/// Why a connection, or a request that never became one, was not served.
+pub const REJECTIONS: [&str; 5] = ["limit", "tls", "timeout", "malformed", "other"];
 
 /// One worker's numbers of one route.
 #[derive(Debug)]

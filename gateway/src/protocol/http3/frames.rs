@@ -1,0 +1,401 @@
+//! Lets only whole, ordered and bounded frames of a client reach h3.
+//!
+//! h3 0.0.8 keeps every frame but DATA until it is whole, however large, takes an empty DATA frame for the end of a
+//! body, and does not survive a stream that ends inside a DATA frame. So it is given nothing else than what this filter
+//! lets through: HEADERS and control frames in one piece and checked, DATA as it comes, no unknown frames. What a client
+//! may make the gateway keep is one frame per stream, below the limit of its kind.
+
+use bytes::{Buf, Bytes, BytesMut};
+use h3::error::Code;
+use smallvec::SmallVec;
+
+use super::field_section::{self, Section};
+
+/// The largest frame on the control stream: some settings, an id, a priority (RFC 9218 section 7.2).
+const CONTROL_FRAME: u64 = 4 << 10;
+/// Type and length, RFC 9114 section 7.1: two integers of at most eight bytes.
+const FRAME_HEAD: usize = 16;
+
+// RFC 9114 section 7.2.
+const DATA: u64 = 0x0;
+const HEADERS: u64 = 0x1;
+const CANCEL_PUSH: u64 = 0x3;
+const SETTINGS: u64 = 0x4;
+const GOAWAY: u64 = 0x7;
+const MAX_PUSH_ID: u64 = 0xd;
+/// RFC 9114 section 6.2.1.
+const CONTROL_STREAM: u64 = 0x0;
+
+/// What a client must not send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// The error's code.
+    pub(super) code: Code,
+    /// Whether it ends the connection, or only the stream.
+    pub(super) fatal: bool,
+    /// For the log.
+    pub(super) what: &'static str,
+}
+
+const fn fatal(code: Code, what: &'static str) -> Violation {
+    Violation { code, fatal: true, what }
+}
+
+/// Bytes for h3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) bytes: Bytes,
+    /// How many of them are content of the request.
+    pub(super) content: usize,
+}
+
+/// The frames of one stream.
+#[derive(Debug)]
+pub(super) struct Frames {
+    stream: Stream,
+    /// The largest field section.
+    section: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Request(Part),
+    /// A unidirectional stream whose type has not come yet.
+    Untyped,
+    Control,
+    /// Not made of frames, or nothing that h3 reads further than its type.
+    Other,
+}
+
+/// The part of a request that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Head,
+    Content,
+    End,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The bytes so far of a type and a length (or of a stream's type).
+    Head(SmallVec<[u8; FRAME_HEAD]>),
+    /// That much content follows.
+    Content(u64),
+    /// That much is of no interest.
+    Skipped(u64),
+    /// A frame that is kept until it is whole.
+    Kept { kind: u64, frame: BytesMut, head: usize, whole: usize },
+}
+
+impl Frames {
+    /// A request stream; `section` is the largest field section in bytes as they are encoded.
+    pub(super) fn of_request(section: usize) -> Self {
+        Self::new(Stream::Request(Part::Head), section as u64)
+    }
+
+    /// A unidirectional stream.
+    pub(super) fn of_unidirectional() -> Self {
+        Self::new(Stream::Untyped, 0)
+    }
+
+    fn new(stream: Stream, section: u64) -> Self {
+        Self { stream, section, state: State::Head(SmallVec::new()) }
+    }
+
+    /// Takes bytes of `input` until there is a piece for h3. `None` once all are taken.
+    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
+        while !input.is_empty() {
+            if self.stream == Stream::Other {
+                return Ok(Some(Piece { bytes: std::mem::take(input), content: 0 }));
+            }
+            let piece = match &mut self.state {
+                State::Head(_) if self.stream == Stream::Untyped => self.stream_type(input),
+                State::Head(_) => self.frame_head(input)?,
+                State::Content(left) => {
+                    let bytes = input.split_to(at_most(*left, input.len()));
+                    *left -= bytes.len() as u64;
+                    if *left == 0 {
+                        self.state = State::Head(SmallVec::new());
+                    }
+                    Some(Piece { content: bytes.len(), bytes })
+                }
+                State::Skipped(left) => {
+                    let skipped = at_most(*left, input.len());
+                    input.advance(skipped);
+                    *left -= skipped as u64;
+                    if *left == 0 {
+                        self.state = State::Head(SmallVec::new());
+                    }
+                    None
+                }
+                State::Kept { kind, frame, head, whole } => {
+                    let taken = input.split_to((*whole - frame.len()).min(input.len()));
+                    frame.extend_from_slice(&taken);
+                    if frame.len() < *whole {
+                        return Ok(None);
+                    }
+                    let (kind, head, bytes) = (*kind, *head, std::mem::take(frame).freeze());
+                    self.state = State::Head(SmallVec::new());
+                    Some(self.kept(kind, head, bytes)?)
+                }
+            };
+            if piece.is_some() {
+                return Ok(piece);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The stream ended well; says whether that is a place to end at.
+    pub(super) fn end(&self) -> Result<(), Violation> {
+        match &self.state {
+            State::Head(head) if head.is_empty() || self.stream == Stream::Untyped => Ok(()),
+            // RFC 9114 section 7.1.
+            _ => Err(fatal(Code::H3_FRAME_ERROR, "a stream that ends inside a frame")),
+        }
+    }
+
+    fn stream_type(&mut self, input: &mut Bytes) -> Option<Piece> {
+        let State::Head(head) = &mut self.state else { return None };
+        head.push(input.get_u8());
+        let kind = var_int(&mut &head[..])?;
+        let bytes = Bytes::copy_from_slice(head);
+        head.clear();
+        self.stream = if kind == CONTROL_STREAM { Stream::Control } else { Stream::Other };
+        Some(Piece { bytes, content: 0 })
+    }
+
+    /// Reads a frame's type and length; gives what goes through at once.
+    fn frame_head(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
+        let State::Head(partial) = &mut self.state else { return Ok(None) };
+        let before = partial.len();
+        partial.extend_from_slice(&input[..input.len().min(FRAME_HEAD - before)]);
+        let mut rest = &partial[..];
+        let (Some(kind), Some(length)) = (var_int(&mut rest), var_int(&mut rest)) else {
+            input.clear(); // The longest head would have been complete.
+            return Ok(None);
+        };
+        let size = partial.len() - rest.len();
+        let head = std::mem::take(partial);
+        let known = matches!(kind, DATA..=0x9 | MAX_PUSH_ID);
+        match (self.stream, kind) {
+            (Stream::Request(Part::Content), DATA) => {
+                if length == 0 {
+                    input.advance(size - before);
+                    return Ok(None);
+                }
+                self.state = State::Content(length);
+                if before > 0 {
+                    input.advance(size - before);
+                    return Ok(Some(Piece { bytes: Bytes::copy_from_slice(&head[..size]), content: 0 }));
+                }
+                let content = at_most(length, input.len() - size);
+                let bytes = input.split_to(size + content);
+                self.state = match length - content as u64 {
+                    0 => State::Head(SmallVec::new()),
+                    left => State::Content(left),
+                };
+                return Ok(Some(Piece { bytes, content }));
+            }
+            (Stream::Request(Part::Head | Part::Content), HEADERS) => {
+                if length > self.section {
+                    let what = "a field section that is larger than the limit";
+                    return Err(Violation { code: Code::H3_EXCESSIVE_LOAD, fatal: false, what });
+                }
+            }
+            (Stream::Control, SETTINGS | CANCEL_PUSH | GOAWAY | MAX_PUSH_ID) if length <= CONTROL_FRAME => {}
+            (Stream::Control, _) if length > CONTROL_FRAME => {
+                return Err(fatal(Code::H3_EXCESSIVE_LOAD, "a large frame on the control stream"));
+            }
+            (_, _) if known => return Err(fatal(Code::H3_FRAME_UNEXPECTED, "a frame out of its place")),
+            // RFC 9114 section 9: frames of unknown types are skipped.
+            (_, _) => {
+                input.advance(size - before);
+                if length > 0 {
+                    self.state = State::Skipped(length);
+                }
+                return Ok(None);
+            }
+        }
+        let whole = size + at_most(length, usize::MAX);
+        if before == 0 && input.len() >= whole {
+            let frame = input.split_to(whole);
+            return self.kept(kind, size, frame).map(Some);
+        }
+        input.advance(size - before);
+        let mut frame = BytesMut::with_capacity(whole);
+        frame.extend_from_slice(&head[..size]);
+        if frame.len() == whole {
+            return self.kept(kind, size, frame.freeze()).map(Some);
+        }
+        self.state = State::Kept { kind, frame, head: size, whole };
+        Ok(None)
+    }
+
+    /// Checks a frame that is here in full.
+    fn kept(&mut self, kind: u64, head: usize, bytes: Bytes) -> Result<Piece, Violation> {
+        let mut payload = &bytes[head..];
+        match (self.stream, kind) {
+            (Stream::Request(part), _) => {
+                let (section, next) = match part {
+                    Part::Head => (Section::Head, Part::Content),
+                    Part::Content | Part::End => (Section::Trailers, Part::End),
+                };
+                field_section::check(payload, section).map_err(|what| Violation {
+                    code: Code::H3_MESSAGE_ERROR,
+                    fatal: false,
+                    what,
+                })?;
+                self.stream = Stream::Request(next);
+            }
+            (_, SETTINGS) => {}
+            // h3 would take what follows the id for the next frame.
+            (_, _) => {
+                if var_int(&mut payload).is_none() || !payload.is_empty() {
+                    return Err(fatal(Code::H3_FRAME_ERROR, "a frame of one id that holds something else"));
+                }
+            }
+        }
+        Ok(Piece { bytes, content: 0 })
+    }
+}
+
+/// The smaller one, as a size.
+fn at_most(length: u64, available: usize) -> usize {
+    usize::try_from(length).map_or(available, |length| length.min(available))
+}
+
+/// RFC 9000 section 16.
+fn var_int(bytes: &mut &[u8]) -> Option<u64> {
+    let first = *bytes.first()?;
+    let length = 1usize << (first >> 6);
+    let (mine, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(mine[1..].iter().fold(u64::from(first & 0x3f), |value, byte| value << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A HEADERS frame of `:method: GET`, `:scheme: https`, `:path: /` from the static table.
+    const GET: &[u8] = &[1, 5, 0, 0, 0xc0 | 17, 0xc0 | 23, 0xc0 | 1];
+    /// A HEADERS frame of one field, as trailers.
+    const TRAILERS: &[u8] = &[1, 6, 0, 0, 0x21, b'x', 1, b'1'];
+    const SECTION: usize = 100;
+
+    /// What goes through of pieces that come one after the other, and how much content is in it.
+    fn through(mut frames: Frames, pieces: &[&[u8]]) -> Result<(Vec<u8>, usize), Violation> {
+        let (mut out, mut content) = (Vec::new(), 0);
+        for piece in pieces {
+            let mut input = Bytes::copy_from_slice(piece);
+            while let Some(piece) = frames.next(&mut input)? {
+                assert!(!piece.bytes.is_empty(), "h3 takes no empty pieces");
+                out.extend_from_slice(&piece.bytes);
+                content += piece.content;
+            }
+        }
+        frames.end()?;
+        Ok((out, content))
+    }
+
+    fn request(bytes: &[u8]) -> Result<(Vec<u8>, usize), Violation> {
+        let whole = through(Frames::of_request(SECTION), &[bytes]);
+        for split in 0..bytes.len() {
+            let (before, after) = bytes.split_at(split);
+            assert_eq!(through(Frames::of_request(SECTION), &[before, after]), whole, "split at {split}");
+        }
+        whole
+    }
+
+    fn control(frames: &[u8]) -> Result<Vec<u8>, Violation> {
+        let bytes = [&[0], frames].concat();
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        let whole = through(Frames::of_unidirectional(), &[&bytes]);
+        assert_eq!(through(Frames::of_unidirectional(), &single), whole);
+        whole.map(|(out, _)| out)
+    }
+
+    #[test]
+    fn a_request_goes_through_without_what_h3_does_not_need() {
+        let bytes = [GET, &[0, 3, b'a', b'b', b'c'], &[0, 0], &[0x21, 2, 9, 9], &[0, 1, b'd'], TRAILERS].concat();
+        let expected = [GET, &[0, 3, b'a', b'b', b'c'], &[0, 1, b'd'], TRAILERS].concat();
+        assert_eq!(request(&bytes), Ok((expected, 4)));
+    }
+
+    #[test]
+    fn a_stream_that_ends_inside_a_frame_is_an_error() {
+        let half = [GET, &[0, 0x40, 100], &[b'x'; 50]].concat();
+        for bytes in [&half[..], &GET[..3], &[1], &[0x21, 5, 0]] {
+            assert_eq!(request(bytes).expect_err("half a frame").code, Code::H3_FRAME_ERROR, "{bytes:?}");
+        }
+        assert_eq!(request(GET), Ok((GET.to_vec(), 0)));
+        assert_eq!(request(&[]), Ok((Vec::new(), 0)));
+    }
+
+    #[test]
+    fn large_frames_are_refused_before_they_are_kept() {
+        // Type 0x21 and a length of 2^40.
+        let large = [0x21, 0xc0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let violation = control(&large).expect_err("large");
+        assert_eq!((violation.code, violation.fatal), (Code::H3_EXCESSIVE_LOAD, true));
+        let section = request(&[1, 0x40, 101]).expect_err("large");
+        assert_eq!((section.code, section.fatal), (Code::H3_EXCESSIVE_LOAD, false));
+        let trailers = request(&[GET, &[1, 0x40, 101]].concat()).expect_err("large");
+        assert_eq!((trailers.code, trailers.fatal), (Code::H3_EXCESSIVE_LOAD, false));
+    }
+
+    #[test]
+    fn frames_that_are_skipped_are_not_limited_in_number() {
+        // PRIORITY_UPDATE, RFC 9218 section 7.2: a client may send one per request.
+        let update = [&[0x80, 0x0f, 0x07, 0x00, 4], &[0, b'u', b'=', b'1'][..]].concat();
+        let many = [&[4, 0][..], &update.repeat(5000)].concat();
+        assert_eq!(through(Frames::of_unidirectional(), &[&[0], &many]), Ok((vec![0, 4, 0], 0)));
+    }
+
+    #[test]
+    fn an_id_hides_no_frame_behind_it() {
+        assert_eq!(control(&[4, 0, 7, 1, 0]), Ok(vec![0, 4, 0, 7, 1, 0]));
+        for kind in [3, 7, 0xd] {
+            let smuggled = [4, 0, kind, 10, 0, 0x21, 0xc0, 0, 1, 0, 0, 0, 0, 0];
+            assert_eq!(control(&smuggled).expect_err("more than an id").code, Code::H3_FRAME_ERROR, "{kind}");
+        }
+    }
+
+    #[test]
+    fn frames_out_of_their_place_end_the_connection() {
+        let after_trailers = [GET, TRAILERS, &[0, 1, b'x']].concat();
+        for bytes in [&[0, 1, b'x'][..], &[4, 0], &[6, 0], &after_trailers] {
+            let violation = request(bytes).expect_err("out of place");
+            assert_eq!((violation.code, violation.fatal), (Code::H3_FRAME_UNEXPECTED, true), "{bytes:?}");
+        }
+        for frame in [DATA, HEADERS, 2, 5, 6, 8, 9] {
+            let violation = control(&[u8::try_from(frame).expect("small"), 0]).expect_err("out of place");
+            assert_eq!(violation.code, Code::H3_FRAME_UNEXPECTED, "{frame}");
+        }
+    }
+
+    #[test]
+    fn other_streams_pass_as_they_are() {
+        let bytes = [&[2][..], &[0xff; 40]].concat();
+        assert_eq!(through(Frames::of_unidirectional(), &[&bytes]), Ok((bytes, 0)));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic_and_splits_change_nothing(
+            bytes in proptest::collection::vec(prop_oneof![0u8..8, any::<u8>()], 0..200),
+            split in 0usize..200,
+            framed in any::<bool>(),
+        ) {
+            let bytes = if framed { [GET, &bytes].concat() } else { bytes };
+            let (before, after) = bytes.split_at(split.min(bytes.len()));
+            for new in [|| Frames::of_request(SECTION), || Frames::of_unidirectional()] {
+                prop_assert_eq!(through(new(), &[&bytes]), through(new(), &[before, after]));
+            }
+        }
+    }
+}
