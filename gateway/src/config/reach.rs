@@ -51,6 +51,10 @@ fn circles(router: &Router<usize>, index: usize, redirect: &Redirect, conditions
     if redirect.port.is_some() && redirect.scheme.is_none() {
         return false;
     }
+    // Another name may be another server, unless the route says that it serves it.
+    if redirect.hostname.is_some() && conditions.hostnames.is_empty() {
+        return false;
+    }
     let Some(sample) = Sample::of(conditions) else { return false };
     let hostname = redirect.hostname.as_deref().unwrap_or(&sample.hostname);
     let path = match (&redirect.path, &sample.path) {
