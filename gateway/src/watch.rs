@@ -27,7 +27,7 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 pub use read::read_regular;
-pub(crate) use read::signature_of;
+pub(crate) use read::read_settled;
 use scan::Scan;
 
 /// Events that may wait; more of them only say once more that it is time to look.

@@ -28,15 +28,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
     LoadError::Unreadable { path: path.display().to_string(), reason: error.to_string() }
 }
 
-/// Reads a file that somebody may be writing: what it is before and after the read must be the same.
+/// Reads a file that somebody may be writing.
 pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let signature = || watch::signature_of(path).map_err(|error| unreadable(path, &error));
-    let before = signature()?;
-    let bytes = watch::read_regular(path, MAX_BYTES).map_err(|error| unreadable(path, &error))?;
-    if signature()? != before {
-        return Err(LoadError::Incomplete("it changed while it was read".to_owned()));
-    }
-    Ok(bytes)
+    let read = watch::read_settled(path, MAX_BYTES).map_err(|error| unreadable(path, &error))?;
+    read.ok_or_else(|| LoadError::Incomplete("it changed while it was read".to_owned()))
 }
 
 /// SHA-256 in lower-case hex.

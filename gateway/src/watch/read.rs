@@ -1,17 +1,29 @@
 //! Reading a file that somebody else writes: what is no regular file, or too large, is an error and not a wait.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::scan::{Signature, signature};
-
 /// Reads a regular file of at most `limit` bytes. A pipe or a device is refused before it can block.
 pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    read(&mut open(path)?, limit)
+}
+
+/// The same of a file that somebody may be writing: `None` where it changed meanwhile. One that was replaced by another
+/// file did not.
+pub(crate) fn read_settled(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut file = open(path)?;
+    // Not the time of its inode's last change: being unlinked changes that.
+    let state = |file: &File| file.metadata().and_then(|state| Ok((state.len(), state.modified()?)));
+    let before = state(&file)?;
+    let bytes = read(&mut file, limit)?;
+    Ok((state(&file)? == before && bytes.len() as u64 == before.0).then_some(bytes))
+}
+
+fn read(file: &mut File, limit: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes"));
     if length > limit {
@@ -32,13 +44,10 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What tells a state of this file from another without reading it.
-pub(crate) fn signature_of(path: &Path) -> io::Result<Signature> {
-    Ok(signature(fs::canonicalize(path)?, &fs::metadata(path)?))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -49,6 +58,29 @@ mod tests {
         for path in [pipe.as_path(), Path::new("/dev/zero"), directory.path()] {
             assert!(read_regular(path, 1000).is_err(), "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_read_is_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..200u8 {
+                    let part = directory.path().join("part");
+                    fs::write(&part, vec![round; 100_000]).unwrap();
+                    fs::rename(&part, &path).unwrap();
+                }
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                match read_settled(&path, 1 << 20) {
+                    Ok(bytes) => assert_eq!(bytes.expect("nobody writes into it").len(), 100_000),
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "only before the first"),
+                }
+            }
+        });
     }
 
     #[test]
