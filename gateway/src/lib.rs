@@ -30,4 +30,5 @@ pub mod admin;
 pub mod config;
 pub mod state;
 pub mod telemetry;
+mod timer;
 pub mod watch;

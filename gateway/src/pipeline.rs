@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::header::{ALT_SVC, CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
@@ -22,10 +22,9 @@ use crate::message::headers::{self, Arrival};
 use crate::message::{Body, RequestBody, normalize};
 use crate::plugin::chain::Flow;
 use crate::protocol::http::Running;
-use crate::response;
-use crate::route;
 use crate::upstream::{Outbound, Report, Upstream};
 use crate::worker::{RouteHandle, Worker, WorkerSnapshot};
+use crate::{response, route, timer};
 
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
@@ -162,11 +161,11 @@ async fn answer(
     // Plugins: all request-headers phases, then the body through those that asked for it.
     if !route.chain.is_empty() {
         let run = completion.run.insert(route.chain.start(exchange.clone()));
-        match within(deadline, run.request_headers(ended)).await? {
+        match within(worker, deadline, run.request_headers(ended)).await? {
             Flow::Continue(()) => {}
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
-        let passed = within(deadline, run.request_body(body)).await;
+        let passed = within(worker, deadline, run.request_body(body)).await;
         match passed.map_err(|error| client_error(completion).unwrap_or(error))? {
             Flow::Continue(filtered) => body = filtered,
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
@@ -187,7 +186,7 @@ async fn answer(
         RouteAction::Upstream(_) => {
             let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
             let forwarded = forward(worker, snapshot, &mut attempt, completion, &route, body);
-            let failed = match within(deadline, forwarded).await {
+            let failed = match within(worker, deadline, forwarded).await {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
                 Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
             };
@@ -423,12 +422,13 @@ async fn access<T>(exchange: &SharedExchange, work: impl FnOnce(&mut Exchange) -
     work(slot.as_deref_mut().expect("the exchange is in its place"))
 }
 
-/// Bounds a future by a deadline. The timer is made only when the future has to wait.
-async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let Some(deadline) = deadline else { return future.await };
-    let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    match tokio::time::timeout(remaining, future).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::new(ErrorKind::ExchangeTimeout, "the route's request timeout passed")),
-    }
+/// Bounds a part of the exchange by the route's request timeout.
+async fn within<T>(
+    worker: &Worker,
+    deadline: Option<Instant>,
+    part: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return part.await };
+    let passed = || Err(Error::new(ErrorKind::ExchangeTimeout, "the route's request timeout passed"));
+    timer::until(&worker.client.timers, deadline, part).await.unwrap_or_else(passed)
 }

@@ -15,11 +15,11 @@ use super::http2::Http2;
 use super::pool::{Client, Connecting, Lease, Pooled, Slot};
 use super::request::{Draft, Outbound};
 use super::retry::{self, Attempt};
-use super::timer::Stopwatch;
 use super::{Report, Upstream, connect, http1, http2};
 use crate::config::model::UpstreamProtocol;
 use crate::error::{Error, ErrorKind, Side};
 use crate::message::Body;
+use crate::timer::Stopwatch;
 
 /// A request that brought no response head.
 pub(super) struct Failed {

@@ -22,9 +22,9 @@ use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
 use super::pool::Lease;
 use super::retry::Attempt;
-use super::timer::Stopwatch;
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
+use crate::timer::Stopwatch;
 
 /// The largest response head. hyper allows 100 fields in it; more would cost every response a larger table.
 pub(super) const MAX_HEAD: usize = 64 << 10;

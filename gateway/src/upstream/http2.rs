@@ -21,9 +21,9 @@ use super::forward::Failed;
 use super::http1::{MAX_HEAD, cut_short, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
-use super::timer::Stopwatch;
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
+use crate::timer::Stopwatch;
 
 /// Streams of one connection, where the peer does not allow fewer.
 const MAX_STREAMS: usize = 100;

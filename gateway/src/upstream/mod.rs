@@ -23,7 +23,6 @@ mod resolve;
 mod retry;
 #[cfg(test)]
 mod tests;
-mod timer;
 mod tls;
 
 use std::net::SocketAddr;

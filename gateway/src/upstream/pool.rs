@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 use super::balance::{Balancer, Candidates};
 use super::http1::Http1;
 use super::http2::{Http2, LocalExecutor, Place};
-use super::timer::Timers;
 use super::{Endpoint, Upstream};
 use crate::config::model::PassiveHealth;
 use crate::error::{Error, ErrorKind, Side};
 use crate::telemetry::metrics::{UpstreamMetrics, WorkerMetrics};
+use crate::timer::Timers;
 
 /// How often a worker looks for connections that have been idle for too long.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub struct Client {
     /// Counts sweeps; the clock of idle connections.
     sweeps: Cell<u32>,
     metrics: WorkerMetrics,
-    pub(super) timers: Timers,
+    pub(crate) timers: Timers,
     /// Emptied lists for copies of heads.
     pub(super) copies: RefCell<Vec<Vec<(HeaderName, HeaderValue)>>>,
     pub(super) http1: hyper::client::conn::http1::Builder,

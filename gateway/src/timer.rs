@@ -1,5 +1,5 @@
-//! One timer per exchange, moved lazily: a deadline is a number that changes freely, and the timer behind it is set
-//! anew only when it fires early or the deadline comes closer. Timers go back to the worker's store, still running,
+//! Deadlines that cost next to nothing while they don't pass. A timer is moved lazily: a deadline is a number that
+//! changes freely, and the timer behind it is set anew only when it fires early or the deadline comes closer. Timers go back to the worker's store, still running,
 //! so that most requests never touch the timer wheel.
 
 use std::cell::RefCell;
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Timers without a user.
+/// Timers without a user, of one worker.
 #[derive(Clone, Default)]
-pub(super) struct Timers(Rc<RefCell<Vec<Pin<Box<Sleep>>>>>);
+pub(crate) struct Timers(Rc<RefCell<Vec<Pin<Box<Sleep>>>>>);
 
 /// More than this many unused timers are not kept.
 const KEPT: usize = 256;
 
 /// The deadline of what is awaited now.
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     store: Timers,
     sleep: Option<Pin<Box<Sleep>>>,
     deadline: Option<Instant>,
@@ -27,28 +27,33 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    pub(super) const fn new(store: Timers, limit: Duration) -> Self {
+    pub(crate) const fn new(store: Timers, limit: Duration) -> Self {
         Self { store, sleep: None, deadline: None, limit }
     }
 
+    /// One whose deadline is fixed.
+    pub(crate) fn until(store: Timers, deadline: std::time::Instant) -> Self {
+        Self { store, sleep: None, deadline: Some(deadline.into()), limit: Duration::ZERO }
+    }
+
     /// There was progress: the time runs anew from the next look at it.
-    pub(super) const fn restart(&mut self) {
+    pub(crate) const fn restart(&mut self) {
         self.deadline = None;
     }
 
     /// There was progress at this moment.
-    pub(super) fn restart_from(&mut self, moment: Instant) {
+    pub(crate) fn restart_from(&mut self, moment: Instant) {
         self.deadline = Some(moment + self.limit);
     }
 
     /// As `restart`, with another limit from now on.
-    pub(super) const fn restart_with(&mut self, limit: Duration) {
+    pub(crate) const fn restart_with(&mut self, limit: Duration) {
         self.deadline = None;
         self.limit = limit;
     }
 
     /// Whether the time is up; otherwise the task is woken when it may be.
-    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let limit = self.limit;
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
         let sleep = self
@@ -65,6 +70,22 @@ impl Stopwatch {
         }
         false
     }
+}
+
+/// Bounds a future by a deadline; `None` = it has passed. The timer is looked at only when the future has to wait.
+pub(crate) async fn until<T>(
+    store: &Timers,
+    deadline: std::time::Instant,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut stopwatch = Stopwatch::until(store.clone(), deadline);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if stopwatch.poll_expired(cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 impl Drop for Stopwatch {
@@ -88,6 +109,24 @@ mod tests {
         let start = Instant::now();
         poll_fn(|cx| if stopwatch.poll_expired(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
         start.elapsed()
+    }
+
+    #[test]
+    fn a_future_is_dropped_at_its_deadline_and_not_before() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let store = Timers::default();
+            let soon = std::time::Instant::now() + Duration::from_millis(20);
+            assert_eq!(until(&store, soon, std::future::pending::<()>()).await, None);
+            assert!(std::time::Instant::now() >= soon);
+            assert_eq!(
+                until(&store, soon, std::future::ready(1)).await,
+                Some(1),
+                "what is ready is taken all the same"
+            );
+            let later = std::time::Instant::now() + Duration::from_secs(3600);
+            assert_eq!(until(&store, later, tokio::task::yield_now()).await, Some(()), "with a used timer");
+        });
     }
 
     #[test]
