@@ -3,6 +3,7 @@
 //! Read [`handle`] and [`answer`] from top to bottom. What they call lives in `route/`, `plugin/`, `upstream/` and
 //! `message/`; those do not know each other. Every way out passes [`Completion`], which writes the log record.
 
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -161,11 +162,11 @@ async fn answer(
     // Plugins: all request-headers phases, then the body through those that asked for it.
     if !route.chain.is_empty() {
         let run = completion.run.insert(route.chain.start(exchange.clone()));
-        match within(worker, deadline, run.request_headers(ended)).await? {
+        match within(worker, deadline, pin!(run.request_headers(ended))).await? {
             Flow::Continue(()) => {}
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
-        let passed = within(worker, deadline, run.request_body(body)).await;
+        let passed = within(worker, deadline, pin!(run.request_body(body))).await;
         match passed.map_err(|error| client_error(completion).unwrap_or(error))? {
             Flow::Continue(filtered) => body = filtered,
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
@@ -185,8 +186,11 @@ async fn answer(
         .await),
         RouteAction::Upstream(_) => {
             let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
-            let forwarded = forward(worker, snapshot, &mut attempt, completion, &route, body);
-            let failed = match within(worker, deadline, forwarded).await {
+            let forwarded = {
+                let forwarded = pin!(forward(worker, snapshot, &mut attempt, completion, &route, body));
+                within(worker, deadline, forwarded).await
+            };
+            let failed = match forwarded {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
                 Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
             };
@@ -426,7 +430,7 @@ async fn access<T>(exchange: &SharedExchange, work: impl FnOnce(&mut Exchange) -
 async fn within<T>(
     worker: &Worker,
     deadline: Option<Instant>,
-    part: impl Future<Output = Result<T, Error>>,
+    part: Pin<&mut impl Future<Output = Result<T, Error>>>,
 ) -> Result<T, Error> {
     let Some(deadline) = deadline else { return part.await };
     let passed = || Err(Error::new(ErrorKind::ExchangeTimeout, "the route's request timeout passed"));

@@ -72,13 +72,13 @@ impl Stopwatch {
     }
 }
 
-/// Bounds a future by a deadline; `None` = it has passed. The timer is looked at only when the future has to wait.
+/// Bounds a future by a deadline; `None` = it has passed. The timer is looked at only when the future has to wait. It is
+/// borrowed, because an async function holds what it takes by value twice.
 pub(crate) async fn until<T>(
     store: &Timers,
     deadline: std::time::Instant,
-    future: impl Future<Output = T>,
+    mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
-    let mut future = std::pin::pin!(future);
     let mut stopwatch = Stopwatch::until(store.clone(), deadline);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -102,6 +102,7 @@ impl Drop for Stopwatch {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::pin::pin;
 
     use super::*;
 
@@ -117,15 +118,15 @@ mod tests {
         runtime.block_on(async {
             let store = Timers::default();
             let soon = std::time::Instant::now() + Duration::from_millis(20);
-            assert_eq!(until(&store, soon, std::future::pending::<()>()).await, None);
+            assert_eq!(until(&store, soon, pin!(std::future::pending::<()>())).await, None);
             assert!(std::time::Instant::now() >= soon);
             assert_eq!(
-                until(&store, soon, std::future::ready(1)).await,
+                until(&store, soon, pin!(std::future::ready(1))).await,
                 Some(1),
                 "what is ready is taken all the same"
             );
             let later = std::time::Instant::now() + Duration::from_secs(3600);
-            assert_eq!(until(&store, later, tokio::task::yield_now()).await, Some(()), "with a used timer");
+            assert_eq!(until(&store, later, pin!(tokio::task::yield_now())).await, Some(()), "with a used timer");
         });
     }
 
