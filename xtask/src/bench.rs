@@ -55,7 +55,7 @@ struct Bench {
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
     let chosen = chosen(&options.scenarios)?;
-    setup::tools()?;
+    setup::tools(&[setup::NGINX, setup::H2LOAD])?;
     for (program, package) in [("taskset", "util-linux"), ("openssl", "openssl"), ("getconf", "libc-bin")] {
         if find(program).is_none() {
             return Err(format!("the benchmark needs `{program}` (Debian: {package})"));
@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result {
                 let sample = Sample { scenario: scenario.name, peer, round, measured };
                 println!("{sample}");
                 samples.push(sample);
-                report::write_json(&samples, &target_directory().join("bench.json"))?;
+                report::write_json(&samples, &target_directory()?.join("bench.json"))?;
             }
         }
     }
@@ -94,9 +94,9 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
 
 /// Builds what is measured and what measures it, and makes the files that they need.
 fn prepare(options: &Options, chosen: &[&Scenario]) -> Result<Bench> {
-    let work = target_directory().join("bench");
+    let work = target_directory()?.join("bench");
     std::fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
-    let release = target_directory().join("release");
+    let release = target_directory()?.join("release");
     let gateway = match &options.gateway {
         Some(path) => std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => {
