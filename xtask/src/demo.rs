@@ -7,7 +7,7 @@ mod stage;
 mod steps;
 mod swap;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
@@ -91,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Result {
 fn start_service(children: &Children, place: &Place, service: &str) -> Result {
     let address = place.service(service);
     let mut command = Command::new(target_directory()?.join("debug/microservices"));
-    command.args([service, "--address", &address]);
+    command.args([service, "--address", &address]).stdout(Stdio::null());
     children.start(service, &mut command)?;
     stage::eventually(Duration::from_secs(20), || std::net::TcpStream::connect(&address).ok())
         .map(drop)
