@@ -29,7 +29,8 @@ pub(crate) struct Options {
     /// How often everything is measured.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Only these, separated by commas: h1_1k, tls_h1_1k, tls_h2_1k, h3_1k, chain_0, chain_1, chain_5, redact.
+    /// Only these, separated by commas: h1_1k, tls_h1_1k, tls_h2_1k, h3_1k, chain_0, chain_1, chain_5, json_1m,
+    /// redact.
     #[arg(long, value_delimiter = ',')]
     scenarios: Vec<String>,
     /// Requests per sample; scenarios with dearer requests send fewer.
@@ -134,7 +135,7 @@ pub(crate) struct Measured {
     cpu_us: f64,
     /// Body bytes of each response.
     body_bytes: u64,
-    /// How much of the time the proxy used its core: under 90 % the load was the limit, not the proxy.
+    /// How much of the time the proxy used its core.
     busy: f64,
 }
 
