@@ -18,10 +18,20 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StreamReset
 
 
+class Http(H3Connection):
+    """aioquic wants as many bytes as Content-Length says, also of an answer to HEAD, which has none (RFC 9110, 8.6)."""
+
+    is_head = False
+
+    def _check_content_length(self, stream):
+        if not self.is_head:
+            super()._check_content_length(stream)
+
+
 class Client(QuicConnectionProtocol):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.http = H3Connection(self._quic)
+        self.http = Http(self._quic)
         self.headers, self.body = [], b""
         self.done = asyncio.get_running_loop().create_future()
 
@@ -40,6 +50,7 @@ class Client(QuicConnectionProtocol):
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         head = [(":method", method), (":scheme", "https"), (":authority", url.netloc), (":path", target)]
         head += [("user-agent", "aioquic"), *headers]
+        self.http.is_head = method == "HEAD"
         stream = self._quic.get_next_available_stream_id()
         encoded = [(name.lower().encode(), value.encode()) for name, value in head]
         self.http.send_headers(stream, encoded, end_stream=body is None)

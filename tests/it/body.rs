@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use gateway_tests::PATIENCE;
 use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::raw::Http2;
 use gateway_tests::upstream::{Upstream, text};
 
 fn config(address: std::net::SocketAddr, extra: &str) -> String {
@@ -137,4 +138,31 @@ routes:
     }
     let response = Client::http1(gateway.address()).post("/", "text/plain", "whole");
     assert_eq!((response.status, response.text()), (200, "whole".to_owned()));
+}
+
+/// RFC 9113 section 8.1 allows a reset after an early answer; curl up to 7.88 loses the answer to it.
+#[test]
+fn an_answer_over_http2_before_the_request_is_whole_is_not_followed_by_a_reset_while_the_client_sends() {
+    let yaml = "listeners: [{name: clear, address: \"127.0.0.1:0\", protocols: [http1, http2]}]
+routes: [{name: all, match: {path: {prefix: /}}, respond: {status: 429, body: later}}]
+";
+    let gateway = TestGateway::start(yaml, &[]);
+    let mut client = Http2::connect(gateway.address(), &[]);
+    client.post(1);
+    client.wait_for("the end of the answer", |frame| frame.kind == 0 && frame.stream == 1 && frame.flags & 1 == 1);
+    // Nothing comes before the answer to a PING but what stood before it: no RST_STREAM.
+    let answered = |client: &mut Http2| {
+        client.send(6, 0, 0, b"are you?");
+        let frame = client.wait_for("PONG or a reset", |frame| frame.kind == 6 && frame.flags == 1 || frame.kind == 3);
+        assert_eq!(frame.kind, 6, "the stream was reset while the client was sending");
+    };
+    answered(&mut client);
+    client.send(0, 0, 1, b"half");
+    answered(&mut client);
+    client.send(0, 1, 1, b"whole");
+    answered(&mut client);
+    // One that says nothing more is not waited for without end.
+    client.post(3);
+    let reset = client.wait_for("a reset", |frame| frame.kind == 3 && frame.stream == 3);
+    assert_eq!(reset.payload, [0, 0, 0, 0], "NO_ERROR");
 }

@@ -7,10 +7,10 @@ use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::upstream::{Upstream, text};
 
-const PLUGINS: [&str; 5] = ["auth", "circuit-breaker", "hello-plugin", "pii-redact", "rate-limit"];
+pub(crate) const PLUGINS: [&str; 5] = ["auth", "circuit-breaker", "hello-plugin", "pii-redact", "rate-limit"];
 
 /// An example's configuration, on ports that the system chooses.
-fn example(name: &str) -> String {
+pub(crate) fn example(name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name).join("gateway.yaml");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     ["8443", "8080", "9901"].iter().fold(text, |text, port| {

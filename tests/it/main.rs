@@ -22,6 +22,7 @@ mod registry;
 mod reload;
 mod resilience;
 mod routing;
+mod same_over_all;
 mod slow;
 mod smuggling;
 mod standard;

@@ -3,6 +3,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod foreign;
 pub mod gateway;
 pub mod guests;
 pub mod load;

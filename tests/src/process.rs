@@ -1,8 +1,9 @@
-//! Programs of their own: the `gateway` binary, curl, the Python HTTP/3 client. They end with the value.
+//! Programs of their own: the `gateway` binary, the services of the example. They end with the value.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Where cargo puts the binaries of this build.
 pub fn binary(name: &str) -> PathBuf {
@@ -94,9 +95,37 @@ impl Drop for Process {
     }
 }
 
-/// Runs curl; its output is what it received.
-pub fn curl(arguments: &[&str]) -> Output {
-    let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*"]).args(arguments);
-    command.output().expect("curl is installed; `cargo xtask setup` brings it")
+/// A service of the microservices example, on a port that the system chose.
+pub struct ExampleService {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl ExampleService {
+    /// Starts it.
+    pub fn start(name: &str) -> Self {
+        let program = binary("microservices");
+        let mut child = Command::new(&program)
+            .args([name, "--address", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; `cargo build -p microservices`", program.display()));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it listens");
+        let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
+        Self { child, address: address.unwrap_or_else(|| panic!("the service {name} said {line:?}")) }
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for ExampleService {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -65,6 +65,12 @@ impl Http2 {
         self.0.write_all(&[&head, payload].concat()).expect("sent");
     }
 
+    /// Sends the head of a request for `/` whose body follows.
+    pub fn post(&mut self, stream: u32) {
+        let fields = [&[0x83, 0x86, 0x84, 0x01, 9], &b"localhost"[..]].concat();
+        self.send(1, 4, stream, &fields);
+    }
+
     /// Sends a request for `/` without a body.
     pub fn get(&mut self, stream: u32) {
         // RFC 7541: indexed GET, http and /, then :authority as a literal.

@@ -29,7 +29,8 @@ pub(crate) struct Options {
     /// How often everything is measured.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Only these, separated by commas: h1_1k, tls_h1_1k, tls_h2_1k, h3_1k, chain_0, chain_1, chain_5, redact.
+    /// Only these, separated by commas: h1_1k, tls_h1_1k, tls_h2_1k, h3_1k, chain_0, chain_1, chain_5, json_1m,
+    /// redact.
     #[arg(long, value_delimiter = ',')]
     scenarios: Vec<String>,
     /// Requests per sample; scenarios with dearer requests send fewer.
@@ -55,7 +56,7 @@ struct Bench {
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
     let chosen = chosen(&options.scenarios)?;
-    setup::tools()?;
+    setup::tools(&[setup::NGINX, setup::H2LOAD])?;
     for (program, package) in [("taskset", "util-linux"), ("openssl", "openssl"), ("getconf", "libc-bin")] {
         if find(program).is_none() {
             return Err(format!("the benchmark needs `{program}` (Debian: {package})"));
@@ -72,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result {
                 let sample = Sample { scenario: scenario.name, peer, round, measured };
                 println!("{sample}");
                 samples.push(sample);
-                report::write_json(&samples, &target_directory().join("bench.json"))?;
+                report::write_json(&samples, &target_directory()?.join("bench.json"))?;
             }
         }
     }
@@ -94,9 +95,9 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
 
 /// Builds what is measured and what measures it, and makes the files that they need.
 fn prepare(options: &Options, chosen: &[&Scenario]) -> Result<Bench> {
-    let work = target_directory().join("bench");
+    let work = target_directory()?.join("bench");
     std::fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
-    let release = target_directory().join("release");
+    let release = target_directory()?.join("release");
     let gateway = match &options.gateway {
         Some(path) => std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?,
         None => {
@@ -134,7 +135,7 @@ pub(crate) struct Measured {
     cpu_us: f64,
     /// Body bytes of each response.
     body_bytes: u64,
-    /// How much of the time the proxy used its core: under 90 % the load was the limit, not the proxy.
+    /// How much of the time the proxy used its core.
     busy: f64,
 }
 

@@ -7,7 +7,7 @@ mod stage;
 mod steps;
 mod swap;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result {
         return Err(format!("there is no scenario \"{}\"; there is: microservices", options.scenario));
     }
     setup::wasm()?;
-    setup::tools()?;
+    setup::tools(&[setup::CURL, setup::PYTHON])?;
     let python = setup::python()?;
     let wasm = plugins::build()?;
     let next_hello = swap::build_next_version()?;
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     let log = place.file("gateway.log");
     let stderr = std::fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let mut gateway = Command::new(target_directory().join("debug/gateway"));
+    let mut gateway = Command::new(target_directory()?.join("debug/gateway"));
     gateway.args(["run", "-c"]).arg(place.file("gateway.yaml")).stderr(stderr);
     children.start("gateway", &mut gateway)?;
 
@@ -90,8 +90,8 @@ pub(crate) fn run(options: &Options) -> Result {
 /// Starts a service and waits until it accepts connections.
 fn start_service(children: &Children, place: &Place, service: &str) -> Result {
     let address = place.service(service);
-    let mut command = Command::new(target_directory().join("debug/microservices"));
-    command.args([service, "--address", &address]);
+    let mut command = Command::new(target_directory()?.join("debug/microservices"));
+    command.args([service, "--address", &address]).stdout(Stdio::null());
     children.start(service, &mut command)?;
     stage::eventually(Duration::from_secs(20), || std::net::TcpStream::connect(&address).ok())
         .map(drop)

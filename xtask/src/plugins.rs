@@ -16,8 +16,8 @@ pub(crate) fn build() -> Result<PathBuf> {
         command.args(["--package", name]);
     }
     run(&mut command)?;
-    let built = target_directory().join(wasm_target::NAME).join("release");
-    let directory = target_directory().join("plugins");
+    let built = target_directory()?.join(wasm_target::NAME).join("release");
+    let directory = target_directory()?.join("plugins");
     fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     for name in &names {
         let from = built.join(format!("{}.wasm", name.replace('-', "_")));

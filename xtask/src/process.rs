@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use crate::Result;
 
@@ -12,12 +13,17 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
-/// Cargo's target directory, as cargo itself would choose it.
-pub(crate) fn target_directory() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(directory) => std::path::absolute(&directory).unwrap_or_else(|_| directory.into()),
-        None => root().join("target"),
+/// Cargo's target directory, as cargo itself says: environment, configuration files and defaults are its business.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    static KNOWN: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(known.clone());
     }
+    let metadata = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| format!("`cargo metadata` printed no JSON: {error}"))?;
+    let directory = metadata["target_directory"].as_str().ok_or("`cargo metadata` named no target directory")?;
+    Ok(KNOWN.get_or_init(|| directory.into()).clone())
 }
 
 /// The cargo that runs this task.

@@ -6,9 +6,23 @@ use std::process::Command;
 use crate::process::{exists, find, output, run as run_command, target_directory};
 use crate::{Result, wasm_target};
 
-/// Programs that tests need, each with the Debian package that brings it.
-const TEST_TOOLS: &[(&str, &str)] =
-    &[("curl", "curl"), ("nginx", "nginx-light"), ("h2load", "nghttp2-client"), ("python3", "python3-venv")];
+/// A program that a task runs, with the Debian package that brings it.
+pub(crate) struct Tool {
+    package: &'static str,
+    is_present: fn() -> bool,
+}
+
+/// An HTTP client that is not ours.
+pub(crate) const CURL: Tool = Tool { package: "curl", is_present: || find("curl").is_some() };
+/// Debian's Python comes without what makes an environment, so that Python alone says nothing.
+pub(crate) const PYTHON: Tool = Tool {
+    package: "python3-venv",
+    is_present: || output(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok(),
+};
+/// The peer and the origin of the benchmark.
+pub(crate) const NGINX: Tool = Tool { package: "nginx-light", is_present: || find("nginx").is_some() };
+/// The load of the benchmark.
+pub(crate) const H2LOAD: Tool = Tool { package: "nghttp2-client", is_present: || find("h2load").is_some() };
 
 /// The HTTP/3 client that tests use as a peer that is not ours.
 const AIOQUIC: &str = "aioquic==1.2.0";
@@ -16,9 +30,9 @@ const AIOQUIC: &str = "aioquic==1.2.0";
 /// The task.
 pub(crate) fn run() -> Result {
     wasm()?;
-    tools()?;
+    tools(&[CURL, PYTHON, NGINX, H2LOAD])?;
     let python = python()?;
-    println!("wasm target, test tools and {} are in place", python.display());
+    println!("wasm target, tools and {} are in place", python.display());
     Ok(())
 }
 
@@ -39,16 +53,15 @@ pub(crate) fn wasm() -> Result {
     wasm_target::build_from_debian_sources()
 }
 
-/// The test tools, from the system's packages where that is possible.
-pub(crate) fn tools() -> Result {
-    let missing: Vec<&str> =
-        TEST_TOOLS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package).collect();
+/// The programs that a task needs, from the system's packages where that is possible.
+pub(crate) fn tools(needed: &[Tool]) -> Result {
+    let missing: Vec<&str> = needed.iter().filter(|tool| !(tool.is_present)()).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let command = format!("apt-get update && apt-get install --yes --no-install-recommends {}", missing.join(" "));
     if !is_root() || !exists("apt-get") {
-        return Err(format!("tests need programs that are not here; as root on Debian: {command}"));
+        return Err(format!("programs that are needed are not here; as root on Debian: {command}"));
     }
     println!("installing {}", missing.join(", "));
     // Packages must not start their servers: tests start their own, on ports of their own.
@@ -66,7 +79,7 @@ pub(crate) fn tools() -> Result {
 
 /// A Python with aioquic, in an environment of its own under the target directory.
 pub(crate) fn python() -> Result<PathBuf> {
-    let environment = target_directory().join("python");
+    let environment = target_directory()?.join("python");
     let python = environment.join("bin/python3");
     let has_aioquic = |python: &Path| {
         Command::new(python)

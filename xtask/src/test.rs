@@ -15,7 +15,7 @@ pub(crate) struct Options {
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
     setup::wasm()?;
-    setup::tools()?;
+    setup::tools(&[setup::CURL, setup::PYTHON])?;
     let python = setup::python()?;
     let wasm = plugins::build()?;
     // The end-to-end tests start these as processes of their own.
@@ -23,7 +23,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     command.env("GATEWAY_PLUGINS", wasm).env("GATEWAY_PYTHON", python);
-    command.env("GATEWAY_BINARIES", target_directory().join("debug"));
+    command.env("GATEWAY_BINARIES", target_directory()?.join("debug"));
     if let Some(filter) = &options.filter {
         command.arg(filter);
     }

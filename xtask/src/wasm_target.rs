@@ -61,18 +61,7 @@ impl Apt {
         for directory in ["lists/partial", "cache/archives/partial", "src"] {
             fs::create_dir_all(work.join(directory)).map_err(|error| format!("{directory}: {error}"))?;
         }
-        let format = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
-        let targets =
-            output(Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]))?;
-        let (mirror, own) = targets
-            .lines()
-            .filter_map(|line| {
-                let mut fields = line.split('|');
-                Some((fields.next()?, fields.next()?, fields.next()?))
-            })
-            .find(|(uri, _, component)| *component == "main" && !uri.contains("security"))
-            .map(|(uri, suite, _)| (uri.to_owned(), suite.to_owned()))
-            .ok_or("apt knows no package mirror; run `apt-get update` and try again")?;
+        let (mirror, own) = mirror(work)?;
         let mut suites = vec![own];
         suites.extend(["trixie-backports", "trixie", "forky", "sid"].map(str::to_owned));
         let signed_by = signed_by(&mirror);
@@ -124,6 +113,44 @@ impl Apt {
         }
         Err(format!("no suite of the package mirror has rust-src {version}; tried {}", self.suites.join(", ")))
     }
+}
+
+/// The package mirror of the machine's own sources, with the suite. apt names only what it has lists of; where these
+/// were removed, as container images do, it fetches them to a place of ours first.
+fn mirror(work: &Path) -> Result<(String, String)> {
+    let indextargets = |options: &[String]| {
+        let format = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
+        let mut command = Command::new("apt-get");
+        command.args(options).args(["indextargets", "--format", format, "Created-By: Packages"]);
+        output(&mut command).map(|targets| main_mirror(&targets))
+    };
+    if let Some(found) = indextargets(&[])? {
+        return Ok(found);
+    }
+    let lists = work.join("own-lists");
+    fs::create_dir_all(lists.join("partial")).map_err(|error| format!("{}: {error}", lists.display()))?;
+    let mut options = Vec::new();
+    for setting in [
+        format!("Dir::State::Lists={}", lists.display()),
+        format!("Dir::Cache={}", work.join("cache").display()),
+        "APT::Sandbox::User=root".to_owned(),
+    ] {
+        options.extend(["-o".to_owned(), setting]);
+    }
+    run(Command::new("apt-get").args(&options).args(["-qq", "update"]))?;
+    indextargets(&options)?.ok_or_else(|| "apt's sources name no package mirror".to_owned())
+}
+
+/// The first mirror of the component `main` that is not for security updates alone, and its suite.
+fn main_mirror(targets: &str) -> Option<(String, String)> {
+    targets
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split('|');
+            Some((fields.next()?, fields.next()?, fields.next()?))
+        })
+        .find(|(uri, _, component)| *component == "main" && !uri.contains("security"))
+        .map(|(uri, suite, _)| (uri.to_owned(), suite.to_owned()))
 }
 
 /// The key that apt's own sources name for this mirror.
@@ -186,4 +213,18 @@ fn install(built: &Path) -> Result {
     }
     println!("installed {count} crates in {}", library.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_the_one_that_has_all_packages() {
+        let targets = "http://deb/debian-security/|bookworm-security|main\n\
+                       http://deb/debian/|bookworm|contrib\nhttp://deb/debian/|bookworm|main\n";
+        let found = Some(("http://deb/debian/".to_owned(), "bookworm".to_owned()));
+        assert_eq!(main_mirror(targets), found);
+        assert_eq!(main_mirror(""), None);
+    }
 }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, Ending, Group};
+use super::linger::Lingering;
 use super::multiplexed::{Stream, Streams};
 use super::tracked::Tracked;
 use crate::config::model::Listener;
@@ -258,8 +259,12 @@ impl Service<http::Request<Incoming>> for Requests {
         let (worker, connection) = (self.worker.clone(), self.connection.clone());
         let activity = self.activity.clone();
         Box::pin(async move {
-            let request = request.map(Body::downstream);
             let http1 = connection.protocol == Protocol::Http1;
+            let request = request.map(|body| {
+                let body = Body::downstream(body);
+                // HTTP/1.1 lingers on the connection, which ends with such a request.
+                if http1 { body } else { Lingering::body(body, &worker) }
+            });
             let mut response = pipeline::handle(worker, connection, request, Some(running)).await;
             if http1 && activity.ending() >= Ending::Drain {
                 // RFC 9112 section 9.6: the client learns that this is the last response before it sends again.

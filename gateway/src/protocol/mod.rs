@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod http;
 pub mod http3;
+mod linger;
 mod multiplexed;
 mod tracked;
 

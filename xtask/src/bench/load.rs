@@ -40,12 +40,13 @@ impl Sent {
 pub(crate) fn send(h3load: Option<&H3Load>, scenario: &Scenario, proxy: &Proxy, requests: u64) -> Result<Sent> {
     let (scheme, port) = if scenario.tls { ("https", proxy.tls_port) } else { ("http", proxy.port) };
     let url = format!("{scheme}://127.0.0.1:{port}{}", scenario.path);
-    let (connections, streams) = scenario.clients();
+    let (connections, streams) = scenario.clients;
     let connections = connections.min(requests).to_string();
     let (requests_text, streams) = (requests.to_string(), streams.to_string());
     let mut command = Command::new("taskset");
     command.args(["-c", "1"]);
     match (scenario.load, h3load) {
+        (Load::H3, Some(_)) if scenario.field().is_some() => return Err("h3load sends no header fields".to_owned()),
         (Load::H3, Some(program)) => {
             command.arg(&program.0).args([&url, &requests_text, &connections, &streams]);
         }
@@ -55,6 +56,9 @@ pub(crate) fn send(h3load: Option<&H3Load>, scenario: &Scenario, proxy: &Proxy, 
             command.arg(format!("--tls13-ciphers={CIPHER}"));
             if scenario.load == Load::H1 {
                 command.arg("--h1");
+            }
+            if let Some(field) = scenario.field() {
+                command.args(["-H", &field]);
             }
             command.arg(&url);
         }

@@ -16,6 +16,9 @@ const MOST_TO_NGINX: f64 = 1.5;
 /// What a plugin has to stay under, in microseconds.
 const UNDER_PER_PLUGIN: f64 = 2.0;
 
+/// How much of the time a proxy has to use its core: below, what is measured is how it wakes up and waits.
+const LEAST_BUSY: f64 = 0.5;
+
 /// One measurement.
 pub(crate) struct Sample {
     pub(crate) scenario: &'static str,
@@ -83,7 +86,7 @@ fn per_plugin(samples: &[Sample], scenario: &str, count: usize) -> Vec<f64> {
 
 /// Prints a row for each scenario and peer.
 pub(crate) fn print(chosen: &[&Scenario], samples: &[Sample]) {
-    println!("\n| scenario | peer | CPU µs/request | compared |\n|---|---|--:|---|");
+    println!("\n| scenario | peer | CPU µs/request | core busy, % | compared |\n|---|---|--:|--:|---|");
     for scenario in chosen {
         for &peer in scenario.peers {
             let own = figures(samples, scenario.name, peer);
@@ -100,12 +103,38 @@ pub(crate) fn print(chosen: &[&Scenario], samples: &[Sample]) {
                 (Plugins::Headers(count), _) => {
                     format!("+ {} µs per plugin", spread(per_plugin(samples, scenario.name, count)))
                 }
-                (Plugins::Redact, _) => format!("{} MiB per CPU second", spread(throughput(samples, scenario.name))),
+                (Plugins::Redact, _) => format!(
+                    "{} MiB per CPU second, {} × json_1m",
+                    spread(throughput(samples, scenario.name)),
+                    spread(by_round(&own, &figures(samples, "json_1m", peer), |own, base| own / base))
+                ),
             };
-            println!("| {}: {} | {peer} | {} | {compared} |", scenario.name, scenario.about, spread(own.into_values()));
+            let busy = median(busy(samples, scenario.name, peer))
+                .map_or("-".to_owned(), |busy| format!("{:.0}", busy * 100.0));
+            let (name, about, own) = (scenario.name, scenario.about, spread(own.into_values()));
+            println!("| {name}: {about} | {peer} | {own} | {busy} | {compared} |");
         }
     }
     println!("\nMedians, in brackets the smallest and the largest; comparisons are made within a round.");
+    for warning in idle(chosen, samples) {
+        println!("warning: {warning}");
+    }
+}
+
+fn busy(samples: &[Sample], scenario: &str, peer: Peer) -> Vec<f64> {
+    let mine = samples.iter().filter(|sample| sample.scenario == scenario && sample.peer == peer);
+    mine.filter_map(|sample| Some(sample.measured.as_ref().ok()?.busy)).collect()
+}
+
+/// What to say where a proxy had little to do.
+fn idle(chosen: &[&Scenario], samples: &[Sample]) -> Vec<String> {
+    let peers = chosen.iter().flat_map(|scenario| scenario.peers.iter().map(|peer| (scenario.name, *peer)));
+    let lazy = peers.filter_map(|(name, peer)| {
+        let busy = median(busy(samples, name, peer))?;
+        let percent = busy * 100.0;
+        (busy < LEAST_BUSY).then(|| format!("{name}, {peer}: core busy {percent:.0} %, the load was the limit"))
+    });
+    lazy.collect()
 }
 
 /// Body bytes through the proxy for a second of CPU time.
@@ -190,6 +219,15 @@ mod tests {
         let mut some = samples(29.0, 1.5);
         some.retain(|sample| sample.scenario != "chain_5");
         assert!(check(&some).is_err());
+    }
+
+    #[test]
+    fn a_proxy_that_waited_for_its_load_is_warned_about() {
+        let mut lazy = sample("h1_1k", Peer::Gateway, 1, 20.0);
+        lazy.measured = lazy.measured.map(|measured| Measured { busy: 0.3, ..measured });
+        let chosen: Vec<_> = SCENARIOS.iter().collect();
+        let warnings = idle(&chosen, &[sample("h1_1k", Peer::Nginx, 1, 20.0), lazy]);
+        assert_eq!(warnings, ["h1_1k, gateway: core busy 30 %, the load was the limit"]);
     }
 
     #[test]

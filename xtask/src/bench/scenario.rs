@@ -15,6 +15,8 @@ pub(crate) struct Scenario {
     pub(crate) peers: &'static [Peer],
     /// How requests come.
     pub(crate) load: Load,
+    /// Connections, and the streams on each.
+    pub(crate) clients: (u64, u64),
     /// Whether they come over TLS.
     pub(crate) tls: bool,
     /// What is asked for.
@@ -39,11 +41,11 @@ pub(crate) enum Peer {
 /// The protocol of the load.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// HTTP/1.1: 32 connections.
+    /// HTTP/1.1.
     H1,
-    /// HTTP/2: 8 connections, 16 streams on each.
+    /// HTTP/2.
     H2,
-    /// HTTP/3: 8 connections, 16 streams on each.
+    /// HTTP/3.
     H3,
 }
 
@@ -58,6 +60,9 @@ pub(crate) enum Plugins {
     Redact,
 }
 
+/// The header field that every plugin of a chain reads.
+const READ: &str = "x-bench-0";
+
 const BOTH: &[Peer] = &[Peer::Nginx, Peer::Gateway];
 const OURS: &[Peer] = &[Peer::Gateway];
 
@@ -66,11 +71,22 @@ const BASE: Scenario = Scenario {
     about: "HTTP/1.1 keep-alive, 32 connections, responses of 1 KiB",
     peers: BOTH,
     load: Load::H1,
+    clients: (32, 1),
     tls: false,
     path: "/1k",
     least_body: 1024,
     plugins: Plugins::None,
     scale: 1.0,
+};
+
+const LARGE: Scenario = Scenario {
+    name: "json_1m",
+    about: "HTTP/1.1 keep-alive, 4 connections, JSON responses of 1 MiB",
+    clients: (4, 1),
+    path: "/json",
+    least_body: 900_000,
+    scale: 0.02,
+    ..BASE
 };
 
 /// All of them, in the order in which a round goes through them.
@@ -81,6 +97,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "tls_h2_1k",
         about: "HTTP/2 over TLS 1.3, 8 connections of 16 streams",
         load: Load::H2,
+        clients: (8, 16),
         tls: true,
         ..BASE
     },
@@ -89,6 +106,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "HTTP/3, 8 connections of 16 streams (Debian's NGINX has no HTTP/3)",
         peers: OURS,
         load: Load::H3,
+        clients: (8, 16),
         tls: true,
         scale: 0.6,
         ..BASE
@@ -102,32 +120,27 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario { name: "chain_5", about: "h1_1k, five such plugins", peers: OURS, plugins: Plugins::Headers(5), ..BASE },
+    LARGE,
     Scenario {
         name: "redact",
-        about: "pii-redact over JSON responses of 1 MiB",
+        about: "the same with pii-redact",
         peers: OURS,
-        path: "/json",
-        least_body: 900_000,
         plugins: Plugins::Redact,
         scale: 0.0015,
-        ..BASE
+        ..LARGE
     },
 ];
 
 impl Scenario {
-    /// Connections and the streams on each.
-    pub(crate) const fn clients(&self) -> (u64, u64) {
-        match (self.load, self.plugins) {
-            (Load::H1, Plugins::Redact) => (4, 1),
-            (Load::H1, _) => (32, 1),
-            (Load::H2 | Load::H3, _) => (8, 16),
-        }
-    }
-
     /// Requests in flight.
     pub(crate) const fn concurrency(&self) -> u64 {
-        let (connections, streams) = self.clients();
+        let (connections, streams) = self.clients;
         connections * streams
+    }
+
+    /// The header field that requests carry: what the plugins of a chain read. A chain of none gets it as well.
+    pub(crate) fn field(&self) -> Option<String> {
+        matches!(self.plugins, Plugins::Headers(_)).then(|| format!("{READ}: yes"))
     }
 
     /// Whether plugin binaries have to be there.
@@ -141,7 +154,7 @@ impl Scenario {
             Plugins::None | Plugins::Headers(0) => String::new(),
             Plugins::Headers(count) => {
                 let entry = |number| {
-                    format!("      - {{name: bench-header, config: {{read: x-bench-0, set: x-bench-{number}}}}}\n")
+                    format!("      - {{name: bench-header, config: {{read: {READ}, set: x-bench-{number}}}}}\n")
                 };
                 format!("    plugins:\n{}", (1..=count).map(entry).collect::<String>())
             }
@@ -154,7 +167,7 @@ impl Scenario {
         match self.plugins {
             Plugins::None => Ok(()),
             Plugins::Headers(count) => {
-                let seen = get(port, "/headers", "x-bench-0: yes\r\n")?.matches("set:yes").count();
+                let seen = get(port, "/headers", &format!("{READ}: yes\r\n"))?.matches("set:yes").count();
                 if seen == count { Ok(()) } else { Err(format!("{count} plugins set {seen} headers")) }
             }
             Plugins::Redact => {

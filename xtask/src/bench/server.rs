@@ -72,7 +72,7 @@ impl Origin {
              location = /1k {{ return 200 \"{}\"; }}\n location = /headers {{ return 200 \"{headers}\"; }}\n\
              location = /json {{ alias {}; }}\n}}",
             "x".repeat(1024),
-            directory.join("json").display()
+            quoted(&directory.join("json"))
         );
         let server = nginx(&directory, ORIGIN_CORE, &locations)?;
         let origin = Self { _server: server, port };
@@ -95,7 +95,7 @@ impl Proxy {
     pub(crate) fn nginx(work: &Path, origin: u16) -> Result<Self> {
         let directory = fresh(work, "nginx")?;
         let [port, tls_port] = free_ports()?;
-        let work = work.display();
+        let (certificate, key) = (quoted(&work.join("cert.pem")), quoted(&work.join("key.pem")));
         let server = nginx(
             &directory,
             PROXY_CORE,
@@ -103,7 +103,7 @@ impl Proxy {
                 "upstream origin {{\n server 127.0.0.1:{origin};\n keepalive 256;\n\
                  keepalive_requests 1000000000;\n keepalive_time 1d;\n}}\n\
                  server {{\n listen 127.0.0.1:{port} backlog=4096;\n listen 127.0.0.1:{tls_port} ssl http2 backlog=4096;\n\
-                 ssl_certificate {work}/cert.pem;\n ssl_certificate_key {work}/key.pem;\n ssl_protocols TLSv1.3;\n\
+                 ssl_certificate {certificate};\n ssl_certificate_key {key};\n ssl_protocols TLSv1.3;\n\
                  location / {{\n proxy_pass http://origin;\n proxy_http_version 1.1;\n\
                  proxy_set_header Connection \"\";\n proxy_set_header Host $host;\n\
                  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
@@ -179,11 +179,10 @@ fn cpu_of(stat: &str) -> Option<u64> {
 /// NGINX with one worker and `http` as its configuration.
 fn nginx(directory: &Path, core: &str, http: &str) -> Result<Server> {
     let program = find("nginx").ok_or("nginx is not installed")?;
-    let here = directory.display();
     let config = directory.join("nginx.conf");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
-        .map(|name| format!("{name}_temp_path {here}/{name};\n"))
+        .map(|name| format!("{name}_temp_path {};\n", quoted(&directory.join(name))))
         .collect();
     // `user root` where the tests run as root: NGINX's own user may not read the target directory.
     let user = if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
@@ -191,16 +190,22 @@ fn nginx(directory: &Path, core: &str, http: &str) -> Result<Server> {
     } else {
         ""
     };
+    let pid = quoted(&directory.join("pid"));
     write(
         &config,
         &format!(
-            "daemon off;\n{user}worker_processes 1;\npid {here}/pid;\nerror_log stderr error;\n\
+            "daemon off;\n{user}worker_processes 1;\npid {pid};\nerror_log stderr error;\n\
              events {{ worker_connections 8192; }}\nhttp {{\naccess_log off;\nkeepalive_timeout 300s;\n\
              keepalive_requests 1000000000;\nsendfile on;\ntcp_nopush on;\nopen_file_cache max=16;\n{temporary}{http}\n}}\n"
         ),
     )?;
     let (prefix, config) = (directory.to_string_lossy(), config.to_string_lossy());
     Server::start("nginx", directory, core, &program, &["-p", &prefix, "-c", &config, "-e", "stderr"])
+}
+
+/// A path as one word of an NGINX configuration, also with spaces in it.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// One request in HTTP/1.1, the whole response as text.
@@ -271,6 +276,11 @@ fn json(size: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_with_spaces_is_one_word_for_nginx() {
+        assert_eq!(quoted(Path::new("/a b/c\"d\\e")), r#""/a b/c\"d\\e""#);
+    }
 
     #[test]
     fn cpu_time_is_read_past_a_name_with_spaces() {

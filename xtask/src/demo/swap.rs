@@ -26,7 +26,7 @@ const VALUE: (&str, &str) = ("hei", "HEI");
 
 /// Builds the next version of hello-plugin.
 pub(super) fn build_next_version() -> Result<PathBuf> {
-    let directory = target_directory().join("demo/hello-next");
+    let directory = target_directory()?.join("demo/hello-next");
     let source = root().join("examples/hello-plugin/src/lib.rs");
     let at = |path: &Path| {
         let path = path.display().to_string();

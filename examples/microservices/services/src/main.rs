@@ -18,7 +18,7 @@ use clap::{Parser, ValueEnum};
 struct Arguments {
     /// Which service.
     service: Service,
-    /// Where it listens.
+    /// Where it listens; port 0 is one that the system chooses.
     #[arg(long)]
     address: SocketAddr,
 }

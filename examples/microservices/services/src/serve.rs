@@ -1,6 +1,7 @@
 //! The HTTP server that all services share.
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -28,12 +29,15 @@ pub(crate) trait Service: Send + Sync + 'static {
     fn answer(&self, request: &Parts, body: &[u8]) -> Answer;
 }
 
-/// Serves until the process is ended.
+/// Serves until the process is ended; says on standard output where.
 pub(crate) fn run(address: SocketAddr, service: impl Service) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async move {
         let listener = TcpListener::bind(address).await.map_err(|error| error.to_string())?;
+        // For whoever asked for port 0. A reader that is gone is no reason to end.
+        let bound = listener.local_addr().map_err(|error| error.to_string())?;
+        let _ = writeln!(std::io::stdout(), "listening on {bound}");
         let (service, requests) = (Arc::new(service), Arc::new(AtomicU64::new(0)));
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
