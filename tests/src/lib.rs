@@ -3,6 +3,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod duplex;
 pub mod gateway;
 pub mod guests;
 pub mod load;
