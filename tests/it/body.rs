@@ -5,7 +5,9 @@ use std::net::{TcpListener, TcpStream};
 
 use gateway_tests::PATIENCE;
 use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::duplex::{Duplex, gateway, run, streamed};
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::load::Service;
 use gateway_tests::raw::Http2;
 use gateway_tests::upstream::{Upstream, text};
 
@@ -64,6 +66,88 @@ fn a_response_cut_short_never_looks_complete() {
         }
         let line = gateway.logged("the cut exchange", |line| line["failure"] == "reset");
         assert_eq!(line["status"], 200);
+    }
+}
+
+/// Over HTTP/2 a stream is reset, or the whole connection ends.
+#[test]
+fn a_response_cut_short_by_an_http2_upstream_never_looks_complete() {
+    for length in [None, Some("100")] {
+        let (give, responses) = std::sync::mpsc::channel();
+        let upstream = Service::start(move |_| {
+            let (mut sender, mut response) = streamed("text/plain");
+            if let Some(length) = length {
+                response.headers_mut().insert("content-length", length.parse().expect("valid"));
+            }
+            let give = give.clone();
+            tokio::spawn(async move {
+                sender.send_data("only this".into()).await.expect("sent");
+                let _ = give.send(sender);
+            });
+            async move { response }
+        });
+        let gateway = gateway(upstream.address(), "http2");
+        for protocol in PROTOCOLS {
+            let case = format!("{protocol}, content-length {length:?}");
+            run(&case, async {
+                let mut client = Duplex::get(protocol, &gateway).await;
+                assert_eq!(client.head().await.status(), 200, "{case}");
+                assert_eq!(client.piece().await, "only this", "{case}");
+                responses.recv().expect("it was begun").abort(std::io::Error::other("it breaks"));
+                let rest = client.rest().await;
+                assert!(rest.is_err(), "{case} took a cut response for a whole one: {rest:?}");
+            });
+            let record = gateway.logged(&case, |record| record["protocol"] == protocol);
+            assert_eq!((&record["status"], &record["failure"]), (&200.into(), &"reset".into()), "{record}");
+        }
+        // The last of them holds a response open when its connection goes.
+        run("a lost connection", async {
+            let mut client = Duplex::get("http2", &gateway).await;
+            assert_eq!(client.head().await.status(), 200);
+            assert_eq!(client.piece().await, "only this");
+            drop(upstream);
+            assert!(client.rest().await.is_err(), "a response without its end");
+        });
+    }
+}
+
+/// A response without a body ends with its head, whatever its fields say, and its connection is as good as before.
+#[test]
+fn a_response_without_a_body_leaves_its_upstream_connection_fit_for_the_next() {
+    for upstream_protocol in ["http1", "http2"] {
+        let upstream = Upstream::start(|seen| match &*seen.target {
+            "/204" => text(204, ""),
+            "/304" => {
+                let mut response = text(304, "");
+                response.headers_mut().insert("etag", "\"a\"".parse().expect("valid"));
+                response
+            }
+            _ => text(200, "a body"),
+        });
+        let yaml = format!("{}workers: 1\n", config(upstream.address(), &format!(", protocol: {upstream_protocol}")));
+        let gateway = TestGateway::start(&yaml, &[]);
+        for protocol in PROTOCOLS {
+            let mut client = Client::tls(protocol, gateway.address(), "localhost");
+            for (method, target, status, body) in [
+                ("HEAD", "/", 200, ""),
+                ("GET", "/204", 204, ""),
+                ("GET", "/", 200, "a body"),
+                ("GET", "/304", 304, ""),
+                ("HEAD", "/304", 304, ""),
+                ("GET", "/", 200, "a body"),
+            ] {
+                let response = client.send(http::Request::builder().method(method).uri(target), "");
+                let case = format!("{method} {target}, {protocol} to {upstream_protocol}");
+                assert_eq!((response.status, response.text().as_str()), (status, body), "{case}");
+                let length = response.headers.get("content-length").map(|length| length.as_bytes().to_vec());
+                match (method, status) {
+                    ("HEAD", 200) => assert_eq!(length.as_deref(), Some(&b"6"[..]), "{case}"),
+                    (_, 204) => assert_eq!(length, None, "{case}"),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(upstream.connections(), 1, "{upstream_protocol}");
     }
 }
 

@@ -108,3 +108,25 @@ fn a_request_under_block_is_read_with_a_state_of_its_own() {
     assert!(response.starts_with("HTTP/1.1 403"), "{response}");
     assert_eq!(upstream.seen().len(), 1);
 }
+
+/// The length of the original would tell how much was taken out, and its validator would let a client check guesses.
+#[test]
+fn the_head_of_a_redacted_response_tells_nothing_of_the_original() {
+    let upstream = Upstream::start(|_| {
+        let mut response = text(200, "kari@example.no");
+        response.headers_mut().insert("etag", "\"original\"".parse().expect("valid"));
+        response
+    });
+    for config in ["{}", "{categories: {email: block}}"] {
+        let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+        for protocol in PROTOCOLS {
+            let mut client = Client::tls(protocol, gateway.listener("tls"), "localhost");
+            let response = client.send(http::Request::head("/"), "");
+            assert_eq!(response.status, 200, "{config} over {protocol}");
+            assert_eq!(response.header("content-type"), "text/plain", "{config} over {protocol}");
+            for name in ["content-length", "etag"] {
+                assert!(!response.headers.contains_key(name), "{config} over {protocol}: {:?}", response.headers);
+            }
+        }
+    }
+}

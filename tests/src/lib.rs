@@ -3,6 +3,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod duplex;
 pub mod foreign;
 pub mod gateway;
 pub mod guests;

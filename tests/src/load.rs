@@ -123,8 +123,9 @@ impl Service {
         let runtime = runtime.expect("a runtime");
         let listener = runtime.block_on(async {
             let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-            // Accepted connections inherit it: what the kernel would hold is not the gateway's doing.
+            // Accepted connections inherit them: what the kernel would hold is not the gateway's doing.
             socket.set_send_buffer_size(64 << 10).expect("an option");
+            socket.set_recv_buffer_size(64 << 10).expect("an option");
             socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
             socket.listen(1024).expect("listening")
         });

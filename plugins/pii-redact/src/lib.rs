@@ -104,8 +104,10 @@ impl Plugin for PiiRedact {
         if self.headers(exchange, &response, &self.settings.response_headers, "response-header").is_err() {
             return ResponseAction::respond(refused_response());
         }
-        let wanted = self.settings.response_body && !end;
-        match wanted.then(|| format_of(&response)).flatten() {
+        match self.settings.response_body.then(|| format_of(&response)).flatten() {
+            // No body comes, but the head is that of a redacted one: the host drops the length and the validator that an
+            // answer to HEAD would tell of the original.
+            Some(format) if end => ResponseAction::read_body(self.mode(format)),
             Some(format) => ResponseAction::read_body(self.begin(exchange, Side::Response, format)),
             None => ResponseAction::next(),
         }
@@ -166,20 +168,19 @@ impl PiiRedact {
 
     /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
     /// event stream has no end to wait for.
-    fn reads_whole(&self, format: Format) -> bool {
-        self.settings.rules.may_block() && format != Format::Events
+    fn mode(&self, format: Format) -> BodyMode {
+        if self.settings.rules.may_block() && format != Format::Events { BodyMode::Whole } else { BodyMode::Chunks }
     }
 
     /// Prepares for a body. Where it comes in chunks, the instance serves this body alone from here on and can hold the
     /// scanner; where it comes whole, other exchanges run in the instance meanwhile, and the host holds what is known.
     fn begin(&self, exchange: &Exchange, side: Side, format: Format) -> BodyMode {
-        if self.reads_whole(format) {
-            exchange.set_state_bytes(format.name().as_bytes());
-            BodyMode::Whole
-        } else {
-            self.slot(side).begin(Scanner::new(format));
-            BodyMode::Chunks
+        let mode = self.mode(format);
+        match mode {
+            BodyMode::Whole => exchange.set_state_bytes(format.name().as_bytes()),
+            _ => self.slot(side).begin(Scanner::new(format)),
         }
+        mode
     }
 
     /// The scanner of the body that is called for.
