@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::error::{ConfigError, ConfigErrors};
 use super::value;
@@ -148,6 +148,7 @@ pub(super) fn parse(
         return Err(fatal((1, 1), format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len())));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let end = end_of(text);
     let mut builder = Builder {
         file,
         environment,
@@ -162,11 +163,13 @@ pub(super) fn parse(
     while let Some(event) = parser.next_event() {
         match event {
             Ok((Event::StreamEnd, _)) => break,
-            Ok((event, span)) => builder.event(event, span).map_err(|(position, message)| fatal(position, message))?,
+            Ok((event, span)) => {
+                let position = place(&span.start, end);
+                builder.event(event, position).map_err(|(position, message)| fatal(position, message))?;
+            }
             Err(error) => {
                 let mut errors = builder.errors;
-                let position = (error.marker().line().max(1), error.marker().col() + 1);
-                let (position, message) = explain(text, position, error.info());
+                let (position, message) = explain(text, place(error.marker(), end), error.info());
                 errors.push(ConfigError::new(file, position, message));
                 return Err(ConfigErrors::new(errors));
             }
@@ -174,6 +177,19 @@ pub(super) fn parse(
     }
     let root = builder.root.unwrap_or(Node { position: (1, 1), kind: Kind::Map(Vec::new()) });
     Ok(Tree { root, errors: builder.errors })
+}
+
+/// The place behind the last character.
+fn end_of(text: &str) -> Position {
+    // YAML 1.2.2 section 5.4: a line ends with LF, CR or both.
+    let last = text.rfind(['\n', '\r']).map_or(0, |index| index + 1);
+    let breaks = text.matches(['\n', '\r']).count() - text.matches("\r\n").count();
+    (breaks + 1, text[last..].chars().count() + 1)
+}
+
+/// A place of the scanner's. It takes the end of the text for a line of its own where the last line has no break.
+fn place(marker: &Marker, end: Position) -> Position {
+    (marker.line().max(1), marker.col() + 1).min(end)
 }
 
 /// What is wrong with the syntax, in words that say what to do, and where.
@@ -215,8 +231,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fatal> {
-        let position = (span.start.line().max(1), span.start.col() + 1);
+    fn event(&mut self, event: Event<'_>, position: Position) -> Result<(), Fatal> {
         let tag = match &event {
             Event::Scalar(_, _, _, tag) | Event::SequenceStart(_, tag) | Event::MappingStart(_, tag) => tag.is_some(),
             _ => false,

@@ -14,7 +14,8 @@
 //! - *Escapes* of unreserved characters are decoded, others get upper-case digits; `%2F` and `%5C` stay as they are.
 //!   `%00` is refused. Characters that may not stand in a path are escaped, except control characters and the backslash,
 //!   which are refused.
-//! - *The query* stays as it came, apart from escapes for bytes outside ASCII; control characters are refused.
+//! - *The query* stays as it came, apart from escapes for bytes outside ASCII and for `"`, `<` and `>`, which no parser
+//!   of targets takes; control characters are refused.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -293,17 +294,19 @@ fn is_canonical(path: &[u8]) -> bool {
     true
 }
 
-/// The query, with escapes for what is not ASCII.
+/// The query, with escapes for what may not stand in one (RFC 3986 section 3.4) and is refused by who reads the target.
+/// Of clients' queries only bytes outside ASCII get here; what a plugin makes of them may hold anything.
 pub(crate) fn query(raw: &str) -> Result<Cow<'_, str>, Error> {
     if raw.bytes().any(|byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
         return Err(bad("control character or fragment in the query"));
     }
-    if raw.is_ascii() {
+    let stays = |byte: u8| byte.is_ascii() && !matches!(byte, b'"' | b'<' | b'>');
+    if raw.bytes().all(stays) {
         return Ok(Cow::Borrowed(raw));
     }
     let mut out = Vec::with_capacity(raw.len() + 16);
     for &byte in raw.as_bytes() {
-        if byte.is_ascii() {
+        if stays(byte) {
             out.push(byte);
         } else {
             push_escaped(&mut out, byte);
@@ -525,6 +528,7 @@ mod tests {
     fn queries_stay_as_they_came() {
         assert_eq!(get("/a?x=%zz&y=/../&&", &["a"]), ok("a", "/a?x=%zz&y=/../&&"));
         assert_eq!(query("æ=1").unwrap(), "%C3%A6=1");
+        assert_eq!(query("a=\"<b>\"").unwrap(), "a=%22%3Cb%3E%22");
         assert!(query("a\r\nb").is_err());
     }
 

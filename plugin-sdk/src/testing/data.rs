@@ -208,8 +208,7 @@ pub(crate) mod exchange_calls {
     }
 
     fn is_authority(authority: &str) -> bool {
-        let visible =
-            authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(&byte));
+        let visible = authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
         visible && !authority.is_empty() && !authority.starts_with(':') && authority.len() <= 256
     }
 
@@ -230,7 +229,10 @@ pub(crate) mod exchange_calls {
         });
         let path = path.to_ascii_lowercase();
         let hidden = ["%2f", "%5c", "%00"].iter().any(|escape| path.contains(escape));
-        let dots = path.replace("%2e", ".").split('/').any(|segment| segment == "." || segment == "..");
+        // Some servers see a dot segment before a path parameter, too.
+        let names = path.replace("%2e", ".");
+        let mut names = names.split('/').map(|segment| segment.split(';').next().unwrap_or(segment));
+        let dots = names.any(|name| name == "." || name == "..");
         path.starts_with('/') && visible && escapes && !hidden && !dots
     }
 

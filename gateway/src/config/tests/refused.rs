@@ -181,6 +181,13 @@ fn a_tab_is_reported_on_its_own_line() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_is_missed_inside_the_text() {
+    for (text, place) in [("a: {b: c}\nd}e: [f,\r\n  g", "3:4: "), ("a: [1, 2", "1:9: "), ("a: [1, 2\n", "2:1: ")] {
+        assert!(errors(text).starts_with(place), "{}", errors(text));
+    }
+}
+
+#[test]
 fn an_environment_variable_in_braces_and_a_merge_key_get_a_hint() {
     for text in ["secrets: {a: {value: ${KEY}}}", "a: [${KEY}]"] {
         assert!(errors(text).contains("`${NAME}` needs quotes"), "{}", errors(text));

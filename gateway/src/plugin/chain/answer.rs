@@ -8,7 +8,7 @@ use super::{Answer, ChainRun};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::message::Body;
-use crate::plugin::host::http::response_fields;
+use crate::plugin::host::http::{response_fields, response_status};
 use crate::plugin::phase::{LocalResponse, StoredResponse};
 use crate::plugin::stored::{Key, storable};
 use crate::plugin::stream::Tee;
@@ -20,10 +20,8 @@ impl<L: Link> ChainRun<L> {
             self.chain.links[index].answered_nonsense();
             Error::new(ErrorKind::Plugin, what)
         };
-        let status = StatusCode::from_u16(response.status)
-            .ok()
-            .filter(|status| (200..600).contains(&status.as_u16()))
-            .ok_or_else(|| invalid("answered with a status outside 200 to 599"))?;
+        let status =
+            response_status(response.status).map_err(|_| invalid("answered with a status outside 200 to 599"))?;
         let headers = response_fields(response.headers).map_err(invalid)?;
         Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(response.body)))
     }

@@ -1,5 +1,6 @@
 //! Interface `http`: the exchange as a plugin sees it. Nothing that a guest hands over reaches a message unchecked.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,7 +37,7 @@ type Fallible<T> = wasmtime::Result<Result<T, FieldError>>;
 
 /// Fields that belong to a connection or to the framing of a message, which the gateway makes itself
 /// (RFC 9110 sections 7.2, 7.6.1 and 8.6), and the authority, which `set-target` changes.
-pub(super) fn owned_by_host(name: &HeaderName) -> bool {
+pub(crate) fn owned_by_host(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"
@@ -59,7 +60,7 @@ fn not_in_trailers(name: &HeaderName) -> bool {
         || matches!(name, "authorization" | "cache-control" | "cookie" | "expect" | "range" | "set-cookie" | "vary")
 }
 
-fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
+pub(crate) fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
     if name.starts_with(':') {
         return Err(FieldError::NotAllowed);
     }
@@ -74,7 +75,7 @@ fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
     Ok(name)
 }
 
-fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
+pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
     if value.len() > MAX_VALUE {
         return Err(FieldError::TooLarge);
     }
@@ -91,7 +92,7 @@ fn note_edit(exchange: &mut Exchange, of: Part, name: &HeaderName) {
 
 /// The fields of a response that a plugin makes, under the bounds of a part. Those that the gateway makes itself are
 /// dropped.
-pub(in crate::plugin) fn response_fields(fields: Vec<Header>) -> Result<HeaderMap, &'static str> {
+pub(crate) fn response_fields(fields: Vec<Header>) -> Result<HeaderMap, &'static str> {
     let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
     if fields.len() > MAX_FIELDS || bytes > MAX_PART {
         return Err("answered with more than 256 header fields, or 256 KiB of them");
@@ -150,38 +151,39 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, Fie
 
 /// The canonical form of a target that a plugin hands over; `None` for one that the router could not have produced.
 /// The current path has passed the router already: a plugin may change the query of whatever came through it.
-fn canonical_target(target: &str, current: &str) -> Option<String> {
+pub(crate) fn canonical_target(target: &str, current: &str) -> Option<String> {
     let split = |target| str::split_once(target, '?').map_or((target, None), |(path, query)| (path, Some(query)));
     let ((path, query), (current_path, _)) = (split(target), split(current));
-    if target.len() > MAX_ENTRY.max(current.len()) || (path != current_path && !is_safe_path(path)) {
+    if target.len() > MAX_ENTRY.max(current.len()) {
         return None;
     }
+    let path = if path == current_path { path.into() } else { canonical_path(path)? };
     match query {
-        None => Some(path.to_owned()),
+        None => Some(path.into_owned()),
         Some(query) => Some(format!("{path}?{}", normalize::query(query).ok()?)),
     }
 }
 
-/// Whether a path is one and the same to the gateway and to any upstream.
-fn is_safe_path(path: &str) -> bool {
-    let visible = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'\\');
-    let escapes = path.split('%').skip(1).all(|rest| {
-        let digits = rest.as_bytes().get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    });
+/// The form that the router would have given a client's path. Where a client may write dot segments and encoded
+/// separators, a plugin may not: it says what it means, or hands on what somebody else meant.
+fn canonical_path(path: &str) -> Option<Cow<'_, str>> {
     let lower = path.to_ascii_lowercase();
-    // An encoded slash or NUL would be one path to us and another one to the upstream.
-    let hidden = ["%2f", "%5c", "%00"].iter().any(|escape| lower.contains(escape));
+    let hidden = ["%2f", "%5c"].iter().any(|escape| lower.contains(escape));
     let dots = lower.replace("%2e", ".").split('/').any(|segment| segment == "." || segment == "..");
-    path.starts_with('/') && visible && escapes && !hidden && !dots
+    if hidden || dots { None } else { normalize::path(path).ok() }
 }
 
-fn canonical_authority(authority: &str) -> Option<String> {
-    let parsed: http::uri::Authority = authority.parse().ok()?;
-    if authority.contains('@') || parsed.host().is_empty() || authority.len() > MAX_NAME {
-        return None;
+/// The form that the router would have given a client's authority.
+pub(crate) fn canonical_authority(authority: &str) -> Option<String> {
+    normalize::authority(authority).ok()
+}
+
+/// The status of a response that goes to the client in full: no interim one.
+pub(crate) fn response_status(code: u16) -> Result<StatusCode, FieldError> {
+    match StatusCode::from_u16(code) {
+        Ok(status) if (200..600).contains(&code) => Ok(status),
+        _ => Err(FieldError::InvalidValue),
     }
-    Some(authority.to_ascii_lowercase())
 }
 
 fn refuse<T>(what: &str) -> wasmtime::Result<T> {
@@ -375,13 +377,7 @@ impl contract::HostExchange for HostState {
         if response.sent {
             return Ok(Err(FieldError::TooLate));
         }
-        Ok(match StatusCode::from_u16(code) {
-            Ok(status) if (200..600).contains(&code) => {
-                response.status = status;
-                Ok(())
-            }
-            _ => Err(FieldError::InvalidValue),
-        })
+        Ok(response_status(code).map(|status| response.status = status))
     }
 
     fn state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Vec<u8>> {
@@ -518,6 +514,22 @@ mod tests {
         let mut fields: Vec<_> = owned.iter().map(|name| field(name, b"1")).collect();
         fields.push(field("x-kept", b"1"));
         assert_eq!(response_fields(fields).unwrap().keys().collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
+    fn a_target_with_a_second_reading_is_not_taken() {
+        for bad in ["/a/..;/b", "/a/.;x/b", "/a/%2e%2e;/b", "/%00"] {
+            assert_eq!(canonical_target(bad, "/x"), None, "{bad:?}");
+        }
+        for (target, canonical) in [("//a///b", "/a/b"), ("/%61%c3", "/a%C3"), ("/æ\"", "/%C3%A6%22")] {
+            assert_eq!(canonical_target(target, "/x").as_deref(), Some(canonical));
+        }
+        for (authority, canonical) in [("A.no.", "a.no"), ("a.no:", "a.no"), ("[2001:DB8::0]:1", "[2001:db8::]:1")] {
+            assert_eq!(canonical_authority(authority).as_deref(), Some(canonical));
+        }
+        for bad in ["a..b", ".a", "a:65536", "a:x", "[::1", "a,b", "a%41"] {
+            assert_eq!(canonical_authority(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
