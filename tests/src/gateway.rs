@@ -125,21 +125,24 @@ impl TestGateway {
     }
 }
 
-/// The directory of the built plugins.
-pub fn built_plugins() -> PathBuf {
-    match std::env::var_os("GATEWAY_PLUGINS") {
+/// The wasm file of a built plugin, or of a guest, which lie beside the plugins.
+pub fn built_plugin(name: &str) -> PathBuf {
+    let plugins = match std::env::var_os("GATEWAY_PLUGINS") {
         Some(directory) => directory.into(),
         None => {
             let target = std::env::var_os("CARGO_TARGET_DIR")
                 .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
             target.join("plugins")
         }
-    }
+    };
+    let file = format!("{name}.wasm");
+    let guest = plugins.with_file_name("guests").join(&file);
+    if guest.exists() { guest } else { plugins.join(file) }
 }
 
 /// Copies a built plugin into a plugin directory, as one change.
 pub fn install(name: &str, directory: &Path) {
-    let from = built_plugins().join(format!("{name}.wasm"));
+    let from = built_plugin(name);
     let part = directory.join(format!(".{name}.wasm.part"));
     std::fs::copy(&from, &part)
         .unwrap_or_else(|error| panic!("{} is needed ({error}); run `cargo xtask plugins` first", from.display()));

@@ -17,7 +17,7 @@ pub(crate) fn run(options: &Options) -> Result {
     setup::wasm()?;
     setup::tools(&[setup::CURL, setup::PYTHON])?;
     let python = setup::python()?;
-    let wasm = plugins::build()?;
+    let wasm = plugins::build(&plugins::Kind::ALL)?;
     // The end-to-end tests start these as processes of their own.
     run_command(cargo().args(["build", "--package", "gateway", "--package", "microservices"]))?;
     let mut command = cargo();
