@@ -266,14 +266,14 @@ fn a_client_that_does_not_read_stops_the_upstream() {
             taken.store(0, Ordering::SeqCst);
             let runtime = runtime();
             let open = runtime.block_on(in_time(protocol, Open::get(protocol, &gateway)));
-            // Quiet for a quarter of a second: everything that has room is full.
+            // Quiet for a second: everything that has room is full.
             let mut last = (usize::MAX, std::time::Instant::now());
             let stopped = eventually("the upstream stops", || {
                 let now = taken.load(Ordering::SeqCst);
                 if now != last.0 {
                     last = (now, std::time::Instant::now());
                 }
-                (last.1.elapsed() > Duration::from_millis(250)).then_some(now)
+                (last.1.elapsed() > Duration::from_secs(1)).then_some(now)
             });
             eprintln!("{protocol} to {upstream_protocol}: {stopped} of {OFFERED} bytes were taken from the upstream");
             assert!(stopped > 0 && stopped < ACCEPTED, "{protocol} to {upstream_protocol}: {stopped} bytes");

@@ -116,7 +116,10 @@ impl TestGateway {
 
     /// Waits for the log record of a request that satisfies `matches`.
     pub fn logged(&self, what: &str, matches: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        crate::eventually(what, || self.access_log().into_iter().find(|line| matches(line)))
+        crate::eventually(what, || {
+            let log = self.access_log();
+            log.iter().find(|line| matches(line)).cloned().ok_or(log)
+        })
     }
 
     /// Drains the gateway; its directory stays until the value is dropped.
