@@ -131,7 +131,9 @@ drain_timeout: 20s
         let address = gateway.address();
         let request = std::thread::spawn(move || Client::tls(protocol, address, "localhost").get("/"));
         wait_for(&arrived);
+        let mut admin = Client::http1(gateway.admin());
         let draining = std::thread::spawn(move || gateway.drain());
+        eventually("the drain has begun", || (admin.get("/readyz").status == 503).then_some(()));
         release.notify_one();
         let response = request.join().expect("answered");
         assert_eq!((response.status, response.text()), (200, "late but whole".to_owned()), "{protocol}");

@@ -7,7 +7,8 @@ use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::upstream::{Upstream, text};
 
-pub(crate) const PLUGINS: [&str; 5] = ["auth", "circuit-breaker", "hello-plugin", "pii-redact", "rate-limit"];
+pub(crate) const PLUGINS: [&str; 6] =
+    ["auth", "circuit-breaker", "hello-plugin", "lookup-log", "pii-redact", "rate-limit"];
 
 /// An example's configuration, on ports that the system chooses.
 pub(crate) fn example(name: &str) -> String {

@@ -141,7 +141,8 @@ fn a_failure_in_the_log_phase_is_nobodys_loss_but_the_logs() {
 
 #[test]
 fn a_failure_after_the_upstreams_is_still_one_response() {
-    let dead = upstream();
+    let address = (std::net::Ipv4Addr::LOCALHOST, gateway_tests::free_port()).into();
+    let dead = Upstream::start_at(address, |_| async { text(200, "good") });
     let yaml = yaml(&dead, "name: test-guest");
     dead.kill();
     let gateway = TestGateway::start(&yaml, &["test-guest"]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gateway_tests::client::Client;
 use gateway_tests::eventually;
-use gateway_tests::gateway::built_plugins;
+use gateway_tests::gateway::built_plugin;
 use gateway_tests::load::{Load, Service, Spawned, mib};
 use gateway_tests::upstream::text;
 
@@ -53,7 +53,7 @@ fn hash(admin: &mut Client) -> String {
 
 #[test]
 fn a_hundred_plugin_swaps_and_twenty_reloads_under_load_lose_no_request_and_keep_no_memory() {
-    let path = built_plugins().join("hello-plugin.wasm");
+    let path = built_plugin("hello-plugin");
     let wasm = std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{} is needed ({error}); run `cargo xtask plugins` first", path.display()));
     let upstream = Service::start(|request| {

@@ -1,7 +1,5 @@
 //! The rules of chains, bodies, state and calls, seen from outside.
 
-use std::time::Duration;
-
 use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
@@ -139,10 +137,13 @@ fn counters_are_exact_over_workers() {
 
 #[test]
 fn a_call_needs_a_grant_and_equal_calls_in_flight_are_one() {
-    let side = Upstream::start_async(|_| async {
-        // Long enough for all of them to be waiting; the count below does not depend on it being exact.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        text(200, "called")
+    let (release, released) = tokio::sync::watch::channel(false);
+    let side = Upstream::start_async(move |_| {
+        let mut released = released.clone();
+        async move {
+            let _ = released.wait_for(|released| *released).await;
+            text(200, "called")
+        }
     });
     let main = echo();
     let without = format!(
@@ -157,17 +158,13 @@ fn a_call_needs_a_grant_and_equal_calls_in_flight_are_one() {
     let with = without.replace("directory: plugins", "directory: plugins, grants: {test-caller: {upstreams: [side]}}");
     let gateway = TestGateway::start(&with, &["test-caller"]);
     let address = gateway.address();
-    let barrier = std::sync::Arc::new(std::sync::Barrier::new(20));
-    let threads: Vec<_> = (0..20)
-        .map(|_| {
-            let barrier = barrier.clone();
-            std::thread::spawn(move || {
-                let mut client = Client::http1(address);
-                barrier.wait();
-                client.get("/").text()
-            })
-        })
-        .collect();
+    let threads: Vec<_> = (0..20).map(|_| std::thread::spawn(move || Client::http1(address).get("/").text())).collect();
+    // A call that waits keeps its instance.
+    eventually("all of them wait for the call", || {
+        let metrics = ["gateway_requests_in_flight", "gateway_plugin_instances"].map(|name| gateway.metric(name, &[]));
+        (metrics[0] == 20.0 && metrics[1] >= 20.0 && side.seen().len() == 1).then_some(()).ok_or(metrics)
+    });
+    release.send(true).expect("the upstream runs");
     for thread in threads {
         assert_eq!(thread.join().expect("no panic"), "called");
     }

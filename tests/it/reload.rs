@@ -1,15 +1,14 @@
 //! A new configuration takes over with no request lost; a bad one changes nothing.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use gateway_tests::certs::Authority;
 use gateway_tests::client::Client;
 use gateway_tests::gateway::{TestGateway, install};
 use gateway_tests::guests::put;
-use gateway_tests::{PATIENCE, eventually};
+use gateway_tests::{PATIENCE, eventually, free_port};
 
 fn config(body: &str, extra: &str) -> String {
     format!(
@@ -40,20 +39,6 @@ fn a_bad_file_changes_nothing_and_every_mistake_is_reported_with_its_place() {
     assert_eq!(Client::http1(gateway.address()).get("/").text(), "one");
     assert!(gateway.metric("gateway_reloads_total", &["config", "failed"]) >= 1.0);
     assert_eq!(gateway.metric("gateway_reloads_total", &["config", "succeeded"]), 0.0);
-}
-
-/// A number that is free on both transports and that the system gives to nobody who asks for any: below the ephemeral
-/// ports, where sockets of other tests come and go.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 1000).expect("small") * 10;
-    (0..1000)
-        .map(|_| 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000)
-        .find(|port| {
-            let address = (Ipv4Addr::LOCALHOST, *port);
-            std::net::TcpListener::bind(address).is_ok() && std::net::UdpSocket::bind(address).is_ok()
-        })
-        .expect("a free port")
 }
 
 fn listening(listeners: &str, body: &str) -> String {

@@ -1,23 +1,26 @@
 //! Upstreams that die, refuse and come back.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use gateway_tests::client::Client;
-use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::upstream::{Upstream, text};
+use gateway_tests::{eventually, free_port};
 use tokio::sync::Semaphore;
+
+/// An address that no other test gets.
+fn free() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
 
 #[test]
 fn an_endpoint_that_refuses_is_replaced_by_another_without_a_failed_request() {
     let good = Upstream::start(|_| text(200, "good"));
-    let dead = Upstream::start(|_| text(200, "dead"));
-    let dead_address = dead.address();
-    dead.kill();
+    let dead = free();
     let yaml = format!(
         "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
-upstreams: {{pair: {{endpoints: [\"{dead_address}\", \"{}\"], passive_health: {{max_failures: 3, fail_timeout: 30s}}}}}}
+upstreams: {{pair: {{endpoints: [\"{dead}\", \"{}\"], passive_health: {{max_failures: 3, fail_timeout: 30s}}}}}}
 routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: pair}}]
 workers: 1
 ",
@@ -36,8 +39,8 @@ workers: 1
 
 #[test]
 fn an_upstream_that_is_gone_gives_502_and_recovers() {
-    let upstream = Upstream::start(|_| text(200, "here"));
-    let address = upstream.address();
+    let address = free();
+    let upstream = Upstream::start_at(address, |_| async { text(200, "here") });
     let yaml = format!(
         "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
 upstreams: {{one: {{endpoints: [\"{address}\"]}}}}
@@ -58,8 +61,9 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
 
 #[test]
 fn the_health_of_an_endpoint_is_seen_to_go_and_to_come_back() {
-    let (good, other) = (Upstream::start(|_| text(200, "good")), Upstream::start(|_| text(200, "other")));
-    let address = other.address();
+    let address = free();
+    let good = Upstream::start(|_| text(200, "good"));
+    let other = Upstream::start_at(address, |_| async { text(200, "other") });
     let yaml = format!(
         "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
 upstreams: {{pair: {{endpoints: [\"{}\", \"{address}\"], passive_health: {{max_failures: 1, fail_timeout: 2s}}}}}}
@@ -69,7 +73,7 @@ workers: 1
         good.address()
     );
     let gateway = TestGateway::start(&yaml, &[]);
-    let health = |address: std::net::SocketAddr| {
+    let health = |address: SocketAddr| {
         gateway.metric("gateway_endpoint_healthy", &["upstream=\"pair\"", &format!("endpoint=\"{address}\"")])
     };
     assert_eq!((health(good.address()), health(address)), (1.0, 1.0), "before the first request");
@@ -98,7 +102,7 @@ fn what_happens_to_upstreams_is_seen_in_the_metrics() {
             text(200, "done")
         }
     });
-    let dead = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let dead = free();
     let yaml = format!(
         "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
 upstreams: {{pair: {{endpoints: [\"{}\", \"{dead}\"]}}}}

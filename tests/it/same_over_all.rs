@@ -150,6 +150,9 @@ fn story(protocol: &'static str) -> Vec<(String, Comparable)> {
         assert!(redacted.text().contains("Kari Nordmann"), "{path}: {}", redacted.text());
         redacted.json();
     }
+    let last = world.control("GET", "customers", "/-/last").json();
+    let pseudonym = last["target"].as_str().and_then(|target| target.split_once("?fnr=")).expect("a target").1;
+    assert!(pseudonym.starts_with("fodselsnummer-") && pseudonym.len() == 30, "the service saw {pseudonym}");
 
     breaker(&world, &mut tell);
 
@@ -158,6 +161,8 @@ fn story(protocol: &'static str) -> Vec<(String, Comparable)> {
     gateway.drain();
     let log = gateway.access_log();
     assert!(log.iter().filter(|record| record["route"] == "customers").count() > 3, "{log:?}");
+    let noted = format!("/customers/***?fnr={pseudonym}");
+    assert!(log.iter().any(|record| record["fields"]["lookup"] == noted.as_str()), "{log:?}");
     for record in &log {
         let record = record.to_string();
         assert!(!PERSONAL.iter().any(|text| record.contains(text)), "{record}");

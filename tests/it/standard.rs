@@ -106,17 +106,21 @@ fn an_open_breaker_answers_from_the_last_good_response_without_an_attempt_upstre
             response.headers_mut().insert("cache-control", "max-age=60".parse().expect("valid"));
             response
         });
-        let yaml = format!(
-            "{LISTENER}upstreams: {{inventory: {{endpoints: [\"{}\"]}}}}
+        let start = |open_for: &str| {
+            let yaml = format!(
+                "{LISTENER}upstreams: {{inventory: {{endpoints: [\"{}\"]}}}}
 routes:
   - name: inventory
     match: {{path: {{prefix: /}}}}
-    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 3, failure_ratio: 0.6, open_for: 1s}}}}]
+    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 3, failure_ratio: 0.6, open_for: {open_for}}}}}]
     upstream: inventory
 ",
-            upstream.address()
-        );
-        let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
+                upstream.address()
+            );
+            TestGateway::start(&yaml, &["circuit-breaker"])
+        };
+        // No machine is so slow that a probe goes through.
+        let gateway = start("1h");
         let mut client = Client::tls(protocol, gateway.address(), "localhost");
         assert_eq!(client.get("/a").text(), "stock of /a", "{protocol}");
         failing.store(true, Ordering::SeqCst);
@@ -134,6 +138,10 @@ routes:
         let unsafe_method = client.post("/a", "text/plain", "x");
         assert_eq!(unsafe_method.status, 503, "{protocol}");
         assert_eq!(upstream.seen().len(), before, "{protocol}: an open breaker made an attempt upstream");
+
+        let gateway = start("1s");
+        let mut client = Client::tls(protocol, gateway.address(), "localhost");
+        eventually("it opens", || (client.get("/c").status == 503).then_some(()));
         failing.store(false, Ordering::SeqCst);
         eventually("the breaker closes again", || (client.get("/c").text() == "stock of /c").then_some(()));
     }

@@ -116,7 +116,10 @@ impl TestGateway {
 
     /// Waits for the log record of a request that satisfies `matches`.
     pub fn logged(&self, what: &str, matches: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        crate::eventually(what, || self.access_log().into_iter().find(|line| matches(line)))
+        crate::eventually(what, || {
+            let log = self.access_log();
+            log.iter().find(|line| matches(line)).cloned().ok_or(log)
+        })
     }
 
     /// Drains the gateway; its directory stays until the value is dropped.
@@ -125,21 +128,24 @@ impl TestGateway {
     }
 }
 
-/// The directory of the built plugins.
-pub fn built_plugins() -> PathBuf {
-    match std::env::var_os("GATEWAY_PLUGINS") {
+/// The wasm file of a built plugin, or of a guest, which lie beside the plugins.
+pub fn built_plugin(name: &str) -> PathBuf {
+    let plugins = match std::env::var_os("GATEWAY_PLUGINS") {
         Some(directory) => directory.into(),
         None => {
             let target = std::env::var_os("CARGO_TARGET_DIR")
                 .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
             target.join("plugins")
         }
-    }
+    };
+    let file = format!("{name}.wasm");
+    let guest = plugins.with_file_name("guests").join(&file);
+    if guest.exists() { guest } else { plugins.join(file) }
 }
 
 /// Copies a built plugin into a plugin directory, as one change.
 pub fn install(name: &str, directory: &Path) {
-    let from = built_plugins().join(format!("{name}.wasm"));
+    let from = built_plugin(name);
     let part = directory.join(format!(".{name}.wasm.part"));
     std::fs::copy(&from, &part)
         .unwrap_or_else(|error| panic!("{} is needed ({error}); run `cargo xtask plugins` first", from.display()));

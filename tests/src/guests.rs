@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The bytes of a built plugin.
 pub fn built(name: &str) -> Vec<u8> {
-    let path = crate::gateway::built_plugins().join(format!("{name}.wasm"));
+    let path = crate::gateway::built_plugin(name);
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{} is needed ({error}); run `cargo xtask plugins` first", path.display()))
 }

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::plugins::{self, Kind};
 use crate::process::{cargo, find, output, run as run_command, target_directory};
-use crate::{Result, plugins, setup};
+use crate::{Result, setup};
 use load::H3Load;
 use report::Sample;
 use scenario::{Load, Peer, SCENARIOS, Scenario};
@@ -108,7 +109,7 @@ fn prepare(options: &Options, chosen: &[&Scenario]) -> Result<Bench> {
     let mut plugin_directory = work.join("plugins");
     if chosen.iter().any(|scenario| scenario.needs_plugins()) {
         setup::wasm()?;
-        plugin_directory = plugins::build()?;
+        plugin_directory = plugins::build(&[Kind::Standard, Kind::Example])?;
     }
     let mut h3load = None;
     if chosen.iter().any(|scenario| scenario.load == Load::H3) {

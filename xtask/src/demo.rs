@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::plugins::{self, Kind};
 use crate::process::{cargo, root, run as run_command, target_directory};
-use crate::{Result, plugins, setup};
+use crate::{Result, setup};
 use children::Children;
 use client::Clients;
 use place::Place;
@@ -44,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Result {
     setup::wasm()?;
     setup::tools(&[setup::CURL, setup::PYTHON])?;
     let python = setup::python()?;
-    let wasm = plugins::build()?;
+    let wasm = plugins::build(&[Kind::Standard, Kind::Example])?;
     let next_hello = swap::build_next_version()?;
     run_command(cargo().args(["build", "--package", "gateway", "--package", "microservices"]))?;
 

@@ -30,7 +30,7 @@ struct Arguments {
 enum Task {
     /// Install the wasm target and the tools that tests use.
     Setup,
-    /// Build every plugin and example plugin into target/plugins/NAME.wasm.
+    /// Build every plugin and example plugin into target/plugins/NAME.wasm, guests of tests into target/guests.
     Plugins,
     /// Show the gateway at work on real parts.
     Demo(demo::Options),
@@ -45,7 +45,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup::run(),
-        Task::Plugins => setup::wasm().and_then(|()| plugins::build().map(drop)),
+        Task::Plugins => setup::wasm().and_then(|()| plugins::build(&plugins::Kind::ALL).map(drop)),
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),

@@ -37,7 +37,7 @@ impl Place {
             fs::remove_dir_all(&directory).map_err(at(&directory))?;
         }
         fs::create_dir_all(&plugins).map_err(at(&plugins))?;
-        for name in ["hello-plugin", "auth", "rate-limit", "circuit-breaker", "pii-redact"] {
+        for name in ["hello-plugin", "lookup-log", "auth", "rate-limit", "circuit-breaker", "pii-redact"] {
             let from = wasm.join(format!("{name}.wasm"));
             fs::copy(&from, plugins.join(format!("{name}.wasm"))).map_err(at(&from))?;
         }

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -38,14 +38,14 @@ pub(crate) fn run(address: SocketAddr, service: impl Service) -> Result<(), Stri
         // For whoever asked for port 0. A reader that is gone is no reason to end.
         let bound = listener.local_addr().map_err(|error| error.to_string())?;
         let _ = writeln!(std::io::stdout(), "listening on {bound}");
-        let (service, requests) = (Arc::new(service), Arc::new(AtomicU64::new(0)));
+        let (service, reached) = (Arc::new(service), Arc::new(Reached::default()));
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let (service, requests) = (Arc::clone(&service), Arc::clone(&requests));
+            let (service, reached) = (Arc::clone(&service), Arc::clone(&reached));
             tokio::spawn(async move {
                 let respond = service_fn(move |request| {
-                    let (service, requests) = (Arc::clone(&service), Arc::clone(&requests));
-                    async move { Ok::<_, Infallible>(respond(&*service, &requests, request).await) }
+                    let (service, reached) = (Arc::clone(&service), Arc::clone(&reached));
+                    async move { Ok::<_, Infallible>(respond(&*service, &reached, request).await) }
                 });
                 // A client that leaves is no news.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
@@ -54,17 +54,33 @@ pub(crate) fn run(address: SocketAddr, service: impl Service) -> Result<(), Stri
     })
 }
 
-async fn respond(service: &impl Service, requests: &AtomicU64, request: Request<Incoming>) -> Answer {
+/// What came through, for those who want to see that an open breaker lets nothing pass, and what else does.
+#[derive(Default)]
+struct Reached {
+    requests: AtomicU64,
+    last: Mutex<String>,
+}
+
+impl Reached {
+    /// The last target.
+    fn last(&self) -> MutexGuard<'_, String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn respond(service: &impl Service, reached: &Reached, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
     };
-    // How many requests came through, for those who want to see that an open breaker lets none pass.
-    if parts.uri.path() == "/-/requests" {
-        return json(StatusCode::OK, &json!({"requests": requests.load(Relaxed)}));
-    }
-    if !parts.uri.path().starts_with("/-/") {
-        requests.fetch_add(1, Relaxed);
+    match parts.uri.path() {
+        "/-/requests" => return json(StatusCode::OK, &json!({"requests": reached.requests.load(Relaxed)})),
+        "/-/last" => return json(StatusCode::OK, &json!({"target": *reached.last()})),
+        path if path.starts_with("/-/") => {}
+        _ => {
+            reached.requests.fetch_add(1, Relaxed);
+            *reached.last() = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+        }
     }
     service.answer(&parts, &body.to_bytes())
 }

@@ -290,12 +290,12 @@ fn the_client_may_think_and_the_upstream_may_not() {
         })
         .await;
         let mut config = h2(address);
-        config.timeouts.response = Duration::from_millis(50);
+        config.timeouts.response = Duration::from_millis(400);
         let (client, upstream) = (client(), upstream(config).await);
         let (feeder, body) = channel();
         tokio::task::spawn_local(async move {
             // Longer than the response timeout. Then it ends, and the upstream is the one to move.
-            tokio::time::sleep(Duration::from_millis(120)).await;
+            tokio::time::sleep(Duration::from_millis(600)).await;
             feeder.send("one").unwrap();
         });
         let sent = async {
@@ -354,7 +354,7 @@ fn dropping_a_response_resets_its_stream_with_cancel() {
         })
         .await;
         let mut config = h2(address);
-        config.timeouts.response = Duration::from_millis(50);
+        config.timeouts.response = Duration::from_millis(500);
         let (client, upstream) = (client(), upstream(config).await);
         let (response, _) = get(&client, &upstream).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::ResponseTimeout);
