@@ -24,7 +24,7 @@ use super::pool::Lease;
 use super::retry::Attempt;
 use super::timer::Stopwatch;
 use crate::error::{Error, ErrorKind};
-use crate::message::Body;
+use crate::message::{Body, Merged};
 
 /// The largest response head. hyper allows 100 fields in it; more would cost every response a larger table.
 pub(super) const MAX_HEAD: usize = 64 << 10;
@@ -204,7 +204,7 @@ pub(super) fn finish(
     }
     stopwatch.restart_with(idle);
     let body = ResponseBody { first, incoming, connection, flow, lease, stopwatch };
-    Ok(Response::from_parts(head, Body::boxed(body)))
+    Ok(Response::from_parts(head, Body::boxed(Merged::new(body))))
 }
 
 /// Gives the connection back to the pool, if it is fit for it: a request that is still being sent ends here.

@@ -23,7 +23,7 @@ use super::pool::Lease;
 use super::retry::Attempt;
 use super::timer::Stopwatch;
 use crate::error::{Error, ErrorKind};
-use crate::message::Body;
+use crate::message::{Body, Merged};
 
 /// Streams of one connection, where the peer does not allow fewer.
 const MAX_STREAMS: usize = 100;
@@ -220,7 +220,7 @@ pub(super) fn finish(
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
-        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease })
+        Body::boxed(Merged::new(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease }))
     })
 }
 
