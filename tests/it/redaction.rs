@@ -1,18 +1,20 @@
 //! Redaction by the built plugin, in a gateway on real sockets.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 
 use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::duplex::{Duplex, run, streamed};
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::load::Service;
 use gateway_tests::upstream::{Upstream, text};
 
 const FNR: &str = "02013299997";
 
-fn yaml(upstream: &Upstream, config: &str) -> String {
+fn yaml(upstream: SocketAddr, config: &str) -> String {
     format!(
-        "listeners: [{{name: plain, address: \"127.0.0.1:0\", protocols: [http1]}}, {{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
+        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1, http2]}}, {{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
 workers: 1
 secrets: {{pii: {{value: a-key-for-pseudonyms}}}}
 plugins: {{directory: plugins, grants: {{pii-redact: {{secrets: [pii]}}}}}}
@@ -23,7 +25,7 @@ routes:
     plugins: [{{name: pii-redact, config: {config}}}]
     upstream: one
 ",
-        upstream.address()
+        upstream
     )
 }
 
@@ -32,7 +34,7 @@ fn a_request_is_redacted_counted_and_pseudonymised() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let config =
         "{request: {body: true, query: true, headers: [x-user]}, categories: {email: {action: hash, secret: pii}}}";
-    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
     for protocol in PROTOCOLS {
         let mut client = Client::tls(protocol, gateway.listener("tls"), "localhost");
         let request = http::Request::post("/a?q=100%&m=kari@example.no")
@@ -69,7 +71,7 @@ fn bodies_that_block_are_not_mixed_up_when_they_come_at_the_same_time() {
         }
     });
     let config = "{request: {body: true}, categories: {fodselsnummer: block}}";
-    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
     let address = gateway.listener("tls");
     let slow = std::thread::spawn(move || Client::tls("http2", address, "localhost").get("/slow"));
     both.recv().expect("the slow request is at the upstream");
@@ -87,9 +89,9 @@ fn bodies_that_block_are_not_mixed_up_when_they_come_at_the_same_time() {
 fn a_request_under_block_is_read_with_a_state_of_its_own() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let config = "{request: {body: true}, response: {body: false}, categories: {email: block}}";
-    let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
     let body = "{\"e\":\"kari@example.no\"}";
-    let mut first = TcpStream::connect(gateway.listener("plain")).expect("connected");
+    let mut first = TcpStream::connect(gateway.listener("clear")).expect("connected");
     first.set_read_timeout(Some(gateway_tests::PATIENCE)).expect("an option");
     let head = format!(
         "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
@@ -100,7 +102,7 @@ fn a_request_under_block_is_read_with_a_state_of_its_own() {
     let mut interim = [0; 25];
     first.read_exact(&mut interim).expect("an interim response");
     assert!(interim.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&interim));
-    let mut other = Client::http1(gateway.listener("plain"));
+    let mut other = Client::http1(gateway.listener("clear"));
     assert_eq!(other.post("/", "application/json", "{\"a\":\"cut off").status, 200);
     first.write_all(body.as_bytes()).expect("sent");
     let mut response = String::new();
@@ -118,7 +120,7 @@ fn the_head_of_a_redacted_response_tells_nothing_of_the_original() {
         response
     });
     for config in ["{}", "{categories: {email: block}}"] {
-        let gateway = TestGateway::start(&yaml(&upstream, config), &["pii-redact"]);
+        let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
         for protocol in PROTOCOLS {
             let mut client = Client::tls(protocol, gateway.listener("tls"), "localhost");
             let response = client.send(http::Request::head("/"), "");
@@ -127,6 +129,80 @@ fn the_head_of_a_redacted_response_tells_nothing_of_the_original() {
             for name in ["content-length", "etag"] {
                 assert!(!response.headers.contains_key(name), "{config} over {protocol}: {:?}", response.headers);
             }
+        }
+    }
+}
+
+#[test]
+fn an_event_is_redacted_and_arrives_before_the_next_one_is_sent() {
+    for config in ["{}", "{categories: {fodselsnummer: block}}"] {
+        let (give, mut responses) = tokio::sync::mpsc::unbounded_channel();
+        let upstream = Service::start(move |_| {
+            let (sender, response) = streamed("text/event-stream");
+            let _ = give.send(sender);
+            async move { response }
+        });
+        let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
+        for protocol in PROTOCOLS {
+            let case = format!("{config} over {protocol}");
+            run(&case, async {
+                let mut client = Duplex::get(protocol, &gateway).await;
+                let mut sender = responses.recv().await.expect("a request");
+                // A plugin decides on the head when it has seen the first bytes.
+                for (number, (event, expected)) in [
+                    ("data: one of kari@example.no\n\n", "data: one of ***\n\n"),
+                    // It could go on, but for the blank line.
+                    ("data: two of kari@example\n\n", "data: two of kari@example\n\n"),
+                    ("data: three of ola@example.no\n\n", "data: three of ***\n\n"),
+                ]
+                .into_iter()
+                .enumerate()
+                {
+                    // In two pieces, within a value.
+                    let (front, back) = event.split_at(event.len() - 6);
+                    sender.send_data(front.into()).await.expect("sent");
+                    sender.send_data(back.into()).await.expect("sent");
+                    if number == 0 {
+                        assert_eq!(client.head().await.status(), 200, "{case}");
+                    }
+                    let mut got = String::new();
+                    while !got.ends_with("\n\n") {
+                        got.push_str(&String::from_utf8_lossy(&client.piece().await));
+                    }
+                    assert_eq!(got, expected, "{case}");
+                }
+                drop(sender);
+                assert_eq!(client.next().await, Ok(None), "{case}");
+            });
+        }
+    }
+}
+
+#[test]
+fn what_another_plugin_adds_to_the_log_is_redacted_in_the_record() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    for (log, expected) in [("true", "***"), ("[guest]", "***"), ("[other]", "seen"), ("false", "seen")] {
+        let yaml = format!(
+            "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
+plugins: {{directory: plugins}}
+upstreams: {{one: {{endpoints: [\"{}\"]}}}}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    plugins:
+      - {{name: test-guest, config: {{id: g}}}}
+      - {{name: pii-redact, config: {{log: {log}, custom: [{{name: sight, pattern: \"s[e]{{2}}n\"}}]}}}}
+    upstream: one
+",
+            upstream.address()
+        );
+        let gateway = TestGateway::start(&yaml, &["pii-redact", "test-guest"]);
+        for protocol in PROTOCOLS {
+            let mut client = Client::tls(protocol, gateway.address(), "localhost");
+            let response = client.get_with("/", &[("x-do", "g/request_headers=field")]);
+            assert_eq!(response.status, 200, "{log} over {protocol}");
+            let record = gateway.logged(protocol, |record| record["protocol"] == protocol);
+            assert_eq!(record["fields"]["guest"], expected, "{log}: {record}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway::config;
-use gateway::config::model::Config;
+use gateway::config::model::{Config, PluginLimits};
 use gateway::plugin::{Host, HostOptions, Judgement, Pool, Registry, WorkerHost};
 use gateway::telemetry::metrics::Metrics;
 use gateway_tests::guests::{built, other_build, put, replaced};
@@ -132,7 +132,25 @@ fn a_configure_that_never_ends_costs_one_dry_run_and_not_one_per_route() {
     let (directory, mut registry) = registry(20);
     let problems = refused(&mut registry, &with_config(directory.path(), "{configure: loop}"));
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("CPU time"), "{problems:?}");
+    // The bound is not the one that the configuration sets for calls.
+    assert!(problems[0].contains("2000 ms of CPU time"), "{problems:?}");
+    assert!(!problems[0].contains("plugins.limits"), "{problems:?}");
+}
+
+#[test]
+fn a_file_that_could_not_be_asked_within_its_limits_is_asked_again_when_they_are_raised() {
+    let (directory, mut registry) = registry(20);
+    let before = hash(&registry);
+    install(&directory, &other_build());
+    let plain = with_config(directory.path(), PLAIN);
+    let mut tight = plain.clone();
+    tight.plugins.limits.insert("test-guest".into(), PluginLimits { memory: 64 << 10, ..PluginLimits::default() });
+    for _ in 0..2 {
+        let problems = refused(&mut registry, &tight);
+        assert!(problems[0].contains("memory"), "{problems:?}");
+    }
+    serve(&mut registry, &plain);
+    assert_ne!(hash(&registry), before);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Streams: what comes is passed on at once, what nobody reads stops, what nobody wants ends.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -125,6 +127,32 @@ fn an_answer_to_a_request_that_is_still_being_sent_reaches_the_client_whole() {
             assert_eq!((&record["status"], &record["failure"]), (&403.into(), &serde_json::Value::Null), "{record}");
         }
     }
+}
+
+/// Peers of HTTP/2 take thousands of small frames that nobody has read yet for an attack, and end the connection.
+const CRUMBS: usize = 20_000;
+
+#[test]
+fn a_response_in_chunks_of_one_byte_is_not_an_attack_on_an_http2_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let upstream = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        stream.read_exact(&mut [0; 16]).expect("a request");
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(&[&head[..], &b"1\r\nx\r\n".repeat(CRUMBS), &b"0\r\n\r\n"[..]].concat()).expect("sent");
+        stream
+    });
+    let gateway = gateway(address, "http1");
+    run("the response", async {
+        let mut client = Duplex::get("http2", &gateway).await;
+        assert_eq!(client.head().await.status(), 200);
+        // Nothing is read before everything has come.
+        gateway.logged("the exchange", |record| record["status"] == 200);
+        let (body, _) = client.rest().await.expect("whole");
+        assert_eq!(body.len(), CRUMBS);
+    });
+    drop(upstream.join());
 }
 
 /// How much of what is offered a stream that nobody reads may hold in all the buffers on its way. The kernel's of the

@@ -155,7 +155,26 @@ routes:
 }
 
 #[test]
-fn behind_an_open_breaker_no_caller_gets_what_was_stored_for_another() {
+fn behind_an_open_breaker_no_caller_with_an_api_key_gets_what_was_stored_for_another() {
+    let config = "{api_keys: {name_header: x-consumer, keys: [
+          {name: alice, sha256: 72ee9d4355ccb9d3a4c9dbf37382e38e75c1b1a225b5bd1f729ee91bbda30c20},
+          {name: bob, sha256: 9b94dc1a51a38769f135edf04033ad7f2f487b6c25929be7a861cfc1ab10cf98}]}}";
+    no_caller_gets_what_was_stored_for_another(config, "x-api-key", ["alice-key", "bob-key", "mallory-key"]);
+}
+
+#[test]
+fn behind_an_open_breaker_no_caller_with_a_token_gets_what_was_stored_for_another() {
+    // All claims but `sub` are the same; they expire in the year 2100.
+    let config = "{claims_to_headers: {sub: x-consumer}, jwt: {issuer: https://idp.example.no, audience: api, keys: [
+          {jwk: {kty: oct, kid: h, alg: HS256, k: \"VkTdEEpFTmrV4ifXz345T5iM0ToGGxul85WtaWa-WCs7bJHIhcQJxz-H86IQ88lQsl7lSNzzekOGZKl_DwYS1g\"}}]}}";
+    let alice = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImgifQ.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlLm5vIiwiYXVkIjoiYXBpIiwic3ViIjoiYWxpY2UiLCJleHAiOjQxMDI0NDQ4MDB9.KpOa7eP-NW7RzPJAKfwShNHngH9vEiqx2NqZ3qJsOPA";
+    let bob = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImgifQ.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlLm5vIiwiYXVkIjoiYXBpIiwic3ViIjoiYm9iIiwiZXhwIjo0MTAyNDQ0ODAwfQ.VuE3UqGOnLgeJ4subppi_82wedp0AAv-IhR-OWnDTq0";
+    // Says `alice`, and is signed with another key.
+    let mallory = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6ImgifQ.eyJpc3MiOiJodHRwczovL2lkcC5leGFtcGxlLm5vIiwiYXVkIjoiYXBpIiwic3ViIjoiYWxpY2UiLCJleHAiOjQxMDI0NDQ4MDB9.Nn0ygZPyc1nM8l4ENAqiURqjbWT-t_zKq75BYT3Y2d4";
+    no_caller_gets_what_was_stored_for_another(config, "authorization", [alice, bob, mallory]);
+}
+
+fn no_caller_gets_what_was_stored_for_another(config: &str, field: &str, [alice, bob, mallory]: [&str; 3]) {
     for protocol in PROTOCOLS {
         let failing = Arc::new(AtomicBool::new(false));
         let switch = failing.clone();
@@ -172,13 +191,7 @@ routes:
     match: {{path: {{prefix: /}}}}
     upstream: one
     plugins:
-      - name: auth
-        config:
-          api_keys:
-            name_header: x-consumer
-            keys:
-              - {{name: alice, sha256: 72ee9d4355ccb9d3a4c9dbf37382e38e75c1b1a225b5bd1f729ee91bbda30c20}}
-              - {{name: bob, sha256: 9b94dc1a51a38769f135edf04033ad7f2f487b6c25929be7a861cfc1ab10cf98}}
+      - {{name: auth, config: {config}}}
       - {{name: circuit-breaker, config: {{minimum_requests: 3, open_for: 1h}}}}
 ",
             upstream.address()
@@ -186,18 +199,18 @@ routes:
         let gateway = TestGateway::start(&yaml, &["auth", "circuit-breaker"]);
         let mut client = Client::tls(protocol, gateway.address(), "localhost");
         let mut ask = |key: &str, path: &str| {
-            let response = client.get_with(path, &[("x-api-key", key)]);
+            let response = client.get_with(path, &[(field, key)]);
             (response.status, response.text())
         };
-        assert_eq!(ask("alice-key", "/a"), (200, "of alice".to_owned()), "{protocol}");
-        assert_eq!(ask("bob-key", "/b"), (200, "of bob".to_owned()), "{protocol}");
+        assert_eq!(ask(alice, "/a"), (200, "of alice".to_owned()), "{protocol}");
+        assert_eq!(ask(bob, "/b"), (200, "of bob".to_owned()), "{protocol}");
         failing.store(true, Ordering::SeqCst);
-        eventually("it opens", || (ask("alice-key", "/c").0 == 503).then_some(()));
-        assert_eq!(ask("alice-key", "/a"), (200, "of alice".to_owned()), "{protocol}: her own");
-        assert_eq!(ask("bob-key", "/b"), (200, "of bob".to_owned()), "{protocol}: his own");
-        assert_eq!(ask("bob-key", "/a").0, 503, "{protocol}: alice's, or nothing");
-        assert_eq!(ask("alice-key", "/b").0, 503, "{protocol}: bob's, or nothing");
-        assert_eq!(ask("mallory-key", "/a").0, 401, "{protocol}");
+        eventually("it opens", || (ask(alice, "/c").0 == 503).then_some(()));
+        assert_eq!(ask(alice, "/a"), (200, "of alice".to_owned()), "{protocol}: her own");
+        assert_eq!(ask(bob, "/b"), (200, "of bob".to_owned()), "{protocol}: his own");
+        assert_eq!(ask(bob, "/a").0, 503, "{protocol}: alice's, or nothing");
+        assert_eq!(ask(alice, "/b").0, 503, "{protocol}: bob's, or nothing");
+        assert_eq!(ask(mallory, "/a").0, 401, "{protocol}");
     }
 }
 

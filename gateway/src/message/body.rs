@@ -22,8 +22,6 @@ enum Inner {
     Full(Bytes),
     /// From a downstream connection; its errors are the client's.
     Downstream(Incoming),
-    /// From an upstream connection; its errors are the upstream's.
-    Upstream(Incoming),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
 }
 
@@ -44,11 +42,6 @@ impl Body {
         Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming) })
     }
 
-    /// What an upstream sends over a hyper connection.
-    pub fn upstream(incoming: Incoming) -> Self {
-        Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Upstream(incoming) })
-    }
-
     /// Any other body.
     pub fn boxed(body: impl HttpBody<Data = Bytes, Error = Error> + 'static) -> Self {
         Self(Inner::Boxed(Box::pin(body)))
@@ -59,7 +52,7 @@ impl Body {
         match &self.0 {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Downstream(_) | Inner::Upstream(_) | Inner::Boxed(_) => None,
+            Inner::Downstream(_) | Inner::Boxed(_) => None,
         }
     }
 }
@@ -80,9 +73,6 @@ impl HttpBody for Body {
             Inner::Downstream(incoming) => Pin::new(incoming)
                 .poll_frame(cx)
                 .map_err(|error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"))),
-            Inner::Upstream(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map_err(|error| Error::new(ErrorKind::Reset, format!("reading the response body: {error}"))),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -91,7 +81,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(_) => false,
-            Inner::Downstream(incoming) | Inner::Upstream(incoming) => incoming.is_end_stream(),
+            Inner::Downstream(incoming) => incoming.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -100,7 +90,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Downstream(incoming) | Inner::Upstream(incoming) => incoming.size_hint(),
+            Inner::Downstream(incoming) => incoming.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }

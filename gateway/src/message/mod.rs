@@ -2,8 +2,10 @@
 
 mod body;
 pub mod headers;
+mod merged;
 pub mod normalize;
 mod request_body;
 
 pub use body::Body;
+pub use merged::Merged;
 pub use request_body::{RequestBody, RequestProgress};

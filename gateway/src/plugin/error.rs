@@ -121,6 +121,9 @@ pub enum Overrun {
     /// CPU time of one call.
     #[error("used more than its {} ms of CPU time (plugins.limits.cpu)", .0.as_millis())]
     Cpu(Duration),
+    /// CPU time of `describe` or `configure`, which no setting changes.
+    #[error("used more than the {} ms of CPU time that every plugin has for this", .0.as_millis())]
+    LoadCpu(Duration),
     /// Host calls of one call.
     #[error("made more than {0} host calls (plugins.limits.host_calls)")]
     HostCalls(u32),
@@ -173,7 +176,7 @@ impl PluginError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Trap { .. } => "trap",
-            Self::Overrun { overrun: Overrun::Cpu(_), .. } => "deadline",
+            Self::Overrun { overrun: Overrun::Cpu(_) | Overrun::LoadCpu(_), .. } => "deadline",
             Self::Overrun { overrun: Overrun::HostCalls(_), .. } => "host-calls",
             Self::Overrun { overrun: Overrun::Output(_), .. } => "output",
             Self::Overrun { overrun: Overrun::Memory(_), .. } => "memory",
@@ -190,7 +193,11 @@ impl PluginError {
         output: usize,
     ) -> Self {
         if let Some(overrun) = error.downcast_ref::<Overrun>() {
-            return Self::Overrun { phase, overrun: *overrun };
+            let overrun = match (*overrun, phase) {
+                (Overrun::Cpu(budget), Phase::Describe | Phase::Configure) => Overrun::LoadCpu(budget),
+                (overrun, _) => overrun,
+            };
+            return Self::Overrun { phase, overrun };
         }
         if let Some(limit) = memory_refused {
             // The guest's allocator gives up with a trap of its own; what it asked for is the better explanation.

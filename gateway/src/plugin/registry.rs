@@ -39,12 +39,21 @@ impl PluginSet {
     }
 }
 
-/// What a file was found to be, whatever the configuration: so that the same bytes aren't compiled twice.
+/// What a file was found to be, apart from what the routes make of it: so that the same bytes aren't compiled twice.
 #[derive(Clone)]
 struct Finding {
     /// SHA-256 of the file.
     hash: String,
+    /// What it was allowed while it was asked what it is.
+    limits: PluginLimits,
     artifact: Result<Arc<Artifact>, LoadError>,
+}
+
+impl Finding {
+    /// Whether it still holds: a call that failed under some limits may do well under others.
+    fn holds(&self, hash: &str, limits: &PluginLimits) -> bool {
+        self.hash == hash && (self.limits == *limits || !matches!(self.artifact, Err(LoadError::Call(_))))
+    }
 }
 
 /// What was found out about files, by plugin.
@@ -235,7 +244,7 @@ impl Registry {
     ) -> Result<Arc<Artifact>, LoadError> {
         let bytes = read_whole(&directory.join(format!("{name}.wasm")))?;
         let hash = sha256(&bytes);
-        let known = self.findings.0.get(name).filter(|known| known.hash == hash);
+        let known = self.findings.0.get(name).filter(|known| known.holds(&hash, limits));
         let serving = self.serving.get(name).filter(|serving| serving.artifact.hash == hash);
         let artifact = match (serving, known) {
             (Some(serving), _) => Ok(serving.artifact.clone()),
@@ -243,7 +252,7 @@ impl Registry {
             (None, None) => self.compile(name, &bytes, limits),
         };
         if !matches!(artifact, Err(LoadError::NoRoom)) {
-            findings.0.insert(name.clone(), Finding { hash, artifact: artifact.clone() });
+            findings.0.insert(name.clone(), Finding { hash, limits: limits.clone(), artifact: artifact.clone() });
         }
         artifact
     }

@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::message::{Body, headers};
+use crate::message::{Body, Merged, headers};
 
 /// A piece of a response body as it may go on: trailers say nothing that belongs to the head or to the connection.
 pub(super) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
@@ -119,8 +119,10 @@ impl RequestBody {
 
     /// For HTTP/2, where a connection's writes say nothing about one stream.
     pub(super) fn on_a_stream(body: Body) -> Self {
-        let small = body.as_full().is_some_and(|bytes| bytes.len() <= UNWATCHED);
-        Self { body, flow: (!small).then(Flow::new) }
+        match body.as_full() {
+            Some(bytes) => Self { body, flow: (bytes.len() > UNWATCHED).then(Flow::new) },
+            None => Self { body: Body::boxed(Merged::new(body)), flow: Some(Flow::new()) },
+        }
     }
 
     pub(super) fn flow(&self) -> Option<Rc<Flow>> {

@@ -23,7 +23,7 @@ use super::forward::Failed;
 use super::pool::Lease;
 use super::retry::Attempt;
 use crate::error::{Error, ErrorKind};
-use crate::message::Body;
+use crate::message::{Body, Merged};
 use crate::timer::Stopwatch;
 
 /// The largest response head. hyper allows 100 fields in it; more would cost every response a larger table.
@@ -204,7 +204,7 @@ pub(super) fn finish(
     }
     stopwatch.restart_with(idle);
     let body = ResponseBody { first, incoming, connection, flow, lease, stopwatch };
-    Ok(Response::from_parts(head, Body::boxed(body)))
+    Ok(Response::from_parts(head, Body::boxed(Merged::new(body))))
 }
 
 /// Gives the connection back to the pool, if it is fit for it: a request that is still being sent ends here.

@@ -22,7 +22,7 @@ use super::http1::{MAX_HEAD, cut_short, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
 use crate::error::{Error, ErrorKind};
-use crate::message::Body;
+use crate::message::{Body, Merged};
 use crate::timer::Stopwatch;
 
 /// Streams of one connection, where the peer does not allow fewer.
@@ -220,7 +220,7 @@ pub(super) fn finish(
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
-        Body::boxed(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease })
+        Body::boxed(Merged::new(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease }))
     })
 }
 

@@ -176,7 +176,7 @@ impl Upstream {
             generation: AtomicU64::new(0),
             unresolved: AtomicBool::new(false),
         });
-        resolve::refresh(&upstream).await;
+        resolve::refresh(&upstream, &resolve::System).await;
         resolve::spawn(&upstream);
         Ok(upstream)
     }

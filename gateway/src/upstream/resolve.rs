@@ -1,6 +1,7 @@
 //! Names to addresses, on the background runtime. Requests never wait for DNS: they use the list that was published
 //! last. A name that stops resolving keeps its last good addresses.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,14 +14,29 @@ use crate::config::model::EndpointConfig;
 /// How long one look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Who is asked for addresses.
+pub(super) trait Resolver: Send + Sync {
+    /// The addresses of a name, with the port.
+    fn lookup(&self, host: &str, port: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+}
+
+/// The system's resolver.
+pub(super) struct System;
+
+impl Resolver for System {
+    async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        tokio::net::lookup_host((host, port)).await.map(Iterator::collect)
+    }
+}
+
 /// The addresses of one configured endpoint.
-pub(super) async fn addresses(endpoint: &EndpointConfig) -> Result<Vec<SocketAddr>, String> {
+async fn addresses(endpoint: &EndpointConfig, resolver: &impl Resolver) -> Result<Vec<SocketAddr>, String> {
     if let Some(address) = literal(endpoint) {
         return Ok(vec![address]);
     }
-    let lookup = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
-    let mut found: Vec<SocketAddr> = match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
-        Ok(Ok(found)) => found.collect(),
+    let lookup = resolver.lookup(&endpoint.host, endpoint.port);
+    let mut found = match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
+        Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(error.to_string()),
         Err(_) => return Err(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())),
     };
@@ -37,9 +53,9 @@ pub(super) fn literal(endpoint: &EndpointConfig) -> Option<SocketAddr> {
 }
 
 /// Resolves all names once and publishes what was found.
-pub(super) async fn refresh(upstream: &Upstream) {
+pub(super) async fn refresh(upstream: &Upstream, resolver: &impl Resolver) {
     let endpoints = &upstream.config().endpoints;
-    let found = join_all(endpoints.iter().map(addresses)).await;
+    let found = join_all(endpoints.iter().map(|endpoint| addresses(endpoint, resolver))).await;
     for (endpoint, result) in endpoints.iter().zip(&found) {
         if let Err(error) = result {
             tracing::warn!(upstream = %upstream.config().name, name = %endpoint.host, %error,
@@ -50,11 +66,11 @@ pub(super) async fn refresh(upstream: &Upstream) {
 }
 
 /// Refreshes until the upstream is gone.
-pub(super) async fn keep_refreshed(upstream: Weak<Upstream>, every: Duration) {
+pub(super) async fn keep_refreshed(upstream: Weak<Upstream>, every: Duration, resolver: impl Resolver) {
     loop {
         tokio::time::sleep(every).await;
         let Some(upstream) = upstream.upgrade() else { return };
-        refresh(&upstream).await;
+        refresh(&upstream, &resolver).await;
     }
 }
 
@@ -62,6 +78,6 @@ pub(super) async fn keep_refreshed(upstream: Weak<Upstream>, every: Duration) {
 pub(super) fn spawn(upstream: &Arc<Upstream>) {
     if upstream.config().endpoints.iter().any(|endpoint| literal(endpoint).is_none()) {
         let every = upstream.config().dns_refresh.max(Duration::from_secs(1));
-        tokio::spawn(keep_refreshed(Arc::downgrade(upstream), every));
+        tokio::spawn(keep_refreshed(Arc::downgrade(upstream), every, System));
     }
 }

@@ -2,6 +2,7 @@
 
 mod http1;
 mod http2;
+mod resolve;
 mod shared;
 
 use std::cell::RefCell;
