@@ -31,3 +31,6 @@ pub mod config;
 pub mod state;
 pub mod telemetry;
 pub mod watch;
+
+#[doc(hidden)]
+pub mod fuzzing;
