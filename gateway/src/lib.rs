@@ -32,3 +32,6 @@ pub mod state;
 pub mod telemetry;
 mod timer;
 pub mod watch;
+
+#[doc(hidden)]
+pub mod fuzzing;

@@ -11,7 +11,7 @@
 mod artifact;
 mod budget;
 pub mod chain;
-mod componentize;
+pub(crate) mod componentize;
 mod encoding;
 mod engine;
 mod entry;

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use crate::exchange::{RequestHead, ResponseHead};
 
 /// Largest body that is kept.
-pub(super) const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 /// What a response costs besides its bytes.
 const OVERHEAD: usize = 512;
 /// Fields that tell responses of one key apart; more are not kept.
@@ -168,7 +168,7 @@ impl Key<'_> {
 
 /// A response that is being kept: filled while its body passes, dropped without effect when it doesn't end.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     key: Box<str>,
     vary: Vec<(HeaderName, Vec<HeaderValue>)>,
     status: StatusCode,
@@ -181,7 +181,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Takes a piece of the body; `false` = it has become too long, or all drafts together have: drop the draft.
-    pub(super) fn push(&mut self, data: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, data: &[u8]) -> bool {
         let needed = self.body.len() + data.len();
         if needed > MAX_BODY {
             return false;
@@ -247,7 +247,7 @@ pub struct Hit {
 impl Hit {
     /// Adds `Cache-Status` (RFC 9211). `forwarded`: the upstream was asked first, and answered with this status or not at
     /// all. Section 2.1: a response is a hit only where the request "was not forwarded".
-    pub(super) fn with_cache_status(mut self, forwarded: Option<Option<StatusCode>>) -> Self {
+    pub(crate) fn with_cache_status(mut self, forwarded: Option<Option<StatusCode>>) -> Self {
         let text = match forwarded {
             None => format!("gateway; hit; ttl={}", self.left.as_secs()),
             Some(None) => "gateway; fwd=stale".to_owned(),
@@ -307,7 +307,7 @@ impl StoredResponses {
 
     /// Begins to keep a response. `request` holds the client's fields; `identity`: the upstream was asked for `identity`,
     /// so Accept-Encoding tells no responses apart.
-    pub(super) fn draft(
+    pub(crate) fn draft(
         self: &Arc<Self>,
         key: &Key<'_>,
         request: &HeaderMap,
@@ -338,12 +338,12 @@ impl StoredResponses {
     }
 
     /// The clock of this store.
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
     /// Keeps a response whose body has come to its proper end.
-    pub(super) fn put(&self, mut draft: Draft, now: Duration) {
+    pub(crate) fn put(&self, mut draft: Draft, now: Duration) {
         if draft.length.is_some_and(|length| length != draft.body.len()) {
             return;
         }
@@ -377,7 +377,7 @@ impl StoredResponses {
     }
 
     /// The response stored for this key and these request fields. Conditional requests get the whole response.
-    pub(super) fn find(&self, key: &Key<'_>, method: &Method, request: &HeaderMap, now: Duration) -> Option<Hit> {
+    pub(crate) fn find(&self, key: &Key<'_>, method: &Method, request: &HeaderMap, now: Duration) -> Option<Hit> {
         if method != Method::GET && method != Method::HEAD {
             return None;
         }

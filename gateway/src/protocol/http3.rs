@@ -4,8 +4,8 @@
 //! when the client stops reading its response, which drops whatever the pipeline was doing for it.
 
 mod body;
-mod field_section;
-mod frames;
+pub(crate) mod field_section;
+pub(crate) mod frames;
 mod quic;
 mod stream;
 

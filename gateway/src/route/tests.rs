@@ -1,12 +1,11 @@
 //! The router against examples and against a naive matcher.
 
-use std::cmp::Reverse;
-
 use http::HeaderName;
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::model::{HostnameMatch, PathMatch, ValueMatch};
+use crate::fuzzing::route::naive;
 
 fn regex(text: &str) -> regex::Regex {
     regex::Regex::new(&format!(r"\A(?:{text})\z")).unwrap()
@@ -215,53 +214,6 @@ fn regular_expressions_keep_their_order_over_all_beginnings() {
             (0..patterns.len()).map(|at| on(PathMatch::Regex(regex(patterns[(at + shift) % 4])))).collect();
         assert_eq!(find(&routes, "h", "/a/b/c"), Some(0));
     }
-}
-
-/// The rules of the module's documentation, one route at a time.
-fn naive(routes: &[RouteMatch], request: &Query<'_>) -> Option<usize> {
-    let rank = |(index, route): (usize, &RouteMatch)| {
-        let hostname = if route.hostnames.is_empty() {
-            Some((0, 0))
-        } else {
-            let each = route.hostnames.iter().filter_map(|hostname| match hostname {
-                HostnameMatch::Exact(name) => (name == request.hostname).then_some((2, 0)),
-                HostnameMatch::Wildcard(suffix) => {
-                    let labels = request.hostname.strip_suffix(suffix.as_str())?.strip_suffix('.')?;
-                    (!labels.is_empty()).then_some((1, suffix.len()))
-                }
-            });
-            each.max()
-        }?;
-        let path = match &route.path {
-            PathMatch::Exact(path) => (path == request.path).then_some((2, 0)),
-            PathMatch::Regex(regex) => regex.is_match(request.path).then_some((1, 0)),
-            PathMatch::Prefix(prefix) => {
-                let prefix = prefix.trim_end_matches('/');
-                let rest = request.path.strip_prefix(prefix)?;
-                (rest.is_empty() || rest.starts_with('/')).then_some((0, prefix.len()))
-            }
-        }?;
-        let scheme = route.scheme.is_none_or(|scheme| scheme == request.scheme);
-        let get = request.method == Method::HEAD && route.methods.contains(&Method::GET);
-        let method = route.methods.is_empty() || route.methods.contains(request.method) || get;
-        let holds = |expected: &ValueMatch, value: &str| match expected {
-            ValueMatch::Present => true,
-            ValueMatch::Exact(exact) => exact == value,
-            ValueMatch::Regex(regex) => regex.is_match(value),
-        };
-        let headers = route.headers.iter().all(|(name, expected)| {
-            let mut values = request.headers.get_all(name).iter();
-            values.any(|value| holds(expected, value.to_str().unwrap()))
-        });
-        let query = route.query.iter().all(|(name, expected)| {
-            let mut pairs = request.query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('='));
-            pairs.any(|(key, value)| key == name && holds(expected, value))
-        });
-        let specific = (!route.methods.is_empty(), route.headers.len(), route.query.len());
-        let rank = (route.scheme.is_some(), hostname, path, specific, Reverse(index));
-        (scheme && method && headers && query).then_some(rank)
-    };
-    routes.iter().enumerate().filter_map(rank).max().map(|(.., Reverse(index))| index)
 }
 
 fn any_route() -> impl Strategy<Value = RouteMatch> {

@@ -5,7 +5,7 @@
 
 /// Where a field section stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
+pub(crate) enum Section {
     /// At the head of a request.
     Head,
     /// Behind the content.
@@ -38,7 +38,7 @@ const fn of_static(index: u64) -> Option<usize> {
 
 /// RFC 9114 section 4.3: pseudo-header fields come first and once, a request has none of a response, and trailers have
 /// none at all. `:protocol` is one only where the server has announced it (RFC 9220 section 3), which this one does not.
-pub(super) fn check(mut bytes: &[u8], section: Section) -> Result<(), &'static str> {
+pub(crate) fn check(mut bytes: &[u8], section: Section) -> Result<(), &'static str> {
     const CUT: &str = "a field section that ends early";
     let (_, _) = (integer(&mut bytes, 8).ok_or(CUT)?, integer(&mut bytes, 7).ok_or(CUT)?);
     let mut seen = [false; PSEUDO.len()];

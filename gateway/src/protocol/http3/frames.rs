@@ -28,13 +28,13 @@ const CONTROL_STREAM: u64 = 0x0;
 
 /// What a client must not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Violation {
+pub(crate) struct Violation {
     /// The error's code.
-    pub(super) code: Code,
+    pub(crate) code: Code,
     /// Whether it ends the connection, or only the stream.
-    pub(super) fatal: bool,
+    pub(crate) fatal: bool,
     /// For the log.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
 }
 
 const fn fatal(code: Code, what: &'static str) -> Violation {
@@ -43,15 +43,15 @@ const fn fatal(code: Code, what: &'static str) -> Violation {
 
 /// Bytes for h3.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) bytes: Bytes,
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
     /// How many of them are content of the request.
-    pub(super) content: usize,
+    pub(crate) content: usize,
 }
 
 /// The frames of one stream.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     stream: Stream,
     /// The largest field section.
     section: u64,
@@ -90,12 +90,12 @@ enum State {
 
 impl Frames {
     /// A request stream; `section` is the largest field section in bytes as they are encoded.
-    pub(super) fn of_request(section: usize) -> Self {
+    pub(crate) fn of_request(section: usize) -> Self {
         Self::new(Stream::Request(Part::Head), section as u64)
     }
 
     /// A unidirectional stream.
-    pub(super) fn of_unidirectional() -> Self {
+    pub(crate) fn of_unidirectional() -> Self {
         Self::new(Stream::Untyped, 0)
     }
 
@@ -104,7 +104,7 @@ impl Frames {
     }
 
     /// Takes bytes of `input` until there is a piece for h3. `None` once all are taken.
-    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
+    pub(crate) fn next(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
         while !input.is_empty() {
             if self.stream == Stream::Other {
                 return Ok(Some(Piece { bytes: std::mem::take(input), content: 0 }));
@@ -148,7 +148,7 @@ impl Frames {
     }
 
     /// The stream ended well; says whether that is a place to end at.
-    pub(super) fn end(&self) -> Result<(), Violation> {
+    pub(crate) fn end(&self) -> Result<(), Violation> {
         match &self.state {
             State::Head(head) if head.is_empty() || self.stream == Stream::Untyped => Ok(()),
             // RFC 9114 section 7.1.

@@ -1,0 +1,47 @@
+//! What fuzzing runs: a function per target that takes arbitrary bytes and panics where a promise is broken.
+//!
+//! The functions stand here, and not in `fuzz/`, so that they see what the crate keeps to itself, and so that ordinary
+//! tests run them too: over the committed corpus and over seeded mutations of it. `fuzz/fuzz_targets/` only wraps them
+//! for libFuzzer. Inputs are text wherever that is possible, one thing per line, so that a corpus can be read and written
+//! by hand. Nothing of the gateway itself calls this module.
+
+pub mod componentize;
+pub mod config;
+pub mod forwarding;
+pub mod host_args;
+pub mod http3_frames;
+pub mod normalize;
+pub mod route;
+pub mod stored;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Lines of the form `name: value` as header fields, up to the first empty line; what is no field is left out. Bytes
+/// that aren't UTF-8 stay in values.
+fn fields<'a>(lines: &mut impl Iterator<Item = &'a [u8]>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    // Fields beyond this number would only make the map slow.
+    for line in lines.take_while(|line| !line.is_empty()).take(256) {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(line[colon + 1..].trim_ascii()));
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// The lines of an input.
+fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data.split(|byte| *byte == b'\n')
+}
+
+/// The trimmed members of all fields of a name, divided at commas.
+fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+    let values = headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    values.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests;

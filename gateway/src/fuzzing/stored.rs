@@ -1,0 +1,89 @@
+//! Any request and response: nothing is kept that RFC 9111 forbids, and nobody gets what was made for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::{fields, lines, list};
+use crate::exchange::{Edits, RequestHead, ResponseHead};
+use crate::plugin::stored::{Key, StoredResponses, storable};
+
+const TTL: Duration = Duration::from_secs(3600);
+
+/// Input: the request's fields, an empty line, the response's fields, an empty line, another request's fields.
+///
+/// # Panics
+/// Where a response is kept, or given out, that must not be.
+pub fn run(data: &[u8]) {
+    let mut lines = lines(data);
+    let (request, response, other) = (fields(&mut lines), fields(&mut lines), fields(&mut lines));
+    let asked = RequestHead {
+        method: Method::GET,
+        scheme: "https",
+        authority: "a.example".to_owned(),
+        path_and_query: "/".to_owned(),
+        headers: request,
+        trailers: None,
+        sent: true,
+        edits: Edits::default(),
+    };
+    let answer = ResponseHead { status: StatusCode::OK, headers: response, trailers: None, sent: false };
+    for bound in [false, true] {
+        let Ok(ttl) = storable(&asked, &answer, (bound, false), TTL) else { continue };
+        assert!(!ttl.is_zero() && ttl <= TTL, "{ttl:?}");
+        permitted(&asked.headers, &answer.headers, bound);
+        keep(&asked.headers, &answer, ttl, &other);
+    }
+}
+
+/// RFC 9111 section 3, in other words than the store's.
+fn permitted(request: &HeaderMap, response: &HeaderMap, bound: bool) {
+    let directives = |headers| {
+        let members = list(headers, "cache-control").into_iter();
+        let names = members.map(|member| member.split(|byte| *byte == b'=').next().unwrap_or(member).trim_ascii());
+        names.map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect::<Vec<_>>()
+    };
+    let (asked, answered) = (directives(request), directives(response));
+    let has = |all: &[String], name: &str| all.iter().any(|directive| directive == name);
+    assert!(!has(&asked, "no-store"), "the client forbids it");
+    assert!(!["no-store", "no-cache", "private"].iter().any(|name| has(&answered, name)), "the upstream forbids it");
+    assert!(!response.contains_key(header::SET_COOKIE) && !response.contains_key(header::CONTENT_RANGE));
+    assert!(!list(response, "vary").contains(&&b"*"[..]), "it varies with everything");
+    let credentials = request.contains_key(header::AUTHORIZATION) || request.contains_key(header::COOKIE);
+    let public = has(&answered, "public") || has(&answered, "s-maxage");
+    assert!(!credentials || bound || public, "one caller's response for all");
+}
+
+/// Keeps it, and asks for it again: as the same request, and as another one.
+fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &HeaderMap) {
+    let store = Arc::new(StoredResponses::new(1 << 20));
+    let key =
+        Key { entry: "e", scheme: "https", authority: "a.example", target: "/", principal: Some("alice"), plugin: "" };
+    let mut headers = answer.headers.clone();
+    headers.remove(header::CONTENT_LENGTH);
+    let answer = ResponseHead { status: answer.status, headers, trailers: None, sent: false };
+    let now = Duration::from_secs(10);
+    let Some(mut draft) = store.draft(&key, request, &answer, ttl, false) else { return };
+    if !draft.push(b"body") {
+        return;
+    }
+    store.put(draft, now);
+    let find = |key: &Key<'_>, request: &HeaderMap, now| store.find(key, &Method::GET, request, now);
+    if let Some(hit) = find(&key, request, now) {
+        assert_eq!((hit.status, &hit.body[..]), (answer.status, &b"body"[..]));
+        let age = hit.headers.get_all(header::AGE).iter().collect::<Vec<&HeaderValue>>();
+        let one = age.len() == 1 && age[0].to_str().is_ok_and(|age| age.parse::<u64>().is_ok());
+        assert!(one, "{age:?} instead of one age");
+    }
+    assert!(find(&key, request, now + ttl).is_none(), "stale");
+    assert!(find(&Key { principal: Some("bob"), ..key }, request, now).is_none(), "another caller's");
+    assert!(find(&Key { principal: None, ..key }, request, now).is_none(), "another caller's");
+    if find(&key, other, now).is_some() {
+        for name in list(&answer.headers, "vary") {
+            let Ok(name) = std::str::from_utf8(name) else { continue };
+            let same = request.get_all(name).iter().eq(other.get_all(name).iter());
+            assert!(same, "given to a request that differs in {name}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Each target over its corpus and over seeded mutations of it.
+
+use std::path::Path;
+
+#[path = "../../fuzz/smoke.rs"]
+mod smoke;
+
+fn smoke(target: &str, mutations: usize, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    smoke::run(&corpus, mutations, run);
+}
+
+#[test]
+fn componentize() {
+    smoke("componentize", 1_500, super::componentize::run);
+}
+
+#[test]
+fn config() {
+    smoke("config", 3_000, super::config::run);
+}
+
+#[test]
+fn forwarding() {
+    smoke("forwarding", 8_000, super::forwarding::run);
+}
+
+#[test]
+fn host_args() {
+    smoke("host_args", 8_000, super::host_args::run);
+}
+
+#[test]
+fn http3_frames() {
+    smoke("http3_frames", 8_000, super::http3_frames::run);
+}
+
+#[test]
+fn normalize() {
+    smoke("normalize", 10_000, super::normalize::run);
+}
+
+#[test]
+fn route() {
+    smoke("route", 3_000, super::route::run);
+}
+
+#[test]
+fn stored() {
+    smoke("stored", 8_000, super::stored::run);
+}

@@ -1,0 +1,73 @@
+//! What fuzzing runs of this plugin: any bytes as a body, in any pieces.
+
+use pii_redact::config::Config;
+use pii_redact::content::Format;
+use pii_redact::rules::Rules;
+use pii_redact::scanner::{MOST_HELD, Outcome, Scanner};
+
+const FORMATS: [Format; 6] =
+    [Format::Text, Format::Json, Format::JsonLines, Format::Form, Format::Events, Format::Unlabelled];
+
+thread_local! {
+    static RULES: Rules = rules();
+}
+
+fn rules() -> Rules {
+    let config = serde_json::json!({
+        "categories": {"ip": "mask", "card": {"action": "mask", "keep_last": 4}, "email": {"action": "hash", "secret": "s"}},
+        "fields": ["secret"],
+        "custom": [{"name": "customer", "pattern": "\\bK-[0-9]{6}\\b", "action": "replace", "with": "\"C\""}],
+    });
+    let config: Config = serde_json::from_value(config).expect("a config");
+    config.compile().unwrap_or_else(|mistakes| panic!("{mistakes:?}")).rules
+}
+
+/// Input: a byte for the format, one for the size of pieces, then the body.
+///
+/// # Panics
+/// Where the pieces make a difference, more is held than may be, or valid JSON comes out broken.
+pub(crate) fn scanner(data: &[u8]) {
+    let Some((&[format, size], body)) = data.split_first_chunk::<2>() else { return };
+    let format = FORMATS[usize::from(format) % FORMATS.len()];
+    let whole = scan(format, [body]);
+    let size = usize::from(size).max(1);
+    assert_eq!(shown(&scan(format, body.chunks(size))), shown(&whole), "in pieces of {size}");
+    let halves = body.split_at(size.min(body.len()));
+    assert_eq!(shown(&scan(format, [halves.0, halves.1])), shown(&whole), "in halves at {size}");
+    if let (Format::Json, Some(whole)) = (format, &whole)
+        && serde_json::from_slice::<serde_json::Value>(body).is_ok()
+    {
+        let read = serde_json::from_slice::<serde_json::Value>(whole);
+        assert!(read.is_ok(), "broken: {}", whole.escape_ascii());
+    }
+}
+
+fn shown(out: &Option<Vec<u8>>) -> String {
+    out.as_ref().map_or_else(|| "blocked".to_owned(), |out| out.escape_ascii().to_string())
+}
+
+/// What comes out; `None` where the body is blocked.
+fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut scanner = Scanner::new(format);
+    let mut out = Vec::new();
+    for (piece, last) in pieces.into_iter().map(|piece| (piece, false)).chain([(&[][..], true)]) {
+        let mut written = Vec::new();
+        match RULES.with(|rules| scanner.push(rules, &pseudonym, piece, last, &mut written)) {
+            Ok(Outcome::Unchanged) => {
+                assert!(written.is_empty());
+                out.extend_from_slice(piece);
+            }
+            Ok(Outcome::Rewritten) => out.extend_from_slice(&written),
+            Err(_) => return None,
+        }
+        assert!(scanner.held() <= MOST_HELD, "{} bytes are held", scanner.held());
+    }
+    assert_eq!(scanner.held(), 0, "held at the end");
+    Some(out)
+}
+
+/// A stand-in for the host's keyed hash: only its being a function of key and value matters here.
+fn pseudonym(_: &str, value: &[u8]) -> Option<String> {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    Some(format!("{:016x}", value.iter().fold(0xcbf2_9ce4_8422_2325, step)))
+}
