@@ -207,7 +207,7 @@ routes:
   - name: all
     match: {{path: {{prefix: /}}}}
     upstream: echo
-    timeouts: {{request: 200ms}}
+    timeouts: {{request: 1s}}
     plugins: [{{name: circuit-breaker, config: {{minimum_requests: 1, open_for: 1h}}}}]
 ",
         upstream.address()

@@ -138,7 +138,7 @@ fn an_endpoint_that_hangs_is_left_out_also_when_the_route_is_less_patient_than_t
     let yaml = format!(
         "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
 upstreams: {{pair: {{endpoints: [\"{}\", \"{}\"], passive_health: {{max_failures: 1, fail_timeout: 60s}}}}}}
-routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: pair, timeouts: {{request: 300ms}}}}]
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: pair, timeouts: {{request: 1s}}}}]
 workers: 1
 ",
         good.address(),

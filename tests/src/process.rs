@@ -54,12 +54,15 @@ impl Process {
 
     /// Waits for a log line that contains one of these texts.
     pub fn wait_for_either(&self, texts: &[&str]) -> String {
+        let mut others = Vec::new();
         loop {
             let line = self.lines.recv_timeout(crate::PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("the gateway never logged {texts:?}"));
+            let line =
+                line.unwrap_or_else(|_| panic!("the gateway never logged {texts:?}, but\n{}", others.join("\n")));
             if texts.iter().any(|text| line.contains(text)) {
                 return line;
             }
+            others.push(line);
         }
     }
 
