@@ -362,3 +362,15 @@ routes: [{{name: r, plugins: [{{name: test-guest, config: {{configure: {verb}}}}
     assert!(first.contains("draining"), "{first}");
     assert!(gateway.process.wait().success());
 }
+
+#[test]
+fn a_gateway_without_plugins_reserves_no_address_space_for_them() {
+    let routes = "routes: [{name: all, respond: {status: 204}}]\n";
+    let listeners = "listeners: [{name: clear, address: \"127.0.0.1:0\"}]\n";
+    let gateway = Spawned::start(&format!("{listeners}{routes}"), |_| {});
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).expect("it runs");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB")).expect("a size");
+    let kibibytes: u64 = size.trim().parse().expect("a number");
+    // A pool for one worker is a tebibyte.
+    assert!(kibibytes < 64 << 20, "{kibibytes} KiB");
+}

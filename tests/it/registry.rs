@@ -36,7 +36,7 @@ fn registry(instances: u32) -> (TempDir, Registry) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
     install(&directory, &built("test-guest"));
-    let host = Host::new(HostOptions { instances_per_worker: instances, ..HostOptions::default() }).expect("a host");
+    let host = Host::new(HostOptions { instances_per_worker: instances, ..HostOptions::default() });
     let mut registry = Registry::new(host);
     serve(&mut registry, &with_config(directory.path(), PLAIN));
     (directory, registry)

@@ -72,7 +72,7 @@ pub(super) fn check(file: &Path) -> Result<Vec<ConfigError>, ApplyError> {
         .enable_all()
         .build()
         .map_err(ApplyError::system("starting a runtime"))?;
-    let host = Host::new(HostOptions { cache: cache_directory(), ..HostOptions::default() })?;
+    let host = Host::new(HostOptions { cache: cache_directory(), ..HostOptions::default() });
     let registry = Arc::new(Registry::new(host));
     let tried = runtime.block_on(prepare(file, &Arc::new(config), &places, registry, None));
     tried.parts.map_err(ApplyError::Config)?;

@@ -52,7 +52,10 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         instances_per_worker: instances,
         state: state.clone(),
         metrics: Arc::new(PluginSink::new(metrics.clone())),
-    })?;
+    });
+    if entries > 0 {
+        host.start()?;
+    }
     let mut registry = Arc::new(Registry::new(host));
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
     let Parts { plugins, upstreams, certificates } = parts.map_err(ApplyError::Config)?;

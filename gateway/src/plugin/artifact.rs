@@ -70,13 +70,14 @@ impl Artifact {
     /// Compiles and checks. Blocks for as long as the compiler needs.
     pub(crate) fn compile(host: &Arc<Host>, bytes: &[u8], limits: &PluginLimits) -> Result<Self, LoadError> {
         let encoded = componentize(bytes)?;
-        let component = Component::new(host.engine(), &encoded)
+        let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
+        let component = Component::new(&runtime.engine, &encoded)
             .map_err(|error| LoadError::Invalid(one_line(&format!("{error:#}"), 600)))?;
         let (imports, needs) = imports(&component)?;
         check_exports(&component)?;
         let functions = Functions::find(&component)?;
-        let pre = host
-            .linker()
+        let pre = runtime
+            .linker
             .instantiate_pre(&component)
             .map_err(|error| LoadError::Import(one_line(&format!("{error:#}"), 600)))?;
         let suspends = needs.contains(&Need::Upstreams);
@@ -187,6 +188,5 @@ impl From<&Artifact> for Inspection {
 /// Compiles a plugin and tells what it is and what it asks for. Blocking.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let options = super::engine::HostOptions { instances_per_worker: 4, ..super::engine::HostOptions::default() };
-    let host = Host::new(options).map_err(|error| LoadError::Invalid(error.to_string()))?;
-    Artifact::compile(&host, bytes, &PluginLimits::default()).map(|artifact| Inspection::from(&artifact))
+    Artifact::compile(&Host::new(options), bytes, &PluginLimits::default()).map(|artifact| Inspection::from(&artifact))
 }

@@ -1,7 +1,7 @@
 //! The process-wide half of the host: engine, linker, epochs, and what all instances share.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{
@@ -75,35 +75,67 @@ pub(super) fn slots(component: &Component) -> usize {
 
 /// The plugin host of the process.
 pub struct Host {
-    engine: Engine,
-    linker: Linker<HostState>,
+    /// There from the first plugin on: the pool reserves address space by the terabyte, which not every container
+    /// grants, and the ticker wakes up for nobody where there is no guest.
+    runtime: OnceLock<Runtime>,
+    /// Held by whoever makes the runtime.
+    starting: Mutex<()>,
     pub(crate) options: HostOptions,
     pub(crate) flights: Arc<Flights>,
-    /// Whether the epoch moves. Started with the first guest: a gateway without plugins has nobody to wake up for.
-    ticker: Mutex<bool>,
+}
+
+/// What plugins are compiled by and run in.
+pub(crate) struct Runtime {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<HostState>,
 }
 
 impl Host {
-    /// Starts the engine and its ticker.
-    pub fn new(options: HostOptions) -> Result<Arc<Self>, HostError> {
+    /// A host that has not begun yet; see [`Host::start`].
+    pub fn new(options: HostOptions) -> Arc<Self> {
+        let (runtime, starting, flights) = Default::default();
+        Arc::new(Self { runtime, starting, options, flights })
+    }
+
+    /// Starts the engine and its ticker, unless they run. The first plugin does so too; a caller that knows that there will
+    /// be one learns here what is wrong with the machine.
+    pub fn start(&self) -> Result<(), HostError> {
+        self.runtime().map(drop)
+    }
+
+    /// The engine, which is started now if it was not.
+    pub(crate) fn runtime(&self) -> Result<&Runtime, HostError> {
+        let _one_at_a_time = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let runtime = Runtime::start(&self.options)?;
+        Ok(self.runtime.get_or_init(|| runtime))
+    }
+
+    /// The state store.
+    pub fn state(&self) -> &State {
+        &self.options.state
+    }
+}
+
+impl Runtime {
+    fn start(options: &HostOptions) -> Result<Self, HostError> {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
-        let mut config = configuration(&options);
+        let mut config = configuration(options);
         if let Some(directory) = &options.cache {
             config.cache(Some(cache(directory)?));
         }
         let engine = Engine::new(&config).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state).map_err(engine_error)?;
-
-        Ok(Arc::new(Self { engine, linker, options, flights: Arc::new(Flights::default()), ticker: Mutex::new(false) }))
+        let runtime = Self { engine, linker };
+        runtime.tick()?;
+        Ok(runtime)
     }
 
-    /// Starts the thread that moves the epoch, unless it runs. Called before the first guest of any plugin.
-    pub(crate) fn tick(&self) -> Result<(), HostError> {
-        let mut running = self.ticker.lock().unwrap_or_else(PoisonError::into_inner);
-        if *running {
-            return Ok(());
-        }
+    /// Starts the thread that moves the epoch for as long as there is the engine.
+    fn tick(&self) -> Result<(), HostError> {
         let weak = self.engine.weak();
         std::thread::Builder::new()
             .name("plugin-epochs".to_owned())
@@ -115,22 +147,7 @@ impl Host {
                 }
             })
             .map_err(HostError::Ticker)?;
-        *running = true;
         Ok(())
-    }
-
-    /// The engine.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    pub(crate) fn linker(&self) -> &Linker<HostState> {
-        &self.linker
-    }
-
-    /// The state store.
-    pub fn state(&self) -> &State {
-        &self.options.state
     }
 }
 
@@ -207,16 +224,37 @@ mod tests {
     fn the_largest_engine_fits_into_the_address_space() {
         let options =
             HostOptions { workers: 64, instances_per_worker: instances_per_worker(64, 0), ..HostOptions::default() };
-        assert!(Host::new(options).is_ok());
+        assert!(Host::new(options).start().is_ok());
+    }
+
+    #[test]
+    fn a_host_without_plugins_reserves_no_address_space() {
+        // More than there is: the engine can't start, and nobody asks for it.
+        let host = Host::new(HostOptions { workers: 1 << 20, ..HostOptions::default() });
+        assert!(host.runtime.get().is_none());
+        assert!(matches!(host.start(), Err(HostError::Engine(_))));
+        assert!(host.runtime.get().is_none(), "half an engine");
+    }
+
+    #[test]
+    fn there_is_one_engine_whoever_asks_first() {
+        let host = Host::new(HostOptions { instances_per_worker: 1, ..HostOptions::default() });
+        let ask = || host.runtime().map(|runtime| runtime.engine.clone()).unwrap();
+        let (first, second) = std::thread::scope(|scope| {
+            let (first, second) = (scope.spawn(ask), scope.spawn(ask));
+            (first.join().unwrap(), second.join().unwrap())
+        });
+        assert!(Engine::same(&first, &second));
     }
 
     #[test]
     fn a_component_with_many_memories_takes_more_than_one_share() {
-        let host = Host::new(HostOptions { instances_per_worker: 1, ..HostOptions::default() }).unwrap();
+        let host = Host::new(HostOptions { instances_per_worker: 1, ..HostOptions::default() });
+        let engine = &host.runtime().unwrap().engine;
         let slots_of = |modules: usize| {
             let instances = "(core instance (instantiate $m))".repeat(modules);
             let text = format!("(component (core module $m (memory 1)) {instances})");
-            slots(&Component::new(host.engine(), wat::parse_str(text).unwrap()).unwrap())
+            slots(&Component::new(engine, wat::parse_str(text).unwrap()).unwrap())
         };
         assert_eq!([slots_of(0), slots_of(1), slots_of(2)], [1, 1, 2]);
     }

@@ -51,7 +51,6 @@ pub struct Entry {
     /// Limits of its calls and instances.
     pub limits: PluginLimits,
     pub(crate) artifact: Arc<Artifact>,
-    pub(crate) host: Arc<Host>,
     pub(crate) context: Arc<Shared>,
     /// The config as the plugin gets it.
     pub(crate) config: String,
@@ -102,7 +101,6 @@ impl Entry {
             route: route.name.clone(),
             limits,
             artifact: artifact.clone(),
-            host: host.clone(),
             context: Arc::new(context),
             config: entry.config.to_string(),
             settings: entry.config.clone(),

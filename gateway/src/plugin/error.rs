@@ -40,6 +40,9 @@ pub enum LoadError {
         /// The system's word.
         reason: String,
     },
+    /// Not the file's fault: nothing can be loaded on this machine.
+    #[error("{0}")]
+    Host(String),
     /// It changes while it is read, or ends in the middle of a section.
     #[error("the file is incomplete ({0}); it is read again when it changes")]
     Incomplete(String),

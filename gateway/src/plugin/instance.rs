@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
-use wasmtime::Store;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower, Resource, TypedFunc,
 };
+use wasmtime::{Engine, Store};
 
 use super::engine::Host;
 use super::entry::{Entry, Shared};
@@ -97,13 +97,13 @@ pub(crate) struct Guest {
 }
 
 fn new_store(
-    host: &Host,
+    engine: &Engine,
     shared: Arc<Shared>,
     calls: Option<UnboundedSender<OutboundCall>>,
     suspends: bool,
 ) -> Store<HostState> {
     let output = shared.limits.output;
-    let mut store = Store::new(host.engine(), HostState::new(shared, calls));
+    let mut store = Store::new(engine, HostState::new(shared, calls));
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(output.max(64 << 10));
     store.set_max_component_handles(4096);
@@ -160,7 +160,6 @@ pub(crate) fn describe(
     suspends: bool,
     limits: &PluginLimits,
 ) -> Result<Manifest, LoadError> {
-    host.tick().map_err(|error| LoadError::Call(error.to_string()))?;
     let shared = Shared {
         plugin: "?".into(),
         route: "?".into(),
@@ -173,7 +172,7 @@ pub(crate) fn describe(
         flights: host.flights.clone(),
         log: Default::default(),
     };
-    let mut store = new_store(host, Arc::new(shared), None, suspends);
+    let mut store = new_store(pre.engine(), Arc::new(shared), None, suspends);
     arm(&mut store, Phase::Describe, LOAD_BUDGET);
     let result: wasmtime::Result<_> = block_on(async {
         let instance = if suspends { pre.instantiate_async(&mut store).await? } else { pre.instantiate(&mut store)? };
@@ -222,7 +221,7 @@ impl Guest {
     pub(crate) fn make(entry: &Entry, calls: Option<UnboundedSender<OutboundCall>>) -> Result<Self, MakeError> {
         let artifact = &entry.artifact;
         let suspends = artifact.suspends;
-        let mut store = new_store(&entry.host, entry.context.clone(), calls, suspends);
+        let mut store = new_store(artifact.pre.engine(), entry.context.clone(), calls, suspends);
         arm(&mut store, Phase::Configure, LOAD_BUDGET);
         let made: wasmtime::Result<_> = block_on(async {
             let instance = if suspends {
