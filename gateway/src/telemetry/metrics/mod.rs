@@ -21,7 +21,7 @@ pub use cells::{Counter, Gauge, Histogram};
 use custom::{Allowed, lock};
 use families::PluginCells;
 pub use families::{
-    ListenerCells, ListenerMetrics, PHASES, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
+    ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
     UpstreamCells, UpstreamMetrics,
 };
 

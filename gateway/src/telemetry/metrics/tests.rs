@@ -8,6 +8,9 @@ use http::StatusCode;
 use super::*;
 use crate::error::Failure;
 use crate::exchange::Protocol;
+use crate::plugin::phase::Phase;
+
+mod documented;
 
 fn value<'t>(text: &'t str, sample: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
@@ -45,8 +48,8 @@ fn families_have_their_numbers() {
     upstream.connections.add(3);
     upstream.connections.add(-1);
     let plugin = worker.plugin("p");
-    plugin.called(0, Duration::from_millis(1500));
-    plugin.called(99, Duration::ZERO);
+    plugin.called(Phase::RequestHeaders, Duration::from_millis(1500));
+    plugin.called(Phase::Configure, Duration::ZERO);
     plugin.failed("trap");
     plugin.failed("unheard of");
     worker.listener("l").rejected("limit");
@@ -65,8 +68,8 @@ fn families_have_their_numbers() {
         (r#"gateway_upstream_attempts_total{upstream="u"}"#, "2"),
         (r#"gateway_upstream_failures_total{upstream="u",kind="timeout"}"#, "1"),
         (r#"gateway_upstream_connections{upstream="u"}"#, "2"),
-        (r#"gateway_plugin_calls_total{plugin="p",phase="request-headers"}"#, "1"),
-        (r#"gateway_plugin_seconds_total{plugin="p",phase="request-headers"}"#, "1.5"),
+        (r#"gateway_plugin_calls_total{plugin="p",phase="request_headers"}"#, "1"),
+        (r#"gateway_plugin_seconds_total{plugin="p",phase="request_headers"}"#, "1.5"),
         (r#"gateway_plugin_failures_total{plugin="p",reason="trap"}"#, "1"),
         (r#"gateway_plugin_failures_total{plugin="p",reason="other"}"#, "1"),
         (r#"gateway_listener_rejected_total{listener="l",reason="limit"}"#, "1"),
