@@ -2,6 +2,7 @@
 
 mod access_log;
 mod body;
+mod cli;
 mod config;
 mod docs;
 mod drain;
