@@ -83,6 +83,25 @@ fn the_configuration_reference_says_exactly_what_the_schema_says() {
     assert!(lacking.is_empty() && untrue.is_empty(), "configuration.md lacks {lacking:#?} and has {untrue:#?}");
 }
 
+#[test]
+fn every_metric_of_the_plugins_is_in_their_readme() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let mut metrics = 0;
+    let plugins = std::fs::read_dir(plugins).expect("readable").map(|plugin| plugin.expect("readable").path());
+    for plugin in plugins.filter(|plugin| plugin.is_dir()) {
+        let readme = std::fs::read_to_string(plugin.join("README.md")).expect("a README");
+        for file in std::fs::read_dir(plugin.join("src")).expect("readable").map(|file| file.expect("readable").path())
+        {
+            let Ok(code) = std::fs::read_to_string(file) else { continue };
+            for name in code.split("metrics::count(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                metrics += 1;
+                assert!(readme.contains(name) && readme.contains("gateway_plugin_custom_"), "{name} of {plugin:?}");
+            }
+        }
+    }
+    assert!(metrics > 6, "only {metrics}");
+}
+
 fn yaml(document: &str) -> Vec<&str> {
     document.split("```yaml\n").skip(1).filter_map(|after| after.split_once("```")).map(|(yaml, _)| yaml).collect()
 }
