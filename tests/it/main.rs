@@ -29,6 +29,7 @@ mod slow;
 mod smuggling;
 mod standard;
 mod streaming;
+mod tidy;
 mod trailers;
 mod vectors;
 mod workers;
