@@ -19,6 +19,7 @@ use std::time::SystemTime;
 
 pub use cells::{Counter, Gauge, Histogram};
 use custom::{Allowed, lock};
+pub(crate) use custom::{MAX_LABELS, MAX_NAME, MAX_VALUE};
 use families::PluginCells;
 pub use families::{
     ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,

@@ -125,6 +125,16 @@ fn custom_metrics_are_summed_and_named_apart() {
 }
 
 #[test]
+fn names_that_the_contract_takes_are_counted() {
+    let metrics = Metrics::new();
+    let plugin = metrics.worker().plugin("p");
+    let long = "n".repeat(100);
+    plugin.count(&long, &[(&long, "a\"b"), ("_x", "c")], 1);
+    let sample = format!(r#"gateway_plugin_custom_{long}_total{{plugin="p",{long}="a\"b",_x="c"}}"#);
+    assert_eq!(value(&metrics.render(), &sample), Some("1"));
+}
+
+#[test]
 fn custom_metrics_are_bounded_over_all_workers() {
     let metrics = Metrics::new();
     let workers = [metrics.worker(), metrics.worker()];
@@ -136,8 +146,11 @@ fn custom_metrics_are_bounded_over_all_workers() {
         plugin.count("", &[], 1);
         plugin.count("hits", &[("plugin", "other")], 1);
         plugin.observe("size", &[("le", "1")], 1.0);
+        plugin.count("hits", &[("a.b", "1"), ("a_b", "2")], 1);
+        plugin.count("hits", &[("__name__", "other")], 1);
+        plugin.count(&"n".repeat(101), &[], 1);
     }
     let text = metrics.render();
     assert_eq!(text.lines().filter(|line| line.starts_with("gateway_plugin_custom_hits_total{")).count(), 1000);
-    assert_eq!(value(&text, r#"gateway_plugin_metrics_dropped_total{plugin="p"}"#), Some("1006"));
+    assert_eq!(value(&text, r#"gateway_plugin_metrics_dropped_total{plugin="p"}"#), Some("1012"));
 }
