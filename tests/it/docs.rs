@@ -8,8 +8,31 @@ const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../gateway/docs/configuration.md");
 const HELLO: &str = include_str!("../../examples/hello-plugin/src/lib.rs");
 
-/// Every key of the schema, written as in the reference: `routes[].match.path.prefix`.
-fn keys(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Vec<String>) {
+/// A key of the configuration, as a row of the reference.
+#[derive(Debug, PartialEq)]
+struct Row {
+    /// Written as `routes[].match.path.prefix`.
+    key: String,
+    default: String,
+    meaning: String,
+}
+
+/// What stands under `Default`: nothing for what is empty or left out.
+fn default(owner: &Value, name: &str, node: &Value) -> String {
+    let required = owner["required"].as_array().is_some_and(|names| names.iter().any(|known| known == name));
+    match &node["default"] {
+        _ if required => "**required**".to_owned(),
+        Value::Null => String::new(),
+        Value::Array(list) if list.is_empty() => String::new(),
+        Value::Object(object) if object.is_empty() => String::new(),
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(list) => format!("`[{}]`", list.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")),
+        other => format!("`{other}`"),
+    }
+}
+
+/// Every key of the schema.
+fn keys(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Vec<Row>) {
     let node = match node["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
         Some(name) => &schema["$defs"][name],
         None => node,
@@ -20,7 +43,8 @@ fn keys(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Ve
     for (name, child) in node["properties"].as_object().into_iter().flatten() {
         let key = format!("{prefix}{name}");
         keys(schema, child, &format!("{key}."), depth + 1, found);
-        found.push(key);
+        let meaning = child["description"].as_str().unwrap_or_default().to_owned();
+        found.push(Row { key, default: default(node, name, child), meaning });
     }
     let list = prefix.trim_end_matches('.');
     keys_of(schema, &node["items"], &format!("{list}[]."), depth, found);
@@ -32,37 +56,76 @@ fn keys(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Ve
     }
 }
 
-fn keys_of(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Vec<String>) {
+fn keys_of(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Vec<Row>) {
     if node.is_object() {
         keys(schema, node, prefix, depth + 1, found);
     }
 }
 
 #[test]
-fn the_configuration_reference_has_exactly_the_keys_of_the_schema() {
+fn the_configuration_reference_says_exactly_what_the_schema_says() {
     let schema = gateway::config::schema();
     let mut wanted = Vec::new();
     keys(&schema, &schema, "", 0, &mut wanted);
     assert!(wanted.len() > 80, "the walk found only {} keys", wanted.len());
-    let documented: Vec<&str> =
-        REFERENCE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(key, _)| key).collect();
-    for key in &wanted {
-        assert!(documented.contains(&key.as_str()), "{key} is missing in gateway/docs/configuration.md");
+    let documented: Vec<Row> = REFERENCE
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter_map(|(key, rest)| Some((key, rest.strip_suffix(" |")?.split_once(" | ")?)))
+        .map(|(key, (default, meaning))| Row {
+            key: key.into(),
+            default: default.trim().into(),
+            meaning: meaning.into(),
+        })
+        .collect();
+    let lacking: Vec<&Row> = wanted.iter().filter(|row| !documented.contains(row)).collect();
+    let untrue: Vec<&Row> = documented.iter().filter(|row| !wanted.contains(row)).collect();
+    assert!(lacking.is_empty() && untrue.is_empty(), "configuration.md lacks {lacking:#?} and has {untrue:#?}");
+}
+
+#[test]
+fn every_metric_of_the_plugins_is_in_their_readme() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let mut metrics = 0;
+    let plugins = std::fs::read_dir(plugins).expect("readable").map(|plugin| plugin.expect("readable").path());
+    for plugin in plugins.filter(|plugin| plugin.is_dir()) {
+        let readme = std::fs::read_to_string(plugin.join("README.md")).expect("a README");
+        for file in std::fs::read_dir(plugin.join("src")).expect("readable").map(|file| file.expect("readable").path())
+        {
+            let Ok(code) = std::fs::read_to_string(file) else { continue };
+            for name in code.split("metrics::count(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+                metrics += 1;
+                assert!(readme.contains(name) && readme.contains("gateway_plugin_custom_"), "{name} of {plugin:?}");
+            }
+        }
     }
-    for key in documented {
-        assert!(wanted.iter().any(|known| known == key), "{key} is documented and does not exist");
-    }
+    assert!(metrics > 6, "only {metrics}");
+}
+
+fn yaml(document: &str) -> Vec<&str> {
+    document.split("```yaml\n").skip(1).filter_map(|after| after.split_once("```")).map(|(yaml, _)| yaml).collect()
 }
 
 #[test]
 fn every_configuration_of_the_readme_is_accepted() {
-    let blocks: Vec<&str> =
-        README.split("```yaml\n").skip(1).filter_map(|after| after.split_once("```")).map(|(yaml, _)| yaml).collect();
+    let blocks = yaml(README);
     assert_eq!(blocks.len(), 2);
     for yaml in blocks {
         if let Err(errors) = gateway::config::parse(yaml, Path::new("gateway.yaml"), &|_| None) {
             panic!("{errors}\n{yaml}");
         }
+    }
+}
+
+#[test]
+fn routes_of_the_reference_are_accepted() {
+    let around = "listeners: [{name: a, address: \"127.0.0.1:0\"}]\nplugins: {directory: plugins}\nupstreams: {\
+                  a: {endpoints: [\"a:1\"]}, b: {endpoints: [\"b:1\"]}, shop: {endpoints: [\"c:1\"]}, acme: {endpoints: [\"d:1\"]}}\n";
+    let blocks = yaml(REFERENCE);
+    assert_eq!(blocks.len(), 2);
+    for yaml in blocks {
+        let config = gateway::config::parse(&format!("{around}{yaml}"), Path::new("gateway.yaml"), &|_| None);
+        assert!(config.is_ok(), "{config:?}\n{yaml}");
     }
 }
 

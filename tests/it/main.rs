@@ -2,6 +2,7 @@
 
 mod access_log;
 mod body;
+mod cli;
 mod config;
 mod docs;
 mod drain;
@@ -28,6 +29,7 @@ mod slow;
 mod smuggling;
 mod standard;
 mod streaming;
+mod tidy;
 mod trailers;
 mod vectors;
 mod workers;

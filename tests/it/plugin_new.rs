@@ -1,37 +1,64 @@
 //! `gateway plugin new`: what it makes, built by the machine's own cargo.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use gateway_tests::process::binary;
+
+const README: &str = include_str!("../../README.md");
 
 fn plugin_new(name: &str, directory: &Path) -> Output {
     let mut command = Command::new(binary("gateway"));
     command.args(["plugin", "new", name, "--directory"]).arg(directory).output().expect("the gateway runs")
 }
 
+/// One place beside this build's own files, so that the next plugin, and the next run, find the dependencies compiled.
+fn built() -> PathBuf {
+    binary("gateway").with_file_name("plugin-new")
+}
+
+/// A fresh directory there.
+fn fresh(name: &str) -> PathBuf {
+    let directory = built().join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("made");
+    directory
+}
+
+/// The workspace's lock file names crates that were fetched to build this test; so no network is needed.
+fn lock() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")
+}
+
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Without what the build of this test was told.
+fn quiet(command: &mut Command) -> &mut Command {
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
+        command.env_remove(variable);
+    }
+    command.env("CARGO_NET_OFFLINE", "true")
+}
+
 #[test]
 fn a_new_plugin_tests_builds_and_is_one() {
-    // One place beside this build's own files, so that the next run finds the dependencies compiled.
-    let built = binary("gateway").with_file_name("plugin-new");
-    let directory = built.join("source");
-    let _ = std::fs::remove_dir_all(&directory);
+    let directory = fresh("source");
     let made = plugin_new("add-header", &directory);
     let printed = String::from_utf8_lossy(&made.stdout);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     assert!(printed.contains("cargo test") && printed.contains("release/add_header.wasm"), "{printed}");
 
     let crate_directory = directory.join("add-header");
-    // The workspace's lock file names crates that were fetched to build this test; so no network is needed.
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
-    std::fs::copy(lock, crate_directory.join("Cargo.lock")).expect("copied");
+    std::fs::copy(lock(), crate_directory.join("Cargo.lock")).expect("copied");
     let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
-            command.env_remove(variable);
-        }
-        let command = command.args(arguments).arg("--offline").current_dir(&crate_directory);
-        let output = command.env("CARGO_TARGET_DIR", &built).output().expect("cargo runs");
+        let mut command = Command::new(cargo());
+        let command = quiet(&mut command).args(arguments).current_dir(&crate_directory);
+        let output = command.env("CARGO_TARGET_DIR", built()).output().expect("cargo runs");
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         assert!(output.status.success(), "cargo {arguments:?}:\n{text}");
@@ -42,11 +69,61 @@ fn a_new_plugin_tests_builds_and_is_one() {
     assert!(tested.contains("test result: ok. 2 passed"), "{tested}");
     cargo(&["build", "--release", "--target", "wasm32-unknown-unknown"]);
 
-    let wasm = built.join("wasm32-unknown-unknown/release/add_header.wasm");
+    let wasm = built().join("wasm32-unknown-unknown/release/add_header.wasm");
     let checked = Command::new(binary("gateway")).args(["plugin", "check"]).arg(wasm).output().expect("it runs");
     let inspection = String::from_utf8_lossy(&checked.stdout);
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     assert!(inspection.contains("add-header") && inspection.contains("response_headers"), "{inspection}");
+}
+
+/// The blocks of one language in the README's tutorial.
+fn tutorial(language: &str) -> Vec<&'static str> {
+    let (_, section) = README.split_once("## A plugin in ten minutes\n").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let begin = format!("```{language}\n");
+    let blocks = section.split(begin.as_str()).skip(1);
+    blocks.filter_map(|after| after.split_once("```")).map(|(block, _)| block).collect()
+}
+
+/// Stands before cargo: each crate that is built here shares what is compiled, and finds every dependency.
+const CARGO: &str = r#"#!/bin/sh
+[ -e target ] || ln -s "$TUTORIAL_TARGET" target
+[ -e Cargo.lock ] || cp "$TUTORIAL_LOCK" Cargo.lock
+exec "$TUTORIAL_CARGO" "$@"
+"#;
+
+#[test]
+fn the_tutorial_of_the_readme_works_as_it_is_written() {
+    let directory = fresh("tutorial");
+    let (shell, configurations) = (tutorial("sh"), tutorial("yaml"));
+    let (&[_install, build, serve], &[yaml]) = (&shell[..], &configurations[..]) else {
+        panic!("the tutorial has three blocks for a shell and one configuration");
+    };
+    // The number in the README can be anybody's here.
+    let address = format!("127.0.0.1:{}", gateway_tests::free_port());
+    assert!(yaml.contains("127.0.0.1:8080") && serve.contains("127.0.0.1:8080"));
+    std::fs::write(directory.join("gateway.yaml"), yaml.replace("127.0.0.1:8080", &address)).expect("written");
+    let programs = fresh("tutorial-bin");
+    std::fs::write(programs.join("cargo"), CARGO).expect("written");
+    std::fs::set_permissions(programs.join("cargo"), Permissions::from_mode(0o755)).expect("made executable");
+    std::os::unix::fs::symlink(binary("gateway"), programs.join("gateway")).expect("linked");
+
+    let serve = serve.replace("127.0.0.1:8080", &address);
+    let script = format!("set -eu\ntrap 'kill $(jobs -p)' EXIT\n{build}{serve}");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).expect("a path");
+    let mut command = Command::new("bash");
+    let command = quiet(&mut command).args(["-c", &script]).current_dir(&directory).env("PATH", path);
+    let command = command.env("TUTORIAL_TARGET", built()).env("TUTORIAL_LOCK", lock());
+    let command = command.env("TUTORIAL_CARGO", cargo()).env("CACHE_DIRECTORY", directory.join("cache"));
+    let output = command.output().expect("bash runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    let mut answers = serve.lines().filter_map(|line| line.split_once(" # ")).map(|(_, answer)| answer).peekable();
+    assert!(answers.peek().is_some());
+    for answer in answers {
+        assert!(printed.lines().any(|line| line.trim() == answer), "{answer:?} is not in\n{printed}");
+    }
 }
 
 #[test]

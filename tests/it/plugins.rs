@@ -186,7 +186,7 @@ fn fields_and_calls_are_seen_in_the_access_log_and_in_the_metrics() {
     let line = gateway.logged("the record", |line| line["status"] == 200);
     assert!(line.to_string().contains("\"guest\":\"seen\""), "{line}");
     assert!(line.to_string().contains("\"logged\":\"yes\""), "{line}");
-    assert_eq!(gateway.metric("gateway_plugin_calls_total", &["test-guest", "request-headers"]), 2.0);
+    assert_eq!(gateway.metric("gateway_plugin_calls_total", &["test-guest", "request_headers"]), 2.0);
     assert_eq!(gateway.metric("gateway_plugin_failures_total", &["test-guest", "trap"]), 1.0);
 }
 

@@ -1,5 +1,6 @@
 //! Lines that parse back, and a writer that loses nothing unless it must.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -103,6 +104,24 @@ fn what_the_configuration_names_is_logged() {
     assert_eq!((&line["path"], &line["query"]), (&json!("/users/kari@example.no"), &json!("q=1")));
     assert_eq!(line["headers"], json!({"user-agent": "a\"b", "x-many": "1, \u{fffd}"}));
     assert_eq!((&line["status"], &line["route"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn the_reference_has_exactly_the_keys_that_are_written() {
+    const REFERENCE: &str = include_str!("../../docs/access-log.md");
+    let documented = |present: &[&str]| -> BTreeSet<&str> {
+        let rows = REFERENCE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let rows = rows.map(|(key, rest)| (key, rest.split('|').nth(1).unwrap().trim()));
+        rows.filter(|(_, when)| present.is_empty() || present.contains(when)).map(|(key, _)| key).collect()
+    };
+    let exchange = &mut exchange("/?q=1");
+    let least = encoded(&config(LogTarget::Off), exchange);
+    assert_eq!(least.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&["always"]));
+    exchange.log_fields = vec![("a".to_owned(), Some("b".to_owned()))];
+    let request_headers = vec![http::header::USER_AGENT];
+    let all = Config { target: LogTarget::Off, full_address: true, full_path: true, request_headers };
+    let most = encoded(&all, exchange);
+    assert_eq!(most.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&[]));
 }
 
 proptest! {

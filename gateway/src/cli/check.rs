@@ -14,9 +14,6 @@ pub(super) fn run(config: &Path) -> ExitCode {
             println!("{}: fine", config.display());
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => super::refuse(config, &error),
     }
 }

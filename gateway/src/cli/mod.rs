@@ -6,10 +6,14 @@ mod plugin_new;
 mod run;
 mod schema;
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// The configuration where no other is named.
+const DEFAULT_CONFIG: &str = "gateway.yaml";
 
 /// A WebAssembly-extensible edge gateway.
 #[derive(Parser)]
@@ -22,15 +26,17 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve traffic.
+    #[command(override_usage = "gateway run [-c FILE]")]
     Run {
         /// The configuration file.
-        #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
+        #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE")]
         config: PathBuf,
     },
     /// Check the configuration and every plugin that it uses, and print all mistakes.
+    #[command(override_usage = "gateway check [-c FILE]")]
     Check {
         /// The configuration file.
-        #[arg(short, long, default_value = "gateway.yaml", value_name = "FILE")]
+        #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE")]
         config: PathBuf,
     },
     /// Print the JSON Schema of the configuration file.
@@ -66,4 +72,13 @@ pub fn main() -> ExitCode {
         Command::Plugin(PluginCommand::New { name, directory }) => plugin_new::run(&name, &directory),
         Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
     }
+}
+
+/// Prints what is wrong with a configuration.
+fn refuse(config: &Path, error: &dyn Display) -> ExitCode {
+    eprintln!("{error}");
+    if config == Path::new(DEFAULT_CONFIG) && !config.exists() {
+        eprintln!("name the configuration: -c FILE");
+    }
+    ExitCode::FAILURE
 }

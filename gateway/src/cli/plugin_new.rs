@@ -3,7 +3,7 @@
 //! The SDK is on no registry, so the binary carries its sources and writes them beside the new crate.
 
 use std::io::{Error, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Files of the SDK by their path in it.
@@ -126,7 +126,8 @@ pub(super) fn run(name: &str, directory: &Path) -> ExitCode {
         eprintln!("\"{name}\" {reason}");
         return ExitCode::FAILURE;
     }
-    let target = directory.join(name);
+    // What is shown is to be copied: `greeter` reads better than `./greeter`.
+    let target = if directory == Path::new(".") { PathBuf::from(name) } else { directory.join(name) };
     match write(name, &target) {
         Ok(()) => {
             let (shown, file) = (target.display(), file_name(name));
@@ -225,8 +226,6 @@ fn put(path: &Path, text: &str) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn repository() -> PathBuf {

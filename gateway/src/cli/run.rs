@@ -15,9 +15,6 @@ pub(super) fn run(config: &Path) -> ExitCode {
             Drained::Clean => ExitCode::SUCCESS,
             Drained::TimedOut => ExitCode::from(3),
         },
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => super::refuse(config, &error),
     }
 }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
 
-/// One mistake, or one warning. Shown as `FILE:LINE:COLUMN: message`.
+/// One mistake, or one warning. Shown as `FILE:LINE:COLUMN: message`, without a place where it is one of the whole file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigError {
     /// The config file.
     pub file: PathBuf,
-    /// Line, from 1.
+    /// Line, from 1; 0 for the whole file.
     pub line: usize,
-    /// Column, from 1, in characters.
+    /// Column, from 1, in characters; 0 for the whole file.
     pub column: usize,
     /// What is wrong and what to do.
     pub message: String,
@@ -23,11 +23,20 @@ impl ConfigError {
     pub fn new(file: &Path, (line, column): (usize, usize), message: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line, column, message: message.into() }
     }
+
+    /// A mistake of the file as a whole.
+    pub fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self::new(file, (0, 0), message)
+    }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.message)
+        write!(f, "{}:", self.file.display())?;
+        if self.line > 0 {
+            write!(f, "{}:{}:", self.line, self.column)?;
+        }
+        write!(f, " {}", self.message)
     }
 }
 
@@ -118,8 +127,10 @@ mod tests {
             ConfigError::new(file, (10, 2), "late"),
             ConfigError::new(file, (9, 30), "early"),
             ConfigError::new(file, (10, 2), "late"),
+            ConfigError::of_file(file, "all of it"),
         ]);
-        assert_eq!(errors.to_string(), "gateway.yaml:9:30: early\ngateway.yaml:10:2: late");
+        let shown = "gateway.yaml: all of it\ngateway.yaml:9:30: early\ngateway.yaml:10:2: late";
+        assert_eq!(errors.to_string(), shown);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     let failed = |message: String| {
         let mut contents = Contents::default();
         contents.add(path);
-        ConfigErrors::from(ConfigError::new(path, (1, 1), message)).with_contents(contents)
+        ConfigErrors::from(ConfigError::of_file(path, message)).with_contents(contents)
     };
     let bytes =
         read_regular(path, tree::MAX_BYTES as u64).map_err(|error| failed(format!("can't be read: {error}")))?;

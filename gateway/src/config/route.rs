@@ -162,7 +162,11 @@ fn path_text() -> Parsed<String> {
 }
 
 fn rewrite(fields: &mut Fields<'_, '_>) -> Option<String> {
-    fields.required("prefix", "Replaces the matched prefix.", path_text())
+    fields.required(
+        "prefix",
+        "Replaces the matched prefix. A target that a plugin has set outside of it, and `*`, stay as they are.",
+        path_text(),
+    )
 }
 
 fn redirect(fields: &mut Fields<'_, '_>) -> Option<Redirect> {
@@ -229,7 +233,13 @@ fn header_edits(fields: &mut Fields<'_, '_>) -> Option<HeaderEdits> {
 }
 
 fn timeouts(fields: &mut Fields<'_, '_>) -> Option<Option<std::time::Duration>> {
-    fields.default("request", "The whole exchange until the response's head; off for no limit.", OrOff(time()), "60s")
+    fields.default(
+        "request",
+        "The whole exchange until the response's head; off for no limit. When it has passed: 504, or 408 where the \
+         client had not sent its whole body.",
+        OrOff(time()),
+        "60s",
+    )
 }
 
 fn limits(fields: &mut Fields<'_, '_>) -> Option<u64> {

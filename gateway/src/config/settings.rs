@@ -70,11 +70,16 @@ pub(super) fn state(fields: &mut Fields<'_, '_>) -> Option<State> {
     let backend = fields.default("backend", "Where kv and counters live: memory.", Choice(&[("memory", ())]), "memory");
     let max_entries = fields.default(
         "max_entries",
-        "Entries per namespace (a plugin in a route, or its share_state).",
+        "Entries of kv per namespace (a plugin in a route, or its share_state).",
         Integer(1..=1_000_000_000),
         "100000",
     );
-    let max_bytes = fields.default("max_bytes", "Bytes per namespace.", Size(1 << 10..=1 << 40), "64MiB");
+    let max_bytes = fields.default(
+        "max_bytes",
+        "Bytes per namespace: of kv, of rate buckets and of sliding windows, each.",
+        Size(1 << 10..=1 << 40),
+        "64MiB",
+    );
     let stored_responses =
         fields.default("stored_responses", "Bytes of stored responses over all routes.", Size(0..=1 << 40), "64MiB");
     let ((), max_entries, max_bytes, stored_responses) = (backend?, max_entries?, max_bytes?, stored_responses?);
@@ -202,12 +207,15 @@ pub(super) fn log(fields: &mut Fields<'_, '_>) -> Option<Log> {
 pub(super) fn forwarding(fields: &mut Fields<'_, '_>) -> Option<Forwarding> {
     let trusted = fields.default(
         "trusted",
-        "Networks of proxies in front whose X-Forwarded-For, Forwarded and X-Request-Id are believed.",
+        "Networks of proxies in front. Believed is what they say in X-Forwarded-For (where it is missing, in for= of \
+         Forwarded), X-Forwarded-Proto and X-Request-Id; X-Forwarded-Host and Forwarded are passed on. Of others, all of \
+         these are replaced or removed.",
         List(text(network)),
         "[]",
     );
     let forwarded =
-        fields.default("forwarded", "Sends Forwarded (RFC 7239) beside the X-Forwarded fields.", Boolean, "false");
+        fields.default("forwarded", "Sends Forwarded (RFC 7239) beside the X-Forwarded fields: for= is the peer, host= and proto= are as the peer came \
+         to this gateway.", Boolean, "false");
     let via = fields.default("via", "The name in Via and Proxy-Status.", text(names::token), "gateway");
     Some(Forwarding { trusted: trusted?, forwarded: forwarded?, via: via? })
 }

@@ -45,7 +45,7 @@ pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
     );
     let passive_health = fields.default(
         "passive_health",
-        "Leaves an endpoint out for a while after failed requests.",
+        "Leaves an endpoint out for a while after failed requests; never the only one, and never all of them.",
         Object(passive_health),
         "{}",
     );
@@ -108,12 +108,17 @@ fn host(text: &str) -> Result<UpstreamHost, String> {
 fn passive_health(fields: &mut Fields<'_, '_>) -> Option<PassiveHealth> {
     let max_failures = fields.default(
         "max_failures",
-        "Failures within fail_timeout that take an endpoint out; 0 switches it off.",
+        "Failures that take an endpoint out; 0 switches it off. A success forgets them, once the last is more than \
+         fail_timeout ago.",
         Integer(0..=1_000_000),
         "3",
     );
-    let fail_timeout =
-        fields.default("fail_timeout", "The window, and how long the endpoint stays out.", time(), "10s");
+    let fail_timeout = fields.default(
+        "fail_timeout",
+        "How long the endpoint stays out. Then one request per fail_timeout tries it.",
+        time(),
+        "10s",
+    );
     Some(PassiveHealth { max_failures: u32::try_from(max_failures?).ok()?, fail_timeout: fail_timeout? })
 }
 

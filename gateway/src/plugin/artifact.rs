@@ -162,7 +162,9 @@ impl fmt::Display for Inspection {
         writeln!(f, "sha256   {}", self.hash)?;
         writeln!(f, "phases   {}", list(&self.phases))?;
         writeln!(f, "traits   {}", list(&self.traits))?;
-        writeln!(f, "imports  {}", list(&self.imports.iter().map(String::as_str).collect::<Vec<_>>()))?;
+        let imports: Vec<&str> = self.imports.iter().map(String::as_str).collect();
+        let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n         ") };
+        writeln!(f, "imports  {imports}")?;
         writeln!(f, "grants   {}", list(&self.needed_grants))?;
         for grant in &self.needed_grants {
             writeln!(f, "         to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name)?;

@@ -224,7 +224,8 @@ fn describe_start(bytes: &[u8]) -> String {
     if bytes.starts_with(b"(module") || bytes.starts_with(b"(component") {
         return "it is wasm text; compile it first".to_owned();
     }
-    format!("it starts with {:02x?} instead of `\\0asm`", &bytes[..bytes.len().min(4)])
+    let start = &bytes[..bytes.len().min(4)];
+    format!("it starts with `{}` instead of `\\0asm`", start.escape_ascii())
 }
 
 #[cfg(test)]

@@ -452,7 +452,7 @@ impl Instance {
         if let Some(exchange) = exchange {
             exchange.measures.plugins += took;
         }
-        from.metrics().called(phase.place(), took);
+        from.metrics().called(phase, took);
         if let Err(error) = &result {
             from.metrics().failed(error.kind());
         }

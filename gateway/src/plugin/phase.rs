@@ -68,20 +68,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Its place among the phases that metrics name; `describe` is not counted.
-    pub(crate) const fn place(self) -> usize {
-        match self {
-            Self::RequestHeaders => 0,
-            Self::RequestBody => 1,
-            Self::ResponseHeaders => 2,
-            Self::ResponseBody => 3,
-            Self::UpstreamFailure => 4,
-            Self::Log => 5,
-            Self::Configure | Self::Describe => 7,
-        }
-    }
-
-    /// The word used in logs.
+    /// The word used in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Describe => "describe",

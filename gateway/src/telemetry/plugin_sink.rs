@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::metrics::{Metrics, PluginMetrics, WorkerMetrics};
+use super::metrics::{MAX_LABELS, Metrics, PluginMetrics, WorkerMetrics};
 use crate::plugin::PluginMetricsSink;
 
 type Handles = (WorkerMetrics, HashMap<Box<str>, PluginMetrics>);
@@ -24,7 +24,11 @@ impl PluginSink {
     }
 
     fn with(&self, plugin: &str, labels: &[(String, String)], work: impl FnOnce(&PluginMetrics, &[(&str, &str)])) {
-        let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let mut borrowed = [("", ""); MAX_LABELS];
+        for (slot, (key, value)) in borrowed.iter_mut().zip(labels) {
+            *slot = (key, value);
+        }
+        let labels = &borrowed[..labels.len().min(MAX_LABELS)];
         HANDLES.with_borrow_mut(|slot| {
             // Several gateways can live in one process; a thread belongs to one of them.
             let (worker, handles) = slot.get_or_insert_with(|| (self.0.worker(), HashMap::new()));
@@ -32,7 +36,7 @@ impl PluginSink {
                 handles.insert(plugin.into(), worker.plugin(plugin));
             }
             if let Some(handle) = handles.get(plugin) {
-                work(handle, &labels);
+                work(handle, labels);
             }
         });
     }

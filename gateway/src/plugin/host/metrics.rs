@@ -1,7 +1,9 @@
 //! Interface `metrics`: names and labels are checked here, counting is done by telemetry.
 
 use super::HostState;
+use crate::plugin::error::sanitise;
 use crate::plugin::phase::bindings::edge::gateway::metrics::{self, Label};
+use crate::telemetry::metrics::{MAX_LABELS, MAX_NAME, MAX_VALUE};
 
 /// Where plugins' metrics go. Called on workers: it must neither block nor grow without bound.
 pub trait PluginMetricsSink: Send + Sync {
@@ -20,11 +22,8 @@ impl PluginMetricsSink for NoMetrics {
     fn observe(&self, _: &str, _: &str, _: &str, _: &[(String, String)], _: f64) {}
 }
 
-const MAX_LABELS: usize = 8;
-const MAX_VALUE: usize = 128;
-
 fn valid_name(name: &str) -> bool {
-    (1..=100).contains(&name.len())
+    (1..=MAX_NAME).contains(&name.len())
         && !name.as_bytes()[0].is_ascii_digit()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
@@ -41,7 +40,12 @@ fn check(name: &str, labels: Vec<Label>) -> wasmtime::Result<Vec<(String, String
     if labels.iter().any(|label| !valid_name(&label.key)) {
         return refuse("a label's key has letters, digits and underscores, at most 100");
     }
-    Ok(labels.into_iter().map(|label| (label.key, crate::plugin::error::sanitise(&label.value, MAX_VALUE))).collect())
+    // Most values are fine as they are, and what the guest handed over is kept.
+    let clean = |value: String| match value.len() > MAX_VALUE || value.contains(char::is_control) {
+        true => sanitise(&value, MAX_VALUE),
+        false => value,
+    };
+    Ok(labels.into_iter().map(|label| (label.key, clean(label.value))).collect())
 }
 
 impl metrics::Host for HostState {

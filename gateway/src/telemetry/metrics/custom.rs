@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cells::{ANYTHING, Counter, Histogram, HistogramSum};
-use super::exposition::{Exposition, render_labels};
+use super::exposition::{Exposition, label};
 
 /// Series per plugin, over all workers.
 const MAX_SERIES: usize = 1000;
-const MAX_LABELS: usize = 8;
-const MAX_NAME: usize = 64;
-const MAX_VALUE: usize = 128;
-
-/// A series: the family's name, and its rendered labels.
-type Key = (String, String);
+/// Labels of a series, beside the plugin.
+pub(crate) const MAX_LABELS: usize = 8;
+/// Characters of a name.
+pub(crate) const MAX_NAME: usize = 100;
+/// Bytes of a label's value.
+pub(crate) const MAX_VALUE: usize = 128;
 
 #[derive(Debug)]
 enum Cell {
@@ -24,20 +24,28 @@ enum Cell {
 
 /// The series that one plugin has made, over all workers.
 #[derive(Debug, Default)]
-pub(super) struct Allowed(Mutex<HashSet<Key>>);
+pub(super) struct Allowed(Mutex<HashSet<Box<str>>>);
 
 impl Allowed {
-    fn admit(&self, key: &Key) -> bool {
+    fn admit(&self, key: &str) -> bool {
         let mut series = lock(&self.0);
-        series.contains(key) || (series.len() < MAX_SERIES && series.insert(key.clone()))
+        series.contains(key) || (series.len() < MAX_SERIES && series.insert(key.into()))
     }
 }
 
 /// One worker's series of one plugin. The lock is contended only while a scrape copies the numbers.
 #[derive(Debug, Default)]
 pub(super) struct CustomCells {
-    series: Mutex<HashMap<Key, Cell>>,
+    series: Mutex<Series>,
     pub(super) dropped: Counter,
+}
+
+/// Cells by key: the family's name, `{`, and the rendered labels.
+#[derive(Debug, Default)]
+struct Series {
+    cells: HashMap<Box<str>, Cell>,
+    /// Where the key of a call is written: nothing is allocated for a series that is known.
+    key: String,
 }
 
 impl CustomCells {
@@ -66,63 +74,78 @@ impl CustomCells {
         labels: &[(&str, &str)],
         change: impl FnOnce(&Cell),
     ) {
-        let Some(key) = key(plugin, name, suffix, labels) else { return self.dropped.add(1) };
-        let mut series = lock(&self.series);
-        if let Some(cell) = series.get(&key) {
+        let Series { cells, key } = &mut *lock(&self.series);
+        if write_key(key, plugin, name, suffix, labels).is_none() {
+            return self.dropped.add(1);
+        }
+        if let Some(cell) = cells.get(key.as_str()) {
             return change(cell);
         }
-        if !allowed.admit(&key) {
+        if !allowed.admit(key) {
             return self.dropped.add(1);
         }
         let new = match suffix {
             "" => Cell::Histogram(Box::new(Histogram::new(&ANYTHING))),
             _ => Cell::Counter(Counter::default()),
         };
-        change(series.entry(key).or_insert(new));
+        change(cells.entry(key.as_str().into()).or_insert(new));
     }
 }
 
 /// The name in our own name space, so that a guest can't forge the gateway's series; `None` if it is no name at all.
-fn key(plugin: &str, name: &str, suffix: &str, labels: &[(&str, &str)]) -> Option<Key> {
-    let name = identifier(name.strip_suffix("_total").unwrap_or(name))?;
+fn write_key(key: &mut String, plugin: &str, name: &str, suffix: &str, labels: &[(&str, &str)]) -> Option<()> {
+    key.clear();
+    key.push_str("gateway_plugin_custom_");
+    key.extend(identifier(name.strip_suffix("_total").unwrap_or(name))?);
+    key.push_str(suffix);
+    key.push('{');
+    label(key, "plugin".chars(), plugin);
     if labels.len() > MAX_LABELS {
         return None;
     }
-    let mut named = vec![("plugin".to_owned(), plugin)];
-    for (label, value) in labels {
-        let label = identifier(label)?;
-        // `le` belongs to histograms, and repeated labels make a sample invalid.
-        if label == "le" || named.iter().any(|(name, _)| *name == label) {
+    for (place, (name, value)) in labels.iter().enumerate() {
+        let name = identifier(name)?;
+        let is = |other: &str| identifier(other).is_some_and(|other| name.clone().eq(other));
+        // `le` belongs to histograms, names with two underscores to Prometheus, and repeated labels make a sample invalid.
+        if is("le") || is("plugin") || name.clone().take(2).eq("__".chars()) {
+            return None;
+        }
+        if labels[..place].iter().any(|(before, _)| is(before)) {
             return None;
         }
         let end = (0..=value.len().min(MAX_VALUE)).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
-        named.push((label, &value[..end]));
+        key.push(',');
+        label(key, name, &value[..end]);
     }
-    let named: Vec<(&str, &str)> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    Some((format!("gateway_plugin_custom_{name}{suffix}"), render_labels(&named)))
+    Some(())
 }
 
 /// A metric's or label's name; other characters become underscores.
-fn identifier(text: &str) -> Option<String> {
-    let starts_well = text.starts_with(|char: char| char.is_ascii_alphabetic());
+fn identifier(text: &str) -> Option<impl Iterator<Item = char> + Clone> {
+    let starts_well = text.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
     (starts_well && text.len() <= MAX_NAME)
-        .then(|| text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect())
+        .then(|| text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }))
 }
+
+/// A family's name and a series' labels.
+type Place = (String, String);
 
 /// Sums over workers.
 #[derive(Debug, Default)]
 pub(super) struct CustomSum {
-    counters: BTreeMap<Key, u64>,
-    histograms: BTreeMap<Key, HistogramSum>,
+    counters: BTreeMap<Place, u64>,
+    histograms: BTreeMap<Place, HistogramSum>,
 }
 
 impl CustomSum {
     pub(super) fn add(&mut self, cells: &CustomCells) {
-        for (key, cell) in lock(&cells.series).iter() {
+        for (key, cell) in &lock(&cells.series).cells {
+            let (name, labels) = key.split_once('{').unwrap_or((key, ""));
+            let place = (name.to_owned(), labels.to_owned());
             match cell {
-                Cell::Counter(counter) => *self.counters.entry(key.clone()).or_default() += counter.value(),
+                Cell::Counter(counter) => *self.counters.entry(place).or_default() += counter.value(),
                 Cell::Histogram(histogram) => {
-                    self.histograms.entry(key.clone()).or_insert_with(|| HistogramSum::new(&ANYTHING)).add(histogram)
+                    self.histograms.entry(place).or_insert_with(|| HistogramSum::new(&ANYTHING)).add(histogram)
                 }
             }
         }

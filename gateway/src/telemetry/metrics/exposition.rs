@@ -62,17 +62,22 @@ pub(super) fn render_labels(labels: Labels<'_>) -> String {
         if !out.is_empty() {
             out.push(',');
         }
-        out.push_str(name);
-        out.push_str("=\"");
-        for char in value.chars() {
-            match char {
-                '\\' => out.push_str("\\\\"),
-                '"' => out.push_str("\\\""),
-                '\n' => out.push_str("\\n"),
-                _ => out.push(char),
-            }
-        }
-        out.push('"');
+        label(&mut out, name.chars(), value);
     }
     out
+}
+
+/// One of them.
+pub(super) fn label(out: &mut String, name: impl Iterator<Item = char>, value: &str) {
+    out.extend(name);
+    out.push_str("=\"");
+    for char in value.chars() {
+        match char {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            _ => out.push(char),
+        }
+    }
+    out.push('"');
 }

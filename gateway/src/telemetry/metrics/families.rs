@@ -10,6 +10,7 @@ use super::cells::{Counter, Gauge, Histogram, SECONDS};
 use super::custom::{Allowed, CustomCells};
 use crate::error::Failure;
 use crate::exchange::Protocol;
+use crate::plugin::phase::Phase;
 
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
 /// By first digit of the status; `none` where the client was sent no status.
@@ -26,16 +27,14 @@ pub(super) const FAILURES: [Failure; 10] = [
     Failure::Cancelled,
     Failure::Other,
 ];
-/// The phases of the contract in its order, and the call that configures.
-pub const PHASES: [&str; 8] = [
-    "request-headers",
-    "request-body",
-    "response-headers",
-    "response-body",
-    "upstream-failure",
-    "log",
-    "tick",
-    "configure",
+/// The phases of an exchange; calls at load belong to no worker.
+pub(super) const PHASES: [Phase; 6] = [
+    Phase::RequestHeaders,
+    Phase::RequestBody,
+    Phase::ResponseHeaders,
+    Phase::ResponseBody,
+    Phase::UpstreamFailure,
+    Phase::Log,
 ];
 /// Why a call of a plugin failed.
 pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
@@ -156,11 +155,11 @@ pub struct PluginMetrics {
 }
 
 impl PluginMetrics {
-    /// Notes a call: the place of its phase in [`PHASES`], and how long it took.
-    pub fn called(&self, phase: usize, took: Duration) {
-        if let (Some(calls), Some(time)) = (self.cells.calls.get(phase), self.cells.nanoseconds.get(phase)) {
-            calls.add(1);
-            time.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    /// Notes a call of a phase, and how long it took.
+    pub fn called(&self, phase: Phase, took: Duration) {
+        if let Some(place) = PHASES.iter().position(|known| *known == phase) {
+            self.cells.calls[place].add(1);
+            self.cells.nanoseconds[place].add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         }
     }
 

@@ -19,9 +19,10 @@ use std::time::SystemTime;
 
 pub use cells::{Counter, Gauge, Histogram};
 use custom::{Allowed, lock};
+pub(crate) use custom::{MAX_LABELS, MAX_NAME, MAX_VALUE};
 use families::PluginCells;
 pub use families::{
-    ListenerCells, ListenerMetrics, PHASES, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
+    ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
     UpstreamCells, UpstreamMetrics,
 };
 

@@ -73,11 +73,15 @@ fn routes(out: &mut Exposition, shards: &[Arc<Shard>]) {
 
 fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
     let upstreams = group(shards, |shard| &shard.upstreams);
-    out.family("gateway_upstream_attempts_total", "counter", "Requests sent to an upstream, retries included.");
+    out.family(
+        "gateway_upstream_attempts_total",
+        "counter",
+        "Attempts to get a response from an upstream, retries included.",
+    );
     for (upstream, cells) in &upstreams {
         out.sample("gateway_upstream_attempts_total", &[("upstream", upstream)], sum(cells, |cell| &cell.attempts));
     }
-    out.family("gateway_upstream_retries_total", "counter", "Second attempts.");
+    out.family("gateway_upstream_retries_total", "counter", "Attempts after the first of a request.");
     for (upstream, cells) in &upstreams {
         out.sample("gateway_upstream_retries_total", &[("upstream", upstream)], sum(cells, |cell| &cell.retries));
     }
@@ -128,16 +132,20 @@ fn plugins(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
         for (place, phase) in PHASES.iter().enumerate() {
             let value = sum(cells, |cell| &cell.calls[place]);
             if value > 0 {
-                out.sample("gateway_plugin_calls_total", &[("plugin", plugin), ("phase", phase)], value);
+                out.sample("gateway_plugin_calls_total", &[("plugin", plugin), ("phase", phase.name())], value);
             }
         }
     }
-    out.family("gateway_plugin_seconds_total", "counter", "Time spent in plugins by phase.");
+    out.family(
+        "gateway_plugin_seconds_total",
+        "counter",
+        "Wall time of calls of plugins by phase, waiting for calls of theirs included.",
+    );
     for (plugin, cells) in &plugins {
         for (place, phase) in PHASES.iter().enumerate() {
             let value = sum(cells, |cell| &cell.nanoseconds[place]);
             if value > 0 {
-                let labels = [("plugin", &**plugin), ("phase", phase)];
+                let labels = [("plugin", &**plugin), ("phase", phase.name())];
                 out.sample("gateway_plugin_seconds_total", &labels, value as f64 / 1e9);
             }
         }
@@ -180,7 +188,11 @@ fn listeners(out: &mut Exposition, shards: &[Arc<Shard>]) {
         let value: i64 = cells.iter().map(|cell| cell.connections.value()).sum();
         out.sample("gateway_listener_connections", &[("listener", listener)], value);
     }
-    out.family("gateway_listener_rejected_total", "counter", "Connections that were not served, by reason.");
+    out.family(
+        "gateway_listener_rejected_total",
+        "counter",
+        "Connections, and requests that never became one, that were not served.",
+    );
     for (listener, cells) in &listeners {
         for (place, reason) in REJECTIONS.iter().enumerate() {
             let labels = [("listener", &**listener), ("reason", reason)];

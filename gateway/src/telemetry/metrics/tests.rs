@@ -8,6 +8,9 @@ use http::StatusCode;
 use super::*;
 use crate::error::Failure;
 use crate::exchange::Protocol;
+use crate::plugin::phase::Phase;
+
+mod documented;
 
 fn value<'t>(text: &'t str, sample: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
@@ -45,8 +48,8 @@ fn families_have_their_numbers() {
     upstream.connections.add(3);
     upstream.connections.add(-1);
     let plugin = worker.plugin("p");
-    plugin.called(0, Duration::from_millis(1500));
-    plugin.called(99, Duration::ZERO);
+    plugin.called(Phase::RequestHeaders, Duration::from_millis(1500));
+    plugin.called(Phase::Configure, Duration::ZERO);
     plugin.failed("trap");
     plugin.failed("unheard of");
     worker.listener("l").rejected("limit");
@@ -65,8 +68,8 @@ fn families_have_their_numbers() {
         (r#"gateway_upstream_attempts_total{upstream="u"}"#, "2"),
         (r#"gateway_upstream_failures_total{upstream="u",kind="timeout"}"#, "1"),
         (r#"gateway_upstream_connections{upstream="u"}"#, "2"),
-        (r#"gateway_plugin_calls_total{plugin="p",phase="request-headers"}"#, "1"),
-        (r#"gateway_plugin_seconds_total{plugin="p",phase="request-headers"}"#, "1.5"),
+        (r#"gateway_plugin_calls_total{plugin="p",phase="request_headers"}"#, "1"),
+        (r#"gateway_plugin_seconds_total{plugin="p",phase="request_headers"}"#, "1.5"),
         (r#"gateway_plugin_failures_total{plugin="p",reason="trap"}"#, "1"),
         (r#"gateway_plugin_failures_total{plugin="p",reason="other"}"#, "1"),
         (r#"gateway_listener_rejected_total{listener="l",reason="limit"}"#, "1"),
@@ -122,6 +125,16 @@ fn custom_metrics_are_summed_and_named_apart() {
 }
 
 #[test]
+fn names_that_the_contract_takes_are_counted() {
+    let metrics = Metrics::new();
+    let plugin = metrics.worker().plugin("p");
+    let long = "n".repeat(100);
+    plugin.count(&long, &[(&long, "a\"b"), ("_x", "c")], 1);
+    let sample = format!(r#"gateway_plugin_custom_{long}_total{{plugin="p",{long}="a\"b",_x="c"}}"#);
+    assert_eq!(value(&metrics.render(), &sample), Some("1"));
+}
+
+#[test]
 fn custom_metrics_are_bounded_over_all_workers() {
     let metrics = Metrics::new();
     let workers = [metrics.worker(), metrics.worker()];
@@ -133,8 +146,11 @@ fn custom_metrics_are_bounded_over_all_workers() {
         plugin.count("", &[], 1);
         plugin.count("hits", &[("plugin", "other")], 1);
         plugin.observe("size", &[("le", "1")], 1.0);
+        plugin.count("hits", &[("a.b", "1"), ("a_b", "2")], 1);
+        plugin.count("hits", &[("__name__", "other")], 1);
+        plugin.count(&"n".repeat(101), &[], 1);
     }
     let text = metrics.render();
     assert_eq!(text.lines().filter(|line| line.starts_with("gateway_plugin_custom_hits_total{")).count(), 1000);
-    assert_eq!(value(&text, r#"gateway_plugin_metrics_dropped_total{plugin="p"}"#), Some("1006"));
+    assert_eq!(value(&text, r#"gateway_plugin_metrics_dropped_total{plugin="p"}"#), Some("1012"));
 }
