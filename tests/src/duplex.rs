@@ -23,12 +23,12 @@ pub struct Duplex {
     receive: Receiving,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a test holds one or two")]
 enum Sending {
     Hyper(Sender<Bytes, std::io::Error>),
     Http3(h3::client::RequestStream<h3_quinn::SendStream<Bytes>, Bytes>),
 }
 
-#[expect(clippy::large_enum_variant, reason = "a test holds one or two")]
 enum Receiving {
     Hyper {
         head: Option<JoinHandle<hyper::Result<http::Response<Incoming>>>>,
