@@ -154,7 +154,7 @@ impl Client {
     ) -> Result<(Pooled, bool), Missed> {
         let slot = &lease.slot;
         if newer.is_none()
-            && let Some(pooled) = slot.checkout()
+            && let Some(pooled) = slot.checkout(self.sweeps.get())
         {
             return Ok((pooled, true));
         }
@@ -166,7 +166,7 @@ impl Client {
         }
         loop {
             // A replay, too, takes what others have just made.
-            if let Some(place) = slot.place(newer.map_or(0, |Newer(number)| number)) {
+            if let Some(place) = slot.place(newer.map_or(0, |Newer(number)| number), self.sweeps.get()) {
                 return Ok((Pooled::Http2(place), true));
             }
             let Some(connecting) = slot.connecting.borrow().clone() else { break };
@@ -192,8 +192,7 @@ impl Client {
             slot.shares.set(connected.http2);
             if connected.http2 {
                 let connection = Http2::new(&self.http2, connected).await?;
-                connection.used.set(lease.sweep());
-                let place = connection.reserve();
+                let place = connection.reserve(self.sweeps.get());
                 slot.share(connection);
                 place
                     .map(Pooled::Http2)

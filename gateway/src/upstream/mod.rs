@@ -12,6 +12,7 @@ mod balance;
 mod body;
 mod connect;
 mod endpoint;
+mod executor;
 mod forward;
 mod health;
 mod http1;

@@ -13,8 +13,9 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use super::balance::{Balancer, Candidates};
+use super::executor::LocalExecutor;
 use super::http1::Http1;
-use super::http2::{Http2, LocalExecutor, Place};
+use super::http2::{Http2, Place};
 use super::{Endpoint, Upstream};
 use crate::config::model::PassiveHealth;
 use crate::error::{Error, ErrorKind, Side};
@@ -32,7 +33,7 @@ pub struct Client {
     locals: RefCell<HashMap<u64, Rc<Local>, BuildHasherDefault<IdHasher>>>,
     random: RefCell<fastrand::Rng>,
     /// Counts sweeps; the clock of idle connections.
-    sweeps: Cell<u32>,
+    pub(super) sweeps: Cell<u32>,
     metrics: WorkerMetrics,
     pub(crate) timers: Timers,
     /// Emptied lists for copies of heads.
@@ -234,9 +235,9 @@ impl Slot {
         }
     }
 
-    /// A connection that can carry a request now.
-    pub(super) fn checkout(&self) -> Option<Pooled> {
-        if let Some(place) = self.place(0) {
+    /// A connection that can carry a request now, during this sweep.
+    pub(super) fn checkout(&self, sweep: u32) -> Option<Pooled> {
+        if let Some(place) = self.place(0, sweep) {
             return Some(Pooled::Http2(place));
         }
         loop {
@@ -248,8 +249,9 @@ impl Slot {
     }
 
     /// A place on an HTTP/2 connection that was made after the first `after`.
-    pub(super) fn place(&self, after: u64) -> Option<Place> {
-        self.http2.borrow().iter().filter(|connection| connection.number.get() > after).find_map(Http2::reserve)
+    pub(super) fn place(&self, after: u64, sweep: u32) -> Option<Place> {
+        let shared = self.http2.borrow();
+        shared.iter().filter(|connection| connection.number.get() > after).find_map(|one| one.reserve(sweep))
     }
 
     /// How many HTTP/2 connections have been made so far.
@@ -295,11 +297,6 @@ impl Lease {
         if error.kind().side() == Side::Upstream {
             self.slot.metrics.failed(error.kind().failure());
         }
-    }
-
-    /// The sweep that is now, for connections that are shared.
-    pub(super) fn sweep(&self) -> u32 {
-        self.client.upgrade().map_or(0, |client| client.sweeps.get())
     }
 }
 
