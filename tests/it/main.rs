@@ -25,6 +25,7 @@ mod reload;
 mod resilience;
 mod routing;
 mod same_over_all;
+mod signals;
 mod slow;
 mod smuggling;
 mod standard;

@@ -209,7 +209,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain_timeout = fields.default(
         "drain_timeout",
-        "How long requests in flight may take to finish after SIGTERM.",
+        "How long requests in flight may take to finish after SIGTERM or SIGINT. A second one cuts what is left at once.",
         Time(Duration::ZERO..=Duration::MAX),
         "30s",
     );
