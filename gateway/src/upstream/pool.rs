@@ -16,6 +16,7 @@ use super::balance::{Balancer, Candidates};
 use super::executor::LocalExecutor;
 use super::http1::Http1;
 use super::http2::{Http2, Place};
+use super::request::Addressee;
 use super::{Endpoint, Upstream};
 use crate::config::model::PassiveHealth;
 use crate::error::{Error, ErrorKind, Side};
@@ -59,6 +60,7 @@ struct View {
 /// What a worker has with one endpoint.
 pub(super) struct Slot {
     pub(super) endpoint: Arc<Endpoint>,
+    pub(super) addressee: Addressee,
     /// Of the whole upstream.
     pub(super) metrics: UpstreamMetrics,
     keepalive: usize,
@@ -138,8 +140,9 @@ impl Client {
         }
     }
 
-    /// Idle HTTP/1.1 connections and open HTTP/2 connections of this worker, over all upstreams: for metrics.
-    pub fn pooled(&self) -> (usize, usize) {
+    /// Idle HTTP/1.1 connections and open HTTP/2 connections of this worker, over all upstreams.
+    #[cfg(test)]
+    pub(super) fn pooled(&self) -> (usize, usize) {
         let locals = self.locals.borrow();
         locals.values().fold((0, 0), |(one, two), local| {
             local
@@ -211,7 +214,7 @@ impl View {
             .iter()
             .map(|endpoint| match old.iter().position(|slot| slot.endpoint.id == endpoint.id) {
                 Some(place) => old.swap_remove(place),
-                None => Rc::new(Slot::new(endpoint.clone(), metrics.clone(), upstream.config.keepalive)),
+                None => Rc::new(Slot::new(upstream, endpoint.clone(), metrics.clone())),
             })
             .collect();
         let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight()).collect();
@@ -221,11 +224,12 @@ impl View {
 }
 
 impl Slot {
-    fn new(endpoint: Arc<Endpoint>, metrics: UpstreamMetrics, keepalive: usize) -> Self {
+    fn new(upstream: &Upstream, endpoint: Arc<Endpoint>, metrics: UpstreamMetrics) -> Self {
         Self {
+            addressee: Addressee::new(upstream, &endpoint),
             endpoint,
             metrics,
-            keepalive,
+            keepalive: upstream.config.keepalive,
             in_flight: Cell::new(0),
             idle: RefCell::default(),
             http2: RefCell::default(),
