@@ -104,6 +104,8 @@ pub(super) struct Control {
     pub(super) applied: Contents,
     /// The same of what was read last, in force or refused.
     pub(super) attempted: Contents,
+    /// What was read last was refused for a reason that passes by itself.
+    pub(super) refused_for_now: bool,
 }
 
 /// What is to be done when the job that runs is done.
@@ -172,6 +174,7 @@ impl Control {
                     let state = self.state.clone();
                     tokio::task::spawn_blocking(move || state.sweep(state.now()));
                     wanted.plugins |= self.registry.should_try_again();
+                    wanted.again |= self.refused_for_now;
                 }
                 outcome = outcome(&mut job) => match outcome {
                     Outcome::Reload(attempt, reply) => {

@@ -11,6 +11,7 @@ use super::prepare::{self, Parts, Tried};
 use crate::access_log::Opened;
 use crate::config::model::Config;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
+use crate::listener::bind::BindError;
 use crate::plugin::{Findings, Registry};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Reload;
@@ -143,6 +144,11 @@ impl Control {
                 Err(error)
             }
             Attempt::Ready(ready) => self.apply(*ready),
+        };
+        self.refused_for_now = match &result {
+            Ok(()) => false,
+            Err(ApplyError::Bind(BindError::Closing { .. })) => true,
+            Err(_) => self.registry.should_try_again(),
         };
         for what in what {
             self.metrics.reloaded(what, result.is_ok());
