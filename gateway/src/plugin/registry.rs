@@ -241,6 +241,11 @@ impl Registry {
         self.findings.passing
     }
 
+    /// How many instances a worker may have: settled when the process started.
+    pub fn instances_per_worker(&self) -> u32 {
+        self.host.options.instances_per_worker
+    }
+
     /// The artifact of the file as it is now. Files are read anew each time, because neither their length nor their times
     /// tell for sure that they are the same.
     fn load(
