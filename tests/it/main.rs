@@ -32,5 +32,6 @@ mod standard;
 mod streaming;
 mod tidy;
 mod trailers;
+mod upstreams;
 mod vectors;
 mod workers;
