@@ -40,6 +40,9 @@ pub enum ApplyError {
     /// The plugin host can't be set up.
     #[error("{0}")]
     Host(#[from] HostError),
+    /// A signal asked for the end before anything was served.
+    #[error("ended by a signal while starting")]
+    Stopped,
     /// The log, a thread or the admin address.
     #[error("{what}: {source}")]
     System {
@@ -70,8 +73,8 @@ pub struct Gateway {
 pub enum Drained {
     /// Every request was finished.
     Clean,
-    /// The limit passed; what still ran was cut.
-    TimedOut,
+    /// The limit passed, or a second signal came: what still ran was cut.
+    Cut,
 }
 
 /// What the control thread is asked from outside.
@@ -86,7 +89,8 @@ impl Gateway {
         Self::start_with(config, false)
     }
 
-    /// The same; with `signals`, SIGTERM and SIGINT drain, and SIGHUP reloads and reopens the access log.
+    /// The same; with `signals`, SIGTERM and SIGINT drain, and cut what is left when they come again; SIGHUP reloads and
+    /// reopens the access log.
     pub fn start_with(config: &Path, signals: bool) -> Result<Self, ApplyError> {
         let path: PathBuf = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
         let (control, requests) = mpsc::unbounded_channel();
@@ -140,7 +144,7 @@ impl Gateway {
     }
 
     fn join(&mut self) -> Drained {
-        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(Drained::TimedOut)
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(Drained::Cut)
     }
 }
 

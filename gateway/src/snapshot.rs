@@ -59,6 +59,7 @@ impl Snapshot {
                     upstream: name.clone(),
                     endpoint: endpoint.address,
                     healthy: endpoint.healthy,
+                    failures: endpoint.failures,
                 })
             };
             upstreams.iter().flat_map(of).collect()

@@ -110,8 +110,6 @@ pub enum Command {
     Drain,
     /// Close every connection, whatever still runs on it.
     Cut,
-    /// Hand buffered log lines to the writer.
-    Flush,
 }
 
 /// What a worker thread starts with.
@@ -176,7 +174,6 @@ async fn serve(mut parts: WorkerParts) {
                 }
                 Some(Command::Listen(share)) => listening.start(&worker, *share),
                 Some(Command::Unlisten(key)) => listening.stop(&worker, &key),
-                Some(Command::Flush) => worker.access_log.borrow_mut().flush(),
                 Some(Command::Cut) => {
                     worker.connections.cut();
                     worker.cut.send_replace(true);

@@ -1,8 +1,9 @@
 //! The command line, as somebody meets it who has read nothing.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use gateway_tests::gateway::built_plugin;
 use gateway_tests::process::binary;
 
 /// Runs in a directory; whether it succeeded, and everything that it printed.
@@ -42,4 +43,48 @@ fn a_module_for_wasi_is_refused_by_that_name() {
     std::fs::write(directory.path().join("wasi.wasm"), module).expect("written");
     let (succeeded, text) = gateway(directory.path(), &["plugin", "check", "wasi.wasm"]);
     assert!(!succeeded && text.contains("WASI") && text.contains("wasm32-unknown-unknown"), "{text}");
+}
+
+#[test]
+fn what_a_start_would_warn_of_is_told_by_the_check() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let yaml = "listeners: [{name: a, address: \"127.0.0.1:0\"}]
+upstreams: {lost: {endpoints: [\"nowhere.invalid:80\"]}}
+routes: [{name: r, upstream: lost}]
+";
+    std::fs::write(directory.path().join("gateway.yaml"), yaml).expect("written");
+    let (succeeded, text) = gateway(directory.path(), &["check"]);
+    assert!(succeeded && text.contains("gateway.yaml: fine"), "{text}");
+    assert!(text.contains("WARN") && text.contains("nowhere.invalid"), "{text}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_of_a_check() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(
+        directory.path().join("gateway.yaml"),
+        "listeners: [{name: a, address: \"127.0.0.1:0\"}]\nroutes: [{name: r, respond: {status: 200}}]\n",
+    )
+    .expect("written");
+    let plugin = built_plugin("hello-plugin").display().to_string();
+    for arguments in [&["check"][..], &["plugin", "check", &plugin]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = Command::new(binary("gateway"))
+            .args(arguments)
+            .current_dir(directory.path())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn what_never_ends_is_no_plugin() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (succeeded, text) = gateway(directory.path(), &["plugin", "check", "/dev/zero"]);
+    assert!(!succeeded && text.contains("/dev/zero: can't be read: it is not a regular file"), "{text}");
 }

@@ -253,6 +253,42 @@ fn an_answer_to_head_tells_the_length_that_get_would_have() {
 }
 
 #[test]
+fn what_a_plugin_counts_while_it_is_configured_is_no_metric() {
+    let upstream = echo();
+    let guest = "{name: test-guest, config: {configure: count}}";
+    let gateway = TestGateway::start(&yaml(&upstream, guest), &["test-guest"]);
+    let response = Client::http1(gateway.address()).get_with("/", &[("x-do", "log=count")]);
+    assert_eq!(response.status, 200, "{}", response.text());
+    let metrics = eventually("what it counts of an exchange", || {
+        let (_, metrics) = gateway.admin_page("/metrics");
+        metrics.contains("gateway_plugin_custom_logged_total").then_some(metrics)
+    });
+    assert!(!metrics.contains("configured"), "{metrics}");
+}
+
+#[test]
+fn an_endpoint_that_leaves_the_calls_of_plugins_hanging_has_failed() {
+    let hung = Upstream::start_async(|_| std::future::pending());
+    let main = echo();
+    let yaml = format!(
+        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+plugins: {{directory: plugins, grants: {{test-caller: {{upstreams: [side]}}}}}}
+upstreams: {{one: {{endpoints: [\"{}\"]}}, side: {{endpoints: [\"{}\"]}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, plugins: [{{name: test-caller}}], upstream: one}}]
+",
+        main.address(),
+        hung.address()
+    );
+    let gateway = TestGateway::start(&yaml, &["test-caller"]);
+    let response = Client::http1(gateway.address()).get("/");
+    assert!(response.text().contains("imeout"), "{}", response.text());
+    eventually("the failure is counted", || {
+        let failures = gateway.metric("gateway_upstream_failures_total", &["side", "timeout"]);
+        (failures == 1.0).then_some(()).ok_or(failures)
+    });
+}
+
+#[test]
 fn the_routes_request_timeout_covers_the_calls_of_its_plugins() {
     let side = Upstream::start_async(|_| std::future::pending());
     let main = echo();

@@ -190,6 +190,13 @@ fn a_file_that_found_no_room_to_be_tried_in_is_tried_again() {
     install(&directory, &other_build());
     serve(&mut registry, &plain);
     assert_eq!((hash(&registry), registry.should_try_again()), (before.clone(), true));
+    // An entry that needs an instance of its own has none to fall back to: refused, and to be tried again all the same.
+    install(&directory, &built("test-guest"));
+    serve(&mut registry, &plain);
+    assert!(!registry.should_try_again());
+    refused(&mut registry, &with_config(directory.path(), "{id: other}"));
+    assert!(registry.should_try_again());
+    install(&directory, &other_build());
     drop(instances);
     pool.retire();
     assert_eq!(Rc::strong_count(&pool), 1);

@@ -81,7 +81,12 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let status = Command::new("kill").arg(self.id().to_string()).status().expect("kill runs");
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, named without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name]).arg(self.id().to_string()).status().expect("kill runs");
         assert!(status.success());
     }
 

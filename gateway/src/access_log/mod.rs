@@ -22,8 +22,9 @@ use writer::{Message, Writer};
 
 /// A buffer is handed over when it holds this much.
 const FULL: usize = 32 << 10;
-/// Or when its first line is this old; the worker asks for it by calling [`WorkerLog::flush`].
-pub const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
+/// Or when the next line comes and its first one is this old. What no line follows goes with the worker's sweep, which calls
+/// [`WorkerLog::flush`] more often than this.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 /// Buffers that may wait for the writer, over all workers.
 const QUEUE: usize = 256;
 /// How long a stopping gateway waits for a writer that does not keep up.
@@ -135,12 +136,7 @@ impl WorkerLog {
         }
     }
 
-    /// Whether there is something to flush.
-    pub const fn is_empty(&self) -> bool {
-        self.lines == 0
-    }
-
-    /// Hands over what is there. Never waits; a worker calls it every [`FLUSH_INTERVAL`].
+    /// Hands over what is there. Never waits; a worker calls it with every sweep.
     pub fn flush(&mut self) {
         if let Some(message) = self.take()
             && let Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) =

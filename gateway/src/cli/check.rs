@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::config::model::{Log, LogFormat};
 use crate::gateway;
+use crate::telemetry::log::ErrorLog;
 
 pub(super) fn run(config: &Path) -> ExitCode {
+    // What a start would warn of (a certificate that has expired, a name that does not resolve) is worth knowing before.
+    // Without the log, the check is as good as without the warnings.
+    let _log = ErrorLog::start(&Log { level: tracing::Level::WARN, format: LogFormat::Text });
     match gateway::check(config) {
         Ok(warnings) => {
             for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
-            println!("{}: fine", config.display());
-            ExitCode::SUCCESS
+            super::show(&format!("{}: fine\n", config.display()))
         }
         Err(error) => super::refuse(config, &error),
     }

@@ -7,6 +7,7 @@ mod run;
 mod schema;
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -71,6 +72,14 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Plugin(PluginCommand::New { name, directory }) => plugin_new::run(&name, &directory),
         Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
+    }
+}
+
+/// Prints what was asked for. A reader that has seen enough (`gateway schema | head`) is no failure.
+fn show(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::plugin;
+use crate::{plugin, watch};
 
 pub(super) fn check(file: &Path) -> ExitCode {
-    let bytes = match std::fs::read(file) {
+    let bytes = match watch::read_regular(file, plugin::MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => {
             eprintln!("{}: can't be read: {error}", file.display());
@@ -14,10 +14,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
         }
     };
     match plugin::inspect(&bytes) {
-        Ok(inspection) => {
-            print!("{inspection}");
-            ExitCode::SUCCESS
-        }
+        Ok(inspection) => super::show(&inspection.to_string()),
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             ExitCode::FAILURE

@@ -131,16 +131,15 @@ pub(super) fn run(name: &str, directory: &Path) -> ExitCode {
     match write(name, &target) {
         Ok(()) => {
             let (shown, file) = (target.display(), file_name(name));
-            println!(
+            super::show(&format!(
                 "{shown} is a plugin that adds a header to every response. Next:\n\n  \
                  cd {shown}\n  \
                  cargo test\n  \
                  rustup target add wasm32-unknown-unknown    # once\n  \
                  cargo build --release --target wasm32-unknown-unknown\n  \
                  gateway plugin check target/wasm32-unknown-unknown/release/{file}.wasm\n\n\
-                 README.md tells how it gets into a gateway, src/lib.rs where to go on."
-            );
-            ExitCode::SUCCESS
+                 README.md tells how it gets into a gateway, src/lib.rs where to go on.\n"
+            ))
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             eprintln!("{} is already there; choose another name, or another --directory", target.display());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::gateway::{Drained, Gateway};
+use crate::gateway::{ApplyError, Drained, Gateway};
 
 pub(super) fn run(config: &Path) -> ExitCode {
     // The allocator asks for huge pages, and then the unused half of every connection's buffers is memory too: 25 KB per
@@ -13,8 +13,9 @@ pub(super) fn run(config: &Path) -> ExitCode {
     match Gateway::start_with(config, true) {
         Ok(gateway) => match gateway.wait() {
             Drained::Clean => ExitCode::SUCCESS,
-            Drained::TimedOut => ExitCode::from(3),
+            Drained::Cut => ExitCode::from(3),
         },
+        Err(ApplyError::Stopped) => ExitCode::SUCCESS,
         Err(error) => super::refuse(config, &error),
     }
 }

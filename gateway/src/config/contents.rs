@@ -21,6 +21,11 @@ impl Contents {
         self.0.insert(file.to_owned(), Some(sha256(bytes)));
     }
 
+    /// Notes a file of which nothing whole could be read: whatever is in it later is other than that.
+    pub(super) fn miss(&mut self, file: &Path) {
+        self.0.insert(file.to_owned(), None);
+    }
+
     /// Adds a file, with what is in it now; one that was noted before stays as it was read.
     pub(super) fn add(&mut self, file: &Path) {
         if !self.0.contains_key(file) {

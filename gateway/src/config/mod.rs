@@ -26,6 +26,7 @@ mod value;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ use settings::{AccessLogFields, Included};
 use tree::Position;
 use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, Time};
 
-use crate::watch::read_regular;
+use crate::watch::read_settled;
 
 /// A config file that was read.
 #[derive(Clone, Debug)]
@@ -87,13 +88,7 @@ impl Places {
 
 /// Reads a config file, with the process's environment.
 pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-    let failed = |message: String| {
-        let mut contents = Contents::default();
-        contents.add(path);
-        ConfigErrors::from(ConfigError::of_file(path, message)).with_contents(contents)
-    };
-    let bytes =
-        read_regular(path, tree::MAX_BYTES as u64).map_err(|error| failed(format!("can't be read: {error}")))?;
+    let bytes = whole(path, read_settled(path, tree::MAX_BYTES as u64))?;
     let mut contents = Contents::default();
     contents.note(path, &bytes);
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -105,6 +100,23 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
             .with_contents(contents)
     })?;
     parse_all(&text, path, &|name| std::env::var(name).ok())
+}
+
+/// What was read of a config file, where it is the whole.
+fn whole(path: &Path, read: io::Result<Option<Vec<u8>>>) -> Result<Vec<u8>, ConfigErrors> {
+    let mut contents = Contents::default();
+    let message = match read {
+        Ok(Some(bytes)) => return Ok(bytes),
+        Ok(None) => {
+            contents.miss(path);
+            "changed while it was read; write a new file and rename it into place".to_owned()
+        }
+        Err(error) => {
+            contents.add(path);
+            format!("can't be read: {error}")
+        }
+    };
+    Err(ConfigErrors::from(ConfigError::of_file(path, message)).with_contents(contents))
 }
 
 /// Parses a config. `file` is for messages, and its directory is where relative paths start.
@@ -209,7 +221,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain_timeout = fields.default(
         "drain_timeout",
-        "How long requests in flight may take to finish after SIGTERM.",
+        "How long requests in flight may take to finish after SIGTERM or SIGINT. A second one cuts what is left at once.",
         Time(Duration::ZERO..=Duration::MAX),
         "30s",
     );

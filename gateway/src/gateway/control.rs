@@ -58,8 +58,17 @@ pub(super) fn run(
         }
     };
     let drained = runtime.block_on(async {
-        match start::start(path).await {
-            Ok((control, bound)) => {
+        // Before anything else: the default of each is to end the process.
+        let signals = signals.then(Signals::new).transpose().map_err(ApplyError::system("handling signals"));
+        let start = match signals {
+            Ok(mut signals) => tokio::select! {
+                start = start::start(path) => start.map(|(control, bound)| (control, bound, signals)),
+                () = Signals::ended(&mut signals) => Err(ApplyError::Stopped),
+            },
+            Err(error) => Err(error),
+        };
+        match start {
+            Ok((control, bound, signals)) => {
                 let _ = started.send(Ok(bound));
                 control.serve(signals, requests).await
             }
@@ -95,6 +104,8 @@ pub(super) struct Control {
     pub(super) applied: Contents,
     /// The same of what was read last, in force or refused.
     pub(super) attempted: Contents,
+    /// What was read last was refused for a reason that passes by itself.
+    pub(super) refused_for_now: bool,
 }
 
 /// What is to be done when the job that runs is done.
@@ -128,10 +139,7 @@ async fn outcome(job: &mut Option<Job>) -> Outcome {
 }
 
 impl Control {
-    async fn serve(mut self, signals: bool, mut requests: mpsc::UnboundedReceiver<Request>) -> Drained {
-        let mut signals = signals
-            .then(Signals::new)
-            .and_then(|signals| signals.map_err(|error| tracing::error!(%error, "signals can't be handled")).ok());
+    async fn serve(mut self, mut signals: Option<Signals>, mut requests: mpsc::UnboundedReceiver<Request>) -> Drained {
         let (files_watch, mut files_changed) = Watch::start(self.attempted.files(), WatchOptions::default());
         // Only wasm files: the status files that the registry writes must not wake it.
         let options = WatchOptions { extension: Some("wasm"), ..WatchOptions::default() };
@@ -166,6 +174,7 @@ impl Control {
                     let state = self.state.clone();
                     tokio::task::spawn_blocking(move || state.sweep(state.now()));
                     wanted.plugins |= self.registry.should_try_again();
+                    wanted.again |= self.refused_for_now;
                 }
                 outcome = outcome(&mut job) => match outcome {
                     Outcome::Reload(attempt, reply) => {
@@ -181,7 +190,7 @@ impl Control {
             }
         }
         drop((job, files_watch, plugins_watch));
-        self.drain().await
+        self.drain(signals).await
     }
 
     fn plugin_directory(&self) -> Vec<PathBuf> {
@@ -285,23 +294,34 @@ impl Control {
         }
     }
 
-    /// Readiness fails, listeners close, requests finish; what is left at the limit is cut.
-    async fn drain(self) -> Drained {
+    /// Readiness fails, listeners close, requests finish; what is left at the limit is cut, or when it is asked for again.
+    async fn drain(self, mut signals: Option<Signals>) -> Drained {
         let limit = self.snapshot.config.drain_timeout;
         tracing::info!(?limit, "draining");
         self.admin.ready.store(false, Ordering::Relaxed);
         self.workers.tell(|| Command::Drain);
-        let clean = self.ended_within(limit).await;
-        if clean {
-            tracing::info!("drained");
-        } else {
-            self.workers.tell(|| Command::Cut);
-            // For the records of what was cut.
-            self.ended_within(CUTTING).await;
-            tracing::warn!(?limit, "the drain limit passed; what still ran was cut");
+        let why = tokio::select! {
+            ended = self.ended_within(limit) => (!ended).then_some("the drain limit passed"),
+            () = self.urged(&mut signals) => Some("another signal came"),
+        };
+        match why {
+            None => tracing::info!("drained"),
+            Some(why) => {
+                self.workers.tell(|| Command::Cut);
+                // For the records of what was cut.
+                self.ended_within(CUTTING).await;
+                tracing::warn!(?limit, "{why}; what still ran was cut");
+            }
         }
         let _ = self.admin_shutdown.send(true);
         self.access_log.finish();
-        if clean { Drained::Clean } else { Drained::TimedOut }
+        if why.is_none() { Drained::Clean } else { Drained::Cut }
+    }
+
+    /// Ends with the next signal that asks for the end. Logs may be moved also during a drain.
+    async fn urged(&self, signals: &mut Option<Signals>) {
+        while Signals::next(signals).await != Signal::Drain {
+            self.access_log.reopen();
+        }
     }
 }

@@ -48,13 +48,19 @@ pub(super) struct Leaving(Vec<(SocketKey, Weak<()>)>);
 impl Leaving {
     /// Waits a moment for those among `wanted` to close.
     pub(super) async fn closed(&self, wanted: &BTreeSet<SocketKey>) {
-        let open = || self.0.iter().any(|(key, open)| wanted.contains(key) && open.strong_count() > 0);
+        let open = || wanted.iter().any(|key| self.held(key.transport, key.address).is_some());
         let closed = async {
             while open() {
                 tokio::time::sleep(POLL).await;
             }
         };
         let _ = tokio::time::timeout(CLOSING, closed).await;
+    }
+
+    /// The address of one that is still open and in the way of another.
+    fn held(&self, transport: Transport, address: SocketAddr) -> Option<SocketAddr> {
+        let open = self.0.iter().filter(|(_, open)| open.strong_count() > 0).map(|(key, _)| key);
+        in_the_way(open, transport, address)
     }
 }
 
@@ -130,11 +136,24 @@ impl Listeners {
         // With port 0, a transport that is added gets the port that the other one has.
         let address = live.map_or(listener.address, |live| live.local);
         let transports: Vec<Transport> = missing.iter().map(|key| key.transport).collect();
-        let Bound { local, sockets } = bind::bind(&listener.name, address, &transports, workers)
-            .map_err(|error| own(error, address, &missing, changes))?;
+        let Bound { local, sockets } =
+            bind::bind(&listener.name, address, &transports, workers).map_err(|error| self.own(error, changes))?;
         let bound = missing.into_iter().zip(sockets.into_iter().map(|(_, sockets)| sockets)).collect();
         let limit = live.map_or_else(|| ConnectionLimit::new(listener.limits.connections), |live| live.limit.clone());
         Ok(Planned { settings, local, limit, tls, kept, bound })
+    }
+
+    /// Tells a port that this gateway itself holds, by a listener that goes or has gone, from one that another process
+    /// holds.
+    fn own(&self, error: BindError, changes: &SocketChanges) -> BindError {
+        let BindError::InUse { name, address, transport } = error else { return error };
+        if let Some(held) = in_the_way(&changes.removed, transport, address) {
+            BindError::Held { name, address, held }
+        } else if let Some(held) = self.leaving.held(transport, address) {
+            BindError::Closing { name, address, held }
+        } else {
+            BindError::InUse { name, address, transport }
+        }
     }
 
     /// Puts a plan in force; this can't fail. Workers get the snapshot first, so that new sockets serve it.
@@ -147,13 +166,14 @@ impl Listeners {
         }
         self.leaving.0.retain(|(_, open)| open.strong_count() > 0);
         for planned in plan.listeners {
-            planned.limit.set(planned.settings.config.limits.connections);
             if let Some((state, certificates)) = &planned.tls {
                 state.install(certificates.clone());
             }
             let state = planned.tls.map(|(state, _)| state);
             for key in &planned.kept {
                 let Some(live) = self.live.get_mut(key) else { continue };
+                // Sockets of two listeners that have become one go on counting each for itself.
+                live.limit.set(planned.settings.config.limits.connections);
                 live.tls.clone_from(&state);
                 live.settings.send_if_modified(|settings| {
                     // The certificates are in the state that both share.
@@ -194,14 +214,94 @@ impl Listeners {
     }
 }
 
-/// Tells a port that this gateway itself holds, by a listener that goes, from one that another process holds.
-fn own(error: BindError, address: SocketAddr, missing: &[SocketKey], changes: &SocketChanges) -> BindError {
-    let overlaps = |removed: &&SocketKey| {
-        let same_port = removed.address.port() == address.port() && removed.address.is_ipv4() == address.is_ipv4();
-        same_port && missing.iter().any(|key| key.transport == removed.transport)
+/// The first of these sockets that keeps another one from being bound.
+fn in_the_way<'a>(
+    held: impl IntoIterator<Item = &'a SocketKey>,
+    transport: Transport,
+    address: SocketAddr,
+) -> Option<SocketAddr> {
+    let overlaps = |one: &SocketAddr| {
+        let same_port = one.port() == address.port() && one.is_ipv4() == address.is_ipv4();
+        same_port && (one.ip() == address.ip() || one.ip().is_unspecified() || address.ip().is_unspecified())
     };
-    match (error, changes.removed.iter().find(overlaps)) {
-        (BindError::InUse { name, .. }, Some(held)) => BindError::Held { name, address, held: held.address },
-        (error, _) => error,
+    held.into_iter().filter(|key| key.transport == transport).map(|key| key.address).find(overlaps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::gateway::prepare::ListenerCertificates;
+
+    fn key(transport: Transport, address: &str) -> SocketKey {
+        SocketKey { transport, address: address.parse().unwrap(), name: None }
+    }
+
+    fn parsed(listeners: &str) -> Config {
+        let text = format!("listeners: [{listeners}]\nroutes: []");
+        config::parse(&text, std::path::Path::new("gateway.yaml"), &|_| None).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn a_port_that_is_still_closing_is_not_taken_for_another_process_s() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        let config = parsed(&format!("{{name: a, address: '{address}', protocols: [http1]}}"));
+        let plan = |listeners: &Listeners, changes: &SocketChanges| {
+            listeners.plan(&config, changes, &ListenerCertificates::default(), 1).err()
+        };
+        let open = Arc::new(());
+        let leaving = |key| Leaving(vec![(key, Arc::downgrade(&open))]);
+        for key in
+            [key(Transport::Tcp, &address.to_string()), key(Transport::Tcp, &format!("0.0.0.0:{}", address.port()))]
+        {
+            let listeners = Listeners { leaving: leaving(key.clone()), ..Listeners::default() };
+            let error = plan(&listeners, &SocketChanges::default());
+            assert!(matches!(error, Some(ApplyError::Bind(BindError::Closing { .. }))), "{error:?}");
+            let changes = SocketChanges { removed: [key].into(), ..SocketChanges::default() };
+            let error = plan(&Listeners::default(), &changes);
+            assert!(matches!(error, Some(ApplyError::Bind(BindError::Held { .. }))), "{error:?}");
+        }
+        let other = Listeners { leaving: leaving(key(Transport::Udp, &address.to_string())), ..Listeners::default() };
+        let error = plan(&other, &SocketChanges::default());
+        assert!(matches!(error, Some(ApplyError::Bind(BindError::InUse { .. }))), "{error:?}");
+        let listeners =
+            Listeners { leaving: leaving(key(Transport::Tcp, &address.to_string())), ..Listeners::default() };
+        drop((held, open));
+        assert!(plan(&listeners, &SocketChanges::default()).is_none(), "closed by now");
+    }
+
+    #[test]
+    fn the_limit_of_a_merged_listener_holds_for_both_of_its_sockets() {
+        let mut listeners = Listeners::default();
+        let live = |limit| Live {
+            local: "127.0.0.1:1".parse().unwrap(),
+            settings: watch::Sender::new(
+                ListenerSettings::new(Arc::new(parsed("{name: a, address: '127.0.0.1:1'}").listeners[0].clone()), None)
+                    .unwrap(),
+            ),
+            limit: ConnectionLimit::new(limit),
+            tls: None,
+            open: Arc::new(()),
+        };
+        let keys = [Transport::Tcp, Transport::Udp].map(|transport| key(transport, "127.0.0.1:1"));
+        for (key, limit) in keys.iter().zip([7, 9]) {
+            listeners.live.insert(key.clone(), live(limit));
+        }
+        let merged = parsed("{name: a, address: '127.0.0.1:1', limits: {connections: 1}}").listeners[0].clone();
+        let planned = Planned {
+            settings: ListenerSettings::new(Arc::new(merged), None).unwrap(),
+            local: "127.0.0.1:1".parse().unwrap(),
+            limit: listeners.live[&keys[0]].limit.clone(),
+            tls: None,
+            kept: keys.to_vec(),
+            bound: Vec::new(),
+        };
+        listeners.apply(Plan { listeners: vec![planned], removed: BTreeSet::new() }, &Workers::default());
+        for key in &keys {
+            let limit = &listeners.live[key].limit;
+            let first = limit.acquire();
+            assert!(first.is_some() && limit.acquire().is_none(), "{key:?}");
+        }
     }
 }

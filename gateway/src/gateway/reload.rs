@@ -11,6 +11,7 @@ use super::prepare::{self, Parts, Tried};
 use crate::access_log::Opened;
 use crate::config::model::Config;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
+use crate::listener::bind::BindError;
 use crate::plugin::{Findings, Registry};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Reload;
@@ -93,7 +94,9 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
-    let Diff { deferred, sockets } = config::diff(&snapshot.config, &config);
+    let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &config);
+    let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
+    deferred.extend(crowded(entries, registry.instances_per_worker()));
     Diff::keep(&snapshot.config, &mut config);
     let config = Arc::new(config);
     let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
@@ -108,6 +111,16 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
     Attempt::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, access_log }))
+}
+
+/// What is to be said where plugin entries have become more than instances.
+fn crowded(entries: usize, instances: u32) -> Option<String> {
+    (entries > usize::try_from(instances).unwrap_or(usize::MAX)).then(|| {
+        format!(
+            "{entries} plugin entries share {instances} instances per worker, as many as the start made room for; after \
+             the next start each entry is sure of one"
+        )
+    })
 }
 
 /// The access log's new target, where it has another one.
@@ -143,6 +156,11 @@ impl Control {
                 Err(error)
             }
             Attempt::Ready(ready) => self.apply(*ready),
+        };
+        self.refused_for_now = match &result {
+            Ok(()) => false,
+            Err(ApplyError::Bind(BindError::Closing { .. })) => true,
+            Err(_) => self.registry.should_try_again(),
         };
         for what in what {
             self.metrics.reloaded(what, result.is_ok());
@@ -194,5 +212,17 @@ impl Control {
         let certificate = (!certificates.is_empty()).then_some(Reload::Certificate);
         let config = (!others.is_empty() || certificates.is_empty()).then_some(Reload::Config);
         certificate.into_iter().chain(config).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_the_start_made_no_room_for_are_told_of() {
+        assert_eq!(crowded(256, 256), None);
+        let notice = crowded(300, 256).unwrap();
+        assert!(notice.contains("300 plugin entries share 256 instances"), "{notice}");
     }
 }

@@ -1,4 +1,5 @@
-//! Signals as events: SIGTERM and SIGINT drain, SIGHUP reloads and reopens the access log.
+//! Signals as events: SIGTERM and SIGINT drain, and cut what is left of a drain that runs already; SIGHUP reloads and
+//! reopens the access log.
 
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 
@@ -23,6 +24,15 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// The next request to end. Any other signal is kept for later; never, where none are handled.
+    pub(super) async fn ended(signals: &mut Option<Self>) {
+        let Some(Self { terminate, interrupt, .. }) = signals else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 
     /// The next signal; never, where none are handled.

@@ -123,6 +123,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         workers,
         attempted: contents.clone(),
         applied: contents,
+        refused_for_now: false,
     };
     control.show_plugins();
     control.show_config();

@@ -32,8 +32,8 @@ pub enum BindError {
         name: Arc<str>,
         /// The address.
         address: SocketAddr,
-        /// `TCP` or `UDP`.
-        transport: &'static str,
+        /// Of this transport.
+        transport: Transport,
     },
     /// This process has the port, for a listener that the same reload removes.
     #[error(
@@ -41,6 +41,19 @@ pub enum BindError {
          one first, and add this one with the next reload"
     )]
     Held {
+        /// The listener.
+        name: Arc<str>,
+        /// The address.
+        address: SocketAddr,
+        /// The address of the removed listener.
+        held: SocketAddr,
+    },
+    /// This process has the port, for a listener that an earlier reload removed.
+    #[error(
+        "listener {name}: {address} overlaps with {held}, which was removed and is open until its last connections have \
+         ended; this is tried again until then"
+    )]
+    Closing {
         /// The listener.
         name: Arc<str>,
         /// The address.
@@ -58,8 +71,8 @@ pub enum BindError {
         name: Arc<str>,
         /// The address.
         address: SocketAddr,
-        /// `TCP` or `UDP`.
-        transport: &'static str,
+        /// Of this transport.
+        transport: Transport,
     },
     /// The address isn't one of this machine's.
     #[error("listener {name}: {address} is not an address of this machine; check `address`, or use 0.0.0.0 or [::]")]
@@ -76,8 +89,8 @@ pub enum BindError {
         name: Arc<str>,
         /// The address.
         address: SocketAddr,
-        /// `TCP` or `UDP`.
-        transport: &'static str,
+        /// Of this transport.
+        transport: Transport,
         /// What the system said.
         source: io::Error,
     },
@@ -86,10 +99,6 @@ pub enum BindError {
 impl BindError {
     fn new(name: &Arc<str>, address: SocketAddr, transport: Transport, source: io::Error) -> Self {
         let name = name.clone();
-        let transport = match transport {
-            Transport::Tcp => "TCP",
-            Transport::Udp => "UDP",
-        };
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { name, address, transport },
             io::ErrorKind::PermissionDenied => Self::Denied { name, address, transport },
@@ -237,7 +246,7 @@ mod tests {
     fn a_port_that_another_gateway_shares_is_refused() {
         let first = bind_at("127.0.0.1:0", &[Transport::Tcp], 1).unwrap();
         let error = bind_at(&first.local.to_string(), &[Transport::Tcp], 1).unwrap_err();
-        assert!(matches!(&error, BindError::InUse { transport: "TCP", .. }), "{error}");
+        assert!(matches!(&error, BindError::InUse { transport: Transport::Tcp, .. }), "{error}");
         assert!(error.to_string().contains("listener test"), "{error}");
     }
 
@@ -245,7 +254,7 @@ mod tests {
     fn a_taken_udp_port_is_named_as_udp() {
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let error = bind_at(&udp.local_addr().unwrap().to_string(), &[Transport::Udp], 1).unwrap_err();
-        assert!(matches!(&error, BindError::InUse { transport: "UDP", .. }), "{error}");
+        assert!(matches!(&error, BindError::InUse { transport: Transport::Udp, .. }), "{error}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::config::model::PluginLimits;
 use crate::watch;
 
 /// Bytes of a plugin file; the largest language runtimes stay far below.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
     if error.kind() == std::io::ErrorKind::NotFound {

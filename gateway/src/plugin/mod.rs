@@ -28,6 +28,7 @@ mod stock;
 pub mod stored;
 mod stream;
 
+pub(crate) use artifact::MAX_BYTES;
 pub use artifact::{Artifact, Inspection, inspect};
 pub use engine::{Host, HostOptions, instances_per_worker};
 pub use entry::Entry;

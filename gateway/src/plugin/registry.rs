@@ -56,9 +56,20 @@ impl Finding {
     }
 }
 
-/// What was found out about files, by plugin.
+/// What was found out about files.
 #[derive(Clone, Default)]
-pub struct Findings(BTreeMap<Arc<str>, Finding>);
+pub struct Findings {
+    /// By plugin.
+    files: BTreeMap<Arc<str>, Finding>,
+    passing: bool,
+}
+
+impl Findings {
+    /// Whether something failed for a reason that passes by itself.
+    pub const fn is_passing(&self) -> bool {
+        self.passing
+    }
+}
 
 /// What serves under a plugin's name, and what became of the file.
 #[derive(Clone)]
@@ -82,7 +93,6 @@ pub struct Accepted {
     directory: Option<PathBuf>,
     serving: BTreeMap<Arc<str>, Serving>,
     grants: BTreeMap<String, Grants>,
-    try_again: bool,
 }
 
 /// A plugin that serves.
@@ -105,7 +115,6 @@ pub struct Registry {
     serving: BTreeMap<Arc<str>, Serving>,
     current: PluginSet,
     grants: BTreeMap<String, Grants>,
-    try_again: bool,
 }
 
 impl Registry {
@@ -118,7 +127,6 @@ impl Registry {
             serving: BTreeMap::new(),
             current: PluginSet::default(),
             grants: BTreeMap::new(),
-            try_again: false,
         }
     }
 
@@ -136,7 +144,6 @@ impl Registry {
         let mut serving = BTreeMap::new();
         let mut made = HashMap::new();
         let mut problems = Vec::new();
-        let mut try_again = false;
         for name in &names {
             let known = self.serving.get(name);
             let candidate = match directory {
@@ -154,7 +161,7 @@ impl Registry {
                 },
                 Err(error) => Refusal::of_file(name, error),
             };
-            try_again |= refusal.passing;
+            findings.passing |= refusal.passing;
             // Where the file does not work, the version that serves is tried in its place.
             let last_good = known.map(|known| &known.artifact).filter(|good| {
                 same_directory && candidate.as_ref().map_or(true, |candidate| candidate.hash != good.hash)
@@ -166,6 +173,7 @@ impl Registry {
                     serving.insert(name.clone(), Serving::new(good, Some(&refusal), known));
                 }
                 Some((good, Err(too))) => {
+                    findings.passing |= too.passing;
                     problems.extend(refusal.problems);
                     problems.extend(too.problems.into_iter().map(|problem| PluginProblem {
                         message: format!("its version {}, which serves now: {}", good.version, problem.message),
@@ -182,7 +190,7 @@ impl Registry {
                 });
             let plugins = PluginSet { entries: entries.collect() };
             let (directory, grants) = (config.plugins.directory.clone(), config.plugins.grants.clone());
-            Ok(Accepted { plugins, directory, serving, grants, try_again })
+            Ok(Accepted { plugins, directory, serving, grants })
         } else {
             Err(problems)
         };
@@ -191,7 +199,8 @@ impl Registry {
 
     /// Remembers what was found out about files, also where the configuration was refused.
     pub fn learn(&mut self, findings: Findings) {
-        self.findings.0.extend(findings.0);
+        self.findings.files.extend(findings.files);
+        self.findings.passing = findings.passing;
     }
 
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
@@ -210,12 +219,11 @@ impl Registry {
                 status::write(directory, name, &serving.status);
             }
         }
-        self.findings.0.retain(|name, _| accepted.serving.contains_key(name));
+        self.findings.files.retain(|name, _| accepted.serving.contains_key(name));
         self.directory = accepted.directory;
         self.serving = accepted.serving;
         self.grants = accepted.grants;
         self.current = accepted.plugins;
-        self.try_again = accepted.try_again;
         left_out
     }
 
@@ -228,9 +236,14 @@ impl Registry {
         })
     }
 
-    /// Whether a file was left out for a reason that passes by itself.
+    /// Whether a file was left out, or refused, for a reason that passes by itself.
     pub const fn should_try_again(&self) -> bool {
-        self.try_again
+        self.findings.passing
+    }
+
+    /// How many instances a worker may have: settled when the process started.
+    pub fn instances_per_worker(&self) -> u32 {
+        self.host.options.instances_per_worker
     }
 
     /// The artifact of the file as it is now. Files are read anew each time, because neither their length nor their times
@@ -244,7 +257,7 @@ impl Registry {
     ) -> Result<Arc<Artifact>, LoadError> {
         let bytes = read_whole(&directory.join(format!("{name}.wasm")))?;
         let hash = sha256(&bytes);
-        let known = self.findings.0.get(name).filter(|known| known.holds(&hash, limits));
+        let known = self.findings.files.get(name).filter(|known| known.holds(&hash, limits));
         let serving = self.serving.get(name).filter(|serving| serving.artifact.hash == hash);
         let artifact = match (serving, known) {
             (Some(serving), _) => Ok(serving.artifact.clone()),
@@ -252,7 +265,7 @@ impl Registry {
             (None, None) => self.compile(name, &bytes, limits),
         };
         if !matches!(artifact, Err(LoadError::NoRoom)) {
-            findings.0.insert(name.clone(), Finding { hash, limits: limits.clone(), artifact: artifact.clone() });
+            findings.files.insert(name.clone(), Finding { hash, limits: limits.clone(), artifact: artifact.clone() });
         }
         artifact
     }

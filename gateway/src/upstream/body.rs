@@ -1,18 +1,20 @@
 //! The request body on its way into an upstream connection, watched from outside: has it moved, does it wait for the
 //! client, has it ended, and must it stop because nobody wants the response any more.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::executor;
 use crate::error::Error;
 use crate::message::{Body, Merged, headers};
 
@@ -32,6 +34,8 @@ pub(super) struct RequestBody {
     body: Body,
     /// Only for bodies that take their time; the others leave together with the head.
     flow: Option<Rc<Flow>>,
+    /// Carried by a task of hyper's, which the flow must know before anything leaves.
+    carried: bool,
 }
 
 /// A piece of a request body, watched until its last byte is on the socket.
@@ -61,7 +65,8 @@ pub(super) struct Flow {
     waiting: Cell<bool>,
     ended: Cell<bool>,
     cancelled: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    /// The task that carries the body over HTTP/2.
+    carrier: OnceCell<AbortHandle>,
     error: RefCell<Option<Error>>,
 }
 
@@ -72,7 +77,7 @@ impl Flow {
             waiting: Cell::new(false),
             ended: Cell::new(false),
             cancelled: Cell::new(false),
-            waker: RefCell::new(None),
+            carrier: OnceCell::new(),
             error: RefCell::new(None),
         })
     }
@@ -104,9 +109,19 @@ impl Flow {
     /// Ends an HTTP/2 stream whose response nobody wants.
     pub(super) fn cancel(&self) {
         self.cancelled.set(true);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
+        if let Some(carrier) = self.carrier.get() {
+            carrier.abort();
         }
+    }
+
+    /// Takes note of the task that carries the body. False while there is none.
+    fn is_carried(&self) -> bool {
+        if self.carrier.get().is_none()
+            && let Some(task) = executor::running()
+        {
+            return self.carrier.set(task).is_ok();
+        }
+        self.carrier.get().is_some()
     }
 }
 
@@ -114,14 +129,14 @@ impl RequestBody {
     /// For HTTP/1, which is watched by what it writes.
     pub(super) fn new(body: Body) -> Self {
         let flow = body.as_full().is_none().then(Flow::new);
-        Self { body, flow }
+        Self { body, flow, carried: false }
     }
 
     /// For HTTP/2, where a connection's writes say nothing about one stream.
     pub(super) fn on_a_stream(body: Body) -> Self {
         match body.as_full() {
-            Some(bytes) => Self { body, flow: (bytes.len() > UNWATCHED).then(Flow::new) },
-            None => Self { body: Body::boxed(Merged::new(body)), flow: Some(Flow::new()) },
+            Some(bytes) => Self { body, flow: (bytes.len() > UNWATCHED).then(Flow::new), carried: true },
+            None => Self { body: Body::boxed(Merged::new(body)), flow: Some(Flow::new()), carried: true },
         }
     }
 
@@ -166,14 +181,14 @@ impl HttpBody for RequestBody {
             // hyper resets the stream with the reason that it finds among the error's sources.
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
         }
+        if this.carried && !flow.is_carried() {
+            // hyper tries a body once before it gives it a task of its own.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Pending => {
                 flow.waiting.set(true);
-                let mut waker = flow.waker.borrow_mut();
-                match &mut *waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *waker = Some(cx.waker().clone()),
-                }
                 Poll::Pending
             }
             Poll::Ready(Some(Err(error))) => {

@@ -128,6 +128,4 @@ pub struct EndpointStatus {
     pub healthy: bool,
     /// Failures since it appeared.
     pub failures: u64,
-    /// The relative share of requests.
-    pub weight: u32,
 }

@@ -21,6 +21,9 @@ use crate::error::{Error, ErrorKind, Side};
 use crate::message::Body;
 use crate::timer::Stopwatch;
 
+/// More than this many lists for copies are not kept.
+const KEPT: usize = 256;
+
 /// A request that brought no response head.
 pub(super) struct Failed {
     pub(super) error: Error,
@@ -89,12 +92,12 @@ impl Client {
             }
             let result = match connection {
                 Pooled::Http1(connection) => {
-                    let request = draft.http1(upstream, &slot.endpoint)?;
+                    let request = draft.http1(upstream, &slot.addressee)?;
                     report.awaits(&lease, request.body().flow());
                     http1::send(connection, request, reused, &mut stopwatch).await.map(Sent::Http1)
                 }
                 Pooled::Http2(place) => {
-                    let request = draft.http2(upstream, &slot.endpoint)?;
+                    let request = draft.http2(upstream, &slot.addressee)?;
                     report.awaits(&lease, request.body().flow());
                     let sent = http2::send(&place, request, reused, &mut stopwatch).await;
                     sent.map(|(response, flow)| Sent::Http2(response, place, flow))
@@ -139,8 +142,11 @@ impl Client {
     }
 
     fn put_back(&self, copy: Option<super::request::Copy>) {
-        if let Some(copy) = copy {
-            self.copies.borrow_mut().push(copy.into_fields());
+        let mut copies = self.copies.borrow_mut();
+        if let Some(copy) = copy
+            && copies.len() < KEPT
+        {
+            copies.push(copy.into_fields());
         }
     }
 
@@ -154,7 +160,7 @@ impl Client {
     ) -> Result<(Pooled, bool), Missed> {
         let slot = &lease.slot;
         if newer.is_none()
-            && let Some(pooled) = slot.checkout()
+            && let Some(pooled) = slot.checkout(self.sweeps.get())
         {
             return Ok((pooled, true));
         }
@@ -166,7 +172,7 @@ impl Client {
         }
         loop {
             // A replay, too, takes what others have just made.
-            if let Some(place) = slot.place(newer.map_or(0, |Newer(number)| number)) {
+            if let Some(place) = slot.place(newer.map_or(0, |Newer(number)| number), self.sweeps.get()) {
                 return Ok((Pooled::Http2(place), true));
             }
             let Some(connecting) = slot.connecting.borrow().clone() else { break };
@@ -192,8 +198,7 @@ impl Client {
             slot.shares.set(connected.http2);
             if connected.http2 {
                 let connection = Http2::new(&self.http2, connected).await?;
-                connection.used.set(lease.sweep());
-                let place = connection.reserve();
+                let place = connection.reserve(self.sweeps.get());
                 slot.share(connection);
                 place
                     .map(Pooled::Http2)

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 
 use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
+use super::executor::LocalExecutor;
 use super::forward::Failed;
 use super::http1::{MAX_HEAD, cut_short, with_cause};
 use super::pool::Lease;
@@ -34,20 +35,6 @@ const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 
 type Driver = http2::Connection<TokioIo<Stream>, RequestBody, LocalExecutor>;
 
-/// Runs hyper's tasks on the worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
-
 /// An established connection.
 pub(super) struct Http2 {
     sender: RefCell<http2::SendRequest<RequestBody>>,
@@ -57,7 +44,7 @@ pub(super) struct Http2 {
     streams: Cell<usize>,
     /// No new streams: it is going away, or it has gone silent.
     retired: Cell<bool>,
-    /// The sweep during which it was last used.
+    /// The sweep during which a stream was last opened or found open.
     pub(super) used: Cell<u32>,
     /// Its place among the connections that were made to the endpoint, from 1.
     pub(super) number: Cell<u64>,
@@ -115,12 +102,14 @@ impl Http2 {
         self.streams.get() == 0
     }
 
-    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) or our own is reached.
-    pub(super) fn reserve(self: &Rc<Self>) -> Option<Place> {
+    /// A place for one more stream, unless the peer's limit (RFC 9113 section 5.1.2) or our own is reached. `sweep` is
+    /// the one that is now.
+    pub(super) fn reserve(self: &Rc<Self>, sweep: u32) -> Option<Place> {
         let limit = self.driver.upgrade().and_then(|driver| Some(driver.try_borrow().ok()?.current_max_send_streams()));
         if self.is_closed() || self.streams.get() >= limit.unwrap_or(MAX_STREAMS).clamp(1, MAX_STREAMS) {
             return None;
         }
+        self.used.set(sweep);
         self.streams.set(self.streams.get() + 1);
         Some(Place(self.clone()))
     }
@@ -294,7 +283,8 @@ impl HttpBody for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         // The task that sends the request body holds the stream open. After a complete response there is nobody to
-        // send the rest for either.
+        // send the rest for either. With the task goes the last hold on the stream, which h2 resets then, whatever of
+        // the body still waits for the peer to take it.
         if let Some(flow) = &self.flow
             && !flow.ended()
         {

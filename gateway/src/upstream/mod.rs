@@ -12,6 +12,7 @@ mod balance;
 mod body;
 mod connect;
 mod endpoint;
+mod executor;
 mod forward;
 mod health;
 mod http1;
@@ -25,6 +26,7 @@ mod retry;
 mod tests;
 mod tls;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,11 +37,15 @@ use http::uri::Authority;
 use tokio_rustls::TlsConnector;
 
 use crate::config::model::{Upstream as Config, UpstreamHost};
+use crate::watch;
 
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use pool::Client;
 pub use report::Report;
 pub use request::Outbound;
+
+/// Bytes of a `ca` file; a system's whole collection has a few hundred kilobytes.
+const MAX_CA: u64 = 16 << 20;
 
 /// Why an upstream can't be built from its config.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +58,7 @@ pub enum InvalidUpstream {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The `ca` file is not a list of PEM certificates.
     #[error("upstream {upstream}: the ca file {path}: {what}", path = path.display())]
@@ -136,12 +142,14 @@ impl Upstream {
     /// Names are resolved before this returns, and refreshed by a task of the current runtime until the upstream is
     /// dropped. A name that does not resolve is no error: requests fail with `dns` until it does.
     pub async fn new_or_reuse(config: Arc<Config>, previous: Option<&Arc<Self>>) -> Result<Arc<Self>, InvalidUpstream> {
-        let ca = match config.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
-            Some(path) => Some(std::fs::read(path).map_err(|error| InvalidUpstream::ReadCa {
-                upstream: config.name.clone(),
-                path: path.clone(),
-                error,
-            })?),
+        let ca = match config.tls.as_ref().and_then(|tls| tls.ca.clone()) {
+            Some(path) => {
+                let file = path.clone();
+                let read = tokio::task::spawn_blocking(move || watch::read_regular(&file, MAX_CA)).await;
+                let read = read.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+                let failed = |error| InvalidUpstream::ReadCa { upstream: config.name.clone(), path, error };
+                Some(read.map_err(failed)?)
+            }
             None => None,
         };
         if let Some(previous) = previous
@@ -196,7 +204,6 @@ impl Upstream {
                 address: endpoint.address(),
                 healthy: single || endpoint.healthy(&self.config.passive_health),
                 failures: endpoint.failures(),
-                weight: endpoint.weight(),
             })
             .collect()
     }

@@ -13,8 +13,10 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
 
 use super::balance::{Balancer, Candidates};
+use super::executor::LocalExecutor;
 use super::http1::Http1;
-use super::http2::{Http2, LocalExecutor, Place};
+use super::http2::{Http2, Place};
+use super::request::Addressee;
 use super::{Endpoint, Upstream};
 use crate::config::model::PassiveHealth;
 use crate::error::{Error, ErrorKind, Side};
@@ -32,7 +34,7 @@ pub struct Client {
     locals: RefCell<HashMap<u64, Rc<Local>, BuildHasherDefault<IdHasher>>>,
     random: RefCell<fastrand::Rng>,
     /// Counts sweeps; the clock of idle connections.
-    sweeps: Cell<u32>,
+    pub(super) sweeps: Cell<u32>,
     metrics: WorkerMetrics,
     pub(crate) timers: Timers,
     /// Emptied lists for copies of heads.
@@ -58,6 +60,7 @@ struct View {
 /// What a worker has with one endpoint.
 pub(super) struct Slot {
     pub(super) endpoint: Arc<Endpoint>,
+    pub(super) addressee: Addressee,
     /// Of the whole upstream.
     pub(super) metrics: UpstreamMetrics,
     keepalive: usize,
@@ -137,8 +140,9 @@ impl Client {
         }
     }
 
-    /// Idle HTTP/1.1 connections and open HTTP/2 connections of this worker, over all upstreams: for metrics.
-    pub fn pooled(&self) -> (usize, usize) {
+    /// Idle HTTP/1.1 connections and open HTTP/2 connections of this worker, over all upstreams.
+    #[cfg(test)]
+    pub(super) fn pooled(&self) -> (usize, usize) {
         let locals = self.locals.borrow();
         locals.values().fold((0, 0), |(one, two), local| {
             local
@@ -210,7 +214,7 @@ impl View {
             .iter()
             .map(|endpoint| match old.iter().position(|slot| slot.endpoint.id == endpoint.id) {
                 Some(place) => old.swap_remove(place),
-                None => Rc::new(Slot::new(endpoint.clone(), metrics.clone(), upstream.config.keepalive)),
+                None => Rc::new(Slot::new(upstream, endpoint.clone(), metrics.clone())),
             })
             .collect();
         let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight()).collect();
@@ -220,11 +224,12 @@ impl View {
 }
 
 impl Slot {
-    fn new(endpoint: Arc<Endpoint>, metrics: UpstreamMetrics, keepalive: usize) -> Self {
+    fn new(upstream: &Upstream, endpoint: Arc<Endpoint>, metrics: UpstreamMetrics) -> Self {
         Self {
+            addressee: Addressee::new(upstream, &endpoint),
             endpoint,
             metrics,
-            keepalive,
+            keepalive: upstream.config.keepalive,
             in_flight: Cell::new(0),
             idle: RefCell::default(),
             http2: RefCell::default(),
@@ -234,9 +239,9 @@ impl Slot {
         }
     }
 
-    /// A connection that can carry a request now.
-    pub(super) fn checkout(&self) -> Option<Pooled> {
-        if let Some(place) = self.place(0) {
+    /// A connection that can carry a request now, during this sweep.
+    pub(super) fn checkout(&self, sweep: u32) -> Option<Pooled> {
+        if let Some(place) = self.place(0, sweep) {
             return Some(Pooled::Http2(place));
         }
         loop {
@@ -248,8 +253,9 @@ impl Slot {
     }
 
     /// A place on an HTTP/2 connection that was made after the first `after`.
-    pub(super) fn place(&self, after: u64) -> Option<Place> {
-        self.http2.borrow().iter().filter(|connection| connection.number.get() > after).find_map(Http2::reserve)
+    pub(super) fn place(&self, after: u64, sweep: u32) -> Option<Place> {
+        let shared = self.http2.borrow();
+        shared.iter().filter(|connection| connection.number.get() > after).find_map(|one| one.reserve(sweep))
     }
 
     /// How many HTTP/2 connections have been made so far.
@@ -295,11 +301,6 @@ impl Lease {
         if error.kind().side() == Side::Upstream {
             self.slot.metrics.failed(error.kind().failure());
         }
-    }
-
-    /// The sweep that is now, for connections that are shared.
-    pub(super) fn sweep(&self) -> u32 {
-        self.client.upgrade().map_or(0, |client| client.sweeps.get())
     }
 }
 

@@ -36,6 +36,27 @@ pub(super) struct Draft<'a> {
     body: Body,
 }
 
+/// What requests to an endpoint are addressed to where the client's own name does not go on. A worker has a copy of its
+/// own: every request counts its references.
+pub(super) struct Addressee {
+    pub(super) host: HeaderValue,
+    pub(super) authority: Authority,
+}
+
+impl Addressee {
+    pub(super) fn new(upstream: &Upstream, endpoint: &Endpoint) -> Self {
+        let (host, authority) = match (&upstream.config.host, &upstream.authority) {
+            (UpstreamHost::Name(name), Some(authority)) => (name, authority),
+            _ => (&endpoint.names.host, &endpoint.names.authority),
+        };
+        // What has been a value or an authority is one again.
+        Self {
+            host: HeaderValue::from_bytes(host.as_bytes()).unwrap_or_else(|_| host.clone()),
+            authority: Authority::try_from(authority.as_str()).unwrap_or_else(|_| authority.clone()),
+        }
+    }
+}
+
 /// Enough of a draft to make it again: no header value is copied, only counted once more.
 pub(super) struct Copy {
     fields: Vec<(HeaderName, HeaderValue)>,
@@ -78,12 +99,13 @@ impl<'a> Draft<'a> {
     }
 
     /// For HTTP/1.1: origin form and Host (RFC 9112 section 3.2).
-    pub(super) fn http1(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> Result<Request<RequestBody>, Error> {
+    pub(super) fn http1(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<RequestBody>, Error> {
         let host = match (&upstream.config.host, self.authority) {
             (UpstreamHost::Preserve, Some(authority)) => HeaderValue::from_str(authority)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a header value"))?,
-            (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint, _) => endpoint.names.host.clone(),
-            (UpstreamHost::Name(name), _) => name.clone(),
+            (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint | UpstreamHost::Name(_), _) => {
+                addressee.host.clone()
+            }
         };
         let body = std::mem::take(&mut self.body);
         let mut headers = std::mem::take(&mut self.headers);
@@ -100,13 +122,12 @@ impl<'a> Draft<'a> {
     }
 
     /// For HTTP/2: pseudo-header fields, no Host (RFC 9113 section 8.3.1).
-    pub(super) fn http2(&mut self, upstream: &Upstream, endpoint: &Endpoint) -> Result<Request<RequestBody>, Error> {
+    pub(super) fn http2(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<RequestBody>, Error> {
         let authority = match (&upstream.config.host, self.authority) {
             (UpstreamHost::Preserve, Some(authority)) => Authority::try_from(authority)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a host and port"))?,
-            (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint, _) => endpoint.names.authority.clone(),
-            (UpstreamHost::Name(_), _) => {
-                upstream.authority.clone().unwrap_or_else(|| endpoint.names.authority.clone())
+            (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint | UpstreamHost::Name(_), _) => {
+                addressee.authority.clone()
             }
         };
         let mut parts = http::uri::Parts::default();

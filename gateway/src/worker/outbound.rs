@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Worker;
 use crate::error::{Error, ErrorKind, Failure};
@@ -17,16 +18,23 @@ use crate::upstream::{Outbound, Report};
 
 /// Executes calls until the worker ends.
 pub(super) async fn serve(worker: Rc<Worker>, mut calls: mpsc::UnboundedReceiver<OutboundCall>) {
-    while let Some(OutboundCall { upstream, method, path, headers, body, timeout, mut reply }) = calls.recv().await {
+    while let Some(OutboundCall { upstream, method, path, headers, body, timeout, deadline, mut reply }) =
+        calls.recv().await
+    {
         let worker = worker.clone();
         tokio::task::spawn_local(async move {
-            let sent = tokio::time::timeout(timeout, send(&worker, &upstream, method, &path, headers, body));
-            // A caller that is gone (its client left, and nobody shares the call) ends the call.
+            let mut report = Report::default();
+            let sent = send(&worker, &upstream, method, &path, headers, body, &mut report);
             let answer = tokio::select! {
-                answer = sent => answer.unwrap_or(Err(CallError::Timeout)),
-                () = reply.closed() => return,
+                answer = tokio::time::timeout_at(deadline, sent) => answer.ok(),
+                // A caller that is gone (its client left, and nobody shares the call) ends the call. At the deadline it
+                // goes as well, perhaps first.
+                () = reply.closed() => if Instant::now() < deadline { return } else { None },
             };
-            let _ = reply.send(answer);
+            let _ = reply.send(answer.unwrap_or_else(|| {
+                report.timed_out(timeout);
+                Err(CallError::Timeout)
+            }));
         });
     }
 }
@@ -38,11 +46,12 @@ async fn send(
     path: &str,
     headers: HeaderMap,
     body: Bytes,
+    report: &mut Report,
 ) -> Result<CallResponse, CallError> {
     let snapshot = worker.snapshot();
     let upstream = snapshot.shared.upstreams.get(upstream).ok_or(CallError::UnknownUpstream)?;
     let outbound = Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body) };
-    let response = worker.client.send(upstream, outbound, &mut Report::default()).await.map_err(|e| call_error(&e))?;
+    let response = worker.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
     let (mut parts, body) = response.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers);
     let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {

@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::HostState;
 use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
@@ -38,6 +39,8 @@ pub struct OutboundCall {
     pub body: Bytes,
     /// Time limit of the whole call.
     pub timeout: Duration,
+    /// When that has passed.
+    pub deadline: Instant,
     /// Where the answer goes. Its other end is gone when nobody waits any more.
     pub reply: oneshot::Sender<Result<CallResponse, CallError>>,
 }
@@ -213,12 +216,13 @@ impl calls::Host for HostState {
             0 => DEFAULT_TIMEOUT,
             millis => Duration::from_millis(u64::from(millis)).min(MAX_TIMEOUT),
         };
+        let deadline = Instant::now() + timeout;
         let key = (of.single_flight && method == Method::GET && of.body.is_empty())
             .then(|| flight_key(&self.shared.plugin, &of));
         let call = async move {
             let (reply, answer) = oneshot::channel();
             let Request { upstream, path, body, .. } = of;
-            let call = OutboundCall { upstream, method, path, headers, body: body.into(), timeout, reply };
+            let call = OutboundCall { upstream, method, path, headers, body: body.into(), timeout, deadline, reply };
             calls.send(call).map_err(|_| CallError::Reset)?;
             match answer.await {
                 Ok(Ok(response)) if response.body.len() > MAX_BODY => Err(CallError::TooLarge),
@@ -227,7 +231,7 @@ impl calls::Host for HostState {
             }
         };
         self.clock.pause();
-        let outcome = tokio::time::timeout(timeout, async {
+        let outcome = tokio::time::timeout_at(deadline, async {
             match &key {
                 Some(key) => self.shared.flights.share(key, call).await,
                 None => call.await,

@@ -1,7 +1,9 @@
-//! Interface `metrics`: names and labels are checked here, counting is done by telemetry.
+//! Interface `metrics`: names and labels are checked here, counting is done by telemetry. What is counted in `describe` and
+//! `configure` is checked and forgotten: how often those run tells of the gateway's instances, not of its traffic.
 
 use super::HostState;
 use crate::plugin::error::sanitise;
+use crate::plugin::phase::Phase;
 use crate::plugin::phase::bindings::edge::gateway::metrics::{self, Label};
 use crate::telemetry::metrics::{MAX_LABELS, MAX_NAME, MAX_VALUE};
 
@@ -48,18 +50,27 @@ fn check(name: &str, labels: Vec<Label>) -> wasmtime::Result<Vec<(String, String
     Ok(labels.into_iter().map(|label| (label.key, clean(label.value))).collect())
 }
 
+impl HostState {
+    /// Whether this is a call of an exchange. Those run on workers; what runs elsewhere has no cells to count in.
+    const fn counts(&self) -> bool {
+        !matches!(self.phase, Phase::Describe | Phase::Configure)
+    }
+}
+
 impl metrics::Host for HostState {
     fn count(&mut self, name: String, labels: Vec<Label>, delta: u64) -> wasmtime::Result<()> {
         self.charge()?;
         let labels = check(&name, labels)?;
-        self.shared.metrics.count(&self.shared.plugin, &self.shared.route, &name, &labels, delta);
+        if self.counts() {
+            self.shared.metrics.count(&self.shared.plugin, &self.shared.route, &name, &labels, delta);
+        }
         Ok(())
     }
 
     fn observe(&mut self, name: String, labels: Vec<Label>, value: f64) -> wasmtime::Result<()> {
         self.charge()?;
         let labels = check(&name, labels)?;
-        if value.is_finite() {
+        if value.is_finite() && self.counts() {
             self.shared.metrics.observe(&self.shared.plugin, &self.shared.route, &name, &labels, value);
         }
         Ok(())

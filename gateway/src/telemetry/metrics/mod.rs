@@ -49,6 +49,8 @@ pub struct EndpointHealth {
     pub endpoint: SocketAddr,
     /// Whether requests are sent to it.
     pub healthy: bool,
+    /// Failures that count for its health.
+    pub failures: u64,
 }
 
 /// Tells of all endpoints.

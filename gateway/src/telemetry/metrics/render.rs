@@ -113,15 +113,20 @@ fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
         cells.iter().for_each(|cell| total.add(&cell.latency));
         out.histogram(name, &render_labels(&[("upstream", upstream)]), &total);
     }
-    out.family("gateway_endpoint_healthy", "gauge", "1 while an endpoint is used, 0 while it is left out.");
-    let mut endpoints = BTreeMap::new();
+    let mut endpoints: BTreeMap<_, (bool, u64)> = BTreeMap::new();
     for health in lock(&metrics.endpoints).as_ref().map(|endpoints| endpoints()).unwrap_or_default() {
         // Two names can have one address; it is used as long as one of them lets it be.
-        *endpoints.entry((health.upstream, health.endpoint)).or_insert(false) |= health.healthy;
+        let (healthy, failures) = endpoints.entry((health.upstream, health.endpoint.to_string())).or_default();
+        *healthy |= health.healthy;
+        *failures += health.failures;
     }
-    for ((upstream, endpoint), healthy) in endpoints {
-        let labels = [("upstream", &*upstream), ("endpoint", &endpoint.to_string())];
-        out.sample("gateway_endpoint_healthy", &labels, u8::from(healthy));
+    out.family("gateway_endpoint_healthy", "gauge", "1 while an endpoint is used, 0 while it is left out.");
+    for ((upstream, endpoint), (healthy, _)) in &endpoints {
+        out.sample("gateway_endpoint_healthy", &[("upstream", upstream), ("endpoint", endpoint)], u8::from(*healthy));
+    }
+    out.family("gateway_endpoint_failures_total", "counter", "Failures that count for an endpoint's health.");
+    for ((upstream, endpoint), (_, failures)) in &endpoints {
+        out.sample("gateway_endpoint_failures_total", &[("upstream", upstream), ("endpoint", endpoint)], failures);
     }
 }
 

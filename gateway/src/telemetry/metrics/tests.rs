@@ -60,6 +60,7 @@ fn families_have_their_numbers() {
                 upstream: "u".into(),
                 endpoint: ([127, 0, 0, 1], port).into(),
                 healthy,
+                failures: 2,
             })
             .to_vec()
     });
@@ -76,10 +77,11 @@ fn families_have_their_numbers() {
         (r#"gateway_reloads_total{what="plugin",result="failed"}"#, "1"),
         (r#"gateway_endpoint_healthy{upstream="u",endpoint="127.0.0.1:1"}"#, "0"),
         (r#"gateway_endpoint_healthy{upstream="u",endpoint="127.0.0.1:2"}"#, "1"),
+        (r#"gateway_endpoint_failures_total{upstream="u",endpoint="127.0.0.1:2"}"#, "4"),
     ] {
         assert_eq!(value(&text, sample), Some(expected), "{sample}");
     }
-    assert_eq!(text.matches("127.0.0.1:2").count(), 1, "a series appears once");
+    assert_eq!(text.matches("127.0.0.1:2").count(), 2, "a series of each family appears once");
 }
 
 #[test]

@@ -169,6 +169,7 @@ fn ambiguous_or_broken_heads_are_refused() {
         "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nabc",
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         "nonsense\r\n\r\n",

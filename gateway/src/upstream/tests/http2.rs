@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::upstream::http2::LocalExecutor;
+use crate::upstream::executor::LocalExecutor;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -366,6 +366,71 @@ fn dropping_a_response_resets_its_stream_with_cancel() {
         drop(response);
         assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
         assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
+    });
+}
+
+#[test]
+fn a_stream_that_flow_control_holds_up_is_cancelled_all_the_same() {
+    run(async {
+        let (sender, mut reasons) = mpsc::unbounded_channel();
+        // Answers at once and takes nothing, so that the window is full of the first piece and the second one waits.
+        let address = streams(100, move |_, _, request, mut respond| {
+            let sender = sender.clone();
+            async move {
+                let mut stream = ok(&mut respond, false);
+                stream.send_data(Bytes::from_static(b"on"), false).unwrap();
+                let reason = futures_util::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+                sender.send(reason.unwrap()).unwrap();
+                drop(request);
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        for _ in 0..3 {
+            // It never ends: sooner or later nothing more is taken of it.
+            let asked = Rc::new(std::cell::Cell::new(0));
+            let count = asked.clone();
+            let pieces = futures_util::stream::repeat_with(move || {
+                count.set(count.get() + 1);
+                Ok::<_, Error>(http_body::Frame::data(Bytes::from_static(&[b'x'; 32 << 10])))
+            });
+            let body = Body::boxed(http_body_util::StreamBody::new(pieces));
+            let mut response = send(&client, &upstream, Method::POST, body).await.0.unwrap().into_body();
+            assert_eq!(response.frame().await.unwrap().unwrap().into_data().unwrap(), "on");
+            let mut before = 0;
+            while before != asked.get() || before < 3 {
+                before = asked.get();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            drop(response);
+            assert_eq!(reasons.recv().await, Some(h2::Reason::CANCEL));
+            while Rc::strong_count(&asked) > 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(client.pooled(), (0, 1), "the others on the connection go on");
+    });
+}
+
+#[test]
+fn a_connection_in_use_is_not_thrown_away() {
+    run(async {
+        let connections = Rc::new(std::cell::Cell::new(0));
+        let count = connections.clone();
+        let address = raw(move |number, socket| {
+            count.set(number + 1);
+            serve(socket.io, true)
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        for _ in 0..20 {
+            assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "");
+            client.sweep();
+        }
+        assert_eq!(connections.get(), 1);
+        // Without use it goes.
+        (0..7).for_each(|_| client.sweep());
+        assert_eq!(client.pooled(), (0, 0));
     });
 }
 

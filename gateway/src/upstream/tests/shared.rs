@@ -308,3 +308,20 @@ fn a_bad_ca_file_is_reported_with_its_name() {
         assert!(error.contains("test") && error.contains("/nowhere/ca.pem"), "{error}");
     });
 }
+
+#[test]
+fn workers_count_no_references_in_common_for_the_host_of_an_endpoint() {
+    use crate::upstream::request::Addressee;
+    run(async {
+        let address = nobody().await;
+        let fixed = UpstreamHost::Name(http::HeaderValue::from_str("api.example.no").unwrap());
+        for host in [UpstreamHost::Endpoint, fixed] {
+            let upstream = upstream(Config { host, ..config(&[address]) }).await;
+            let endpoint = upstream.endpoints.load()[0].clone();
+            let [one, two] = [(); 2].map(|()| Addressee::new(&upstream, &endpoint));
+            assert_eq!((&one.host, &one.authority), (&two.host, &two.authority));
+            assert_ne!(one.host.as_bytes().as_ptr(), two.host.as_bytes().as_ptr());
+            assert_ne!(one.authority.as_str().as_ptr(), two.authority.as_str().as_ptr());
+        }
+    });
+}

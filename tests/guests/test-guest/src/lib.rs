@@ -161,6 +161,9 @@ impl Plugin for Guest {
     fn configure(config: Config) -> Result<Self, ConfigErrors> {
         if let Some(verb) = &config.configure {
             misbehave(verb);
+            if verb == "count" {
+                plugin_sdk::metrics::count("configured", &[], 1);
+            }
             if verb == "slow" {
                 // A second and a half of work.
                 let began = plugin_sdk::time::monotonic();
@@ -212,6 +215,7 @@ impl Plugin for Guest {
         for verb in self.verbs(exchange, "log") {
             misbehave(&verb);
             if verb == "count" {
+                plugin_sdk::metrics::count("logged", &[], 1);
                 kv::update("logged", None, |_| Some(b"1".to_vec())).ok();
                 exchange.set_log_field("logged", Some("yes"));
             }

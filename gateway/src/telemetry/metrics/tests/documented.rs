@@ -25,7 +25,7 @@ fn everything() -> String {
     metrics.reloaded(Reload::Config, true);
     metrics.plugin_in_force("p", "1", "a");
     metrics.show_endpoints(|| {
-        vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true }]
+        vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true, failures: 0 }]
     });
     metrics.render()
 }
