@@ -295,14 +295,16 @@ routes:
     match: {{path: {{prefix: /}}}}
     upstream: echo
     timeouts: {{request: 1s}}
-    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 1, open_for: 1h}}}}]
+    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 1, open_for: 1h}}}}, {{name: test-guest}}]
 ",
         upstream.address()
     );
-    let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
-    for _ in 0..2 {
+    let gateway = TestGateway::start(&yaml, &["circuit-breaker", "test-guest"]);
+    // The upstream is waiting for the rest, or a plugin is.
+    for field in ["x-a: b", "x-do: request_headers=whole"] {
         let mut slow = TcpStream::connect(gateway.address()).expect("connected");
-        slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx").expect("sent");
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\n{field}\r\ncontent-length: 9\r\n\r\nx");
+        slow.write_all(head.as_bytes()).expect("sent");
         let mut answer = [0; 12];
         slow.read_exact(&mut answer).expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 408");
