@@ -41,6 +41,7 @@ pub async fn handle(
     let is_grpc = headers::is_grpc(&parts.headers);
 
     let (exchange, accepted) = receive(&worker, &snapshot, connection, parts);
+    let started = exchange.started;
     let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange))));
     let mut completion = Completion::new(worker.clone(), exchange.clone(), running);
 
@@ -64,9 +65,13 @@ pub async fn handle(
     // A plugin that fails here makes the gateway answer, which then passes the plugins that have not answered yet: each
     // does so at most once, so this ends.
     if let Some(run) = &mut completion.run {
+        let deadline =
+            completion.route.as_ref().and_then(|route| route.config.request_timeout).map(|limit| started + limit);
         let mut source = source;
         body = loop {
-            match run.response(source, body).await {
+            // A statement of its own: what was given up must have let go of the exchange before anybody else wants it.
+            let passed = within(&worker, deadline, pin!(run.response(source, body))).await;
+            match passed {
                 Ok(body) => break body,
                 Err(error) => (source, body) = (ResponseSource::Gateway, fail(error).await),
             }
@@ -167,7 +172,7 @@ async fn answer(
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
         let passed = within(worker, deadline, pin!(run.request_body(body))).await;
-        match passed.map_err(|error| client_error(completion).unwrap_or(error))? {
+        match passed.map_err(|error| explain(completion, error))? {
             Flow::Continue(filtered) => body = filtered,
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
@@ -192,7 +197,7 @@ async fn answer(
             };
             let failed = match forwarded {
                 Ok(body) => return Ok((ResponseSource::Upstream, body)),
-                Err(error) => client_error(completion).unwrap_or_else(|| blame(completion, error)),
+                Err(error) => explain(completion, error),
             };
             if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), timeout) {
                 attempt.report.timed_out(limit);
@@ -205,9 +210,11 @@ async fn answer(
             drop(attempt);
             if let Some(run) = &mut completion.run
                 && failed.kind().side() == crate::error::Side::Upstream
-                && let Some(answer) = run.upstream_failure(failed.kind().failure()).await?
             {
-                return Ok((answer.source, answer.body));
+                let asked = pin!(run.upstream_failure(failed.kind().failure()));
+                if let Some(answer) = within(worker, deadline, asked).await? {
+                    return Ok((answer.source, answer.body));
+                }
             }
             Err(failed)
         }
@@ -397,14 +404,12 @@ fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Res
     body
 }
 
-/// The client's own mistake while sending its body, which explains a failed upstream call better than its result.
-fn client_error(completion: &Completion) -> Option<Error> {
-    completion.request.error.borrow().clone()
-}
-
-/// A timeout of the whole exchange is the client's fault while the gateway waits for the rest of its request: it says
-/// nothing of the upstream.
-fn blame(completion: &Completion, error: Error) -> Error {
+/// What a failure means that came while the request's body may have been on its way: the client's own mistake explains
+/// it best, and a timeout of the whole exchange is its fault while the gateway waits for the rest of its request.
+fn explain(completion: &Completion, error: Error) -> Error {
+    if let Some(mistake) = completion.request.error.borrow().clone() {
+        return mistake;
+    }
     match error.kind() {
         ErrorKind::ExchangeTimeout if completion.request.awaiting_client.get() => Error::new(
             ErrorKind::RequestTimeout,

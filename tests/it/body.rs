@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use gateway_tests::PATIENCE;
 use gateway_tests::client::{Client, PROTOCOLS};
-use gateway_tests::duplex::{Duplex, gateway, run, streamed};
+use gateway_tests::duplex::{Duplex, connect, gateway, run, streamed};
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Service;
 use gateway_tests::raw::Http2;
@@ -67,6 +67,93 @@ fn a_response_cut_short_never_looks_complete() {
         let line = gateway.logged("the cut exchange", |line| line["failure"] == "reset");
         assert_eq!(line["status"], 200);
     }
+}
+
+/// A response to HTTP/1.0 ends with its connection; only a reset tells a cut one from a whole one.
+#[test]
+fn a_response_cut_short_never_looks_complete_to_a_client_of_http_1_0() {
+    let (give, responses) = std::sync::mpsc::channel();
+    let upstream = Service::start(move |_| {
+        let (mut sender, response) = streamed("text/plain");
+        let give = give.clone();
+        tokio::spawn(async move {
+            sender.send_data("only this".into()).await.expect("sent");
+            let _ = give.send(sender);
+        });
+        async move { response }
+    });
+    let yaml = format!(
+        "listeners:
+  - {{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}
+upstreams: {{service: {{endpoints: [\"{}\"]}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: service}}]
+drain_timeout: 100ms
+",
+        upstream.address()
+    );
+    let mut gateway = TestGateway::start(&yaml, &[]);
+    // The response so far, and its sender.
+    let begin = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+        stream.write_all(b"GET / HTTP/1.0\r\nhost: localhost\r\n\r\n").expect("sent");
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"only this") {
+            stream.read_exact(&mut byte).expect("a response");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("text").to_ascii_lowercase();
+        assert!(!head.contains("content-length") && !head.contains("chunked"), "{head}");
+        responses.recv().expect("it was begun")
+    };
+    let reset = |stream: &mut TcpStream, case: &str| {
+        let rest = stream.read(&mut [0; 64]).map_err(|error| error.kind());
+        assert_eq!(rest, Err(std::io::ErrorKind::ConnectionReset), "{case}");
+    };
+    let connect = |gateway: &TestGateway| TcpStream::connect(gateway.listener("clear")).expect("connected");
+
+    let mut whole = connect(&gateway);
+    drop(begin(&mut whole));
+    assert_eq!(whole.read(&mut [0; 64]).expect("a clean end"), 0);
+
+    let mut cut = connect(&gateway);
+    begin(&mut cut).abort(std::io::Error::other("it breaks"));
+    reset(&mut cut, "the upstream broke off");
+
+    let mut closing = connect(&gateway);
+    let held = begin(&mut closing);
+    closing.shutdown(std::net::Shutdown::Write).expect("open");
+    reset(&mut closing, "the client has closed its half");
+    drop(held);
+
+    let mut drained = connect(&gateway);
+    let _held = begin(&mut drained);
+    gateway.drain();
+    reset(&mut drained, "the gateway ended");
+}
+
+/// hyper is done with a connection whose request it need not read before it has written the response.
+#[test]
+fn a_response_to_a_request_that_nobody_read_arrives_whole_at_a_client_that_reads_late() {
+    let length = 8 << 20;
+    let upstream = Service::start(move |_| async move { text(200, vec![b'x'; length]) });
+    let gateway = gateway(upstream.address(), "http1");
+    let stream = run("a connection", async { connect(gateway.listener("clear")).await.into_std() });
+    let mut stream = stream.expect("a socket");
+    stream.set_nonblocking(false).expect("an option");
+    stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx").expect("sent");
+    // The last piece is written while there is no room for it in the socket.
+    let mut response = vec![0; 16 << 10];
+    stream.read_exact(&mut response).expect("a response");
+    while gateway.metric("gateway_requests_in_flight", &[]) > 0.0 {
+        let known = response.len();
+        response.resize(known + (16 << 10), 0);
+        stream.read_exact(&mut response[known..]).expect("more of the response");
+    }
+    stream.read_to_end(&mut response).expect("a clean end");
+    let head = response.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
+    assert_eq!(response.len() - head, length);
 }
 
 /// Over HTTP/2 a stream is reset, or the whole connection ends.
@@ -208,14 +295,16 @@ routes:
     match: {{path: {{prefix: /}}}}
     upstream: echo
     timeouts: {{request: 1s}}
-    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 1, open_for: 1h}}}}]
+    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 1, open_for: 1h}}}}, {{name: test-guest}}]
 ",
         upstream.address()
     );
-    let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
-    for _ in 0..2 {
+    let gateway = TestGateway::start(&yaml, &["circuit-breaker", "test-guest"]);
+    // The upstream is waiting for the rest, or a plugin is.
+    for field in ["x-a: b", "x-do: request_headers=whole"] {
         let mut slow = TcpStream::connect(gateway.address()).expect("connected");
-        slow.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx").expect("sent");
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\n{field}\r\ncontent-length: 9\r\n\r\nx");
+        slow.write_all(head.as_bytes()).expect("sent");
         let mut answer = [0; 12];
         slow.read_exact(&mut answer).expect("an answer");
         assert_eq!(&answer, b"HTTP/1.1 408");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gateway::gateway::Drained;
 use gateway_tests::client::Client;
+use gateway_tests::duplex::streamed;
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Service;
@@ -204,6 +205,86 @@ fn an_idle_connection_is_closed_although_it_sends_pings() {
         let (_, mut recv) = get(&connection).await;
         in_time("a response", recv.read_to_end(10_000)).await.expect("whole");
         assert_eq!(closed("the idle timeout", &connection).await, H3_NO_ERROR);
+    });
+}
+
+#[test]
+fn a_stream_that_is_silent_for_longer_than_the_idle_timeout_goes_on() {
+    let (give, responses) = std::sync::mpsc::channel();
+    let upstream = Service::start(move |_| {
+        let (mut sender, response) = streamed("text/event-stream");
+        let give = give.clone();
+        tokio::spawn(async move {
+            sender.send_data("first".into()).await.expect("sent");
+            let _ = give.send(sender);
+        });
+        async move { response }
+    });
+    let gateway = TestGateway::start(&config(upstream.address(), ", limits: {idle_timeout: 1s}"), &[]);
+    runtime().block_on(async {
+        let (connection, _endpoint) = raw::quic(gateway.address(), quinn::TransportConfig::default()).await;
+        let (_send, mut recv) = get(&connection).await;
+        in_time("a head", recv.read_chunk(10_000, true)).await.expect("open");
+        let mut sender = responses.recv().expect("it was begun");
+        let closed = tokio::time::timeout(Duration::from_millis(2500), connection.closed()).await;
+        assert!(closed.is_err(), "{closed:?}");
+        sender.send_data("second".into()).await.expect("sent");
+        drop(sender);
+        let rest = in_time("the rest", recv.read_to_end(10_000)).await.expect("whole");
+        assert!(rest.windows(6).any(|window| window == b"second"), "{rest:?}");
+    });
+}
+
+/// Hands datagrams to and fro; those of the gateway wait while the way is closed.
+async fn gate(to: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let address = socket.local_addr().expect("bound");
+    let (open, mut opened) = watch::channel(true);
+    tokio::spawn(async move {
+        let (mut client, mut held) = (to, Vec::new());
+        let mut datagram = [0; 65536];
+        loop {
+            let received = tokio::select! {
+                received = socket.recv_from(&mut datagram) => Some(received.expect("a datagram")),
+                changed = opened.changed() => if changed.is_ok() { None } else { return },
+            };
+            match received {
+                Some((length, from)) if from == to => held.push(datagram[..length].to_vec()),
+                Some((length, from)) => {
+                    client = from;
+                    socket.send_to(&datagram[..length], to).await.expect("sent");
+                }
+                None => {}
+            }
+            if *opened.borrow() {
+                for datagram in held.drain(..) {
+                    socket.send_to(&datagram, client).await.expect("sent");
+                }
+            }
+        }
+    });
+    (address, open)
+}
+
+#[test]
+fn a_drain_does_not_discard_what_a_slow_network_has_not_carried_yet() {
+    let length = 1 << 20;
+    let upstream = Upstream::start(move |_| text(200, vec![b'x'; length]));
+    let mut gateway = TestGateway::start(&config(upstream.address(), ""), &[]);
+    runtime().block_on(async {
+        let (relay, open) = gate(gateway.address()).await;
+        let (connection, _endpoint) = raw::quic(relay, quinn::TransportConfig::default()).await;
+        open.send_replace(false);
+        let (_send, mut recv) = get(&connection).await;
+        gateway.logged("the response is written", |record| record["status"] == 200);
+        let mut draining = tokio::task::spawn_blocking(move || gateway.drain());
+        let drained = tokio::time::timeout(Duration::from_secs(5), &mut draining).await;
+        assert!(drained.is_err(), "{drained:?}, and nothing has arrived");
+        open.send_replace(true);
+        let response = in_time("the response", recv.read_to_end(2 * length)).await.expect("whole");
+        assert!(response.len() > length);
+        drop(connection);
+        assert_eq!(draining.await.expect("no panic"), Drained::Clean);
     });
 }
 

@@ -1,9 +1,16 @@
 //! The rules of chains, bodies, state and calls, seen from outside.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::duplex::{Duplex, run, streamed};
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::load::Service;
 use gateway_tests::upstream::{Upstream, text};
+use tokio::sync::Notify;
 
 fn yaml(upstream: &Upstream, plugins: &str) -> String {
     format!(
@@ -302,8 +309,68 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, plugins: [{{name: test-cal
         side.address()
     );
     let gateway = TestGateway::start(&yaml, &["test-caller"]);
-    let response = Client::http1(gateway.address()).get("/");
+    let mut client = Client::http1(gateway.address());
+    let response = client.get("/");
     assert_eq!(response.status, 504, "{}", response.text());
+    let response = client.get_with("/", &[("x-call-in", "response_headers")]);
+    assert_eq!(response.status, 504, "{}", response.text());
+    // Nothing listens where the upstream was.
+    main.kill();
+    let began = Instant::now();
+    let response = client.get_with("/", &[("x-call-in", "upstream_failure")]);
+    assert!(began.elapsed() < Duration::from_secs(4), "a call may take 5 s: {:?}", began.elapsed());
+    assert_eq!(response.status, 504, "{}", response.text());
+}
+
+/// The upstream's answer needs the exchange, which the waiting call has; and the call is part of the request's body.
+#[test]
+fn an_early_answer_of_an_http1_upstream_does_not_stop_a_plugin_that_waits_with_the_body() {
+    let (calls, second_call) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (count, tell) = (calls.clone(), second_call.clone());
+    let side = Upstream::start_async(move |_| {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        if number == 2 {
+            tell.notify_one();
+        }
+        async move {
+            if number == 2 {
+                // The time in which the answer comes.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            text(200, "called")
+        }
+    });
+    let (give, responses) = std::sync::mpsc::channel();
+    let main = Service::start(move |_| {
+        let (second_call, give) = (second_call.clone(), give.clone());
+        async move {
+            second_call.notified().await;
+            let (sender, response) = streamed("text/plain");
+            let _ = give.send(sender);
+            response
+        }
+    });
+    let yaml = format!(
+        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1, http2]}}]
+plugins: {{directory: plugins, grants: {{test-caller: {{upstreams: [side]}}}}}}
+upstreams: {{one: {{endpoints: [\"{}\"]}}, side: {{endpoints: [\"{}\"]}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, plugins: [{{name: test-caller}}], upstream: one}}]
+",
+        main.address(),
+        side.address()
+    );
+    let gateway = TestGateway::start(&yaml, &["test-caller"]);
+    run("the answer", async {
+        let request = http::Request::post("/").header("x-call-in", "request_body");
+        let mut client = Duplex::open("http2", &gateway, request).await;
+        client.send("first").await.expect("wanted");
+        client.send("second").await.expect("wanted");
+        assert_eq!(client.head().await.status(), 200);
+        let mut rest = responses.recv().expect("it was begun");
+        rest.send_data("early".into()).await.expect("sent");
+        drop(rest);
+        assert_eq!(client.rest().await.expect("whole").0, "early");
+    });
 }
 
 #[test]
@@ -336,8 +403,7 @@ fn a_stream_on_which_nothing_moves_gives_a_replaced_version_up() {
 /// One caller's stored response never reaches another one, wherever in the chain the breaker stands.
 #[test]
 fn a_stored_response_is_given_to_its_principal_alone() {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
     // printf %s alice | sha256sum
     let auth = "{name: auth, config: {api_keys: {name_header: x-caller, keys: [\
         {name: alice, sha256: 2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90},\

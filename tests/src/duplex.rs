@@ -200,8 +200,8 @@ impl Duplex {
     }
 }
 
-/// A connection with small buffers: the kernel's would take megabytes of what nobody reads.
-async fn connect(address: SocketAddr) -> TcpStream {
+/// Connects with small buffers: the kernel's would take megabytes of what nobody reads.
+pub async fn connect(address: SocketAddr) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(64 << 10).expect("an option");
     socket.set_send_buffer_size(64 << 10).expect("an option");

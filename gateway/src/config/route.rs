@@ -235,7 +235,8 @@ fn header_edits(fields: &mut Fields<'_, '_>) -> Option<HeaderEdits> {
 fn timeouts(fields: &mut Fields<'_, '_>) -> Option<Option<std::time::Duration>> {
     fields.default(
         "request",
-        "The whole exchange until the response's head; off for no limit. When it has passed: 504, or 408 where the \
+        "The whole exchange until the response's head, which waits for plugins and for what they hold back of its \
+         body; off for no limit. When it has passed: 504, or 408 where the \
          client had not sent its whole body.",
         OrOff(time()),
         "60s",

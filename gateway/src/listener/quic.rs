@@ -31,8 +31,10 @@ pub(super) fn server_config(
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)
-        // A timeout too large for QUIC's integers means none at all.
+        // A timeout too large for QUIC's integers means none at all. It is there for clients that have vanished: those
+        // whose streams are silent answer a PING in time, and those without a request are told to go.
         .max_idle_timeout(IdleTimeout::try_from(limits.idle_timeout).ok())
+        .keep_alive_interval(Some(limits.idle_timeout / 3))
         .datagram_receive_buffer_size(None);
     let mut config = quinn::ServerConfig::with_crypto(crypto);
     config.transport_config(Arc::new(transport)).migration(false);

@@ -26,7 +26,7 @@ use super::stream::{Direction, Primed, Progress, Stage};
 use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, ResponseSource, SharedExchange, lock};
-use crate::message::Body;
+use crate::message::{Body, Detached};
 
 /// The plugins of one route on one worker.
 pub struct Chain<L: Link = Pool> {
@@ -184,12 +184,14 @@ impl<L: Link> ChainRun<L> {
 
     /// The request body through those that asked for it, up to the first bytes that they let go.
     pub async fn request_body(&mut self, mut body: Body) -> Result<Flow<Body>, Error> {
+        let mut suspends = false;
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             if slot.request_mode == BodyMode::Skip {
                 continue;
             }
             let (whole, guest) = (slot.request_mode == BodyMode::Whole, slot.guest.take());
+            suspends |= self.chain.links[index].suspends();
             match self.stage(index, Direction::Request, whole, guest, body).prime().await? {
                 Primed::Body(primed) => body = primed,
                 Primed::Respond(response) => {
@@ -201,7 +203,9 @@ impl<L: Link> ChainRun<L> {
                 }
             }
         }
-        Ok(Flow::Continue(body))
+        // A guest that waits keeps the exchange meanwhile. Whoever sends the body may be waiting for that and not look at
+        // the body any more: an upstream may answer before it has all of it.
+        Ok(Flow::Continue(if suspends { Detached::body(body) } else { body }))
     }
 
     /// There is no response from the upstream: asks plugins in reverse order. `retry` is not offered yet and counts as

@@ -152,6 +152,11 @@ impl Activity {
         self.in_flight.get() > 0
     }
 
+    /// Whether a client waits for a response, or for the end of one.
+    pub(super) fn is_responding(&self) -> bool {
+        self.is_busy() || self.write_stalled.get().is_some()
+    }
+
     /// Whether a head has begun that is not complete.
     pub fn is_reading(&self) -> bool {
         self.head_since.get().is_some()

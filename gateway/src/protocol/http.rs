@@ -12,13 +12,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, Ending, Group};
 use super::linger::Lingering;
 use super::multiplexed::{Stream, Streams};
-use super::tracked::Tracked;
+use super::tracked::{OverTcp, Tracked};
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::ListenerSettings;
@@ -114,7 +114,7 @@ async fn serve_cleartext(
     }
 }
 
-async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+async fn serve_http1<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static>(
     worker: Rc<Worker>,
     listener: &Listener,
     io: Tracked<S>,
@@ -140,7 +140,8 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             return Poll::Ready(Ok(false));
         }
         // What has arrived comes first: told to shut down, hyper closes an idle connection without a look at its socket.
-        let polled = connection.poll_without_shutdown(cx).map_ok(|()| true);
+        // It ends by itself only when everything is written: what is still in its buffer would be lost.
+        let polled = Pin::new(&mut connection).poll(cx).map_ok(|()| true);
         let finish = match ending {
             Ending::None => false,
             Ending::Drain => activity.is_busy(),
@@ -151,25 +152,31 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         }
         finishing = true;
         Pin::new(&mut connection).graceful_shutdown();
-        connection.poll_without_shutdown(cx).map_ok(|()| true)
+        Pin::new(&mut connection).poll(cx).map_ok(|()| true)
     });
-    match ended.await {
-        Ok(true) => {}
-        Ok(false) => return,
+    let (over, broken) = match ended.await {
+        Ok(over) => (over, false),
         Err(error) => {
             tracing::debug!(listener = %listener.name, %error, "connection ended");
-            if !error.is_parse() {
-                return;
+            if error.is_parse() {
+                // hyper has answered with an empty 400, 414 or 431.
+                metrics.rejected("malformed");
             }
-            // hyper has answered with an empty 400, 414 or 431.
-            metrics.rejected("malformed");
+            (error.is_parse(), error.is_user())
         }
-    }
-    // In a box: an idle connection must not keep room for it.
-    let lingering = Box::pin(linger(connection.into_parts().io.into_inner()));
-    tokio::select! {
-        () = activity.closed() => {}
-        _ = tokio::time::timeout(LINGER, lingering) => {}
+    };
+    // hyper has let go of a body that failed, so the notes know nothing of its response any more.
+    let cut = !over && (broken || activity.is_responding());
+    let io = connection.into_parts().io.into_inner();
+    if cut {
+        io.reset();
+    } else if over {
+        // In a box: an idle connection must not keep room for it.
+        let lingering = Box::pin(linger(io));
+        tokio::select! {
+            () = activity.closed() => {}
+            _ = tokio::time::timeout(LINGER, lingering) => {}
+        }
     }
 }
 
@@ -177,14 +184,11 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Closes a connection so that its last response arrives: a socket that is closed with unread bytes in it is reset, and
-/// a reset overtakes the response (RFC 9112 section 9.6). A client that is still sending a body which was refused is
-/// read for a moment longer.
-async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+/// a reset overtakes the response (RFC 9112 section 9.6). hyper has shut its writing half down; a client that is still
+/// sending a body which was refused is read for a moment longer.
+async fn linger(mut stream: impl AsyncRead + Unpin) {
     const PAUSE: Duration = Duration::from_secs(1);
     const MOST: usize = 4 << 20;
-    if stream.shutdown().await.is_err() {
-        return;
-    }
     let mut discarded = 0;
     let mut buffer = [0; 4096];
     while discarded < MOST {

@@ -327,7 +327,7 @@ async fn exchange<F, R>(
     shared: &Shared<F>,
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
-    Handle { mut stopped, notes }: Handle,
+    Handle { mut stopped, notes, delivery }: Handle,
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
@@ -359,8 +359,8 @@ async fn exchange<F, R>(
         true = &mut stopped => return,
     };
     if respond(&mut send, response, is_head, limits.body_timeout, &mut stopped).await.is_ok() {
-        // The connection must not close before the client has everything; one that has vanished is not waited for.
-        let _ = tokio::time::timeout(CLOSING, stopped).await;
+        // The connection must not close before the client has everything: what is not sent by then is discarded.
+        delivery.finished(stopped, limits.body_timeout).await;
     }
 }
 

@@ -6,8 +6,28 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+
+/// Bytes over TCP, with or without TLS.
+pub(super) trait OverTcp {
+    /// The socket below.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl OverTcp for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl OverTcp for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
 
 /// A stream that notes its progress, and replays bytes that were read to recognise the protocol.
 pub(super) struct Tracked<S> {
@@ -29,6 +49,15 @@ impl<S> Tracked<S> {
             self.replay = Some((bytes.into(), 0));
         }
         self
+    }
+}
+
+impl<S: OverTcp> Tracked<S> {
+    /// Closes the connection with a reset. A client of HTTP/1.0 takes a connection that just ends for the end of its
+    /// response (RFC 9112 section 8).
+    pub(super) fn reset(self) {
+        // It fails only where the connection is gone already.
+        let _ = self.stream.socket().set_zero_linger();
     }
 }
 
@@ -82,6 +111,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.activity.note_write(result.is_ready());
+        result
     }
 }

@@ -24,6 +24,8 @@ pub trait Link: 'static {
     fn on_failure(&self) -> OnFailure;
     /// Whether stored responses do not depend on the principal.
     fn shared(&self) -> bool;
+    /// Whether a call may wait for the host.
+    fn suspends(&self) -> bool;
     /// An instance that is idle.
     fn idle(&self) -> Option<Self::Guest>;
     /// An instance, as soon as there is one.
@@ -80,6 +82,10 @@ impl Link for Pool {
 
     fn shared(&self) -> bool {
         self.entry().shared
+    }
+
+    fn suspends(&self) -> bool {
+        self.entry().artifact.suspends
     }
 
     fn idle(&self) -> Option<Instance> {

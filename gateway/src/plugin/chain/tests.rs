@@ -13,7 +13,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::*;
 use crate::exchange::{ConnectionInfo, Edits, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
@@ -46,6 +46,8 @@ struct Script {
     policy: OnFailure,
     shared: bool,
     busy: Cell<bool>,
+    /// Its request-body phase waits for this.
+    gate: Option<Rc<Notify>>,
     trail: Trail,
     behave: Behaviour,
 }
@@ -68,6 +70,9 @@ impl Link for Place {
     }
     fn shared(&self) -> bool {
         self.0.shared
+    }
+    fn suspends(&self) -> bool {
+        self.0.gate.is_some()
     }
     fn idle(&self) -> Option<Scripted> {
         None
@@ -140,7 +145,11 @@ impl Guest for Scripted {
         data: Bytes,
         end: bool,
     ) -> Result<ChunkAction, Error> {
-        self.0.chunk("request body", of, index, &data, end)
+        let action = self.0.chunk("request body", of, index, &data, end);
+        if let Some(gate) = &self.0.gate {
+            gate.notified().await;
+        }
+        action
     }
     async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error> {
         let status = of.as_deref().and_then(|of| of.response.as_ref()).map_or(0, |head| head.status.as_u16());
@@ -187,6 +196,7 @@ fn scripted(name: &'static str, behave: impl Fn(&'static str, &mut Exchange, usi
         policy: OnFailure::Closed,
         shared: false,
         busy: Cell::new(false),
+        gate: None,
         trail: Trail::default(),
         behave: Box::new(behave),
     }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::Stream;
@@ -30,6 +31,30 @@ pub(super) type Stopped = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 pub(super) struct Handle {
     pub(super) stopped: Stopped,
     pub(super) notes: Notes,
+    pub(super) delivery: Delivery,
+}
+
+/// What became of what was written.
+pub(super) struct Delivery(quinn::Connection);
+
+impl Delivery {
+    /// Waits until the client has all of a finished stream, or wants no more of it. One that takes nothing for as long
+    /// as `patience` is given up at the next look.
+    pub(super) async fn finished(&self, mut stopped: Stopped, patience: Duration) {
+        // Neither repeats of what nobody acknowledges are progress, nor acknowledgements of keep-alives.
+        let progress = || {
+            let stats = self.0.stats();
+            (stats.frame_tx.stream, stats.frame_rx.acks)
+        };
+        let mut before = progress();
+        while tokio::time::timeout(patience, &mut stopped).await.is_err() {
+            let now = progress();
+            if now.0 == before.0 || now.1 == before.1 {
+                return;
+            }
+            before = now;
+        }
+    }
 }
 
 /// A QUIC connection for h3.
@@ -120,6 +145,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
         self.hatch.put(Handle {
             stopped: Box::pin(async move { matches!(stopped.await, Ok(Some(_)) | Err(_)) }),
             notes: notes.clone(),
+            delivery: Delivery(self.quinn.clone()),
         });
         let recv = RecvStream::new(recv, self.quinn.clone(), Frames::of_request(self.section), notes.clone());
         Poll::Ready(Ok(BidiStream { send: SendStream::new(send, Some(notes)), recv }))

@@ -1,4 +1,6 @@
 //! A plugin that fetches `/called` from the upstream `side` and answers with it, for the end-to-end tests.
+//!
+//! Where `x-call-in` names a later phase, it does so there, as often as it is called, and goes on.
 
 use plugin_sdk::calls;
 use plugin_sdk::prelude::*;
@@ -12,14 +14,40 @@ pub struct Config {}
 pub struct Caller;
 
 impl Plugin for Caller {
-    const PHASES: Phases = Phases::REQUEST_HEADERS;
+    const PHASES: Phases =
+        Phases::REQUEST_HEADERS.and(Phases::REQUEST_BODY).and(Phases::RESPONSE_HEADERS).and(Phases::UPSTREAM_FAILURE);
     type Config = Config;
 
     fn configure(_: Config) -> Result<Self, ConfigErrors> {
         Ok(Self)
     }
 
+    fn on_request_body(&self, _: &Exchange, _: Vec<u8>, _end: bool) -> ChunkAction {
+        let _ = calls::get("side", "/called").send();
+        ChunkAction::pass()
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
+        if is_due(exchange, "response_headers") {
+            let _ = calls::get("side", "/called").send();
+        }
+        ResponseAction::next()
+    }
+
+    fn on_upstream_failure(&self, exchange: &Exchange, _: Failure) -> FailureAction {
+        if is_due(exchange, "upstream_failure") {
+            let _ = calls::get("side", "/called").send();
+        }
+        FailureAction::next()
+    }
+
     fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
+        if is_due(exchange, "request_body") {
+            return RequestAction::read_body(BodyMode::Chunks);
+        }
+        if exchange.request().header("x-call-in").is_some() {
+            return RequestAction::next();
+        }
         let upstream = exchange.request().header("x-call").unwrap_or_else(|| "side".to_owned());
         let mut call = calls::get(&upstream, "/called").single_flight();
         match exchange.request().header("x-inject").as_deref() {
@@ -34,6 +62,11 @@ impl Plugin for Caller {
             Err(error) => RequestAction::respond(LocalResponse::new(500).body(format!("{error:?}"))),
         }
     }
+}
+
+/// Whether the client wants a call in this phase.
+fn is_due(exchange: &Exchange, phase: &str) -> bool {
+    exchange.request().header("x-call-in").as_deref() == Some(phase)
 }
 
 plugin_sdk::export!(Caller);

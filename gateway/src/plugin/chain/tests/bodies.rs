@@ -1,5 +1,9 @@
 //! What plugins may do to bodies, and what that means for header fields.
 
+use std::pin::Pin;
+
+use http_body::Body as _;
+
 use super::*;
 
 /// Reads bodies by chunks, and does this to them.
@@ -129,6 +133,39 @@ fn a_body_had_whole_comes_in_one_piece() {
     let mut trip = trip(vec![plugin("w", |phase| if phase.ends_with("body") { GO } else { WHOLE })]);
     assert_eq!(text(continues(trip.request(chunks(&["12", "34"])))).unwrap(), "1234");
     assert!(trip.trail().contains(&"w:request body 1234$".to_owned()));
+}
+
+async fn comes_true(condition: impl Fn() -> bool) -> bool {
+    for _ in 0..100 {
+        if condition() {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+/// Whoever sends the request may be waiting for the exchange, and not look at the body any more.
+#[test]
+fn a_plugin_that_waits_with_the_exchange_is_not_stuck_when_nobody_reads_its_body() {
+    let gate = Rc::new(Notify::new());
+    let mut trip = trip(vec![Script { gate: Some(gate.clone()), ..reader(|_| GO) }]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        gate.notify_one();
+        continues(trip.run.request_headers(false).await.map(|_| Flow::Continue(Body::empty())));
+        let mut body = continues(trip.run.request_body(chunks(&["a", "b"])).await);
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+        // The reader has room for one more, looks once, and then needs the exchange.
+        let looked = std::future::poll_fn(|cx| std::task::Poll::Ready(Pin::new(&mut body).poll_frame(cx).is_pending()));
+        assert!(looked.await);
+        assert!(comes_true(|| trip.exchange.try_lock().is_err()).await, "the guest waits with the exchange");
+        gate.notify_one();
+        assert!(comes_true(|| trip.exchange.try_lock().is_ok()).await, "it gives the exchange back");
+        gate.notify_one();
+        let collected = body.collect().await.unwrap();
+        assert_eq!(collected.to_bytes(), "b");
+    });
 }
 
 #[test]
