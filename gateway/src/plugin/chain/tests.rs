@@ -46,6 +46,8 @@ struct Script {
     policy: OnFailure,
     shared: bool,
     busy: Cell<bool>,
+    /// Never gets an instance, and waits for ever.
+    stalls: Cell<bool>,
     trail: Trail,
     behave: Behaviour,
 }
@@ -74,6 +76,9 @@ impl Link for Place {
     }
     async fn checkout(&self) -> Result<Scripted, Error> {
         self.0.note("checkout");
+        if self.0.stalls.get() {
+            std::future::pending::<()>().await;
+        }
         if self.0.busy.get() {
             return Err(Error::new(ErrorKind::Overload, "busy"));
         }
@@ -187,6 +192,7 @@ fn scripted(name: &'static str, behave: impl Fn(&'static str, &mut Exchange, usi
         policy: OnFailure::Closed,
         shared: false,
         busy: Cell::new(false),
+        stalls: Cell::new(false),
         trail: Trail::default(),
         behave: Box::new(behave),
     }

@@ -27,7 +27,7 @@ const MAX_PART: usize = 256 << 10;
 const MAX_NAME: usize = 256;
 /// `set-state`.
 const MAX_STATE: usize = 64 << 10;
-/// Attributes and log fields: how many, and how long.
+/// Attributes and log fields: how many, and how long. A longer log field is cut.
 const MAX_ENTRIES: usize = 64;
 const MAX_ENTRY: usize = 8 << 10;
 /// `store-response`.
@@ -438,9 +438,15 @@ impl contract::HostExchange for HostState {
         value: Option<String>,
     ) -> wasmtime::Result<()> {
         let exchange = self.exchange()?;
-        if name.is_empty() || name.len() > MAX_NAME || value.as_ref().is_some_and(|value| value.len() > MAX_ENTRY) {
-            return refuse("set-log-field: a name of 1 to 256 bytes and a value of at most 8 KiB");
+        if name.is_empty() || name.len() > MAX_NAME {
+            return refuse("set-log-field: a name of 1 to 256 bytes");
         }
+        // Cut, not refused: how long a value is, a request decides, and one must not be able to fail the plugin that
+        // makes the value harmless by making it longer.
+        let value = value.map(|mut value| {
+            value.truncate(value.floor_char_boundary(MAX_ENTRY));
+            value
+        });
         let count = exchange.log_fields.len();
         match exchange.log_fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => *slot = value,
