@@ -154,7 +154,8 @@ impl<'a> Exchange<'a> {
         raw::exchange::log_fields(self.of)
     }
 
-    /// Sets a field of the log record, or removes it. A value is cut after 8 KiB.
+    /// Sets a field of the log record, or removes it. The record has the first 8 KiB of a value;
+    /// log phases see more of it.
     pub fn set_log_field(&self, name: &str, value: Option<&str>) {
         raw::exchange::set_log_field(self.of, name, value);
     }

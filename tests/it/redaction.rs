@@ -240,6 +240,21 @@ fn a_log_field_that_redaction_makes_longer_than_it_may_be_is_cut_and_not_left_ra
 }
 
 #[test]
+fn a_value_at_the_cut_of_a_long_field_is_redacted_before_it_is_cut() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let plugins = format!("{{name: pii-redact, config: {{}}}}, {LOOKUP}");
+    let gateway = TestGateway::start(&chain(upstream.address(), &plugins, ""), &["pii-redact", "lookup-log"]);
+    for inside in [5, 11] {
+        let start = format!("/customers?pad={}&fnr=", "x".repeat((8 << 10) - inside - "/customers?pad=&fnr=".len()));
+        let (status, record) = get_and_log(&gateway, &format!("{start}{FNR}&end=1"));
+        let noted = record["fields"]["lookup"].as_str().expect("noted");
+        assert_eq!(status, 200);
+        assert!(noted.len() <= 8 << 10 && noted.starts_with(&start), "{noted}");
+        assert!(!noted.contains(&FNR[..5]), "{inside} characters of it are left: {noted}");
+    }
+}
+
+#[test]
 fn a_target_longer_than_a_log_field_costs_nobody_the_request() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let gateway = TestGateway::start(&chain(upstream.address(), LOOKUP, ""), &["lookup-log"]);

@@ -300,7 +300,6 @@ pub(crate) mod exchange_calls {
 
     pub(crate) fn set_log_field(of: &Data, name: &str, value: Option<&str>) {
         assert!((1..=256).contains(&name.len()), "a log field: name 1-256 bytes");
-        let value = value.map(|value| &value[..value.floor_char_boundary(8 << 10)]);
         let mut fields = of.log_fields.borrow_mut();
         match (fields.iter().position(|(key, _)| key == name), value) {
             (Some(at), Some(value)) => value.clone_into(&mut fields[at].1),

@@ -200,14 +200,15 @@ impl<P: Plugin> Run<'_, P> {
         self.end();
     }
 
-    /// The text fields that plugins added to the log record.
+    /// The text fields that plugins added to the log record, as it has them: the first 8 KiB of each.
     pub fn log_fields(&self) -> Vec<(String, String)> {
-        self.data.log_fields.borrow().clone()
+        let cut = |value: &String| value[..value.floor_char_boundary(8 << 10)].to_owned();
+        self.data.log_fields.borrow().iter().map(|(name, value)| (name.clone(), cut(value))).collect()
     }
 
     /// One of them.
     pub fn log_field(&self, name: &str) -> Option<String> {
-        self.data.log_fields.borrow().iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        self.log_fields().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// An attribute that the plugin has set.
