@@ -351,20 +351,20 @@ fn a_call_that_is_given_up_costs_its_instance_and_nothing_else() {
     });
     let main = upstream();
     let yaml = calling(&main, &side)
-        .replace("match: {path: {prefix: /open}}", "match: {path: {prefix: /open}}\n    timeouts: {request: 300ms}");
+        .replace("match: {path: {prefix: /open}}", "match: {path: {prefix: /open}}\n    timeouts: {request: 2s}");
     let gateway = TestGateway::start(&yaml, &["test-caller"]);
     let instances = || gateway.metric("gateway_plugin_instances", &["test-caller"]);
     let in_flight = || gateway.metric("gateway_requests_in_flight", &[]);
     let mut client = Client::http1(gateway.address());
     assert_eq!(client.get("/closed").text(), "called");
-    let before = instances();
+    assert_eq!(instances(), 1.0);
 
     let mut leaves = std::net::TcpStream::connect(gateway.address()).expect("connected");
     leaves.write_all(b"GET /closed HTTP/1.1\r\nhost: a\r\nx-hang: 1\r\n\r\n").expect("sent");
     gateway_tests::eventually("the call is under way", || (side.seen().len() == 2).then_some(()).ok_or(()));
     drop(leaves);
     gateway_tests::eventually("the exchange is over", || (in_flight() == 0.0).then_some(()));
-    assert!(instances() <= before, "its instance is gone");
+    gateway_tests::eventually("its instance is gone", || (instances() == 0.0).then_some(()));
     assert_eq!(client.get("/closed").text(), "called");
 
     let late = client.get_with("/open", &[("x-hang", "1")]);
@@ -372,8 +372,5 @@ fn a_call_that_is_given_up_costs_its_instance_and_nothing_else() {
     assert_eq!(client.get("/open").text(), "called");
     let path = |line: &serde_json::Value| line["status"] == 504 && line["path"] == "/open";
     assert_eq!(gateway.logged("the late one", path)["error"], "exchange-timeout");
-    gateway_tests::eventually("no instance is left over", || {
-        let now = instances();
-        (now <= 2.0).then_some(()).ok_or(now)
-    });
+    assert_eq!(instances(), 2.0, "one for each route, and none left over");
 }
