@@ -226,7 +226,7 @@ pub struct Exchange {
     pub failure: Option<Failure>,
     /// The error behind it, for the log.
     pub error: Option<Error>,
-    /// `set-attribute`: shared with later plugins and the log. `principal` names the caller.
+    /// `set-attribute`: shared with plugins that are called later. `principal` names the caller.
     pub attributes: Vec<(String, String)>,
     /// `set-log-field`: the fields that plugins added to the access log; `None` removes one.
     pub log_fields: Vec<(String, Option<String>)>,
@@ -247,6 +247,13 @@ impl Exchange {
         match self.attributes.iter_mut().find(|(key, _)| key == name) {
             Some((_, slot)) => *slot = value,
             None => self.attributes.push((name.to_owned(), value)),
+        }
+    }
+
+    /// Takes the values out of what plugins added to the access log. The fields stay, so that it can be seen.
+    pub fn mask_log_fields(&mut self) {
+        for value in self.log_fields.iter_mut().filter_map(|(_, value)| value.as_mut()) {
+            "***".clone_into(value);
         }
     }
 

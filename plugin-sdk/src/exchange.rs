@@ -100,7 +100,8 @@ impl<'a> Exchange<'a> {
         self.property(&format!("attribute.{name}"))
     }
 
-    /// Shares a value with later plugins, the log record and the trace.
+    /// Shares a value with the plugins that are called later in this exchange: at most 64 of them, of 8 KiB each. It
+    /// reaches no log; [`Exchange::set_log_field`] is for that.
     pub fn set_attribute(&self, name: &str, value: &str) {
         raw::exchange::set_attribute(self.of, name, value);
     }
@@ -153,7 +154,8 @@ impl<'a> Exchange<'a> {
         raw::exchange::log_fields(self.of)
     }
 
-    /// Sets a field of the log record, or removes it.
+    /// Sets a field of the log record, or removes it. The record has the first 8 KiB of a value;
+    /// log phases see more of it.
     pub fn set_log_field(&self, name: &str, value: Option<&str>) {
         raw::exchange::set_log_field(self.of, name, value);
     }

@@ -79,6 +79,19 @@ fn echo(exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
 }
 
 #[test]
+fn a_long_log_field_is_cut_at_a_character_and_ends_nothing() {
+    let plugin = Script {
+        request: |exchange, _| {
+            exchange.set_log_field("long", Some(&format!("a{}", "æ".repeat(5 << 10))));
+            RequestAction::next()
+        },
+        ..SCRIPT
+    };
+    let run = TestHost::new().run(&plugin, TestRequest::get("/"));
+    assert_eq!(run.log_field("long").map(|value| value.len()), Some((8 << 10) - 1));
+}
+
+#[test]
 fn request_phases_change_what_the_upstream_sees() {
     let plugin = Script {
         request: |exchange, end| {
@@ -269,6 +282,65 @@ fn a_stored_response_is_given_out_to_the_same_caller_only() {
     assert_eq!(run("/b", "alice").fail(Failure::Reset).status, 504);
     host.advance(Duration::from_secs(60));
     assert_eq!(run("/a", "alice").fail(Failure::Reset).status, 504);
+}
+
+/// Keeps every response, and does this to the request.
+fn keeping(request: fn(&Exchange<'_>, bool) -> RequestAction) -> Script {
+    Script {
+        request,
+        response: |exchange, _| {
+            exchange.store_response("good", Duration::from_secs(60));
+            ResponseAction::next()
+        },
+        failure: |_, _| FailureAction::respond_stored("good", LocalResponse::new(504)),
+        ..SCRIPT
+    }
+}
+
+#[test]
+fn what_a_plugin_makes_of_a_request_does_not_get_a_response_stored() {
+    let takes_credentials_off = keeping(|exchange, _| {
+        exchange.request().remove_header("authorization").unwrap();
+        RequestAction::next()
+    });
+    let makes_it_a_get = keeping(|exchange, _| {
+        exchange.request().set_method("GET").unwrap();
+        RequestAction::next()
+    });
+    let sets_a_field = keeping(|exchange, _| {
+        exchange.request().set_header("accept-language", "no").unwrap();
+        RequestAction::next()
+    });
+    let plain = TestResponse::new(200).body("good");
+    let varies = TestResponse::new(200).header("vary", "Accept-Language").body("good");
+    for (plugin, request, response) in [
+        (takes_credentials_off, TestRequest::get("/").header("authorization", "x"), plain.clone()),
+        (makes_it_a_get, TestRequest::post("/", ""), plain.clone()),
+        (sets_a_field, TestRequest::get("/"), varies),
+    ] {
+        let host = TestHost::new();
+        host.run(&plugin, request).respond(response);
+        assert_eq!(host.run(&plugin, TestRequest::get("/")).fail(Failure::Reset).status, 504);
+        host.run(&plugin, TestRequest::get("/other")).respond(plain.clone());
+        let kept = host.run(&plugin, TestRequest::get("/other")).fail(Failure::Reset);
+        assert_eq!(kept.status, 200, "without that it is kept");
+    }
+}
+
+#[test]
+fn a_response_that_a_plugin_makes_has_no_field_of_the_connection() {
+    let plugin = Script {
+        request: |_, _| {
+            let mut response = LocalResponse::new(200).header("x-kept", "1");
+            for name in ["Host", "Keep-Alive", "te", "trailer", "upgrade", "proxy-connection", "http2-settings"] {
+                response = response.header(name, "1");
+            }
+            response.into()
+        },
+        ..SCRIPT
+    };
+    let run = TestHost::new().run(&plugin, TestRequest::get("/"));
+    assert_eq!(run.response().headers, [("x-kept".to_owned(), b"1".to_vec())]);
 }
 
 #[test]

@@ -57,10 +57,10 @@ const NONSENSE: [(&str, &str, &str); 3] = [
 ];
 
 /// The record of a path says which plugin failed, and how, and no more than that.
-fn told(gateway: &TestGateway, path: &str, expected: &str) {
+fn told(gateway: &TestGateway, plugin: &str, path: &str, expected: &str) {
     let line = gateway.logged(path, |line| line["path"] == path);
     let detail = line["detail"].as_str().unwrap_or_default();
-    assert!(detail.starts_with("plugin `test-guest`: ") && detail.contains(expected), "{path}: {line}");
+    assert!(detail.starts_with(&format!("plugin `{plugin}`: ")) && detail.contains(expected), "{path}: {line}");
     assert!(detail.len() < 200 && !detail.contains("_ZN"), "{path} has no backtrace: {line}");
 }
 
@@ -80,13 +80,30 @@ fn a_failure_in_a_headers_phase_costs_one_request() {
             assert_eq!(refused.header("content-type"), "application/problem+json", "{verbs}");
             assert!(!refused.text().contains("wasm"), "no inner detail reaches the client: {}", refused.text());
             assert_eq!(refused.header("x-injected"), "", "{verbs}");
-            told(&gateway, &path, message);
+            told(&gateway, "test-guest", &path, message);
             let now = gateway.metric("gateway_plugin_failures_total", &["test-guest", kind]);
             assert_eq!(now, counted + 1.0, "{verbs} is counted once, as {kind}");
             good(&mut client, &verbs);
             let passed = client.get_with("/open", &[("x-do", &verbs)]);
             assert_eq!((passed.status, passed.text()), (200, "good".to_owned()), "{verbs}");
         }
+    }
+}
+
+/// Below what the engine reckons with for a call, the host counts itself.
+#[test]
+fn an_answer_in_place_of_a_stored_one_has_the_limit_of_every_answer() {
+    let upstream = upstream();
+    let limits = "directory: plugins, limits: {test-guest: {output: 1KiB}}";
+    let yaml = yaml(&upstream, "name: test-guest").replace("directory: plugins", limits);
+    let gateway = TestGateway::start(&yaml, &["test-guest"]);
+    let mut client = Client::http1(gateway.address());
+    for phase in ["request_headers", "response_headers"] {
+        let path = format!("/closed/{phase}");
+        let refused = client.get_with(&path, &[("x-do", &format!("{phase}=stored"))]);
+        assert_eq!(refused.status, 503, "{phase}: {}", refused.text());
+        told(&gateway, "test-guest", &path, "gave the host more than 1024 bytes");
+        good(&mut client, phase);
     }
 }
 
@@ -103,7 +120,7 @@ fn a_failure_on_a_body_costs_one_request() {
                 let path = format!("/closed/{phase}/{mode}/{verb}");
                 let refused = client.send(post(&path), "hello");
                 assert_eq!(refused.status, 503, "{verbs}: {}", refused.text());
-                told(&gateway, &path, message);
+                told(&gateway, "test-guest", &path, message);
                 good(&mut client, &verbs);
                 let passed = client.send(post("/open"), "hello");
                 assert_eq!((passed.status, passed.text()), (200, "good".to_owned()), "{verbs}");
@@ -274,9 +291,7 @@ fn a_file_that_is_no_plugin_leaves_the_last_good_version_serving() {
 fn a_call_cannot_smuggle_lines_into_its_request() {
     let side = Upstream::start(|_| text(200, "called"));
     let main = upstream();
-    let yaml = yaml(&main, "name: test-caller")
-        .replace("directory: plugins", "directory: plugins, grants: {test-caller: {upstreams: [side]}}")
-        .replace("upstreams: {one:", &format!("upstreams: {{side: {{endpoints: [\"{}\"]}}, one:", side.address()));
+    let yaml = calling(&main, &side);
     let gateway = TestGateway::start(&yaml, &["test-caller"]);
     let mut client = Client::http1(gateway.address());
     for part in ["name", "value", "path", "method"] {
@@ -285,4 +300,77 @@ fn a_call_cannot_smuggle_lines_into_its_request() {
     }
     assert_eq!(client.get("/closed").text(), "called");
     assert_eq!(side.seen().len(), 1, "what is refused is never sent");
+}
+
+/// A route whose plugin calls the upstream `side`.
+fn calling(main: &Upstream, side: &Upstream) -> String {
+    yaml(main, "name: test-caller")
+        .replace("directory: plugins", "directory: plugins, grants: {test-caller: {upstreams: [side]}}")
+        .replace("upstreams: {one:", &format!("upstreams: {{side: {{endpoints: [\"{}\"]}}, one:", side.address()))
+}
+
+/// A guest that may wait for calls runs on another path than one that never does.
+#[test]
+fn a_failure_of_a_plugin_that_makes_calls_costs_one_request() {
+    let side = Upstream::start(|_| text(200, "called"));
+    let main = upstream();
+    let limits = "directory: plugins, limits: {test-caller: {cpu: 100ms, host_calls: 1000}}";
+    let yaml = calling(&main, &side).replace("directory: plugins", limits);
+    let gateway = TestGateway::start(&yaml, &["test-caller"]);
+    let mut client = Client::http1(gateway.address());
+    for when in ["x-before", "x-after"] {
+        for (verb, message, kind) in FAILURES {
+            if (when, verb) == ("x-before", "big") {
+                continue; // An answer is the last that it does.
+            }
+            let case = format!("{when}: {verb}");
+            let counted = gateway.metric("gateway_plugin_failures_total", &["test-caller", kind]);
+            let path = format!("/closed/{when}/{verb}");
+            let refused = client.get_with(&path, &[(when, verb)]);
+            assert_eq!(refused.status, 503, "{case}: {}", refused.text());
+            told(&gateway, "test-caller", &path, message);
+            let now = gateway.metric("gateway_plugin_failures_total", &["test-caller", kind]);
+            assert_eq!(now, counted + 1.0, "{case} is counted once, as {kind}");
+            let next = client.get("/closed");
+            assert_eq!((next.status, next.text().as_str()), (200, "called"), "after {case}");
+            let passed = client.get_with("/open", &[(when, verb)]);
+            assert_eq!((passed.status, passed.text().as_str()), (200, "good"), "{case}");
+        }
+    }
+}
+
+/// The client leaves, or the route's time is up, while the guest waits: its instance can't be used again.
+#[test]
+fn a_call_that_is_given_up_costs_its_instance_and_nothing_else() {
+    use std::io::Write as _;
+    let side = Upstream::start_async(|seen| async move {
+        if seen.headers.contains_key("x-hang") {
+            std::future::pending::<()>().await;
+        }
+        text(200, "called")
+    });
+    let main = upstream();
+    let yaml = calling(&main, &side)
+        .replace("match: {path: {prefix: /open}}", "match: {path: {prefix: /open}}\n    timeouts: {request: 2s}");
+    let gateway = TestGateway::start(&yaml, &["test-caller"]);
+    let instances = || gateway.metric("gateway_plugin_instances", &["test-caller"]);
+    let in_flight = || gateway.metric("gateway_requests_in_flight", &[]);
+    let mut client = Client::http1(gateway.address());
+    assert_eq!(client.get("/closed").text(), "called");
+    assert_eq!(instances(), 1.0);
+
+    let mut leaves = std::net::TcpStream::connect(gateway.address()).expect("connected");
+    leaves.write_all(b"GET /closed HTTP/1.1\r\nhost: a\r\nx-hang: 1\r\n\r\n").expect("sent");
+    gateway_tests::eventually("the call is under way", || (side.seen().len() == 2).then_some(()).ok_or(()));
+    drop(leaves);
+    gateway_tests::eventually("the exchange is over", || (in_flight() == 0.0).then_some(()));
+    gateway_tests::eventually("its instance is gone", || (instances() == 0.0).then_some(()));
+    assert_eq!(client.get("/closed").text(), "called");
+
+    let late = client.get_with("/open", &[("x-hang", "1")]);
+    assert_eq!(late.status, 504, "{}", late.text());
+    assert_eq!(client.get("/open").text(), "called");
+    let path = |line: &serde_json::Value| line["status"] == 504 && line["path"] == "/open";
+    assert_eq!(gateway.logged("the late one", path)["error"], "exchange-timeout");
+    assert_eq!(instances(), 2.0, "one for each route, and none left over");
 }

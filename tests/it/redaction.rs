@@ -178,31 +178,122 @@ fn an_event_is_redacted_and_arrives_before_the_next_one_is_sent() {
     }
 }
 
+/// A route with these plugins, over all protocols.
+fn chain(upstream: SocketAddr, plugins: &str, limits: &str) -> String {
+    format!(
+        "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
+secrets: {{pii: {{value: a-key-for-pseudonyms}}}}
+plugins: {{directory: plugins, grants: {{pii-redact: {{secrets: [pii]}}}}, limits: {{{limits}}}}}
+upstreams: {{one: {{endpoints: [\"{upstream}\"]}}}}
+routes:
+  - name: all
+    match: {{path: {{prefix: /}}}}
+    plugins: [{plugins}]
+    upstream: one
+"
+    )
+}
+
 #[test]
 fn what_another_plugin_adds_to_the_log_is_redacted_in_the_record() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     for (log, expected) in [("true", "***"), ("[guest]", "***"), ("[other]", "seen"), ("false", "seen")] {
-        let yaml = format!(
-            "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
-plugins: {{directory: plugins}}
-upstreams: {{one: {{endpoints: [\"{}\"]}}}}
-routes:
-  - name: all
-    match: {{path: {{prefix: /}}}}
-    plugins:
-      - {{name: test-guest, config: {{id: g}}}}
-      - {{name: pii-redact, config: {{log: {log}, custom: [{{name: sight, pattern: \"s[e]{{2}}n\"}}]}}}}
-    upstream: one
-",
-            upstream.address()
-        );
-        let gateway = TestGateway::start(&yaml, &["pii-redact", "test-guest"]);
+        let redact =
+            format!("{{name: pii-redact, config: {{log: {log}, custom: [{{name: sight, pattern: \"s[e]{{2}}n\"}}]}}}}");
+        let plugins = format!("{redact}, {{name: test-guest, config: {{id: g}}}}");
+        let gateway = TestGateway::start(&chain(upstream.address(), &plugins, ""), &["pii-redact", "test-guest"]);
         for protocol in PROTOCOLS {
-            let mut client = Client::tls(protocol, gateway.address(), "localhost");
-            let response = client.get_with("/", &[("x-do", "g/request_headers=field")]);
-            assert_eq!(response.status, 200, "{log} over {protocol}");
-            let record = gateway.logged(protocol, |record| record["protocol"] == protocol);
-            assert_eq!(record["fields"]["guest"], expected, "{log}: {record}");
+            for phase in ["request_headers", "log"] {
+                let mut client = Client::tls(protocol, gateway.address(), "localhost");
+                let id = format!("{protocol}-{phase}");
+                let response = client.get_with(&format!("/{id}"), &[("x-do", &format!("g/{phase}=field"))]);
+                assert_eq!(response.status, 200, "{log} over {protocol}");
+                let record = gateway.logged(&id, |record| record["path"] == format!("/{id}"));
+                assert_eq!(record["fields"]["guest"], expected, "{log}: {record}");
+            }
         }
+    }
+}
+
+const HASHES: &str = "{name: pii-redact, config: {categories: {fodselsnummer: {action: hash, secret: pii}}}}";
+const LOOKUP: &str = "{name: lookup-log, config: {}}";
+
+fn get_and_log(gateway: &TestGateway, target: &str) -> (u16, serde_json::Value) {
+    let mut client = Client::tls("http1", gateway.address(), "localhost");
+    let before = gateway.access_log().len();
+    let status = client.get(target).status;
+    let record = gateway_tests::eventually("a record", || gateway.access_log().get(before).cloned().ok_or(()));
+    (status, record)
+}
+
+#[test]
+fn a_log_field_that_redaction_makes_longer_than_it_may_be_is_cut_and_not_left_raw() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let yaml = chain(upstream.address(), &format!("{HASHES}, {LOOKUP}"), "");
+    let gateway = TestGateway::start(&yaml, &["pii-redact", "lookup-log"]);
+    let target = format!("/customers?fnr={}", vec![FNR; 500].join("&fnr="));
+    assert!(target.len() < 8 << 10);
+    let (status, record) = get_and_log(&gateway, &target);
+    let noted = record["fields"]["lookup"].as_str().expect("noted");
+    assert_eq!((status, noted.len()), (200, 8 << 10));
+    assert!(noted.starts_with("/customers?fnr=fodselsnummer-") && !noted.contains(FNR), "{noted}");
+}
+
+#[test]
+fn a_value_at_the_cut_of_a_long_field_is_redacted_before_it_is_cut() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let plugins = format!("{{name: pii-redact, config: {{}}}}, {LOOKUP}");
+    let gateway = TestGateway::start(&chain(upstream.address(), &plugins, ""), &["pii-redact", "lookup-log"]);
+    for inside in [5, 11] {
+        let start = format!("/customers?pad={}&fnr=", "x".repeat((8 << 10) - inside - "/customers?pad=&fnr=".len()));
+        let (status, record) = get_and_log(&gateway, &format!("{start}{FNR}&end=1"));
+        let noted = record["fields"]["lookup"].as_str().expect("noted");
+        assert_eq!(status, 200);
+        assert!(noted.len() <= 8 << 10 && noted.starts_with(&start), "{noted}");
+        assert!(!noted.contains(&FNR[..5]), "{inside} characters of it are left: {noted}");
+    }
+}
+
+#[test]
+fn a_target_longer_than_a_log_field_costs_nobody_the_request() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let gateway = TestGateway::start(&chain(upstream.address(), LOOKUP, ""), &["lookup-log"]);
+    let (status, record) = get_and_log(&gateway, &format!("/{}", "ab".repeat(6 << 10)));
+    assert_eq!((status, record["fields"]["lookup"].as_str().expect("noted").len()), (200, 8 << 10));
+}
+
+#[test]
+fn fields_are_masked_where_the_log_phase_that_should_redact_them_fails() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    for (policy, expected) in [("closed", "***".to_owned()), ("open", format!("/{FNR}"))] {
+        let redact = format!("{{name: pii-redact, config: {{}}, on_failure: {policy}}}");
+        let yaml = chain(upstream.address(), &format!("{redact}, {LOOKUP}"), "pii-redact: {host_calls: 2}");
+        let gateway = TestGateway::start(&yaml, &["pii-redact", "lookup-log"]);
+        let (status, record) = get_and_log(&gateway, &format!("/{FNR}"));
+        assert_eq!((status, record["fields"]["lookup"].as_str()), (200, Some(&*expected)), "{policy}");
+    }
+}
+
+#[test]
+fn fields_are_masked_where_the_request_phase_of_the_redacting_plugin_fails() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let redact = "{name: pii-redact, config: {request: {query: true}}}";
+    let yaml = chain(upstream.address(), &format!("{LOOKUP}, {redact}"), "pii-redact: {host_calls: 1}");
+    let gateway = TestGateway::start(&yaml, &["pii-redact", "lookup-log"]);
+    let (status, record) = get_and_log(&gateway, &format!("/a?fnr={FNR}"));
+    assert_eq!((status, record["fields"]["lookup"].as_str()), (503, Some("***")), "{record}");
+}
+
+#[test]
+fn fields_are_redacted_also_where_a_plugin_behind_answers() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let limits = "{name: rate-limit, config: {limits: [{name: few, requests: 1, per: 1h, by: client.address}]}}";
+    let yaml = chain(upstream.address(), &format!("{HASHES}, {LOOKUP}, {limits}"), "");
+    let gateway = TestGateway::start(&yaml, &["pii-redact", "lookup-log", "rate-limit"]);
+    for expected in [200, 429] {
+        let (status, record) = get_and_log(&gateway, &format!("/a?fnr={FNR}"));
+        let noted = record["fields"]["lookup"].as_str().expect("noted");
+        assert_eq!(status, expected);
+        assert!(noted.starts_with("/a?fnr=fodselsnummer-"), "{record}");
     }
 }

@@ -205,3 +205,37 @@ fn a_file_that_found_no_room_to_be_tried_in_is_tried_again() {
     assert!(!registry.should_try_again());
     assert_eq!(Arc::strong_count(pool.entry()), 1, "the old version is held by nobody else");
 }
+
+#[test]
+fn what_is_wrong_with_the_machine_is_not_held_against_the_file() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
+    install(&directory, &built("test-guest"));
+    let cache = directory.path().join("cache");
+    std::fs::write(&cache, "a file where a directory should be").expect("written");
+    let mut registry = Registry::new(Host::new(HostOptions { cache: Some(cache.clone()), ..HostOptions::default() }));
+    let plain = with_config(directory.path(), PLAIN);
+    let problems = refused(&mut registry, &plain);
+    assert!(problems[0].contains("cannot use"), "{problems:?}");
+    std::fs::remove_file(cache).expect("removed");
+    serve(&mut registry, &plain);
+}
+
+#[test]
+fn entries_of_one_plugin_in_one_route_are_told_apart_by_their_order() {
+    let (directory, mut registry) = registry(20);
+    let twice = |first: &str, second: &str| {
+        let mut config = with_config(directory.path(), first);
+        let mut other = with_config(directory.path(), second);
+        let more = Arc::make_mut(&mut other.routes[0]).plugins.remove(0);
+        Arc::make_mut(&mut config.routes[0]).plugins.push(more);
+        config
+    };
+    serve(&mut registry, &twice("{id: x}", "{id: y}"));
+    let judge = |config: &Config| registry.judge(config).verdict.expect("it works").plugins.entries;
+    let before = judge(&twice("{id: x}", "{id: y}"));
+    let changed = judge(&twice("{id: x}", "{id: z}"));
+    assert!(Arc::ptr_eq(&before[0][0], &changed[0][0]) && !Arc::ptr_eq(&before[0][1], &changed[0][1]));
+    let swapped = judge(&twice("{id: y}", "{id: x}"));
+    assert!(before[0].iter().zip(&swapped[0]).all(|(one, other)| !Arc::ptr_eq(one, other)));
+}

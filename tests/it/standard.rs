@@ -170,35 +170,3 @@ routes:
         eventually("the breaker closes again", || (client.get("/c").text() == "stock of /c").then_some(()));
     }
 }
-
-#[test]
-fn hello_plugin_adds_its_header() {
-    let yaml = format!(
-        "{LISTENER}routes:
-  - {{name: all, match: {{path: {{prefix: /}}}}, respond: {{status: 200, body: x}}, plugins: [{{name: hello-plugin, config: {{value: hei}}}}]}}
-"
-    );
-    let gateway = TestGateway::start(&yaml, &["hello-plugin"]);
-    for protocol in PROTOCOLS {
-        let response = Client::tls(protocol, gateway.address(), "localhost").get("/");
-        assert_eq!((response.status, response.header("x-hello")), (200, "hei"), "{protocol}");
-    }
-}
-
-#[test]
-fn a_plugins_config_error_is_shown_at_its_line_and_column() {
-    let yaml = format!(
-        "{LISTENER}routes:
-  - name: all
-    match: {{path: {{prefix: /}}}}
-    respond: {{status: 200, body: x}}
-    plugins:
-      - name: hello-plugin
-        config:
-          valeu: hei
-"
-    );
-    let error = TestGateway::try_start(&yaml, &["hello-plugin"]).err().expect("it must not start");
-    assert!(error.contains("gateway.yaml:10:"), "{error}");
-    assert!(error.contains("valeu"), "{error}");
-}

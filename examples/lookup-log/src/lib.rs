@@ -1,5 +1,5 @@
 //! Puts what was asked for into the access log, as a team would that wants to know who looks up whom. Such a field is
-//! full of personal data; with `pii-redact` behind this plugin, the log keeps pseudonyms instead.
+//! full of personal data; with `pii-redact` before this plugin, the log keeps pseudonyms instead.
 
 use plugin_sdk::prelude::*;
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::{fields, lines, list};
 use crate::exchange::{Edits, RequestHead, ResponseHead};
-use crate::plugin::stored::{Key, StoredResponses, storable};
+use crate::plugin::stored::{Key, Readers, StoredResponses, storable};
 
 const TTL: Duration = Duration::from_secs(3600);
 
@@ -30,7 +30,8 @@ pub fn run(data: &[u8]) {
     };
     let answer = ResponseHead { status: StatusCode::OK, headers: response, trailers: None, sent: false };
     for bound in [false, true] {
-        let Ok(ttl) = storable(&asked, &answer, (bound, false), TTL) else { continue };
+        let readers = if bound { Readers::Principal("alice") } else { Readers::Unnamed };
+        let Ok(ttl) = storable(&asked, &answer, readers, TTL) else { continue };
         assert!(!ttl.is_zero() && ttl <= TTL, "{ttl:?}");
         permitted(&asked.headers, &answer.headers, bound);
         keep(&asked.headers, &answer, ttl, &other);
@@ -58,8 +59,8 @@ fn permitted(request: &HeaderMap, response: &HeaderMap, bound: bool) {
 /// Keeps it, and asks for it again: as the same request, and as another one.
 fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &HeaderMap) {
     let store = Arc::new(StoredResponses::new(1 << 20));
-    let key =
-        Key { entry: "e", scheme: "https", authority: "a.example", target: "/", principal: Some("alice"), plugin: "" };
+    let readers = Readers::Principal("alice");
+    let key = Key { entry: "e", scheme: "https", authority: "a.example", target: "/", readers, plugin: "" };
     let mut headers = answer.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
     let answer = ResponseHead { status: answer.status, headers, trailers: None, sent: false };
@@ -77,8 +78,9 @@ fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &Heade
         assert!(one, "{age:?} instead of one age");
     }
     assert!(find(&key, request, now + ttl).is_none(), "stale");
-    assert!(find(&Key { principal: Some("bob"), ..key }, request, now).is_none(), "another caller's");
-    assert!(find(&Key { principal: None, ..key }, request, now).is_none(), "another caller's");
+    for readers in [Readers::Principal("bob"), Readers::Unnamed, Readers::All] {
+        assert!(find(&Key { readers, ..key }, request, now).is_none(), "another caller's");
+    }
     if find(&key, other, now).is_some() {
         for name in list(&answer.headers, "vary") {
             let Ok(name) = std::str::from_utf8(name) else { continue };

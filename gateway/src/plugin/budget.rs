@@ -1,8 +1,9 @@
 //! How the pools of one worker share the instances that it may have.
 //!
 //! Every pool is sure of room for one instance: what a pool without any would need is kept free, so that no plugin can
-//! take what another one's first instance needs. Beyond that whoever comes first is served, and idle instances of others
-//! go before anybody is refused. One thread, no lock; no time and no I/O.
+//! take what another one's first instance needs. Never more than half of all is kept: pools may be as many as instances,
+//! most of them without a request, and a first instance may also take the place of an idle last one. Beyond that whoever
+//! comes first is served, and idle instances of others go before anybody is refused. One thread, no lock; no time and no I/O.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -70,7 +71,8 @@ impl Budget {
             if first {
                 return 0;
             }
-            others.iter().filter(|other| other.live() == 0 && !other.is_retired()).map(|other| other.weight()).sum()
+            let without = others.iter().filter(|other| other.live() == 0 && !other.is_retired());
+            without.map(|other| other.weight()).sum::<usize>().min(self.total / 2)
         };
         while self.used.get() + weight + kept(&others) > self.total {
             // Last ones are worth it only for a first one, and only where there are more pools than room.
@@ -185,6 +187,14 @@ mod tests {
         one.idle.set(3);
         assert_eq!((0..9).filter(|_| make(&two)).count(), 3);
         assert_eq!((one.live.get(), one.idle.get()), (1, 1));
+    }
+
+    #[test]
+    fn pools_that_nobody_asks_leave_half_of_the_room_to_those_that_work() {
+        let budget = Budget::new(8);
+        let pools: Vec<_> = (0..20).map(|_| pool(&budget)).collect();
+        assert_eq!((0..20).filter(|_| make(&pools[0])).count(), 4);
+        assert_eq!(pools[1..].iter().filter(|pool| make(pool)).count(), 4, "first ones take the rest");
     }
 
     #[test]

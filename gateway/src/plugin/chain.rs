@@ -2,13 +2,15 @@
 //!
 //! Request-headers phases run in chain order, then the request body passes those that asked for it in the same order;
 //! response phases run in reverse order over the plugins whose request-headers phase had run, each at most once. A
-//! response made by a plugin passes the plugins before it. Dropping a run or a body at any point is safe.
+//! response made by a plugin passes the plugins before it. Log phases run in reverse order as well, so the first plugin of
+//! a route has the last word on the record. Dropping a run or a body at any point is safe.
 
 mod answer;
 mod link;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -68,18 +70,31 @@ struct Slot<L: Link> {
     request_mode: BodyMode,
     /// Pinned from the request-headers phase to the end of the body.
     guest: Option<L::Guest>,
+    /// The request has reached it. Where it has not `ran` as well, its request-headers phase failed or was given up.
+    reached: bool,
     /// Its request-headers phase has run, or the request has passed it where it has none. The later phases are only for
     /// those.
     ran: bool,
     /// Its response phases have run.
     answered: bool,
-    /// It failed later with policy `open`: from there on it is as if it weren't there.
-    absent: bool,
+    /// It failed with policy `open`: from there on it is as if it weren't there, but for its log phase. Shared with its
+    /// places in bodies, so made only where there is one, or where it fails.
+    absent: Option<Rc<Cell<bool>>>,
+}
+
+impl<L: Link> Slot<L> {
+    fn is_absent(&self) -> bool {
+        self.absent.as_ref().is_some_and(|absent| absent.get())
+    }
+
+    fn absence(&mut self) -> Rc<Cell<bool>> {
+        self.absent.get_or_insert_default().clone()
+    }
 }
 
 impl<L: Link> Default for Slot<L> {
     fn default() -> Self {
-        Self { request_mode: BodyMode::Skip, guest: None, ran: false, answered: false, absent: false }
+        Self { request_mode: BodyMode::Skip, guest: None, reached: false, ran: false, answered: false, absent: None }
     }
 }
 
@@ -132,6 +147,7 @@ impl<L: Link> ChainRun<L> {
             exchange.scratch.resize_with(chain.links.len(), Default::default);
         }
         for (index, link) in chain.links.iter().enumerate() {
+            self.slots[index].reached = true;
             if !link.phases().contains(Phases::REQUEST_HEADERS) {
                 self.slots[index].ran = true;
                 continue;
@@ -218,7 +234,7 @@ impl<L: Link> ChainRun<L> {
         }
         for (index, link) in chain.links.iter().enumerate().rev() {
             let slot = &self.slots[index];
-            if !slot.ran || slot.absent || !link.phases().contains(Phases::UPSTREAM_FAILURE) {
+            if !slot.ran || slot.is_absent() || !link.phases().contains(Phases::UPSTREAM_FAILURE) {
                 continue;
             }
             let guest;
@@ -257,7 +273,7 @@ impl<L: Link> ChainRun<L> {
         let mut lent = lock(&shared).await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
             let slot = &mut self.slots[index];
-            if !slot.ran || std::mem::replace(&mut slot.answered, true) || slot.absent {
+            if !slot.ran || std::mem::replace(&mut slot.answered, true) || slot.is_absent() {
                 continue;
             }
             if !link.phases().contains(Phases::RESPONSE_HEADERS) {
@@ -321,9 +337,9 @@ impl<L: Link> ChainRun<L> {
         Ok(body)
     }
 
-    /// Whether some plugin whose request-headers phase had run wants to hear of the end.
+    /// Whether [`ChainRun::log`] has something to do: the request had reached a plugin with a log phase.
     pub fn logs(&self) -> bool {
-        self.ran().any(|(_, link)| link.phases().contains(Phases::LOG))
+        self.loggers().next().is_some()
     }
 
     /// Whether a plugin may still look at the exchange after its request-headers phase. Where none does, header fields
@@ -332,10 +348,18 @@ impl<L: Link> ChainRun<L> {
         self.ran().any(|(_, link)| link.phases() != Phases::REQUEST_HEADERS)
     }
 
-    /// `on-log` for every plugin whose request-headers phase had run, after the end or when the exchange was given up.
+    /// `on-log` for every plugin whose request-headers phase had run, in reverse order, after the end or when the exchange
+    /// was given up. Where one with policy `closed` can't, the values of the log fields go: it may be the one that takes
+    /// personal data out of them.
     pub async fn log(self) {
         let mut lent = lock(&self.exchange).await;
-        for (index, link) in self.ran().filter(|(_, link)| link.phases().contains(Phases::LOG)) {
+        let mut unread = false;
+        for (index, link) in self.loggers().rev() {
+            let closed = link.on_failure() == OnFailure::Closed;
+            if !self.slots[index].ran {
+                unread |= closed;
+                continue;
+            }
             let guest;
             (guest, lent) = ready(link, &self.exchange, lent).await;
             let result = match guest {
@@ -343,9 +367,19 @@ impl<L: Link> ChainRun<L> {
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                link.warn(&error, true);
+                link.warn(&error, !closed);
+                unread |= closed;
             }
         }
+        if unread && let Some(exchange) = lent.as_deref_mut() {
+            exchange.mask_log_fields();
+        }
+    }
+
+    /// The plugins with a log phase that the request had reached.
+    fn loggers(&self) -> impl DoubleEndedIterator<Item = (usize, &Rc<L>)> {
+        let logs = |link: &Rc<L>| link.phases().contains(Phases::LOG);
+        self.chain.links.iter().enumerate().filter(move |(index, link)| self.slots[*index].reached && logs(link))
     }
 
     fn ran(&self) -> impl Iterator<Item = (usize, &Rc<L>)> {
@@ -362,7 +396,7 @@ impl<L: Link> ChainRun<L> {
             return Err(self.failed(index, &error));
         }
         self.chain.links[index].warn(&error, true);
-        self.slots[index].absent = true;
+        self.slots[index].absence().set(true);
         Ok(None)
     }
 
@@ -373,10 +407,18 @@ impl<L: Link> ChainRun<L> {
         named(link.name(), error)
     }
 
-    fn stage(&self, index: usize, direction: Direction, whole: bool, guest: Option<L::Guest>, body: Body) -> Stage<L> {
+    fn stage(
+        &mut self,
+        index: usize,
+        direction: Direction,
+        whole: bool,
+        guest: Option<L::Guest>,
+        body: Body,
+    ) -> Stage<L> {
+        let absent = self.slots[index].absence();
         let (link, exchange) = (self.chain.links[index].clone(), self.exchange.clone());
         let (limit, progress) = (self.chain.max_body, Progress::default());
-        Stage { body, link, guest, exchange, index, direction, whole, limit, progress }
+        Stage { body, link, guest, exchange, index, direction, whole, limit, absent, progress }
     }
 }
 

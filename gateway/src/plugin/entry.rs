@@ -9,7 +9,7 @@ use super::host::calls::Flights;
 use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
-use crate::config::model::{Config, Grants, OnFailure, PluginEntry, PluginLimits, Route};
+use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route};
 use crate::state::{Namespace, State};
 
 /// What all instances of an entry share; reached from host calls.
@@ -26,6 +26,26 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<dyn PluginMetricsSink>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) log: LogGate,
+}
+
+/// What a configuration lets a plugin have, in all of its entries.
+pub(super) struct Terms {
+    limits: PluginLimits,
+    upstreams: Vec<Arc<str>>,
+    secrets: BTreeMap<String, Vec<u8>>,
+}
+
+impl Terms {
+    /// The limits are the defaults where none are set; without a grant there is nothing.
+    pub(super) fn of(config: &Config, plugin: &str) -> Self {
+        let (mut upstreams, mut secrets) = (Vec::new(), BTreeMap::new());
+        if let Some(grants) = config.plugins.grants.get(plugin) {
+            upstreams = grants.upstreams.iter().map(|name| Arc::from(name.as_str())).collect();
+            let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.0.clone()));
+            secrets = grants.secrets.iter().filter_map(value).collect();
+        }
+        Self { limits: limits_of(config, plugin), upstreams, secrets }
+    }
 }
 
 /// One plugin of one route's chain, ready to be instantiated on any worker.
@@ -62,27 +82,26 @@ pub struct Entry {
 
 impl Entry {
     /// Binds an artifact to its place. `nth` counts the route's entries of the same plugin.
-    pub(crate) fn new(
+    pub(super) fn new(
         host: &Arc<Host>,
         artifact: &Arc<Artifact>,
-        config: &Config,
+        terms: &Terms,
         route: &Route,
         entry: &PluginEntry,
         nth: usize,
     ) -> Self {
         let authenticator = artifact.traits.contains(Traits::AUTHENTICATOR);
-        let limits = limits_of(config, &entry.name);
         let namespace = match &entry.share_state {
             Some(shared) => State::shared_name(&entry.name, shared),
             None => State::entry_name(&entry.name, &route.name, nth),
         };
-        let (upstreams, secrets) = granted(config, &entry.name);
+        let Terms { limits, upstreams, secrets } = terms;
         let context = Shared {
             plugin: entry.name.clone(),
             route: route.name.clone(),
             limits: limits.clone(),
-            upstreams,
-            secrets,
+            upstreams: upstreams.clone(),
+            secrets: secrets.clone(),
             state: host.state().clone(),
             namespace: host.state().namespace(&namespace),
             metrics: host.options.metrics.clone(),
@@ -99,7 +118,7 @@ impl Entry {
             shared: entry.shared,
             share_state: entry.share_state.clone(),
             route: route.name.clone(),
-            limits,
+            limits: limits.clone(),
             artifact: artifact.clone(),
             context: Arc::new(context),
             config: entry.config.to_string(),
@@ -108,28 +127,23 @@ impl Entry {
         }
     }
 
-    /// Whether a new configuration makes the very same entry, so that this one, with its instances, can stay.
-    pub(crate) fn same(
-        &self,
-        artifact: &Artifact,
-        config: &Config,
-        route: &Route,
-        entry: &PluginEntry,
-        nth: usize,
-    ) -> bool {
+    /// Its place in a configuration: route, plugin, and which of the route's entries of that plugin it is.
+    pub(super) fn place(&self) -> (&str, &str, usize) {
+        (&self.route, &self.name, self.nth)
+    }
+
+    /// Whether a new configuration makes the very same entry in this place, so that this one, with its instances, can
+    /// stay.
+    pub(super) fn same(&self, artifact: &Artifact, terms: &Terms, entry: &PluginEntry) -> bool {
         let on_failure = if self.authenticator { OnFailure::Closed } else { entry.on_failure };
-        let (upstreams, secrets) = granted(config, &entry.name);
         self.hash == artifact.hash
-            && self.name == entry.name
-            && self.route == route.name
-            && self.nth == nth
             && self.settings == entry.config
             && self.on_failure == on_failure
             && self.shared == entry.shared
             && self.share_state == entry.share_state
-            && self.limits == limits_of(config, &entry.name)
-            && self.context.upstreams == upstreams
-            && self.context.secrets == secrets
+            && self.limits == terms.limits
+            && self.context.upstreams == terms.upstreams
+            && self.context.secrets == terms.secrets
     }
 }
 
@@ -142,16 +156,4 @@ impl std::fmt::Debug for Entry {
 /// The limits of a plugin, the defaults where none are set.
 pub(super) fn limits_of(config: &Config, plugin: &str) -> PluginLimits {
     config.plugins.limits.get(plugin).cloned().unwrap_or_default()
-}
-
-/// The grants of a plugin, empty where there are none.
-pub(crate) fn grants_of(config: &Config, plugin: &str) -> Grants {
-    config.plugins.grants.get(plugin).cloned().unwrap_or_default()
-}
-
-fn granted(config: &Config, plugin: &str) -> (Vec<Arc<str>>, BTreeMap<String, Vec<u8>>) {
-    let grants = grants_of(config, plugin);
-    let secrets =
-        grants.secrets.iter().filter_map(|name| Some((name.clone(), config.secrets.get(name)?.0.clone()))).collect();
-    (grants.upstreams.iter().map(|name| Arc::from(name.as_str())).collect(), secrets)
 }

@@ -86,6 +86,13 @@ pub enum LoadError {
     NoRoom,
 }
 
+impl LoadError {
+    /// Whether it says nothing about the file, and may be over the next time.
+    pub(super) const fn is_passing(&self) -> bool {
+        matches!(self, Self::NoRoom | Self::Host(_))
+    }
+}
+
 /// Why one plugin can't serve one route entry, or none at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginProblem {

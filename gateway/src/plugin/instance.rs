@@ -23,7 +23,7 @@ use super::host::http::ExchangeHandle;
 use super::limits::FIRST_DEADLINE;
 use super::phase::{
     ChunkAction, ConfigError, Failure, FailureAction, HANDLER, LocalResponse, Manifest, Phase, RequestAction,
-    ResponseAction,
+    ResponseAction, StoredResponse,
 };
 use super::pool::Guests;
 use super::stock::{MakeError, Taken, Wear};
@@ -296,8 +296,11 @@ impl Instance {
             .invoke(exchange, index, Phase::RequestHeaders, |guest| Ok(guest.handler.request_headers), |of| (of, end))
             .await?;
         match &action {
-            RequestAction::Continue(_) | RequestAction::RespondStored(_) => {}
-            RequestAction::Respond(response) => self.bound(Phase::RequestHeaders, size(response))?,
+            RequestAction::Continue(_) => {}
+            RequestAction::Respond(response)
+            | RequestAction::RespondStored(StoredResponse { otherwise: response, .. }) => {
+                self.bound(Phase::RequestHeaders, size(response))?
+            }
         }
         Ok(action)
     }
@@ -323,8 +326,12 @@ impl Instance {
         let (action,) = self
             .invoke(exchange, index, Phase::ResponseHeaders, |guest| Ok(guest.handler.response_headers), |of| (of, end))
             .await?;
-        if let ResponseAction::Respond(response) = &action {
-            self.bound(Phase::ResponseHeaders, size(response))?;
+        match &action {
+            ResponseAction::Continue(_) => {}
+            ResponseAction::Respond(response)
+            | ResponseAction::RespondStored(StoredResponse { otherwise: response, .. }) => {
+                self.bound(Phase::ResponseHeaders, size(response))?
+            }
         }
         Ok(action)
     }
@@ -357,8 +364,12 @@ impl Instance {
                 |of| (of, failed),
             )
             .await?;
-        if let FailureAction::Respond(response) = &action {
-            self.bound(Phase::UpstreamFailure, size(response))?;
+        match &action {
+            FailureAction::Continue | FailureAction::Retry => {}
+            FailureAction::Respond(response)
+            | FailureAction::RespondStored(StoredResponse { otherwise: response, .. }) => {
+                self.bound(Phase::UpstreamFailure, size(response))?
+            }
         }
         Ok(action)
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
-use super::entry::{Entry, limits_of};
+use super::entry::{Entry, Terms, limits_of};
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
 use super::grants;
 use super::instance::Guest;
@@ -138,20 +138,20 @@ impl Registry {
     pub fn judge(&self, config: &Config) -> Judgement {
         let directory = config.plugins.directory.as_deref();
         let same_directory = directory == self.directory.as_deref();
-        let names: BTreeSet<Arc<str>> =
-            config.routes.iter().flat_map(|route| route.plugins.iter().map(|entry| entry.name.clone())).collect();
+        let known = self.current.entries.iter().flatten().map(|entry| (entry.place(), entry)).collect();
+        let trial = Trial { config, known };
         let mut findings = Findings::default();
         let mut serving = BTreeMap::new();
         let mut made = HashMap::new();
         let mut problems = Vec::new();
-        for name in &names {
+        for (name, places) in &places(config) {
             let known = self.serving.get(name);
             let candidate = match directory {
                 Some(directory) => self.load(directory, name, &limits_of(config, name), &mut findings),
                 None => Err(LoadError::Missing(format!("{name}.wasm (plugins.directory is not set)"))),
             };
             let refusal = match &candidate {
-                Ok(artifact) => match self.make_entries(config, name, artifact) {
+                Ok(artifact) => match self.make_entries(&trial, name, places, artifact) {
                     Ok(entries) => {
                         made.extend(entries);
                         serving.insert(name.clone(), Serving::new(artifact, None, known));
@@ -166,7 +166,7 @@ impl Registry {
             let last_good = known.map(|known| &known.artifact).filter(|good| {
                 same_directory && candidate.as_ref().map_or(true, |candidate| candidate.hash != good.hash)
             });
-            let fallback = last_good.map(|good| (good, self.make_entries(config, name, good)));
+            let fallback = last_good.map(|good| (good, self.make_entries(&trial, name, places, good)));
             match fallback {
                 Some((good, Ok(entries))) => {
                     made.extend(entries);
@@ -264,7 +264,7 @@ impl Registry {
             (None, Some(known)) => known.artifact.clone(),
             (None, None) => self.compile(name, &bytes, limits),
         };
-        if !matches!(artifact, Err(LoadError::NoRoom)) {
+        if !artifact.as_ref().is_err_and(LoadError::is_passing) {
             findings.files.insert(name.clone(), Finding { hash, limits: limits.clone(), artifact: artifact.clone() });
         }
         artifact
@@ -284,43 +284,49 @@ impl Registry {
     }
 
     /// The entries of one plugin in all routes; new ones are dry-run.
-    fn make_entries(&self, config: &Config, name: &Arc<str>, artifact: &Arc<Artifact>) -> Result<Entries, Refusal> {
+    fn make_entries(
+        &self,
+        trial: &Trial<'_>,
+        name: &Arc<str>,
+        places: &[Place],
+        artifact: &Arc<Artifact>,
+    ) -> Result<Entries, Refusal> {
+        let config = trial.config;
         if let Err(error) = grants::check(name, &artifact.needs, config.plugins.grants.get(&**name)) {
             return Err(Refusal::of_file(name, &error));
         }
+        let terms = Terms::of(config, name);
         let mut entries = Vec::new();
         let mut problems = Vec::new();
-        for (r, route) in config.routes.iter().enumerate() {
-            let mine = route.plugins.iter().enumerate().filter(|(_, entry)| entry.name == *name);
-            for (nth, (e, entry)) in mine.enumerate() {
-                let mut known = self.current.entries.iter().flatten();
-                if let Some(same) = known.find(|known| known.same(artifact, config, route, entry, nth)) {
-                    entries.push(((r, e), same.clone()));
-                    continue;
+        for &Place { route: r, entry: e, nth } in places {
+            let (route, entry) = (&config.routes[r], &config.routes[r].plugins[e]);
+            let known = trial.known.get(&(&*route.name, &**name, nth));
+            if let Some(same) = known.filter(|known| known.same(artifact, &terms, entry)) {
+                entries.push(((r, e), Arc::clone(same)));
+                continue;
+            }
+            let fresh = Entry::new(&self.host, artifact, &terms, route, entry, nth);
+            match Guest::make(&fresh, None) {
+                Ok(_) => entries.push(((r, e), Arc::new(fresh))),
+                Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
+                    problems.extend(errors.into_iter().map(|error| {
+                        let pointer = sanitise(&error.pointer, 200);
+                        PluginProblem {
+                            position: entry.positions.find(&pointer),
+                            pointer: Some(pointer),
+                            ..at_entry(name, route, entry, &sanitise(&error.message, 500))
+                        }
+                    }));
                 }
-                let fresh = Entry::new(&self.host, artifact, config, route, entry, nth);
-                match Guest::make(&fresh, None) {
-                    Ok(_) => entries.push(((r, e), Arc::new(fresh))),
-                    Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
-                        problems.extend(errors.into_iter().map(|error| {
-                            let pointer = sanitise(&error.pointer, 200);
-                            PluginProblem {
-                                position: entry.positions.find(&pointer),
-                                pointer: Some(pointer),
-                                ..at_entry(name, route, entry, &sanitise(&error.message, 500))
-                            }
-                        }));
-                    }
-                    // A trap or an overrun would be the same in every route, and cost its time in each.
-                    Err(error) => {
-                        let passing = matches!(error, MakeError::Exhausted);
-                        let message = match error {
-                            MakeError::Exhausted => LoadError::NoRoom.to_string(),
-                            MakeError::Failed(error) => error.to_string(),
-                        };
-                        problems.push(at_entry(name, route, entry, &message));
-                        return Err(Refusal { problems, state: FileState::Rejected, passing });
-                    }
+                // A trap or an overrun would be the same in every route, and cost its time in each.
+                Err(error) => {
+                    let passing = matches!(error, MakeError::Exhausted);
+                    let message = match error {
+                        MakeError::Exhausted => LoadError::NoRoom.to_string(),
+                        MakeError::Failed(error) => error.to_string(),
+                    };
+                    problems.push(at_entry(name, route, entry, &message));
+                    return Err(Refusal { problems, state: FileState::Rejected, passing });
                 }
             }
         }
@@ -355,6 +361,33 @@ impl Registry {
     }
 }
 
+/// An entry of a plugin in a configuration.
+struct Place {
+    route: usize,
+    entry: usize,
+    /// Which of the route's entries of the same plugin it is.
+    nth: usize,
+}
+
+/// Where a configuration names each plugin.
+fn places(config: &Config) -> BTreeMap<Arc<str>, Vec<Place>> {
+    let mut places: BTreeMap<Arc<str>, Vec<Place>> = BTreeMap::new();
+    for (route, of) in config.routes.iter().enumerate() {
+        for (entry, plugin) in of.plugins.iter().enumerate() {
+            let known = places.entry(plugin.name.clone()).or_default();
+            let nth = known.iter().rev().take_while(|place| place.route == route).count();
+            known.push(Place { route, entry, nth });
+        }
+    }
+    places
+}
+
+/// A configuration that is tried, and the entries in force by their places.
+struct Trial<'a> {
+    config: &'a Config,
+    known: HashMap<(&'a str, &'a str, usize), &'a Arc<Entry>>,
+}
+
 /// Entries with their places: route, then plugin.
 type Entries = Vec<((usize, usize), Arc<Entry>)>;
 
@@ -379,7 +412,7 @@ impl Refusal {
         Self {
             problems: vec![problem],
             state: if missing { FileState::Missing } else { FileState::Rejected },
-            passing: matches!(error, LoadError::NoRoom),
+            passing: error.is_passing(),
         }
     }
 

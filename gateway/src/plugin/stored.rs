@@ -47,14 +47,13 @@ pub enum Refusal {
     Stale,
 }
 
-/// How long a response may be kept, or why it may not. `ttl` is what the plugin asks for; `bound` tells whether the key
-/// holds a principal, `shared` whether the operator said that the answers do not depend on one.
+/// How long a response may be kept, or why it may not. `ttl` is what the plugin asks for, `readers` who would get it.
 ///
 /// What counts is the client's request: plugins may have taken its credentials off, changed its method, or its fields.
 pub fn storable(
     asked: &RequestHead,
     answer: &ResponseHead,
-    (bound, shared): (bool, bool),
+    readers: Readers<'_>,
     ttl: Duration,
 ) -> Result<Duration, Refusal> {
     let (request, status, response) = (&asked.headers, answer.status, &answer.headers);
@@ -80,7 +79,7 @@ pub fn storable(
     }
     let credentials = [AUTHORIZATION, COOKIE].iter().any(|name| request.contains_key(name) || asked.was_edited(name));
     let public = has(response, "public") || has(response, "s-maxage");
-    if credentials && !bound && !shared && !public {
+    if credentials && readers == Readers::Unnamed && !public {
         return Err(Refusal::Credentials);
     }
     // These forbid what this store is for, giving out stale responses (RFC 9111 sections 5.2.2.2, 5.2.2.8, 5.2.2.10).
@@ -110,12 +109,19 @@ fn has(headers: &HeaderMap, name: &str) -> bool {
 }
 
 fn seconds(headers: &HeaderMap, name: &str) -> Option<u64> {
-    directives(headers).find(|(directive, _)| directive.eq_ignore_ascii_case(name))?.1?.parse().ok()
+    delta_seconds(directives(headers).find(|(directive, _)| directive.eq_ignore_ascii_case(name))?.1?)
 }
 
 fn age(headers: &HeaderMap) -> Duration {
-    let seconds = headers.get(AGE).and_then(|value| value.to_str().ok()).and_then(|value| value.trim().parse().ok());
+    let seconds = headers.get(AGE).and_then(|value| value.to_str().ok()).and_then(|value| delta_seconds(value.trim()));
     Duration::from_secs(seconds.unwrap_or(0))
+}
+
+/// RFC 9111 section 1.2.2: a value greater than what can be held counts as 2^31 or the greatest that can be.
+fn delta_seconds(text: &str) -> Option<u64> {
+    const MOST: u64 = 1 << 31;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().map_or(MOST, |seconds: u64| seconds.min(MOST)))
 }
 
 /// The names in Vary; `None` where it is `*` or unusable.
@@ -136,6 +142,17 @@ fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &HeaderMap) -
     stored.iter().all(|(name, values)| request.get_all(name).iter().eq(values.iter()))
 }
 
+/// Who may get a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers<'a> {
+    /// All callers: the operator said that the answers do not depend on who asks (`shared`).
+    All,
+    /// Callers of whom no name is known.
+    Unnamed,
+    /// The principal of this name.
+    Principal(&'a str),
+}
+
 /// What separates one stored response from another, besides Vary.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
@@ -147,8 +164,8 @@ pub struct Key<'a> {
     pub authority: &'a str,
     /// Path and query as the client asked.
     pub target: &'a str,
-    /// The caller; `None` where none is known or the entry is `shared`.
-    pub principal: Option<&'a str>,
+    /// Who gets it. What was kept for all is not found any more where the operator takes that back.
+    pub readers: Readers<'a>,
     /// The plugin's own part.
     pub plugin: &'a str,
 }
@@ -156,11 +173,15 @@ pub struct Key<'a> {
 impl Key<'_> {
     fn join(&self) -> Box<str> {
         // Lengths in front: no part can pose as the end of another.
-        let principal = self.principal.map_or_else(|| "-".to_owned(), |name| format!("{}:{name}", name.len()));
+        let readers = match self.readers {
+            Readers::All => "*".to_owned(),
+            Readers::Unnamed => "-".to_owned(),
+            Readers::Principal(name) => format!("{}:{name}", name.len()),
+        };
         let Self { entry, scheme, authority, target, plugin, .. } = self;
         let (entry_length, authority_length, target_length) = (entry.len(), authority.len(), target.len());
         format!(
-            "{scheme};{entry_length}:{entry}{authority_length}:{authority}{target_length}:{target}{principal};{plugin}"
+            "{scheme};{entry_length}:{entry}{authority_length}:{authority}{target_length}:{target}{readers};{plugin}"
         )
         .into()
     }
@@ -370,8 +391,9 @@ impl StoredResponses {
         });
         inner.bytes += weight;
         inner.cap_variants(&key);
+        // Each turn makes the order shorter, so this ends whatever the books say.
         while inner.bytes > self.max_bytes {
-            let Some((oldest, key)) = inner.order.iter().next().map(|(used, key)| (*used, key.clone())) else { break };
+            let Some((oldest, key)) = inner.order.pop_first() else { break };
             inner.remove(&key, |stored| stored.used == oldest);
         }
     }
@@ -386,12 +408,13 @@ impl StoredResponses {
         inner.remove(&key, |stored| now.saturating_sub(stored.at) >= stored.ttl);
         let (key, _) = inner.responses.get_key_value(&*key).map(|(key, all)| (key.clone(), all.len()))?;
         let position = inner.responses.get(&key)?.iter().rposition(|stored| same_fields(&stored.vary, request))?;
-        let fresh = inner.touch(&key);
-        let stored = inner.responses.get_mut(&key)?.get_mut(position)?;
-        let before = std::mem::replace(&mut stored.used, fresh);
-        let (status, mut headers, body) = (stored.status, stored.headers.clone(), stored.body.clone());
+        let stored = inner.responses.get(&key)?.get(position)?;
+        let (status, mut headers, body, before) =
+            (stored.status, stored.headers.clone(), stored.body.clone(), stored.used);
         let resident = now.saturating_sub(stored.at);
-        let (age, left) = (stored.age + resident, stored.ttl.saturating_sub(resident));
+        let (age, left) = (stored.age.saturating_add(resident), stored.ttl.saturating_sub(resident));
+        let fresh = inner.touch(&key);
+        inner.responses.get_mut(&key)?.get_mut(position)?.used = fresh;
         inner.order.remove(&before);
         drop(inner);
 

@@ -5,6 +5,7 @@
 //! replace bytes: what it held back then can't be told from what it had passed, so the stream ends in an error rather
 //! than in a body with a hole.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -57,6 +58,8 @@ pub(super) struct Stage<L: Link> {
     /// One call with everything, which may not exceed `limit`.
     pub(super) whole: bool,
     pub(super) limit: u64,
+    /// Set when it fails with policy `open`, for the phases that come later.
+    pub(super) absent: Rc<Cell<bool>>,
     pub(super) progress: Progress,
 }
 
@@ -181,6 +184,7 @@ impl<L: Link> Stage<L> {
             Err(error) if self.link.on_failure() == OnFailure::Open && !self.progress.replaced => {
                 self.link.warn(&error, true);
                 self.progress.bypass = true;
+                self.absent.set(true);
                 self.guest = None;
                 self.emit(data, trailers);
             }

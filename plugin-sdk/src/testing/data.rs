@@ -1,7 +1,7 @@
 //! The exchange that the test host owns, and the functions that a plugin calls on it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::FieldList;
 use crate::Failure;
@@ -15,6 +15,8 @@ pub struct Data {
     pub(super) authority: RefCell<String>,
     pub(super) target: RefCell<String>,
     pub(super) parts: [RefCell<FieldList>; 4],
+    /// The request's fields that the plugin changed: the client's are not known any more.
+    pub(super) edited: RefCell<BTreeSet<String>>,
     /// The head of the request has gone out: changes come too late.
     pub(super) request_sent: Cell<bool>,
     /// There is a response.
@@ -110,6 +112,12 @@ pub(crate) mod exchange_calls {
         Ok(value.trim_ascii().to_vec())
     }
 
+    fn note_edit(of: &Data, part: Part, name: &str) {
+        if part == Part::Request {
+            of.edited.borrow_mut().insert(name.to_owned());
+        }
+    }
+
     fn check(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(String, Vec<u8>), FieldError> {
         writable(of, part)?;
         let field = (check_name(part, name)?, check_value(value)?);
@@ -132,6 +140,7 @@ pub(crate) mod exchange_calls {
 
     pub(crate) fn set(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let (name, value) = check(of, part, name, value)?;
+        note_edit(of, part, &name);
         let mut fields = of.part(part).borrow_mut();
         fields.retain(|(key, _)| *key != name);
         fields.push((name, value));
@@ -140,6 +149,7 @@ pub(crate) mod exchange_calls {
 
     pub(crate) fn append(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let field = check(of, part, name, value)?;
+        note_edit(of, part, &field.0);
         of.part(part).borrow_mut().push(field);
         Ok(())
     }
@@ -150,7 +160,12 @@ pub(crate) mod exchange_calls {
         }
         writable(of, part)?;
         let name = check_name(part, name)?;
-        of.part(part).borrow_mut().retain(|(key, _)| *key != name);
+        let mut fields = of.part(part).borrow_mut();
+        let before = fields.len();
+        fields.retain(|(key, _)| *key != name);
+        if fields.len() < before {
+            note_edit(of, part, &name);
+        }
         Ok(())
     }
 
@@ -284,8 +299,7 @@ pub(crate) mod exchange_calls {
     }
 
     pub(crate) fn set_log_field(of: &Data, name: &str, value: Option<&str>) {
-        let short = value.is_none_or(|value| value.len() <= 8 << 10);
-        assert!((1..=256).contains(&name.len()) && short, "a log field: name 1-256 bytes, value 8 KiB");
+        assert!((1..=256).contains(&name.len()), "a log field: name 1-256 bytes");
         let mut fields = of.log_fields.borrow_mut();
         match (fields.iter().position(|(key, _)| key == name), value) {
             (Some(at), Some(value)) => value.clone_into(&mut fields[at].1),

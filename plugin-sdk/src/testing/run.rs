@@ -1,12 +1,13 @@
 //! One exchange through a plugin, as the gateway runs it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::TestHost;
 use super::data::Data;
 use super::message::{ClientResponse, FieldList, Forwarded, TestRequest, TestResponse};
 use super::stored::{self, Candidate};
+use super::{TestHost, owned_by_host};
 use crate::bindings::edge::gateway::http::Part;
 use crate::{BodyMode, ChunkAction, Exchange, Failure, FailureAction, HeadersAction, LocalResponse, Phases, Plugin};
 
@@ -30,10 +31,18 @@ pub struct Run<'p, P: Plugin> {
     outcome: Outcome,
     response: Option<ClientResponse>,
     ended: bool,
-    /// Authority and target as the client asked, which the keys of stored responses hold.
-    asked: (String, String),
+    asked: Asked,
     started: Duration,
     forwarded_at: Duration,
+}
+
+/// What the client asked for: stored responses go by that, whatever the plugin makes of it.
+#[derive(Clone, Debug)]
+struct Asked {
+    method: String,
+    scheme: String,
+    authority: String,
+    target: String,
 }
 
 /// A body that has passed the plugin.
@@ -57,9 +66,14 @@ enum Direction {
 impl TestHost {
     /// Takes a request through the plugin's request phases, those that [`Plugin::PHASES`] names.
     pub fn run<'p, P: Plugin>(&self, plugin: &'p P, request: TestRequest) -> Run<'p, P> {
-        let asked = (request.authority.clone(), request.target.clone());
         let TestRequest { method, scheme, authority, target, headers, chunks, trailers, properties, log_fields } =
             request;
+        let asked = Asked {
+            method: method.clone(),
+            scheme: scheme.clone(),
+            authority: authority.clone(),
+            target: target.clone(),
+        };
         let granted = self.0.upstreams.borrow().keys().cloned().chain(["test".to_owned()]).collect();
         let data = Data {
             method: RefCell::new(method),
@@ -186,14 +200,15 @@ impl<P: Plugin> Run<'_, P> {
         self.end();
     }
 
-    /// The text fields that plugins added to the log record.
+    /// The text fields that plugins added to the log record, as it has them: the first 8 KiB of each.
     pub fn log_fields(&self) -> Vec<(String, String)> {
-        self.data.log_fields.borrow().clone()
+        let cut = |value: &String| value[..value.floor_char_boundary(8 << 10)].to_owned();
+        self.data.log_fields.borrow().iter().map(|(name, value)| (name.clone(), cut(value))).collect()
     }
 
     /// One of them.
     pub fn log_field(&self, name: &str) -> Option<String> {
-        self.data.log_fields.borrow().iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+        self.log_fields().into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// An attribute that the plugin has set.
@@ -305,7 +320,7 @@ impl<P: Plugin> Run<'_, P> {
     }
 
     fn has_no_body(&self) -> bool {
-        *self.data.method.borrow() == "HEAD" || matches!(self.status(), 204 | 304)
+        self.asked.method == "HEAD" || matches!(self.status(), 204 | 304)
     }
 
     /// The gateway's own response, which the response phases see as well.
@@ -335,7 +350,7 @@ impl<P: Plugin> Run<'_, P> {
             let visible = |byte: &u8| (*byte >= 0x20 || *byte == b'\t') && *byte != 0x7f;
             assert!(value.iter().all(visible), "answered with an invalid value of {name}");
             let name = name.to_ascii_lowercase();
-            if !["connection", "content-length", "transfer-encoding"].contains(&name.as_str()) {
+            if !owned_by_host(&name) {
                 fields.push((name, value));
             }
         }
@@ -353,7 +368,7 @@ impl<P: Plugin> Run<'_, P> {
         let hit = stored::find(
             &self.host.0.stored.borrow(),
             &self.key(key),
-            (&self.data.method.borrow(), &self.data.part(Part::Request).borrow()),
+            (&self.asked.method, &self.data.part(Part::Request).borrow()),
             self.data.request_sent.get().then(answered),
             self.host.0.elapsed(),
         );
@@ -373,7 +388,8 @@ impl<P: Plugin> Run<'_, P> {
 
     /// What the host adds to the plugin's part of a key.
     fn key(&self, plugin: &str) -> String {
-        format!("{:?}", (&self.asked, self.principal(), plugin))
+        let Asked { scheme, authority, target, .. } = &self.asked;
+        format!("{:?}", (scheme, authority, target, self.host.0.shared.get(), self.principal(), plugin))
     }
 
     fn response_phases(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList, cut: Option<Failure>) {
@@ -416,7 +432,8 @@ impl<P: Plugin> Run<'_, P> {
             Passed::Body { chunks, aborted } => {
                 let trailers = !self.data.part(Part::ResponseTrailers).borrow().is_empty();
                 if let (Some((request, candidate)), false, false) = (candidate, aborted, trailers) {
-                    let candidate = Candidate { request: &request, ..candidate };
+                    let edited = self.data.edited.borrow();
+                    let candidate = Candidate { request: &request, edited: &edited, ..candidate };
                     candidate.keep(chunks.concat(), self.host.0.elapsed(), &mut self.host.0.stored.borrow_mut());
                 }
                 self.deliver(chunks, aborted);
@@ -432,14 +449,16 @@ impl<P: Plugin> Run<'_, P> {
     /// What is to be kept, as the response's head stands after the plugin.
     fn candidate(&self) -> Option<(FieldList, Candidate<'static>)> {
         static NO_FIELDS: FieldList = FieldList::new();
+        static NO_NAMES: BTreeSet<String> = BTreeSet::new();
         let (key, ttl_ms) = self.data.store.borrow_mut().take()?;
         let from_upstream = self.data.properties.borrow().get("response.source").is_some_and(|by| by == "upstream");
         let candidate = Candidate {
             key: self.key(&key),
             keeps_apart: self.host.0.shared.get() || self.principal().is_some(),
             identity: P::PHASES.contains(Phases::RESPONSE_BODY),
-            method: if *self.data.method.borrow() == "GET" { "GET" } else { "" },
+            get: self.asked.method == "GET" && *self.data.method.borrow() == "GET",
             request: &NO_FIELDS,
+            edited: &NO_NAMES,
             status: self.status(),
             headers: self.data.part(Part::Response).borrow().clone(),
             ttl: Duration::from_millis(ttl_ms),

@@ -1,5 +1,6 @@
 //! Stored responses of the test host: the gateway's rules (RFC 9111 section 3, read strictly) over a virtual clock.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::message::FieldList;
@@ -23,8 +24,11 @@ pub(super) struct Candidate<'a> {
     pub(super) keeps_apart: bool,
     /// The upstream was asked for `identity`, so Accept-Encoding tells no responses apart.
     pub(super) identity: bool,
-    pub(super) method: &'a str,
+    /// The client asked with GET, and that is what was sent.
+    pub(super) get: bool,
     pub(super) request: &'a FieldList,
+    /// The names of the request's fields that the plugin changed, so that the client's are not known.
+    pub(super) edited: &'a BTreeSet<String>,
     pub(super) status: u16,
     pub(super) headers: FieldList,
     pub(super) ttl: Duration,
@@ -54,20 +58,27 @@ fn directive(fields: &FieldList, name: &str) -> bool {
 fn seconds(fields: &FieldList, name: &str) -> Option<u64> {
     list(fields, "cache-control").iter().find_map(|element| {
         let (directive, value) = element.split_once('=')?;
-        (directive.trim() == name).then(|| value.trim().trim_matches('"').parse().ok())?
+        (directive.trim() == name).then(|| delta_seconds(value.trim().trim_matches('"')))?
     })
 }
 
 fn age(fields: &FieldList) -> u64 {
     let value = values(fields, "age").next().and_then(|value| std::str::from_utf8(value).ok());
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    value.and_then(|value| delta_seconds(value.trim())).unwrap_or(0)
+}
+
+/// RFC 9111 section 1.2.2: a value greater than what can be held counts as 2^31 or the greatest that can be.
+fn delta_seconds(text: &str) -> Option<u64> {
+    const MOST: u64 = 1 << 31;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().map_or(MOST, |seconds: u64| seconds.min(MOST)))
 }
 
 impl Candidate<'_> {
     /// How long it may be kept; `None` where it may not.
     fn lifetime(&self) -> Option<Duration> {
         let (request, response) = (self.request, &self.headers);
-        let complete = self.method == "GET" && matches!(self.status, 200 | 203 | 204 | 300 | 301 | 308);
+        let complete = self.get && matches!(self.status, 200 | 203 | 204 | 300 | 301 | 308);
         let personal = has(response, "content-range")
             || has(response, "set-cookie")
             || directive(request, "no-store")
@@ -75,8 +86,11 @@ impl Candidate<'_> {
         let vary = list(response, "vary");
         let public = directive(response, "public") || directive(response, "s-maxage");
         // RFC 9111 section 3.5: credentials, and nothing that keeps callers apart.
-        let credentials = (has(request, "authorization") || has(request, "cookie")) && !self.keeps_apart && !public;
-        if !complete || personal || credentials || vary.len() > 8 || vary.iter().any(|name| name == "*") {
+        let sent = |name| has(request, name) || self.edited.contains(name);
+        let credentials = (sent("authorization") || sent("cookie")) && !self.keeps_apart && !public;
+        // The next client's fields could not be compared with what this one sent.
+        let varies = vary.len() > 8 || vary.iter().any(|name| name == "*" || self.edited.contains(name));
+        if !complete || personal || credentials || varies {
             return None;
         }
         let strict = ["must-revalidate", "proxy-revalidate", "s-maxage"].iter().any(|name| directive(response, name));
@@ -156,8 +170,9 @@ mod tests {
             key: "k".to_owned(),
             keeps_apart,
             identity: false,
-            method: "GET",
+            get: true,
             request: &request,
+            edited: &BTreeSet::new(),
             status: 200,
             headers: fields(response),
             ttl: Duration::from_secs(60),

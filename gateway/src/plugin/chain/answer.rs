@@ -10,7 +10,7 @@ use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::message::Body;
 use crate::plugin::host::http::{response_fields, response_status};
 use crate::plugin::phase::{LocalResponse, StoredResponse};
-use crate::plugin::stored::{Key, storable};
+use crate::plugin::stored::{Key, Readers, storable};
 use crate::plugin::stream::Tee;
 
 impl<L: Link> ChainRun<L> {
@@ -54,8 +54,7 @@ impl<L: Link> ChainRun<L> {
             return body;
         }
         let key = self.key(exchange, index, &asked.key);
-        let apart = (key.principal.is_some(), self.chain.links[index].shared());
-        let draft = storable(&exchange.request, response, apart, asked.ttl)
+        let draft = storable(&exchange.request, response, key.readers, asked.ttl)
             .ok()
             .and_then(|ttl| self.chain.stored.draft(&key, &exchange.request.headers, response, ttl, self.identity));
         match draft {
@@ -71,10 +70,13 @@ impl<L: Link> ChainRun<L> {
     /// By what the client asked for: what plugins rewrite must not change the key of a stored response.
     fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
         let (authority, target) = exchange.request.asked_target();
-        let shared = self.chain.links[index].shared();
-        let principal = if shared { None } else { exchange.principal() };
+        let readers = match exchange.principal() {
+            _ if self.chain.links[index].shared() => Readers::All,
+            Some(principal) => Readers::Principal(principal),
+            None => Readers::Unnamed,
+        };
         let entry = &self.chain.entries[index];
-        Key { entry, scheme: exchange.request.scheme, authority, target, principal, plugin }
+        Key { entry, scheme: exchange.request.scheme, authority, target, readers, plugin }
     }
 }
 

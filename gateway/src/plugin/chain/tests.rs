@@ -48,6 +48,8 @@ struct Script {
     busy: Cell<bool>,
     /// Its request-body phase waits for this.
     gate: Option<Rc<Notify>>,
+    /// Never gets an instance, and waits for ever.
+    stalls: Cell<bool>,
     trail: Trail,
     behave: Behaviour,
 }
@@ -79,6 +81,9 @@ impl Link for Place {
     }
     async fn checkout(&self) -> Result<Scripted, Error> {
         self.0.note("checkout");
+        if self.0.stalls.get() {
+            std::future::pending::<()>().await;
+        }
         if self.0.busy.get() {
             return Err(Error::new(ErrorKind::Overload, "busy"));
         }
@@ -197,6 +202,7 @@ fn scripted(name: &'static str, behave: impl Fn(&'static str, &mut Exchange, usi
         shared: false,
         busy: Cell::new(false),
         gate: None,
+        stalls: Cell::new(false),
         trail: Trail::default(),
         behave: Box::new(behave),
     }

@@ -27,9 +27,11 @@ const MAX_PART: usize = 256 << 10;
 const MAX_NAME: usize = 256;
 /// `set-state`.
 const MAX_STATE: usize = 64 << 10;
-/// Attributes and log fields: how many, and how long.
+/// Attributes and log fields: how many, and how long an attribute may be.
 const MAX_ENTRIES: usize = 64;
 const MAX_ENTRY: usize = 8 << 10;
+/// All log fields of an exchange together.
+const MAX_LOG: usize = 512 << 10;
 /// `store-response`.
 const MAX_KEY: usize = 1 << 10;
 
@@ -208,6 +210,16 @@ pub(crate) fn response_status(code: u16) -> Result<StatusCode, FieldError> {
         Ok(status) if (200..600).contains(&code) => Ok(status),
         _ => Err(FieldError::InvalidValue),
     }
+}
+
+/// A value as it is kept for the log. Cut, not refused: how long a value is, a request decides, and one must not be able
+/// to fail the plugin that makes the value harmless. The record has less of it: it is cut once more when plugins have seen
+/// it, since half of an address is not recognised as one.
+fn fitting(mut value: String, name: &str, fields: &[(String, Option<String>)]) -> String {
+    let others = fields.iter().filter(|(known, _)| known != name).filter_map(|(_, value)| value.as_ref());
+    let room = MAX_LOG.saturating_sub(others.map(String::len).sum());
+    value.truncate(value.floor_char_boundary(MAX_VALUE.min(room)));
+    value
 }
 
 fn refuse<T>(what: &str) -> wasmtime::Result<T> {
@@ -454,9 +466,10 @@ impl contract::HostExchange for HostState {
         value: Option<String>,
     ) -> wasmtime::Result<()> {
         let exchange = self.exchange()?;
-        if name.is_empty() || name.len() > MAX_NAME || value.as_ref().is_some_and(|value| value.len() > MAX_ENTRY) {
-            return refuse("set-log-field: a name of 1 to 256 bytes and a value of at most 8 KiB");
+        if name.is_empty() || name.len() > MAX_NAME {
+            return refuse("set-log-field: a name of 1 to 256 bytes");
         }
+        let value = value.map(|value| fitting(value, &name, &exchange.log_fields));
         let count = exchange.log_fields.len();
         match exchange.log_fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => *slot = value,
@@ -503,6 +516,21 @@ mod tests {
         assert_eq!(room(&headers, 1, Some(&here)), Ok(()), "a value in place of another one needs no room");
         assert_eq!(room(&headers, 1, Some(&elsewhere)), Err(FieldError::TooLarge));
         assert_eq!(field_value(&vec![b'a'; MAX_VALUE + 1]), Err(FieldError::TooLarge));
+    }
+
+    #[test]
+    fn log_fields_are_bounded_each_and_together() {
+        let mut fields = Vec::new();
+        for name in 0..MAX_ENTRIES {
+            let (name, value) = (name.to_string(), format!("a{}", "æ".repeat(MAX_VALUE)));
+            let value = fitting(value, &name, &fields);
+            fields.push((name, Some(value)));
+        }
+        let lengths: Vec<usize> = fields.iter().map(|(_, value)| value.as_ref().map_or(0, String::len)).collect();
+        assert_eq!(lengths[0], MAX_VALUE - 1, "a whole character less");
+        assert!(lengths.iter().sum::<usize>() <= MAX_LOG);
+        let again = fitting("b".repeat(MAX_VALUE), "0", &fields);
+        assert_eq!(again.len(), lengths[0], "a value in place of another one has its room");
     }
 
     #[test]

@@ -34,11 +34,16 @@ fn decide(
     response: &[(&'static str, &str)],
     bound: bool,
 ) -> Result<Duration, Refusal> {
-    storable(&asked(Method::GET, request), &answer(200, response), (bound, false), TTL)
+    storable(&asked(Method::GET, request), &answer(200, response), readers(bound.then_some("alice")), TTL)
+}
+
+fn readers(principal: Option<&str>) -> Readers<'_> {
+    principal.map_or(Readers::Unnamed, Readers::Principal)
 }
 
 fn key<'a>(principal: Option<&'a str>, plugin: &'a str) -> Key<'a> {
-    Key { entry: "e", scheme: "https", authority: "a.example", target: "/t", principal, plugin }
+    let readers = readers(principal);
+    Key { entry: "e", scheme: "https", authority: "a.example", target: "/t", readers, plugin }
 }
 
 fn store(bytes: usize) -> Arc<StoredResponses> {
@@ -85,7 +90,7 @@ fn what_rfc_9111_section_3_forbids_is_refused() {
     let fresh = decide(&[], &[("cache-control", "must-revalidate, max-age=30"), ("age", "10")], false);
     assert_eq!(fresh, Ok(Duration::from_secs(20)));
     for (method, status) in [(Method::POST, 200), (Method::HEAD, 200), (Method::GET, 206), (Method::GET, 500)] {
-        assert!(storable(&asked(method, &[]), &answer(status, &[]), (true, true), TTL).is_err());
+        assert!(storable(&asked(method, &[]), &answer(status, &[]), Readers::All, TTL).is_err());
     }
 }
 
@@ -102,7 +107,7 @@ fn credentials_need_a_principal_or_the_upstreams_word() {
 fn credentials_that_a_plugin_took_off_are_credentials_still() {
     let mut request = asked(Method::GET, &[]);
     request.edited(&COOKIE);
-    let decide = |bound| storable(&request, &answer(200, &[]), (bound, false), TTL);
+    let decide = |bound: bool| storable(&request, &answer(200, &[]), readers(bound.then_some("alice")), TTL);
     assert_eq!(decide(false), Err(Refusal::Credentials));
     assert_eq!(decide(true), Ok(TTL));
 }
@@ -112,7 +117,7 @@ fn a_method_that_a_plugin_changed_is_not_stored_as_what_it_became() {
     for (from, to) in [(Method::POST, Method::GET), (Method::GET, Method::POST)] {
         let mut request = asked(from, &[]);
         request.retarget(Some(to), None, None);
-        assert_eq!(storable(&request, &answer(200, &[]), (true, true), TTL), Err(Refusal::Method));
+        assert_eq!(storable(&request, &answer(200, &[]), Readers::All, TTL), Err(Refusal::Method));
     }
 }
 
@@ -120,9 +125,9 @@ fn a_method_that_a_plugin_changed_is_not_stored_as_what_it_became() {
 fn a_vary_field_that_a_plugin_changed_keeps_the_response_out() {
     let mut request = asked(Method::GET, &[("accept-language", "no")]);
     let varies = answer(200, &[("vary", "Accept-Language")]);
-    assert_eq!(storable(&request, &varies, (true, true), TTL), Ok(TTL));
+    assert_eq!(storable(&request, &varies, Readers::All, TTL), Ok(TTL));
     request.edited(&http::header::ACCEPT_LANGUAGE);
-    assert_eq!(storable(&request, &varies, (true, true), TTL), Err(Refusal::Vary));
+    assert_eq!(storable(&request, &varies, Readers::All, TTL), Err(Refusal::Vary));
 }
 
 #[test]
@@ -168,6 +173,47 @@ fn a_hit_tells_its_age_and_a_head_the_length_of_the_body() {
     assert_eq!(status(hit, failed), "gateway; fwd=stale; fwd-status=502", "a request that went on is no hit");
     assert!(store.find(&key(None, "k"), &Method::POST, &map(&[]), later).is_none());
     assert!(store.find(&key(None, "k"), &Method::GET, &map(&[]), T0 + TTL).is_none());
+}
+
+/// A panic within the lock would leave its books wrong, and `put` would look for the oldest for ever.
+#[test]
+fn an_age_beyond_all_measure_counts_as_the_greatest_one() {
+    let store = store(1 << 20);
+    for age in ["18446744073709551615", "99999999999999999999999999", "2147483648"] {
+        put(&store, &key(None, age), &[], &[("age", age)], b"old");
+        let hit = store.find(&key(None, age), &Method::GET, &map(&[]), T0 + Duration::from_secs(2)).unwrap();
+        assert_eq!(hit.headers["age"], ((1_u64 << 31) + 2).to_string());
+    }
+    let strict = |age| decide(&[], &[("cache-control", "must-revalidate, max-age=30"), ("age", age)], false);
+    assert_eq!(strict("99999999999999999999999999"), Err(Refusal::Stale));
+    let forever = decide(&[], &[("cache-control", "must-revalidate, max-age=99999999999999999999999")], false);
+    assert_eq!(forever, Ok(TTL), "more than can be held is a long time, not none");
+}
+
+#[test]
+fn room_is_made_also_where_the_books_name_what_is_gone() {
+    let store = store(16 << 10);
+    for name in ["a", "b", "c"] {
+        put(&store, &key(None, name), &[], &[], &[0; 3000]);
+    }
+    {
+        let mut inner = store.lock();
+        inner.touch(&"gone".into());
+        inner.order.retain(|_, key| **key == *"gone");
+    }
+    put(&store, &key(None, "d"), &[], &[], &[0; 3000]);
+    assert!(store.find(&key(None, "d"), &Method::GET, &map(&[]), T0).is_none(), "it comes to an end");
+}
+
+#[test]
+fn what_was_kept_for_all_is_not_given_out_when_that_is_taken_back() {
+    let store = store(1 << 20);
+    let shared = Key { readers: Readers::All, ..key(None, "k") };
+    put(&store, &shared, &[], &[], b"for all");
+    assert!(store.find(&shared, &Method::GET, &map(&[]), T0).is_some());
+    for principal in [None, Some("alice"), Some("*")] {
+        assert!(store.find(&key(principal, "k"), &Method::GET, &map(&[]), T0).is_none(), "{principal:?}");
+    }
 }
 
 #[test]

@@ -7,6 +7,11 @@ use plugin_sdk::counters::{self, Claim, Rate};
 use plugin_sdk::kv;
 use plugin_sdk::prelude::*;
 
+#[path = "../../misbehave.rs"]
+mod misbehave;
+
+use misbehave::misbehave;
+
 /// Which build this is; tests make another one by changing these bytes in the wasm binary.
 const BUILD: &str = "test-guest-build-A";
 
@@ -22,26 +27,6 @@ pub struct Config {
 
 /// The plugin.
 pub struct Guest(Config);
-
-#[expect(clippy::infinite_loop, reason = "that is what it is for")]
-fn misbehave(verb: &str) {
-    match verb {
-        "loop" => loop {
-            std::hint::black_box(());
-        },
-        "panic" => panic!("told to"),
-        "grow" => {
-            let mut kept = Vec::new();
-            loop {
-                kept.push(std::hint::black_box(vec![1_u8; 1 << 20]));
-            }
-        }
-        "calls" => loop {
-            std::hint::black_box(kv::get("x"));
-        },
-        _ => {}
-    }
-}
 
 impl Guest {
     /// What to do in a phase.
@@ -65,6 +50,9 @@ impl Guest {
                         RequestAction::respond(LocalResponse::new(299).header("x-by", self.0.id.as_str()).body("own"));
                 }
                 "big" => action = RequestAction::respond(LocalResponse::new(200).body(vec![b'x'; 9 << 20])),
+                "stored" => {
+                    action = RequestAction::respond_stored("k", LocalResponse::new(200).body(vec![b'x'; 2 << 10]))
+                }
                 "bad-response" => {
                     action = RequestAction::respond(LocalResponse::new(200).header("x-evil", "a\r\nx-injected: 1"));
                 }
@@ -214,6 +202,9 @@ impl Plugin for Guest {
     fn on_log(&self, exchange: &Exchange) {
         for verb in self.verbs(exchange, "log") {
             misbehave(&verb);
+            if verb == "field" {
+                exchange.set_log_field("guest", Some("seen"));
+            }
             if verb == "count" {
                 plugin_sdk::metrics::count("logged", &[], 1);
                 kv::update("logged", None, |_| Some(b"1".to_vec())).ok();

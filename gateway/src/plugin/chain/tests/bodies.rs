@@ -216,3 +216,26 @@ fn a_failure_on_a_body_with_policy_closed_is_an_error_before_the_first_byte() {
     assert_eq!((error.kind(), error.detail()), (ErrorKind::Plugin, "plugin `r`: response body failed"));
     assert!(trip.trail().contains(&"r:warned response body failed false".to_owned()));
 }
+
+#[test]
+fn a_plugin_that_failed_open_on_the_request_body_does_not_see_the_response() {
+    for mode in [CHUNKS, WHOLE] {
+        let failing = Script {
+            policy: OnFailure::Open,
+            ..plugin("a", move |phase| match phase {
+                "request" => mode,
+                "request body" => Act::Fail,
+                _ => GO,
+            })
+        };
+        let mut trip = trip(vec![failing, quiet("b")]);
+        assert_eq!(text(continues(trip.request(chunks(&["up"])))).unwrap(), "up");
+        trip.trail();
+        wait(trip.run.upstream_failure(Failure::Connect)).unwrap();
+        assert_eq!(text(trip.upstream(chunks(&["down"])).unwrap()).unwrap(), "down");
+        assert_eq!(trip.trail(), ["b:failure", "b:response 200"]);
+        wait(trip.run.log());
+        let words: Vec<_> = trip.trail.take().into_iter().filter(|word| word.ends_with(":log")).collect();
+        assert_eq!(words, ["b:log", "a:log"], "its request phase had run");
+    }
+}

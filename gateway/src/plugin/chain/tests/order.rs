@@ -1,5 +1,7 @@
 //! Which phases run, in which order, and what a failure changes of that.
 
+use futures_util::FutureExt;
+
 use super::*;
 
 #[test]
@@ -10,7 +12,8 @@ fn request_phases_run_in_order_and_response_phases_in_reverse() {
     assert_eq!(text(trip.upstream(chunks(&["hi"])).unwrap()).unwrap(), "hi");
     assert_eq!(trip.trail(), ["b:response 200", "a:response 200"]);
     wait(trip.run.log());
-    assert_eq!(trip.trail.take().iter().filter(|word| word.ends_with(":log")).count(), 2);
+    let words: Vec<_> = trip.trail.take().into_iter().filter(|word| word.ends_with(":log")).collect();
+    assert_eq!(words, ["b:log", "a:log"]);
 }
 
 #[test]
@@ -24,7 +27,7 @@ fn a_plugins_answer_passes_the_plugins_before_it_and_not_its_own_phase() {
     assert_eq!(text(body).unwrap(), "b");
     wait(trip.run.log());
     let words: Vec<_> = trip.trail.take().into_iter().filter(|word| !word.ends_with(":checkout")).collect();
-    assert_eq!(words, ["a:request $", "b:request $", "a:response 299", "a:log", "b:log"], "c was never reached");
+    assert_eq!(words, ["a:request $", "b:request $", "a:response 299", "b:log", "a:log"], "c was never reached");
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn a_plugin_without_an_instance_is_waited_for_once_and_not_again_in_every_phase(
     let error = fails(trip.request(Body::empty()));
     assert_eq!((error.kind(), error.detail()), (ErrorKind::Overload, "plugin `a`: busy"));
     trip.response(ResponseSource::Gateway, 503, &[], Body::empty()).unwrap();
-    assert!(!trip.run.logs());
+    wait(trip.run.log());
     assert_eq!(trip.trail.take(), ["a:checkout", "a:warned busy false"]);
 }
 
@@ -123,4 +126,65 @@ fn a_plugin_finds_its_own_state_in_every_phase() {
     wait(trip.run.upstream_failure(Failure::Reset)).unwrap();
     wait(trip.run.log());
     assert!(trip.trail.take().iter().any(|word| word == "b:log"));
+}
+
+/// A chain whose first plugin notes something, and whose second is the scripted one; and what the record then says.
+fn noted(second: Script, run: impl FnOnce(&mut Trip)) -> Option<String> {
+    let notes = scripted("a", |phase, exchange, _, _| {
+        if phase == "request" {
+            exchange.log_fields.push(("who".to_owned(), Some("raw".to_owned())));
+        }
+        GO
+    });
+    let mut trip = trip(vec![notes, second]);
+    run(&mut trip);
+    if trip.run.logs() {
+        wait(trip.run.log());
+    }
+    let mut slot = trip.exchange.try_lock().unwrap();
+    slot.as_mut().unwrap().log_fields.pop().unwrap().1
+}
+
+#[test]
+fn what_a_plugin_that_failed_closed_would_have_scrubbed_does_not_reach_the_record() {
+    for failing in ["request", "log"] {
+        for (policy, expected) in [(OnFailure::Closed, "***"), (OnFailure::Open, "raw")] {
+            let script = Script { policy, ..plugin("b", move |phase| if phase == failing { Act::Fail } else { GO }) };
+            let value = noted(script, |trip| drop(trip.request(Body::empty())));
+            assert_eq!(value.as_deref(), Some(expected), "{failing} {policy:?}");
+        }
+    }
+    assert_eq!(noted(quiet("b"), |trip| drop(trip.request(Body::empty()))).as_deref(), Some("raw"));
+}
+
+#[test]
+fn fields_are_masked_where_the_scrubber_never_got_an_instance() {
+    let script = quiet("b");
+    script.busy.set(true);
+    assert_eq!(noted(script, |trip| drop(trip.request(Body::empty()))).as_deref(), Some("***"));
+    let later = noted(quiet("b"), |trip| {
+        continues(trip.request(Body::empty()));
+        trip.places[1].busy.set(true);
+    });
+    assert_eq!(later.as_deref(), Some("***"), "busy in the log phase");
+}
+
+#[test]
+fn fields_are_masked_where_the_client_left_within_the_scrubbers_request_phase() {
+    let script = quiet("b");
+    script.stalls.set(true);
+    let value = noted(script, |trip| {
+        let mut phase = Box::pin(trip.run.request_headers(true));
+        assert!(phase.as_mut().now_or_never().is_none(), "it waits for an instance");
+    });
+    assert_eq!(value.as_deref(), Some("***"));
+}
+
+#[test]
+fn fields_of_a_plugin_without_a_log_phase_that_fails_stay() {
+    let script = Script {
+        phases: Phases::REQUEST_HEADERS,
+        ..plugin("b", |phase| if phase == "request" { Act::Fail } else { GO })
+    };
+    assert_eq!(noted(script, |trip| drop(trip.request(Body::empty()))).as_deref(), Some("raw"));
 }
