@@ -167,6 +167,10 @@ impl Auth {
                 return Err(Refusal::Claim);
             }
             if let Some(value) = token::text(value) {
+                // Around a field's value spaces mean nothing (RFC 9110 section 5.5), so ` admin` would arrive as `admin`.
+                if value != value.trim() {
+                    return Err(Refusal::Claim);
+                }
                 request.set_header(header, value).map_err(|_| Refusal::Claim)?;
             }
         }

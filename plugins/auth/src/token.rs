@@ -134,7 +134,15 @@ impl Token<'_> {
             Some(one) => ours(one),
             None => false,
         };
-        if meant { Ok(claims) } else { Err(Invalid::Audience) }
+        if !meant {
+            return Err(Invalid::Audience);
+        }
+        // RFC 7519 section 4.1.2: a string. Anything else would leave the caller without a name of their own, and so with
+        // one that others have too.
+        if claims.get("sub").is_some_and(|sub| !sub.is_string()) {
+            return Err(Invalid::Malformed);
+        }
+        Ok(claims)
     }
 }
 
@@ -148,10 +156,10 @@ pub fn scopes(claims: &Map<String, Value>) -> Vec<String> {
     }
 }
 
-/// Whether a list holds an element that would read as several, once the list is written with commas.
+/// Whether a list holds an element that would read as another one or as several, once the list is written with commas.
 pub fn is_ambiguous(value: &Value) -> bool {
-    let holds_comma = |value: &Value| value.as_str().is_some_and(|text| text.contains(','));
-    value.as_array().is_some_and(|all| all.iter().any(holds_comma))
+    let misleads = |value: &Value| value.as_str().is_some_and(|text| text.contains(',') || text != text.trim());
+    value.as_array().is_some_and(|all| all.iter().any(misleads))
 }
 
 /// A claim as a header or an attribute has it: text, numbers, truth values, and lists of them.
@@ -209,8 +217,16 @@ mod tests {
         assert_eq!(judge(json!({"iss": "other"})), Err(Invalid::Issuer));
         assert_eq!(judge(json!({"iss": null})), Err(Invalid::Issuer));
         assert_eq!(judge(json!({"aud": ["x", "api"]})), Ok(()));
+        assert_eq!(judge(json!({"sub": null})), Ok(()));
         for aud in [json!(null), json!([]), json!("x"), json!(3)] {
             assert_eq!(judge(json!({"aud": aud})), Err(Invalid::Audience));
+        }
+    }
+
+    #[test]
+    fn a_subject_that_is_no_string_is_refused() {
+        for sub in [json!(7), json!(true), json!(["alice"]), json!({"id": 7})] {
+            assert_eq!(judge(json!({"sub": sub, "client_id": "app"})), Err(Invalid::Malformed), "{sub}");
         }
     }
 
@@ -229,9 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_whose_element_holds_a_comma_has_no_text() {
+    fn a_list_whose_element_would_read_as_another_has_no_text() {
         assert_eq!(text(&json!(["user", 7, true])).as_deref(), Some("user,7,true"));
         assert_eq!(text(&json!(["user,admin"])), None);
+        assert_eq!(text(&json!(["user", " admin"])), None);
         assert_eq!(text(&json!("a, b")).as_deref(), Some("a, b"), "not a list");
     }
 

@@ -245,6 +245,30 @@ fn a_list_whose_element_holds_a_comma_never_becomes_two_in_a_header() {
 }
 
 #[test]
+fn a_claim_with_outer_spaces_never_arrives_as_the_one_without() {
+    let idp = Idp::new("a");
+    let host = TestHost::new();
+    let config = json!({"jwt": {"issuer": "idp", "audience": "api", "keys": [{"jwk": idp.jwk()}]},
+        "claims_to_headers": {"sub": "x-user"}});
+    let plugin = host.configure::<Auth>(config).unwrap();
+    for sub in [" admin", "admin ", "\tadmin", " "] {
+        let run = host.run(&plugin, bearer(&idp.token(json!({"sub": sub}))));
+        assert_eq!(run.response().status, 401, "{sub:?}");
+    }
+}
+
+#[test]
+fn users_of_one_client_whose_subject_is_no_string_do_not_share_a_principal() {
+    let idp = Idp::new("a");
+    let host = TestHost::new();
+    let plugin = host
+        .configure::<Auth>(json!({"jwt": {"issuer": "idp", "audience": "api", "keys": [{"jwk": idp.jwk()}]}}))
+        .unwrap();
+    let run = host.run(&plugin, bearer(&idp.token(json!({"sub": 7, "client_id": "app"}))));
+    assert_eq!(run.response().status, 401);
+}
+
+#[test]
 fn later_plugins_learn_who_it_is_and_the_log_does_not_learn_the_token() {
     let idp = Idp::new("a");
     let host = TestHost::new();

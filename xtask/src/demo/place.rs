@@ -42,7 +42,7 @@ impl Place {
             fs::copy(&from, plugins.join(format!("{name}.wasm"))).map_err(at(&from))?;
         }
         let config = example.join("gateway.yaml");
-        let mut text = fs::read_to_string(&config).map_err(at(&config))?;
+        let text = fs::read_to_string(&config).map_err(at(&config))?;
         let mut ports: Vec<(&'static str, u16)> = Vec::new();
         // Kept until all are chosen, so that none is chosen twice.
         let mut held = Vec::new();
@@ -50,12 +50,14 @@ impl Place {
             let (port, holders) = choose(documented).map_err(|error| format!("no free port for {name}: {error}"))?;
             if port != documented {
                 println!("port {documented} is taken; {name} is on {port} instead");
-                text = text.replace(&format!("127.0.0.1:{documented}"), &format!("127.0.0.1:{port}"));
-                text = text.replace(&format!("port: {documented}"), &format!("port: {port}"));
             }
             held.push(holders);
             ports.push((name, port));
         }
+        let text = with_ports(&text, |documented| {
+            let name = DOCUMENTED.iter().find(|(_, port)| *port == documented).map(|(name, _)| name)?;
+            ports.iter().find(|(known, _)| known == name).map(|(_, port)| *port)
+        });
         let config = directory.join("gateway.yaml");
         fs::write(&config, text).map_err(at(&config))?;
         Ok(Self { directory, ports })
@@ -91,6 +93,26 @@ impl Place {
     }
 }
 
+/// The text with other ports in the places of those that `other` knows: whole numbers, each looked at once, so that none
+/// is taken for the start of another one, and none that was put in is replaced again.
+fn with_ports(text: &str, other: impl Fn(u16) -> Option<u16>) -> String {
+    const BEFORE: [&str; 2] = ["127.0.0.1:", "port: "];
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = BEFORE.iter().filter_map(|mark| Some(rest.find(mark)? + mark.len())).min() {
+        let (before, behind) = rest.split_at(at);
+        let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = behind.split_at(digits);
+        out.push_str(before);
+        match number.parse().ok().and_then(&other) {
+            Some(port) => out.push_str(&port.to_string()),
+            None => out.push_str(number),
+        }
+        rest = behind;
+    }
+    out + rest
+}
+
 /// The wanted port if it is free over TCP and UDP, otherwise another that is.
 fn choose(wanted: u16) -> std::io::Result<(u16, (TcpListener, UdpSocket))> {
     let mut last = None;
@@ -105,4 +127,22 @@ fn choose(wanted: u16) -> std::io::Result<(u16, (TcpListener, UdpSocket))> {
         }
     }
     Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_replaced_as_a_whole_and_once() {
+        let text =
+            "a: 127.0.0.1:5001, 127.0.0.1:5002, 127.0.0.1:50020\nredirect: {port: 5001}\nnumber: 5001\n127.0.0.1:";
+        // What stands for the first is the second's documented port, and the start of the third.
+        let other =
+            |port| [(5001, 5002), (5002, 50020)].iter().find(|(known, _)| *known == port).map(|(_, port)| *port);
+        assert_eq!(
+            with_ports(text, other),
+            "a: 127.0.0.1:5002, 127.0.0.1:50020, 127.0.0.1:50020\nredirect: {port: 5002}\nnumber: 5001\n127.0.0.1:"
+        );
+    }
 }
