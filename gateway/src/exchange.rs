@@ -266,3 +266,11 @@ impl Exchange {
 /// The exchange while several parties of one worker (request body, response, log) work on it. A plugin call takes the
 /// box out and puts it back, also when it is dropped half-way; whoever holds the lock finds `Some`.
 pub type SharedExchange = std::rc::Rc<tokio::sync::Mutex<Option<Box<Exchange>>>>;
+
+/// The lock of a shared exchange. It is nearly always free, and then taken without the bookkeeping of a wait.
+pub async fn lock(exchange: &SharedExchange) -> tokio::sync::MutexGuard<'_, Option<Box<Exchange>>> {
+    match exchange.try_lock() {
+        Ok(guard) => guard,
+        Err(_) => exchange.lock().await,
+    }
+}

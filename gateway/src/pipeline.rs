@@ -25,7 +25,7 @@ use crate::plugin::chain::Flow;
 use crate::protocol::http::Running;
 use crate::upstream::{Outbound, Report, Upstream};
 use crate::worker::{RouteHandle, Worker, WorkerSnapshot};
-use crate::{response, route, timer};
+use crate::{exchange, response, route, timer};
 
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
@@ -420,7 +420,7 @@ fn declared_length(exchange: &Exchange) -> Option<u64> {
 
 /// Works on the exchange. Waits only while a plugin that reads the request's body is itself waiting for a call.
 async fn access<T>(exchange: &SharedExchange, work: impl FnOnce(&mut Exchange) -> T) -> T {
-    let mut slot = exchange.lock().await;
+    let mut slot = exchange::lock(exchange).await;
     // A plugin call puts the exchange back before it gives the lock up, also when it traps or is dropped.
     #[allow(clippy::expect_used)]
     work(slot.as_deref_mut().expect("the exchange is in its place"))

@@ -27,7 +27,7 @@ use super::stored::StoredResponses;
 use super::stream::{Direction, Primed, Progress, Stage};
 use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::exchange::{Exchange, ResponseSource, SharedExchange};
+use crate::exchange::{Exchange, ResponseSource, SharedExchange, lock};
 use crate::message::Body;
 
 /// The plugins of one route on one worker.
@@ -38,6 +38,8 @@ pub struct Chain<L: Link = Pool> {
     stored: Arc<StoredResponses>,
     /// Largest body that a plugin may have whole.
     max_body: u64,
+    /// Phases that at least one of the plugins has: what none has is passed without a look at each.
+    phases: Phases,
 }
 
 impl<L: Link> Chain<L> {
@@ -48,7 +50,8 @@ impl<L: Link> Chain<L> {
             format!("{route}\0{}\0{nth}", links[at].name())
         };
         let entries = (0..links.len()).map(entry).collect();
-        Rc::new(Self { links, entries, stored, max_body })
+        let phases = links.iter().fold(Phases::empty(), |all, link| all | link.phases());
+        Rc::new(Self { links, entries, stored, max_body, phases })
     }
 
     /// Whether there is nothing to run.
@@ -132,14 +135,14 @@ async fn ready<'a, L: Link>(
     }
     drop(lent);
     let guest = link.checkout().await;
-    (guest, shared.lock().await)
+    (guest, lock(shared).await)
 }
 
 impl<L: Link> ChainRun<L> {
     /// All request-headers phases in chain order. `end`: the request has no body.
     pub async fn request_headers(&mut self, end: bool) -> Result<Flow<()>, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
-        let mut lent = shared.lock().await;
+        let mut lent = lock(&shared).await;
         if let Some(exchange) = lent.as_deref_mut() {
             exchange.scratch.resize_with(chain.links.len(), Default::default);
         }
@@ -178,7 +181,6 @@ impl<L: Link> ChainRun<L> {
                 return Ok(Flow::Respond(answer));
             }
         }
-        let reads_response = |link: &Rc<L>| link.phases().contains(Phases::RESPONSE_BODY);
         if let Some(exchange) = lent.as_deref_mut() {
             let reader = self.slots.iter().position(|slot| slot.request_mode != BodyMode::Skip);
             if let Some(reader) = reader {
@@ -188,7 +190,7 @@ impl<L: Link> ChainRun<L> {
                 }
                 encoding::body_may_change(&mut exchange.request.headers);
             }
-            if chain.links.iter().any(reads_response) {
+            if chain.phases.contains(Phases::RESPONSE_BODY) {
                 encoding::ask_for_identity(&mut exchange.request.headers);
                 self.identity = true;
             }
@@ -209,7 +211,7 @@ impl<L: Link> ChainRun<L> {
                 Primed::Respond(response) => {
                     self.slots.iter_mut().for_each(|slot| slot.guest = None);
                     let shared = self.exchange.clone();
-                    let mut lent = shared.lock().await;
+                    let mut lent = lock(&shared).await;
                     let answer = self.answer(&mut lent, index, response);
                     return answer.map(Flow::Respond).map_err(|error| self.failed(index, &error));
                 }
@@ -222,7 +224,7 @@ impl<L: Link> ChainRun<L> {
     /// `continue`.
     pub async fn upstream_failure(&mut self, failure: Failure) -> Result<Option<Answer>, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
-        let mut lent = shared.lock().await;
+        let mut lent = lock(&shared).await;
         if let Some(exchange) = lent.as_deref_mut() {
             exchange.failure.get_or_insert(failure);
         }
@@ -260,8 +262,11 @@ impl<L: Link> ChainRun<L> {
         };
         // What the request side still holds after an error is of no more use, and may be the last instance of its plugin.
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
+        if !chain.phases.contains(Phases::RESPONSE_HEADERS) {
+            return Ok(body);
+        }
         let mut source = source;
-        let mut lent = shared.lock().await;
+        let mut lent = lock(&shared).await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
             let slot = &mut self.slots[index];
             if !slot.ran || std::mem::replace(&mut slot.answered, true) || slot.is_absent() {
@@ -299,7 +304,7 @@ impl<L: Link> ChainRun<L> {
                         }
                         let stage = self.stage(index, Direction::Response, whole, (!whole).then_some(guest), body);
                         let primed = stage.prime().await?;
-                        lent = shared.lock().await;
+                        lent = lock(&shared).await;
                         match primed {
                             Primed::Body(primed) => {
                                 body = primed;
@@ -343,7 +348,7 @@ impl<L: Link> ChainRun<L> {
     /// was given up. Where one with policy `closed` can't, the values of the log fields go: it may be the one that takes
     /// personal data out of them.
     pub async fn log(self) {
-        let mut lent = self.exchange.lock().await;
+        let mut lent = lock(&self.exchange).await;
         let mut unread = false;
         for (index, link) in self.loggers().rev() {
             let closed = link.on_failure() == OnFailure::Closed;

@@ -9,9 +9,9 @@ use wasmtime::{
 };
 
 use super::error::HostError;
-use super::host::HostState;
 use super::host::calls::Flights;
 use super::host::metrics::{NoMetrics, PluginMetricsSink};
+use super::host::{HostState, fields};
 use super::limits::{TABLE_ELEMENTS, TICK};
 use super::phase::bindings;
 use crate::state::State;
@@ -129,6 +129,7 @@ impl Runtime {
         let engine = Engine::new(&config).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state).map_err(engine_error)?;
+        fields::add_to_linker(&mut linker).map_err(engine_error)?;
         let runtime = Self { engine, linker };
         runtime.tick()?;
         Ok(runtime)

@@ -22,7 +22,7 @@ use super::phase::{ChunkAction, LocalResponse};
 use super::stored::{Draft, StoredResponses};
 use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, SharedExchange};
+use crate::exchange::{Exchange, SharedExchange, lock};
 use crate::message::Body;
 
 /// Which message the body belongs to.
@@ -158,7 +158,7 @@ impl<L: Link> Stage<L> {
             None => self.link.checkout().await,
         };
         let exchange = self.exchange.clone();
-        let mut exchange = exchange.lock().await;
+        let mut exchange = lock(&exchange).await;
         if let (Some(exchange), Some(trailers)) = (exchange.as_deref_mut(), trailers.clone()) {
             *self.trailers_of(exchange) = Some(trailers);
         }

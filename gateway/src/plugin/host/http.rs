@@ -110,9 +110,9 @@ pub(crate) fn response_fields(fields: Vec<Header>) -> Result<HeaderMap, &'static
     Ok(headers)
 }
 
-/// Whether the part has room for a value more; `replaces`: it takes the place of another one.
-fn room(headers: &HeaderMap, more: usize, replaces: bool) -> Result<(), FieldError> {
-    if headers.len() >= MAX_FIELDS && !replaces {
+/// Whether the part has room for a value more; `replacing`: it takes the place of those of this name.
+fn room(headers: &HeaderMap, more: usize, replacing: Option<&HeaderName>) -> Result<(), FieldError> {
+    if headers.len() >= MAX_FIELDS && !replacing.is_some_and(|name| headers.contains_key(name)) {
         return Err(FieldError::TooLarge);
     }
     if more > 1024 {
@@ -149,6 +149,30 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, Fie
             }
         }
     }
+}
+
+/// A field that a guest hands over.
+pub(super) fn field(name: &str, value: &[u8], of: Part) -> Result<(HeaderName, HeaderValue), FieldError> {
+    Ok((field_name(name, of)?, field_value(value)?))
+}
+
+/// `exchange.get`.
+pub(super) fn get(exchange: &Exchange, of: Part, name: &str) -> Option<Vec<u8>> {
+    fields(exchange, of)?.get(name).map(|value| value.as_bytes().to_vec())
+}
+
+/// `exchange.set`.
+pub(super) fn set(
+    exchange: &mut Exchange,
+    of: Part,
+    field: Result<(HeaderName, HeaderValue), FieldError>,
+) -> Result<(), FieldError> {
+    let fields = fields_mut(exchange, of)?;
+    let (name, value) = field?;
+    room(fields, value.len(), Some(&name))?;
+    fields.insert(&name, value);
+    note_edit(exchange, of, &name);
+    Ok(())
 }
 
 /// The canonical form of a target that a plugin hands over; `None` for one that the router could not have produced.
@@ -203,7 +227,8 @@ fn refuse<T>(what: &str) -> wasmtime::Result<T> {
 }
 
 impl HostState {
-    fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
+    /// The exchange of the running call, for one host call.
+    pub(super) fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
         self.charge()?;
         match &mut self.exchange {
             Some(exchange) => Ok(exchange),
@@ -216,8 +241,7 @@ impl contract::Host for HostState {}
 
 impl contract::HostExchange for HostState {
     fn get(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        let exchange = self.exchange()?;
-        Ok(fields(exchange, of).and_then(|fields| fields.get(name.as_str())).map(|value| value.as_bytes().to_vec()))
+        Ok(get(self.exchange()?, of, &name))
     }
 
     fn get_all(
@@ -240,15 +264,7 @@ impl contract::HostExchange for HostState {
     }
 
     fn set(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
-        let exchange = self.exchange()?;
-        Ok((|| {
-            let fields = fields_mut(exchange, of)?;
-            let (name, value) = (field_name(&name, of)?, field_value(&value)?);
-            room(fields, value.len(), fields.contains_key(&name))?;
-            fields.insert(&name, value);
-            note_edit(exchange, of, &name);
-            Ok(())
-        })())
+        Ok(set(self.exchange()?, of, field(&name, &value, of)))
     }
 
     fn append(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
@@ -256,7 +272,7 @@ impl contract::HostExchange for HostState {
         Ok((|| {
             let fields = fields_mut(exchange, of)?;
             let (name, value) = (field_name(&name, of)?, field_value(&value)?);
-            room(fields, value.len(), false)?;
+            room(fields, value.len(), None)?;
             fields.append(&name, value);
             note_edit(exchange, of, &name);
             Ok(())
@@ -492,11 +508,13 @@ mod tests {
     fn a_part_has_bounds() {
         let mut headers = HeaderMap::new();
         for index in 0..MAX_FIELDS {
-            assert!(room(&headers, 1, false).is_ok());
+            assert!(room(&headers, 1, None).is_ok());
             headers.append("x", HeaderValue::from(index));
         }
-        assert_eq!(room(&headers, 1, false), Err(FieldError::TooLarge));
-        assert_eq!(room(&headers, 1, true), Ok(()), "a value in place of another one needs no room");
+        assert_eq!(room(&headers, 1, None), Err(FieldError::TooLarge));
+        let [here, elsewhere] = ["x", "y"].map(HeaderName::from_static);
+        assert_eq!(room(&headers, 1, Some(&here)), Ok(()), "a value in place of another one needs no room");
+        assert_eq!(room(&headers, 1, Some(&elsewhere)), Err(FieldError::TooLarge));
         assert_eq!(field_value(&vec![b'a'; MAX_VALUE + 1]), Err(FieldError::TooLarge));
     }
 

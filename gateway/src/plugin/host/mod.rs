@@ -6,6 +6,7 @@
 pub mod calls;
 mod counters;
 pub mod crypto;
+pub(crate) mod fields;
 pub mod http;
 mod kv;
 pub mod metrics;
