@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::access_log::Opened;
 use crate::config::model::{Config, RouteAction};
 use crate::message::headers::HeaderRules;
 use crate::plugin::PluginSet;
@@ -34,14 +35,22 @@ pub struct Snapshot {
     pub rules: Arc<HeaderRules>,
     /// The bound port of each listener.
     pub ports: Ports,
+    /// Where the access log goes.
+    pub log_target: Arc<Opened>,
 }
 
 impl Snapshot {
     /// Puts a snapshot together from parts that are all there.
-    pub fn new(config: Arc<Config>, plugins: PluginSet, upstreams: Upstreams, ports: Ports) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        plugins: PluginSet,
+        upstreams: Upstreams,
+        ports: Ports,
+        log_target: Arc<Opened>,
+    ) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
-        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, config }
+        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, log_target, config }
     }
 
     /// The same routes and upstreams with other plugins.

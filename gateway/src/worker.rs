@@ -166,7 +166,7 @@ async fn serve(mut parts: WorkerParts) {
         tokio::select! {
             command = parts.commands.recv() => match command {
                 Some(Command::Swap(shared)) => {
-                    worker.access_log.borrow_mut().reconfigure(&shared.config.access_log);
+                    worker.access_log.borrow_mut().reconfigure(&shared.config.access_log, &shared.log_target);
                     let before = worker.snapshot();
                     let snapshot =
                         WorkerSnapshot::build(shared, &host, &parts.stored, &worker.metrics, &pools, &before.routes);

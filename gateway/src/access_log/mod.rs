@@ -8,9 +8,9 @@ mod encode;
 mod writer;
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,27 +34,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     queue: SyncSender<Message>,
-    /// What the writer is to write to next; not in the queue, which may be full.
-    next: Arc<Mutex<Option<Opened>>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl AccessLog {
-    /// Opens the target and starts the writer thread. `dropped` counts lines that could not be written.
-    pub fn start(config: &Config, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+    /// Starts the writer thread. `dropped` counts lines that could not be written.
+    pub fn start(dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
-        let next = Arc::default();
-        let writer = Writer::new(Opened::open(&config.target)?, Arc::clone(&next), Arc::clone(&dropped));
+        let writer = Writer::new(Arc::clone(&dropped));
         thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.run(&messages))?;
-        Ok(Self { queue, next, dropped })
+        Ok(Self { queue, dropped })
     }
 
-    /// The log of one worker.
-    pub fn worker(&self, config: &Config) -> WorkerLog {
+    /// The log of one worker. `target` is the one that `config` names.
+    pub fn worker(&self, config: &Config, target: Arc<Opened>) -> WorkerLog {
         let (give_back, spare) = sync_channel(4);
         WorkerLog {
             encoder: Encoder::new(config),
             enabled: config.target != LogTarget::Off,
+            target,
             buffer: Vec::with_capacity(FULL + 4096),
             lines: 0,
             since: None,
@@ -65,16 +63,9 @@ impl AccessLog {
     }
 
     /// Has the file opened again, after it was moved away (SIGHUP). Returns at once.
-    pub fn reopen(&self) {
+    pub fn reopen(&self, target: &Arc<Opened>) {
         // A full queue means that the writer is stuck; the next signal will do.
-        let _ = self.queue.try_send(Message::Reopen);
-    }
-
-    /// Has this target written from now on. Returns at once, and can't fail.
-    pub fn retarget(&self, target: Opened) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(target);
-        // Wakes the writer. Where the queue is full it is awake, and looks before its next line.
-        let _ = self.queue.try_send(Message::Retarget);
+        let _ = self.queue.try_send(Message::Reopen(target.clone()));
     }
 
     /// Waits until everything that was handed over is written, for at most two seconds. It blocks: not for a worker.
@@ -103,6 +94,7 @@ impl AccessLog {
 pub struct WorkerLog {
     encoder: Encoder,
     enabled: bool,
+    target: Arc<Opened>,
     buffer: Vec<u8>,
     /// Lines in the buffer.
     lines: u64,
@@ -115,10 +107,11 @@ pub struct WorkerLog {
 }
 
 impl WorkerLog {
-    /// Follows a new configuration; the target is the matter of [`AccessLog::retarget`].
-    pub fn reconfigure(&mut self, config: &Config) {
+    /// Follows a new configuration and its target. What is in the buffer still goes to the old one.
+    pub fn reconfigure(&mut self, config: &Config, target: &Arc<Opened>) {
         self.flush();
         self.encoder = Encoder::new(config);
+        self.target.clone_from(target);
         self.enabled = config.target != LogTarget::Off;
     }
 
@@ -154,7 +147,7 @@ impl WorkerLog {
         let spare = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(FULL + 4096));
         let bytes = std::mem::replace(&mut self.buffer, spare);
         let lines = std::mem::take(&mut self.lines);
-        Some(Message::Lines { bytes, lines, give_back: self.give_back.clone() })
+        Some(Message::Lines { bytes, lines, target: self.target.clone(), give_back: self.give_back.clone() })
     }
 
     fn give_up(&mut self, message: Message) {

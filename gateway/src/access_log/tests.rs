@@ -154,8 +154,9 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
     let directory = tempfile::tempdir().unwrap();
     let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
     let config = config(LogTarget::File(path.clone()));
-    let log = AccessLog::start(&config, Arc::default()).unwrap();
-    let mut worker = log.worker(&config);
+    let log = AccessLog::start(Arc::default()).unwrap();
+    let target = Opened::open(&config.target).unwrap();
+    let mut worker = log.worker(&config, target.clone());
     for _line in 0..1000 {
         worker.record(&exchange("/a"));
     }
@@ -163,7 +164,7 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
     assert!(worker.buffer.is_empty());
     assert!(log.finish());
     std::fs::rename(&path, &moved).unwrap();
-    log.reopen();
+    log.reopen(&target);
     worker.record(&exchange("/b"));
     drop(worker);
     assert!(log.finish());
@@ -178,8 +179,8 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
 fn a_stuck_writer_holds_up_no_worker() {
     // Nobody reads the queue, which has room for one buffer.
     let (queue, stuck) = sync_channel(1);
-    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
-    let mut worker = log.worker(&config(LogTarget::Stdout));
+    let log = AccessLog { queue, dropped: Arc::default() };
+    let mut worker = log.worker(&config(LogTarget::Stdout), Opened::open(&LogTarget::Stdout).unwrap());
     for _line in 0..3 {
         worker.record(&exchange("/"));
         worker.flush();
@@ -192,8 +193,8 @@ fn a_stuck_writer_holds_up_no_worker() {
 #[test]
 fn an_old_buffer_is_handed_over_by_the_next_line() {
     let (queue, messages) = sync_channel(4);
-    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
-    let mut worker = log.worker(&config(LogTarget::Stdout));
+    let log = AccessLog { queue, dropped: Arc::default() };
+    let mut worker = log.worker(&config(LogTarget::Stdout), Opened::open(&LogTarget::Stdout).unwrap());
     let mut exchange = exchange("/");
     worker.record(&exchange);
     assert!(messages.try_recv().is_err());
@@ -206,36 +207,46 @@ fn an_old_buffer_is_handed_over_by_the_next_line() {
 #[test]
 fn nothing_is_encoded_when_the_log_is_off() {
     let config = config(LogTarget::Off);
-    let log = AccessLog::start(&config, Arc::default()).unwrap();
-    let mut worker = log.worker(&config);
+    let log = AccessLog::start(Arc::default()).unwrap();
+    let target = Opened::open(&config.target).unwrap();
+    let mut worker = log.worker(&config, target.clone());
     worker.record(&exchange("/"));
     assert!(worker.buffer.is_empty());
 }
 
 #[test]
-fn a_new_target_is_written_also_when_the_queue_was_full_when_it_came() {
+fn lines_of_an_old_configuration_never_reach_the_target_of_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("next.log");
-    let (queue, messages) = sync_channel(1);
-    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
-    let mut worker = log.worker(&config(LogTarget::Stdout));
-    worker.record(&exchange("/"));
-    worker.flush();
-    log.retarget(Opened::open(&LogTarget::File(path.clone())).unwrap());
-    let off = Opened::open(&LogTarget::Off).unwrap();
-    let writer = Writer::new(off, Arc::clone(&log.next), Arc::default());
-    drop((log, worker));
-    writer.run(&messages);
-    assert_eq!(lines(&path).len(), 1);
+    let [old, new] = ["old.log", "new.log"].map(|name| LogTarget::File(directory.path().join(name)));
+    let whole = Config { full_address: true, ..config(old.clone()) };
+    let [first, second] = [&old, &new].map(|target| Opened::open(target).unwrap());
+    let log = AccessLog::start(Arc::default()).unwrap();
+    let [mut early, mut late] = [(); 2].map(|()| log.worker(&whole, first.clone()));
+    early.record(&exchange("/"));
+    late.record(&exchange("/"));
+    // One worker takes the configuration up, and its lines are written, before the other one hands its own over.
+    early.reconfigure(&config(new), &second);
+    early.record(&exchange("/"));
+    early.flush();
+    assert!(log.finish());
+    late.flush();
+    assert!(log.finish());
+    let clients = |name: &str| -> Vec<Value> {
+        let lines = lines(&directory.path().join(name));
+        lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["client"].clone()).collect()
+    };
+    assert_eq!(clients("old.log"), ["192.0.2.77", "192.0.2.77"]);
+    assert_eq!(clients("new.log"), ["192.0.2.0"]);
 }
 
 #[test]
 fn what_is_no_longer_included_is_gone_with_the_next_line() {
     let (queue, messages) = sync_channel(4);
-    let log = AccessLog { queue, next: Arc::default(), dropped: Arc::default() };
-    let mut worker = log.worker(&Config { full_address: true, ..config(LogTarget::Stdout) });
+    let log = AccessLog { queue, dropped: Arc::default() };
+    let stdout = Opened::open(&LogTarget::Stdout).unwrap();
+    let mut worker = log.worker(&Config { full_address: true, ..config(LogTarget::Stdout) }, stdout.clone());
     worker.record(&exchange("/"));
-    worker.reconfigure(&config(LogTarget::Stdout));
+    worker.reconfigure(&config(LogTarget::Stdout), &stdout);
     worker.record(&exchange("/"));
     worker.flush();
     let client = || match messages.try_recv() {

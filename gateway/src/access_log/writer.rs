@@ -6,19 +6,18 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::model::LogTarget;
 
 /// What the writer is asked.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Write these lines, and give the buffer back.
-    Lines { bytes: Vec<u8>, lines: u64, give_back: SyncSender<Vec<u8>> },
-    /// Open the file again.
-    Reopen,
-    /// Look for another target.
-    Retarget,
+    /// Write these lines, and give the buffer back. They say themselves where to: what was encoded by one configuration
+    /// goes nowhere but to that one's target, whenever each worker takes up another.
+    Lines { bytes: Vec<u8>, lines: u64, target: Arc<Opened>, give_back: SyncSender<Vec<u8>> },
+    /// Open the file of this target again.
+    Reopen(Arc<Opened>),
     /// Tell when everything before this is written.
     Flush(SyncSender<()>),
 }
@@ -34,52 +33,51 @@ enum Sink {
 #[derive(Debug)]
 pub struct Opened {
     target: LogTarget,
-    sink: Sink,
+    /// Nobody but the writer locks it.
+    sink: Mutex<Sink>,
 }
 
 impl Opened {
     /// Opens a target; a file is made where there is none. May block: not for a worker.
-    pub fn open(target: &LogTarget) -> io::Result<Self> {
-        Ok(Self { target: target.clone(), sink: open(target)? })
+    pub fn open(target: &LogTarget) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self { target: target.clone(), sink: Mutex::new(open(target)?) }))
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The writer's state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    current: Opened,
-    next: Arc<Mutex<Option<Opened>>>,
     dropped: Arc<AtomicU64>,
     /// Whether the last write failed: the error log hears of the first failure only.
     failing: bool,
 }
 
 impl Writer {
-    pub(super) const fn new(first: Opened, next: Arc<Mutex<Option<Opened>>>, dropped: Arc<AtomicU64>) -> Self {
-        Self { current: first, next, dropped, failing: false }
+    pub(super) const fn new(dropped: Arc<AtomicU64>) -> Self {
+        Self { dropped, failing: false }
     }
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.recv() {
-            if let Some(next) = self.next.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                self.current = next;
-            }
             match message {
-                Message::Lines { mut bytes, lines, give_back } => {
-                    self.write(&bytes, lines);
+                Message::Lines { mut bytes, lines, target, give_back } => {
+                    self.write(&target, &bytes, lines);
                     bytes.clear();
                     // Where enough spare buffers lie already, this one is freed.
                     let _ = give_back.try_send(bytes);
                 }
-                Message::Reopen => match Opened::open(&self.current.target) {
-                    Ok(opened) => self.current = opened,
+                Message::Reopen(opened) => match open(&opened.target) {
+                    Ok(sink) => *opened.sink() = sink,
                     Err(error) => {
-                        let target = &self.current.target;
+                        let target = &opened.target;
                         tracing::error!(%error, ?target, "the access log can't be opened again; the old file is kept");
                     }
                 },
-                Message::Retarget => {}
                 Message::Flush(done) => {
                     let _ = done.try_send(());
                 }
@@ -87,8 +85,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, bytes: &[u8], lines: u64) {
-        let written = match &mut self.current.sink {
+    fn write(&mut self, target: &Opened, bytes: &[u8], lines: u64) {
+        let written = match &mut *target.sink() {
             Sink::Stdout => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(bytes).and_then(|()| stdout.flush())

@@ -166,7 +166,7 @@ impl Control {
                 signal = Signals::next(&mut signals) => match signal {
                     Signal::Drain => break,
                     Signal::Reload => {
-                        self.access_log.reopen();
+                        self.access_log.reopen(&self.snapshot.log_target);
                         wanted.again = true;
                     }
                 },
@@ -321,7 +321,7 @@ impl Control {
     /// Ends with the next signal that asks for the end. Logs may be moved also during a drain.
     async fn urged(&self, signals: &mut Option<Signals>) {
         while Signals::next(signals).await != Signal::Drain {
-            self.access_log.reopen();
+            self.access_log.reopen(&self.snapshot.log_target);
         }
     }
 }

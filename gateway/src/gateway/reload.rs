@@ -54,8 +54,7 @@ pub(super) struct Ready {
     sockets: SocketChanges,
     findings: Findings,
     parts: Parts,
-    /// Where the access log goes elsewhere.
-    access_log: Option<Opened>,
+    log_target: Arc<Opened>,
 }
 
 /// Reads the files, and makes everything that they ask for.
@@ -104,13 +103,13 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
         Ok(parts) => parts,
         Err(errors) => return Attempt::Refused { contents, findings, error: ApplyError::Config(errors) },
     };
-    let access_log = match open_access_log(&snapshot.config, &config).await {
+    let log_target = match open_access_log(&snapshot, &config).await {
         Ok(opened) => opened,
         Err(error) => return Attempt::Refused { contents, findings, error },
     };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
-    Attempt::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, access_log }))
+    Attempt::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target }))
 }
 
 /// What is to be said where plugin entries have become more than instances.
@@ -123,15 +122,15 @@ fn crowded(entries: usize, instances: u32) -> Option<String> {
     })
 }
 
-/// The access log's new target, where it has another one.
-async fn open_access_log(old: &Config, new: &Config) -> Result<Option<Opened>, ApplyError> {
-    if old.access_log.target == new.access_log.target {
-        return Ok(None);
+/// The access log's target: the open one, unless it is to be another.
+async fn open_access_log(old: &Snapshot, new: &Config) -> Result<Arc<Opened>, ApplyError> {
+    if old.config.access_log.target == new.access_log.target {
+        return Ok(old.log_target.clone());
     }
     let target = new.access_log.target.clone();
     let opened = tokio::task::spawn_blocking(move || Opened::open(&target)).await;
     let opened = opened.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-    opened.map(Some).map_err(ApplyError::system("opening the access log"))
+    opened.map_err(ApplyError::system("opening the access log"))
 }
 
 impl Control {
@@ -175,7 +174,7 @@ impl Control {
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
-        let Ready { contents, config, notices, sockets, findings, parts, access_log } = ready;
+        let Ready { contents, config, notices, sockets, findings, parts, log_target } = ready;
         Arc::make_mut(&mut self.registry).learn(findings);
         let plan = self.listeners.plan(&config, &sockets, &parts.certificates, self.workers.count())?;
 
@@ -185,12 +184,9 @@ impl Control {
         }
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports));
+        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
         self.commit_plugins(parts.plugins);
         self.listeners.apply(plan, &self.workers);
-        if let Some(opened) = access_log {
-            self.access_log.retarget(opened);
-        }
         if let Some(log) = &self.log {
             log.follow(&config.log);
         }

@@ -11,7 +11,7 @@ use super::control::{Control, Started};
 use super::listeners::Listeners;
 use super::prepare::{self, Parts, Tried};
 use super::workers::Workers;
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Opened};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
@@ -62,9 +62,10 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
-    let access_log = AccessLog::start(&config.access_log, metrics.access_log_dropped.clone())
-        .map_err(ApplyError::system("opening the access log"))?;
-    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports());
+    let target = Opened::open(&config.access_log.target).map_err(ApplyError::system("opening the access log"))?;
+    let access_log = AccessLog::start(metrics.access_log_dropped.clone())
+        .map_err(ApplyError::system("starting the access log's thread"))?;
+    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
     let snapshot = Arc::new(snapshot);
     metrics.show_endpoints(snapshot.endpoint_health());
     let mut workers = Workers::default();
@@ -73,7 +74,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
             snapshot: snapshot.clone(),
             stored: stored.clone(),
             metrics: metrics.clone(),
-            access_log: access_log.worker(&config.access_log),
+            access_log: access_log.worker(&config.access_log, target.clone()),
             instances,
             commands,
         })?;

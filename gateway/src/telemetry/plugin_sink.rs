@@ -24,11 +24,12 @@ impl PluginSink {
     }
 
     fn with(&self, plugin: &str, labels: &[(String, String)], work: impl FnOnce(&PluginMetrics, &[(&str, &str)])) {
-        let mut borrowed = [("", ""); MAX_LABELS];
+        // One more than a series can have, so that those that have more are seen as such.
+        let mut borrowed = [("", ""); MAX_LABELS + 1];
         for (slot, (key, value)) in borrowed.iter_mut().zip(labels) {
             *slot = (key, value);
         }
-        let labels = &borrowed[..labels.len().min(MAX_LABELS)];
+        let labels = &borrowed[..labels.len().min(MAX_LABELS + 1)];
         HANDLES.with_borrow_mut(|slot| {
             // Several gateways can live in one process; a thread belongs to one of them.
             let (worker, handles) = slot.get_or_insert_with(|| (self.0.worker(), HashMap::new()));
@@ -43,11 +44,29 @@ impl PluginSink {
 }
 
 impl PluginMetricsSink for PluginSink {
-    fn count(&self, plugin: &str, _route: &str, name: &str, labels: &[(String, String)], delta: u64) {
+    fn count(&self, plugin: &str, name: &str, labels: &[(String, String)], delta: u64) {
         self.with(plugin, labels, |metrics, labels| metrics.count(name, labels, delta));
     }
 
-    fn observe(&self, plugin: &str, _route: &str, name: &str, labels: &[(String, String)], value: f64) {
+    fn observe(&self, plugin: &str, name: &str, labels: &[(String, String)], value: f64) {
         self.with(plugin, labels, |metrics, labels| metrics.observe(name, labels, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_more_labels_than_a_series_can_have_is_dropped_whole() {
+        let metrics = Metrics::new();
+        let sink = PluginSink::new(metrics.clone());
+        let labels: Vec<_> = (0..=MAX_LABELS).map(|place| (format!("l{place}"), "v".to_owned())).collect();
+        sink.count("p", "hits", &labels, 1);
+        sink.count("p", "hits", &labels[1..], 1);
+        let text = metrics.render();
+        let hits: Vec<_> = text.lines().filter(|line| line.starts_with("gateway_plugin_custom_hits_total{")).collect();
+        assert!(hits.len() == 1 && hits[0].contains("l8=") && !hits[0].contains("l0="), "{hits:?}");
+        assert!(text.contains("gateway_plugin_metrics_dropped_total{plugin=\"p\"} 1\n"), "{text}");
     }
 }

@@ -12,9 +12,9 @@ const MAX_SERIES: usize = 1000;
 /// Labels of a series, beside the plugin.
 pub(crate) const MAX_LABELS: usize = 8;
 /// Characters of a name.
-pub(crate) const MAX_NAME: usize = 100;
+const MAX_NAME: usize = 100;
 /// Bytes of a label's value.
-pub(crate) const MAX_VALUE: usize = 128;
+const MAX_VALUE: usize = 128;
 
 #[derive(Debug)]
 enum Cell {

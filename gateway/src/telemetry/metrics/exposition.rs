@@ -76,6 +76,7 @@ pub(super) fn label(out: &mut String, name: impl Iterator<Item = char>, value: &
             '\\' => out.push_str("\\\\"),
             '"' => out.push_str("\\\""),
             '\n' => out.push_str("\\n"),
+            _ if char.is_control() => out.push('\u{fffd}'),
             _ => out.push(char),
         }
     }

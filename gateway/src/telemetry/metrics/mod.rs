@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 pub use cells::{Counter, Gauge, Histogram};
+pub(crate) use custom::MAX_LABELS;
 use custom::{Allowed, lock};
-pub(crate) use custom::{MAX_LABELS, MAX_NAME, MAX_VALUE};
 use families::PluginCells;
 pub use families::{
     ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
