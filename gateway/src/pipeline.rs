@@ -39,11 +39,12 @@ pub async fn handle(
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
     let is_grpc = headers::is_grpc(&parts.headers);
+    let multiplexed = connection.protocol != Protocol::Http1;
 
     let (exchange, accepted) = receive(&worker, &snapshot, connection, parts);
     let started = exchange.started;
     let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange))));
-    let mut completion = Completion::new(worker.clone(), exchange.clone(), running);
+    let mut completion = Completion::new(worker.clone(), exchange.clone(), running, multiplexed);
 
     // From here on, dropping this future is safe at any await: the completion notes that the client left.
     let answered = match accepted {

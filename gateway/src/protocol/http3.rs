@@ -42,8 +42,6 @@ const HANDSHAKE_AT_DRAIN: Duration = Duration::from_secs(1);
 const UNPROVEN_HANDSHAKES: usize = 64;
 /// Handshakes at a time above which more are refused.
 const HANDSHAKES: usize = 2048;
-/// Content per DATA frame: a client that takes this much in time is not too slow.
-const PIECE: usize = 64 << 10;
 
 type Send = RequestStream<quic::SendStream<Bytes>, Bytes>;
 
@@ -391,12 +389,8 @@ async fn respond(
         match frame {
             None => return within(patience, send.finish()).await,
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(mut data) => {
-                    while !data.is_empty() {
-                        let piece = data.split_to(PIECE.min(data.len()));
-                        within(patience, send.send_data(piece)).await?;
-                    }
-                }
+                // No piece is so large that a client which takes it in time would be too slow: see `completion`.
+                Ok(data) => within(patience, send.send_data(data)).await?,
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         within(patience, send.send_trailers(trailers)).await?;
