@@ -358,7 +358,7 @@ async fn exchange<F, R>(
     };
     if respond(&mut send, response, is_head, limits.body_timeout, &mut stopped).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
-        delivery.finished(stopped, limits.body_timeout).await;
+        delivery.finished(stopped).await;
     }
 }
 
