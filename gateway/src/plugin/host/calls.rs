@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::sync::{oneshot, watch};
 
 use super::HostState;
+use crate::message::headers;
 use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
 use crate::plugin::phase::{Header, Phase};
 
@@ -163,7 +164,7 @@ fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
     for Header { name, value } in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Denied)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| CallError::Denied)?;
-        if super::http::owned_by_host(&name) {
+        if headers::is_made_here(&name) {
             return Err(CallError::Denied);
         }
         headers.append(name, value);
