@@ -14,12 +14,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
-use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -30,7 +29,7 @@ use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
-use crate::message::Body;
+use crate::message::{Body, headers};
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// How long the last packets of a closed connection may take.
@@ -350,13 +349,12 @@ async fn exchange<F, R>(
     notes.engage();
     let (mut send, recv) = stream.split();
     let request = RequestBody::attach(request, recv, notes).await;
-    let is_head = request.method() == http::Method::HEAD;
     let response = tokio::select! {
         biased;
         response = (shared.on_request)(info, request) => response,
         true = &mut stopped => return,
     };
-    if respond(&mut send, response, is_head, limits.body_timeout, &mut stopped).await.is_ok() {
+    if respond(&mut send, response, limits.body_timeout, &mut stopped).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
         delivery.finished(stopped).await;
     }
@@ -368,7 +366,6 @@ struct Cut;
 async fn respond(
     send: &mut Send,
     response: http::Response<Body>,
-    is_head: bool,
     patience: Duration,
     stopped: &mut Stopped,
 ) -> Result<(), Cut> {
@@ -376,9 +373,8 @@ async fn respond(
     let mut head = http::Response::new(());
     *head.status_mut() = parts.status;
     *head.headers_mut() = parts.headers;
-    if let (Some(length), false, true) = (body.size_hint().exact(), is_head, bears_content(parts.status)) {
-        head.headers_mut().entry(http::header::CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
+    // hyper does so by itself.
+    headers::set_date(head.headers_mut(), SystemTime::now());
     within(patience, send.send_response(head)).await?;
     loop {
         let frame = tokio::select! {
@@ -405,11 +401,6 @@ async fn respond(
             }
         }
     }
-}
-
-/// RFC 9110 section 8.6: no Content-Length with these.
-fn bears_content(status: http::StatusCode) -> bool {
-    !status.is_informational() && status != http::StatusCode::NO_CONTENT && status != http::StatusCode::NOT_MODIFIED
 }
 
 /// A write that a client must not delay for longer than `patience`.
