@@ -37,6 +37,8 @@ pub struct Completion {
     /// What cut the response short.
     cut: RefCell<Option<Error>>,
     running: Option<Running>,
+    /// Whether the response has a stream of its own among others.
+    multiplexed: bool,
     in_flight: Option<InFlight>,
 }
 
@@ -59,8 +61,8 @@ impl Drop for InFlight {
 }
 
 impl Completion {
-    /// Begins an exchange.
-    pub fn new(worker: Rc<Worker>, exchange: SharedExchange, running: Option<Running>) -> Self {
+    /// Begins an exchange, on a connection where responses may run side by side or on one where they may not.
+    pub fn new(worker: Rc<Worker>, exchange: SharedExchange, running: Option<Running>, multiplexed: bool) -> Self {
         Self {
             in_flight: Some(InFlight::new(worker.clone())),
             worker,
@@ -72,6 +74,7 @@ impl Completion {
             complete: Cell::new(false),
             cut: RefCell::new(None),
             running,
+            multiplexed,
         }
     }
 
@@ -168,6 +171,18 @@ fn record(worker: &Worker, route: Option<&RouteHandle>, exchange: &Exchange) {
 
 /// The most that is offered at a time on a stream of its own: the client has the body timeout to take it.
 const OFFER: usize = 64 << 10;
+/// From this size on the last byte of a piece is offered by itself. A connection takes a whole piece as soon as there is
+/// room for a byte of it; only the next one that it asks for tells that there was room for all.
+const LARGE: usize = 16 << 10;
+
+/// What of a piece should not be offered yet to a stream of its own.
+fn keep_back(data: &mut Bytes) -> Bytes {
+    match data.len() {
+        length if length > OFFER => data.split_off(OFFER),
+        length if length > LARGE => data.split_off(length - 1),
+        _ => Bytes::new(),
+    }
+}
 
 /// A response body that knows when it has been given to the client in full.
 struct ResponseBody {
@@ -179,7 +194,7 @@ struct ResponseBody {
 
 impl ResponseBody {
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let data = if self.rest.is_empty() {
+        let mut data = if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
@@ -190,15 +205,10 @@ impl ResponseBody {
         } else {
             std::mem::take(&mut self.rest)
         };
-        Poll::Ready(Some(Ok(Frame::data(self.offer(data)))))
-    }
-
-    /// Keeps back what a stream of its own should not be given yet.
-    fn offer(&mut self, mut data: Bytes) -> Bytes {
-        if data.len() > OFFER && self.completion.stream().is_some() {
-            self.rest = data.split_off(OFFER);
+        if self.completion.multiplexed {
+            self.rest = keep_back(&mut data);
         }
-        data
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 }
 
@@ -257,5 +267,27 @@ pub fn note(exchange: &mut Exchange, error: &Error) {
             kind => kind.failure(),
         });
         exchange.error = Some(error.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_large_piece_is_offered_when_the_rest_was_taken() {
+        let offered = |length: usize| {
+            let (mut rest, mut offered) = (Bytes::from(vec![b'x'; length]), Vec::new());
+            while !rest.is_empty() {
+                let mut piece = rest;
+                rest = keep_back(&mut piece);
+                offered.push(piece.len());
+            }
+            offered
+        };
+        assert_eq!(offered(LARGE), [LARGE]);
+        assert_eq!(offered(LARGE + 1), [LARGE, 1]);
+        assert_eq!(offered(OFFER), [OFFER - 1, 1]);
+        assert_eq!(offered(2 * OFFER + 5), [OFFER, OFFER, 5]);
     }
 }

@@ -77,8 +77,6 @@ pub enum ErrorKind {
     UnsupportedEncoding,
     /// The method or an Upgrade that the gateway does not implement.
     NotImplemented,
-    /// The request was sent to a connection that does not serve its authority (RFC 9110 section 7.4).
-    Misdirected,
     /// The client went away or reset its stream.
     ClientGone,
     /// No route matches.
@@ -140,7 +138,6 @@ impl ErrorKind {
             Self::NotImplemented => {
                 Row(Downstream, S::NOT_IMPLEMENTED, "http_request_error", F::Other, "not-implemented")
             }
-            Self::Misdirected => Row(Downstream, S::MISDIRECTED_REQUEST, "http_request_error", F::Other, "misdirected"),
             Self::ClientGone => Row(Downstream, S::BAD_REQUEST, "http_request_error", F::Cancelled, "client-gone"),
             Self::NoRoute => Row(Downstream, S::NOT_FOUND, "destination_not_found", F::Other, "no-route"),
             Self::Overload => Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "overload"),

@@ -39,11 +39,12 @@ pub async fn handle(
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
     let is_grpc = headers::is_grpc(&parts.headers);
+    let multiplexed = connection.protocol != Protocol::Http1;
 
     let (exchange, accepted) = receive(&worker, &snapshot, connection, parts);
     let started = exchange.started;
     let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange))));
-    let mut completion = Completion::new(worker.clone(), exchange.clone(), running);
+    let mut completion = Completion::new(worker.clone(), exchange.clone(), running, multiplexed);
 
     // From here on, dropping this future is safe at any await: the completion notes that the client left.
     let answered = match accepted {
@@ -160,6 +161,7 @@ async fn answer(
         return Err(ErrorKind::BodyTooLarge.into());
     }
     let ended = body.is_end_stream();
+    let patience = timer::Stopwatch::new(worker.client.timers.clone(), patience);
     let mut body = RequestBody::wrap(body, limit, patience, completion.request.clone());
     let timeout = route.config.request_timeout;
     let deadline = timeout.map(|timeout| started + timeout);
@@ -371,13 +373,12 @@ async fn finish(
         if let Some(route) = &completion.route {
             headers::edit(&mut fields, &route.config.response_headers);
         }
-        if exchange.connection.protocol == Protocol::Http3 {
-            headers::set_date(&mut fields, SystemTime::now());
-        } else if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
+        if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
             fields.insert(ALT_SVC, alternative);
         }
-        // The same length on every protocol; what came from an upstream says it by itself.
-        if let (false, Some(length)) = (exchange.source == ResponseSource::Upstream, body.size_hint().exact())
+        // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it.
+        let untold = is_head && exchange.source == ResponseSource::Upstream;
+        if let (false, Some(length)) = (untold, body.size_hint().exact())
             && bears_content(head.status)
         {
             fields.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));

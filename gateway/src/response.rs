@@ -75,7 +75,6 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::BodyTooLarge => "The request body is too large.",
         ErrorKind::UnsupportedEncoding => "The request body's encoding is not supported here.",
         ErrorKind::NotImplemented => "The method or upgrade is not supported.",
-        ErrorKind::Misdirected => "This connection does not serve the requested authority.",
         ErrorKind::ClientGone => "The request was not completed.",
         ErrorKind::NoRoute => "No route matches the request.",
         ErrorKind::Overload => "The gateway has no capacity for the request right now.",

@@ -1,6 +1,6 @@
 //! Deadlines that cost next to nothing while they don't pass. A timer is moved lazily: a deadline is a number that
-//! changes freely, and the timer behind it is set anew only when it fires early or the deadline comes closer. Timers go back to the worker's store, still running,
-//! so that most requests never touch the timer wheel.
+//! changes freely, and the timer behind it is set anew only when it fires early or the deadline comes closer. Timers go
+//! back to the worker's store, still running, so that most requests never touch the timer wheel.
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -204,6 +204,7 @@ fn a_response_without_a_body_leaves_its_upstream_connection_fit_for_the_next() {
     for upstream_protocol in ["http1", "http2"] {
         let upstream = Upstream::start(|seen| match &*seen.target {
             "/204" => text(204, ""),
+            "/empty" => text(200, ""),
             "/304" => {
                 let mut response = text(304, "");
                 response.headers_mut().insert("etag", "\"a\"".parse().expect("valid"));
@@ -220,6 +221,7 @@ fn a_response_without_a_body_leaves_its_upstream_connection_fit_for_the_next() {
                 ("GET", "/204", 204, ""),
                 ("GET", "/", 200, "a body"),
                 ("GET", "/304", 304, ""),
+                ("GET", "/empty", 200, ""),
                 ("HEAD", "/304", 304, ""),
                 ("GET", "/", 200, "a body"),
             ] {
@@ -230,6 +232,7 @@ fn a_response_without_a_body_leaves_its_upstream_connection_fit_for_the_next() {
                 match (method, status) {
                     ("HEAD", 200) => assert_eq!(length.as_deref(), Some(&b"6"[..]), "{case}"),
                     (_, 204) => assert_eq!(length, None, "{case}"),
+                    ("GET", 200) => assert_eq!(length, Some(body.len().to_string().into_bytes()), "{case}"),
                     _ => {}
                 }
             }

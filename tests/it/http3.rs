@@ -1,5 +1,6 @@
 //! HTTP/3 from clients that do not keep to it, on raw QUIC streams.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -235,35 +236,38 @@ fn a_stream_that_is_silent_for_longer_than_the_idle_timeout_goes_on() {
     });
 }
 
-/// Hands datagrams to and fro; those of the gateway wait while the way is closed.
-async fn gate(to: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
+/// Hands datagrams to and fro; while the way is narrow, those of the gateway pass one after the other.
+async fn narrow(to: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
     let address = socket.local_addr().expect("bound");
-    let (open, mut opened) = watch::channel(true);
+    let (narrow, narrowed) = watch::channel(false);
     tokio::spawn(async move {
-        let (mut client, mut held) = (to, Vec::new());
+        let (mut client, mut held) = (to, VecDeque::new());
         let mut datagram = [0; 65536];
+        let mut pace = tokio::time::interval(Duration::from_millis(200));
         loop {
-            let received = tokio::select! {
-                received = socket.recv_from(&mut datagram) => Some(received.expect("a datagram")),
-                changed = opened.changed() => if changed.is_ok() { None } else { return },
-            };
-            match received {
-                Some((length, from)) if from == to => held.push(datagram[..length].to_vec()),
-                Some((length, from)) => {
-                    client = from;
-                    socket.send_to(&datagram[..length], to).await.expect("sent");
+            tokio::select! {
+                received = socket.recv_from(&mut datagram) => match received.expect("a datagram") {
+                    (length, from) if from == to => held.push_back(datagram[..length].to_vec()),
+                    (length, from) => {
+                        client = from;
+                        socket.send_to(&datagram[..length], to).await.expect("sent");
+                    }
+                },
+                _ = pace.tick() => {
+                    if let Some(datagram) = held.pop_front() {
+                        socket.send_to(&datagram, client).await.expect("sent");
+                    }
                 }
-                None => {}
             }
-            if *opened.borrow() {
+            if !*narrowed.borrow() {
                 for datagram in held.drain(..) {
                     socket.send_to(&datagram, client).await.expect("sent");
                 }
             }
         }
     });
-    (address, open)
+    (address, narrow)
 }
 
 #[test]
@@ -272,15 +276,15 @@ fn a_drain_does_not_discard_what_a_slow_network_has_not_carried_yet() {
     let upstream = Upstream::start(move |_| text(200, vec![b'x'; length]));
     let mut gateway = TestGateway::start(&config(upstream.address(), ""), &[]);
     runtime().block_on(async {
-        let (relay, open) = gate(gateway.address()).await;
+        let (relay, narrow) = narrow(gateway.address()).await;
         let (connection, _endpoint) = raw::quic(relay, quinn::TransportConfig::default()).await;
-        open.send_replace(false);
+        narrow.send_replace(true);
         let (_send, mut recv) = get(&connection).await;
         gateway.logged("the response is written", |record| record["status"] == 200);
         let mut draining = tokio::task::spawn_blocking(move || gateway.drain());
         let drained = tokio::time::timeout(Duration::from_secs(5), &mut draining).await;
-        assert!(drained.is_err(), "{drained:?}, and nothing has arrived");
-        open.send_replace(true);
+        assert!(drained.is_err(), "{drained:?}, and little has arrived");
+        narrow.send_replace(false);
         let response = in_time("the response", recv.read_to_end(2 * length)).await.expect("whole");
         assert!(response.len() > length);
         drop(connection);

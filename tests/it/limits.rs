@@ -5,9 +5,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use gateway_tests::client::{Client, PROTOCOLS};
+use gateway_tests::duplex::run;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Service;
-use gateway_tests::raw::Http2;
+use gateway_tests::raw::{self, Http2};
 use gateway_tests::upstream::{Upstream, text};
 use gateway_tests::{PATIENCE, eventually};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ routes:
     )
 }
 
-fn raw(address: std::net::SocketAddr) -> TcpStream {
+fn silent(address: std::net::SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("an option");
     stream
@@ -52,6 +53,31 @@ fn a_client_of_http2_that_opens_no_window_is_cut_and_its_connection_goes_on() {
         assert_eq!((&record["failure"], &record["status"]), (&"cancelled".into(), &200.into()), "{record}");
     }
     eventually("nothing runs any more", || (gateway.metric("gateway_requests_in_flight", &[]) == 0.0).then_some(()));
+}
+
+/// The connection may have all of a piece when the client has room for one byte of it.
+#[test]
+fn a_client_that_does_not_take_the_end_of_a_response_is_cut_and_recorded_as_such() {
+    let upstream = Service::start(|_| async { text(200, vec![b'x'; 60_000]) });
+    let yaml = config(upstream.address(), ", limits: {body_timeout: 1s}", "").replace("prefix: /service", "prefix: /");
+    let gateway = TestGateway::start(&yaml, &[]);
+    let mut client = Http2::connect(gateway.listener("clear"), &[(4, 1)]);
+    client.get(1);
+    client.wait_for("RST_STREAM", |frame| frame.kind == 3 && frame.stream == 1);
+    run("a client of HTTP/3", async {
+        let mut transport = quinn::TransportConfig::default();
+        transport.stream_receive_window(quinn::VarInt::from_u32(1000));
+        let (connection, _endpoint) = raw::quic(gateway.listener("tls"), transport).await;
+        let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
+        send.write_all(&raw::http3_head(raw::GET)).await.expect("sent");
+        send.finish().expect("open");
+        let reset = recv.received_reset().await.expect("open");
+        assert!(reset.is_some(), "it ended well");
+    });
+    eventually("the records", || (gateway.access_log().len() == 2).then_some(()));
+    for record in gateway.access_log() {
+        assert_eq!((&record["failure"], &record["status"]), (&"cancelled".into(), &200.into()), "{record}");
+    }
 }
 
 #[test]
@@ -80,7 +106,7 @@ fn a_client_of_http2_that_reads_slowly_but_steadily_is_not_cut() {
 fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let gateway = TestGateway::start(&config(upstream.address(), ", limits: {idle_timeout: 1s}", ""), &[]);
-    let mut http1 = raw(gateway.listener("clear"));
+    let mut http1 = silent(gateway.listener("clear"));
     http1.write_all(b"GET /service HTTP/1.1\r\nhost: a\r\n\r\n").expect("sent");
     let mut all = Vec::new();
     http1.read_to_end(&mut all).expect("closed in order");
@@ -97,7 +123,7 @@ fn connections_above_the_limit_are_closed_at_once() {
     let gateway = TestGateway::start(&config(upstream.address(), ", limits: {connections: 2}", ""), &[]);
     let mut held: Vec<Client> = (0..2).map(|_| Client::http1(gateway.listener("clear"))).collect();
     held.iter_mut().for_each(|client| assert_eq!(client.get("/service").status, 200));
-    let mut third = raw(gateway.listener("clear"));
+    let mut third = silent(gateway.listener("clear"));
     assert!(matches!(third.read(&mut [0; 1]), Ok(0) | Err(_)), "the third connection was served");
     // Each listener has its own; HTTP/3 counts with the TCP connections of its port.
     let mut held: Vec<Client> =

@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use gateway_tests::PATIENCE;
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::raw::{self, Http2};
 use gateway_tests::upstream::{Upstream, text};
+use gateway_tests::{PATIENCE, duplex};
 
 /// Sends bytes; the connection stays open, as a real client's would.
 fn send(address: std::net::SocketAddr, request: &str) -> TcpStream {
@@ -16,7 +17,7 @@ fn send(address: std::net::SocketAddr, request: &str) -> TcpStream {
 }
 
 /// The head of the answer.
-fn raw(address: std::net::SocketAddr, request: &str) -> String {
+fn head_of(address: std::net::SocketAddr, request: &str) -> String {
     let mut stream = send(address, request);
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
@@ -52,7 +53,7 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
         "GET / HTTP/1.1\r\nHost: a\r\nx: a\rb\r\n\r\n",
     ];
     for case in cases {
-        let answer = raw(gateway.address(), case);
+        let answer = head_of(gateway.address(), case);
         assert!(answer.starts_with("HTTP/1.1 400"), "{case:?} was answered with {answer:?}");
     }
     assert!(upstream.seen().is_empty(), "something ambiguous reached the upstream: {:?}", upstream.seen());
@@ -99,6 +100,60 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
     );
     let gateway = TestGateway::start(&yaml, &[]);
     let answer =
-        raw(gateway.address(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        head_of(gateway.address(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 501"), "{answer:?}");
+}
+
+/// RFC 9113 section 8.1.1 and RFC 9114 section 4.1.2: such a request is malformed, and no intermediary forwards it.
+#[test]
+fn content_that_differs_from_its_content_length_is_refused_and_never_forwarded_as_a_whole() {
+    for upstream_protocol in ["http1", "http2"] {
+        let upstream = Upstream::start(|seen| text(200, seen.body.clone()));
+        let gateway = duplex::gateway(upstream.address(), upstream_protocol);
+        for (case, content) in [("less", Some(&b"1234"[..])), ("more", Some(b"123456")), ("none", None)] {
+            http2_content(&gateway, content).unwrap_or_else(|end| panic!("{case} over HTTP/2: {end}"));
+            let end = duplex::run(case, http3_content(&gateway, content));
+            end.unwrap_or_else(|end| panic!("{case} over HTTP/3: {end}"));
+        }
+        let seen = upstream.seen();
+        assert!(seen.is_empty(), "{upstream_protocol}: {seen:?}");
+        // What the declared five bytes look like.
+        assert!(http2_content(&gateway, Some(b"12345")).is_err());
+        assert!(duplex::run("whole", http3_content(&gateway, Some(b"12345"))).is_err());
+        assert_eq!(upstream.seen().len(), 2);
+    }
+}
+
+/// Sends a POST with `content-length: 5` over HTTP/2; an error where it was not refused.
+fn http2_content(gateway: &TestGateway, content: Option<&[u8]>) -> Result<(), String> {
+    let mut client = Http2::connect(gateway.listener("clear"), &[]);
+    // POST http / localhost, then content-length by its place in the static table of HPACK.
+    let fields = [&[0x83, 0x86, 0x84, 0x01, 9], &b"localhost"[..], &[0x0f, 13, 1, b'5']].concat();
+    client.send(1, if content.is_some() { 4 } else { 5 }, 1, &fields);
+    if let Some(content) = content {
+        client.send(0, 1, 1, content);
+    }
+    let answer = client.wait_for("an answer", |frame| frame.stream == 1 && matches!(frame.kind, 1 | 3));
+    // A reset, or the place of `:status: 400` in the static table.
+    if answer.kind == 3 || answer.payload[0] == 0x80 | 12 { Ok(()) } else { Err(format!("{answer:?}")) }
+}
+
+/// The same over HTTP/3.
+async fn http3_content(gateway: &TestGateway, content: Option<&[u8]>) -> Result<(), String> {
+    let (connection, _endpoint) = raw::quic(gateway.listener("tls"), quinn::TransportConfig::default()).await;
+    let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
+    // content-length by its place in the static table of QPACK.
+    let fields = [&raw::http3_head(raw::POST)[2..], &[0x54, 1, b'5']].concat();
+    let mut request = [&[1, u8::try_from(fields.len()).expect("short")], &fields[..]].concat();
+    if let Some(content) = content {
+        request.extend_from_slice(&[0, u8::try_from(content.len()).expect("short")]);
+        request.extend_from_slice(content);
+    }
+    send.write_all(&request).await.expect("sent");
+    send.finish().expect("open");
+    match recv.read_to_end(10_000).await {
+        Err(quinn::ReadToEndError::Read(quinn::ReadError::Reset(_))) => Ok(()),
+        Ok(response) if response.windows(12).any(|window| window == b"\"status\":400") => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
 }

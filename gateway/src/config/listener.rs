@@ -21,6 +21,9 @@ const PROTOCOLS: Choice<Protocol> =
 
 /// Hyper's smallest buffer for a request's head; less would refuse ordinary requests.
 const SMALLEST_HEAD: u64 = 8 << 10;
+/// The largest limit. Each field counts at least 33 bytes of it over HTTP/3, and a header map holds no more than 24,576
+/// fields: h3 would panic above that.
+const LARGEST_HEAD: u64 = 512 << 10;
 
 /// A listener and where its name and address stand.
 pub(super) struct PlacedListener {
@@ -118,8 +121,12 @@ fn limits(fields: &mut Fields<'_, '_>) -> Option<ListenerLimits> {
         Integer(1..=10_000_000),
         "65536",
     );
-    let header_bytes =
-        fields.default("header_bytes", "Bytes of a request's head.", Size(SMALLEST_HEAD..=16 << 20), "64KiB");
+    let header_bytes = fields.default(
+        "header_bytes",
+        "Bytes of a request's head, at most 512KiB.",
+        Size(SMALLEST_HEAD..=LARGEST_HEAD),
+        "64KiB",
+    );
     let header_count = fields.default("header_count", "Number of header fields.", Integer(1..=10_000), "100");
     let header_timeout = fields.default(
         "header_timeout",

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use regex::Regex;
 
 use super::model::HostnameMatch;
-use crate::message::headers::strip_hop_by_hop;
+use crate::message::headers::{is_made_here, strip_hop_by_hop};
 use crate::message::normalize;
 
 /// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
@@ -173,22 +173,10 @@ pub(super) fn routable_header_name(text: &str) -> Result<HeaderName, String> {
 /// The name of a header field that the config may change. Framing and connection fields (RFC 9110 section 7.6.1) are
 /// the gateway's own.
 pub(super) fn editable_header_name(text: &str) -> Result<HeaderName, String> {
-    const OWN: [&str; 10] = [
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "http2-settings",
-    ];
     let name = header_name(text)?;
     match name.as_str() {
         "host" => Err("can't be changed here; set \"host\" of the upstream".to_owned()),
-        own if OWN.contains(&own) => Err("can't be changed; the gateway makes the framing itself".to_owned()),
+        _ if is_made_here(&name) => Err("can't be changed; the gateway makes the framing itself".to_owned()),
         _ => Ok(name),
     }
 }

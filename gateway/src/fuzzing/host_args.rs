@@ -2,9 +2,10 @@
 
 use http::Uri;
 
+use crate::message::headers::is_made_here;
 use crate::message::normalize;
 use crate::plugin::host::http::{
-    canonical_authority, canonical_target, field_name, field_value, owned_by_host, response_fields, response_status,
+    canonical_authority, canonical_target, field_name, field_value, response_fields, response_status,
 };
 use crate::plugin::phase::Header;
 use crate::plugin::phase::bindings::edge::gateway::http::Part;
@@ -33,7 +34,7 @@ pub fn run(data: &[u8]) {
     let made = fields.into_iter().map(|(name, value)| Header { name, value }).collect();
     if let Ok(headers) = response_fields(made) {
         assert!(headers.len() <= 256);
-        assert!(!headers.keys().any(owned_by_host), "{headers:?}");
+        assert!(!headers.keys().any(is_made_here), "{headers:?}");
     }
     if let Some(&[high, low]) = data.first_chunk::<2>()
         && let Ok(status) = response_status(u16::from_be_bytes([high, low]))
@@ -67,7 +68,7 @@ fn check_target(target: &str, current: &str) {
 fn check_field(name: &str, value: &[u8]) {
     for part in [Part::Request, Part::RequestTrailers, Part::Response, Part::ResponseTrailers] {
         let Ok(name) = field_name(name, part) else { continue };
-        assert!(!owned_by_host(&name), "{name} belongs to the gateway");
+        assert!(!is_made_here(&name), "{name} belongs to the gateway");
         assert!(!name.as_str().contains([':', ' ', '\r', '\n']) && !name.as_str().is_empty());
     }
     if let Ok(value) = field_value(value) {

@@ -259,7 +259,12 @@ mod tests {
 
     #[test]
     fn ipv6_and_ipv4_can_use_the_same_port() {
-        let Ok(six) = bind_at("[::1]:0", &[Transport::Tcp], 1) else { return }; // a machine without IPv6
-        assert!(six.local.is_ipv6());
+        let Ok(_) = bind_at("[::]:0", &BOTH, 1) else { return }; // a machine without IPv6
+        // A port that is free for the one may be taken for the other.
+        let both = (0..10).any(|_| {
+            let six = bind_at("[::]:0", &BOTH, 1).unwrap();
+            bind_at(&format!("0.0.0.0:{}", six.local.port()), &BOTH, 1).is_ok()
+        });
+        assert!(both);
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -20,13 +20,12 @@ pub struct ConnectionLimit(Arc<Counts>);
 struct Counts {
     limit: AtomicUsize,
     open: AtomicUsize,
-    refused: AtomicU64,
 }
 
 impl ConnectionLimit {
     /// At most `limit` connections at a time.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Counts { limit: AtomicUsize::new(limit), open: AtomicUsize::new(0), refused: AtomicU64::new(0) }))
+        Self(Arc::new(Counts { limit: AtomicUsize::new(limit), open: AtomicUsize::new(0) }))
     }
 
     /// A reload's new limit. Connections above it stay; new ones wait for room.
@@ -34,35 +33,22 @@ impl ConnectionLimit {
         self.0.limit.store(limit, Ordering::Relaxed);
     }
 
-    /// Takes a place; `None`, and counted as refused, when there is none.
+    /// Takes a place; `None` when there is none.
     pub fn acquire(&self) -> Option<ConnectionGuard> {
         let limit = self.0.limit.load(Ordering::Relaxed);
         let taken =
             self.0.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1));
-        if taken.is_err() {
-            self.0.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(ConnectionGuard(self.0.clone()))
+        taken.is_ok().then(|| ConnectionGuard(self.0.clone()))
     }
 
-    /// Whether there is a place; where there is none, the one who asks counts as refused.
+    /// Whether there is a place.
     pub fn has_room(&self) -> bool {
-        let room = self.open() < self.0.limit.load(Ordering::Relaxed);
-        if !room {
-            self.0.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        room
+        self.open() < self.0.limit.load(Ordering::Relaxed)
     }
 
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
-    }
-
-    /// Connections closed at once since the start, because the limit was reached.
-    pub fn refused(&self) -> u64 {
-        self.0.refused.load(Ordering::Relaxed)
     }
 }
 
@@ -157,7 +143,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn connections_above_the_limit_are_closed_and_counted() {
+    async fn connections_above_the_limit_are_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limit = ConnectionLimit::new(1);
@@ -168,7 +154,7 @@ mod tests {
             let mut second = TcpStream::connect(address).await.unwrap();
             // The second sees its end although nothing was sent.
             assert!(matches!(second.read(&mut [0; 1]).await, Ok(0) | Err(_)));
-            assert_eq!((limit.open(), limit.refused()), (1, 1));
+            assert_eq!(limit.open(), 1);
             stop.send(true).unwrap();
         };
         let serve = accept_loop(listener, limit.clone(), stopped, |stream, _, guard| {

@@ -4,14 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
 
 use super::{Body, headers};
 use crate::error::{Error, ErrorKind};
+use crate::timer::Stopwatch;
 
 /// What became of a request body; shared with the pipeline, which asks after the upstream call failed.
 #[derive(Default)]
@@ -28,39 +27,23 @@ pub struct RequestProgress {
 pub struct RequestBody {
     inner: Body,
     limit: u64,
-    timeout: Duration,
-    /// Armed while the client is awaited. The deadline moves with each frame; the timer follows when it fires early.
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting_until: Option<Instant>,
+    /// Runs while the client is awaited.
+    stopwatch: Stopwatch,
     progress: Rc<RequestProgress>,
 }
 
 impl RequestBody {
-    /// Bounds `inner` to `limit` bytes and each wait for the client to `timeout`.
-    pub fn wrap(inner: Body, limit: u64, timeout: Duration, progress: Rc<RequestProgress>) -> Body {
+    /// Bounds `inner` to `limit` bytes and each wait for the client to what `patience` says.
+    pub(crate) fn wrap(inner: Body, limit: u64, patience: Stopwatch, progress: Rc<RequestProgress>) -> Body {
         if inner.is_end_stream() {
             return inner;
         }
-        Body::boxed(Self { inner, limit, timeout, timer: None, waiting_until: None, progress })
+        Body::boxed(Self { inner, limit, stopwatch: patience, progress })
     }
 
     fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         *self.progress.error.borrow_mut() = Some(error.clone());
         Poll::Ready(Some(Err(error)))
-    }
-
-    fn poll_stall(&mut self, cx: &mut Context<'_>) -> bool {
-        self.progress.awaiting_client.set(true);
-        let timeout = self.timeout;
-        let until = *self.waiting_until.get_or_insert_with(|| Instant::now() + timeout);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= until {
-                return true;
-            }
-            timer.as_mut().reset(until);
-        }
-        false
     }
 }
 
@@ -71,12 +54,13 @@ impl HttpBody for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
-            if this.poll_stall(cx) {
+            this.progress.awaiting_client.set(true);
+            if this.stopwatch.poll_expired(cx) {
                 return this.fail(Error::new(ErrorKind::RequestTimeout, "the client stalled while sending the body"));
             }
             return Poll::Pending;
         };
-        this.waiting_until = None;
+        this.stopwatch.restart();
         this.progress.awaiting_client.set(false);
         match frame {
             None => Poll::Ready(None),
@@ -107,9 +91,17 @@ impl HttpBody for RequestBody {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http_body_util::{BodyExt, StreamBody};
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::timer::Timers;
+
+    fn patience(seconds: u64) -> Stopwatch {
+        Stopwatch::new(Timers::default(), Duration::from_secs(seconds))
+    }
 
     fn chunks(sizes: &[usize]) -> Body {
         let frames: Vec<Result<_, Error>> =
@@ -120,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_the_limit_fails_at_the_chunk_that_crosses_it() {
         let progress = Rc::new(RequestProgress::default());
-        let mut body = RequestBody::wrap(chunks(&[5, 5, 1]), 10, Duration::from_secs(1), progress.clone());
+        let mut body = RequestBody::wrap(chunks(&[5, 5, 1]), 10, patience(1), progress.clone());
         assert!(body.frame().await.expect("first").is_ok());
         assert!(body.frame().await.expect("second").is_ok());
         let error = body.frame().await.expect("third").expect_err("over the limit");
@@ -135,12 +127,8 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             (sent < 1).then(|| (Ok::<_, Error>(Frame::data(Bytes::from_static(b"x"))), sent + 1))
         });
-        let mut body = RequestBody::wrap(
-            Body::boxed(StreamBody::new(Box::pin(slow))),
-            10,
-            Duration::from_secs(60),
-            progress.clone(),
-        );
+        let mut body =
+            RequestBody::wrap(Body::boxed(StreamBody::new(Box::pin(slow))), 10, patience(60), progress.clone());
         assert!(!progress.awaiting_client.get());
         let waited = tokio::time::timeout(Duration::from_millis(500), body.frame()).await;
         assert!(waited.is_err() && progress.awaiting_client.get());
@@ -152,7 +140,7 @@ mod tests {
     async fn a_client_that_stalls_is_given_up_after_the_timeout() {
         let progress = Rc::new(RequestProgress::default());
         let silent = Body::boxed(StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Error>>()));
-        let mut body = RequestBody::wrap(silent, 10, Duration::from_secs(60), progress);
+        let mut body = RequestBody::wrap(silent, 10, patience(60), progress);
         let before = Instant::now();
         let error = body.frame().await.expect("a frame").expect_err("stalled");
         assert_eq!(error.kind(), ErrorKind::RequestTimeout);

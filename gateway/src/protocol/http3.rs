@@ -14,12 +14,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
-use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -30,7 +29,7 @@ use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
-use crate::message::Body;
+use crate::message::{Body, headers};
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// How long the last packets of a closed connection may take.
@@ -42,8 +41,6 @@ const HANDSHAKE_AT_DRAIN: Duration = Duration::from_secs(1);
 const UNPROVEN_HANDSHAKES: usize = 64;
 /// Handshakes at a time above which more are refused.
 const HANDSHAKES: usize = 2048;
-/// Content per DATA frame: a client that takes this much in time is not too slow.
-const PIECE: usize = 64 << 10;
 
 type Send = RequestStream<quic::SendStream<Bytes>, Bytes>;
 
@@ -352,15 +349,14 @@ async fn exchange<F, R>(
     notes.engage();
     let (mut send, recv) = stream.split();
     let request = RequestBody::attach(request, recv, notes).await;
-    let is_head = request.method() == http::Method::HEAD;
     let response = tokio::select! {
         biased;
         response = (shared.on_request)(info, request) => response,
         true = &mut stopped => return,
     };
-    if respond(&mut send, response, is_head, limits.body_timeout, &mut stopped).await.is_ok() {
+    if respond(&mut send, response, limits.body_timeout, &mut stopped).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
-        delivery.finished(stopped, limits.body_timeout).await;
+        delivery.finished(stopped).await;
     }
 }
 
@@ -370,7 +366,6 @@ struct Cut;
 async fn respond(
     send: &mut Send,
     response: http::Response<Body>,
-    is_head: bool,
     patience: Duration,
     stopped: &mut Stopped,
 ) -> Result<(), Cut> {
@@ -378,9 +373,8 @@ async fn respond(
     let mut head = http::Response::new(());
     *head.status_mut() = parts.status;
     *head.headers_mut() = parts.headers;
-    if let (Some(length), false, true) = (body.size_hint().exact(), is_head, bears_content(parts.status)) {
-        head.headers_mut().entry(http::header::CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
+    // hyper does so by itself.
+    headers::set_date(head.headers_mut(), SystemTime::now());
     within(patience, send.send_response(head)).await?;
     loop {
         let frame = tokio::select! {
@@ -391,12 +385,8 @@ async fn respond(
         match frame {
             None => return within(patience, send.finish()).await,
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(mut data) => {
-                    while !data.is_empty() {
-                        let piece = data.split_to(PIECE.min(data.len()));
-                        within(patience, send.send_data(piece)).await?;
-                    }
-                }
+                // No piece is so large that a client which takes it in time would be too slow: see `completion`.
+                Ok(data) => within(patience, send.send_data(data)).await?,
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         within(patience, send.send_trailers(trailers)).await?;
@@ -411,11 +401,6 @@ async fn respond(
             }
         }
     }
-}
-
-/// RFC 9110 section 8.6: no Content-Length with these.
-fn bears_content(status: http::StatusCode) -> bool {
-    !status.is_informational() && status != http::StatusCode::NO_CONTENT && status != http::StatusCode::NOT_MODIFIED
 }
 
 /// A write that a client must not delay for longer than `patience`.

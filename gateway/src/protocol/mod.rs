@@ -1,6 +1,7 @@
 //! Turns each HTTP version into one request type and hands it to the pipeline.
 //!
-//! Nothing below this module branches on the HTTP version. A replacement of hyper's HTTP/1 codec would stay local to
+//! Nothing below this module branches on how a version frames its messages: the pipeline asks only whether responses run
+//! side by side, and whether HTTP/3 is worth announcing. A replacement of hyper's HTTP/1 codec would stay local to
 //! `http.rs`.
 
 pub mod activity;

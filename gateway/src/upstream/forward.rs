@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{Request, Response};
 use smallvec::SmallVec;
@@ -47,7 +46,6 @@ impl Client {
         report: &mut Report,
     ) -> Result<Response<Body>, Error> {
         let mut draft = Draft::new(request)?;
-        report.started.get_or_insert_with(Instant::now);
         let timeouts = &upstream.config.timeouts;
         let mut stopwatch = Stopwatch::new(self.timers.clone(), timeouts.response);
         let mut tried: SmallVec<[u64; retry::MAX_ENDPOINTS]> = SmallVec::new();

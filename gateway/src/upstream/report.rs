@@ -17,8 +17,6 @@ pub struct Report {
     pub attempts: u32,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
-    /// When the first attempt began.
-    pub started: Option<Instant>,
     /// Whether the last attempt used a pooled connection.
     pub reused: bool,
     awaited: Option<Awaited>,

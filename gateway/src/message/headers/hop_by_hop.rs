@@ -57,6 +57,24 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether fields of this name belong to a connection or to the framing of a message, or name the authority: the gateway
+/// makes them itself (RFC 9110 sections 7.2, 7.6.1 and 8.6), and neither plugins nor the configuration may.
+pub fn is_made_here(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 /// Fields that a Connection field can't talk us out of: without them the message would be read differently.
 fn is_needed(name: &HeaderName) -> bool {
     *name == header::CONTENT_LENGTH || *name == header::HOST || *name == header::TRAILER || *name == header::TE
@@ -72,15 +90,16 @@ fn is_trailers(member: &[u8]) -> bool {
 /// modifiers, authentication, response control data and the description of the content.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     let doomed: SmallVec<[HeaderName; 4]> =
-        trailers.keys().filter(|name| is_forbidden_trailer(name.as_str())).cloned().collect();
+        trailers.keys().filter(|name| is_forbidden_in_trailers(name)).cloned().collect();
     for name in &doomed {
         trailers.remove(name);
     }
 }
 
-fn is_forbidden_trailer(name: &str) -> bool {
+/// Whether a field of this name must not stand in trailers.
+pub fn is_forbidden_in_trailers(name: &HeaderName) -> bool {
     matches!(
-        name,
+        name.as_str(),
         "age"
             | "authorization"
             | "cache-control"

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received};
 pub use framing::{check_framing, check_upgrade};
-pub use hop_by_hop::{strip_hop_by_hop, strip_trailers};
+pub use hop_by_hop::{is_forbidden_in_trailers, is_made_here, strip_hop_by_hop, strip_trailers};
 
 use crate::config::model::HeaderEdits;
 

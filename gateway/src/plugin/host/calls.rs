@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::HostState;
+use crate::message::headers;
 use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
 use crate::plugin::phase::{Header, Phase};
 
@@ -166,7 +167,7 @@ fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
     for Header { name, value } in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Denied)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| CallError::Denied)?;
-        if super::http::owned_by_host(&name) {
+        if headers::is_made_here(&name) {
             return Err(CallError::Denied);
         }
         headers.append(name, value);

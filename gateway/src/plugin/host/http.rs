@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 
 use super::HostState;
 use crate::exchange::{Exchange, ResponseSource, StoreRequest};
-use crate::message::normalize;
+use crate::message::{headers, normalize};
 use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, FieldError, Part};
 use crate::plugin::phase::{Failure, Header, Phase};
 
@@ -37,31 +37,6 @@ const MAX_KEY: usize = 1 << 10;
 
 type Fallible<T> = wasmtime::Result<Result<T, FieldError>>;
 
-/// Fields that belong to a connection or to the framing of a message, which the gateway makes itself
-/// (RFC 9110 sections 7.2, 7.6.1 and 8.6), and the authority, which `set-target` changes.
-pub(crate) fn owned_by_host(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "content-length"
-            | "host"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
-/// Fields that may not stand in trailers (RFC 9110 section 6.5.1): framing, routing, authentication, content format.
-fn not_in_trailers(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("content-")
-        || matches!(name, "authorization" | "cache-control" | "cookie" | "expect" | "range" | "set-cookie" | "vary")
-}
-
 pub(crate) fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
     if name.starts_with(':') {
         return Err(FieldError::NotAllowed);
@@ -71,7 +46,7 @@ pub(crate) fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldErro
     }
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidName)?;
     let trailers = matches!(part, Part::RequestTrailers | Part::ResponseTrailers);
-    if owned_by_host(&name) || (trailers && not_in_trailers(&name)) {
+    if headers::is_made_here(&name) || (trailers && headers::is_forbidden_in_trailers(&name)) {
         return Err(FieldError::NotAllowed);
     }
     Ok(name)

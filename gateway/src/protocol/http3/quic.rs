@@ -38,18 +38,15 @@ pub(super) struct Handle {
 pub(super) struct Delivery(quinn::Connection);
 
 impl Delivery {
-    /// Waits until the client has all of a finished stream, or wants no more of it. One that takes nothing for as long
-    /// as `patience` is given up at the next look.
-    pub(super) async fn finished(&self, mut stopped: Stopped, patience: Duration) {
-        // Neither repeats of what nobody acknowledges are progress, nor acknowledgements of keep-alives.
-        let progress = || {
-            let stats = self.0.stats();
-            (stats.frame_tx.stream, stats.frame_rx.acks)
-        };
-        let mut before = progress();
-        while tokio::time::timeout(patience, &mut stopped).await.is_err() {
-            let now = progress();
-            if now.0 == before.0 || now.1 == before.1 {
+    /// Waits until the client has all of a finished stream, or wants no more of it. What is under way is sent again until
+    /// somebody acknowledges it, so a client that says nothing for a while has vanished.
+    pub(super) async fn finished(&self, mut stopped: Stopped) {
+        const SILENCE: Duration = Duration::from_secs(3);
+        let acknowledged = || self.0.stats().frame_rx.acks;
+        let mut before = acknowledged();
+        while tokio::time::timeout(SILENCE, &mut stopped).await.is_err() {
+            let now = acknowledged();
+            if now == before {
                 return;
             }
             before = now;
