@@ -102,7 +102,7 @@ impl Script {
     }
 
     fn stored(&self) -> StoredResponse {
-        StoredResponse { key: "k".to_owned(), otherwise: self.local(503) }
+        StoredResponse { key: "k".to_owned(), otherwise: Some(self.local(503)) }
     }
 
     fn chunk(
