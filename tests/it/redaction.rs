@@ -280,3 +280,16 @@ fn a_pattern_that_starts_everywhere_and_matches_nowhere_is_read_within_the_defau
     let response = Client::http1(gateway.listener("clear")).get("/");
     assert_eq!((response.status, response.text().len()), (200, 512 << 10));
 }
+
+/// What a body leaves free in an instance is no room for a larger one.
+#[test]
+fn a_whole_body_fits_after_a_smaller_one() {
+    let upstream = Upstream::start(|seen| text(200, "word ".repeat(seen.target[1..].parse().expect("a number"))));
+    let config = "{categories: {email: block}}";
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
+    let mut client = Client::http1(gateway.listener("clear"));
+    for kibibytes in [3_500, 6_000, 9_700] {
+        let words = kibibytes * 1024 / 5;
+        assert_eq!(client.get(&format!("/{words}")).status, 200, "{kibibytes} KiB");
+    }
+}

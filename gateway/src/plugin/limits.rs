@@ -148,9 +148,10 @@ impl InstanceLimits {
         self.configured = self.used;
     }
 
-    /// Whether the instance has grown so far that a fresh one is better: memory never shrinks.
+    /// Whether the instance has grown so far that a fresh one is better: memory never shrinks, and what a large body leaves
+    /// free in it may be in pieces that are too small for a larger one.
     pub(crate) fn bloated(&self) -> bool {
-        self.used > self.memory / 4 * 3 && self.used > self.configured
+        self.used.saturating_sub(self.configured) > self.memory / 4
     }
 }
 
@@ -192,6 +193,11 @@ mod tests {
         assert!(limits.bloated());
         limits.configured();
         assert!(!limits.bloated(), "a fresh one would be no smaller");
+        limits.configured = (1 << 20) - (1 << 18);
+        assert!(!limits.bloated(), "a fresh one would soon be as large");
+        limits.configured -= 1;
+        assert!(limits.bloated(), "three quarters are left of what a fresh one has");
+        limits.configured();
         assert!(!limits.memory_growing(1 << 20, (1 << 20) + 1, None).unwrap());
         assert_eq!(limits.take_refused(), Some(1 << 20));
         assert_eq!(limits.take_refused(), None);
