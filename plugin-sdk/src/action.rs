@@ -74,8 +74,8 @@ pub enum HeadersAction {
     Continue(BodyMode),
     /// Answer with this. Nothing goes further.
     Respond(LocalResponse),
-    /// Answer with the response stored under the key, or with the other where there is none.
-    RespondStored(String, LocalResponse),
+    /// Answer with the response stored under the key; where there is none, with the other, or go on without one.
+    RespondStored(String, Option<LocalResponse>),
 }
 
 /// What [`crate::Plugin::on_request_headers`] decides.
@@ -106,7 +106,12 @@ impl HeadersAction {
 
     /// Answer with what [`crate::Exchange::store_response`] kept under this key, or with `otherwise`.
     pub fn respond_stored(key: impl Into<String>, otherwise: LocalResponse) -> Self {
-        Self::RespondStored(key.into(), otherwise)
+        Self::RespondStored(key.into(), Some(otherwise))
+    }
+
+    /// Answer with what [`crate::Exchange::store_response`] kept under this key, or go on as [`Self::next`] does.
+    pub fn respond_stored_or_next(key: impl Into<String>) -> Self {
+        Self::RespondStored(key.into(), None)
     }
 }
 
@@ -123,8 +128,8 @@ pub enum FailureAction {
     Continue,
     /// Answer with this.
     Respond(LocalResponse),
-    /// Answer with the response stored under the key, or with the other where there is none.
-    RespondStored(String, LocalResponse),
+    /// Answer with the response stored under the key; where there is none, with the other, or go on without one.
+    RespondStored(String, Option<LocalResponse>),
     /// Try again, where the route's limits and the request allow it.
     Retry,
 }
@@ -147,7 +152,12 @@ impl FailureAction {
 
     /// Answer with what [`crate::Exchange::store_response`] kept under this key, or with `otherwise`.
     pub fn respond_stored(key: impl Into<String>, otherwise: LocalResponse) -> Self {
-        Self::RespondStored(key.into(), otherwise)
+        Self::RespondStored(key.into(), Some(otherwise))
+    }
+
+    /// Answer with what [`crate::Exchange::store_response`] kept under this key, or go on as [`Self::next`] does.
+    pub fn respond_stored_or_next(key: impl Into<String>) -> Self {
+        Self::RespondStored(key.into(), None)
     }
 
     /// Try again.
@@ -196,8 +206,8 @@ impl ChunkAction {
     }
 }
 
-fn stored(key: String, otherwise: LocalResponse) -> wit::StoredResponse {
-    wit::StoredResponse { key, otherwise: otherwise.into() }
+fn stored(key: String, otherwise: Option<LocalResponse>) -> wit::StoredResponse {
+    wit::StoredResponse { key, otherwise: otherwise.map(Into::into) }
 }
 
 impl From<HeadersAction> for wit::RequestAction {

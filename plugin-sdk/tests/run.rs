@@ -344,6 +344,20 @@ fn a_response_that_a_plugin_makes_has_no_field_of_the_connection() {
 }
 
 #[test]
+fn where_nothing_is_stored_the_exchange_may_go_on() {
+    let plugin = Script {
+        request: |_, _| RequestAction::respond_stored_or_next("good"),
+        response: |_, _| ResponseAction::respond_stored_or_next("good"),
+        failure: |_, _| FailureAction::respond_stored_or_next("good"),
+        ..SCRIPT
+    };
+    let host = TestHost::new();
+    let answered = host.run(&plugin, TestRequest::get("/")).respond(TestResponse::new(200).body("the upstream's"));
+    assert_eq!((answered.status, answered.text().as_str()), (200, "the upstream's"));
+    assert_eq!(host.run(&plugin, TestRequest::get("/")).fail(Failure::Timeout).status, 504);
+}
+
+#[test]
 fn a_shared_entry_gives_one_callers_response_to_another() {
     let plugin = Script {
         request: |exchange, _| {

@@ -129,6 +129,19 @@ fn a_failure_on_a_body_costs_one_request() {
     }
 }
 
+/// The budget grows with what a call is given to read; a call with a lot has a stack of its own, which ends the same way.
+#[test]
+fn a_loop_on_a_large_body_ends_when_the_time_for_its_bytes_is_spent() {
+    let upstream = upstream();
+    let gateway = TestGateway::start(&limited(&upstream), &["test-guest"]);
+    let mut client = Client::http1(gateway.address());
+    let verbs = "request_headers=whole,request_body=loop";
+    let refused = client.send(http::Request::post("/closed/large").header("x-do", verbs), vec![b'x'; 40 << 10]);
+    assert_eq!(refused.status, 503);
+    told(&gateway, "test-guest", "/closed/large", "used more than its 300 ms of CPU time (plugins.limits.cpu)");
+    good(&mut client, verbs);
+}
+
 #[test]
 fn a_plugins_answer_has_no_fields_of_the_connection() {
     let upstream = upstream();

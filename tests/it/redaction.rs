@@ -297,3 +297,90 @@ fn fields_are_redacted_also_where_a_plugin_behind_answers() {
         assert!(noted.starts_with("/a?fnr=fodselsnummer-"), "{record}");
     }
 }
+
+/// Text of numbers: what a scanner that looks for numbers has most to do with.
+fn numeric(length: usize) -> [(&'static str, String); 3] {
+    let numbers = |scale: u32, behind: &str| {
+        let numbers = (1_u32..).map(|number| format!("{}{behind}", number.wrapping_mul(2_654_435_761) % scale));
+        let mut text = String::new();
+        numbers
+            .take_while(|number| {
+                text.push_str(number);
+                text.len() < length
+            })
+            .for_each(drop);
+        text
+    };
+    [
+        ("columns", numbers(1000, ",")),
+        ("words", numbers(1_000_000, " ")),
+        ("starts of cards", "4111-".repeat(length / 5)),
+    ]
+}
+
+/// How the network cuts a body is not the plugin's doing, and must not spend its time.
+#[test]
+fn a_large_chunk_of_numbers_is_read_within_the_default_limits() {
+    let bodies = numeric(1 << 20);
+    let texts = bodies.clone();
+    let upstream = Upstream::start(move |seen| {
+        let index: usize = seen.target[1..].parse().expect("a number");
+        text(200, texts[index].1.clone())
+    });
+    let gateway = TestGateway::start(&yaml(upstream.address(), "{}"), &["pii-redact"]);
+    let mut client = Client::http1(gateway.listener("clear"));
+    for (index, (name, body)) in bodies.iter().enumerate() {
+        let response = client.get(&format!("/{index}"));
+        assert_eq!((response.status, response.text().len() > body.len() / 2), (200, true), "{name}");
+    }
+    assert_eq!(gateway.metric("gateway_plugin_failures_total", &["pii-redact"]), 0.0);
+}
+
+#[test]
+fn a_whole_body_is_read_within_the_default_limits() {
+    let bodies = numeric(2 << 20);
+    let texts = bodies.clone();
+    let upstream = Upstream::start(move |seen| {
+        let index: usize = seen.target[1..].parse().expect("a number");
+        text(200, texts[index].1.clone())
+    });
+    let gateway = TestGateway::start(&yaml(upstream.address(), "{categories: {email: block}}"), &["pii-redact"]);
+    let mut client = Client::http1(gateway.listener("clear"));
+    for (index, (name, body)) in bodies.iter().enumerate() {
+        let response = client.get(&format!("/{index}"));
+        assert_eq!((response.status, response.text().len() > body.len() / 2), (200, true), "{name}");
+    }
+}
+
+/// A host call per value: a large body may hold more of them than one call may make.
+#[test]
+fn a_whole_body_may_hold_as_many_pseudonyms_as_its_chunks_might() {
+    let upstream = Upstream::start(|_| text(200, "kari@example.no ".repeat(20_000)));
+    let config = "{categories: {email: {action: hash, secret: pii}, iban: block}}";
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
+    let response = Client::http1(gateway.listener("clear")).get("/");
+    assert_eq!((response.status, response.text().matches("email-").count()), (200, 20_000));
+}
+
+/// As slow as a pattern may be: each `x` could be the start of a match.
+#[test]
+fn a_pattern_that_starts_everywhere_and_matches_nowhere_is_read_within_the_default_limits() {
+    let upstream = Upstream::start(|_| text(200, "x ".repeat(256 << 10)));
+    let config = "{custom: [{name: long, pattern: 'x[a-z ]+y', max_length: 256}]}";
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
+    let response = Client::http1(gateway.listener("clear")).get("/");
+    assert_eq!((response.status, response.text().len()), (200, 512 << 10));
+}
+
+/// What a body leaves free in an instance is no room for a larger one.
+#[test]
+fn a_whole_body_fits_after_a_smaller_one() {
+    let upstream = Upstream::start(|seen| text(200, "word ".repeat(seen.target[1..].parse().expect("a number"))));
+    let config = "{categories: {email: block}}";
+    let gateway = TestGateway::start(&yaml(upstream.address(), config), &["pii-redact"]);
+    let mut client = Client::http1(gateway.listener("clear"));
+    for kibibytes in [3_500, 6_000, 9_700] {
+        let words = kibibytes * 1024 / 5;
+        assert_eq!(client.get(&format!("/{words}")).status, 200, "{kibibytes} KiB");
+    }
+}

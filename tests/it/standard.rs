@@ -170,3 +170,30 @@ routes:
         eventually("the breaker closes again", || (client.get("/c").text() == "stock of /c").then_some(()));
     }
 }
+
+/// A client learns what went wrong from the gateway itself, with a breaker as without one.
+#[test]
+fn with_nothing_stored_the_gateways_own_error_passes_a_closed_breaker() {
+    let hanging = Upstream::start_async(|_| std::future::pending());
+    let dead = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, gateway_tests::free_port()));
+    for (address, status, error) in
+        [(dead, 502, "connection_refused"), (hanging.address(), 504, "http_response_timeout")]
+    {
+        let yaml = format!(
+            "{LISTENER}upstreams: {{inventory: {{endpoints: [\"{address}\"], timeouts: {{response: 100ms}}}}}}
+routes:
+  - name: inventory
+    match: {{path: {{prefix: /}}}}
+    plugins: [{{name: circuit-breaker, config: {{minimum_requests: 100}}}}]
+    upstream: inventory
+"
+        );
+        let gateway = TestGateway::start(&yaml, &["circuit-breaker"]);
+        for protocol in PROTOCOLS {
+            let mut client = Client::tls(protocol, gateway.address(), "localhost");
+            let response = client.get("/");
+            assert_eq!(response.status, status, "{protocol}");
+            assert!(response.header("proxy-status").contains(error), "{protocol}: {:?}", response.headers);
+        }
+    }
+}

@@ -69,10 +69,19 @@ const WASM_PAGE: u64 = 64 << 10;
 const MOST_MEMORY: u64 = (4 << 30) - WASM_PAGE;
 
 fn limits(fields: &mut Fields<'_, '_>) -> Option<PluginLimits> {
-    let cpu = fields.default("cpu", "CPU time of one phase call, looked at every 5ms.", time(), "10ms");
+    let cpu = fields.default(
+        "cpu",
+        "CPU time of one phase call, looked at every 5ms, and as much again for every 16 KiB of a body that it is given.",
+        time(),
+        "10ms",
+    );
     let memory = fields.default("memory", "Linear memory of one instance.", Size(WASM_PAGE..=MOST_MEMORY), "16MiB");
-    let host_calls =
-        fields.default("host_calls", "Host calls of one phase call.", Integer(1..=u64::from(u32::MAX)), "10000");
+    let host_calls = fields.default(
+        "host_calls",
+        "Host calls of one phase call, and as many again for every 16 KiB of a body that it is given.",
+        Integer(1..=u64::from(u32::MAX)),
+        "10000",
+    );
     let output = fields.default("output", "Bytes that one phase call may give back.", Size(1 << 10..=1 << 30), "8MiB");
     let instances = fields.default("instances", "Instances per worker.", Integer(1..=10_000), "64");
     let retire_after = fields.default(

@@ -173,7 +173,13 @@ impl<L: Link> ChainRun<L> {
                     continue;
                 }
                 RequestAction::Respond(response) => self.answer(&mut lent, index, response),
-                RequestAction::RespondStored(stored) => self.answer_stored(&mut lent, index, stored),
+                RequestAction::RespondStored(stored) => match self.answer_stored(&mut lent, index, stored) {
+                    Some(answer) => answer,
+                    None => {
+                        self.slots[index].ran = true;
+                        continue;
+                    }
+                },
             };
             if let Some(answer) = self.policy(index, answer)? {
                 self.slots[index].ran = true;
@@ -246,7 +252,10 @@ impl<L: Link> ChainRun<L> {
             let answer = match self.policy(index, result)? {
                 None | Some(FailureAction::Continue | FailureAction::Retry) => continue,
                 Some(FailureAction::Respond(response)) => self.answer(&mut lent, index, response),
-                Some(FailureAction::RespondStored(stored)) => self.answer_stored(&mut lent, index, stored),
+                Some(FailureAction::RespondStored(stored)) => match self.answer_stored(&mut lent, index, stored) {
+                    Some(answer) => answer,
+                    None => continue,
+                },
             };
             if let Some(answer) = self.policy(index, answer)? {
                 return Ok(Some(answer));
@@ -289,7 +298,7 @@ impl<L: Link> ChainRun<L> {
             let Some((mut guest, action)) = self.policy(index, result)? else { continue };
             let answer = match action {
                 ResponseAction::Respond(response) => Some(self.answer(&mut lent, index, response)),
-                ResponseAction::RespondStored(stored) => Some(self.answer_stored(&mut lent, index, stored)),
+                ResponseAction::RespondStored(stored) => self.answer_stored(&mut lent, index, stored),
                 ResponseAction::Continue(mode) => {
                     let reads = mode != BodyMode::Skip && link.phases().contains(Phases::RESPONSE_BODY);
                     if reads && let Some(response) = lent.as_deref_mut().and_then(|lent| lent.response.as_mut()) {

@@ -20,7 +20,7 @@ use super::error::{LoadError, Overrun, PluginError, one_line};
 use super::host::HostState;
 use super::host::calls::OutboundCall;
 use super::host::http::ExchangeHandle;
-use super::limits::FIRST_DEADLINE;
+use super::limits::{FIRST_DEADLINE, shares};
 use super::phase::{
     ChunkAction, ConfigError, Failure, FailureAction, HANDLER, LocalResponse, Manifest, Phase, RequestAction,
     ResponseAction, StoredResponse,
@@ -96,28 +96,49 @@ pub(crate) struct Guest {
     broken: bool,
 }
 
-fn new_store(
-    engine: &Engine,
-    shared: Arc<Shared>,
-    calls: Option<UnboundedSender<OutboundCall>>,
-    suspends: bool,
-) -> Store<HostState> {
+fn new_store(engine: &Engine, shared: Arc<Shared>, calls: Option<UnboundedSender<OutboundCall>>) -> Store<HostState> {
     let output = shared.limits.output;
     let mut store = Store::new(engine, HostState::new(shared, calls));
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(output.max(64 << 10));
     store.set_max_component_handles(4096);
-    store.epoch_deadline_callback(move |mut context| context.data_mut().clock.deadline(suspends));
+    store.epoch_deadline_callback(|mut context| context.data_mut().clock.deadline());
     store
 }
 
-fn arm(store: &mut Store<HostState>, phase: Phase, budget: Duration) {
+/// What a call may spend.
+struct Allowance {
+    cpu: Duration,
+    host_calls: u32,
+    /// It has a stack of its own, and gives way to others in the middle of its work.
+    yields: bool,
+}
+
+impl Allowance {
+    /// For `describe` and `configure`.
+    fn to_load(limits: &PluginLimits, suspends: bool) -> Self {
+        Self { cpu: LOAD_BUDGET, host_calls: limits.host_calls, yields: suspends }
+    }
+
+    /// For a phase, which may be given a piece of a body.
+    fn to_serve(limits: &PluginLimits, bytes: usize, suspends: bool) -> Self {
+        let shares = shares(bytes);
+        Self {
+            cpu: limits.cpu.saturating_mul(shares),
+            host_calls: limits.host_calls.saturating_mul(shares),
+            yields: suspends || shares > 1,
+        }
+    }
+}
+
+fn arm(store: &mut Store<HostState>, phase: Phase, allowed: &Allowance) {
     store.set_epoch_deadline(FIRST_DEADLINE);
     let state = store.data_mut();
     state.phase = phase;
-    state.host_calls = state.shared.limits.host_calls;
+    state.host_calls = allowed.host_calls;
+    state.allowed_host_calls = allowed.host_calls;
     state.limits.begin();
-    state.clock.start(budget);
+    state.clock.start(allowed.cpu, allowed.yields);
 }
 
 /// Runs a future on a thread that may block.
@@ -141,7 +162,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 async fn call<P, R>(
     store: &mut Store<HostState>,
-    suspends: bool,
+    yields: bool,
     function: &TypedFunc<P, R>,
     params: P,
 ) -> wasmtime::Result<R>
@@ -149,7 +170,7 @@ where
     P: ComponentNamedList + Lower,
     R: ComponentNamedList + Lift + 'static,
 {
-    if suspends { function.call_async(store, params).await } else { function.call(store, params) }
+    if yields { function.call_async(store, params).await } else { function.call(store, params) }
 }
 
 /// Asks an artifact what it is, in an instance that is thrown away, under the limits that it will have.
@@ -172,8 +193,8 @@ pub(crate) fn describe(
         flights: host.flights.clone(),
         log: Default::default(),
     };
-    let mut store = new_store(pre.engine(), Arc::new(shared), None, suspends);
-    arm(&mut store, Phase::Describe, LOAD_BUDGET);
+    let mut store = new_store(pre.engine(), Arc::new(shared), None);
+    arm(&mut store, Phase::Describe, &Allowance::to_load(limits, suspends));
     let result: wasmtime::Result<_> = block_on(async {
         let instance = if suspends { pre.instantiate_async(&mut store).await? } else { pre.instantiate(&mut store)? };
         // All types are checked here, so that an instance made later can't fail on them.
@@ -221,8 +242,8 @@ impl Guest {
     pub(crate) fn make(entry: &Entry, calls: Option<UnboundedSender<OutboundCall>>) -> Result<Self, MakeError> {
         let artifact = &entry.artifact;
         let suspends = artifact.suspends;
-        let mut store = new_store(artifact.pre.engine(), entry.context.clone(), calls, suspends);
-        arm(&mut store, Phase::Configure, LOAD_BUDGET);
+        let mut store = new_store(artifact.pre.engine(), entry.context.clone(), calls);
+        arm(&mut store, Phase::Configure, &Allowance::to_load(&entry.limits, suspends));
         let made: wasmtime::Result<_> = block_on(async {
             let instance = if suspends {
                 artifact.pre.instantiate_async(&mut store).await?
@@ -293,14 +314,22 @@ impl Instance {
         end: bool,
     ) -> Result<RequestAction, PluginError> {
         let (action,) = self
-            .invoke(exchange, index, Phase::RequestHeaders, |guest| Ok(guest.handler.request_headers), |of| (of, end))
+            .invoke(
+                exchange,
+                index,
+                Phase::RequestHeaders,
+                0,
+                |guest| Ok(guest.handler.request_headers),
+                |of| (of, end),
+            )
             .await?;
         match &action {
             RequestAction::Continue(_) => {}
             RequestAction::Respond(response)
-            | RequestAction::RespondStored(StoredResponse { otherwise: response, .. }) => {
+            | RequestAction::RespondStored(StoredResponse { otherwise: Some(response), .. }) => {
                 self.bound(Phase::RequestHeaders, size(response))?
             }
+            RequestAction::RespondStored(_) => {}
         }
         Ok(action)
     }
@@ -324,14 +353,22 @@ impl Instance {
         end: bool,
     ) -> Result<ResponseAction, PluginError> {
         let (action,) = self
-            .invoke(exchange, index, Phase::ResponseHeaders, |guest| Ok(guest.handler.response_headers), |of| (of, end))
+            .invoke(
+                exchange,
+                index,
+                Phase::ResponseHeaders,
+                0,
+                |guest| Ok(guest.handler.response_headers),
+                |of| (of, end),
+            )
             .await?;
         match &action {
             ResponseAction::Continue(_) => {}
             ResponseAction::Respond(response)
-            | ResponseAction::RespondStored(StoredResponse { otherwise: response, .. }) => {
+            | ResponseAction::RespondStored(StoredResponse { otherwise: Some(response), .. }) => {
                 self.bound(Phase::ResponseHeaders, size(response))?
             }
+            ResponseAction::RespondStored(_) => {}
         }
         Ok(action)
     }
@@ -360,6 +397,7 @@ impl Instance {
                 exchange,
                 index,
                 Phase::UpstreamFailure,
+                0,
                 |guest| Ok(guest.handler.upstream_failure),
                 |of| (of, failed),
             )
@@ -367,16 +405,17 @@ impl Instance {
         match &action {
             FailureAction::Continue | FailureAction::Retry => {}
             FailureAction::Respond(response)
-            | FailureAction::RespondStored(StoredResponse { otherwise: response, .. }) => {
+            | FailureAction::RespondStored(StoredResponse { otherwise: Some(response), .. }) => {
                 self.bound(Phase::UpstreamFailure, size(response))?
             }
+            FailureAction::RespondStored(_) => {}
         }
         Ok(action)
     }
 
     /// `on-log`.
     pub async fn log(&mut self, exchange: &mut Option<Box<Exchange>>, index: usize) -> Result<(), PluginError> {
-        self.invoke(exchange, index, Phase::Log, |guest| Ok(guest.handler.log), |of| (of,)).await
+        self.invoke(exchange, index, Phase::Log, 0, |guest| Ok(guest.handler.log), |of| (of,)).await
     }
 
     async fn body(
@@ -392,6 +431,7 @@ impl Instance {
                 exchange,
                 index,
                 phase,
+                data.len(),
                 |guest| {
                     let body = &guest.handler;
                     let function = if phase == Phase::RequestBody { body.request_body } else { body.response_body };
@@ -427,6 +467,7 @@ impl Instance {
         exchange: &mut Option<Box<Exchange>>,
         index: usize,
         phase: Phase,
+        bytes: usize,
         function: impl FnOnce(&Guest) -> wasmtime::Result<TypedFunc<P, R>>,
         params: impl FnOnce(Borrowed) -> P,
     ) -> Result<R, PluginError>
@@ -439,10 +480,10 @@ impl Instance {
             return Err(PluginError::Unusable);
         }
         let function = function(guest).map_err(|error| PluginError::Instance(one_line(&format!("{error:#}"), 300)))?;
-        let suspends = guest.suspends;
+        let allowed = Allowance::to_serve(&from.entry().limits, bytes, guest.suspends);
         guest.broken = true;
         guest.calls += 1;
-        arm(&mut guest.store, phase, from.entry().limits.cpu);
+        arm(&mut guest.store, phase, &allowed);
         let state = guest.store.data_mut();
         state.index = index;
         state.exchange = exchange.take();
@@ -450,7 +491,7 @@ impl Instance {
         // There is one exchange per store, so the handle's number says nothing.
         let params = params(Resource::new_borrow(0));
         let started = Instant::now();
-        let result = call(&mut loan.guest.store, suspends, &function, params).await;
+        let result = call(&mut loan.guest.store, allowed.yields, &function, params).await;
         let took = started.elapsed();
         let result = match result {
             Ok(value) => {

@@ -18,6 +18,15 @@ pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// Epochs until a call is looked at for the first time: up to one of wall time.
 pub(crate) const FIRST_DEADLINE: u64 = 1;
 
+/// Bytes of a body that a call may be given within the limits of one.
+const SHARE: usize = 16 << 10;
+
+/// How many calls' limits a call has that is given so many bytes of a body. What reading them takes grows with them,
+/// and how the network has cut them says nothing of the plugin.
+pub(crate) fn shares(bytes: usize) -> u32 {
+    u32::try_from(bytes / SHARE).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 /// CPU time of the current thread.
 fn thread_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -49,16 +58,19 @@ pub(crate) struct CpuClock {
     budget: Duration,
     spent: Duration,
     mark: Mark,
+    /// Whether the call has a stack of its own, so that it can give way to others.
+    yields: bool,
 }
 
 impl CpuClock {
     pub(crate) fn new() -> Self {
-        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Mark::default() }
+        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Mark::default(), yields: false }
     }
 
     /// Starts a call.
-    pub(crate) fn start(&mut self, budget: Duration) {
+    pub(crate) fn start(&mut self, budget: Duration, yields: bool) {
         self.budget = budget;
+        self.yields = yields;
         self.spent = Duration::ZERO;
         self.mark.set(None);
     }
@@ -85,11 +97,11 @@ impl CpuClock {
     }
 
     /// A deadline has fired.
-    pub(crate) fn deadline(&mut self, yields: bool) -> wasmtime::Result<UpdateDeadline> {
+    pub(crate) fn deadline(&mut self) -> wasmtime::Result<UpdateDeadline> {
         if self.settle() >= self.budget {
             return Err(Overrun::Cpu(self.budget).into());
         }
-        if !yields {
+        if !self.yields {
             return Ok(UpdateDeadline::Continue(1));
         }
         let mark = self.mark.clone();
@@ -138,9 +150,10 @@ impl InstanceLimits {
         self.configured = self.used;
     }
 
-    /// Whether the instance has grown so far that a fresh one is better: memory never shrinks.
+    /// Whether the instance has grown so far that a fresh one is better: memory never shrinks, and what a large body leaves
+    /// free in it may be in pieces that are too small for a larger one.
     pub(crate) fn bloated(&self) -> bool {
-        self.used > self.memory / 4 * 3 && self.used > self.configured
+        self.used.saturating_sub(self.configured) > self.memory / 4
     }
 }
 
@@ -182,6 +195,11 @@ mod tests {
         assert!(limits.bloated());
         limits.configured();
         assert!(!limits.bloated(), "a fresh one would be no smaller");
+        limits.configured = (1 << 20) - (1 << 18);
+        assert!(!limits.bloated(), "a fresh one would soon be as large");
+        limits.configured -= 1;
+        assert!(limits.bloated(), "three quarters are left of what a fresh one has");
+        limits.configured();
         assert!(!limits.memory_growing(1 << 20, (1 << 20) + 1, None).unwrap());
         assert_eq!(limits.take_refused(), Some(1 << 20));
         assert_eq!(limits.take_refused(), None);
@@ -198,23 +216,29 @@ mod tests {
     #[test]
     fn a_call_that_slept_has_not_spent_its_budget() {
         let mut clock = CpuClock::new();
-        clock.start(TICK * 5);
+        clock.start(TICK * 5, false);
         // Many deadlines in no CPU time: as on a machine that gives the thread no turn.
         for _ in 0..20 {
-            assert!(matches!(clock.deadline(false), Ok(UpdateDeadline::Continue(1))));
+            assert!(matches!(clock.deadline(), Ok(UpdateDeadline::Continue(1))));
         }
+    }
+
+    #[test]
+    fn a_large_chunk_has_the_limits_of_as_many_calls_as_it_could_have_come_in() {
+        assert_eq!([0, 1, SHARE - 1, SHARE, 8 * SHARE].map(shares), [1, 1, 1, 2, 9]);
+        assert_eq!(shares(usize::MAX), u32::MAX);
     }
 
     #[test]
     fn a_spinning_call_is_stopped() {
         let mut clock = CpuClock::new();
-        clock.start(TICK * 3);
+        clock.start(TICK * 3, false);
         let mut turns = 0_u64;
-        while clock.deadline(false).is_ok() {
+        while clock.deadline().is_ok() {
             turns += 1;
         }
         assert!(turns > 0);
-        clock.start(TICK * 3);
-        assert!(clock.deadline(false).is_ok(), "a new call has a new budget");
+        clock.start(TICK * 3, false);
+        assert!(clock.deadline().is_ok(), "a new call has a new budget");
     }
 }

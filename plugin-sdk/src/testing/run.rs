@@ -174,14 +174,20 @@ impl<P: Plugin> Run<'_, P> {
             true => self.call(|plugin, exchange| plugin.on_upstream_failure(exchange, failure)),
             false => FailureAction::Continue,
         };
-        match action {
-            FailureAction::Continue | FailureAction::Retry => self.gateway_answers(match failure {
+        let answered = match action {
+            FailureAction::Respond(response) => {
+                self.answer(response);
+                true
+            }
+            FailureAction::RespondStored(key, otherwise) => self.answer_stored(&key, otherwise),
+            FailureAction::Continue | FailureAction::Retry => false,
+        };
+        if !answered {
+            self.gateway_answers(match failure {
                 Failure::Timeout => 504,
                 Failure::Overload | Failure::NoEndpoint => 503,
                 _ => 502,
-            }),
-            FailureAction::Respond(response) => self.answer(response),
-            FailureAction::RespondStored(key, otherwise) => self.answer_stored(&key, otherwise),
+            });
         }
         self.end();
         self.response().clone()
@@ -245,8 +251,9 @@ impl<P: Plugin> Run<'_, P> {
                     return self.responded();
                 }
                 HeadersAction::RespondStored(key, otherwise) => {
-                    self.answer_stored(&key, otherwise);
-                    return self.responded();
+                    if self.answer_stored(&key, otherwise) {
+                        return self.responded();
+                    }
                 }
             }
         }
@@ -358,12 +365,13 @@ impl<P: Plugin> Run<'_, P> {
         response.body
     }
 
-    fn answer_stored(&mut self, key: &str, otherwise: LocalResponse) {
+    /// False where there is neither.
+    fn answer_stored(&mut self, key: &str, otherwise: Option<LocalResponse>) -> bool {
         let body = self.place_stored(key, otherwise);
-        self.deliver(vec![body], false);
+        body.map(|body| self.deliver(vec![body], false)).is_some()
     }
 
-    fn place_stored(&self, key: &str, otherwise: LocalResponse) -> Vec<u8> {
+    fn place_stored(&self, key: &str, otherwise: Option<LocalResponse>) -> Option<Vec<u8>> {
         let answered = || self.data.responded.get().then(|| self.status());
         let hit = stored::find(
             &self.host.0.stored.borrow(),
@@ -375,9 +383,9 @@ impl<P: Plugin> Run<'_, P> {
         match hit {
             Some(hit) => {
                 self.place(hit.status, hit.headers, "stored");
-                hit.body
+                Some(hit.body)
             }
-            None => self.place_local(otherwise),
+            None => otherwise.map(|response| self.place_local(response)),
         }
     }
 
@@ -403,7 +411,11 @@ impl<P: Plugin> Run<'_, P> {
             match action {
                 HeadersAction::Continue(asked) => mode = asked,
                 HeadersAction::Respond(response) => return self.answer(response),
-                HeadersAction::RespondStored(key, otherwise) => return self.answer_stored(&key, otherwise),
+                HeadersAction::RespondStored(key, otherwise) => {
+                    if self.answer_stored(&key, otherwise) {
+                        return;
+                    }
+                }
             }
         }
         let reads = !end && mode != BodyMode::Skip && P::PHASES.contains(Phases::RESPONSE_BODY);

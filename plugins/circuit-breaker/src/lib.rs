@@ -70,17 +70,6 @@ fn outcome(failure: Failure) -> Outcome {
     }
 }
 
-/// What the gateway would answer itself.
-fn gateway_error(failure: Failure) -> LocalResponse {
-    match failure {
-        Failure::Timeout => LocalResponse::problem(504, "Gateway Timeout", "The service did not answer in time."),
-        Failure::NoEndpoint | Failure::Overload => {
-            LocalResponse::problem(503, "Service Unavailable", "The service can't take the request.")
-        }
-        _ => LocalResponse::problem(502, "Bad Gateway", "The service did not answer."),
-    }
-}
-
 impl Plugin for CircuitBreaker {
     const PHASES: Phases =
         Phases::REQUEST_HEADERS.and(Phases::RESPONSE_HEADERS).and(Phases::UPSTREAM_FAILURE).and(Phases::LOG);
@@ -144,7 +133,8 @@ impl Plugin for CircuitBreaker {
             self.report(exchange, ticket, outcome(failure));
         }
         if self.0.on_failure && failure != Failure::Cancelled && Self::may_be_stored(exchange) {
-            return FailureAction::respond_stored(STORED, gateway_error(failure));
+            // Where nothing is stored, the gateway's own error says best what went wrong.
+            return FailureAction::respond_stored_or_next(STORED);
         }
         FailureAction::next()
     }

@@ -4,7 +4,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::detect::custom::Pattern;
+use crate::detect::custom::{self, Pattern};
 use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
 
 /// The config of one use of the plugin. The README has the table.
@@ -241,6 +241,8 @@ pub struct Settings {
     pub response_headers: Vec<String>,
     /// Log fields.
     pub log: Log,
+    /// Where the config names a secret, and which.
+    pub secrets: Vec<(String, String)>,
 }
 
 impl Config {
@@ -289,6 +291,13 @@ impl Config {
             }
         }
         let customs = compile_customs(&self.custom, &mut mistakes);
+        let choices = choices.iter().map(|(pointer, choice)| ((*pointer).to_owned(), choice.details()));
+        let customised = self.custom.iter().enumerate().map(|(at, custom)| (format!("/custom/{at}"), custom.details()));
+        let secrets = choices
+            .chain(customised)
+            .filter(|(_, details)| details.action == ActionName::Hash)
+            .filter_map(|(pointer, details)| Some((format!("{pointer}/secret"), details.secret?)))
+            .collect();
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -299,12 +308,15 @@ impl Config {
             response_body: self.response.body.0,
             response_headers: self.response.headers,
             log: self.log,
+            secrets,
         })
     }
 }
 
 fn compile_customs(customs: &[CustomConfig], mistakes: &mut Vec<Mistake>) -> Vec<Custom> {
     let mut compiled = Vec::new();
+    // For each byte, how often text may be read by the patterns that start with it.
+    let mut reads = [0; 256];
     for (index, custom) in customs.iter().enumerate() {
         let pointer = format!("/custom/{index}");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -316,22 +328,50 @@ fn compile_customs(customs: &[CustomConfig], mistakes: &mut Vec<Mistake>) -> Vec
         if taken {
             mistakes.push(mistake(&format!("{pointer}/name"), "this name is taken by another category"));
         }
-        let details = Details {
-            action: custom.action,
-            keep_last: custom.keep_last,
-            with: custom.with.clone(),
-            secret: custom.secret.clone(),
-        };
-        let action = details.action(&pointer, &custom.name, mistakes);
+        let action = custom.details().action(&pointer, &custom.name, mistakes);
         match Pattern::new(&custom.pattern, custom.max_length) {
             Err(message) => mistakes.push(mistake(&format!("{pointer}/pattern"), message)),
             // `off` is for keeping an entry while it isn't wanted.
             Ok(pattern) => {
+                if action.is_some()
+                    && let Err(message) = share(&mut reads, &pattern)
+                {
+                    mistakes.push(mistake(&format!("{pointer}/pattern"), message));
+                }
                 compiled.extend(action.map(|action| Custom { name: custom.name.clone(), pattern, action }));
             }
         }
     }
     compiled
+}
+
+/// Patterns that start with the same byte are all tried where it stands, and text may hold little else.
+fn share(reads: &mut [usize; 256], pattern: &Pattern) -> Result<(), String> {
+    let mut worst = (0, 0);
+    for (byte, reads) in
+        (0..=255_u8).zip(reads.iter_mut()).filter(|(byte, _)| pattern.first_bytes()[usize::from(*byte)])
+    {
+        *reads += pattern.reads();
+        if *reads > worst.1 {
+            worst = (byte, *reads);
+        }
+    }
+    let (byte, reads) = worst;
+    if reads <= custom::MOST_READS {
+        return Ok(());
+    }
+    Err(format!(
+        "the pattern is too slow: with those before it, text full of `{}` would be read {reads} times, at most {} are allowed; give a smaller `max_length`, or begin with `\\b` or a longer fixed text",
+        byte.escape_ascii(),
+        custom::MOST_READS
+    ))
+}
+
+impl CustomConfig {
+    fn details(&self) -> Details {
+        let (with, secret) = (self.with.clone(), self.secret.clone());
+        Details { action: self.action, keep_last: self.keep_last, with, secret }
+    }
 }
 
 impl Choice {
@@ -464,6 +504,21 @@ mod tests {
             assert!(found.iter().any(|found| found == pointer), "{pointer} in {found:?}");
         }
         assert_eq!(found.len(), 10);
+    }
+
+    #[test]
+    fn patterns_that_would_read_text_too_often_are_refused() {
+        let custom = |patterns: &[(&str, &str)]| {
+            let all = patterns
+                .iter()
+                .map(|(name, pattern)| serde_json::json!({"name": name, "pattern": pattern, "max_length": 512}));
+            serde_json::json!({"custom": all.collect::<Vec<_>>()})
+        };
+        let jwt = ("jwt", "eyJ[A-Za-z0-9_-]+");
+        assert_eq!(mistakes(custom(&[("slow", "x[a-z ]+y"), ("other", "b[0-9]")])), ["/custom/0/pattern"]);
+        assert_eq!(mistakes(custom(&[jwt, ("another", "eyK[a-z]+")])), ["/custom/1/pattern"]);
+        let fine: Config = serde_json::from_value(custom(&[jwt, ("spaced", "\\bx[a-z ]+y")])).unwrap();
+        assert!(fine.compile().is_ok());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Syntax {
 
 /// One decoded unit.
 enum Unit {
+    /// A byte that stands for itself.
+    Plain,
     /// Up to four bytes from `1` raw bytes.
     Bytes([u8; 4], usize, usize),
     /// The value ends before this raw byte.
@@ -40,52 +42,62 @@ pub struct Buffers {
 }
 
 /// The decoded bytes from a raw position on, decoded as far as somebody asked.
+///
+/// As long as no escape comes, the decoded bytes are the raw ones, and nothing is written down.
 #[derive(Debug)]
 pub struct Window<'a> {
     raw: &'a [u8],
+    from: usize,
     next: usize,
     syntax: Syntax,
     last: bool,
     edge: Edge,
-    bytes: Vec<u8>,
-    spans: Vec<(usize, usize)>,
+    /// The decoded bytes and their spans, from the first escape on; before it there are none.
+    escaped: bool,
+    buffers: Buffers,
 }
 
-/// Units decoded at a time.
+/// Units decoded at a time: at least so many, and as many as there are already, because who asks begins anew with each.
 const STEP: usize = 24;
 
 impl<'a> Window<'a> {
-    /// A window that starts at `start`; `last` says that nothing follows `raw`.
-    pub fn new(raw: &'a [u8], start: usize, syntax: Syntax, last: bool, buffers: Buffers) -> Self {
-        let Buffers { mut bytes, mut spans } = buffers;
-        bytes.clear();
-        spans.clear();
-        Self { raw, next: start, syntax, last, edge: Edge::Open, bytes, spans }
+    /// A window that starts at `start`; `last` says that nothing follows `raw`. Bytes before `plain` are known to stand for
+    /// themselves, from an earlier window.
+    pub fn new(raw: &'a [u8], start: usize, plain: usize, syntax: Syntax, last: bool, buffers: Buffers) -> Self {
+        Self { raw, from: start, next: start.max(plain), syntax, last, edge: Edge::Open, escaped: false, buffers }
     }
 
     /// Gives the memory back.
     pub fn into_buffers(self) -> Buffers {
-        Buffers { bytes: self.bytes, spans: self.spans }
+        self.buffers
     }
 
     /// The decoded bytes so far.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        if self.escaped { &self.buffers.bytes } else { &self.raw[self.from..self.next] }
     }
 
     /// The raw start of a decoded byte.
+    #[inline]
     pub fn start(&self, index: usize) -> usize {
-        self.spans[index].0
+        if self.escaped { self.buffers.spans[index].0 } else { self.from + index }
     }
 
     /// The raw end of a decoded byte.
+    #[inline]
     pub fn end(&self, index: usize) -> usize {
-        self.spans[index].1
+        if self.escaped { self.buffers.spans[index].1 } else { self.from + index + 1 }
     }
 
     /// The raw position behind all that is decoded.
     pub fn next(&self) -> usize {
         self.next
+    }
+
+    /// The raw position up to which all bytes stand for themselves, where that is known.
+    pub fn plain(&self) -> usize {
+        if self.escaped { self.from } else { self.next }
     }
 
     /// Whether the window can grow, and if not, why.
@@ -98,13 +110,13 @@ impl<'a> Window<'a> {
         if self.edge != Edge::Open {
             return false;
         }
-        for _ in 0..STEP {
+        for _ in 0..STEP.max(self.bytes().len()) {
             match unit(self.raw, self.next, self.syntax, self.last) {
+                Unit::Plain if !self.escaped => self.next += 1,
+                Unit::Plain => self.push(&[self.raw[self.next]], 1),
                 Unit::Bytes(bytes, count, length) => {
-                    let span = (self.next, self.next + length);
-                    self.next += length;
-                    self.bytes.extend_from_slice(&bytes[..count]);
-                    self.spans.extend(std::iter::repeat_n(span, count));
+                    self.write_down();
+                    self.push(&bytes[..count], length);
                 }
                 Unit::Stop => {
                     self.edge = Edge::Closed;
@@ -118,37 +130,54 @@ impl<'a> Window<'a> {
         }
         true
     }
+
+    /// From here on decoded bytes differ from the raw ones.
+    fn write_down(&mut self) {
+        if !self.escaped {
+            self.escaped = true;
+            self.buffers.bytes.clear();
+            self.buffers.bytes.extend_from_slice(&self.raw[self.from..self.next]);
+            self.buffers.spans.clear();
+            self.buffers.spans.extend((self.from..self.next).map(|at| (at, at + 1)));
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], length: usize) {
+        let span = (self.next, self.next + length);
+        self.next += length;
+        self.buffers.bytes.extend_from_slice(bytes);
+        self.buffers.spans.extend(std::iter::repeat_n(span, bytes.len()));
+    }
 }
 
 fn unit(raw: &[u8], at: usize, syntax: Syntax, last: bool) -> Unit {
-    let plain = |byte| Unit::Bytes([byte, 0, 0, 0], 1, 1);
     let Some(&byte) = raw.get(at) else { return if last { Unit::Stop } else { Unit::Starved } };
     match (byte, syntax) {
         (b'\n' | b'\r', _) | (b'"', Syntax::Json) | (b'&' | b'=', Syntax::Form) => Unit::Stop,
-        (b'+', Syntax::Form) => plain(b' '),
+        (b'+', Syntax::Form) => Unit::Bytes([b' ', 0, 0, 0], 1, 1),
         (b'%', _) => match hex(raw, at + 1, 2, last) {
             Hex::Value(value) => Unit::Bytes([value as u8, 0, 0, 0], 1, 3),
-            Hex::Not => plain(b'%'),
+            Hex::Not => Unit::Plain,
             Hex::Starved => Unit::Starved,
         },
         (b'\\', Syntax::Text | Syntax::Json) => backslash(raw, at, last),
-        (byte, _) => plain(byte),
+        _ => Unit::Plain,
     }
 }
 
 /// RFC 8259 section 7. What isn't an escape is a backslash.
 fn backslash(raw: &[u8], at: usize, last: bool) -> Unit {
-    let plain = |byte, length| Unit::Bytes([byte, 0, 0, 0], 1, length);
+    let pair = |byte| Unit::Bytes([byte, 0, 0, 0], 1, 2);
     match raw.get(at + 1) {
-        None if last => plain(b'\\', 1),
+        None if last => Unit::Plain,
         None => Unit::Starved,
-        Some(&byte @ (b'"' | b'\\' | b'/')) => plain(byte, 2),
-        Some(b'n') => plain(b'\n', 2),
-        Some(b'r') => plain(b'\r', 2),
-        Some(b't') => plain(b'\t', 2),
-        Some(b'b' | b'f') => plain(b' ', 2),
+        Some(&byte @ (b'"' | b'\\' | b'/')) => pair(byte),
+        Some(b'n') => pair(b'\n'),
+        Some(b'r') => pair(b'\r'),
+        Some(b't') => pair(b'\t'),
+        Some(b'b' | b'f') => pair(b' '),
         Some(b'u') => match hex(raw, at + 2, 4, last) {
-            Hex::Not => plain(b'\\', 1),
+            Hex::Not => Unit::Plain,
             Hex::Starved => Unit::Starved,
             Hex::Value(high @ 0xD800..=0xDBFF) => match low_surrogate(raw, at + 6, last) {
                 Hex::Value(low) => character(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00), 12),
@@ -157,7 +186,7 @@ fn backslash(raw: &[u8], at: usize, last: bool) -> Unit {
             },
             Hex::Value(value) => character(value, 6),
         },
-        Some(_) => plain(b'\\', 1),
+        Some(_) => Unit::Plain,
     }
 }
 
@@ -207,7 +236,7 @@ mod tests {
     use super::*;
 
     fn decoded(raw: &str, syntax: Syntax) -> (String, Edge) {
-        let mut window = Window::new(raw.as_bytes(), 0, syntax, true, Buffers::default());
+        let mut window = Window::new(raw.as_bytes(), 0, 0, syntax, true, Buffers::default());
         while window.extend() {}
         (String::from_utf8(window.bytes().to_vec()).unwrap(), window.edge())
     }
@@ -223,7 +252,7 @@ mod tests {
     #[test]
     fn an_escape_that_is_cut_waits() {
         for raw in ["a\\", "a\\u00", "a%", "a%4", "a\\ud83d", "a\\ud83d\\", "a\\ud83d\\ude0"] {
-            let mut window = Window::new(raw.as_bytes(), 0, Syntax::Json, false, Buffers::default());
+            let mut window = Window::new(raw.as_bytes(), 0, 0, Syntax::Json, false, Buffers::default());
             while window.extend() {}
             assert_eq!((window.bytes(), window.edge(), window.next()), (&b"a"[..], Edge::Starved, 1), "{raw}");
         }

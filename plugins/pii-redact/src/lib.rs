@@ -17,7 +17,7 @@ use plugin_sdk::{FieldError, Fields, metrics};
 use config::{Config, Log, Settings};
 use content::Format;
 use replace::Pseudonyms;
-use rules::{Action, Rules};
+use rules::Rules;
 use scanner::{Blocked, Outcome, Scanner};
 
 /// The plugin.
@@ -57,13 +57,11 @@ impl Plugin for PiiRedact {
             errors
         })?;
         let mut keys = Keys::default();
-        for action in (0..settings.rules.categories()).filter_map(|index| settings.rules.action_at(index)) {
-            if let Action::Hash { secret } = action
-                && keys.0.iter().all(|(name, _)| name != secret)
-            {
+        for (pointer, secret) in &settings.secrets {
+            if keys.0.iter().all(|(name, _)| name != secret) {
                 match Key::from_secret(secret) {
                     Ok(key) => keys.0.push((secret.clone(), key)),
-                    Err(message) => errors.push("/categories", format!("secret `{secret}` can't be used: {message}")),
+                    Err(message) => errors.push(pointer, format!("secret `{secret}` can't be used: {message}")),
                 }
             }
         }

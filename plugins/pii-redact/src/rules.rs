@@ -2,7 +2,7 @@
 
 use crate::decode::Syntax;
 use crate::detect::custom::Pattern;
-use crate::detect::is_word;
+use crate::detect::{fodselsnummer, is_word};
 
 /// A kind of personal data, as metrics and attributes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +140,11 @@ impl Rules {
     /// What is done with a category, `None` where it isn't looked for.
     pub fn action(&self, category: Category) -> Option<&Action> {
         self.actions[category as usize].as_ref()
+    }
+
+    /// Whether a fødselsnummer that satisfies this rule is looked for.
+    pub(crate) fn counts(&self, rule: fodselsnummer::Rule) -> bool {
+        rule == fodselsnummer::Rule::Current || self.new_rule == NewRule::On
     }
 
     /// The custom categories, in their order.

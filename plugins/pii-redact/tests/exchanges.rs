@@ -100,6 +100,20 @@ fn a_pseudonym_is_the_hosts_keyed_hash() {
 }
 
 #[test]
+fn a_secret_that_is_not_there_is_reported_where_it_is_named() {
+    let config = json!({
+        "categories": {"email": {"action": "hash", "secret": "known"}, "card": {"action": "hash", "secret": "gone"}},
+        "custom": [
+            {"name": "a", "pattern": "a", "action": "off"},
+            {"name": "b", "pattern": "b", "action": "hash", "secret": "gone"},
+        ],
+    });
+    let errors = TestHost::new().secret("known", "key").configure::<PiiRedact>(config).unwrap_err();
+    let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/categories/card/secret", "/custom/1/secret"]);
+}
+
+#[test]
 fn block_refuses_a_request_before_the_upstream_sees_it() {
     let host = TestHost::new();
     let config = json!({

@@ -107,7 +107,7 @@ fn no_event_is_held_past_its_blank_line() {
 fn endless_input_is_held_back_only_so_far() {
     let config = serde_json::json!({
         "categories": {"ip": "mask"},
-        "custom": [{"name": "long", "pattern": "x[a-z ]+y", "max_length": 512}],
+        "custom": [{"name": "long", "pattern": "\\bx[a-z ]+y", "max_length": 512}],
     });
     let rules = rules(&config);
     for unit in [

@@ -26,8 +26,13 @@ impl<L: Link> ChainRun<L> {
         Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(response.body)))
     }
 
-    /// Puts a stored response into the exchange, or what the plugin has instead.
-    pub(super) fn answer_stored(&self, lent: &mut Lent, index: usize, stored: StoredResponse) -> Result<Answer, Error> {
+    /// Puts a stored response into the exchange, or what the plugin has instead. `None`: there is neither.
+    pub(super) fn answer_stored(
+        &self,
+        lent: &mut Lent,
+        index: usize,
+        stored: StoredResponse,
+    ) -> Option<Result<Answer, Error>> {
         let hit = lent.as_deref().and_then(|exchange| {
             let store = &self.chain.stored;
             let request = &exchange.request;
@@ -38,8 +43,11 @@ impl<L: Link> ChainRun<L> {
             Some(hit.with_cache_status(forwarded))
         });
         match hit {
-            Some(hit) => Ok(place(lent, ResponseSource::Stored(index), hit.status, hit.headers, Body::full(hit.body))),
-            None => self.answer(lent, index, stored.otherwise),
+            Some(hit) => {
+                let source = ResponseSource::Stored(index);
+                Some(Ok(place(lent, source, hit.status, hit.headers, Body::full(hit.body))))
+            }
+            None => stored.otherwise.map(|otherwise| self.answer(lent, index, otherwise)),
         }
     }
 

@@ -27,6 +27,8 @@ enum Act {
     /// Answers with a status and its own name as the body.
     Respond(u16),
     RespondStored,
+    /// Answers with what is stored, and otherwise goes on.
+    RespondStoredOrGo,
     Replace(&'static str),
     Abort,
     Fail,
@@ -112,7 +114,11 @@ impl Script {
     }
 
     fn stored(&self) -> StoredResponse {
-        StoredResponse { key: "k".to_owned(), otherwise: self.local(503) }
+        StoredResponse { key: "k".to_owned(), otherwise: Some(self.local(503)) }
+    }
+
+    fn stored_or_nothing(&self) -> StoredResponse {
+        StoredResponse { otherwise: None, ..self.stored() }
     }
 
     fn chunk(
@@ -139,6 +145,7 @@ impl Guest for Scripted {
         Ok(match self.0.act("request", of, index, &[])? {
             Act::Go(mode) => RequestAction::Continue(mode),
             Act::RespondStored => RequestAction::RespondStored(self.0.stored()),
+            Act::RespondStoredOrGo => RequestAction::RespondStored(self.0.stored_or_nothing()),
             Act::Respond(status) => RequestAction::Respond(self.0.local(status)),
             _ => panic!("not an action of this phase"),
         })
@@ -162,6 +169,7 @@ impl Guest for Scripted {
         Ok(match self.0.act("response", of, index, &[])? {
             Act::Go(mode) => ResponseAction::Continue(mode),
             Act::RespondStored => ResponseAction::RespondStored(self.0.stored()),
+            Act::RespondStoredOrGo => ResponseAction::RespondStored(self.0.stored_or_nothing()),
             Act::Respond(status) => ResponseAction::Respond(self.0.local(status)),
             _ => panic!("not an action of this phase"),
         })
@@ -180,6 +188,7 @@ impl Guest for Scripted {
         Ok(match self.0.act("failure", of, index, &[])? {
             Act::Respond(status) => FailureAction::Respond(self.0.local(status)),
             Act::RespondStored => FailureAction::RespondStored(self.0.stored()),
+            Act::RespondStoredOrGo => FailureAction::RespondStored(self.0.stored_or_nothing()),
             _ => FailureAction::Continue,
         })
     }

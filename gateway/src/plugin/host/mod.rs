@@ -34,8 +34,9 @@ pub struct HostState {
     pub(crate) index: usize,
     /// The running call.
     pub(crate) phase: Phase,
-    /// Host calls that it has left.
+    /// Host calls that it has left, and that it had.
     pub(crate) host_calls: u32,
+    pub(crate) allowed_host_calls: u32,
     pub(crate) clock: CpuClock,
     pub(crate) limits: InstanceLimits,
     /// What all instances of the entry share.
@@ -57,6 +58,7 @@ impl HostState {
             index: 0,
             phase: Phase::Configure,
             host_calls: 0,
+            allowed_host_calls: 0,
             clock: CpuClock::new(),
             limits: InstanceLimits::new(shared.limits.memory),
             shared,
@@ -82,7 +84,7 @@ impl HostState {
                 self.host_calls = left;
                 Ok(())
             }
-            None => Err(Overrun::HostCalls(self.shared.limits.host_calls).into()),
+            None => Err(Overrun::HostCalls(self.allowed_host_calls).into()),
         }
     }
 }

@@ -23,11 +23,15 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
     domain(candidate, at + 1)
 }
 
-/// How many bytes from here on can't be the start of an address because no `@` follows its local part. A hint that spares
-/// asking again; 0 where nothing is known.
+/// How many bytes from here on can't be the start of an address: their local part would be too long, no `@` follows it, or
+/// no domain follows that. A hint that spares asking again; 0 where nothing is known.
 pub fn barren(candidate: &Candidate<'_>) -> usize {
     let run = candidate.text.iter().take_while(|byte| is_local(**byte)).count();
-    if run < LONGEST_LOCAL && candidate.text.get(run).is_some_and(|&byte| byte != b'@') { run } else { 0 }
+    match candidate.text.get(run) {
+        Some(b'@') if run <= LONGEST_LOCAL && domain(candidate, run + 1) == Ok(None) => run,
+        Some(byte) if *byte != b'@' => run,
+        _ => run.saturating_sub(LONGEST_LOCAL),
+    }
 }
 
 /// Reads labels; the address ends behind the last label that may end a domain: two letters or more, or an IDN label.
@@ -124,6 +128,29 @@ mod tests {
             assert_eq!(found(text), None, "{text}");
         }
         assert_eq!(found(&format!("{}@example.no", "a".repeat(129))), None);
+    }
+
+    #[test]
+    fn where_an_address_can_not_start_is_known_for_the_whole_local_part() {
+        let long = "1-".repeat(80);
+        let cases = [
+            ("123,", 3),
+            ("1-2-3@x,", 5),
+            ("1-2-3@x", 0),
+            ("1-2-3@x.no,", 0),
+            (&long, 160 - 128),
+            (&format!("{long}@x.no"), 160 - 128),
+            (&format!("{long},"), 160),
+        ];
+        for (text, barren_bytes) in cases {
+            let cut = Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+            assert_eq!(barren(&cut), barren_bytes, "{text}");
+            for at in 0..barren_bytes {
+                let before = [b' ', if at == 0 { b' ' } else { text.as_bytes()[at - 1] }];
+                let candidate = Candidate { text: &text.as_bytes()[at..], complete: true, before };
+                assert_eq!(find(&candidate), Ok(None), "{text} from {at}");
+            }
+        }
     }
 
     #[test]

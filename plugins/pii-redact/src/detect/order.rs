@@ -2,7 +2,7 @@
 
 use super::announce::Topic;
 use super::{Candidate, Verdict, card, email, fodselsnummer, iban, ip, kontonummer, phone};
-use crate::rules::{CATEGORIES, Category, NewRule, Rules, start};
+use crate::rules::{CATEGORIES, Category, Rules, start};
 
 /// An address may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
 const BUILT_IN: [(Category, u8); 7] = [
@@ -46,9 +46,9 @@ pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, announced:
     match category {
         Category::Email => email::find(candidate),
         Category::Ip => ip::find(candidate),
-        Category::Fodselsnummer => Ok(fodselsnummer::find(candidate)?
-            .filter(|(_, rule)| *rule == fodselsnummer::Rule::Current || rules.new_rule == NewRule::On)
-            .map(|(length, _)| length)),
+        Category::Fodselsnummer => {
+            Ok(fodselsnummer::find(candidate)?.filter(|(_, rule)| rules.counts(*rule)).map(|(length, _)| length))
+        }
         Category::Kontonummer => kontonummer::find(candidate),
         Category::Card => card::find(candidate, || announced(Topic::Card)),
         Category::Iban => iban::find(candidate),

@@ -1,11 +1,13 @@
 //! JSON between its strings, which is structure only as long as it keeps to the grammar (RFC 8259).
 
+use std::borrow::Cow;
+
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::content::Format;
 use crate::detect::announce::{self, Topic};
-use crate::detect::{Candidate, order};
+use crate::detect::{Candidate, fodselsnummer, order};
 use crate::replace::{self, Encoding, Pseudonyms};
-use crate::rules::Action;
+use crate::rules::{Action, Category, Rules};
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What may stand before a JSON text: a byte order mark, and guards against inclusion as a script.
@@ -182,16 +184,17 @@ impl Scanner {
         let announced = |topic| self.json.announces(topic);
         let found = order::asked(chunk.rules, chunk.rules.starts(text[0]))
             // A candidate that is complete never needs more.
-            .find(|&detector| order::ask(chunk.rules, detector, &candidate, &announced) == Ok(Some(length)));
-        if let Some(detector) = found {
-            let category = order::category_of(chunk.rules, detector);
+            .find(|&detector| order::ask(chunk.rules, detector, &candidate, &announced) == Ok(Some(length)))
+            .map(|detector| (order::category_of(chunk.rules, detector), Cow::Borrowed(text)))
+            .or_else(|| lost_zero(chunk.rules, text));
+        if let Some((category, value)) = found {
             let action = self.count(chunk.rules, category)?;
             chunk.cut(at, at + length);
             if matches!(action, Action::Drop) {
                 chunk.out.extend_from_slice(b"null");
             } else {
                 let (kind, name) = (chunk.rules.kind(category), chunk.rules.name(category));
-                let text = replace::replacement(action, kind, name, text, chunk.pseudonyms);
+                let text = replace::replacement(action, kind, name, &value, chunk.pseudonyms);
                 chunk.out.push(b'"');
                 replace::write(&text, Encoding::Json, chunk.out);
                 chunk.out.push(b'"');
@@ -234,6 +237,15 @@ pub(super) fn last_string(context: &[u8]) -> Option<&[u8]> {
 pub(super) fn last_quote(text: &[u8]) -> Option<usize> {
     let escaped = |at: usize| text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
     (0..text.len()).rev().find(|&at| text[at] == b'"' && !escaped(at))
+}
+
+/// A fødselsnummer that was written as a number, and so without its zero; with it, it is the same value as elsewhere. An
+/// account's single check digit is too little for that: one in eleven of all numbers of ten digits would pass.
+fn lost_zero(rules: &Rules, text: &[u8]) -> Option<(usize, Cow<'static, [u8]>)> {
+    let category = Category::Fodselsnummer;
+    rules.action(category)?;
+    let (whole, rule) = fodselsnummer::with_lost_zero(text)?;
+    rules.counts(rule).then(|| (category as usize, Cow::Owned(whole.to_vec())))
 }
 
 /// What may follow a number or literal.

@@ -105,6 +105,8 @@ struct Chunk<'a, P> {
     copied: usize,
     /// Where `Scanner::before` holds.
     mark: usize,
+    /// Raw bytes up to here stand for themselves in the value that is being read.
+    plain: usize,
 }
 
 impl<P> Chunk<'_, P> {
@@ -166,7 +168,7 @@ impl Scanner {
         let held = std::mem::take(&mut self.held);
         let joined = if held.is_empty() { None } else { Some([&held[..], chunk].concat()) };
         let raw = joined.as_deref().unwrap_or(chunk);
-        let mut chunk = Chunk { rules, pseudonyms, raw, last, out, copied: 0, mark: 0 };
+        let mut chunk = Chunk { rules, pseudonyms, raw, last, out, copied: 0, mark: 0, plain: 0 };
         let written = chunk.out.len();
         let mut at = 0;
         while at < raw.len() {
@@ -222,6 +224,7 @@ impl Scanner {
         self.place = place;
         self.before = [b' '; 2];
         chunk.mark = at;
+        chunk.plain = at;
         Step::To(at)
     }
 

@@ -74,8 +74,9 @@ impl Scanner {
     ) -> Result<Step, Blocked> {
         let buffers = std::mem::take(&mut self.buffers);
         let before = self.before_at(chunk, word);
-        let mut window = Window::new(chunk.raw, word, syntax, chunk.last, buffers);
+        let mut window = Window::new(chunk.raw, word, chunk.plain, syntax, chunk.last, buffers);
         let step = self.examine_window(chunk, &mut window, before, limit, syntax);
+        chunk.plain = window.plain();
         self.buffers = window.into_buffers();
         step
     }
@@ -129,8 +130,8 @@ impl Scanner {
                         continue;
                     }
                     Ok(None) if wants & start::EMAIL != 0 => {
-                        let text = &window.bytes()[position..];
-                        let candidate = Candidate { text, complete: false, before };
+                        let complete = window.edge() == Edge::Closed;
+                        let candidate = Candidate { text: &window.bytes()[position..], complete, before };
                         barren = barren.max(position + email::barren(&candidate));
                     }
                     Ok(None) => {}

@@ -125,3 +125,17 @@ fn only_what_the_upstream_answered_in_full_is_kept() {
     text(trip.response(ResponseSource::Route, 200, &[], chunks(&["fixed"])).unwrap()).unwrap();
     assert!(ask(&stored, vec![keeper(true)], &[]).is_none(), "the route answered");
 }
+
+#[test]
+fn without_an_answer_of_the_plugins_own_the_exchange_goes_on_where_nothing_is_stored() {
+    let asker = || scripted("asker", |_, _, _, _| Act::RespondStoredOrGo);
+    let mut trip = trip_with(vec![asker(), keeper(false)], Method::GET, &fresh());
+    continues(trip.request(Body::empty()));
+    let body = trip.upstream(chunks(&["the upstream's"])).unwrap();
+    assert_eq!(text(body).unwrap(), "the upstream's");
+    assert_eq!(trip.trail(), ["asker:request $", "keeper:request $", "keeper:response 200", "asker:response 200"]);
+    let mut trip = trip_with(vec![asker()], Method::GET, &fresh());
+    continues(trip.request(Body::empty()));
+    let answer = wait(trip.run.upstream_failure(Failure::Timeout)).unwrap();
+    assert!(answer.is_none(), "the gateway's own error stands");
+}
