@@ -337,6 +337,6 @@ routes: [{name: all, match: {path: {prefix: /}}, respond: {status: 200, body: x}
     let response = Client::http1(gateway.listener("clear")).get_with("/", &[("x-do", "request_headers=panic")]);
     assert_eq!(response.status, 503);
     let line = gateway.process.wait_for("told to");
-    assert!(line.contains("panicked at ") && line.contains("src/lib.rs:"), "{line}");
+    assert!(line.contains("panicked at ") && line.contains("misbehave.rs:"), "{line}");
     assert!(line.contains("test-guest"), "{line}");
 }
