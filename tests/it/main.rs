@@ -30,6 +30,7 @@ mod smuggling;
 mod standard;
 mod streaming;
 mod tidy;
+mod tls;
 mod trailers;
 mod vectors;
 mod workers;
