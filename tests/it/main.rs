@@ -31,6 +31,7 @@ mod smuggling;
 mod standard;
 mod streaming;
 mod tidy;
+mod tls;
 mod trailers;
 mod upstreams;
 mod vectors;
