@@ -230,7 +230,7 @@ pub struct Exchange {
     pub attributes: Vec<(String, String)>,
     /// `set-log-field`: the fields that plugins added to the access log; `None` removes one.
     pub log_fields: Vec<(String, Option<String>)>,
-    /// Per plugin of the chain.
+    /// Per plugin of the chain, as far as one has something there.
     pub scratch: Vec<PluginScratch>,
     /// Times and sizes.
     pub measures: Measures,
@@ -248,6 +248,14 @@ impl Exchange {
             Some((_, slot)) => *slot = value,
             None => self.attributes.push((name.to_owned(), value)),
         }
+    }
+
+    /// What is kept for the plugin at this place of the chain.
+    pub fn scratch_of(&mut self, index: usize) -> &mut PluginScratch {
+        if self.scratch.len() <= index {
+            self.scratch.resize_with(index + 1, Default::default);
+        }
+        &mut self.scratch[index]
     }
 
     /// Takes the values out of what plugins added to the access log. The fields stay, so that it can be seen.

@@ -65,7 +65,7 @@ pub async fn handle(
     };
     // A plugin that fails here makes the gateway answer, which then passes the plugins that have not answered yet: each
     // does so at most once, so this ends.
-    if let Some(run) = &mut completion.run {
+    if let Some(run) = completion.run.as_mut().filter(|run| run.sees_response()) {
         let deadline =
             completion.route.as_ref().and_then(|route| route.config.request_timeout).map(|limit| started + limit);
         let mut source = source;
@@ -173,10 +173,12 @@ async fn answer(
             Flow::Continue(()) => {}
             Flow::Respond(answer) => return Ok((answer.source, answer.body)),
         }
-        let passed = within(worker, deadline, pin!(run.request_body(body))).await;
-        match passed.map_err(|error| explain(completion, error))? {
-            Flow::Continue(filtered) => body = filtered,
-            Flow::Respond(answer) => return Ok((answer.source, answer.body)),
+        if run.reads_request() {
+            let passed = within(worker, deadline, pin!(run.request_body(body))).await;
+            match passed.map_err(|error| explain(completion, error))? {
+                Flow::Continue(filtered) => body = filtered,
+                Flow::Respond(answer) => return Ok((answer.source, answer.body)),
+            }
         }
     }
 

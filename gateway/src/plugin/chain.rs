@@ -143,9 +143,6 @@ impl<L: Link> ChainRun<L> {
     pub async fn request_headers(&mut self, end: bool) -> Result<Flow<()>, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
         let mut lent = lock(&shared).await;
-        if let Some(exchange) = lent.as_deref_mut() {
-            exchange.scratch.resize_with(chain.links.len(), Default::default);
-        }
         for (index, link) in chain.links.iter().enumerate() {
             self.slots[index].reached = true;
             if !link.phases().contains(Phases::REQUEST_HEADERS) {
@@ -202,6 +199,11 @@ impl<L: Link> ChainRun<L> {
             }
         }
         Ok(Flow::Continue(()))
+    }
+
+    /// Whether [`ChainRun::request_body`] has something to do.
+    pub fn reads_request(&self) -> bool {
+        self.slots.iter().any(|slot| slot.request_mode != BodyMode::Skip)
     }
 
     /// The request body through those that asked for it, up to the first bytes that they let go.
@@ -264,6 +266,11 @@ impl<L: Link> ChainRun<L> {
         Ok(None)
     }
 
+    /// Whether [`ChainRun::response`] has something to do.
+    pub fn sees_response(&self) -> bool {
+        self.chain.phases.contains(Phases::RESPONSE_HEADERS) || self.slots.iter().any(|slot| slot.guest.is_some())
+    }
+
     /// The response phases, in reverse order over the plugins whose request-headers phase had run: all of them, or those
     /// before the plugin that `source` names. The head is in the exchange before and after; call it again after an
     /// error with the gateway's own response, and the plugins that have not answered yet see that.
@@ -275,9 +282,6 @@ impl<L: Link> ChainRun<L> {
         };
         // What the request side still holds after an error is of no more use, and may be the last instance of its plugin.
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
-        if !chain.phases.contains(Phases::RESPONSE_HEADERS) {
-            return Ok(body);
-        }
         let mut source = source;
         let mut lent = lock(&shared).await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
@@ -348,7 +352,7 @@ impl<L: Link> ChainRun<L> {
 
     /// Whether [`ChainRun::log`] has something to do: the request had reached a plugin with a log phase.
     pub fn logs(&self) -> bool {
-        self.loggers().next().is_some()
+        self.chain.phases.contains(Phases::LOG) && self.loggers().next().is_some()
     }
 
     /// Whether a plugin may still look at the exchange after its request-headers phase. Where none does, header fields

@@ -394,10 +394,7 @@ impl contract::HostExchange for HostState {
         if value.len() > MAX_STATE {
             return refuse("set-state: at most 64 KiB");
         }
-        if exchange.scratch.len() <= index {
-            exchange.scratch.resize_with(index + 1, Default::default);
-        }
-        exchange.scratch[index].state = Bytes::from(value);
+        exchange.scratch_of(index).state = Bytes::from(value);
         Ok(())
     }
 
@@ -422,10 +419,7 @@ impl contract::HostExchange for HostState {
         if key.len() > MAX_KEY {
             return refuse("store-response: a key of at most 1 KiB");
         }
-        if exchange.scratch.len() <= index {
-            exchange.scratch.resize_with(index + 1, Default::default);
-        }
-        exchange.scratch[index].store = Some(StoreRequest { key, ttl: Duration::from_millis(ttl_ms) });
+        exchange.scratch_of(index).store = Some(StoreRequest { key, ttl: Duration::from_millis(ttl_ms) });
         Ok(())
     }
 

@@ -112,7 +112,7 @@ fn upstream_failures_are_asked_in_reverse_and_answered_once() {
 fn a_plugin_finds_its_own_state_in_every_phase() {
     let keeps = |name| {
         scripted(name, move |phase, exchange, index, _| {
-            let state = &mut exchange.scratch[index].state;
+            let state = &mut exchange.scratch_of(index).state;
             match phase {
                 "request" => *state = Bytes::from_static(name.as_bytes()),
                 _ => assert_eq!(state, name, "{phase}"),

@@ -8,7 +8,7 @@ fn keeper(gives: bool) -> Script {
         "request" if gives => Act::RespondStored,
         "response" => {
             let store = StoreRequest { key: "k".to_owned(), ttl: Duration::from_secs(60) };
-            exchange.scratch[index].store = Some(store);
+            exchange.scratch_of(index).store = Some(store);
             GO
         }
         _ => GO,
