@@ -112,8 +112,8 @@ impl Watch {
         (Self { shared }, receiver)
     }
 
-    /// Watches these paths from now on. When there are new ones among them, a notification follows in any case, because
-    /// they may have changed since they were read.
+    /// Watches these paths from now on. When they are not the same as before, a notification follows in any case: the new
+    /// ones may have changed since they were read, and those that stay since the last look.
     pub fn set_paths(&self, paths: Vec<PathBuf>) {
         *self.shared.paths.lock().unwrap_or_else(PoisonError::into_inner) = Some(paths);
         self.shared.wake();
@@ -246,17 +246,10 @@ impl Looker {
 
     fn take_paths(&mut self) {
         let paths = self.shared.paths.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(paths) = paths else { return };
-        if paths.iter().any(|path| !self.paths.contains(path)) {
-            self.changed();
-        }
-        // What stays watched may have changed since the last look.
-        let scan = Scan::of(&paths, self.options.extension);
-        if scan.differs_in_common(&self.scan) {
-            self.changed();
-        }
+        let Some(paths) = paths.filter(|paths| !same(paths, &self.paths)) else { return };
+        self.changed();
         self.paths = paths;
-        self.scan = scan;
+        self.scan = Scan::of(&self.paths, self.options.extension);
     }
 
     /// Compares the files with what they were.
@@ -291,6 +284,12 @@ impl Looker {
         }
         added
     }
+}
+
+/// Whether these are the same paths, in whatever order.
+fn same(these: &[PathBuf], those: &[PathBuf]) -> bool {
+    let within = |some: &[PathBuf], all: &[PathBuf]| some.iter().all(|path| all.contains(path));
+    within(these, those) && within(those, these)
 }
 
 fn watch(watcher: &mut notify::RecommendedWatcher, path: &Path) -> bool {

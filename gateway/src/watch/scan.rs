@@ -61,11 +61,6 @@ impl Scan {
         self.signatures != other.signatures
     }
 
-    /// Whether a path that both have looked at is not what it was.
-    pub(super) fn differs_in_common(&self, other: &Self) -> bool {
-        self.signatures.iter().any(|(path, this)| other.signatures.get(path).is_some_and(|other| other != this))
-    }
-
     /// Whether the path of an event is one of the files.
     pub(super) fn has_file(&self, path: &Path) -> bool {
         self.files.contains(path)

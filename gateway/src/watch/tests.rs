@@ -281,6 +281,21 @@ fn the_paths_can_be_replaced() {
 }
 
 #[test]
+fn a_file_that_comes_just_before_the_paths_are_set_again_is_noticed() {
+    // Neither events nor polls: only being told the paths makes it look.
+    let options = WatchOptions { poll: LIMIT * 10, events: false, ..by_polls() };
+    for paths in [1, 2] {
+        let directory = tempfile::tempdir().unwrap();
+        let (watched, other) = (plugins(directory.path()), directory.path().join("other"));
+        let given = [watched.clone(), other][..paths].to_vec();
+        let (watch, mut receiver) = Watch::start(given, options.clone());
+        fs::write(watched.join("new.wasm"), "new").unwrap();
+        watch.set_paths(vec![watched]);
+        notified(&mut receiver);
+    }
+}
+
+#[test]
 fn the_thread_ends_with_the_watch() {
     let directory = tempfile::tempdir().unwrap();
     let (watch, mut receiver) = Watch::start(vec![file(directory.path())], by_events());
