@@ -100,20 +100,21 @@ impl std::error::Error for ConfigErrors {}
 /// The end of a message about an unknown name: the nearest valid one, or all of them when none is near.
 pub(super) fn suggest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
     let valid: Vec<&str> = valid.into_iter().collect();
-    let wanted = name.to_lowercase();
-    let nearest = valid
-        .iter()
-        .map(|candidate| (strsim::osa_distance(&wanted, &candidate.to_lowercase()), *candidate))
-        .min_by_key(|(distance, _)| *distance)
-        // A third of the letters may be wrong; more than that is another word.
-        .filter(|(distance, candidate)| {
-            *distance <= (candidate.chars().count().max(wanted.chars().count()) / 3).max(1)
-        });
-    match nearest {
-        Some((_, candidate)) => format!("did you mean \"{candidate}\"?"),
+    match nearest(name, valid.iter().copied()) {
+        Some(candidate) => format!("did you mean \"{candidate}\"?"),
         None if valid.is_empty() => "there are none".to_owned(),
         None => format!("valid: {}", valid.join(", ")),
     }
+}
+
+/// The name that was probably meant.
+pub(crate) fn nearest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = name.to_lowercase();
+    let distances = valid.into_iter().map(|valid| (strsim::osa_distance(&wanted, &valid.to_lowercase()), valid));
+    let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
+    // A third of the letters may be wrong; more than that is another word.
+    let most = (candidate.chars().count().max(wanted.chars().count()) / 3).max(1);
+    (distance <= most).then_some(candidate)
 }
 
 #[cfg(test)]

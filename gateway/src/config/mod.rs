@@ -33,6 +33,7 @@ use std::time::Duration;
 
 pub use contents::Contents;
 pub use diff::{Diff, SocketChanges, SocketKey, Transport, diff};
+pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors};
 pub use schema::schema;
 

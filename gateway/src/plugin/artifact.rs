@@ -16,6 +16,7 @@ use super::host::HostState;
 use super::instance::Functions;
 use super::phase::{HANDLER, Phases, Traits, phase_names};
 use crate::config::model::PluginLimits;
+use crate::config::nearest;
 use crate::watch;
 
 /// Bytes of a plugin file; the largest language runtimes stay far below.
@@ -23,9 +24,17 @@ pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
 fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
     if error.kind() == std::io::ErrorKind::NotFound {
-        return LoadError::Missing(path.display().to_string());
+        return LoadError::Missing { file: path.display().to_string(), near: neighbour(path) };
     }
     LoadError::Unreadable { path: path.display().to_string(), reason: error.to_string() }
+}
+
+/// The plugin in the same directory that was probably meant.
+fn neighbour(path: &Path) -> Option<String> {
+    let files = std::fs::read_dir(path.parent()?).ok()?.flatten().map(|file| file.path());
+    let plugins = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    let names: Vec<_> = plugins.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+    nearest(path.file_stem()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// Reads a file that somebody may be writing.
@@ -191,4 +200,23 @@ impl From<&Artifact> for Inspection {
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let options = super::engine::HostOptions { instances_per_worker: 4, ..super::engine::HostOptions::default() };
     Artifact::compile(&Host::new(options), bytes, &PluginLimits::default()).map(|artifact| Inspection::from(&artifact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_is_not_there_brings_to_mind_one_of_nearly_the_same_name() {
+        let directory = tempfile::tempdir().unwrap();
+        for file in ["auth.wasm", "audit.status.json", "rate-limit.wasm"] {
+            std::fs::write(directory.path().join(file), "").unwrap();
+        }
+        let said = |name: &str| read_whole(&directory.path().join(name)).unwrap_err().to_string();
+        assert!(said("auht.wasm").ends_with("auht.wasm does not exist; did you mean \"auth\"?"));
+        assert!(
+            said("breaker.wasm")
+                .ends_with("does not exist; put the plugin there, or remove it from the routes that name it")
+        );
+    }
 }

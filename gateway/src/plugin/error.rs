@@ -30,8 +30,16 @@ pub enum HostError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// There is no such file.
-    #[error("{0} does not exist; put the plugin there, or remove it from the routes that name it")]
-    Missing(String),
+    #[error("{file} does not exist; {}", advice(near.as_deref()))]
+    Missing {
+        /// Where it would be.
+        file: String,
+        /// The plugin that was probably meant.
+        near: Option<String>,
+    },
+    /// There is no directory of plugins.
+    #[error("the configuration names no directory of plugins; add `plugins: {{directory: DIRECTORY}}`")]
+    NoDirectory,
     /// It can't be read.
     #[error("cannot read {path}: {reason}")]
     Unreadable {
@@ -84,6 +92,14 @@ pub enum LoadError {
     /// The process has no room for one more instance now, which says nothing about the file.
     #[error("no room for another instance to try it in; it is tried again")]
     NoRoom,
+}
+
+/// What to do about a plugin that isn't there.
+fn advice(near: Option<&str>) -> String {
+    match near {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => "put the plugin there, or remove it from the routes that name it".to_owned(),
+    }
 }
 
 impl LoadError {

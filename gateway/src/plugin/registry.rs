@@ -148,7 +148,7 @@ impl Registry {
             let known = self.serving.get(name);
             let candidate = match directory {
                 Some(directory) => self.load(directory, name, &limits_of(config, name), &mut findings),
-                None => Err(LoadError::Missing(format!("{name}.wasm (plugins.directory is not set)"))),
+                None => Err(LoadError::NoDirectory),
             };
             let refusal = match &candidate {
                 Ok(artifact) => match self.make_entries(&trial, name, places, artifact) {
@@ -408,7 +408,7 @@ impl Refusal {
             position: None,
             message: error.to_string(),
         };
-        let missing = matches!(error, LoadError::Missing(_));
+        let missing = matches!(error, LoadError::Missing { .. } | LoadError::NoDirectory);
         Self {
             problems: vec![problem],
             state: if missing { FileState::Missing } else { FileState::Rejected },
