@@ -5,10 +5,8 @@
 //! are interleaved, every sample starts its proxy afresh, and what is quoted is the median of the ratios within a
 //! round, so that noise of the machine hits all alike.
 
-mod load;
 mod report;
 mod scenario;
-mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,12 +15,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::plugins::{self, Kind};
-use crate::process::{cargo, find, output, run as run_command, target_directory};
-use crate::{Result, setup};
-use load::H3Load;
+use crate::process::{find, output, target_directory};
+use crate::traffic::load::{H3Load, Load, Protocol};
+use crate::traffic::server::{Origin, Proxy};
+use crate::{Result, release, setup};
 use report::Sample;
-use scenario::{Load, Peer, SCENARIOS, Scenario};
-use server::{Origin, Proxy};
+use scenario::{Peer, SCENARIOS, Scenario};
+
+/// Where the proxy runs.
+const PROXY_CORE: Option<&str> = Some("0");
+/// Where the load and the origin run.
+const LOAD_CORE: Option<&str> = Some("1");
 
 /// Options of `cargo xtask bench`.
 #[derive(Args)]
@@ -37,9 +40,11 @@ pub(crate) struct Options {
     /// Requests per sample; scenarios with dearer requests send fewer.
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
-    /// Measure this binary instead of building one.
+    /// Measure this binary instead of building the one that `dist` ships.
     #[arg(long)]
     gateway: Option<PathBuf>,
+    #[command(flatten)]
+    release: release::Options,
     /// Exit with an error when h1_1k takes more than 1.5 times NGINX's time, or a plugin adds 2 µs or more.
     #[arg(long)]
     check: bool,
@@ -64,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result {
         }
     }
     let bench = prepare(options, &chosen)?;
-    let origin = Origin::start(&bench.work)?;
+    let origin = Origin::start(&bench.work, LOAD_CORE)?;
     let mut samples = Vec::new();
     for round in 0..options.rounds {
         for scenario in &chosen {
@@ -98,24 +103,17 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
 fn prepare(options: &Options, chosen: &[&Scenario]) -> Result<Bench> {
     let work = target_directory()?.join("bench");
     std::fs::create_dir_all(&work).map_err(|error| format!("{}: {error}", work.display()))?;
-    let release = target_directory()?.join("release");
     let gateway = match &options.gateway {
         Some(path) => std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?,
-        None => {
-            run_command(cargo().args(["build", "--release", "--package", "gateway"]))?;
-            release.join("gateway")
-        }
+        None => release::build(&options.release)?,
     };
     let mut plugin_directory = work.join("plugins");
     if chosen.iter().any(|scenario| scenario.needs_plugins()) {
         setup::wasm()?;
         plugin_directory = plugins::build(&[Kind::Standard, Kind::Example])?;
     }
-    let mut h3load = None;
-    if chosen.iter().any(|scenario| scenario.load == Load::H3) {
-        run_command(cargo().args(["build", "--release", "--package", "gateway-tests", "--bin", "h3load"]))?;
-        h3load = Some(H3Load(release.join("h3load")));
-    }
+    let over_http3 = chosen.iter().any(|scenario| scenario.protocol == Protocol::H3);
+    let h3load = if over_http3 { Some(H3Load::build()?) } else { None };
     certificate(&work)?;
     let ticks = output(Command::new("getconf").arg("CLK_TCK"))?;
     let ticks_per_second = ticks.trim().parse().map_err(|_| format!("getconf CLK_TCK said {ticks:?}"))?;
@@ -144,23 +142,35 @@ pub(crate) struct Measured {
 fn measure(bench: &Bench, origin: &Origin, scenario: &Scenario, peer: Peer, requests: u64) -> Result<Measured> {
     let requests = ((requests as f64 * scenario.scale) as u64).max(scenario.concurrency());
     let proxy = match peer {
-        Peer::Nginx => Proxy::nginx(&bench.work, origin.port)?,
-        Peer::Gateway => Proxy::gateway(&bench.work, &bench.gateway, &bench.plugins, scenario, origin.port)?,
+        Peer::Nginx => Proxy::nginx(&bench.work, PROXY_CORE, origin.port)?,
+        Peer::Gateway => Proxy::gateway(&bench.work, &bench.gateway, PROXY_CORE, |port, tls_port, _| {
+            scenario.config([port, tls_port, origin.port], &bench.work, &bench.plugins)
+        })?,
     };
     proxy.wait_until_ready()?;
     scenario.verify(proxy.port)?;
+    let field = scenario.field();
+    let load = Load {
+        protocol: scenario.protocol,
+        tls: scenario.tls,
+        port: if scenario.tls { proxy.tls_port } else { proxy.port },
+        path: scenario.path,
+        clients: scenario.clients,
+        field: field.as_deref(),
+        body: None,
+        core: LOAD_CORE,
+    };
     // The size of a response as the client gets it: every later one has to be as long.
-    let one = load::send(bench.h3load.as_ref(), scenario, &proxy, 1)?;
+    let one = load.send(bench.h3load.as_ref(), 1)?;
     if one.body_bytes < scenario.least_body {
         return Err(format!("a response of {} bytes instead of {} or more", one.body_bytes, scenario.least_body));
     }
-    load::send(bench.h3load.as_ref(), scenario, &proxy, (requests / 5).max(scenario.concurrency()))?
-        .expect_all(one.body_bytes)?;
+    load.send(bench.h3load.as_ref(), (requests / 5).max(scenario.concurrency()))?.expect_all(one.body_bytes)?;
     // Closing of connections is still under way when the load has ended.
     let settle = || std::thread::sleep(Duration::from_millis(100));
     settle();
     let (before, started) = (proxy.cpu_ticks()?, Instant::now());
-    let sent = load::send(bench.h3load.as_ref(), scenario, &proxy, requests)?;
+    let sent = load.send(bench.h3load.as_ref(), requests)?;
     let wall = started.elapsed().as_secs_f64();
     settle();
     let seconds = (proxy.cpu_ticks()? - before) as f64 / bench.ticks_per_second;

@@ -8,8 +8,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::plugins::{self, Kind};
-use crate::process::{cargo, output, root, run as run_command, target_directory};
-use crate::{Result, setup};
+use crate::process::{output, root, run as run_command, target_directory};
+use crate::{Result, release, setup};
 
 /// What describes the gateway, each file in the place that it has in the repository: so the links between them work.
 const DOCUMENTS: &[&str] = &[
@@ -31,14 +31,14 @@ const DOCUMENTS: &[&str] = &[
 ];
 
 /// The task.
-pub(crate) fn run() -> Result {
+pub(crate) fn run(options: &release::Options) -> Result {
     setup::wasm()?;
     let wasm = plugins::build(&[Kind::Standard])?;
-    run_command(cargo().args(["build", "--release", "--package", "gateway"]))?;
+    let built = release::build(options)?;
     let target = target_directory()?;
     // The build keeps line tables for profilers; what is deployed does not need them.
     let binary = target.join("dist-gateway");
-    run_command(Command::new("strip").arg("-o").arg(&binary).arg(target.join("release/gateway")))?;
+    run_command(Command::new("strip").arg("-o").arg(&binary).arg(&built))?;
     let host = output(Command::new("rustc").arg("-vV"))?;
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("unknown").to_owned();
     let name = format!("gateway-{}-{host}", env!("CARGO_PKG_VERSION"));

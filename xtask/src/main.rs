@@ -7,8 +7,10 @@ mod demo;
 mod dist;
 mod plugins;
 mod process;
+mod release;
 mod setup;
 mod test;
+mod traffic;
 mod wasm_target;
 
 use std::process::ExitCode;
@@ -39,7 +41,7 @@ enum Task {
     /// Measure CPU time per request beside NGINX.
     Bench(bench::Options),
     /// Make an archive of the release binary and the plugins.
-    Dist,
+    Dist(release::Options),
 }
 
 fn main() -> ExitCode {
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
-        Task::Dist => dist::run(),
+        Task::Dist(options) => dist::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -56,9 +56,11 @@ pub(crate) fn wasm() -> Result {
 /// The programs that a task needs, from the system's packages where that is possible.
 pub(crate) fn tools(needed: &[Tool]) -> Result {
     let missing: Vec<&str> = needed.iter().filter(|tool| !(tool.is_present)()).map(|tool| tool.package).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
+    if missing.is_empty() { Ok(()) } else { packages(&missing) }
+}
+
+/// Installs packages of the system that are missing.
+pub(crate) fn packages(missing: &[&str]) -> Result {
     let command = format!("apt-get update && apt-get install --yes --no-install-recommends {}", missing.join(" "));
     if !is_root() || !exists("apt-get") {
         return Err(format!("programs that are needed are not here; as root on Debian: {command}"));

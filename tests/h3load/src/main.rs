@@ -1,5 +1,5 @@
 //! `h3load URL REQUESTS CONNECTIONS STREAMS`: sends exactly so many GET requests over HTTP/3, that many at a time on
-//! each connection, and prints the lines of h2load's summary that `cargo xtask bench` reads. One thread; it accepts any
+//! each connection, and prints the lines of h2load's summary that `cargo xtask` reads. One thread; it accepts any
 //! certificate, so it is good for nothing but loopback.
 
 use std::cell::Cell;

@@ -1,9 +1,11 @@
 //! What is measured.
 
 use std::fmt;
+use std::path::Path;
 
-use super::server::get;
 use crate::Result;
+use crate::traffic::load::Protocol;
+use crate::traffic::server::get;
 
 /// One kind of traffic.
 pub(crate) struct Scenario {
@@ -14,7 +16,7 @@ pub(crate) struct Scenario {
     /// Who is measured.
     pub(crate) peers: &'static [Peer],
     /// How requests come.
-    pub(crate) load: Load,
+    pub(crate) protocol: Protocol,
     /// Connections, and the streams on each.
     pub(crate) clients: (u64, u64),
     /// Whether they come over TLS.
@@ -38,17 +40,6 @@ pub(crate) enum Peer {
     Gateway,
 }
 
-/// The protocol of the load.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Load {
-    /// HTTP/1.1.
-    H1,
-    /// HTTP/2.
-    H2,
-    /// HTTP/3.
-    H3,
-}
-
 /// What stands on the route.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plugins {
@@ -70,7 +61,7 @@ const BASE: Scenario = Scenario {
     name: "h1_1k",
     about: "HTTP/1.1 keep-alive, 32 connections, responses of 1 KiB",
     peers: BOTH,
-    load: Load::H1,
+    protocol: Protocol::H1,
     clients: (32, 1),
     tls: false,
     path: "/1k",
@@ -96,7 +87,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "tls_h2_1k",
         about: "HTTP/2 over TLS 1.3, 8 connections of 16 streams",
-        load: Load::H2,
+        protocol: Protocol::H2,
         clients: (8, 16),
         tls: true,
         ..BASE
@@ -105,7 +96,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "h3_1k",
         about: "HTTP/3, 8 connections of 16 streams (Debian's NGINX has no HTTP/3)",
         peers: OURS,
-        load: Load::H3,
+        protocol: Protocol::H3,
         clients: (8, 16),
         tls: true,
         scale: 0.6,
@@ -148,8 +139,24 @@ impl Scenario {
         self.plugins != Plugins::None
     }
 
+    /// The gateway's configuration: one worker, no access log, and the scenario's plugins.
+    pub(crate) fn config(&self, [port, tls_port, origin]: [u16; 3], work: &Path, plugins: &Path) -> String {
+        let (work, plugins) = (work.display(), plugins.display());
+        let directory =
+            if self.needs_plugins() { format!("plugins: {{directory: \"{plugins}\"}}\n") } else { String::new() };
+        let entries = self.entries();
+        format!(
+            "workers: 1\naccess_log: {{path: off}}\n{directory}\
+             listeners:\n  - {{name: cleartext, address: \"127.0.0.1:{port}\", protocols: [http1]}}\n\
+             \x20 - name: tls\n    address: 127.0.0.1:{tls_port}\n    protocols: [http1, http2, http3]\n\
+             \x20   tls: {{certificates: [{{certificate: \"{work}/cert.pem\", private_key: \"{work}/key.pem\"}}]}}\n\
+             upstreams:\n  origin: {{endpoints: [\"127.0.0.1:{origin}\"], protocol: http1, keepalive: 256}}\n\
+             routes:\n  - name: all\n    match: {{path: {{prefix: /}}}}\n    upstream: origin\n{entries}"
+        )
+    }
+
     /// The route's plugin entries as YAML.
-    pub(crate) fn entries(&self) -> String {
+    fn entries(&self) -> String {
         match self.plugins {
             Plugins::None | Plugins::Headers(0) => String::new(),
             Plugins::Headers(count) => {

@@ -1,18 +1,55 @@
 //! Sends an exact number of requests, and says what came back.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use super::scenario::{Load, Scenario};
-use super::server::Proxy;
+use super::pinned;
 use crate::Result;
-use crate::process::output;
+use crate::process::{cargo, output, run, target_directory};
 
 /// The only cipher suite that the load offers, so that all proxies do the same cryptography.
 const CIPHER: &str = "TLS_AES_128_GCM_SHA256";
 
 /// The HTTP/3 load generator: Debian's h2load has no QUIC.
-pub(crate) struct H3Load(pub(crate) PathBuf);
+pub(crate) struct H3Load(PathBuf);
+
+impl H3Load {
+    /// Builds it.
+    pub(crate) fn build() -> Result<Self> {
+        run(cargo().args(["build", "--release", "--package", "h3load"]))?;
+        Ok(Self(target_directory()?.join("release/h3load")))
+    }
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2; in cleartext with prior knowledge.
+    H2,
+    /// HTTP/3.
+    H3,
+}
+
+/// Requests of one kind.
+pub(crate) struct Load<'a> {
+    /// What they are sent with.
+    pub(crate) protocol: Protocol,
+    /// Whether they come over TLS.
+    pub(crate) tls: bool,
+    /// Where to, on loopback.
+    pub(crate) port: u16,
+    /// What is asked for.
+    pub(crate) path: &'a str,
+    /// Connections, and the streams on each.
+    pub(crate) clients: (u64, u64),
+    /// A header field.
+    pub(crate) field: Option<&'a str>,
+    /// A file that is sent by POST.
+    pub(crate) body: Option<&'a Path>,
+    /// The core that the generator runs on.
+    pub(crate) core: Option<&'a str>,
+}
 
 /// What came back.
 pub(crate) struct Sent {
@@ -24,11 +61,17 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// A sample counts only when every request got its whole response.
-    pub(crate) fn expect_all(&self, body_bytes: u64) -> Result {
+    /// Every request was answered with a 2xx.
+    pub(crate) fn expect_2xx(&self) -> Result {
         if (self.succeeded, self.with_2xx) != (self.requests, self.requests) {
             return Err(format!("{} sent, {} succeeded, {} with 2xx", self.requests, self.succeeded, self.with_2xx));
         }
+        Ok(())
+    }
+
+    /// A sample counts only when every request got its whole response.
+    pub(crate) fn expect_all(&self, body_bytes: u64) -> Result {
+        self.expect_2xx()?;
         if self.body_bytes != self.requests * body_bytes {
             return Err(format!("{} body bytes instead of {}", self.body_bytes, self.requests * body_bytes));
         }
@@ -36,51 +79,54 @@ impl Sent {
     }
 }
 
-/// Runs the load generator on the core that the proxy does not use.
-pub(crate) fn send(h3load: Option<&H3Load>, scenario: &Scenario, proxy: &Proxy, requests: u64) -> Result<Sent> {
-    let (scheme, port) = if scenario.tls { ("https", proxy.tls_port) } else { ("http", proxy.port) };
-    let url = format!("{scheme}://127.0.0.1:{port}{}", scenario.path);
-    let (connections, streams) = scenario.clients;
-    let connections = connections.min(requests).to_string();
-    let (requests_text, streams) = (requests.to_string(), streams.to_string());
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1"]);
-    match (scenario.load, h3load) {
-        (Load::H3, Some(_)) if scenario.field().is_some() => return Err("h3load sends no header fields".to_owned()),
-        (Load::H3, Some(program)) => {
-            command.arg(&program.0).args([&url, &requests_text, &connections, &streams]);
-        }
-        (Load::H3, None) => return Err("h3load is not built".to_owned()),
-        (Load::H1 | Load::H2, _) => {
-            command.args(["h2load", "-t", "1", "-n", &requests_text, "-c", &connections, "-m", &streams]);
+impl Load<'_> {
+    /// Sends so many of them.
+    pub(crate) fn send(&self, h3load: Option<&H3Load>, requests: u64) -> Result<Sent> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{}{}", self.port, self.path);
+        let (connections, streams) = self.clients;
+        let (total, connections, streams) =
+            (requests.to_string(), connections.min(requests).to_string(), streams.to_string());
+        let text = if self.protocol == Protocol::H3 {
+            if self.field.is_some() || self.body.is_some() {
+                return Err("h3load sends neither header fields nor bodies".to_owned());
+            }
+            let program = h3load.ok_or("h3load is not built")?;
+            output(pinned(&program.0, self.core).args([&url, &total, &connections, &streams]))?
+        } else {
+            let mut command = pinned(Path::new("h2load"), self.core);
+            command.args(["-t", "1", "-n", &total, "-c", &connections, "-m", &streams]);
             command.arg(format!("--tls13-ciphers={CIPHER}"));
-            if scenario.load == Load::H1 {
+            if self.protocol == Protocol::H1 {
                 command.arg("--h1");
             }
-            if let Some(field) = scenario.field() {
-                command.args(["-H", &field]);
+            if let Some(field) = self.field {
+                command.args(["-H", field]);
             }
-            command.arg(&url);
+            if let Some(body) = self.body {
+                command.arg("-d").arg(body);
+            }
+            output(command.arg(&url))?
+        };
+        let spoken = match self.protocol {
+            Protocol::H1 => "http/1.1",
+            Protocol::H2 if self.tls => "h2",
+            Protocol::H2 => "h2c",
+            Protocol::H3 => "h3",
+        };
+        if !text.contains(&format!("Application protocol: {spoken}\n")) {
+            return Err(format!("the load did not speak {spoken}"));
         }
+        if self.tls && !(text.contains(CIPHER) && text.contains("TLSv1.3")) {
+            return Err(format!("the load did not negotiate TLS 1.3 with {CIPHER}"));
+        }
+        Ok(Sent {
+            requests,
+            succeeded: before(&text, " succeeded")?,
+            with_2xx: before(&text, " 2xx")?,
+            body_bytes: before(&text, ") data")?,
+        })
     }
-    let text = output(&mut command)?;
-    let spoken = match scenario.load {
-        Load::H1 => "http/1.1",
-        Load::H2 => "h2",
-        Load::H3 => "h3",
-    };
-    if !text.contains(&format!("Application protocol: {spoken}")) {
-        return Err(format!("the load did not speak {spoken}"));
-    }
-    if scenario.tls && !(text.contains(CIPHER) && text.contains("TLSv1.3")) {
-        return Err(format!("the load did not negotiate TLS 1.3 with {CIPHER}"));
-    }
-    Ok(Sent {
-        requests,
-        succeeded: before(&text, " succeeded")?,
-        with_2xx: before(&text, " 2xx")?,
-        body_bytes: before(&text, ") data")?,
-    })
 }
 
 /// The number that stands before `unit`.

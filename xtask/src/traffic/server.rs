@@ -1,4 +1,4 @@
-//! The proxies and the origin: processes with a configuration, on a core, ended when dropped.
+//! The proxies and the origin: processes with a configuration, ended when dropped.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::scenario::Scenario;
+use super::pinned;
 use crate::Result;
 use crate::process::find;
 
-const PROXY_CORE: &str = "0";
-const ORIGIN_CORE: &str = "1";
+/// The core that a process runs on, where it matters.
+type Core<'a> = Option<&'a str>;
 
 /// A running process.
 struct Server {
@@ -21,11 +21,11 @@ struct Server {
 }
 
 impl Server {
-    fn start(name: &str, directory: &Path, core: &str, program: &Path, arguments: &[&str]) -> Result<Self> {
+    fn start(name: &str, directory: &Path, core: Core, program: &Path, arguments: &[&str]) -> Result<Self> {
         let log = directory.join("log");
         let open = || fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()));
-        let mut command = Command::new("taskset");
-        command.args(["-c", core]).arg(program).args(arguments).stdin(Stdio::null()).stdout(open()?);
+        let mut command = pinned(program, core);
+        command.args(arguments).stdin(Stdio::null()).stdout(open()?);
         // Appended to, so that both streams can share the file.
         let errors = fs::OpenOptions::new().append(true).open(&log).map_err(|error| error.to_string())?;
         let child = command.stderr(errors).spawn().map_err(|error| format!("{name} could not be started: {error}"))?;
@@ -56,26 +56,29 @@ impl Drop for Server {
 /// What answers behind every proxy.
 pub(crate) struct Origin {
     _server: Server,
-    /// Its port.
+    /// Its port for HTTP/1.1.
     pub(crate) port: u16,
+    /// Its port for HTTP/2 with prior knowledge.
+    pub(crate) http2_port: u16,
 }
 
 impl Origin {
     /// Starts NGINX with 1 KiB from memory, 1 MiB of JSON from a file, and a look at the headers of the plugins.
-    pub(crate) fn start(work: &Path) -> Result<Self> {
+    pub(crate) fn start(work: &Path, core: Core) -> Result<Self> {
         let directory = fresh(work, "origin")?;
-        let [port, _] = free_ports()?;
+        let [port, http2_port] = free_ports()?;
         write(&directory.join("json"), &json(1 << 20))?;
         let headers: String = (1..=5).map(|number| format!("set:$http_x_bench_{number},")).collect();
         let locations = format!(
-            "server {{\n listen 127.0.0.1:{port} backlog=4096;\n default_type application/json;\n\
+            "server {{\n listen 127.0.0.1:{port} backlog=4096;\n listen 127.0.0.1:{http2_port} http2;\n\
+             default_type application/json;\n\
              location = /1k {{ return 200 \"{}\"; }}\n location = /headers {{ return 200 \"{headers}\"; }}\n\
              location = /json {{ alias {}; }}\n}}",
             "x".repeat(1024),
             quoted(&directory.join("json"))
         );
-        let server = nginx(&directory, ORIGIN_CORE, &locations)?;
-        let origin = Self { _server: server, port };
+        let server = nginx(&directory, core, &locations)?;
+        let origin = Self { _server: server, port, http2_port };
         wait_until_ready(port, || origin._server.log())?;
         Ok(origin)
     }
@@ -92,13 +95,13 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// NGINX as a proxy: one worker, keep-alive to the origin, the usual headers.
-    pub(crate) fn nginx(work: &Path, origin: u16) -> Result<Self> {
+    pub(crate) fn nginx(work: &Path, core: Core, origin: u16) -> Result<Self> {
         let directory = fresh(work, "nginx")?;
         let [port, tls_port] = free_ports()?;
         let (certificate, key) = (quoted(&work.join("cert.pem")), quoted(&work.join("key.pem")));
         let server = nginx(
             &directory,
-            PROXY_CORE,
+            core,
             &format!(
                 "upstream origin {{\n server 127.0.0.1:{origin};\n keepalive 256;\n\
                  keepalive_requests 1000000000;\n keepalive_time 1d;\n}}\n\
@@ -113,43 +116,29 @@ impl Proxy {
         Ok(Self { server, port, tls_port })
     }
 
-    /// The gateway with one worker, no access log, and the scenario's plugins.
+    /// The gateway, with what `config` writes for a cleartext port, a TLS port and a directory for files.
     pub(crate) fn gateway(
         work: &Path,
         binary: &Path,
-        plugins: &Path,
-        scenario: &Scenario,
-        origin: u16,
+        core: Core,
+        config: impl FnOnce(u16, u16, &Path) -> String,
     ) -> Result<Self> {
         let directory = fresh(work, "gateway")?;
         let [port, tls_port] = free_ports()?;
-        let config = directory.join("gateway.yaml");
-        let directory_of_plugins = if scenario.needs_plugins() {
-            format!("plugins: {{directory: \"{}\"}}\n", plugins.display())
-        } else {
-            String::new()
-        };
-        let work = work.display();
-        write(
-            &config,
-            &format!(
-                "workers: 1\naccess_log: {{path: off}}\n{directory_of_plugins}\
-                 listeners:\n  - {{name: cleartext, address: \"127.0.0.1:{port}\", protocols: [http1]}}\n\
-                 \x20 - name: tls\n    address: 127.0.0.1:{tls_port}\n    protocols: [http1, http2, http3]\n\
-                 \x20   tls: {{certificates: [{{certificate: \"{work}/cert.pem\", private_key: \"{work}/key.pem\"}}]}}\n\
-                 upstreams:\n  origin: {{endpoints: [\"127.0.0.1:{origin}\"], protocol: http1, keepalive: 256}}\n\
-                 routes:\n  - name: all\n    match: {{path: {{prefix: /}}}}\n    upstream: origin\n{}",
-                scenario.entries()
-            ),
-        )?;
-        let config = config.to_string_lossy().into_owned();
-        let server = Server::start("the gateway", &directory, PROXY_CORE, binary, &["run", "-c", &config])?;
+        let file = directory.join("gateway.yaml");
+        write(&file, &config(port, tls_port, &directory))?;
+        let server = Server::start("the gateway", &directory, core, binary, &["run", "-c", &file.to_string_lossy()])?;
         Ok(Self { server, port, tls_port })
     }
 
     /// Waits until it answers.
     pub(crate) fn wait_until_ready(&self) -> Result {
         wait_until_ready(self.port, || self.server.log())
+    }
+
+    /// What it has printed.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
     }
 
     /// utime + stime of its processes, and of those that have ended.
@@ -177,7 +166,7 @@ fn cpu_of(stat: &str) -> Option<u64> {
 }
 
 /// NGINX with one worker and `http` as its configuration.
-fn nginx(directory: &Path, core: &str, http: &str) -> Result<Server> {
+fn nginx(directory: &Path, core: Core, http: &str) -> Result<Server> {
     let program = find("nginx").ok_or("nginx is not installed")?;
     let config = directory.join("nginx.conf");
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
