@@ -61,3 +61,15 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_every_task_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -20,6 +20,7 @@ use crate::{Result, setup};
 
 /// Options of the tasks that build what is deployed.
 #[derive(Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Build without a profile: done in a third of the time, but the gateway takes about a tenth more CPU per request.
     #[arg(long)]
