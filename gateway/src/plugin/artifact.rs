@@ -29,12 +29,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
     LoadError::Unreadable { path: path.display().to_string(), reason: error.to_string() }
 }
 
-/// The plugin in the same directory that was probably meant.
+/// The plugin in the same directory that was perhaps meant.
 fn neighbour(path: &Path) -> Option<String> {
+    let wanted = path.file_stem()?.to_str()?;
     let files = std::fs::read_dir(path.parent()?).ok()?.flatten().map(|file| file.path());
-    let plugins = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+    // A link that leads nowhere is not a plugin that is there.
+    let plugins = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm") && file.is_file());
     let names: Vec<_> = plugins.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
-    nearest(path.file_stem()?.to_str()?, names.iter().map(String::as_str)).map(str::to_owned)
+    nearest(wanted, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// Reads a file that somebody may be writing.
@@ -212,11 +214,10 @@ mod tests {
         for file in ["auth.wasm", "audit.status.json", "rate-limit.wasm"] {
             std::fs::write(directory.path().join(file), "").unwrap();
         }
+        std::os::unix::fs::symlink("nowhere", directory.path().join("breaker.wasm")).unwrap();
         let said = |name: &str| read_whole(&directory.path().join(name)).unwrap_err().to_string();
-        assert!(said("auht.wasm").ends_with("auht.wasm does not exist; did you mean \"auth\"?"));
-        assert!(
-            said("breaker.wasm")
-                .ends_with("does not exist; put the plugin there, or remove it from the routes that name it")
-        );
+        let advice = "put the plugin there, or remove it from the routes that name it";
+        assert!(said("auht.wasm").ends_with(&format!("auht.wasm does not exist; {advice} (did you mean \"auth\"?)")));
+        assert!(said("breaker.wasm").ends_with(&format!("breaker.wasm does not exist; {advice}")));
     }
 }

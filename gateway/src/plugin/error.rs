@@ -30,11 +30,14 @@ pub enum HostError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// There is no such file.
-    #[error("{file} does not exist; {}", advice(near.as_deref()))]
+    #[error(
+        "{file} does not exist; put the plugin there, or remove it from the routes that name it{}",
+        hint(near.as_deref())
+    )]
     Missing {
         /// Where it would be.
         file: String,
-        /// The plugin that was probably meant.
+        /// The plugin that was perhaps meant.
         near: Option<String>,
     },
     /// There is no directory of plugins.
@@ -94,12 +97,8 @@ pub enum LoadError {
     NoRoom,
 }
 
-/// What to do about a plugin that isn't there.
-fn advice(near: Option<&str>) -> String {
-    match near {
-        Some(name) => format!("did you mean \"{name}\"?"),
-        None => "put the plugin there, or remove it from the routes that name it".to_owned(),
-    }
+fn hint(near: Option<&str>) -> String {
+    near.map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default()
 }
 
 impl LoadError {
