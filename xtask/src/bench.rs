@@ -41,7 +41,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
     /// Measure this binary instead of building the one that `dist` ships.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_pgo")]
     gateway: Option<PathBuf>,
     #[command(flatten)]
     release: release::Options,

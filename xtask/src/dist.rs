@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::plugins::{self, Kind};
-use crate::process::{output, root, run as run_command, target_directory};
+use crate::process::{root, run as run_command, target_directory};
 use crate::{Result, release, setup};
 
 /// What describes the gateway, each file in the place that it has in the repository: so the links between them work.
@@ -32,16 +32,14 @@ const DOCUMENTS: &[&str] = &[
 
 /// The task.
 pub(crate) fn run(options: &release::Options) -> Result {
+    let built = release::build(options)?;
     setup::wasm()?;
     let wasm = plugins::build(&[Kind::Standard])?;
-    let built = release::build(options)?;
     let target = target_directory()?;
     // The build keeps line tables for profilers; what is deployed does not need them.
     let binary = target.join("dist-gateway");
     run_command(Command::new("strip").arg("-o").arg(&binary).arg(&built))?;
-    let host = output(Command::new("rustc").arg("-vV"))?;
-    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("unknown").to_owned();
-    let name = format!("gateway-{}-{host}", env!("CARGO_PKG_VERSION"));
+    let name = format!("gateway-{}-{}", env!("CARGO_PKG_VERSION"), release::host()?);
     let archive = target.join(format!("{name}.tar.gz"));
     write(&archive, &name, &contents(&binary, &wasm)?).map_err(|error| format!("{}: {error}", archive.display()))?;
     println!("{}", archive.display());

@@ -1,22 +1,23 @@
 //! The gateway's binary as it is deployed: a release build guided by a profile of the gateway at work (the rustc book,
 //! "Profile-guided Optimization").
 //!
-//! It is compiled twice, with counters in it and then with what they counted, in target directories of its own: what has
-//! not changed is not compiled again, nor is traffic sent again through a binary that has been counted.
+//! It is compiled twice, with counters in it and then with what they counted, each in a target directory of its own. Where
+//! neither the counting binary nor the traffic has changed, nothing is done again.
 
 mod training;
 
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
 
 use clap::Args;
 
 use crate::process::{cargo, exists, find, output, run, target_directory};
 use crate::{Result, setup};
+use training::Training;
 
 /// Options of the tasks that build what is deployed.
 #[derive(Args)]
@@ -35,20 +36,31 @@ pub(crate) fn build(options: &Options) -> Result<PathBuf> {
     }
     let compiler = Compiler::ask()?;
     // Before anything that takes long.
-    let profdata = compiler.profdata()?;
-    setup::tools(training::TOOLS)?;
+    let (profdata, training) = compiler
+        .profdata()
+        .and_then(|profdata| Ok((profdata, Training::prepare()?)))
+        .map_err(|error| format!("{error}\n(--no-pgo builds without a profile, and without what that needs)"))?;
     let work = target_directory()?.join("pgo");
-    let counts = work.join("counts");
+    let (counts, guided) = (work.join("counts"), work.join("guided"));
     let counting = compiler.build(&work.join("counting"), &flag("-Cprofile-generate=", &counts))?;
-    let profile = match recorded(&work, &counting) {
-        Some(profile) => profile,
-        None => {
-            let _ = fs::remove_dir_all(&counts);
-            training::run(&work, &counting)?;
-            merge(&profdata, &counts, &work)?
-        }
-    };
-    compiler.build(&work.join("guided"), &flag("-Cprofile-use=", &profile))
+    let mut inputs = training.inputs()?;
+    inputs.extend([counting.clone(), profdata.clone()]);
+    // Named by what it depends on: what is recorded is used again, and cargo compiles again where a flag has changed.
+    let profile = work.join(format!("gateway-{:016x}.profdata", hash(&inputs)?));
+    if !profile.exists() {
+        remove(&counts)?;
+        training.run(&work, &counting)?;
+        // What earlier profiles made is of no more use to anybody.
+        profiles(&work).iter().try_for_each(|old| remove(old))?;
+        remove(&guided.join(&compiler.host))?;
+        merge(&profdata, &counts, &profile)?;
+    }
+    compiler.build(&guided, &flag("-Cprofile-use=", &profile))
+}
+
+/// What the binary runs on.
+pub(crate) fn host() -> Result<String> {
+    Compiler::ask().map(|compiler| compiler.host)
 }
 
 /// The compiler in PATH.
@@ -72,26 +84,35 @@ impl Compiler {
         Ok(Self { host: line("host: ")?, llvm, sysroot: sysroot.trim().into() })
     }
 
-    /// llvm-profdata of the compiler's own LLVM, whose files it reads and writes: by rustup, or from the system's
-    /// packages.
+    /// llvm-profdata of the compiler's own LLVM, whose files it reads and writes: rustup's, or one in PATH.
     fn profdata(&self) -> Result<PathBuf> {
         let own = self.sysroot.join("lib/rustlib").join(&self.host).join("bin/llvm-profdata");
-        let (packaged, package) = (format!("llvm-profdata-{}", self.llvm), format!("llvm-{}", self.llvm));
-        let present = || if own.is_file() { Some(own.clone()) } else { find(&packaged) };
+        let (versioned, package) = (format!("llvm-profdata-{}", self.llvm), format!("llvm-{}", self.llvm));
+        let present = || {
+            let own = own.is_file().then(|| own.clone());
+            own.or_else(|| find(&versioned)).or_else(|| find("llvm-profdata").filter(|found| self.matches(found)))
+        };
         if let Some(program) = present() {
             return Ok(program);
         }
-        println!("installing the compiler's llvm-tools");
         if exists("rustup") {
+            println!("installing the compiler's llvm-tools");
             // Whether that worked is seen by whether it is there.
             let _ = Command::new("rustup").args(["component", "add", "llvm-tools"]).status();
+            if let Some(program) = present() {
+                return Ok(program);
+            }
         }
-        if present().is_none() {
-            setup::packages(&[&package]).map_err(|error| {
-                format!("no llvm-profdata (`rustup component add llvm-tools`): {error}\n--no-pgo builds without it")
-            })?;
-        }
-        present().ok_or_else(|| format!("{package} was installed, but {packaged} is not in PATH"))
+        setup::packages(&[&package]).map_err(|error| {
+            format!("no llvm-profdata of LLVM {} (`rustup component add llvm-tools`): {error}", self.llvm)
+        })?;
+        present().ok_or_else(|| format!("{package} was installed, but {versioned} is not in PATH"))
+    }
+
+    /// Whether a program of LLVM is of the compiler's version.
+    fn matches(&self, program: &Path) -> bool {
+        output(Command::new(program).arg("--version"))
+            .is_ok_and(|printed| printed.contains(&format!("LLVM version {}.", self.llvm)))
     }
 
     /// A release build with one more flag for the compiler, in a target directory of its own.
@@ -110,7 +131,8 @@ fn flag(name: &str, path: &Path) -> OsString {
     flag
 }
 
-/// All flags, as cargo wants them in one variable.
+/// All flags, as cargo wants them in one variable. It takes the place of those in cargo's configuration files: who needs
+/// some has them in `RUSTFLAGS`.
 fn with_flags_of_the_user(flag: &OsString) -> OsString {
     let separator = "\u{1f}";
     let mut flags = std::env::var_os("CARGO_ENCODED_RUSTFLAGS").unwrap_or_else(|| {
@@ -124,11 +146,13 @@ fn with_flags_of_the_user(flag: &OsString) -> OsString {
     flags
 }
 
-/// A profile that is younger than the binary it is of, and than the traffic that this program sends.
-fn recorded(work: &Path, counting: &Path) -> Option<PathBuf> {
-    let age = |file: &Path| fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
-    let oldest: SystemTime = age(counting)?.max(age(&std::env::current_exe().ok()?)?);
-    profiles(work).into_iter().find(|profile| age(profile).is_some_and(|age| age > oldest))
+/// Of the content of files.
+fn hash(files: &[PathBuf]) -> Result<u64> {
+    let mut hash = DefaultHasher::new();
+    for file in files {
+        fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?.hash(&mut hash);
+    }
+    Ok(hash.finish())
 }
 
 fn profiles(work: &Path) -> Vec<PathBuf> {
@@ -136,19 +160,23 @@ fn profiles(work: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.extension().is_some_and(|extension| extension == "profdata")).collect()
 }
 
-/// Makes the profile, named by its content: cargo compiles again where a flag changes, not where a file does.
-fn merge(profdata: &Path, counts: &Path, work: &Path) -> Result<PathBuf> {
-    for old in profiles(work) {
-        let _ = fs::remove_file(old);
+/// Removes a file or a directory, if it is there.
+fn remove(path: &Path) -> Result {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("can't remove {}: {error}", path.display())),
+        _ => Ok(()),
     }
-    let merged = work.join("merged");
-    run(Command::new(profdata).arg("merge").arg("--output").arg(&merged).arg(counts))?;
-    let fail = |error: std::io::Error| format!("{}: {error}", merged.display());
-    let mut hash = DefaultHasher::new();
-    fs::read(&merged).map_err(fail)?.hash(&mut hash);
-    let profile = work.join(format!("gateway-{:016x}.profdata", hash.finish()));
-    fs::rename(&merged, &profile).map_err(fail)?;
-    Ok(profile)
+}
+
+/// Makes a profile of the counts, whole or not at all.
+fn merge(profdata: &Path, counts: &Path, profile: &Path) -> Result {
+    if fs::read_dir(counts).map_or(true, |mut files| files.next().is_none()) {
+        return Err(format!("the gateway ended without writing its counts into {}", counts.display()));
+    }
+    let part = profile.with_extension("part");
+    run(Command::new(profdata).arg("merge").arg("--output").arg(&part).arg(counts))?;
+    fs::rename(&part, profile).map_err(|error| format!("{}: {error}", profile.display()))
 }
 
 #[cfg(test)]
@@ -156,35 +184,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_is_used_again_until_the_binary_is_younger() {
+    fn the_name_of_a_profile_follows_the_content_of_its_inputs() {
         let work = tempfile::tempdir().unwrap();
-        let (binary, profile) = (work.path().join("gateway"), work.path().join("gateway-0.profdata"));
-        let now = SystemTime::now();
-        let at = |seconds| now + std::time::Duration::from_secs(seconds);
-        let write = |file: &Path, time| fs::File::create(file).unwrap().set_modified(time).unwrap();
-        write(&binary, at(60));
-        assert_eq!(recorded(work.path(), &binary), None);
-        write(&profile, at(60));
-        assert_eq!(recorded(work.path(), &binary), None);
-        write(&profile, at(61));
-        assert_eq!(recorded(work.path(), &binary), Some(profile.clone()));
-        write(&binary, at(62));
-        assert_eq!(recorded(work.path(), &binary), None);
+        let [one, other] = ["one", "other"].map(|name| work.path().join(name));
+        let write = |first: &str, second: &str| {
+            fs::write(&one, first).unwrap();
+            fs::write(&other, second).unwrap();
+            hash(&[one.clone(), other.clone()]).unwrap()
+        };
+        let before = write("gateway", "auth");
+        assert_eq!(before, write("gateway", "auth"));
+        assert_ne!(before, write("gatewaya", "uth"));
+        assert_ne!(before, write("gateway", "auth2"));
+        assert!(hash(&[work.path().join("missing")]).unwrap_err().contains("missing"));
     }
 
     #[test]
-    fn a_profile_of_another_content_has_another_name() {
+    fn a_profile_without_counts_is_not_made() {
         let work = tempfile::tempdir().unwrap();
-        let counts = work.path().join("counts");
-        // `cp` in the place of llvm-profdata: `merge --output MERGED COUNTS` becomes a copy.
-        let script = work.path().join("profdata");
-        fs::write(&script, "#!/bin/sh\ncp \"$4\" \"$3\"\n").unwrap();
-        run(Command::new("chmod").arg("+x").arg(&script)).unwrap();
-        fs::write(&counts, "one").unwrap();
-        let one = merge(&script, &counts, work.path()).unwrap();
-        fs::write(&counts, "two").unwrap();
-        let two = merge(&script, &counts, work.path()).unwrap();
-        assert_ne!(one, two);
-        assert_eq!(profiles(work.path()), [two]);
+        let (counts, profile) = (work.path().join("counts"), work.path().join("gateway-0.profdata"));
+        let told = |error: String| assert!(error.contains("without writing its counts"), "{error}");
+        told(merge(Path::new("true"), &counts, &profile).unwrap_err());
+        fs::create_dir(&counts).unwrap();
+        told(merge(Path::new("true"), &counts, &profile).unwrap_err());
+        fs::write(counts.join("a.profraw"), "").unwrap();
+        assert!(merge(Path::new("false"), &counts, &profile).is_err());
+        assert!(profiles(work.path()).is_empty());
     }
 }

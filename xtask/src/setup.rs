@@ -1,4 +1,4 @@
-//! Installs what the other tasks need: the wasm target, and the tools that tests and the benchmark use.
+//! Installs what the other tasks need: the wasm target, and the tools that tests, the benchmark and release builds use.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,9 +19,9 @@ pub(crate) const PYTHON: Tool = Tool {
     package: "python3-venv",
     is_present: || output(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok(),
 };
-/// The peer and the origin of the benchmark.
+/// The peer of the benchmark, and the origin behind it and behind a release build that records its profile.
 pub(crate) const NGINX: Tool = Tool { package: "nginx-light", is_present: || find("nginx").is_some() };
-/// The load of the benchmark.
+/// The load of both.
 pub(crate) const H2LOAD: Tool = Tool { package: "nghttp2-client", is_present: || find("h2load").is_some() };
 
 /// The HTTP/3 client that tests use as a peer that is not ours.

@@ -1,18 +1,20 @@
-//! The traffic that the profile is recorded under: what gateways do all day, over each protocol on both sides, with the
-//! access log on and the plugins that come with it. What is left out here is compiled for size, so what is common has to
-//! be in it; a benchmark's own scenarios are no measure of that.
+//! The traffic that the profile is recorded under: what gateways do all day, over HTTP/1.1, HTTP/2 and HTTP/3 from the
+//! clients and HTTP/1.1 and HTTP/2 to the upstreams, with the access log on and the plugins that come with the gateway.
+//! What is left out here is compiled for size, so what is common has to be in it; a benchmark's own scenarios are no
+//! measure of that.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::remove;
 use crate::Result;
 use crate::plugins::{self, Kind};
-use crate::setup::{self, H2LOAD, NGINX, Tool};
+use crate::setup::{self, H2LOAD, NGINX};
 use crate::traffic::load::{H3Load, Load, Protocol};
 use crate::traffic::server::{Origin, Proxy};
 
-/// What it is made with.
-pub(super) const TOOLS: &[Tool] = &[NGINX, H2LOAD];
+/// The plugins on its routes.
+const PLUGINS: &[&str] = &["auth", "circuit-breaker", "hello-plugin", "pii-redact", "rate-limit"];
 
 /// The API key of the load. `printf %s training-key | sha256sum` gives what the configuration has.
 const KEY: &str = "x-api-key: training-key";
@@ -65,35 +67,56 @@ const PARTS: &[Part] = {
     ]
 };
 
-/// Sends it through a gateway that counts what it runs, and ends the gateway, which then writes its counts.
-pub(super) fn run(work: &Path, counting: &Path) -> Result {
-    setup::wasm()?;
-    let plugins = plugins::build(&[Kind::Standard, Kind::Example])?;
-    let h3load = H3Load::build()?;
-    let origin = Origin::start(work, None)?;
-    let proxy = Proxy::gateway(work, counting, None, |port, tls_port, directory| {
-        config([port, tls_port], &origin, directory, &plugins)
-    })?;
-    proxy.wait_until_ready()?;
-    let body = work.join("body.json");
-    let order = r#"{"article":"4711","quantity":2,"deliver_to":"Storgata 1, 0155 Oslo"},"#.repeat(32);
-    fs::write(&body, order).map_err(|error| format!("{}: {error}", body.display()))?;
-    println!("recording what the gateway runs under load");
-    for part in PARTS {
-        let load = Load {
-            protocol: part.protocol,
-            tls: part.tls,
-            port: if part.tls { proxy.tls_port } else { proxy.port },
-            path: part.path,
-            clients: part.clients,
-            field: (part.protocol != Protocol::H3).then_some(KEY),
-            body: part.post.then_some(body.as_path()),
-            core: None,
-        };
-        let sent = load.send(Some(&h3load), part.requests).and_then(|sent| sent.expect_2xx());
-        sent.map_err(|error| format!("{:?} of {}: {error}\n{}", part.protocol, part.path, proxy.log()))?;
+/// What the traffic is made with.
+pub(super) struct Training {
+    plugins: PathBuf,
+    h3load: H3Load,
+}
+
+impl Training {
+    /// Installs and builds what is missing.
+    pub(super) fn prepare() -> Result<Self> {
+        setup::tools(&[NGINX, H2LOAD])?;
+        setup::wasm()?;
+        Ok(Self { plugins: plugins::build(&[Kind::Standard, Kind::Example])?, h3load: H3Load::build()? })
     }
-    Ok(())
+
+    /// Everything that decides which code of the gateway runs: the program that sends the traffic, and the plugins.
+    pub(super) fn inputs(&self) -> Result<Vec<PathBuf>> {
+        let program = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
+        let plugins = PLUGINS.iter().map(|name| self.plugins.join(format!("{name}.wasm")));
+        Ok(std::iter::once(program).chain(plugins).collect())
+    }
+
+    /// Sends it through a gateway that counts what it runs, and ends the gateway, which then writes its counts.
+    pub(super) fn run(&self, work: &Path, counting: &Path) -> Result {
+        // Compiling plugins belongs to what a gateway does.
+        remove(&work.join("cache"))?;
+        let origin = Origin::start(work, None)?;
+        let proxy = Proxy::gateway(work, counting, None, |port, tls_port, directory| {
+            config([port, tls_port], &origin, directory, &self.plugins)
+        })?;
+        proxy.wait_until_ready()?;
+        let body = work.join("body.json");
+        let order = r#"{"article":"4711","quantity":2,"deliver_to":"Storgata 1, 0155 Oslo"},"#.repeat(32);
+        fs::write(&body, order).map_err(|error| format!("{}: {error}", body.display()))?;
+        println!("recording what the gateway runs under load");
+        for part in PARTS {
+            let load = Load {
+                protocol: part.protocol,
+                tls: part.tls,
+                port: if part.tls { proxy.tls_port } else { proxy.port },
+                path: part.path,
+                clients: part.clients,
+                field: (part.protocol != Protocol::H3).then_some(KEY),
+                body: part.post.then_some(body.as_path()),
+                core: None,
+            };
+            let sent = load.send(Some(&self.h3load), part.requests).and_then(|sent| sent.expect_2xx());
+            sent.map_err(|error| format!("{:?} of {}: {error}\n{}", part.protocol, part.path, proxy.log()))?;
+        }
+        proxy.stop()
+    }
 }
 
 fn config([port, tls_port]: [u16; 2], origin: &Origin, directory: &Path, plugins: &Path) -> String {
@@ -101,6 +124,7 @@ fn config([port, tls_port]: [u16; 2], origin: &Origin, directory: &Path, plugins
     let (http1, http2) = (origin.port, origin.http2_port);
     format!(
         r#"workers: 1
+drain_timeout: 5s
 access_log: {{path: "{directory}/access.log"}}
 plugins: {{directory: "{plugins}", grants: {{auth: {{upstreams: []}}, pii-redact: {{secrets: []}}}}}}
 listeners:

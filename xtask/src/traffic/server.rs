@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::pinned;
@@ -28,6 +28,10 @@ impl Server {
         command.args(arguments).stdin(Stdio::null()).stdout(open()?);
         // Appended to, so that both streams can share the file.
         let errors = fs::OpenOptions::new().append(true).open(&log).map_err(|error| error.to_string())?;
+        // Compiled plugins are kept here, not with those of the user's.
+        command.env("CACHE_DIRECTORY", directory.with_file_name("cache"));
+        // Where the counts of a profile go is for the binary to say.
+        command.env_remove("LLVM_PROFILE_FILE");
         let child = command.stderr(errors).spawn().map_err(|error| format!("{name} could not be started: {error}"))?;
         Ok(Self { child, log })
     }
@@ -37,19 +41,28 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGTERM first: NGINX's master has to end its worker.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let deadline = Instant::now() + Duration::from_secs(10);
+impl Server {
+    /// Asks it to end, and waits for that. `None`: it did not end in time.
+    fn end(&mut self, within: Duration) -> Option<ExitStatus> {
+        // SIGTERM: NGINX's master has to end its worker. A shell has `kill` where no package brings one.
+        let _ = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status();
+        let deadline = Instant::now() + within;
         while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        None
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) && self.end(Duration::from_secs(10)).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -134,6 +147,15 @@ impl Proxy {
     /// Waits until it answers.
     pub(crate) fn wait_until_ready(&self) -> Result {
         wait_until_ready(self.port, || self.server.log())
+    }
+
+    /// Ends it; an error tells what it has printed if it does not end well.
+    pub(crate) fn stop(mut self) -> Result {
+        match self.server.end(Duration::from_secs(60)) {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(format!("the proxy ended with {status}; its log:\n{}", self.log())),
+            None => Err(format!("the proxy did not end when asked to; its log:\n{}", self.log())),
+        }
     }
 
     /// What it has printed.
