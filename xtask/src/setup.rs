@@ -1,5 +1,6 @@
 //! Installs what the other tasks need: the wasm target, and the tools that tests, the benchmark and release builds use.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,7 +51,19 @@ pub(crate) fn wasm() -> Result {
         }
     }
     println!("rustup did not bring it; building it from Debian's sources of the same compiler");
-    wasm_target::build_from_debian_sources()
+    wasm_target::build_from_debian_sources()?;
+    // Each build of the standard library is another one: what was compiled with an earlier one can't be linked with it,
+    // which cargo does not see.
+    let target = target_directory()?;
+    for stale in [target.join(wasm_target::NAME), target.join("debug/plugin-new")] {
+        match std::fs::remove_dir_all(&stale) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(format!("can't remove {}, which is out of date: {error}", stale.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The programs that a task needs, from the system's packages where that is possible.
