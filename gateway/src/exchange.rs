@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
+use smallvec::SmallVec;
 
 use crate::error::{Error, Failure};
 
@@ -82,7 +83,7 @@ pub struct Edits {
     /// Method, authority, and path with query as the client asked, once one of them was changed.
     asked: Option<Box<(Method, String, String)>>,
     /// Names of the fields that were set, added or removed.
-    fields: Vec<HeaderName>,
+    fields: SmallVec<[HeaderName; 2]>,
 }
 
 impl RequestHead {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use http_body::Body as _;
+use smallvec::SmallVec;
 use tokio::sync::MutexGuard;
 
 pub(super) use self::link::named;
@@ -61,7 +62,8 @@ impl<L: Link> Chain<L> {
 
     /// One exchange's way through the chain.
     pub fn start(self: &Rc<Self>, exchange: SharedExchange) -> ChainRun<L> {
-        let slots = self.links.iter().map(|_| Slot::default()).collect();
+        let mut slots = SmallVec::new();
+        slots.resize_with(self.links.len(), Slot::default);
         ChainRun { chain: self.clone(), exchange, slots, identity: false }
     }
 }
@@ -118,7 +120,7 @@ pub struct Answer {
 pub struct ChainRun<L: Link = Pool> {
     chain: Rc<Chain<L>>,
     exchange: SharedExchange,
-    slots: Vec<Slot<L>>,
+    slots: SmallVec<[Slot<L>; 2]>,
     /// The upstream was asked for an unencoded response.
     identity: bool,
 }

@@ -2,6 +2,7 @@
 //! name. The walk over the sections sees only their frame; the engine validates what is inside.
 
 use super::error::{LoadError, one_line};
+use super::reexport::reexport;
 
 const MAGIC: &[u8] = b"\0asm";
 const CORE: [u8; 4] = [1, 0, 0, 0];
@@ -81,11 +82,12 @@ pub(crate) fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         super::grants::classify(import)?;
     }
     one_package(&outline)?;
-    wit_component::ComponentEncoder::default()
+    let component = wit_component::ComponentEncoder::default()
         .validate(true)
         .module(bytes)
         .and_then(wit_component::ComponentEncoder::encode)
-        .map_err(|error| explain(&format!("{error:#}")))
+        .map_err(|error| explain(&format!("{error:#}")))?;
+    Ok(reexport(&component).unwrap_or(component))
 }
 
 /// Walks the sections to the very end, so that a file cut anywhere is known to be cut.

@@ -156,7 +156,7 @@ fn configuration(options: &HostOptions) -> Config {
     let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(RESERVE);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        // Only a count: an encoded guest is three of them (itself, and two that tie imports to its table).
+        // Only a count: an encoded guest is four of them (itself, two that tie imports to its table, its handler).
         .total_core_instances(instances.saturating_mul(16))
         .total_memories(instances.saturating_mul(MEMORIES))
         .total_tables(instances.saturating_mul(TABLES))

@@ -1,6 +1,6 @@
 //! The plugin host: loads wasm plugins from a directory, keeps instances per worker, and calls them phase by phase.
 //!
-//! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`]), checks what
+//! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`], [`reexport`]), checks what
 //! it imports against the operator's [`grants`], and binds it to each place that names it ([`entry`]). A worker keeps a
 //! [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an [`instance`] under [`limits`];
 //! what the guest may call back is in [`host`].
@@ -22,6 +22,7 @@ mod instance;
 mod limits;
 pub mod phase;
 mod pool;
+mod reexport;
 mod registry;
 mod status;
 mod stock;

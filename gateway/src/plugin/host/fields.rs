@@ -3,11 +3,12 @@
 //! The functions that `bindgen!` registers take a `String` and a `Vec` of their own. Those of this file take their place
 //! in the linker and read names and values where they are, in the guest's memory; what they do is the same.
 
+use http::header::HeaderName;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, WasmList, WasmStr};
 
 use super::HostState;
-use super::http::{ExchangeHandle, field, get, set};
+use super::http::{ExchangeHandle, field_value, get, parsed_name, set};
 use crate::plugin::phase::bindings::edge::gateway::http::Part;
 
 /// The interface, with the version of the contract that this host speaks.
@@ -22,14 +23,26 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<
     let mut http = linker.instance(HTTP)?;
     http.func_wrap("[method]exchange.get", |mut store: Store<'_>, (_, of, name): (Handle, Part, WasmStr)| {
         store.data_mut().exchange()?;
-        let name = name.to_str(&store)?;
-        let exchange = store.data().exchange.as_deref();
-        Ok((exchange.and_then(|exchange| get(exchange, of, &name)),))
+        let (state, name) = (store.data(), name.to_str(&store)?);
+        let value = |name: &HeaderName| state.exchange.as_deref().and_then(|exchange| get(exchange, of, name));
+        if let Some(name) = state.names.find(&name) {
+            return Ok((value(name),));
+        }
+        let Ok(name) = parsed_name(&name) else { return Ok((None,)) };
+        let value = value(&name);
+        store.data_mut().names.keep(name);
+        Ok((value,))
     })?;
     type Set = (Handle, Part, WasmStr, WasmList<u8>);
     http.func_wrap("[method]exchange.set", |mut store: Store<'_>, (_, of, name, value): Set| {
-        let field = field(&name.to_str(&store)?, value.as_le_slice(&store), of);
-        Ok((set(store.data_mut().exchange()?, of, field),))
+        let name = name.to_str(&store)?;
+        let known = store.data().names.find(&name).cloned();
+        let name = match known {
+            Some(name) => Ok(name),
+            None => parsed_name(&name).inspect(|name| store.data_mut().names.keep(name.clone())),
+        };
+        let value = field_value(value.as_le_slice(&store));
+        Ok((set(store.data_mut().exchange()?, of, name, value),))
     })?;
     linker.allow_shadowing(false);
     Ok(())

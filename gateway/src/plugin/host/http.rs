@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use wasmtime::component::Resource;
 
@@ -38,18 +38,30 @@ const MAX_KEY: usize = 1 << 10;
 type Fallible<T> = wasmtime::Result<Result<T, FieldError>>;
 
 pub(crate) fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
+    let name = parsed_name(name)?;
+    allowed_name(&name, part)?;
+    Ok(name)
+}
+
+/// The name of a field.
+pub(super) fn parsed_name(name: &str) -> Result<HeaderName, FieldError> {
     if name.starts_with(':') {
         return Err(FieldError::NotAllowed);
     }
-    if name.len() > MAX_NAME {
+    let error = || if name.len() > MAX_NAME { FieldError::TooLarge } else { FieldError::InvalidName };
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| error())
+}
+
+/// Refuses names that are too long, and fields that the gateway makes itself.
+fn allowed_name(name: &HeaderName, part: Part) -> Result<(), FieldError> {
+    if name.as_str().len() > MAX_NAME {
         return Err(FieldError::TooLarge);
     }
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| FieldError::InvalidName)?;
     let trailers = matches!(part, Part::RequestTrailers | Part::ResponseTrailers);
-    if headers::is_made_here(&name) || (trailers && headers::is_forbidden_in_trailers(&name)) {
+    if headers::is_made_here(name) || (trailers && headers::is_forbidden_in_trailers(name)) {
         return Err(FieldError::NotAllowed);
     }
-    Ok(name)
+    Ok(())
 }
 
 pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
@@ -126,13 +138,8 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, Fie
     }
 }
 
-/// A field that a guest hands over.
-pub(super) fn field(name: &str, value: &[u8], of: Part) -> Result<(HeaderName, HeaderValue), FieldError> {
-    Ok((field_name(name, of)?, field_value(value)?))
-}
-
 /// `exchange.get`.
-pub(super) fn get(exchange: &Exchange, of: Part, name: &str) -> Option<Vec<u8>> {
+pub(super) fn get(exchange: &Exchange, of: Part, name: impl AsHeaderName) -> Option<Vec<u8>> {
     fields(exchange, of)?.get(name).map(|value| value.as_bytes().to_vec())
 }
 
@@ -140,13 +147,16 @@ pub(super) fn get(exchange: &Exchange, of: Part, name: &str) -> Option<Vec<u8>> 
 pub(super) fn set(
     exchange: &mut Exchange,
     of: Part,
-    field: Result<(HeaderName, HeaderValue), FieldError>,
+    name: Result<HeaderName, FieldError>,
+    value: Result<HeaderValue, FieldError>,
 ) -> Result<(), FieldError> {
     let fields = fields_mut(exchange, of)?;
-    let (name, value) = field?;
+    let name = name?;
+    allowed_name(&name, of)?;
+    let value = value?;
     room(fields, value.len(), Some(&name))?;
-    fields.insert(&name, value);
     note_edit(exchange, of, &name);
+    fields_mut(exchange, of)?.insert(name, value);
     Ok(())
 }
 
@@ -216,7 +226,7 @@ impl contract::Host for HostState {}
 
 impl contract::HostExchange for HostState {
     fn get(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(get(self.exchange()?, of, &name))
+        Ok(get(self.exchange()?, of, name.as_str()))
     }
 
     fn get_all(
@@ -239,7 +249,7 @@ impl contract::HostExchange for HostState {
     }
 
     fn set(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
-        Ok(set(self.exchange()?, of, field(&name, &value, of)))
+        Ok(set(self.exchange()?, of, parsed_name(&name), field_value(&value)))
     }
 
     fn append(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
@@ -465,6 +475,10 @@ mod tests {
         assert_eq!(field_value(b" padded ").unwrap(), "padded");
         for name in ["a b", "a\r\n", "", "æ"] {
             assert_eq!(field_name(name, Part::Request), Err(FieldError::InvalidName), "{name:?}");
+        }
+        for (long, invalid) in [("x".repeat(MAX_NAME + 1), false), ("x y".repeat(MAX_NAME), true)] {
+            assert_eq!(field_name(&long, Part::Request), Err(FieldError::TooLarge));
+            assert_eq!(parsed_name(&long).is_err(), invalid, "one that a client sent can be read");
         }
         for name in [":path", "Host", "content-length", "Transfer-Encoding", "connection", "upgrade"] {
             assert_eq!(field_name(name, Part::Request), Err(FieldError::NotAllowed), "{name:?}");

@@ -10,6 +10,7 @@ pub(crate) mod fields;
 pub mod http;
 mod kv;
 pub mod metrics;
+mod names;
 mod secrets;
 pub mod sys;
 
@@ -20,6 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::ResourceTable;
 
 use self::calls::OutboundCall;
+use self::names::Names;
 use super::entry::Shared;
 use super::error::Overrun;
 use super::limits::{CpuClock, InstanceLimits};
@@ -43,6 +45,8 @@ pub struct HostState {
     pub(crate) shared: Arc<Shared>,
     /// To the task of the worker that makes outbound calls; `None` off the workers.
     pub(crate) calls: Option<UnboundedSender<OutboundCall>>,
+    /// Names of header fields that it uses.
+    names: Names,
     table: ResourceTable,
 }
 
@@ -63,6 +67,7 @@ impl HostState {
             limits: InstanceLimits::new(shared.limits.memory),
             shared,
             calls,
+            names: Names::default(),
             table,
         }
     }
