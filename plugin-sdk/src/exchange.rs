@@ -92,7 +92,7 @@ impl<'a> Exchange<'a> {
 
     /// Why the upstream gave no response, where it gave none.
     pub fn failure(&self) -> Option<Failure> {
-        raw::exchange::failure(self.of)
+        raw::exchange::upstream_failure(self.of)
     }
 
     /// An attribute that this or an earlier plugin has set.

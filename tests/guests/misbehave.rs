@@ -1,8 +1,9 @@
 //! What hostile guests do, whatever they are asked.
 
+use plugin_sdk::__private::bindings::edge::gateway::http;
 use plugin_sdk::kv;
 
-/// Loops, traps, grows or calls without end; other verbs are the guest's own.
+/// Loops, traps, grows, calls without end, or makes up a handle; other verbs are the guest's own.
 #[expect(clippy::infinite_loop, reason = "that is what it is for")]
 pub(crate) fn misbehave(verb: &str) {
     match verb {
@@ -19,6 +20,8 @@ pub(crate) fn misbehave(verb: &str) {
         "calls" => loop {
             std::hint::black_box(kv::get("x"));
         },
+        // No handle that this call was given.
+        "forge" => drop(http::get(u32::MAX, http::Part::Request, "x")),
         _ => {}
     }
 }

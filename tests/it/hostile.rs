@@ -41,10 +41,11 @@ fn limited(upstream: &Upstream) -> String {
 }
 
 /// The ways in which a call can fail, what the log says of each, and how it is counted.
-const FAILURES: [(&str, &str, &str); 5] = [
+const FAILURES: [(&str, &str, &str); 6] = [
     ("loop", "used more than its 100 ms of CPU time (plugins.limits.cpu)", "deadline"),
     ("panic", "trapped: wasm trap: wasm `unreachable` instruction executed", "trap"),
     ("grow", "needs more than 16777216 bytes of memory (plugins.limits.memory)", "memory"),
+    ("forge", "trapped: the handle is not that of this call's exchange", "trap"),
     ("calls", "made more than 1000 host calls (plugins.limits.host_calls)", "host-calls"),
     ("big", "gave the host more than 8388608 bytes (plugins.limits.output)", "output"),
 ];

@@ -3,7 +3,9 @@
 //! Wall-clock figures wobble on a shared machine; the CPU time that the kernel charges to a proxy's processes over a
 //! fixed number of requests holds well enough to compare. The proxy runs on core 0, load and origin on core 1. Rounds
 //! are interleaved, every sample starts its proxy afresh, and what is quoted is the median of the ratios within a
-//! round, so that noise of the machine hits all alike.
+//! round, so that noise of the machine hits all alike. What a plugin adds is a tenth of a request, less than the machine
+//! wobbles from one second to the next: a chain of plugins and none are measured at the same time, side by side on one
+//! core.
 
 mod report;
 mod scenario;
@@ -16,11 +18,11 @@ use clap::Args;
 
 use crate::plugins::{self, Kind};
 use crate::process::{find, output, target_directory};
-use crate::traffic::load::{H3Load, Load, Protocol};
+use crate::traffic::load::{H3Load, Load, Protocol, Sent};
 use crate::traffic::server::{Origin, Proxy};
 use crate::{Result, release, setup};
 use report::Sample;
-use scenario::{Peer, SCENARIOS, Scenario};
+use scenario::{Peer, Plugins, SCENARIOS, Scenario};
 
 /// Where the proxy runs.
 const PROXY_CORE: Option<&str> = Some("0");
@@ -72,15 +74,16 @@ pub(crate) fn run(options: &Options) -> Result {
     let origin = Origin::start(&bench.work, LOAD_CORE)?;
     let mut samples = Vec::new();
     for round in 0..options.rounds {
-        for scenario in &chosen {
-            for &peer in scenario.peers {
-                // A core that others use too spoils a sample now and then; one that is merely slow stays.
-                let measured = measure(&bench, &origin, scenario, peer, options.requests);
+        for together in together(&chosen) {
+            // A core that others use too spoils a sample now and then; one that is merely slow stays.
+            let measured = measure(&bench, &origin, &together, options.requests);
+            for (at, (scenario, peer)) in together.into_iter().enumerate() {
+                let measured = measured.as_ref().map(|all| all[at]).map_err(String::clone);
                 let sample = Sample { scenario: scenario.name, peer, round, measured };
                 println!("{sample}");
                 samples.push(sample);
-                report::write_json(&samples, &target_directory()?.join("bench.json"))?;
             }
+            report::write_json(&samples, &target_directory()?.join("bench.json"))?;
         }
     }
     report::print(&chosen, &samples);
@@ -128,52 +131,123 @@ fn certificate(work: &Path) -> Result {
     output(command.arg("-keyout").arg(work.join("key.pem")).arg("-out").arg(work.join("cert.pem"))).map(drop)
 }
 
+/// Who is measured at the same time, in the order of a round: the chains together, everything else alone.
+fn together(chosen: &[&'static Scenario]) -> Vec<Vec<(&'static Scenario, Peer)>> {
+    let is_chain = |scenario: &Scenario| matches!(scenario.plugins, Plugins::Headers(_));
+    let mut groups: Vec<Vec<(&Scenario, Peer)>> = Vec::new();
+    for &scenario in chosen {
+        for &peer in scenario.peers {
+            match groups.last_mut() {
+                Some(last) if is_chain(scenario) && is_chain(last[0].0) => last.push((scenario, peer)),
+                _ => groups.push(vec![(scenario, peer)]),
+            }
+        }
+    }
+    groups
+}
+
 /// What one sample says.
+#[derive(Clone, Copy)]
 pub(crate) struct Measured {
     /// CPU time per request, in microseconds.
     cpu_us: f64,
     /// Body bytes of each response.
     body_bytes: u64,
-    /// How much of the time the proxy used its core.
+    /// How much of the time the core was used, by all that were measured on it.
     busy: f64,
 }
 
-/// Starts the peer, warms it up, and measures it over `requests` (scaled as the scenario says).
-fn measure(bench: &Bench, origin: &Origin, scenario: &Scenario, peer: Peer, requests: u64) -> Result<Measured> {
-    let requests = ((requests as f64 * scenario.scale) as u64).max(scenario.concurrency());
-    let proxy = match peer {
-        Peer::Nginx => Proxy::nginx(&bench.work, PROXY_CORE, origin.port)?,
-        Peer::Gateway => Proxy::gateway(&bench.work, &bench.gateway, PROXY_CORE, |port, tls_port, _| {
-            scenario.config([port, tls_port, origin.port], &bench.work, &bench.plugins)
-        })?,
-    };
-    proxy.wait_until_ready()?;
-    scenario.verify(proxy.port)?;
-    let field = scenario.field();
-    let load = Load {
-        protocol: scenario.protocol,
-        tls: scenario.tls,
-        port: if scenario.tls { proxy.tls_port } else { proxy.port },
-        path: scenario.path,
-        clients: scenario.clients,
-        field: field.as_deref(),
-        body: None,
-        core: LOAD_CORE,
-    };
-    // The size of a response as the client gets it: every later one has to be as long.
-    let one = load.send(bench.h3load.as_ref(), 1)?;
-    if one.body_bytes < scenario.least_body {
-        return Err(format!("a response of {} bytes instead of {} or more", one.body_bytes, scenario.least_body));
+/// A proxy that is warm.
+struct Subject<'a> {
+    bench: &'a Bench,
+    scenario: &'a Scenario,
+    proxy: Proxy,
+    requests: u64,
+    /// Body bytes of a response.
+    body_bytes: u64,
+}
+
+impl<'a> Subject<'a> {
+    /// Starts the peer and warms it up for a measurement over `requests` (scaled as the scenario says).
+    fn start(bench: &'a Bench, origin: &Origin, scenario: &'a Scenario, peer: Peer, requests: u64) -> Result<Self> {
+        let requests = ((requests as f64 * scenario.scale) as u64).max(scenario.concurrency());
+        let proxy = match peer {
+            Peer::Nginx => Proxy::nginx(&bench.work, PROXY_CORE, origin.port)?,
+            Peer::Gateway => {
+                Proxy::gateway(&bench.work, scenario.name, &bench.gateway, PROXY_CORE, |port, tls_port, _| {
+                    scenario.config([port, tls_port, origin.port], &bench.work, &bench.plugins)
+                })?
+            }
+        };
+        proxy.wait_until_ready()?;
+        scenario.verify(proxy.port)?;
+        let mut subject = Self { bench, scenario, proxy, requests, body_bytes: 0 };
+        // The size of a response as the client gets it: every later one has to be as long.
+        subject.body_bytes = subject.send(1)?.body_bytes;
+        if subject.body_bytes < scenario.least_body {
+            return Err(format!(
+                "a response of {} bytes instead of {} or more",
+                subject.body_bytes, scenario.least_body
+            ));
+        }
+        subject.send((requests / 5).max(scenario.concurrency()))?.expect_all(subject.body_bytes)?;
+        Ok(subject)
     }
-    load.send(bench.h3load.as_ref(), (requests / 5).max(scenario.concurrency()))?.expect_all(one.body_bytes)?;
+
+    fn send(&self, requests: u64) -> Result<Sent> {
+        let scenario = self.scenario;
+        let field = scenario.field();
+        let load = Load {
+            protocol: scenario.protocol,
+            tls: scenario.tls,
+            port: if scenario.tls { self.proxy.tls_port } else { self.proxy.port },
+            path: scenario.path,
+            clients: scenario.clients,
+            field: field.as_deref(),
+            body: None,
+            core: LOAD_CORE,
+        };
+        load.send(self.bench.h3load.as_ref(), requests)
+    }
+}
+
+/// Measures proxies at the same time, each under its own load.
+fn measure(bench: &Bench, origin: &Origin, together: &[(&Scenario, Peer)], requests: u64) -> Result<Vec<Measured>> {
+    let start = |&(scenario, peer): &(_, _)| Subject::start(bench, origin, scenario, peer, requests);
+    let subjects = together.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let ticks = || subjects.iter().map(|subject| subject.proxy.cpu_ticks()).collect::<Result<Vec<_>>>();
     // Closing of connections is still under way when the load has ended.
     let settle = || std::thread::sleep(Duration::from_millis(100));
     settle();
-    let (before, started) = (proxy.cpu_ticks()?, Instant::now());
-    let sent = load.send(bench.h3load.as_ref(), requests)?;
+    let (before, started) = (ticks()?, Instant::now());
+    let sent: Vec<Result<Sent>> = std::thread::scope(|scope| {
+        let load = |subject| scope.spawn(move || Subject::send(subject, subject.requests));
+        let loads: Vec<_> = subjects.iter().map(load).collect();
+        loads.into_iter().map(|load| load.join().unwrap_or_else(|_| Err("the load failed".to_owned()))).collect()
+    });
     let wall = started.elapsed().as_secs_f64();
     settle();
-    let seconds = (proxy.cpu_ticks()? - before) as f64 / bench.ticks_per_second;
-    sent.expect_all(one.body_bytes)?;
-    Ok(Measured { cpu_us: seconds * 1e6 / requests as f64, body_bytes: one.body_bytes, busy: seconds / wall })
+    let after = ticks()?;
+    let seconds = |at: usize| (after[at] - before[at]) as f64 / bench.ticks_per_second;
+    let busy = (0..subjects.len()).map(seconds).sum::<f64>() / wall;
+    let mut measured = Vec::new();
+    for (at, (subject, sent)) in subjects.iter().zip(sent).enumerate() {
+        sent?.expect_all(subject.body_bytes)?;
+        let cpu_us = seconds(at) * 1e6 / subject.requests as f64;
+        measured.push(Measured { cpu_us, body_bytes: subject.body_bytes, busy });
+    }
+    Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_measured_together_and_all_else_alone() {
+        let chosen = chosen(&["redact", "chain_5", "chain_0", "h1_1k"].map(str::to_owned)).unwrap();
+        let names = |group: Vec<(&Scenario, Peer)>| group.iter().map(|(scenario, _)| scenario.name).collect::<Vec<_>>();
+        let groups: Vec<_> = together(&chosen).into_iter().map(names).collect();
+        assert_eq!(groups, [vec!["h1_1k"], vec!["h1_1k"], vec!["chain_0", "chain_5"], vec!["redact"]]);
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower, Resource, TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower, TypedFunc,
 };
 use wasmtime::{Engine, Store};
 
@@ -19,8 +19,8 @@ use super::entry::{Entry, Shared};
 use super::error::{LoadError, Overrun, PluginError, one_line};
 use super::host::HostState;
 use super::host::calls::OutboundCall;
-use super::host::http::ExchangeHandle;
 use super::limits::{FIRST_DEADLINE, shares};
+use super::phase::bindings::edge::gateway::http::Exchange as Handle;
 use super::phase::{
     ChunkAction, ConfigError, Failure, FailureAction, HANDLER, LocalResponse, Manifest, Phase, RequestAction,
     ResponseAction, StoredResponse,
@@ -72,14 +72,12 @@ impl Functions {
     }
 }
 
-type Borrowed = Resource<ExchangeHandle>;
-
 /// The functions of one instance, types checked.
 struct Handler {
-    request_headers: TypedFunc<(Borrowed, bool), (RequestAction,)>,
-    response_headers: TypedFunc<(Borrowed, bool), (ResponseAction,)>,
-    upstream_failure: TypedFunc<(Borrowed, Failure), (FailureAction,)>,
-    log: TypedFunc<(Borrowed,), ()>,
+    request_headers: TypedFunc<(Handle, bool), (RequestAction,)>,
+    response_headers: TypedFunc<(Handle, bool), (ResponseAction,)>,
+    upstream_failure: TypedFunc<(Handle, Failure), (FailureAction,)>,
+    log: TypedFunc<(Handle,), ()>,
     /// Typed at each call, because their parameter borrows the chunk; a chunk costs more than the check.
     request_body: Func,
     response_body: Func,
@@ -224,9 +222,9 @@ fn handler(
         instance.get_func(store, index).ok_or_else(|| wasmtime::Error::msg("a function of `handler` is missing"))
     };
     let request_body = function(store, functions.request_body)?;
-    request_body.typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&*store)?;
+    request_body.typed::<(Handle, &[u8], bool), (ChunkAction,)>(&*store)?;
     let response_body = function(store, functions.response_body)?;
-    response_body.typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&*store)?;
+    response_body.typed::<(Handle, &[u8], bool), (ChunkAction,)>(&*store)?;
     Ok(Handler {
         request_headers: instance.get_typed_func(&mut *store, functions.request_headers)?,
         response_headers: instance.get_typed_func(&mut *store, functions.response_headers)?,
@@ -435,7 +433,7 @@ impl Instance {
                 |guest| {
                     let body = &guest.handler;
                     let function = if phase == Phase::RequestBody { body.request_body } else { body.response_body };
-                    function.typed::<(Borrowed, &[u8], bool), (ChunkAction,)>(&guest.store)
+                    function.typed::<(Handle, &[u8], bool), (ChunkAction,)>(&guest.store)
                 },
                 |of| (of, data, end),
             )
@@ -469,7 +467,7 @@ impl Instance {
         phase: Phase,
         bytes: usize,
         function: impl FnOnce(&Guest) -> wasmtime::Result<TypedFunc<P, R>>,
-        params: impl FnOnce(Borrowed) -> P,
+        params: impl FnOnce(Handle) -> P,
     ) -> Result<R, PluginError>
     where
         P: ComponentNamedList + Lower,
@@ -487,9 +485,10 @@ impl Instance {
         let state = guest.store.data_mut();
         state.index = index;
         state.exchange = exchange.take();
+        // A handle that a guest has kept from an earlier call is no good in this one.
+        state.handle = state.handle.wrapping_add(1);
+        let params = params(state.handle);
         let loan = Loan { guest, slot: exchange };
-        // There is one exchange per store, so the handle's number says nothing.
-        let params = params(Resource::new_borrow(0));
         let started = Instant::now();
         let result = call(&mut loan.guest.store, allowed.yields, &function, params).await;
         let took = started.elapsed();

@@ -31,7 +31,6 @@ pub mod bindings {
             default: trappable,
         },
         with: {
-            "edge:gateway/http.exchange": crate::plugin::host::http::ExchangeHandle,
             "edge:gateway/crypto.key": crate::plugin::host::crypto::Key,
         },
         require_store_data_send: true,

@@ -1,19 +1,32 @@
 //! On wasm32: the generated imports.
 
+use std::marker::PhantomData;
+
 pub(crate) use crate::bindings::edge::gateway::{calls, counters, crypto, kv, metrics, secrets, sys};
 
-/// An exchange of the host.
-pub(crate) type Handle<'a> = &'a crate::bindings::edge::gateway::http::Exchange;
+/// An exchange of the host, for as long as the call runs that it was given to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle<'a> {
+    number: u32,
+    call: PhantomData<&'a ()>,
+}
+
+impl Handle<'_> {
+    /// What the host has given to the call that runs.
+    pub(crate) const fn new(number: u32) -> Self {
+        Self { number, call: PhantomData }
+    }
+}
 
 pub(crate) mod exchange {
     use super::Handle;
     use crate::Failure;
-    use crate::bindings::edge::gateway::http::{FieldError, Part};
+    use crate::bindings::edge::gateway::http::{self, FieldError, Part};
     use crate::bindings::edge::gateway::types::Header;
 
     macro_rules! forward {
         ($($name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
-            $(#[inline] pub(crate) fn $name(of: Handle<'_> $(, $arg: $ty)*) $(-> $out)? { of.$name($($arg),*) })*
+            $(#[inline] pub(crate) fn $name(of: Handle<'_> $(, $arg: $ty)*) $(-> $out)? { http::$name(of.number $(, $arg)*) })*
         };
     }
 
@@ -29,7 +42,7 @@ pub(crate) mod exchange {
         path() -> String;
         property(name: &str) -> Option<String>;
         measure(name: &str) -> Option<u64>;
-        failure() -> Option<Failure>;
+        upstream_failure() -> Option<Failure>;
         set_target(method: Option<&str>, authority: Option<&str>, path: Option<&str>) -> Result<(), FieldError>;
         set_upstream(name: &str) -> Result<(), String>;
         set_status(code: u16) -> Result<(), FieldError>;

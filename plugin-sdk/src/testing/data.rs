@@ -41,7 +41,7 @@ impl Data {
     }
 }
 
-/// The functions of `resource exchange`.
+/// The functions of `http`.
 pub(crate) mod exchange_calls {
     use super::{Data, Part};
     use crate::Failure;
@@ -193,7 +193,7 @@ pub(crate) mod exchange_calls {
         of.measures.borrow().get(name).copied()
     }
 
-    pub(crate) fn failure(of: &Data) -> Option<Failure> {
+    pub(crate) fn upstream_failure(of: &Data) -> Option<Failure> {
         of.failure.get()
     }
 

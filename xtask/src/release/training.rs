@@ -53,6 +53,7 @@ const PARTS: &[Part] = {
         post(H1, false, "/1k", (32, 1), 10_000),
         post(H2, true, "/1k", (8, 16), 10_000),
         post(H1, true, "/http2/1k", (32, 1), 10_000),
+        get(H1, false, "/guarded/1k", (32, 1), 30_000),
         get(H1, true, "/guarded/1k", (32, 1), 40_000),
         get(H2, true, "/guarded/1k", (8, 16), 40_000),
         post(H2, true, "/guarded/1k", (8, 16), 10_000),
@@ -93,7 +94,7 @@ impl Training {
         // Compiling plugins belongs to what a gateway does.
         remove(&work.join("cache"))?;
         let origin = Origin::start(work, None)?;
-        let proxy = Proxy::gateway(work, counting, None, |port, tls_port, directory| {
+        let proxy = Proxy::gateway(work, "gateway", counting, None, |port, tls_port, directory| {
             config([port, tls_port], &origin, directory, &self.plugins)
         })?;
         proxy.wait_until_ready()?;
@@ -144,7 +145,7 @@ routes:
     response_headers: {{set: {{strict-transport-security: max-age=31536000}}}}
     plugins:
       - {{name: hello-plugin, config: {{value: hei}}}}
-      - {{name: auth, config: {{api_keys: {{keys: [{{name: training, sha256: {KEY_SHA256}}}]}}}}}}
+      - {{name: auth, config: {{api_keys: {{name_header: x-user, keys: [{{name: training, sha256: {KEY_SHA256}}}]}}}}}}
       - {{name: rate-limit, config: {{limits: [{{requests: 1000000, per: 1s, by: principal}}]}}}}
       - {{name: circuit-breaker, config: {{fallback: {{ttl: 1m}}}}}}
     upstream: http1

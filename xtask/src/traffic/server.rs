@@ -129,14 +129,16 @@ impl Proxy {
         Ok(Self { server, port, tls_port })
     }
 
-    /// The gateway, with what `config` writes for a cleartext port, a TLS port and a directory for files.
+    /// The gateway, with what `config` writes for a cleartext port, a TLS port and a directory for files, which is called
+    /// `name`.
     pub(crate) fn gateway(
         work: &Path,
+        name: &str,
         binary: &Path,
         core: Core,
         config: impl FnOnce(u16, u16, &Path) -> String,
     ) -> Result<Self> {
-        let directory = fresh(work, "gateway")?;
+        let directory = fresh(work, name)?;
         let [port, tls_port] = free_ports()?;
         let file = directory.join("gateway.yaml");
         write(&file, &config(port, tls_port, &directory))?;

@@ -1,30 +1,29 @@
-//! `exchange.get` and `exchange.set` without copies of their parameters: nearly every plugin calls them for every request.
+//! `http.get` and `http.set` without copies of their parameters: nearly every plugin calls them for every request.
 //!
 //! The functions that `bindgen!` registers take a `String` and a `Vec` of their own. Those of this file take their place
 //! in the linker and read names and values where they are, in the guest's memory; what they do is the same.
 
 use http::header::HeaderName;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource, WasmList, WasmStr};
+use wasmtime::component::{Linker, WasmList, WasmStr};
 
 use super::HostState;
-use super::http::{ExchangeHandle, field_value, get, parsed_name, set};
-use crate::plugin::phase::bindings::edge::gateway::http::Part;
+use super::http::{field_value, get, parsed_name, set};
+use crate::plugin::phase::bindings::edge::gateway::http::{Exchange as Handle, Part};
 
 /// The interface, with the version of the contract that this host speaks.
 const HTTP: &str = "edge:gateway/http@0.1.0";
 
 type Store<'a> = StoreContextMut<'a, HostState>;
-type Handle = Resource<ExchangeHandle>;
 
 /// Puts them in the place of the generated ones.
 pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut http = linker.instance(HTTP)?;
-    http.func_wrap("[method]exchange.get", |mut store: Store<'_>, (_, of, name): (Handle, Part, WasmStr)| {
-        store.data_mut().exchange()?;
+    http.func_wrap("get", |mut store: Store<'_>, (of, part, name): (Handle, Part, WasmStr)| {
+        store.data_mut().exchange(of)?;
         let (state, name) = (store.data(), name.to_str(&store)?);
-        let value = |name: &HeaderName| state.exchange.as_deref().and_then(|exchange| get(exchange, of, name));
+        let value = |name: &HeaderName| state.exchange.as_deref().and_then(|exchange| get(exchange, part, name));
         if let Some(name) = state.names.find(&name) {
             return Ok((value(name),));
         }
@@ -34,7 +33,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<
         Ok((value,))
     })?;
     type Set = (Handle, Part, WasmStr, WasmList<u8>);
-    http.func_wrap("[method]exchange.set", |mut store: Store<'_>, (_, of, name, value): Set| {
+    http.func_wrap("set", |mut store: Store<'_>, (of, part, name, value): Set| {
         let name = name.to_str(&store)?;
         let known = store.data().names.find(&name).cloned();
         let name = match known {
@@ -42,7 +41,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<
             None => parsed_name(&name).inspect(|name| store.data_mut().names.keep(name.clone())),
         };
         let value = field_value(value.as_le_slice(&store));
-        Ok((set(store.data_mut().exchange()?, of, name, value),))
+        Ok((set(store.data_mut().exchange(of)?, part, name, value),))
     })?;
     linker.allow_shadowing(false);
     Ok(())

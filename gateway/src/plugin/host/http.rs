@@ -6,17 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use wasmtime::component::Resource;
 
 use super::HostState;
 use crate::exchange::{Exchange, ResponseSource, StoreRequest};
 use crate::message::{headers, normalize};
-use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, FieldError, Part};
+use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, Exchange as Handle, FieldError, Part};
 use crate::plugin::phase::{Failure, Header, Phase};
-
-/// Stands for the one exchange of a call. It has no data: a store holds one exchange at a time.
-#[derive(Debug)]
-pub struct ExchangeHandle;
 
 /// Fields of one part.
 const MAX_FIELDS: usize = 256;
@@ -73,8 +68,8 @@ pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
 }
 
 /// Remembers which of the request's fields are not the client's any more.
-fn note_edit(exchange: &mut Exchange, of: Part, name: &HeaderName) {
-    if of == Part::Request {
+fn note_edit(exchange: &mut Exchange, part: Part, name: &HeaderName) {
+    if part == Part::Request {
         exchange.request.edited(name);
     }
 }
@@ -138,25 +133,25 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, Fie
     }
 }
 
-/// `exchange.get`.
-pub(super) fn get(exchange: &Exchange, of: Part, name: impl AsHeaderName) -> Option<Vec<u8>> {
-    fields(exchange, of)?.get(name).map(|value| value.as_bytes().to_vec())
+/// `http.get`.
+pub(super) fn get(exchange: &Exchange, part: Part, name: impl AsHeaderName) -> Option<Vec<u8>> {
+    fields(exchange, part)?.get(name).map(|value| value.as_bytes().to_vec())
 }
 
-/// `exchange.set`.
+/// `http.set`.
 pub(super) fn set(
     exchange: &mut Exchange,
-    of: Part,
+    part: Part,
     name: Result<HeaderName, FieldError>,
     value: Result<HeaderValue, FieldError>,
 ) -> Result<(), FieldError> {
-    let fields = fields_mut(exchange, of)?;
+    let fields = fields_mut(exchange, part)?;
     let name = name?;
-    allowed_name(&name, of)?;
+    allowed_name(&name, part)?;
     let value = value?;
     room(fields, value.len(), Some(&name))?;
-    note_edit(exchange, of, &name);
-    fields_mut(exchange, of)?.insert(name, value);
+    note_edit(exchange, part, &name);
+    fields_mut(exchange, part)?.insert(name, value);
     Ok(())
 }
 
@@ -213,30 +208,24 @@ fn refuse<T>(what: &str) -> wasmtime::Result<T> {
 
 impl HostState {
     /// The exchange of the running call, for one host call.
-    pub(super) fn exchange(&mut self) -> wasmtime::Result<&mut Exchange> {
+    pub(super) fn exchange(&mut self, of: Handle) -> wasmtime::Result<&mut Exchange> {
         self.charge()?;
         match &mut self.exchange {
-            Some(exchange) => Ok(exchange),
+            Some(exchange) if of == self.handle => Ok(exchange),
+            Some(_) => refuse("the handle is not that of this call's exchange"),
             None => refuse("there is no exchange in this call"),
         }
     }
 }
 
-impl contract::Host for HostState {}
-
-impl contract::HostExchange for HostState {
-    fn get(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(get(self.exchange()?, of, name.as_str()))
+impl contract::Host for HostState {
+    fn get(&mut self, of: Handle, part: Part, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(get(self.exchange(of)?, part, name.as_str()))
     }
 
-    fn get_all(
-        &mut self,
-        _: Resource<ExchangeHandle>,
-        of: Part,
-        name: Option<String>,
-    ) -> wasmtime::Result<Vec<Header>> {
-        let exchange = self.exchange()?;
-        let Some(fields) = fields(exchange, of) else { return Ok(Vec::new()) };
+    fn get_all(&mut self, of: Handle, part: Part, name: Option<String>) -> wasmtime::Result<Vec<Header>> {
+        let exchange = self.exchange(of)?;
+        let Some(fields) = fields(exchange, part) else { return Ok(Vec::new()) };
         let header =
             |name: &str, value: &HeaderValue| Header { name: name.to_owned(), value: value.as_bytes().to_vec() };
         Ok(match name {
@@ -248,55 +237,55 @@ impl contract::HostExchange for HostState {
         })
     }
 
-    fn set(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
-        Ok(set(self.exchange()?, of, parsed_name(&name), field_value(&value)))
+    fn set(&mut self, of: Handle, part: Part, name: String, value: Vec<u8>) -> Fallible<()> {
+        Ok(set(self.exchange(of)?, part, parsed_name(&name), field_value(&value)))
     }
 
-    fn append(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String, value: Vec<u8>) -> Fallible<()> {
-        let exchange = self.exchange()?;
+    fn append(&mut self, of: Handle, part: Part, name: String, value: Vec<u8>) -> Fallible<()> {
+        let exchange = self.exchange(of)?;
         Ok((|| {
-            let fields = fields_mut(exchange, of)?;
-            let (name, value) = (field_name(&name, of)?, field_value(&value)?);
+            let fields = fields_mut(exchange, part)?;
+            let (name, value) = (field_name(&name, part)?, field_value(&value)?);
             room(fields, value.len(), None)?;
             fields.append(&name, value);
-            note_edit(exchange, of, &name);
+            note_edit(exchange, part, &name);
             Ok(())
         })())
     }
 
-    fn remove(&mut self, _: Resource<ExchangeHandle>, of: Part, name: String) -> Fallible<()> {
-        let exchange = self.exchange()?;
-        if fields(exchange, of).is_none() {
+    fn remove(&mut self, of: Handle, part: Part, name: String) -> Fallible<()> {
+        let exchange = self.exchange(of)?;
+        if fields(exchange, part).is_none() {
             return Ok(Ok(()));
         }
         Ok((|| {
-            let fields = fields_mut(exchange, of)?;
-            let name = field_name(&name, of)?;
+            let fields = fields_mut(exchange, part)?;
+            let name = field_name(&name, part)?;
             if fields.remove(&name).is_some() {
-                note_edit(exchange, of, &name);
+                note_edit(exchange, part, &name);
             }
             Ok(())
         })())
     }
 
-    fn method(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange()?.request.method.as_str().to_owned())
+    fn method(&mut self, of: Handle) -> wasmtime::Result<String> {
+        Ok(self.exchange(of)?.request.method.as_str().to_owned())
     }
 
-    fn scheme(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange()?.request.scheme.to_owned())
+    fn scheme(&mut self, of: Handle) -> wasmtime::Result<String> {
+        Ok(self.exchange(of)?.request.scheme.to_owned())
     }
 
-    fn authority(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange()?.request.authority.clone())
+    fn authority(&mut self, of: Handle) -> wasmtime::Result<String> {
+        Ok(self.exchange(of)?.request.authority.clone())
     }
 
-    fn path(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<String> {
-        Ok(self.exchange()?.request.path_and_query.clone())
+    fn path(&mut self, of: Handle) -> wasmtime::Result<String> {
+        Ok(self.exchange(of)?.request.path_and_query.clone())
     }
 
-    fn property(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<String>> {
-        let exchange = self.exchange()?;
+    fn property(&mut self, of: Handle, name: String) -> wasmtime::Result<Option<String>> {
+        let exchange = self.exchange(of)?;
         Ok(match name.as_str() {
             "client.address" => Some(exchange.client.to_string()),
             "connection.peer" => Some(exchange.connection.peer.to_string()),
@@ -320,8 +309,8 @@ impl contract::HostExchange for HostState {
         })
     }
 
-    fn measure(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Option<u64>> {
-        let exchange = self.exchange()?;
+    fn measure(&mut self, of: Handle, name: String) -> wasmtime::Result<Option<u64>> {
+        let exchange = self.exchange(of)?;
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).ok();
         let measures = &exchange.measures;
         Ok(match name.as_str() {
@@ -337,18 +326,18 @@ impl contract::HostExchange for HostState {
         })
     }
 
-    fn failure(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Option<Failure>> {
-        Ok(self.exchange()?.failure.map(Into::into))
+    fn upstream_failure(&mut self, of: Handle) -> wasmtime::Result<Option<Failure>> {
+        Ok(self.exchange(of)?.failure.map(Into::into))
     }
 
     fn set_target(
         &mut self,
-        _: Resource<ExchangeHandle>,
+        of: Handle,
         method: Option<String>,
         authority: Option<String>,
         path: Option<String>,
     ) -> Fallible<()> {
-        let exchange = self.exchange()?;
+        let exchange = self.exchange(of)?;
         if exchange.request.sent {
             return Ok(Err(FieldError::TooLate));
         }
@@ -371,9 +360,9 @@ impl contract::HostExchange for HostState {
         })())
     }
 
-    fn set_upstream(&mut self, _: Resource<ExchangeHandle>, name: String) -> wasmtime::Result<Result<(), String>> {
+    fn set_upstream(&mut self, of: Handle, name: String) -> wasmtime::Result<Result<(), String>> {
         let granted = self.shared.upstreams.iter().find(|upstream| ***upstream == *name).cloned();
-        let exchange = self.exchange()?;
+        let exchange = self.exchange(of)?;
         if exchange.request.sent {
             return Ok(Err("the request has been sent".to_owned()));
         }
@@ -384,8 +373,8 @@ impl contract::HostExchange for HostState {
         Ok(Ok(()))
     }
 
-    fn set_status(&mut self, _: Resource<ExchangeHandle>, code: u16) -> Fallible<()> {
-        let exchange = self.exchange()?;
+    fn set_status(&mut self, of: Handle, code: u16) -> Fallible<()> {
+        let exchange = self.exchange(of)?;
         let Some(response) = &mut exchange.response else { return Ok(Err(FieldError::NotAllowed)) };
         if response.sent {
             return Ok(Err(FieldError::TooLate));
@@ -393,14 +382,14 @@ impl contract::HostExchange for HostState {
         Ok(response_status(code).map(|status| response.status = status))
     }
 
-    fn state(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Vec<u8>> {
+    fn state(&mut self, of: Handle) -> wasmtime::Result<Vec<u8>> {
         let index = self.index;
-        Ok(self.exchange()?.scratch.get(index).map(|scratch| scratch.state.to_vec()).unwrap_or_default())
+        Ok(self.exchange(of)?.scratch.get(index).map(|scratch| scratch.state.to_vec()).unwrap_or_default())
     }
 
-    fn set_state(&mut self, _: Resource<ExchangeHandle>, value: Vec<u8>) -> wasmtime::Result<()> {
+    fn set_state(&mut self, of: Handle, value: Vec<u8>) -> wasmtime::Result<()> {
         let index = self.index;
-        let exchange = self.exchange()?;
+        let exchange = self.exchange(of)?;
         if value.len() > MAX_STATE {
             return refuse("set-state: at most 64 KiB");
         }
@@ -408,8 +397,8 @@ impl contract::HostExchange for HostState {
         Ok(())
     }
 
-    fn set_attribute(&mut self, _: Resource<ExchangeHandle>, name: String, value: String) -> wasmtime::Result<()> {
-        let exchange = self.exchange()?;
+    fn set_attribute(&mut self, of: Handle, name: String, value: String) -> wasmtime::Result<()> {
+        let exchange = self.exchange(of)?;
         if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_ENTRY {
             return refuse("set-attribute: a name of 1 to 256 bytes and a value of at most 8 KiB");
         }
@@ -420,9 +409,9 @@ impl contract::HostExchange for HostState {
         Ok(())
     }
 
-    fn store_response(&mut self, _: Resource<ExchangeHandle>, key: String, ttl_ms: u64) -> wasmtime::Result<()> {
+    fn store_response(&mut self, of: Handle, key: String, ttl_ms: u64) -> wasmtime::Result<()> {
         let (index, phase) = (self.index, self.phase);
-        let exchange = self.exchange()?;
+        let exchange = self.exchange(of)?;
         if phase != Phase::ResponseHeaders {
             return refuse("store-response: only in on-response-headers");
         }
@@ -433,18 +422,13 @@ impl contract::HostExchange for HostState {
         Ok(())
     }
 
-    fn log_fields(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<Vec<(String, String)>> {
-        let exchange = self.exchange()?;
+    fn log_fields(&mut self, of: Handle) -> wasmtime::Result<Vec<(String, String)>> {
+        let exchange = self.exchange(of)?;
         Ok(exchange.log_fields.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect())
     }
 
-    fn set_log_field(
-        &mut self,
-        _: Resource<ExchangeHandle>,
-        name: String,
-        value: Option<String>,
-    ) -> wasmtime::Result<()> {
-        let exchange = self.exchange()?;
+    fn set_log_field(&mut self, of: Handle, name: String, value: Option<String>) -> wasmtime::Result<()> {
+        let exchange = self.exchange(of)?;
         if name.is_empty() || name.len() > MAX_NAME {
             return refuse("set-log-field: a name of 1 to 256 bytes");
         }
@@ -455,10 +439,6 @@ impl contract::HostExchange for HostState {
             None if count >= MAX_ENTRIES => return refuse("set-log-field: at most 64 fields"),
             None => exchange.log_fields.push((name, value)),
         }
-        Ok(())
-    }
-
-    fn drop(&mut self, _: Resource<ExchangeHandle>) -> wasmtime::Result<()> {
         Ok(())
     }
 }

@@ -30,8 +30,9 @@ use crate::exchange::Exchange;
 
 /// The data of one store, that is of one instance of a plugin.
 pub struct HostState {
-    /// The exchange of the running call.
+    /// The exchange of the running call, and what the guest calls it.
     pub(crate) exchange: Option<Box<Exchange>>,
+    pub(crate) handle: u32,
     /// Place of the plugin in the chain.
     pub(crate) index: usize,
     /// The running call.
@@ -59,6 +60,7 @@ impl HostState {
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             exchange: None,
+            handle: 0,
             index: 0,
             phase: Phase::Configure,
             host_calls: 0,
@@ -72,7 +74,7 @@ impl HostState {
         }
     }
 
-    /// Resources of the guest other than the exchange.
+    /// Resources of the guest.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
