@@ -197,6 +197,42 @@ fn a_refused_header_is_an_error_value_and_not_a_trap() {
     assert_eq!((response.header("x-injected"), response.header("x-evil")), ("", ""));
 }
 
+/// A guest that keeps the handle of its first call and uses it in all later ones.
+const KEEPER: &str = r#"(module
+    (import "edge:gateway/http@0.1.0" "method" (func $method (param i32 i32)))
+    (memory (export "memory") 1)
+    (global $kept (mut i32) (i32.const 0))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+    (func (export "edge:gateway/handler@0.1.0#describe") (result i32) i32.const 64)
+    (data (i32.const 64) "\00\01\00\00\06\00\00\00\10\01\00\00\05\00\00\00\01")
+    (data (i32.const 256) "keeper") (data (i32.const 272) "0.1.0")
+    (func (export "edge:gateway/handler@0.1.0#configure") (param i32 i32) (result i32) i32.const 128)
+    (func (export "edge:gateway/handler@0.1.0#on-request-headers") (param $of i32) (param i32) (result i32)
+        (if (i32.eqz (global.get $kept)) (then (global.set $kept (local.get $of))))
+        (call $method (global.get $kept) (i32.const 512))
+        i32.const 192)
+    (func (export "edge:gateway/handler@0.1.0#on-request-body") (param i32 i32 i32 i32) (result i32) unreachable)
+    (func (export "edge:gateway/handler@0.1.0#on-response-headers") (param i32 i32) (result i32) unreachable)
+    (func (export "edge:gateway/handler@0.1.0#on-response-body") (param i32 i32 i32 i32) (result i32) unreachable)
+    (func (export "edge:gateway/handler@0.1.0#on-upstream-failure") (param i32 i32) (result i32) unreachable)
+    (func (export "edge:gateway/handler@0.1.0#on-log") (param i32) unreachable)
+    (func (export "edge:gateway/handler@0.1.0#on-tick")))"#;
+
+#[test]
+fn a_handle_is_good_in_the_call_that_it_was_given_to_and_in_no_other() {
+    let upstream = upstream();
+    let gateway = TestGateway::prepare(&yaml(&upstream, "name: keeper"), |directory| {
+        guests::put(&directory.join("plugins"), "keeper.wasm", &guests::speaking(KEEPER));
+    });
+    let gateway = gateway.unwrap_or_else(|error| panic!("{error}"));
+    let mut client = Client::http1(gateway.address());
+    for _ in 0..2 {
+        good(&mut client, "the instance was made");
+        assert_eq!(client.get("/closed/again").status, 503);
+        told(&gateway, "keeper", "/closed/again", "trapped: the handle is not that of this call's exchange");
+    }
+}
+
 #[test]
 fn what_a_plugin_does_in_configure_refuses_the_start() {
     let upstream = upstream();
@@ -204,6 +240,7 @@ fn what_a_plugin_does_in_configure_refuses_the_start() {
         ("loop", "configure: used more than"),
         ("panic", "configure: trapped"),
         ("grow", "configure: needs more than 16777216 bytes"),
+        ("forge", "configure: trapped: there is no exchange in this call"),
         ("refuse", "this is refused"),
     ] {
         let yaml = yaml(&upstream, &format!("name: test-guest, config: {{configure: {verb}}}"));

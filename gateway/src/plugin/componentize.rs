@@ -1,5 +1,6 @@
-//! From the bytes of a file to a component: core modules are encoded, components pass, everything else is refused by
-//! name. The walk over the sections sees only their frame; the engine validates what is inside.
+//! From the bytes of a file to a component: core modules are encoded, and their handler exported once more (see
+//! [`reexport`](super::reexport)), components pass, everything else is refused by name. The walk over the sections sees
+//! only their frame; the engine validates what is inside.
 
 use super::error::{LoadError, one_line};
 use super::reexport::reexport;

@@ -1,9 +1,9 @@
 //! The plugin host: loads wasm plugins from a directory, keeps instances per worker, and calls them phase by phase.
 //!
-//! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`], [`reexport`]), checks what
-//! it imports against the operator's [`grants`], and binds it to each place that names it ([`entry`]). A worker keeps a
-//! [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an [`instance`] under [`limits`];
-//! what the guest may call back is in [`host`].
+//! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`],
+//! [`reexport`]), checks what it imports against the operator's [`grants`], and binds it to each place that names it
+//! ([`entry`]). A worker keeps a [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an
+//! [`instance`] under [`limits`]; what the guest may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
 //! reaches a message unchecked; the host opens no sockets but through [`host::calls`].

@@ -1,12 +1,12 @@
 //! Takes the functions of `handler` out of the guest's module by way of another one, which has no code: it imports them
 //! and exports them again.
 //!
-//! At each call wasmtime looks up the core function behind a component's. Where the module defines that function, it makes
-//! the reference to it anew: a walk through the registry of modules and two searches in a table of functions, 750 of the
-//! 10,000 instructions that a small plugin costs a request (wasmtime 48, `Instance::get_func_ref`). Where the module has
-//! imported it, the reference lies ready.
+//! At each call wasmtime looks up the core function behind a component's. Where the module defines that function, it
+//! makes the reference to it anew: a walk through the registry of modules and two searches in a table of functions, 750
+//! of the 10,000 instructions that a small plugin costs a request (wasmtime 48, `Instance::get_func_ref`). Where the
+//! module has imported it, the reference lies ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use wasm_encoder::reencode::{Reencode, ReencodeComponent, RoundtripReencoder};
@@ -15,16 +15,17 @@ use wasm_encoder::{
     InstanceSection, Module, ModuleArg, ModuleSection, RawSection, TypeSection,
 };
 use wasmparser::{
-    Chunk, ComponentAlias, ComponentExternalKind, CompositeInnerType, ExternalKind, Instance, Parser, Payload, TypeRef,
+    Chunk, ComponentAlias, ComponentExternalKind, ComponentTypeRef, CompositeInnerType, ExternalKind, Instance, Parser,
+    Payload, TypeRef, ValType,
 };
 
-/// Names of the core functions behind those of `handler`, in any version of the contract.
+/// What the names of the core functions behind those of `handler` begin with, as wit-bindgen writes them.
 const HANDLER: &str = "edge:gateway/handler@";
 /// What the inner module calls the guest's.
 const GUEST: &str = "guest";
 
-/// The component, with a second export of its handler. `None` where it is not made as the encoder makes one; it works as
-/// it is.
+/// The component, with a second export of its handler. `None` where it is not made as the encoder makes one; it works
+/// as it is.
 pub(super) fn reexport(component: &[u8]) -> Option<Vec<u8>> {
     let plan = Plan::of(component)?;
     let mut out = Component::new();
@@ -72,9 +73,16 @@ struct Plan {
 impl Plan {
     fn of(component: &[u8]) -> Option<Self> {
         let (mut plan, mut modules, mut instances) = (Self::default(), Vec::new(), Vec::new());
-        let mut guest = None;
+        let (mut guest, mut names) = (None, BTreeSet::new());
         each_section(component, |payload| {
             match payload {
+                Payload::ComponentImportSection(section) => {
+                    for import in section {
+                        if matches!(import.ok()?.ty, ComponentTypeRef::Module(_)) {
+                            return None;
+                        }
+                    }
+                }
                 // An index of what comes after the new ones would mean something else.
                 Payload::ModuleSection { .. } | Payload::InstanceSection(_) if guest.is_some() => return None,
                 Payload::ModuleSection { unchecked_range, .. } => modules.push(unchecked_range),
@@ -99,6 +107,7 @@ impl Plan {
                                 if *guest.get_or_insert(instance_index) != instance_index {
                                     return None;
                                 }
+                                names.insert(name.to_owned());
                             }
                             // One more core module, perhaps.
                             ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. }
@@ -116,13 +125,13 @@ impl Plan {
         plan.instances = u32::try_from(instances.len()).ok()?;
         let module = (*instances.get(usize::try_from(plan.guest).ok()?)?)?;
         let module = modules.swap_remove(usize::try_from(module).ok()?);
-        plan.functions = handler(component.get(bounds(module)?)?)?;
+        plan.functions = typed(&names, component.get(bounds(module)?)?)?;
         Some(plan)
     }
 }
 
-/// Calls `visit` for each part of a component, nested ones as a whole; `None` as soon as that gives it, or where the bytes
-/// can't be read.
+/// Calls `visit` for each part of a component, nested ones as a whole; `None` as soon as that gives it, or where the
+/// bytes can't be read.
 fn each_section(component: &[u8], mut visit: impl FnMut(Payload<'_>) -> Option<()>) -> Option<()> {
     let (mut parser, mut rest) = (Parser::new(0), component);
     while !rest.is_empty() {
@@ -142,15 +151,15 @@ fn bounds(range: Range<u64>) -> Option<Range<usize>> {
     Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }
 
-/// The functions of `handler` that a core module exports.
-fn handler(module: &[u8]) -> Option<BTreeMap<String, FuncType>> {
+/// Exported functions of a core module, all of them with numbers only.
+fn typed(names: &BTreeSet<String>, module: &[u8]) -> Option<BTreeMap<String, FuncType>> {
     let (mut types, mut of_functions, mut found) = (Vec::new(), Vec::new(), BTreeMap::new());
     for payload in Parser::new(0).parse_all(module) {
         match payload.ok()? {
             Payload::TypeSection(section) => {
                 for ty in section.into_iter().flat_map(|group| group.into_iter().flat_map(|group| group.into_types())) {
                     types.push(match ty.composite_type.inner {
-                        CompositeInnerType::Func(ty) => Some(RoundtripReencoder.func_type(ty).ok()?),
+                        CompositeInnerType::Func(ty) => Some(ty),
                         _ => None,
                     });
                 }
@@ -170,17 +179,20 @@ fn handler(module: &[u8]) -> Option<BTreeMap<String, FuncType>> {
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export.ok()?;
-                    if export.kind == ExternalKind::Func && export.name.starts_with(HANDLER) {
+                    if export.kind == ExternalKind::Func && names.contains(export.name) {
                         let ty = *of_functions.get(usize::try_from(export.index).ok()?)?;
-                        let ty = types.get(usize::try_from(ty).ok()?)?.clone()?;
-                        found.insert(export.name.to_owned(), ty);
+                        let ty = types.get(usize::try_from(ty).ok()?)?.as_ref()?;
+                        if ty.params().iter().chain(ty.results()).any(ValType::is_reference_type) {
+                            return None;
+                        }
+                        found.insert(export.name.to_owned(), RoundtripReencoder.func_type(ty.clone()).ok()?);
                     }
                 }
             }
             _ => {}
         }
     }
-    Some(found)
+    (found.len() == names.len()).then_some(found)
 }
 
 /// A module that exports what it imports.
@@ -280,6 +292,8 @@ mod tests {
             format!("(component {guest} {})", take("$a", "g")),
             format!("(component {guest} {} {})", take("$a", f), take("$b", f)),
             format!("(component {guest} {} (core instance (instantiate $m)))", take("$a", f)),
+            format!(r#"(component (import "m" (core module)) {guest} {})"#, take("$a", f)),
+            format!("(component {} {})", guest.replace(r#"#f")"#, r#"#f") (param externref)"#), take("$a", f)),
         ] {
             assert_eq!(reexport(&wat::parse_str(&text).unwrap()), None, "{text}");
         }

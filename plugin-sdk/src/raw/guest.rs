@@ -11,10 +11,10 @@ pub(crate) struct Handle<'a> {
     call: PhantomData<&'a ()>,
 }
 
-impl Handle<'_> {
+impl<'a> Handle<'a> {
     /// What the host has given to the call that runs.
-    pub(crate) const fn new(number: u32) -> Self {
-        Self { number, call: PhantomData }
+    pub(crate) const fn new(number: &'a u32) -> Self {
+        Self { number: *number, call: PhantomData }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `http.get` and `http.set` without copies of their parameters: nearly every plugin calls them for every request.
 //!
-//! The functions that `bindgen!` registers take a `String` and a `Vec` of their own. Those of this file take their place
-//! in the linker and read names and values where they are, in the guest's memory; what they do is the same.
+//! The functions that `bindgen!` registers take a `String` and a `Vec` of their own. Those of this file take their
+//! place in the linker and read names and values where they are, in the guest's memory; what they do is the same.
 
 use http::header::HeaderName;
 use wasmtime::StoreContextMut;

@@ -150,6 +150,7 @@ pub(super) fn set(
     allowed_name(&name, part)?;
     let value = value?;
     room(fields, value.len(), Some(&name))?;
+    // Noted first, so that the message can have the name itself and not a copy.
     note_edit(exchange, part, &name);
     fields_mut(exchange, part)?.insert(name, value);
     Ok(())

@@ -30,8 +30,9 @@ use crate::exchange::Exchange;
 
 /// The data of one store, that is of one instance of a plugin.
 pub struct HostState {
-    /// The exchange of the running call, and what the guest calls it.
+    /// The exchange of the running call.
     pub(crate) exchange: Option<Box<Exchange>>,
+    /// What the guest calls it: a number that is another one in each call.
     pub(crate) handle: u32,
     /// Place of the plugin in the chain.
     pub(crate) index: usize,

@@ -1,5 +1,5 @@
-//! Names of header fields that a guest has used, parsed. A plugin asks for the same few in every request, and to parse one
-//! and to keep its bytes costs more than to look it up in its message.
+//! Names of header fields that a guest has used, parsed. A plugin asks for the same few in every request, and to parse
+//! one and to keep its bytes costs more than to look it up in its message.
 
 use http::header::HeaderName;
 
@@ -15,9 +15,9 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The name, if it was used before and is spelled as messages have it: in lower case.
+    /// The name, if it was used before.
     pub(crate) fn find(&self, name: &str) -> Option<&HeaderName> {
-        self.known.iter().find(|known| known.as_str() == name)
+        self.known.iter().find(|known| known.as_str().eq_ignore_ascii_case(name))
     }
 
     /// Keeps a name that is not known yet, if there is room.
@@ -33,14 +33,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_found_as_they_are_spelled_in_messages() {
+    fn a_name_is_found_in_any_case() {
         let mut names = Names::default();
         let name = HeaderName::from_static("x-user");
         assert_eq!(names.find("x-user"), None);
         names.keep(name.clone());
         names.keep(name.clone());
         assert_eq!(names.find("x-user"), Some(&name));
-        assert_eq!(names.find("X-User"), None);
+        assert_eq!(names.find("X-User"), Some(&name));
         assert_eq!(names.known.len(), 1);
     }
 
