@@ -30,7 +30,6 @@ mod slow;
 mod smuggling;
 mod standard;
 mod streaming;
-mod tidy;
 mod tls;
 mod trailers;
 mod upstreams;

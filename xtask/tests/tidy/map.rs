@@ -1,47 +1,15 @@
-//! Rules that no compiler checks: the code map leads somewhere, files say what they are for, and stay readable.
+//! The code map leads somewhere, and files say what they are for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-const ARCHITECTURE: &str = include_str!("../../gateway/ARCHITECTURE.md");
+use crate::files::{repository, sources};
 
-/// Lines of a file without its tests; what is longer holds more than one concept.
-const LONGEST: usize = 600;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Every Rust file below a directory, except what was built and what belongs to nobody here.
-fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
-    for path in std::fs::read_dir(directory).expect("readable").map(|entry| entry.expect("readable").path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            sources(&path, into);
-        } else if name.ends_with(".rs") {
-            into.push(path);
-        }
-    }
-}
-
-fn all_sources() -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    sources(&repository(), &mut files);
-    assert!(files.len() > 200, "only {} files", files.len());
-    files.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).expect("readable"))).collect()
-}
+const ARCHITECTURE: &str = include_str!("../../../gateway/ARCHITECTURE.md");
 
 #[test]
 fn every_file_begins_with_what_it_is_for() {
-    for (path, text) in all_sources() {
-        assert!(text.starts_with("//! "), "{} does not begin with `//! `", path.display());
-    }
-}
-
-#[test]
-fn no_file_is_too_long_to_be_read() {
-    for (path, text) in all_sources() {
-        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
-        assert!(lines <= LONGEST, "{} has {lines} lines without its tests", path.display());
+    for source in sources("") {
+        assert!(source.text.starts_with("//! "), "{} does not begin with `//! `", source.path);
     }
 }
 
