@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
-use super::Query;
+use super::query::Query;
 use crate::config::model::ValueMatch;
 
 /// What has to hold beside hostname and path.
@@ -48,7 +48,7 @@ impl Condition {
 
     /// Whether all of it holds. A field or parameter that comes several times holds if one of its values does.
     pub(super) fn holds(&self, asked: &Asked<'_>) -> bool {
-        super::count_examined();
+        super::examined::count();
         self.covers(asked.request.method)
             && self.headers.iter().all(|(name, expected)| {
                 asked.request.headers.get_all(name).iter().any(|value| match value.to_str() {

@@ -28,34 +28,18 @@
 //! - routes of one hostname and path that differ by method, header or query: tried one by one. The query is decoded once.
 
 mod condition;
+mod examined;
 mod hostname;
 mod literal;
 mod path;
-
-use http::{HeaderMap, Method};
+mod query;
 
 use crate::config::model::RouteMatch;
 use condition::{Asked, Condition};
 use hostname::HostTable;
 use path::PathTable;
 pub use path::rewrite;
-
-/// What is known of a request when its route is looked up.
-#[derive(Clone, Copy, Debug)]
-pub struct Query<'a> {
-    /// `http` or `https`.
-    pub scheme: &'a str,
-    /// In lower case, without port ([`crate::message::normalize::hostname`]).
-    pub hostname: &'a str,
-    /// The normalised path.
-    pub path: &'a str,
-    /// The query without its question mark.
-    pub query: Option<&'a str>,
-    /// The method.
-    pub method: &'a Method,
-    /// The header fields.
-    pub headers: &'a HeaderMap,
-}
+pub use query::Query;
 
 /// All routes of a configuration.
 #[derive(Debug)]
@@ -113,15 +97,6 @@ impl<T> Router<T> {
         Some(&self.routes[index].1)
     }
 }
-
-/// Counts what the tests want to see bounded: the conditions and regular expressions that a look-up tries.
-#[cfg(test)]
-fn count_examined() {
-    tests::EXAMINED.with(|examined| examined.set(examined.get() + 1));
-}
-
-#[cfg(not(test))]
-fn count_examined() {}
 
 #[cfg(test)]
 mod tests;

@@ -124,7 +124,7 @@ impl PathTable {
             let next = groups.iter_mut().filter(|group| !group.is_empty()).min_by_key(|group| group[0].turn)?;
             let (candidate, rest) = next.split_first()?;
             *next = rest;
-            super::count_examined();
+            super::examined::count();
             if candidate.regex.is_match(path) && accepts(candidate.route) {
                 return Some(candidate.route);
             }
@@ -134,7 +134,7 @@ impl PathTable {
 
 impl Regexes {
     fn may_match(&self, path: &str) -> bool {
-        super::count_examined();
+        super::examined::count();
         self.any.as_ref().is_none_or(|any| any.is_match(path))
     }
 }

@@ -1,6 +1,6 @@
 //! The router against examples and against a naive matcher.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, Method};
 use proptest::prelude::*;
 
 use super::*;
@@ -165,17 +165,12 @@ fn deep_paths_cost_no_more_than_the_deepest_prefix() {
     assert_eq!(find(&[on(prefix("/a/a/a"))], "h", &deep), Some(0));
 }
 
-thread_local! {
-    /// See [`count_examined`].
-    pub(super) static EXAMINED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
 /// What a look-up found and how much it tried.
 fn examined(router: &Router<usize>, hostname: &str, path: &str, query: Option<&str>) -> (Option<usize>, usize) {
     let (method, headers) = (Method::GET, HeaderMap::new());
     let query = Query { scheme: "https", hostname, path, query, method: &method, headers: &headers };
-    EXAMINED.set(0);
-    (router.find(&query).copied(), EXAMINED.get())
+    examined::take();
+    (router.find(&query).copied(), examined::take())
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::NamespaceLimits;
 use super::bounded::{Bounded, Change, Item};
 use super::counters::{Buckets, Claim, Windows};
 use super::gcra::Decision;
+use super::limits::NamespaceLimits;
 
 /// A value and its version. Versions grow over the whole namespace, so a key that was deleted and set again never
 /// repeats one.

@@ -7,6 +7,7 @@
 mod bounded;
 mod counters;
 mod gcra;
+mod limits;
 mod memory;
 
 use std::sync::Arc;
@@ -16,26 +17,8 @@ use dashmap::DashMap;
 
 pub use counters::Claim;
 pub use gcra::{Decision, Rate};
+pub use limits::NamespaceLimits;
 pub use memory::{Entry, Namespace, SwapError, TooLarge};
-
-/// Bounds of one namespace. What does not fit makes the longest unused entries go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamespaceLimits {
-    /// Entries of `kv`.
-    pub entries: usize,
-    /// Bytes of keys and values, with what each entry costs besides: for `kv`, for buckets and for windows, each.
-    pub bytes: usize,
-    /// Largest value.
-    pub value: usize,
-    /// Buckets and windows of `counters`, each.
-    pub counters: usize,
-}
-
-impl Default for NamespaceLimits {
-    fn default() -> Self {
-        Self { entries: 100_000, bytes: 64 << 20, value: 1 << 20, counters: 1_000_000 }
-    }
-}
 
 /// How long a namespace that no configuration uses keeps what has no expiry: long enough for an operator to see that the
 /// route should not have been removed.

@@ -1,0 +1,20 @@
+//! How much a namespace may keep.
+
+/// Bounds of one namespace. What does not fit makes the longest unused entries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceLimits {
+    /// Entries of `kv`.
+    pub entries: usize,
+    /// Bytes of keys and values, with what each entry costs besides: for `kv`, for buckets and for windows, each.
+    pub bytes: usize,
+    /// Largest value.
+    pub value: usize,
+    /// Buckets and windows of `counters`, each.
+    pub counters: usize,
+}
+
+impl Default for NamespaceLimits {
+    fn default() -> Self {
+        Self { entries: 100_000, bytes: 64 << 20, value: 1 << 20, counters: 1_000_000 }
+    }
+}
