@@ -11,11 +11,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
+use crate::message::headers::{self, Direction};
 use crate::message::{Body, RequestProgress};
 use crate::plugin::chain::ChainRun;
 use crate::protocol::Stream;
@@ -82,8 +84,14 @@ impl Completion {
         self.running.as_ref().and_then(Running::stream)
     }
 
-    /// Ties the end of the exchange to the end of this response body.
-    pub fn attach(self, method_is_head: bool, status: StatusCode, body: Body) -> Body {
+    /// Ties the end of the exchange to the end of this response body, whose trailers may not bring what is `barred`.
+    pub fn attach(
+        self,
+        method_is_head: bool,
+        status: StatusCode,
+        body: Body,
+        barred: SmallVec<[HeaderName; 2]>,
+    ) -> Body {
         // RFC 9110 section 6.4.1: these never have content, so nobody will poll the body.
         let bodiless = method_is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
         if bodiless {
@@ -94,7 +102,7 @@ impl Completion {
             self.complete.set(true);
             return body;
         }
-        Body::boxed(ResponseBody { inner: body, rest: Bytes::new(), completion: self })
+        Body::boxed(ResponseBody { inner: body, rest: Bytes::new(), barred, completion: self })
     }
 }
 
@@ -189,16 +197,30 @@ struct ResponseBody {
     inner: Body,
     /// What is left of a piece that was too large to be offered at once.
     rest: Bytes,
+    /// Names that were taken off the head, or set there.
+    barred: SmallVec<[HeaderName; 2]>,
     completion: Completion,
 }
 
 impl ResponseBody {
+    fn strip(&self, trailers: &mut HeaderMap) {
+        headers::strip_trailers(trailers, Direction::Response);
+        if let Some(route) = &self.completion.route {
+            headers::strip_barred(trailers, &self.barred, &route.config.response_headers);
+        }
+    }
+
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut data = if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                    Err(mut other) => {
+                        if let Some(trailers) = other.trailers_mut() {
+                            self.strip(trailers);
+                        }
+                        return Poll::Ready(Some(Ok(other)));
+                    }
                 },
                 other => return Poll::Ready(other),
             }

@@ -81,6 +81,8 @@ pub enum ErrorKind {
     ClientGone,
     /// No route matches.
     NoRoute,
+    /// The request has passed this gateway too often.
+    Loop,
     /// The gateway has no capacity for the request.
     Overload,
     /// No endpoint of the upstream is usable.
@@ -140,6 +142,8 @@ impl ErrorKind {
             }
             Self::ClientGone => Row(Downstream, S::BAD_REQUEST, "http_request_error", F::Cancelled, "client-gone"),
             Self::NoRoute => Row(Downstream, S::NOT_FOUND, "destination_not_found", F::Other, "no-route"),
+            // RFC 9209 section 2.3.16; the status is RFC 5842's for "infinite loop".
+            Self::Loop => Row(Downstream, S::LOOP_DETECTED, "proxy_loop_detected", F::Other, "loop"),
             Self::Overload => Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "overload"),
             Self::NoEndpoint => {
                 Row(Upstream, S::SERVICE_UNAVAILABLE, "destination_unavailable", F::NoEndpoint, "no-endpoint")

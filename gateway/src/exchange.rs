@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
 use crate::error::{Error, Failure};
+use crate::message::headers::Hops;
 
 /// The protocol version of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,13 +78,38 @@ pub struct RequestHead {
     pub edits: Edits,
 }
 
-/// What plugins changed of a request's head. Filled only where they do, so it costs nothing elsewhere.
+/// What was changed of a request's head. Filled only where something was, so it costs nothing elsewhere.
 #[derive(Debug, Default)]
 pub struct Edits {
     /// Method, authority, and path with query as the client asked, once one of them was changed.
     asked: Option<Box<(Method, String, String)>>,
-    /// Names of the fields that were set, added or removed.
-    fields: SmallVec<[HeaderName; 2]>,
+    /// Fields that plugins set, added or removed.
+    fields: SmallVec<[FieldEdit; 2]>,
+    /// Names that the client's Connection field lists: no trailer may bring them either.
+    pub listed: Vec<HeaderName>,
+    /// Whether the head has names that some servers take for others (`x_user`).
+    pub odd_names: bool,
+    /// The place in the chain of the plugin that named the principal last.
+    pub principal_by: Option<usize>,
+}
+
+impl Edits {
+    /// Of a request that has come, with what it says of names: those that its Connection field lists, and whether there are
+    /// odd ones.
+    pub fn of(listed: Vec<HeaderName>, odd_names: bool) -> Self {
+        Self { listed, odd_names, ..Self::default() }
+    }
+}
+
+/// A field that plugins changed.
+#[derive(Clone, Debug)]
+pub struct FieldEdit {
+    /// Its name.
+    pub name: HeaderName,
+    /// The place in the chain of the plugin that changed it first.
+    pub by: usize,
+    /// The client's values.
+    pub sent: Vec<HeaderValue>,
 }
 
 impl RequestHead {
@@ -114,16 +140,27 @@ impl RequestHead {
         asked.map_or((&self.authority, &self.path_and_query), |asked| (&asked.1, &asked.2))
     }
 
-    /// Remembers that a plugin changed the fields of this name.
-    pub fn edited(&mut self, name: &HeaderName) {
-        if !self.edits.fields.contains(name) {
-            self.edits.fields.push(name.clone());
+    /// Remembers the client's fields of this name, before the plugin at this place of the chain changes them.
+    pub fn edited(&mut self, name: &HeaderName, by: usize) {
+        if !self.was_edited(name) {
+            let sent = self.headers.get_all(name).iter().cloned().collect();
+            self.edits.fields.push(FieldEdit { name: name.clone(), by, sent });
         }
     }
 
-    /// Whether a plugin changed the fields of this name, so that the client's are not known any more.
+    /// Whether a plugin changed the fields of this name.
     pub fn was_edited(&self, name: &HeaderName) -> bool {
-        self.edits.fields.contains(name)
+        self.edits.fields.iter().any(|edit| edit.name == *name)
+    }
+
+    /// What plugins changed.
+    pub fn field_edits(&self) -> &[FieldEdit] {
+        &self.edits.fields
+    }
+
+    /// Names that trailers must not bring: they were taken off this head, or set in the client's place.
+    pub fn barred(&self) -> impl Iterator<Item = &HeaderName> {
+        self.edits.listed.iter().chain(self.edits.fields.iter().map(|edit| &edit.name))
     }
 
     /// The query without the question mark.
@@ -143,6 +180,15 @@ pub struct ResponseHead {
     pub trailers: Option<HeaderMap>,
     /// Whether the head has gone to the client.
     pub sent: bool,
+    /// Names that trailers must not bring: plugins set or removed them here, or the upstream's Connection field lists them.
+    pub barred: SmallVec<[HeaderName; 2]>,
+}
+
+impl ResponseHead {
+    /// A head that has not gone out yet.
+    pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
+        Self { status, headers, trailers: None, sent: false, barred: SmallVec::new() }
+    }
 }
 
 /// Where the response came from.
@@ -235,6 +281,8 @@ pub struct Exchange {
     pub scratch: Vec<PluginScratch>,
     /// Times and sizes.
     pub measures: Measures,
+    /// How often the request was here before.
+    pub hops: Hops,
 }
 
 impl Exchange {
@@ -266,9 +314,9 @@ impl Exchange {
         }
     }
 
-    /// The caller, where an auth plugin has named one.
+    /// The caller, where an auth plugin has named one. An empty name is none: it would be everybody's.
     pub fn principal(&self) -> Option<&str> {
-        self.attribute("principal")
+        self.attribute("principal").filter(|name| !name.is_empty())
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 use http::header::{ALT_SVC, CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
 use http_body::Body as _;
+use smallvec::SmallVec;
 use tokio::sync::Mutex;
 
 use crate::completion::{Completion, note};
@@ -20,7 +21,7 @@ use crate::exchange::{
     ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
 };
 use crate::message::headers::{self, Arrival};
-use crate::message::{Body, RequestBody, normalize};
+use crate::message::{BarredTrailers, Body, RequestBody, normalize};
 use crate::plugin::chain::Flow;
 use crate::protocol::http::Running;
 use crate::upstream::{Outbound, Report, Upstream};
@@ -105,6 +106,10 @@ fn receive(
     let arrival =
         Arrival { version: parts.version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
     let received = snapshot.rules.receive(&mut parts.headers, &arrival);
+    if accepted.is_ok() && snapshot.rules.is_loop(&received.hops) {
+        accepted =
+            Err(Error::new(ErrorKind::Loop, "the request has passed this gateway too often (forwarding.max_hops)"));
+    }
     // 100 Continue is sent by the protocol layer when the body is first read.
     parts.headers.remove(EXPECT);
     let exchange = Exchange {
@@ -120,7 +125,7 @@ fn receive(
             headers: parts.headers,
             trailers: None,
             sent: false,
-            edits: Edits::default(),
+            edits: Edits::of(received.listed, received.odd_names),
         },
         connection,
         response: None,
@@ -134,6 +139,7 @@ fn receive(
         log_fields: Vec::new(),
         scratch: Vec::new(),
         measures: Measures::default(),
+        hops: received.hops,
     };
     (exchange, accepted)
 }
@@ -255,11 +261,13 @@ async fn forward(
 ) -> Result<Body, Error> {
     let exchange = attempt.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
-    let (upstream, draft) = access(exchange, |exchange| {
+    let (upstream, draft, barred) = access(exchange, |exchange| {
         let upstream = upstream_of(snapshot, route, exchange)?;
-        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, exchange)))
+        let barred = exchange.request.barred().cloned().collect();
+        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, exchange), barred))
     })
     .await?;
+    let body = BarredTrailers::wrap(body, barred, &route.config);
     let outbound = Outbound {
         method: draft.method,
         authority: Some(&draft.authority),
@@ -271,12 +279,12 @@ async fn forward(
     access(exchange, |exchange| {
         attempt.note(exchange);
         let (mut parts, body) = sent?.into_parts();
-        headers::strip_hop_by_hop(&mut parts.headers);
+        let listed = headers::strip_hop_by_hop(&mut parts.headers);
         // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
         parts.headers.remove(ALT_SVC);
         exchange.source = ResponseSource::Upstream;
         exchange.response =
-            Some(ResponseHead { status: parts.status, headers: parts.headers, trailers: None, sent: false });
+            Some(ResponseHead { barred: listed.into(), ..ResponseHead::new(parts.status, parts.headers) });
         Ok(body)
     })
     .await
@@ -336,14 +344,19 @@ struct Draft {
 
 /// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
 fn draft(snapshot: &WorkerSnapshot, route: &RouteHandle, keeps_headers: bool, exchange: &mut Exchange) -> Draft {
-    let request = &mut exchange.request;
     let mut fields = if keeps_headers || snapshot.logs_request_headers {
-        request.headers.clone()
+        exchange.request.headers.clone()
     } else {
-        std::mem::take(&mut request.headers)
+        std::mem::take(&mut exchange.request.headers)
     };
-    request.sent = true;
-    headers::edit(&mut fields, &route.config.request_headers);
+    exchange.request.sent = true;
+    let (request, edits) = (&exchange.request, &route.config.request_headers);
+    headers::edit(&mut fields, edits, exchange);
+    if request.edits.odd_names {
+        let changed = request.field_edits().iter().map(|edit| &edit.name);
+        headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
+    }
+    fields.insert(headers::CDN_LOOP, exchange.hops.next());
     let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
         (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
         _ => request.path_and_query.clone(),
@@ -361,6 +374,7 @@ async fn finish(
 ) -> http::Response<Body> {
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
     let mut outgoing = http::Response::new(Body::empty());
+    let mut barred = SmallVec::new();
     access(exchange, |exchange| {
         let Some(head) = &mut exchange.response else {
             *outgoing.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -372,8 +386,10 @@ async fn finish(
         if let Ok(id) = HeaderValue::from_str(&exchange.id) {
             fields.insert(headers::X_REQUEST_ID, id);
         }
+        barred = std::mem::take(&mut head.barred);
+        let status = head.status;
         if let Some(route) = &completion.route {
-            headers::edit(&mut fields, &route.config.response_headers);
+            headers::edit(&mut fields, &route.config.response_headers, exchange);
         }
         if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
             fields.insert(ALT_SVC, alternative);
@@ -381,7 +397,7 @@ async fn finish(
         // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it.
         let untold = is_head && exchange.source == ResponseSource::Upstream;
         if let (false, Some(length)) = (untold, body.size_hint().exact())
-            && bears_content(head.status)
+            && bears_content(status)
         {
             fields.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
         }
@@ -389,7 +405,7 @@ async fn finish(
     })
     .await;
     let status = outgoing.status();
-    *outgoing.body_mut() = completion.attach(is_head, status, body);
+    *outgoing.body_mut() = completion.attach(is_head, status, body, barred);
     outgoing
 }
 
@@ -402,8 +418,7 @@ fn bears_content(status: StatusCode) -> bool {
 fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Response<Body>) -> Body {
     let (parts, body) = made.into_parts();
     exchange.source = source;
-    exchange.response =
-        Some(ResponseHead { status: parts.status, headers: parts.headers, trailers: None, sent: false });
+    exchange.response = Some(ResponseHead::new(parts.status, parts.headers));
     body
 }
 

@@ -77,6 +77,7 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::NotImplemented => "The method or upgrade is not supported.",
         ErrorKind::ClientGone => "The request was not completed.",
         ErrorKind::NoRoute => "No route matches the request.",
+        ErrorKind::Loop => "The request goes round in a loop.",
         ErrorKind::Overload => "The gateway has no capacity for the request right now.",
         ErrorKind::NoEndpoint => "The service is not available right now.",
         ErrorKind::Dns => "The service could not be found.",

@@ -270,7 +270,7 @@ fn a_stored_response_is_given_out_to_the_same_caller_only() {
         failure: |_, _| FailureAction::respond_stored("good", LocalResponse::new(504)),
         ..SCRIPT
     };
-    let host = TestHost::new();
+    let host = TestHost::new().store_unmarked();
     let run = |target: &str, user: &str| host.run(&plugin, TestRequest::get(target).header("x-user", user));
     assert_eq!(run("/a", "alice").fail(Failure::Reset).status, 504);
     run("/a", "alice").respond(TestResponse::new(200).body("alice's"));
@@ -318,13 +318,38 @@ fn what_a_plugin_makes_of_a_request_does_not_get_a_response_stored() {
         (makes_it_a_get, TestRequest::post("/", ""), plain.clone()),
         (sets_a_field, TestRequest::get("/"), varies),
     ] {
-        let host = TestHost::new();
+        let host = TestHost::new().store_unmarked();
         host.run(&plugin, request).respond(response);
         assert_eq!(host.run(&plugin, TestRequest::get("/")).fail(Failure::Reset).status, 504);
         host.run(&plugin, TestRequest::get("/other")).respond(plain.clone());
         let kept = host.run(&plugin, TestRequest::get("/other")).fail(Failure::Reset);
         assert_eq!(kept.status, 200, "without that it is kept");
     }
+}
+
+#[test]
+fn a_response_that_says_nothing_of_reuse_is_kept_only_where_the_entry_says_so() {
+    let plugin = keeping(|_, _| RequestAction::next());
+    for (host, kept) in
+        [(TestHost::new(), false), (TestHost::new().store_unmarked(), true), (TestHost::new().shared(), true)]
+    {
+        host.run(&plugin, TestRequest::get("/")).respond(TestResponse::new(200));
+        assert_eq!(host.run(&plugin, TestRequest::get("/")).fail(Failure::Reset).status == 200, kept);
+    }
+}
+
+#[test]
+fn callers_of_one_name_are_kept_apart_by_the_credentials_that_it_does_not_stand_for() {
+    let names_all_alike = keeping(|exchange, _| {
+        exchange.request().remove_header("x-api-key").unwrap();
+        exchange.set_principal("service");
+        RequestAction::next()
+    });
+    let host = TestHost::new().store_unmarked();
+    let of = |key: &str, cookie: &str| TestRequest::get("/").header("x-api-key", key).header("cookie", cookie);
+    host.run(&names_all_alike, of("old", "a=alice")).respond(TestResponse::new(200).body("alice's"));
+    assert_eq!(host.run(&names_all_alike, of("new", "a=alice")).fail(Failure::Reset).status, 200, "the same caller");
+    assert_eq!(host.run(&names_all_alike, of("old", "a=bob")).fail(Failure::Reset).status, 504);
 }
 
 #[test]

@@ -34,4 +34,5 @@ mod tls;
 mod trailers;
 mod upstreams;
 mod vectors;
+mod walls;
 mod workers;

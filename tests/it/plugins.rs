@@ -9,7 +9,7 @@ use gateway_tests::duplex::{Duplex, run, streamed};
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Service;
-use gateway_tests::upstream::{Upstream, text};
+use gateway_tests::upstream::{Upstream, reusable, text};
 use tokio::sync::Notify;
 
 fn yaml(upstream: &Upstream, plugins: &str) -> String {
@@ -417,7 +417,7 @@ fn a_stored_response_is_given_to_its_principal_alone() {
                 return text(500, "broken");
             }
             let caller = seen.headers.get("x-caller").and_then(|name| name.to_str().ok()).unwrap_or("nobody");
-            text(200, format!("the orders of {caller}"))
+            reusable(200, format!("the orders of {caller}"))
         });
         let yaml = yaml(&upstream, &chain)
             .replace("directory: plugins", "directory: plugins, grants: {auth: {upstreams: [], secrets: []}}");

@@ -10,7 +10,7 @@ use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::eventually;
 use gateway_tests::gateway::{TestGateway, install};
 use gateway_tests::load::Spawned;
-use gateway_tests::upstream::{Upstream, text};
+use gateway_tests::upstream::{Upstream, reusable, text};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -180,7 +180,7 @@ fn no_caller_gets_what_was_stored_for_another(config: &str, field: &str, [alice,
         let switch = failing.clone();
         let upstream = Upstream::start(move |seen| match switch.load(Ordering::SeqCst) {
             true => text(500, "broken"),
-            false => text(200, [b"of ", seen.headers["x-consumer"].as_bytes()].concat()),
+            false => reusable(200, [b"of ", seen.headers["x-consumer"].as_bytes()].concat()),
         });
         let yaml = format!(
             "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]

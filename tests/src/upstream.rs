@@ -47,6 +47,13 @@ pub fn text(status: u16, body: impl Into<Bytes>) -> http::Response<ScriptBody> {
     http::Response::builder().status(status).header("content-type", "text/plain").body(body).expect("valid")
 }
 
+/// The same, marked so that it may be stored and used again.
+pub fn reusable(status: u16, body: impl Into<Bytes>) -> http::Response<ScriptBody> {
+    let mut response = text(status, body);
+    response.headers_mut().insert("cache-control", http::HeaderValue::from_static("max-age=60"));
+    response
+}
+
 /// What a script returns to close the connection without an answer.
 pub fn hang_up() -> http::Response<ScriptBody> {
     let mut response = text(500, "");

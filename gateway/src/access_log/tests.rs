@@ -37,7 +37,7 @@ fn exchange(path_and_query: &str) -> Exchange {
             sent: true,
             edits: crate::exchange::Edits::default(),
         },
-        response: Some(ResponseHead { status: StatusCode::OK, headers: HeaderMap::new(), trailers: None, sent: true }),
+        response: Some(ResponseHead { sent: true, ..ResponseHead::new(StatusCode::OK, HeaderMap::new()) }),
         source: ResponseSource::Upstream,
         route: Some("inventory".into()),
         upstream: Some("stock".into()),
@@ -47,6 +47,7 @@ fn exchange(path_and_query: &str) -> Exchange {
         attributes: Vec::new(),
         log_fields: Vec::new(),
         scratch: Vec::new(),
+        hops: crate::message::headers::Hops::default(),
         measures: Measures {
             bytes_in: 1,
             bytes_out: 2,

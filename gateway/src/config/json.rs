@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::fields::{Context, Type};
 use super::model::Positions;
 use super::tree::{Kind, Node, Position};
+use super::types::NO_VARIABLES;
 use super::value::core_schema;
 
 /// An object that the gateway doesn't read itself: it comes out as JSON, in the order of the file. `5` is a number,
@@ -47,6 +48,12 @@ fn convert(
     let length = pointer.len();
     match &node.kind {
         Kind::Failed => Value::Null,
+        Kind::Scalar(scalar) if scalar.variables => {
+            if let Some(context) = context {
+                context.error(node.position, format!("{} {NO_VARIABLES}", node.describe()));
+            }
+            Value::Null
+        }
         Kind::Scalar(scalar) if !scalar.plain => Value::String(scalar.text.clone()),
         Kind::Scalar(scalar) => core_schema(&scalar.text).unwrap_or_else(|message| {
             if let Some(context) = context {

@@ -17,6 +17,7 @@ mod reach;
 mod route;
 mod schema;
 mod settings;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -31,6 +32,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+
 pub use contents::Contents;
 pub use diff::{Diff, SocketChanges, SocketKey, Transport, diff};
 pub(crate) use error::nearest;
@@ -44,7 +47,7 @@ use model::{AccessLog, Admin, Config, Forwarding, Limits, Log, LogTarget, Plugin
 use plugin::RawPlugins;
 use settings::{AccessLogFields, Included};
 use tree::Position;
-use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, Time};
+use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, Time, text};
 
 use crate::watch::read_settled;
 
@@ -172,6 +175,7 @@ struct Raw {
     access_log: Option<AccessLogFields>,
     log: Option<Log>,
     forwarding: Option<Forwarding>,
+    credentials: Option<Vec<HeaderName>>,
     limits: Option<Limits>,
     drain_timeout: Option<Duration>,
 }
@@ -219,6 +223,13 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         Object(settings::forwarding),
         "{}",
     );
+    let credentials = fields.default(
+        "credentials",
+        "Header fields by which callers are known, besides Authorization, Cookie and all whose names tell (see Stored \
+         responses).",
+        List(text(names::header_name)),
+        "[]",
+    );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain_timeout = fields.default(
         "drain_timeout",
@@ -242,6 +253,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         access_log,
         log,
         forwarding,
+        credentials,
         limits,
         drain_timeout,
     })
@@ -313,6 +325,7 @@ impl Raw {
             access_log: access_log(&self.access_log?),
             log: self.log?,
             forwarding: self.forwarding?,
+            credentials: self.credentials?,
             limits: self.limits?,
             drain_timeout: self.drain_timeout?,
         })

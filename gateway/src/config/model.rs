@@ -11,6 +11,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 
+use crate::message::headers::Template;
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +38,8 @@ pub struct Config {
     pub log: Log,
     /// How client addresses are found and passed on.
     pub forwarding: Forwarding,
+    /// Header fields that carry callers' credentials, besides those that do by their name.
+    pub credentials: Vec<HeaderName>,
     /// Limits that hold for the whole process.
     pub limits: Limits,
     /// How long a drain may take after SIGTERM.
@@ -269,8 +273,19 @@ pub struct PluginEntry {
     pub on_failure: OnFailure,
     /// Entries of the same plugin with the same name share kv and counters.
     pub share_state: Option<String>,
-    /// Stored responses do not depend on the principal.
+    /// What may be stored, and for whom.
+    pub storing: Storing,
+}
+
+/// What a route entry says of stored responses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storing {
+    /// They are the same for every caller.
     pub shared: bool,
+    /// Also those that don't say how long they are fresh.
+    pub unmarked: bool,
+    /// Fields that carry credentials, besides those that do by their name; see [`Config::credentials`].
+    pub credentials: Vec<HeaderName>,
 }
 
 /// Line and column (from 1) of each JSON pointer of a config fragment; the empty pointer is the fragment itself.
@@ -410,13 +425,28 @@ pub struct FixedResponse {
     pub body: Bytes,
 }
 
-/// Static header changes: removals first, then values that replace what is there.
+/// A route's header changes: removals first, then values that replace what is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     /// Fields to remove.
     pub remove: Vec<HeaderName>,
-    /// Fields to set.
+    /// Fields to set to the same value in every message.
     pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields whose values are made per request.
+    pub computed: Vec<(HeaderName, Template)>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.computed.is_empty()
+    }
+
+    /// The names of the fields that are changed.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        let set = self.set.iter().map(|(name, _)| name);
+        self.remove.iter().chain(set).chain(self.computed.iter().map(|(name, _)| name))
+    }
 }
 
 /// A secret's bytes; never printed.
@@ -496,8 +526,21 @@ pub struct Forwarding {
     pub trusted: Vec<IpNet>,
     /// Send `Forwarded` (RFC 7239) beside the `X-Forwarded-*` fields.
     pub forwarded: bool,
-    /// The name in `Via` and `Proxy-Status`. Default `gateway`.
+    /// The name in `Via`, `CDN-Loop` and `Proxy-Status`. Default `gateway`.
     pub via: String,
+    /// Fields that are passed on as any peer sends them, though they say what only a proxy can know.
+    pub keep: Vec<HeaderName>,
+    /// Whether names pass that some servers read as those of framing or forwarding fields (`X_Forwarded_For`).
+    pub keep_lookalikes: bool,
+    /// How often a request may have passed gateways of this name before it is refused. Default 5.
+    pub max_hops: usize,
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        let via = "gateway".to_owned();
+        Self { trusted: Vec::new(), forwarded: false, via, keep: Vec::new(), keep_lookalikes: false, max_hops: 5 }
+    }
 }
 
 impl Forwarding {

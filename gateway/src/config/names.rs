@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use regex::Regex;
 
 use super::model::HostnameMatch;
-use crate::message::headers::{is_made_here, strip_hop_by_hop};
+use crate::message::headers::{CDN_LOOP, is_made_here, strip_hop_by_hop};
 use crate::message::normalize;
 
 /// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
@@ -161,6 +161,9 @@ pub(super) fn routable_header_name(text: &str) -> Result<HeaderName, String> {
     if name == "host" {
         return Err("would never match: write match.hostnames instead".to_owned());
     }
+    if name == CDN_LOOP {
+        return Err("would never match: the gateway takes it off and counts by itself (forwarding.max_hops)".to_owned());
+    }
     let mut fields = HeaderMap::new();
     fields.insert(name.clone(), HeaderValue::from_static("x"));
     strip_hop_by_hop(&mut fields);
@@ -176,6 +179,7 @@ pub(super) fn editable_header_name(text: &str) -> Result<HeaderName, String> {
     let name = header_name(text)?;
     match name.as_str() {
         "host" => Err("can't be changed here; set \"host\" of the upstream".to_owned()),
+        "cdn-loop" => Err("can't be changed; it is what ends loops (forwarding.max_hops)".to_owned()),
         _ if is_made_here(&name) => Err("can't be changed; the gateway makes the framing itself".to_owned()),
         _ => Ok(name),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
-use super::model::{Grants, OnFailure, PluginEntry, PluginLimits, Positions};
+use super::model::{Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
 use super::names;
 use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
 
@@ -115,13 +115,25 @@ pub(super) fn entry(fields: &mut Fields<'_, '_>) -> Option<PluginEntry> {
         "Entries of the same plugin that give the same name here share kv and counters.",
         text(names::name),
     );
-    let shared =
-        fields.default("shared", "Stored responses of this entry are the same for every caller.", Boolean, "false");
+    let shared = fields.default(
+        "shared",
+        "Stored responses of this entry are the same for every caller, and kept whatever they say of their freshness.",
+        Boolean,
+        "false",
+    );
+    let unmarked = fields.default(
+        "store_unmarked",
+        "Stores also responses that don't say that they may be used again (Cache-Control max-age, s-maxage or public, or \
+         Expires), for the caller that got them: callers without principal and credentials are one.",
+        Boolean,
+        "false",
+    );
     if let Some(context) = fields.context() {
         context.names.plugins.extend(name.clone());
     }
     let sound = fields.is_sound();
-    let (name, on_failure, shared) = (name?, on_failure?, shared?);
+    let (name, on_failure) = (name?, on_failure?);
+    let storing = Storing { shared: shared?, unmarked: unmarked?, credentials: Vec::new() };
     if !sound {
         return None;
     }
@@ -129,5 +141,5 @@ pub(super) fn entry(fields: &mut Fields<'_, '_>) -> Option<PluginEntry> {
         let positions = Positions([(String::new(), name.position)].into());
         (serde_json::Value::Object(serde_json::Map::new()), positions)
     });
-    Some(PluginEntry { name: Arc::from(name.value), config, positions, on_failure, share_state, shared })
+    Some(PluginEntry { name: Arc::from(name.value), config, positions, on_failure, share_state, storing })
 }

@@ -11,6 +11,7 @@ use super::model::{
 };
 use super::names;
 use super::plugin;
+use super::template::{FieldValue, Value};
 use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Size, Text, text, time};
 
 /// One entry of `routes`.
@@ -222,14 +223,21 @@ fn respond(fields: &mut Fields<'_, '_>) -> Option<FixedResponse> {
 fn header_edits(fields: &mut Fields<'_, '_>) -> Option<HeaderEdits> {
     let set = fields.default(
         "set",
-        "Fields and their values; a value replaces what is there.",
-        Named { key: |key| names::editable_header_name(key).map(drop), value: text(names::header_value) },
+        "Fields and their values; a value replaces what is there. Variables such as ${client.address} are filled in per \
+         request (see Variables); a value that comes out empty leaves no field.",
+        Named { key: |key| names::editable_header_name(key).map(drop), value: FieldValue },
         "{}",
     );
     let remove = fields.default("remove", "Fields to remove.", List(text(names::editable_header_name)), "[]");
-    let set =
-        set?.into_iter().filter_map(|(key, value)| Some((HeaderName::from_bytes(key.value.as_bytes()).ok()?, value?)));
-    Some(HeaderEdits { set: set.collect(), remove: remove? })
+    let mut edits = HeaderEdits { remove: remove?, ..HeaderEdits::default() };
+    for (key, value) in set? {
+        let (Ok(name), Some(value)) = (HeaderName::from_bytes(key.value.as_bytes()), value) else { continue };
+        match value {
+            Value::Fixed(value) => edits.set.push((name, value)),
+            Value::Computed(template) => edits.computed.push((name, template)),
+        }
+    }
+    Some(edits)
 }
 
 fn timeouts(fields: &mut Fields<'_, '_>) -> Option<Option<std::time::Duration>> {

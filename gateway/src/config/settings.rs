@@ -10,6 +10,7 @@ use super::fields::Fields;
 use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
 use super::names;
 use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+use crate::message::headers::is_forwarding;
 use crate::watch::read_regular;
 
 /// Bytes of a secret; keys and tokens are far smaller.
@@ -208,16 +209,58 @@ pub(super) fn forwarding(fields: &mut Fields<'_, '_>) -> Option<Forwarding> {
     let trusted = fields.default(
         "trusted",
         "Networks of proxies in front. Believed is what they say in X-Forwarded-For (where it is missing, in for= of \
-         Forwarded), X-Forwarded-Proto and X-Request-Id; X-Forwarded-Host and Forwarded are passed on. Of others, all of \
-         these are replaced or removed.",
+         Forwarded), X-Forwarded-Proto and X-Request-Id; X-Forwarded-Host, Forwarded and the other fields that only a proxy \
+         can know (see Forwarding fields) are passed on. Of others, all of these are replaced or removed.",
         List(text(network)),
         "[]",
     );
-    let forwarded =
-        fields.default("forwarded", "Sends Forwarded (RFC 7239) beside the X-Forwarded fields: for= is the peer, host= and proto= are as the peer came \
-         to this gateway.", Boolean, "false");
-    let via = fields.default("via", "The name in Via and Proxy-Status.", text(names::token), "gateway");
-    Some(Forwarding { trusted: trusted?, forwarded: forwarded?, via: via? })
+    let keep = fields.default(
+        "keep",
+        "Forwarding fields that are passed on as anybody sends them, for example cf-ipcountry.",
+        List(text(kept)),
+        "[]",
+    );
+    let lookalikes = fields.default(
+        "lookalikes",
+        "Names that some servers read as those of framing, forwarding or authentication fields, such as X_Forwarded_For and \
+         Transfer_Encoding: drop, or keep.",
+        Choice(&[("drop", false), ("keep", true)]),
+        "drop",
+    );
+    let forwarded = fields.default(
+        "forwarded",
+        "Sends Forwarded (RFC 7239) beside the X-Forwarded fields: for= is the peer, host= and proto= are as the peer came \
+         to this gateway.",
+        Boolean,
+        "false",
+    );
+    let via = fields.default("via", "The name in Via, CDN-Loop and Proxy-Status.", text(names::token), "gateway");
+    let max_hops = fields.default(
+        "max_hops",
+        "How often a request may have passed gateways of this name (via) when it comes; then 508 (CDN-Loop, RFC 8586).",
+        Integer(1..=100),
+        "5",
+    );
+    Some(Forwarding {
+        trusted: trusted?,
+        forwarded: forwarded?,
+        via: via?,
+        keep: keep?,
+        keep_lookalikes: lookalikes?,
+        max_hops: usize::try_from(max_hops?).ok()?,
+    })
+}
+
+/// The name of a field that `forwarding.keep` may name.
+fn kept(text: &str) -> Result<HeaderName, String> {
+    let name = names::header_name(text)?;
+    match name.as_str() {
+        "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip" => {
+            Err("is set by the gateway; name the networks whose word counts in \"trusted\"".to_owned())
+        }
+        other if is_forwarding(other) => Ok(name),
+        _ => Err("is passed on anyway; remove it here".to_owned()),
+    }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -55,6 +55,8 @@ pub(super) struct Scalar {
     pub(super) plain: bool,
     /// The whole scalar was `${NAME}`: its value may be of any type, also in quotes.
     pub(super) from_environment: bool,
+    /// There are variables of the gateway's in it, which only some values may have (see [`value::expand`]).
+    pub(super) variables: bool,
 }
 
 /// A key and its value.
@@ -309,11 +311,12 @@ impl Builder<'_> {
             return Ok(());
         }
         let kind = match value::expand(text, self.environment) {
-            Ok((expanded, from_environment)) => Kind::Scalar(Scalar {
-                text: expanded.into_owned(),
+            Ok(expanded) => Kind::Scalar(Scalar {
+                text: expanded.text.into_owned(),
                 written: text.to_owned(),
                 plain: style == ScalarStyle::Plain,
-                from_environment,
+                from_environment: expanded.whole,
+                variables: expanded.variables,
             }),
             Err(message) => {
                 self.error(position, message);

@@ -16,8 +16,11 @@ fn or_environment(schema: Value) -> Value {
     json!({"anyOf": [schema, {"$ref": "#/$defs/environment"}]})
 }
 
+/// What is said of a value with variables where there can be none.
+pub(super) const NO_VARIABLES: &str = "has variables, which only the values of request_headers.set and response_headers.set may have; write $${ for a literal ${";
+
 /// The scalar of a node, or an error about what was expected.
-fn scalar<'n>(node: &'n Node, expected: &str, context: &mut Context<'_>) -> Option<&'n Scalar> {
+pub(super) fn scalar<'n>(node: &'n Node, expected: &str, context: &mut Context<'_>) -> Option<&'n Scalar> {
     match &node.kind {
         Kind::Scalar(scalar) if !scalar.is_null() || scalar.from_environment => Some(scalar),
         _ => {
@@ -35,6 +38,10 @@ impl Type for Text {
 
     fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<String> {
         let scalar = scalar(node, "text", context)?;
+        if scalar.variables {
+            context.error(node.position, format!("{} {NO_VARIABLES}", node.describe()));
+            return None;
+        }
         let is_text = !scalar.plain
             || scalar.written != scalar.text
             || matches!(value::core_schema(&scalar.text), Ok(Value::String(_)));

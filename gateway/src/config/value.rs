@@ -61,17 +61,29 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         })
 }
 
-/// Replaces each `${NAME}`; `$${` stands for `${`. True when the whole text was one `${NAME}`.
-pub(super) fn expand<'a>(
-    text: &'a str,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Cow<'a, str>, bool), String> {
+/// A scalar with the environment filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expanded<'a> {
+    /// The text; a variable of the gateway's (its name holds a dot) stands in it between two [`MARK`]s.
+    pub(super) text: Cow<'a, str>,
+    /// The whole text was one `${NAME}`.
+    pub(super) whole: bool,
+    /// There are variables of the gateway's in it.
+    pub(super) variables: bool,
+}
+
+/// What variables stand between: a character that no value of a header field can hold.
+pub(super) const MARK: char = '\u{1}';
+
+/// Replaces each `${NAME}`; `$${` stands for `${`. Names with a dot are the gateway's own variables, which only some values
+/// may have.
+pub(super) fn expand<'a>(text: &'a str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Expanded<'a>, String> {
     if !text.contains("${") {
-        return Ok((Cow::Borrowed(text), false));
+        return Ok(Expanded { text: Cow::Borrowed(text), whole: false, variables: false });
     }
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
-    let mut whole = false;
+    let (mut whole, mut variables) = (false, false);
     while let Some(start) = rest.find("${") {
         if rest[..start].ends_with('$') {
             expanded.push_str(&rest[..start - 1]);
@@ -81,17 +93,25 @@ pub(super) fn expand<'a>(
         }
         expanded.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let name = after.find('}').map(|end| &after[..end]).filter(|name| is_name(name)).ok_or(
-            "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _); write $${ for a \
-             literal ${",
+        let name = after.find('}').map(|end| &after[..end]).filter(|name| name.split('.').all(is_name)).ok_or(
+            "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _), or of a variable such \
+             as ${client.address}; write $${ for a literal ${",
         )?;
-        let value = environment(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
-        expanded.push_str(&value);
+        if name.contains('.') {
+            variables = true;
+            expanded.extend([MARK]);
+            expanded.push_str(name);
+            expanded.extend([MARK]);
+        } else {
+            let value = environment(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+            // What a variable holds is text: it can't pose as a variable of the gateway's.
+            expanded.extend(value.chars().filter(|char| *char != MARK));
+        }
         rest = &after[name.len() + 1..];
-        whole = start == 0 && rest.is_empty() && text.len() == name.len() + 3;
+        whole = !variables && start == 0 && rest.is_empty() && text.len() == name.len() + 3;
     }
     expanded.push_str(rest);
-    Ok((Cow::Owned(expanded), whole))
+    Ok(Expanded { text: Cow::Owned(expanded), whole, variables })
 }
 
 fn is_name(name: &str) -> bool {
@@ -171,7 +191,7 @@ mod tests {
             "NESTED" => Some("${PORT}".to_owned()),
             _ => None,
         };
-        let expand = |text| expand(text, &environment).map(|(text, whole)| (text.into_owned(), whole));
+        let expand = |text| expand(text, &environment).map(|expanded| (expanded.text.into_owned(), expanded.whole));
         assert_eq!(expand("${PORT}"), Ok(("8080".to_owned(), true)));
         assert_eq!(expand("[::1]:${PORT}/"), Ok(("[::1]:8080/".to_owned(), false)));
         assert_eq!(expand("${PORT}${PORT}"), Ok(("80808080".to_owned(), false)));
@@ -180,7 +200,10 @@ mod tests {
         // What a variable holds is not expanded again.
         assert_eq!(expand("${NESTED}"), Ok(("${PORT}".to_owned(), true)));
         assert_eq!(expand("${MISSING}"), Err("the environment variable MISSING is not set".to_owned()));
-        for text in ["${", "${}", "${1A}", "${A:-b}", "${A b}", "a ${PORT"] {
+        // Names with a dot are the gateway's own.
+        assert_eq!(expand("${client.address}:${PORT}"), Ok(("\u{1}client.address\u{1}:8080".to_owned(), false)));
+        assert_eq!(expand("$${client.address}"), Ok(("${client.address}".to_owned(), false)));
+        for text in ["${", "${}", "${1A}", "${A:-b}", "${A b}", "a ${PORT", "${.a}", "${a.}", "${a..b}"] {
             assert!(expand(text).is_err_and(|message| message.contains("write $${")), "{text}");
         }
     }

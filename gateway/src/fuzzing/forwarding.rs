@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, Version, header};
 use super::{fields, lines, list};
 use crate::config::model::Forwarding;
 use crate::message::headers::{
-    Arrival, HeaderRules, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, check_framing,
-    check_upgrade, strip_hop_by_hop, strip_trailers,
+    Arrival, Direction, HeaderRules, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
+    check_framing, check_upgrade, strip_hop_by_hop, strip_trailers,
 };
 
 /// Input: a line with the peer's address, then header fields. Trusted are 10.0.0.0/8 and fd00::/8.
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     framing(&sent);
     trailers(&sent);
     let networks = ["10.0.0.0/8", "fd00::/8"].iter().filter_map(|network| network.parse().ok()).collect();
-    let forwarding = Forwarding { trusted: networks, forwarded: true, via: "gateway".to_owned() };
+    let forwarding = Forwarding { trusted: networks, forwarded: true, ..Forwarding::default() };
     let trusted = forwarding.trusts(peer.to_canonical());
     let rules = HeaderRules::new(&forwarding);
     let arrival = Arrival { version: Version::HTTP_11, peer, tls: false, authority: "a.example" };
@@ -63,6 +63,9 @@ pub fn run(data: &[u8]) {
         assert_eq!(chain, peer.to_string());
         assert_eq!(single(X_FORWARDED_HOST), "a.example");
         assert_eq!(headers.get_all(header::FORWARDED).iter().count(), 1);
+        let own = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+        let mut claims = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("x-forwarded"));
+        assert!(claims.all(|name| own.contains(&name)), "{headers:?}");
     }
     hop_by_hop(&sent, &headers);
 }
@@ -77,6 +80,7 @@ fn hop_by_hop(sent: &HeaderMap, headers: &HeaderMap) {
         let listed = String::from_utf8_lossy(listed).to_ascii_lowercase();
         if !own.contains(&listed.as_str())
             && !listed.starts_with("x-forwarded-")
+            && listed != "cdn-loop"
             && listed != "x-real-ip"
             && listed != "x-request-id"
         {
@@ -110,9 +114,13 @@ fn framing(sent: &HeaderMap) {
 }
 
 fn trailers(sent: &HeaderMap) {
-    let mut trailers = sent.clone();
-    strip_trailers(&mut trailers);
-    for name in ["content-length", "host", "transfer-encoding", "authorization", "set-cookie", "connection"] {
-        assert!(!trailers.contains_key(name), "{name} stood in trailers");
+    for of in [Direction::Request, Direction::Response] {
+        let mut trailers = sent.clone();
+        strip_trailers(&mut trailers, of);
+        for name in trailers.keys() {
+            let folded = name.as_str().replace(|char: char| !char.is_ascii_alphanumeric(), "-");
+            let own = ["content-length", "host", "transfer-encoding", "authorization", "set-cookie", "connection"];
+            assert!(!own.contains(&folded.as_str()) && !folded.starts_with("x-forwarded"), "{name} stood in trailers");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::{fields, lines, list};
+use crate::config::model::Storing;
 use crate::exchange::{Edits, RequestHead, ResponseHead};
 use crate::plugin::stored::{Key, Readers, StoredResponses, storable};
 
@@ -28,10 +29,10 @@ pub fn run(data: &[u8]) {
         sent: true,
         edits: Edits::default(),
     };
-    let answer = ResponseHead { status: StatusCode::OK, headers: response, trailers: None, sent: false };
+    let answer = ResponseHead::new(StatusCode::OK, response);
     for bound in [false, true] {
         let readers = if bound { Readers::Principal("alice") } else { Readers::Unnamed };
-        let Ok(ttl) = storable(&asked, &answer, readers, TTL) else { continue };
+        let Ok(ttl) = storable(&asked, &answer, readers, &Storing::default(), TTL) else { continue };
         assert!(!ttl.is_zero() && ttl <= TTL, "{ttl:?}");
         permitted(&asked.headers, &answer.headers, bound);
         keep(&asked.headers, &answer, ttl, &other);
@@ -51,19 +52,25 @@ fn permitted(request: &HeaderMap, response: &HeaderMap, bound: bool) {
     assert!(!["no-store", "no-cache", "private"].iter().any(|name| has(&answered, name)), "the upstream forbids it");
     assert!(!response.contains_key(header::SET_COOKIE) && !response.contains_key(header::CONTENT_RANGE));
     assert!(!list(response, "vary").contains(&&b"*"[..]), "it varies with everything");
-    let credentials = request.contains_key(header::AUTHORIZATION) || request.contains_key(header::COOKIE);
+    let credentials =
+        ["authorization", "cookie", "x-api-key", "x-auth-token"].iter().any(|name| request.contains_key(*name));
     let public = has(&answered, "public") || has(&answered, "s-maxage");
     assert!(!credentials || bound || public, "one caller's response for all");
+    assert!(
+        public || has(&answered, "max-age") || response.contains_key(header::EXPIRES),
+        "nothing says that it may be kept"
+    );
 }
 
 /// Keeps it, and asks for it again: as the same request, and as another one.
 fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &HeaderMap) {
     let store = Arc::new(StoredResponses::new(1 << 20));
     let readers = Readers::Principal("alice");
-    let key = Key { entry: "e", scheme: "https", authority: "a.example", target: "/", readers, plugin: "" };
+    let key =
+        Key { entry: "e", scheme: "https", authority: "a.example", target: "/", readers, caller: None, plugin: "" };
     let mut headers = answer.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
-    let answer = ResponseHead { status: answer.status, headers, trailers: None, sent: false };
+    let answer = ResponseHead::new(answer.status, headers);
     let now = Duration::from_secs(10);
     let Some(mut draft) = store.draft(&key, request, &answer, ttl, false) else { return };
     if !draft.push(b"body") {

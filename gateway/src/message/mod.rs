@@ -1,5 +1,6 @@
 //! Types shared by every module that touches a message: bodies, header rules, canonical targets.
 
+mod barred;
 mod body;
 mod detached;
 pub mod headers;
@@ -7,6 +8,7 @@ mod merged;
 pub mod normalize;
 mod request_body;
 
+pub use barred::BarredTrailers;
 pub use body::Body;
 pub use detached::Detached;
 pub use merged::Merged;

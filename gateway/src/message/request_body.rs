@@ -73,7 +73,7 @@ impl HttpBody for RequestBody {
                         return this.fail(ErrorKind::BodyTooLarge.into());
                     }
                 } else if let Some(trailers) = frame.trailers_mut() {
-                    headers::strip_trailers(trailers);
+                    headers::strip_trailers(trailers, headers::Direction::Request);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::artifact::Artifact;
 use super::engine::Host;
 use super::host::calls::Flights;
 use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
-use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route};
+use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
 use crate::state::{Namespace, State};
 
 /// What all instances of an entry share; reached from host calls.
@@ -33,6 +35,8 @@ pub(super) struct Terms {
     limits: PluginLimits,
     upstreams: Vec<Arc<str>>,
     secrets: BTreeMap<String, Vec<u8>>,
+    /// Fields that carry credentials, besides those that do by their name.
+    credentials: Vec<HeaderName>,
 }
 
 impl Terms {
@@ -44,7 +48,7 @@ impl Terms {
             let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.0.clone()));
             secrets = grants.secrets.iter().filter_map(value).collect();
         }
-        Self { limits: limits_of(config, plugin), upstreams, secrets }
+        Self { limits: limits_of(config, plugin), upstreams, secrets, credentials: config.credentials.clone() }
     }
 }
 
@@ -62,8 +66,8 @@ pub struct Entry {
     pub authenticator: bool,
     /// The failure policy; an authenticator is always `Closed`.
     pub on_failure: OnFailure,
-    /// Stored responses do not depend on the principal.
-    pub shared: bool,
+    /// What may be stored, and for whom.
+    pub storing: Storing,
     /// The namespace of `kv` and `counters` that other entries of the plugin may share.
     pub share_state: Option<String>,
     /// The route.
@@ -95,7 +99,7 @@ impl Entry {
             Some(shared) => State::shared_name(&entry.name, shared),
             None => State::entry_name(&entry.name, &route.name, nth),
         };
-        let Terms { limits, upstreams, secrets } = terms;
+        let Terms { limits, upstreams, secrets, .. } = terms;
         let context = Shared {
             plugin: entry.name.clone(),
             route: route.name.clone(),
@@ -115,7 +119,7 @@ impl Entry {
             phases: artifact.phases,
             authenticator,
             on_failure: if authenticator { OnFailure::Closed } else { entry.on_failure },
-            shared: entry.shared,
+            storing: Storing { credentials: terms.credentials.clone(), ..entry.storing.clone() },
             share_state: entry.share_state.clone(),
             route: route.name.clone(),
             limits: limits.clone(),
@@ -139,7 +143,8 @@ impl Entry {
         self.hash == artifact.hash
             && self.settings == entry.config
             && self.on_failure == on_failure
-            && self.shared == entry.shared
+            && (self.storing.shared, self.storing.unmarked) == (entry.storing.shared, entry.storing.unmarked)
+            && self.storing.credentials == terms.credentials
             && self.share_state == entry.share_state
             && self.limits == terms.limits
             && self.context.upstreams == terms.upstreams

@@ -1,8 +1,10 @@
 //! Responses kept for `respond-stored`: the last good answer of a route, given out while the upstream can't answer.
 //!
-//! What is kept together with what is decided here, never by the plugin: the key (route entry, authority, target,
-//! principal, Vary fields), and what may be kept at all (RFC 9111 section 3, read strictly). Only complete responses to
-//! GET are kept; they answer GET and HEAD.
+//! What is kept together with what is decided here, never by the plugin: the key (route entry, authority, target, the
+//! caller, Vary fields), and, in `rules`, what may be kept at all. Only complete responses to GET are kept; they answer
+//! GET and HEAD.
+
+mod rules;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,133 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_RANGE, COOKIE, HeaderName, SET_COOKIE, VARY,
-};
+use http::header::{ACCEPT_ENCODING, AGE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::exchange::{RequestHead, ResponseHead};
+pub use self::rules::{Refusal, caller, storable};
+use self::rules::{age, vary};
+use crate::exchange::ResponseHead;
 
 /// Largest body that is kept.
 pub(crate) const MAX_BODY: usize = 1 << 20;
 /// What a response costs besides its bytes.
 const OVERHEAD: usize = 512;
-/// Fields that tell responses of one key apart; more are not kept.
-const MAX_VARY: usize = 8;
 /// Responses of one key that differ in their Vary fields: a client that invents values costs no more than these.
 const MAX_VARIANTS: usize = 32;
-
-/// Why a response is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Only GET is kept.
-    Method,
-    /// Not a complete, good response: 200, 203, 204, 300, 301, 308 are.
-    Status,
-    /// `no-store`, `no-cache` or `private`, of the request or the response.
-    CacheControl,
-    /// Sets a cookie.
-    SetCookie,
-    /// `Vary: *`, too many fields, or one that a plugin changed.
-    Vary,
-    /// A part of a representation.
-    Partial,
-    /// The request carried credentials, and no principal separates callers (RFC 9111 section 3.5).
-    Credentials,
-    /// `must-revalidate` and already stale, or no time to live.
-    Stale,
-}
-
-/// How long a response may be kept, or why it may not. `ttl` is what the plugin asks for, `readers` who would get it.
-///
-/// What counts is the client's request: plugins may have taken its credentials off, changed its method, or its fields.
-pub fn storable(
-    asked: &RequestHead,
-    answer: &ResponseHead,
-    readers: Readers<'_>,
-    ttl: Duration,
-) -> Result<Duration, Refusal> {
-    let (request, status, response) = (&asked.headers, answer.status, &answer.headers);
-    // What is sent upstream in place of another method is no GET of the client's, nor the other way round.
-    if asked.asked_method() != Method::GET || asked.method != Method::GET {
-        return Err(Refusal::Method);
-    }
-    if !matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308) {
-        return Err(Refusal::Status);
-    }
-    if response.contains_key(CONTENT_RANGE) {
-        return Err(Refusal::Partial);
-    }
-    if response.contains_key(SET_COOKIE) {
-        return Err(Refusal::SetCookie);
-    }
-    if has(request, "no-store") || ["no-store", "no-cache", "private"].iter().any(|name| has(response, name)) {
-        return Err(Refusal::CacheControl);
-    }
-    // The next client's fields could not be compared with what this one sent.
-    if vary(response).ok_or(Refusal::Vary)?.iter().any(|name| asked.was_edited(name)) {
-        return Err(Refusal::Vary);
-    }
-    let credentials = [AUTHORIZATION, COOKIE].iter().any(|name| request.contains_key(name) || asked.was_edited(name));
-    let public = has(response, "public") || has(response, "s-maxage");
-    if credentials && readers == Readers::Unnamed && !public {
-        return Err(Refusal::Credentials);
-    }
-    // These forbid what this store is for, giving out stale responses (RFC 9111 sections 5.2.2.2, 5.2.2.8, 5.2.2.10).
-    let strict = ["must-revalidate", "proxy-revalidate", "s-maxage"].iter().any(|name| has(response, name));
-    let ttl = if strict {
-        let fresh = seconds(response, "s-maxage").or_else(|| seconds(response, "max-age")).unwrap_or(0);
-        ttl.min(Duration::from_secs(fresh).saturating_sub(age(response)))
-    } else {
-        ttl
-    };
-    if ttl.is_zero() { Err(Refusal::Stale) } else { Ok(ttl) }
-}
-
-/// Directives of all Cache-Control fields, without their arguments' quotes.
-fn directives(headers: &HeaderMap) -> impl Iterator<Item = (&str, Option<&str>)> {
-    // A quoted argument may hold commas: its pieces then look like directives, which can only make this stricter.
-    headers.get_all(CACHE_CONTROL).iter().flat_map(|value| value.to_str().unwrap_or("no-store").split(',')).map(
-        |directive| match directive.split_once('=') {
-            Some((name, argument)) => (name.trim(), Some(argument.trim().trim_matches('"'))),
-            None => (directive.trim(), None),
-        },
-    )
-}
-
-fn has(headers: &HeaderMap, name: &str) -> bool {
-    directives(headers).any(|(directive, _)| directive.eq_ignore_ascii_case(name))
-}
-
-fn seconds(headers: &HeaderMap, name: &str) -> Option<u64> {
-    delta_seconds(directives(headers).find(|(directive, _)| directive.eq_ignore_ascii_case(name))?.1?)
-}
-
-fn age(headers: &HeaderMap) -> Duration {
-    let seconds = headers.get(AGE).and_then(|value| value.to_str().ok()).and_then(|value| delta_seconds(value.trim()));
-    Duration::from_secs(seconds.unwrap_or(0))
-}
-
-/// RFC 9111 section 1.2.2: a value greater than what can be held counts as 2^31 or the greatest that can be.
-fn delta_seconds(text: &str) -> Option<u64> {
-    const MOST: u64 = 1 << 31;
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().map_or(MOST, |seconds: u64| seconds.min(MOST)))
-}
-
-/// The names in Vary; `None` where it is `*` or unusable.
-fn vary(response: &HeaderMap) -> Option<Vec<HeaderName>> {
-    let mut names = Vec::new();
-    for value in response.get_all(VARY) {
-        for name in value.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let name = if name == "*" { return None } else { HeaderName::try_from(name).ok()? };
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
-    (names.len() <= MAX_VARY).then_some(names)
-}
 
 fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &HeaderMap) -> bool {
     stored.iter().all(|(name, values)| request.get_all(name).iter().eq(values.iter()))
@@ -166,6 +54,8 @@ pub struct Key<'a> {
     pub target: &'a str,
     /// Who gets it. What was kept for all is not found any more where the operator takes that back.
     pub readers: Readers<'a>,
+    /// What else tells callers apart; see [`caller`].
+    pub caller: Option<[u8; 32]>,
     /// The plugin's own part.
     pub plugin: &'a str,
 }
@@ -178,10 +68,11 @@ impl Key<'_> {
             Readers::Unnamed => "-".to_owned(),
             Readers::Principal(name) => format!("{}:{name}", name.len()),
         };
+        let caller = self.caller.iter().flatten().map(|byte| format!("{byte:02x}")).collect::<String>();
         let Self { entry, scheme, authority, target, plugin, .. } = self;
         let (entry_length, authority_length, target_length) = (entry.len(), authority.len(), target.len());
         format!(
-            "{scheme};{entry_length}:{entry}{authority_length}:{authority}{target_length}:{target}{readers};{plugin}"
+            "{scheme};{entry_length}:{entry}{authority_length}:{authority}{target_length}:{target}{readers};{caller};{plugin}"
         )
         .into()
     }

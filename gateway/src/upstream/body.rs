@@ -21,7 +21,7 @@ use crate::message::{Body, Merged, headers};
 /// A piece of a response body as it may go on: trailers say nothing that belongs to the head or to the connection.
 pub(super) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        headers::strip_trailers(trailers);
+        headers::strip_trailers(trailers, headers::Direction::Response);
     }
     frame
 }

@@ -36,6 +36,7 @@ fn edits(shared: &HeaderEdits) -> HeaderEdits {
     HeaderEdits {
         remove: shared.remove.clone(),
         set: shared.set.iter().map(|(name, text)| (self::name(name), value(text))).collect(),
+        computed: shared.computed.iter().map(|(name, template)| (self::name(name), template.clone())).collect(),
     }
 }
 
@@ -53,6 +54,7 @@ fn value(shared: &HeaderValue) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::headers::Template;
 
     #[test]
     fn a_fixed_body_is_not_counted_in_common() {
@@ -86,6 +88,7 @@ mod tests {
         let shared = HeaderEdits {
             remove: vec![HeaderName::from_static("x-gone")],
             set: vec![(HeaderName::from_bytes(b"x-set").unwrap(), HeaderValue::from_str("here").unwrap())],
+            computed: vec![(HeaderName::from_bytes(b"x-made").unwrap(), Template(Vec::new()))],
         };
         let own = edits(&shared);
         assert_eq!(own, shared);

@@ -1,9 +1,10 @@
 //! The exchange that the test host owns, and the functions that a plugin calls on it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::message::FieldList;
+use super::stored::Edited;
 use crate::Failure;
 use crate::bindings::edge::gateway::http::Part;
 
@@ -15,8 +16,10 @@ pub struct Data {
     pub(super) authority: RefCell<String>,
     pub(super) target: RefCell<String>,
     pub(super) parts: [RefCell<FieldList>; 4],
-    /// The request's fields that the plugin changed: the client's are not known any more.
-    pub(super) edited: RefCell<BTreeSet<String>>,
+    /// The request's fields that the plugin changed, with the client's values.
+    pub(super) edited: RefCell<Edited>,
+    /// The plugin itself has named the principal.
+    pub(super) named_here: Cell<bool>,
     /// The head of the request has gone out: changes come too late.
     pub(super) request_sent: Cell<bool>,
     /// There is a response.
@@ -49,7 +52,8 @@ pub(crate) mod exchange_calls {
     use crate::bindings::edge::gateway::types::Header;
 
     /// What belongs to a connection or to the framing of a message is the host's.
-    const OWNED_BY_HOST: [&str; 10] = [
+    const OWNED_BY_HOST: [&str; 11] = [
+        "cdn-loop",
         "connection",
         "content-length",
         "host",
@@ -66,9 +70,39 @@ pub(crate) mod exchange_calls {
         OWNED_BY_HOST.iter().any(|owned| owned.eq_ignore_ascii_case(name))
     }
 
-    /// RFC 9110 section 6.5.1: framing, routing, authentication and the content's format don't belong into trailers.
-    const NOT_IN_TRAILERS: [&str; 7] =
-        ["authorization", "cache-control", "cookie", "expect", "range", "set-cookie", "vary"];
+    /// RFC 9110 section 6.5.1: framing, routing, authentication, request modifiers, response control data and the content's
+    /// format don't belong into trailers. The gateway refuses some more, which are rare.
+    fn is_misplaced(name: &str) -> bool {
+        const NAMES: [&str; 24] = [
+            "accept",
+            "age",
+            "alt-svc",
+            "authorization",
+            "cache-control",
+            "cookie",
+            "date",
+            "expect",
+            "expires",
+            "forwarded",
+            "location",
+            "max-forwards",
+            "pragma",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "range",
+            "retry-after",
+            "set-cookie",
+            "vary",
+            "via",
+            "warning",
+            "www-authenticate",
+            "x-real-ip",
+            "x-request-id",
+        ];
+        const BEGIN: [&str; 6] = ["accept-", "access-control-", "content-", "if-", "x-forwarded-", "x-original-"];
+        let digest = matches!(name, "content-digest" | "content-md5");
+        NAMES.contains(&name) || (!digest && BEGIN.iter().any(|begin| name.starts_with(begin)))
+    }
 
     /// Whether a part can still be changed.
     fn writable(of: &Data, part: Part) -> Result<(), FieldError> {
@@ -94,7 +128,7 @@ pub(crate) mod exchange_calls {
         }
         let name = name.to_ascii_lowercase();
         let trailers = matches!(part, Part::RequestTrailers | Part::ResponseTrailers);
-        let misplaced = trailers && (name.starts_with("content-") || NOT_IN_TRAILERS.contains(&name.as_str()));
+        let misplaced = trailers && is_misplaced(&name);
         if misplaced || owned_by_host(&name) {
             return Err(FieldError::NotAllowed);
         }
@@ -113,8 +147,10 @@ pub(crate) mod exchange_calls {
     }
 
     fn note_edit(of: &Data, part: Part, name: &str) {
-        if part == Part::Request {
-            of.edited.borrow_mut().insert(name.to_owned());
+        if part == Part::Request && !of.edited.borrow().contains_key(name) {
+            let fields = of.part(part).borrow();
+            let sent = fields.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect();
+            of.edited.borrow_mut().insert(name.to_owned(), sent);
         }
     }
 
@@ -160,12 +196,8 @@ pub(crate) mod exchange_calls {
         }
         writable(of, part)?;
         let name = check_name(part, name)?;
-        let mut fields = of.part(part).borrow_mut();
-        let before = fields.len();
-        fields.retain(|(key, _)| *key != name);
-        if fields.len() < before {
-            note_edit(of, part, &name);
-        }
+        note_edit(of, part, &name);
+        of.part(part).borrow_mut().retain(|(key, _)| *key != name);
         Ok(())
     }
 
@@ -285,6 +317,9 @@ pub(crate) mod exchange_calls {
             (1..=256).contains(&name.len()) && value.len() <= 8 << 10,
             "an attribute: name 1-256 bytes, value 8 KiB"
         );
+        if name == "principal" {
+            of.named_here.set(true);
+        }
         of.properties.borrow_mut().insert(format!("attribute.{name}"), value.to_owned());
     }
 

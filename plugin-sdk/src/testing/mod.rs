@@ -85,6 +85,8 @@ pub(crate) struct Host {
     stored: RefCell<Vec<stored::Stored>>,
     /// The entry says `shared: true`: stored responses are everybody's.
     shared: Cell<bool>,
+    /// The entry says `store_unmarked: true`.
+    unmarked: Cell<bool>,
     /// `configure` runs, in which nothing may be called.
     pub(crate) configuring: Cell<bool>,
 }
@@ -151,6 +153,7 @@ impl TestHost {
             state: RefCell::default(),
             stored: RefCell::default(),
             shared: Cell::new(false),
+            unmarked: Cell::new(false),
             configuring: Cell::new(false),
         }))
     }
@@ -185,6 +188,13 @@ impl TestHost {
     #[must_use]
     pub fn shared(self) -> Self {
         self.0.shared.set(true);
+        self
+    }
+
+    /// Stores also responses that don't say that they may be used again, as an entry with `store_unmarked: true` does.
+    #[must_use]
+    pub fn store_unmarked(self) -> Self {
+        self.0.unmarked.set(true);
         self
     }
 

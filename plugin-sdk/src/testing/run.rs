@@ -1,12 +1,11 @@
 //! One exchange through a plugin, as the gateway runs it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::data::Data;
 use super::message::{ClientResponse, FieldList, Forwarded, TestRequest, TestResponse};
-use super::stored::{self, Candidate};
+use super::stored::{self, Candidate, Edited, Readers};
 use super::{TestHost, owned_by_host};
 use crate::bindings::edge::gateway::http::Part;
 use crate::{BodyMode, ChunkAction, Exchange, Failure, FailureAction, HeadersAction, LocalResponse, Phases, Plugin};
@@ -389,15 +388,28 @@ impl<P: Plugin> Run<'_, P> {
         }
     }
 
-    /// Whose stored responses these are.
+    /// The principal; an empty name is none.
     fn principal(&self) -> Option<String> {
-        self.attribute("principal").filter(|_| !self.host.0.shared.get())
+        self.attribute("principal").filter(|name| !name.is_empty())
+    }
+
+    /// Whose stored responses these are.
+    fn readers(&self) -> Readers {
+        match self.principal() {
+            _ if self.host.0.shared.get() => Readers::All,
+            Some(_) => Readers::Principal,
+            None => Readers::Unnamed,
+        }
     }
 
     /// What the host adds to the plugin's part of a key.
     fn key(&self, plugin: &str) -> String {
         let Asked { scheme, authority, target, .. } = &self.asked;
-        format!("{:?}", (scheme, authority, target, self.host.0.shared.get(), self.principal(), plugin))
+        let readers = self.readers();
+        let request = self.data.part(Part::Request).borrow();
+        let caller = stored::caller(&request, &self.data.edited.borrow(), readers, self.data.named_here.get());
+        let principal = self.principal().filter(|_| readers == Readers::Principal);
+        format!("{:?}", (scheme, authority, target, readers, principal, caller, plugin))
     }
 
     fn response_phases(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList, cut: Option<Failure>) {
@@ -461,12 +473,13 @@ impl<P: Plugin> Run<'_, P> {
     /// What is to be kept, as the response's head stands after the plugin.
     fn candidate(&self) -> Option<(FieldList, Candidate<'static>)> {
         static NO_FIELDS: FieldList = FieldList::new();
-        static NO_NAMES: BTreeSet<String> = BTreeSet::new();
+        static NO_NAMES: Edited = Edited::new();
         let (key, ttl_ms) = self.data.store.borrow_mut().take()?;
         let from_upstream = self.data.properties.borrow().get("response.source").is_some_and(|by| by == "upstream");
         let candidate = Candidate {
             key: self.key(&key),
-            keeps_apart: self.host.0.shared.get() || self.principal().is_some(),
+            readers: self.readers(),
+            unmarked: self.host.0.unmarked.get(),
             identity: P::PHASES.contains(Phases::RESPONSE_BODY),
             get: self.asked.method == "GET" && *self.data.method.borrow() == "GET",
             request: &NO_FIELDS,

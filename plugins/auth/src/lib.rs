@@ -119,6 +119,10 @@ impl Auth {
             return Ok(());
         }
         let request = exchange.request();
+        for header in self.identity_headers() {
+            // Also where there is none: what is taken off here comes back in no trailer.
+            request.remove_header(header).map_err(|_| Refusal::Unremovable)?;
+        }
         for (name, _) in request.headers() {
             if self.identity_headers().any(|header| credentials::poses_as(&name, header)) {
                 // One that can't be removed would be believed.
@@ -196,9 +200,12 @@ fn hex(bytes: &[u8]) -> String {
 fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Option<Vec<u8>>, Refusal> {
     let request = exchange.request();
     let mut found = request.header_all(&rules.header);
-    if !forward && !found.is_empty() {
-        request.remove_header(&rules.header).map_err(|_| Refusal::Unremovable)?;
-    }
+    // Written in each case, for the gateway then drops what only looks like this field (`X_Api_Key`): nobody checks that.
+    let written = match found.as_slice() {
+        [key] if forward => request.set_header(&rules.header, key.clone()),
+        _ => request.remove_header(&rules.header),
+    };
+    written.map_err(|_| Refusal::Unremovable)?;
     if let Some(name) = &rules.query {
         let values = request.query_params().into_iter().filter(|(key, _)| key == name);
         let before = found.len();

@@ -8,12 +8,17 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::breaker::Policy;
 
+/// Failures in a row that open it (Envoy's `consecutive_5xx` has the same default), unless `minimum_requests` is more: who
+/// asks for many before it opens means these as well.
+const CONSECUTIVE: u32 = 5;
+
 /// The config as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     minimum_requests: u32,
     failure_ratio: f64,
+    consecutive_failures: Option<u32>,
     interval: ConfigDuration,
     open_for: ConfigDuration,
     half_open_requests: u32,
@@ -26,6 +31,7 @@ impl Default for Config {
         Self {
             minimum_requests: 3,
             failure_ratio: 0.6,
+            consecutive_failures: None,
             interval: ConfigDuration::from_secs(60),
             open_for: ConfigDuration::from_secs(5),
             half_open_requests: 1,
@@ -140,6 +146,7 @@ impl Config {
             policy: Policy {
                 minimum_requests: self.minimum_requests,
                 failure_ratio: self.failure_ratio,
+                consecutive_failures: self.consecutive_failures.unwrap_or(CONSECUTIVE.max(self.minimum_requests)),
                 interval_ms: millis(self.interval),
                 open_for_ms: millis(self.open_for),
                 half_open_requests: self.half_open_requests,
@@ -168,6 +175,10 @@ mod tests {
         let settings = check("{}").unwrap();
         let Policy { minimum_requests, failure_ratio, open_for_ms, half_open_requests, .. } = settings.policy;
         assert_eq!((minimum_requests, failure_ratio, open_for_ms, half_open_requests), (3, 0.6, 5000, 1));
+        assert_eq!(settings.policy.consecutive_failures, 5);
+        let of = |json: &str| check(json).unwrap().policy.consecutive_failures;
+        assert_eq!(of(r#"{"minimum_requests": 20}"#), 20);
+        assert_eq!(of(r#"{"minimum_requests": 20, "consecutive_failures": 0}"#), 0);
         assert!(settings.statuses[0].contain(503) && !settings.statuses[0].contain(499));
         assert_eq!(settings.store_for, Some(Duration::from_secs(300)));
         assert!(settings.on_failure && !settings.on_status);

@@ -10,11 +10,13 @@ pub mod shared;
 use plugin_sdk::metrics;
 use plugin_sdk::prelude::*;
 
-use breaker::{Admission, Outcome, StateName, Ticket};
+use breaker::{Admission, Body, Outcome, StateName, Ticket};
 use config::{Config, Settings};
 
 /// The plugin's part of the key of stored responses.
 const STORED: &str = "last-good";
+/// Largest body that is waited for before its request becomes a probe.
+const SMALL: u64 = 64 << 10;
 
 /// The plugin.
 #[derive(Debug)]
@@ -29,13 +31,19 @@ struct Kept {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Reported {
+    /// A good head; of a probe, whose body has to end well too.
+    Answered,
     Success,
     Other,
 }
 
 impl CircuitBreaker {
     fn report(&self, exchange: &Exchange, ticket: Ticket, outcome: Outcome) {
-        let reported = Some(if outcome == Outcome::Success { Reported::Success } else { Reported::Other });
+        let reported = Some(match outcome {
+            Outcome::Success => Reported::Success,
+            Outcome::Answered => Reported::Answered,
+            Outcome::Failure | Outcome::BrokeOff | Outcome::Unknown => Reported::Other,
+        });
         if exchange.set_state(&Kept { ticket, reported }).is_err() {
             log::warn!("the state of an exchange could not be kept: it may be counted twice");
         }
@@ -44,9 +52,53 @@ impl CircuitBreaker {
         }
     }
 
+    /// Lets a request pass, or says what stands in its way. `whole`: nothing of it is still to come.
+    fn admit(&self, exchange: &Exchange, whole: bool) -> Result<(), Obstacle> {
+        let policy = &self.0.policy;
+        let (mut admission, mut state) = shared::admit(policy, if whole { Body::Whole } else { Body::Small });
+        // Only a half-open breaker wants to know how large a body is.
+        let asks = !matches!(admission, Admission::Pass(_)) && state == StateName::HalfOpen;
+        if asks && !whole && !is_small(exchange) {
+            (admission, state) = shared::admit(policy, Body::Streaming);
+        }
+        note(exchange, state);
+        let retry_after_ms = match admission {
+            Admission::Pass(ticket) => {
+                if exchange.set_state(&Kept { ticket, reported: None }).is_err() {
+                    log::warn!("the state of an exchange could not be kept: it will not be counted");
+                }
+                return Ok(());
+            }
+            Admission::AfterBody => return Err(Obstacle::Body),
+            Admission::Reject { retry_after_ms } => retry_after_ms,
+        };
+        metrics::count("circuit_breaker_rejected_total", &[], 1);
+        let refusal =
+            LocalResponse::problem(503, "Service Unavailable", "The service is failing and is given a pause.")
+                .header("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string());
+        Err(Obstacle::Refusal(refusal))
+    }
+
     fn may_be_stored(exchange: &Exchange) -> bool {
         matches!(exchange.request().method().as_str(), "GET" | "HEAD")
     }
+}
+
+/// Why a request doesn't pass (yet).
+enum Obstacle {
+    /// It may ask again with its whole body.
+    Body,
+    /// The open answer.
+    Refusal(LocalResponse),
+}
+
+/// Whether a body is small enough to be waited for. Not one that the gateway would have to change fields for (RFC 9530) or
+/// could not hand over (encoded ones).
+fn is_small(exchange: &Exchange) -> bool {
+    let request = exchange.request();
+    let length = request.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    let bound = ["content-encoding", "content-digest", "repr-digest", "digest", "content-md5", "signature"];
+    length.is_some_and(|length| length <= SMALL) && !bound.iter().any(|name| request.header_bytes(name).is_some())
 }
 
 /// The state for the log record and for other plugins.
@@ -71,37 +123,37 @@ fn outcome(failure: Failure) -> Outcome {
 }
 
 impl Plugin for CircuitBreaker {
-    const PHASES: Phases =
-        Phases::REQUEST_HEADERS.and(Phases::RESPONSE_HEADERS).and(Phases::UPSTREAM_FAILURE).and(Phases::LOG);
+    const PHASES: Phases = Phases::REQUEST_HEADERS
+        .and(Phases::REQUEST_BODY)
+        .and(Phases::RESPONSE_HEADERS)
+        .and(Phases::UPSTREAM_FAILURE)
+        .and(Phases::LOG);
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {
         config.check().map(Self)
     }
 
-    fn on_request_headers(&self, exchange: &Exchange, _end: bool) -> RequestAction {
-        let (admission, state) = shared::admit(&self.0.policy);
-        note(exchange, state);
-        let retry_after_ms = match admission {
-            Admission::Pass(ticket) => {
-                if exchange.set_state(&Kept { ticket, reported: None }).is_err() {
-                    log::warn!("the state of an exchange could not be kept: it will not be counted");
-                }
-                return RequestAction::next();
-            }
-            Admission::Reject { retry_after_ms } => retry_after_ms,
-        };
-        metrics::count("circuit_breaker_rejected_total", &[], 1);
-        let refusal =
-            LocalResponse::problem(503, "Service Unavailable", "The service is failing and is given a pause.")
-                .header("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string());
-        match self.0.store_for {
-            Some(_) if Self::may_be_stored(exchange) => RequestAction::respond_stored(STORED, refusal),
-            _ => refusal.into(),
+    fn on_request_headers(&self, exchange: &Exchange, end: bool) -> RequestAction {
+        match self.admit(exchange, end) {
+            Ok(()) => RequestAction::next(),
+            Err(Obstacle::Body) => RequestAction::read_body(BodyMode::Whole),
+            Err(Obstacle::Refusal(refusal)) => match self.0.store_for {
+                Some(_) if Self::may_be_stored(exchange) => RequestAction::respond_stored(STORED, refusal),
+                _ => refusal.into(),
+            },
         }
     }
 
-    fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
+    /// Only of a request that would be a probe: its client has sent all of it, so it can't keep others waiting.
+    fn on_request_body(&self, exchange: &Exchange, _data: Vec<u8>, _end: bool) -> ChunkAction {
+        match self.admit(exchange, true) {
+            Ok(()) | Err(Obstacle::Body) => ChunkAction::pass(),
+            Err(Obstacle::Refusal(refusal)) => ChunkAction::respond(refusal),
+        }
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange, end: bool) -> ResponseAction {
         let Some(Kept { ticket, reported: None }) = exchange.state() else { return ResponseAction::next() };
         // Answers of later plugins, of the store and of the gateway itself say nothing of the upstream.
         let from_upstream = exchange.property("response.source").is_none_or(|source| source == "upstream");
@@ -111,7 +163,9 @@ impl Plugin for CircuitBreaker {
             return ResponseAction::next();
         };
         if !self.0.statuses.iter().any(|statuses| statuses.contain(status)) {
-            self.report(exchange, ticket, Outcome::Success);
+            // A probe has to come to its end: an upstream that cuts its bodies is not back.
+            let outcome = if ticket.is_probe() && !end { Outcome::Answered } else { Outcome::Success };
+            self.report(exchange, ticket, outcome);
             if let Some(ttl) = self.0.store_for
                 && (200..400).contains(&status)
                 && Self::may_be_stored(exchange)
@@ -145,7 +199,11 @@ impl Plugin for CircuitBreaker {
         match (kept.reported, failed) {
             // Given up before there was an answer: frees a probe's place.
             (None, failed) => self.report(exchange, kept.ticket, failed.unwrap_or(Outcome::Unknown)),
-            (Some(Reported::Success), Some(Outcome::Failure)) => self.report(exchange, kept.ticket, Outcome::BrokeOff),
+            (Some(Reported::Answered), None) => self.report(exchange, kept.ticket, Outcome::Success),
+            (Some(Reported::Answered | Reported::Success), Some(Outcome::Failure)) => {
+                self.report(exchange, kept.ticket, Outcome::BrokeOff);
+            }
+            (Some(Reported::Answered), Some(_)) => self.report(exchange, kept.ticket, Outcome::Unknown),
             _ => {}
         }
     }

@@ -5,14 +5,14 @@
 
 use plugin_sdk::{kv, log, metrics, random, time};
 
-use crate::breaker::{Admission, Breaker, Outcome, Policy, StateName, Ticket};
+use crate::breaker::{Admission, Body, Breaker, Outcome, Policy, StateName, Ticket};
 
 const KEY: &str = "breaker";
 const ROUNDS: usize = 64;
 
 /// Asks whether a request may pass.
-pub fn admit(policy: &Policy) -> (Admission, StateName) {
-    match change(|breaker, now| breaker.admit(policy, now, random::u64)) {
+pub fn admit(policy: &Policy, body: Body) -> (Admission, StateName) {
+    match change(|breaker, now| breaker.admit(policy, now, body, random::u64)) {
         (result, Some(state)) => (result, state),
         // Nobody else knows of this admission, so it would not be one of the probes that are counted.
         (_, None) => (Admission::Reject { retry_after_ms: 1000 }, StateName::HalfOpen),

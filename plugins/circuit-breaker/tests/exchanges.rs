@@ -107,7 +107,7 @@ fn failures_that_are_not_the_upstreams_are_not_counted() {
 
 #[test]
 fn one_callers_stored_response_never_reaches_another() {
-    let host = TestHost::new();
+    let host = TestHost::new().store_unmarked();
     let plugin = breaker(&host);
     let of = |who: &str| TestRequest::get("/").property("attribute.principal", who);
     host.run(&plugin, of("jwt:alice")).respond(TestResponse::new(200).body("alice's"));
@@ -117,6 +117,30 @@ fn one_callers_stored_response_never_reaches_another() {
     assert_eq!(bob.fail(Failure::Reset).status, 502);
     let bob = host.run(&plugin, of("jwt:bob"));
     assert_eq!(bob.response().status, 503);
+}
+
+#[test]
+fn an_upload_becomes_a_probe_when_all_of_it_is_here() {
+    let host = TestHost::new();
+    let plugin = breaker(&host);
+    open(&host, &plugin);
+    host.advance(Duration::from_secs(5));
+    let mut small = host.run(&plugin, TestRequest::post("/", "body").header("content-length", "4"));
+    assert!(small.is_forwarded());
+    assert_eq!(get(&host, &plugin).response().status, 503, "its place is taken now");
+    small.respond(TestResponse::new(200));
+    assert!(get(&host, &plugin).is_forwarded());
+}
+
+#[test]
+fn a_probe_whose_body_is_cut_opens_the_breaker_again() {
+    let host = TestHost::new();
+    let plugin = breaker(&host);
+    open(&host, &plugin);
+    host.advance(Duration::from_secs(5));
+    get(&host, &plugin).respond(TestResponse::new(200).body("half").cut(Failure::Reset));
+    assert!(!get(&host, &plugin).is_forwarded());
+    assert_eq!((changes(&host, "open"), changes(&host, "closed")), (2, 0));
 }
 
 #[test]

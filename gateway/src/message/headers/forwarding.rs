@@ -2,7 +2,7 @@
 //! `X-Request-Id` and `Via` (RFC 9110 section 7.6.3).
 //!
 //! What a peer says about others is believed only where the peer stands in a trusted network; from everyone else
-//! those fields are replaced.
+//! those fields are replaced or removed.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +11,10 @@ use std::sync::Mutex;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use smallvec::SmallVec;
 
+use super::class::{is_forwarding, is_lookalike, is_odd};
 use super::{
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, cookie, members, strip_hop_by_hop,
+    Hops, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, cookie, members,
+    strip_hop_by_hop,
 };
 use crate::config::model::Forwarding;
 
@@ -33,7 +35,7 @@ pub struct Arrival<'a> {
 }
 
 /// What the rules found out about a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Received {
     /// The client's address: the peer's, or the one that trusted proxies report.
     pub client: IpAddr,
@@ -41,6 +43,12 @@ pub struct Received {
     pub scheme: &'static str,
     /// The request id: the one that a trusted peer sent, or a new one.
     pub id: String,
+    /// Where it has been.
+    pub hops: Hops,
+    /// Names that Connection lists and that trailers could bring as well.
+    pub listed: Vec<HeaderName>,
+    /// Whether a name is left that some servers could take for another.
+    pub odd_names: bool,
 }
 
 /// The rules of one configuration.
@@ -48,13 +56,19 @@ pub struct Received {
 pub struct HeaderRules {
     forwarding: Forwarding,
     via: [HeaderValue; 4],
+    hop: HeaderValue,
 }
 
 impl HeaderRules {
     /// Computes what can be computed before a request comes.
     pub fn new(forwarding: &Forwarding) -> Self {
         let via = ["1.0", "1.1", "2", "3"].map(|version| interned(&format!("{version} {}", forwarding.via)));
-        Self { forwarding: forwarding.clone(), via }
+        Self { forwarding: forwarding.clone(), via, hop: interned(&forwarding.via) }
+    }
+
+    /// Whether a request has passed gateways of this name so often that it must be going round.
+    pub fn is_loop(&self, hops: &Hops) -> bool {
+        hops.passed >= self.forwarding.max_hops
     }
 
     /// The name in `Via` and `Proxy-Status`.
@@ -67,7 +81,8 @@ impl HeaderRules {
     pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
         let peer = arrival.peer.to_canonical();
         let trusted = self.forwarding.trusts(peer);
-        // Before Connection is obeyed: it must not be able to hide the client's address, or how the client came.
+        // Before Connection is obeyed: it must not be able to hide the client's address, how the client came, or where the
+        // request has been.
         let client = if trusted { self.client(peer, headers) } else { peer };
         let chain = if trusted { self.forwarded_for(peer, headers) } else { None };
         let reported = if trusted { headers.get(X_FORWARDED_PROTO) } else { None };
@@ -77,7 +92,9 @@ impl HeaderRules {
             _ if arrival.tls => "https",
             _ => "http",
         };
-        strip_hop_by_hop(headers);
+        let hops = Hops::take(headers, &self.hop);
+        let listed = strip_hop_by_hop(headers);
+        let odd_names = self.strip_unbelieved(headers, trusted);
         headers.remove(header::HOST);
         cookie::join(headers);
 
@@ -87,9 +104,6 @@ impl HeaderRules {
         if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
             headers.insert(X_FORWARDED_HOST, value(arrival.authority));
         }
-        if !trusted {
-            headers.remove(header::FORWARDED);
-        }
         if self.forwarding.forwarded {
             headers.append(header::FORWARDED, forwarded(peer, arrival));
         }
@@ -98,7 +112,31 @@ impl HeaderRules {
         let sent = if trusted { sane_id(headers) } else { None };
         let id = sent.unwrap_or_else(new_id);
         headers.insert(X_REQUEST_ID, value(&id));
-        Received { client, scheme, id }
+        Received { client, scheme, id, hops, listed, odd_names }
+    }
+
+    /// Removes what is not believed of this peer, and, of every peer, names that could be taken for fields which the gateway
+    /// makes or believes: a proxy in front need not know of those. NGINX drops every name with an underscore
+    /// (`underscores_in_headers`), Envoy none unless told to (`headers_with_underscores_action`). Whether a name is left that
+    /// could be taken for another.
+    fn strip_unbelieved(&self, headers: &mut HeaderMap, trusted: bool) -> bool {
+        let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
+        let mut odd_names = false;
+        for name in headers.keys() {
+            let text = name.as_str();
+            if is_odd(text) {
+                match is_lookalike(text) && !self.forwarding.keep_lookalikes {
+                    true => doomed.push(name.clone()),
+                    false => odd_names = true,
+                }
+            } else if !trusted && is_forwarding(text) && !self.forwarding.keep.contains(name) {
+                doomed.push(name.clone());
+            }
+        }
+        for name in &doomed {
+            headers.remove(name);
+        }
+        odd_names
     }
 
     /// The first address from the right that is not a trusted proxy's; where all are, the leftmost.
@@ -247,7 +285,7 @@ mod tests {
 
     fn rules(trusted: &[&str], forwarded: bool) -> HeaderRules {
         let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        HeaderRules::new(&Forwarding { trusted, forwarded, via: "gateway".to_owned() })
+        HeaderRules::new(&Forwarding { trusted, forwarded, ..Forwarding::default() })
     }
 
     fn arrival(peer: &str) -> Arrival<'static> {
@@ -298,6 +336,72 @@ mod tests {
         assert_eq!(headers.get_all("via").iter().collect::<Vec<_>>(), ["1.1 before", "2 gateway"]);
     }
 
+    /// What services behind a gateway build links of, or take for proof of HTTPS.
+    const CLAIMS: [(&str, &str); 12] = [
+        ("x-forwarded-port", "81"),
+        ("x-forwarded-prefix", "//evil"),
+        ("x-forwarded-ssl", "on"),
+        ("x-forwarded-scheme", "https"),
+        ("x-forwarded-server", "evil"),
+        ("x-forwarded-tls-client-cert", "MII"),
+        ("x-original-url", "/admin"),
+        ("x-rewrite-url", "/admin"),
+        ("true-client-ip", "1.1.1.1"),
+        ("cf-connecting-ip", "1.1.1.1"),
+        ("x-cluster-client-ip", "1.1.1.1"),
+        ("front-end-https", "on"),
+    ];
+
+    #[test]
+    fn what_only_a_proxy_can_know_reaches_no_service_from_a_stranger() {
+        let left = |rules: &HeaderRules, peer: &str| {
+            let mut headers = map(&CLAIMS);
+            headers.insert("x-other", HeaderValue::from_static("1"));
+            rules.receive(&mut headers, &arrival(peer));
+            assert!(headers.contains_key("x-other"));
+            CLAIMS.iter().filter(|(name, _)| headers.contains_key(*name)).map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        let rules = rules(&["10.0.0.0/8"], false);
+        assert!(left(&rules, "192.0.2.1").is_empty());
+        assert_eq!(left(&rules, "10.0.0.1").len(), CLAIMS.len());
+        let keep = vec![HeaderName::from_static("x-forwarded-port"), HeaderName::from_static("cf-connecting-ip")];
+        let keeping = HeaderRules::new(&Forwarding { keep, ..Forwarding::default() });
+        assert_eq!(left(&keeping, "192.0.2.1"), ["x-forwarded-port", "cf-connecting-ip"]);
+    }
+
+    #[test]
+    fn a_name_that_some_servers_read_as_a_forwarding_field_goes_also_where_a_proxy_passed_it_on() {
+        let names = [
+            ("x_forwarded_for", "1"),
+            ("transfer_encoding", "chunked"),
+            ("x-forwarded_proto", "https"),
+            ("my_field", "1"),
+        ];
+        let left = |rules: &HeaderRules, peer: &str| {
+            let mut headers = map(&names);
+            let received = rules.receive(&mut headers, &arrival(peer));
+            assert!(received.odd_names, "my_field is left");
+            names.iter().filter(|(name, _)| headers.contains_key(*name)).count()
+        };
+        let rules = rules(&["10.0.0.0/8"], false);
+        assert_eq!((left(&rules, "192.0.2.1"), left(&rules, "10.0.0.1")), (1, 1));
+        let keeping = HeaderRules::new(&Forwarding { keep_lookalikes: true, ..Forwarding::default() });
+        assert_eq!(left(&keeping, "192.0.2.1"), 4);
+    }
+
+    #[test]
+    fn a_request_that_goes_round_is_known_by_what_it_passed() {
+        let rules = rules(&[], false);
+        for (passed, is_loop) in [(0, false), (4, false), (5, true)] {
+            let mut headers = HeaderMap::new();
+            headers.insert("cdn-loop", vec!["gateway"; passed].join(", ").parse().unwrap());
+            headers.insert("connection", HeaderValue::from_static("cdn-loop"));
+            let received = rules.receive(&mut headers, &arrival("192.0.2.1"));
+            assert_eq!(rules.is_loop(&received.hops), is_loop, "{passed}");
+            assert!(!headers.contains_key("cdn-loop"));
+        }
+    }
+
     #[test]
     fn trusted_proxies_report_the_client() {
         let mut headers = map(&[
@@ -308,7 +412,7 @@ mod tests {
             ("x-request-id", "abc-1"),
         ]);
         let received = rules(&["10.0.0.0/8"], true).receive(&mut headers, &arrival("::ffff:10.0.0.1"));
-        assert_eq!(received, Received { client: ip("192.0.2.9"), scheme: "http", id: "abc-1".to_owned() });
+        assert_eq!((received.client, received.scheme, &*received.id), (ip("192.0.2.9"), "http", "abc-1"));
         assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 192.0.2.9, 10.1.1.1:4711, 10.0.0.1");
         assert_eq!(headers["x-real-ip"], "192.0.2.9");
         assert_eq!(headers["x-forwarded-proto"], "http");

@@ -1,18 +1,21 @@
-//! Removes the fields that end at this hop (RFC 9110 section 7.6.1), and those that may not stand in trailers.
+//! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use smallvec::SmallVec;
 
+use super::class::{Class, class};
 use super::members;
 
-/// Removes hop-by-hop fields of a request or a response in place: those that Connection lists, and the known ones.
+/// Removes hop-by-hop fields of a request or a response in place: those that Connection lists, and the known ones. Gives
+/// the listed names that trailers could bring as well: the rule holds for "any header or trailer fields" of that name.
 ///
 /// `TE: trailers` stays, because gRPC needs it and the gateway passes trailers on; `Trailer` stays for the same reason.
 /// `Expect` goes, because the gateway itself answers it when it starts to read the body. `Proxy` goes, because CGI would
 /// turn it into `HTTP_PROXY`.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Vec<HeaderName> {
     // One walk over the names finds out what there is to do; for most messages that is nothing or Connection alone.
     let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    let mut listed = Vec::new();
     let (mut connection, mut te) = (false, false);
     for name in headers.keys() {
         match name.as_str() {
@@ -40,6 +43,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             if let Ok(name) = HeaderName::from_bytes(member)
                 && !is_needed(&name)
             {
+                if class(name.as_str()) == Class::Other && name != "close" {
+                    listed.push(name.clone());
+                }
                 doomed.push(name);
             }
         }
@@ -55,24 +61,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(header::TE);
         }
     }
-}
-
-/// Whether fields of this name belong to a connection or to the framing of a message, or name the authority: the gateway
-/// makes them itself (RFC 9110 sections 7.2, 7.6.1 and 8.6), and neither plugins nor the configuration may.
-pub fn is_made_here(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "content-length"
-            | "host"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    listed
 }
 
 /// Fields that a Connection field can't talk us out of: without them the message would be read differently.
@@ -84,66 +73,6 @@ fn is_trailers(member: &[u8]) -> bool {
     // A weight may follow: `trailers;q=0.5`.
     let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
     name.trim_ascii().eq_ignore_ascii_case(b"trailers")
-}
-
-/// Removes from a trailer section what must not stand there (RFC 9110 section 6.5.1): framing, routing, request
-/// modifiers, authentication, response control data and the description of the content.
-pub fn strip_trailers(trailers: &mut HeaderMap) {
-    let doomed: SmallVec<[HeaderName; 4]> =
-        trailers.keys().filter(|name| is_forbidden_in_trailers(name)).cloned().collect();
-    for name in &doomed {
-        trailers.remove(name);
-    }
-}
-
-/// Whether a field of this name must not stand in trailers.
-pub fn is_forbidden_in_trailers(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "age"
-            | "authorization"
-            | "cache-control"
-            | "connection"
-            | "content-encoding"
-            | "content-length"
-            | "content-range"
-            | "content-type"
-            | "cookie"
-            | "date"
-            | "expect"
-            | "expires"
-            | "host"
-            | "if-match"
-            | "if-modified-since"
-            | "if-none-match"
-            | "if-range"
-            | "if-unmodified-since"
-            | "keep-alive"
-            | "location"
-            | "max-forwards"
-            | "pragma"
-            | "proxy"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "range"
-            | "retry-after"
-            | "set-cookie"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "vary"
-            | "via"
-            | "warning"
-            | "www-authenticate"
-            | "forwarded"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-proto"
-            | "x-real-ip"
-            | "x-request-id"
-    )
 }
 
 #[cfg(test)]
@@ -187,8 +116,9 @@ mod tests {
             ("content-length", "3"),
             ("accept", "*/*"),
         ]);
-        strip_hop_by_hop(&mut headers);
+        let listed = strip_hop_by_hop(&mut headers);
         assert_eq!(names(&headers), ["accept", "content-length", "te", "trailer"]);
+        assert_eq!(listed, ["x-secret", "x-more"], "what trailers must not bring either");
         assert_eq!(headers[header::TE], "trailers");
     }
 
@@ -197,14 +127,6 @@ mod tests {
         let mut headers = map(&[("te", "gzip, deflate")]);
         strip_hop_by_hop(&mut headers);
         assert!(headers.is_empty());
-    }
-
-    #[test]
-    fn trailers_carry_no_control_data() {
-        let mut trailers =
-            map(&[("grpc-status", "0"), ("content-length", "1"), ("set-cookie", "a"), ("x-checksum", "1")]);
-        strip_trailers(&mut trailers);
-        assert_eq!(names(&trailers), ["grpc-status", "x-checksum"]);
     }
 
     proptest! {

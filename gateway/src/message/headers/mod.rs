@@ -3,20 +3,29 @@
 //! [`HeaderRules`] is made once per configuration and holds everything that can be computed before a request comes.
 //! All changes are made in place; a `HeaderMap` is never rebuilt or cloned.
 
+mod class;
 mod cookie;
 mod date;
 mod forwarding;
 mod framing;
 mod hop_by_hop;
+mod loops;
+mod template;
+mod trailers;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received};
 pub use framing::{check_framing, check_upgrade};
-pub use hop_by_hop::{is_forbidden_in_trailers, is_made_here, strip_hop_by_hop, strip_trailers};
+pub use hop_by_hop::strip_hop_by_hop;
+pub use loops::{CDN_LOOP, Hops};
+pub use template::{Piece, Template, VARIABLES, Variable};
+pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
 
 use crate::config::model::HeaderEdits;
+use crate::exchange::Exchange;
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -38,13 +47,36 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Applies a route's static changes: removals first, then values that replace what is there.
-pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
+/// Applies a route's changes: removals first, then values that replace what is there. One that comes out empty leaves no
+/// field, as NGINX's `proxy_set_header` does: what the client sent must not stand in its place.
+pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits, exchange: &Exchange) {
     for name in &edits.remove {
         headers.remove(name);
     }
     for (name, value) in &edits.set {
         headers.insert(name.clone(), value.clone());
+    }
+    for (name, template) in &edits.computed {
+        match template.value(exchange) {
+            Some(value) => drop(headers.insert(name.clone(), value)),
+            None => drop(headers.remove(name)),
+        }
+    }
+}
+
+/// Removes fields with odd names that some servers would take for one of these, which plugins or the route have set or
+/// taken off: `x_user` beside `x-user`.
+pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'a HeaderName>) {
+    let names: smallvec::SmallVec<[&HeaderName; 8]> = of.collect();
+    let poses = |name: &&HeaderName| {
+        let name = name.as_str();
+        is_odd(name)
+            && !names.iter().any(|other| other.as_str() == name)
+            && names.iter().any(|other| same_when_folded(other.as_str(), name))
+    };
+    let doomed: smallvec::SmallVec<[HeaderName; 4]> = headers.keys().filter(poses).cloned().collect();
+    for name in &doomed {
+        headers.remove(name);
     }
 }
 
@@ -76,17 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn edits_remove_and_then_set() {
+    fn a_name_that_poses_as_one_that_was_set_goes_and_one_that_was_set_itself_stays() {
         let mut headers = HeaderMap::new();
-        headers.append("x-a", HeaderValue::from_static("1"));
-        headers.append("x-a", HeaderValue::from_static("2"));
-        headers.append("x-b", HeaderValue::from_static("3"));
-        let edits = HeaderEdits {
-            remove: vec![HeaderName::from_static("x-a"), HeaderName::from_static("x-b")],
-            set: vec![(HeaderName::from_static("x-a"), HeaderValue::from_static("4"))],
-        };
-        edit(&mut headers, &edits);
-        assert_eq!(headers.len(), 1);
-        assert_eq!(headers["x-a"], "4");
+        for name in ["x-user", "x_user", "x_role", "x_other"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let set = ["x-user", "x_role", "x-role"].map(HeaderName::from_static);
+        strip_lookalikes(&mut headers, set.iter());
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-user", "x_other", "x_role"]);
     }
 }

@@ -10,7 +10,7 @@ use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::message::Body;
 use crate::plugin::host::http::{response_fields, response_status};
 use crate::plugin::phase::{LocalResponse, StoredResponse};
-use crate::plugin::stored::{Key, Readers, storable};
+use crate::plugin::stored::{Key, Readers, caller, storable};
 use crate::plugin::stream::Tee;
 
 impl<L: Link> ChainRun<L> {
@@ -62,7 +62,8 @@ impl<L: Link> ChainRun<L> {
             return body;
         }
         let key = self.key(exchange, index, &asked.key);
-        let draft = storable(&exchange.request, response, key.readers, asked.ttl)
+        let storing = self.chain.links[index].storing();
+        let draft = storable(&exchange.request, response, key.readers, storing, asked.ttl)
             .ok()
             .and_then(|ttl| self.chain.stored.draft(&key, &exchange.request.headers, response, ttl, self.identity));
         match draft {
@@ -78,13 +79,15 @@ impl<L: Link> ChainRun<L> {
     /// By what the client asked for: what plugins rewrite must not change the key of a stored response.
     fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
         let (authority, target) = exchange.request.asked_target();
+        let storing = self.chain.links[index].storing();
         let readers = match exchange.principal() {
-            _ if self.chain.links[index].shared() => Readers::All,
+            _ if storing.shared => Readers::All,
             Some(principal) => Readers::Principal(principal),
             None => Readers::Unnamed,
         };
         let entry = &self.chain.entries[index];
-        Key { entry, scheme: exchange.request.scheme, authority, target, readers, plugin }
+        let caller = caller(&exchange.request, readers, storing);
+        Key { entry, scheme: exchange.request.scheme, authority, target, readers, caller, plugin }
     }
 }
 
@@ -92,7 +95,7 @@ impl<L: Link> ChainRun<L> {
 /// exchange takes it off.
 fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
     if let Some(exchange) = lent.as_deref_mut() {
-        exchange.response = Some(ResponseHead { status, headers, trailers: None, sent: false });
+        exchange.response = Some(ResponseHead::new(status, headers));
         exchange.source = source;
     }
     let body = if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) { Body::empty() } else { body };

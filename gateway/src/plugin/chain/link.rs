@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::config::model::OnFailure;
+use crate::config::model::{OnFailure, Storing};
 use crate::error::{Error, Failure};
 use crate::exchange::Exchange;
 use crate::plugin::error::PluginError;
@@ -22,8 +22,8 @@ pub trait Link: 'static {
     fn phases(&self) -> Phases;
     /// Its failure policy.
     fn on_failure(&self) -> OnFailure;
-    /// Whether stored responses do not depend on the principal.
-    fn shared(&self) -> bool;
+    /// What the entry says of stored responses.
+    fn storing(&self) -> &Storing;
     /// Whether a call may wait for the host.
     fn suspends(&self) -> bool;
     /// An instance that is idle.
@@ -80,8 +80,8 @@ impl Link for Pool {
         self.entry().on_failure
     }
 
-    fn shared(&self) -> bool {
-        self.entry().shared
+    fn storing(&self) -> &Storing {
+        &self.entry().storing
     }
 
     fn suspends(&self) -> bool {

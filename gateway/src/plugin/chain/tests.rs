@@ -16,7 +16,9 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{Mutex, Notify};
 
 use super::*;
+use crate::config::model::Storing;
 use crate::exchange::{ConnectionInfo, Edits, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
+use crate::message::headers::Hops;
 use crate::plugin::phase::{ChunkAction, Header, LocalResponse, StoredResponse};
 
 /// What a script does in a phase.
@@ -46,7 +48,7 @@ struct Script {
     name: &'static str,
     phases: Phases,
     policy: OnFailure,
-    shared: bool,
+    storing: Storing,
     busy: Cell<bool>,
     /// Its request-body phase waits for this.
     gate: Option<Rc<Notify>>,
@@ -72,8 +74,8 @@ impl Link for Place {
     fn on_failure(&self) -> OnFailure {
         self.0.policy
     }
-    fn shared(&self) -> bool {
-        self.0.shared
+    fn storing(&self) -> &Storing {
+        &self.0.storing
     }
     fn suspends(&self) -> bool {
         self.0.gate.is_some()
@@ -208,7 +210,7 @@ fn scripted(name: &'static str, behave: impl Fn(&'static str, &mut Exchange, usi
         name,
         phases: Phases::all(),
         policy: OnFailure::Closed,
-        shared: false,
+        storing: Storing { unmarked: true, ..Storing::default() },
         busy: Cell::new(false),
         gate: None,
         stalls: Cell::new(false),
@@ -268,6 +270,7 @@ fn exchange(method: Method) -> Exchange {
         log_fields: Vec::new(),
         scratch: Vec::new(),
         measures: Measures::default(),
+        hops: Hops::default(),
     }
 }
 
@@ -334,7 +337,7 @@ impl Trip {
     ) -> Result<Body, Error> {
         self.with(|exchange| {
             let status = StatusCode::from_u16(status).expect("valid");
-            exchange.response = Some(ResponseHead { status, headers: map(fields), trailers: None, sent: false });
+            exchange.response = Some(ResponseHead::new(status, map(fields)));
             exchange.source = source;
         });
         wait(self.run.response(source, body))

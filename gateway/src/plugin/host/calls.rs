@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::HostState;
-use crate::message::headers;
+use crate::message::headers::{self, CDN_LOOP, Hops};
 use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
 use crate::plugin::phase::{Header, Phase};
 
@@ -209,10 +209,14 @@ impl calls::Host for HostState {
             Some(calls) if granted && self.phase != Phase::Configure => calls.clone(),
             _ => return Ok(Err(Error::Denied)),
         };
-        let (method, headers) = match validate(&of) {
+        let (method, mut headers) = match validate(&of) {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error.into())),
         };
+        // On behalf of the request: a plugin that calls its own gateway must come to an end.
+        let hops =
+            self.exchange.as_ref().map(|exchange| exchange.hops.next()).unwrap_or_else(|| Hops::default().next());
+        headers.insert(CDN_LOOP, hops);
         let timeout = match of.timeout_ms {
             0 => DEFAULT_TIMEOUT,
             millis => Duration::from_millis(u64::from(millis)).min(MAX_TIMEOUT),

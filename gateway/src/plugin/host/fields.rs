@@ -41,7 +41,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<
             None => parsed_name(&name).inspect(|name| store.data_mut().names.keep(name.clone())),
         };
         let value = field_value(value.as_le_slice(&store));
-        Ok((set(store.data_mut().exchange(of)?, part, name, value),))
+        let index = store.data().index;
+        Ok((set(store.data_mut().exchange(of)?, index, part, name, value),))
     })?;
     linker.allow_shadowing(false);
     Ok(())

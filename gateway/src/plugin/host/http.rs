@@ -9,7 +9,8 @@ use http::{Method, StatusCode};
 
 use super::HostState;
 use crate::exchange::{Exchange, ResponseSource, StoreRequest};
-use crate::message::{headers, normalize};
+use crate::message::headers::{self, Direction};
+use crate::message::normalize;
 use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, Exchange as Handle, FieldError, Part};
 use crate::plugin::phase::{Failure, Header, Phase};
 
@@ -52,8 +53,12 @@ fn allowed_name(name: &HeaderName, part: Part) -> Result<(), FieldError> {
     if name.as_str().len() > MAX_NAME {
         return Err(FieldError::TooLarge);
     }
-    let trailers = matches!(part, Part::RequestTrailers | Part::ResponseTrailers);
-    if headers::is_made_here(name) || (trailers && headers::is_forbidden_in_trailers(name)) {
+    let trailers = match part {
+        Part::RequestTrailers => Some(Direction::Request),
+        Part::ResponseTrailers => Some(Direction::Response),
+        Part::Request | Part::Response => None,
+    };
+    if headers::is_made_here(name) || trailers.is_some_and(|of| headers::is_forbidden_in_trailers(name, of)) {
         return Err(FieldError::NotAllowed);
     }
     Ok(())
@@ -67,10 +72,13 @@ pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
     HeaderValue::from_bytes(value.trim_ascii()).map_err(|_| FieldError::InvalidValue)
 }
 
-/// Remembers which of the request's fields are not the client's any more.
-fn note_edit(exchange: &mut Exchange, part: Part, name: &HeaderName) {
-    if part == Part::Request {
-        exchange.request.edited(name);
+/// Remembers that the plugin at this place is about to change the fields of this name, whether there are any or not: no
+/// trailer may bring them back.
+fn note_edit(exchange: &mut Exchange, by: usize, part: Part, name: &HeaderName) {
+    match (part, &mut exchange.response) {
+        (Part::Request, _) => exchange.request.edited(name, by),
+        (Part::Response, Some(response)) if !response.barred.contains(name) => response.barred.push(name.clone()),
+        _ => {}
     }
 }
 
@@ -141,6 +149,7 @@ pub(super) fn get(exchange: &Exchange, part: Part, name: impl AsHeaderName) -> O
 /// `http.set`.
 pub(super) fn set(
     exchange: &mut Exchange,
+    by: usize,
     part: Part,
     name: Result<HeaderName, FieldError>,
     value: Result<HeaderValue, FieldError>,
@@ -150,8 +159,7 @@ pub(super) fn set(
     allowed_name(&name, part)?;
     let value = value?;
     room(fields, value.len(), Some(&name))?;
-    // Noted first, so that the message can have the name itself and not a copy.
-    note_edit(exchange, part, &name);
+    note_edit(exchange, by, part, &name);
     fields_mut(exchange, part)?.insert(name, value);
     Ok(())
 }
@@ -239,32 +247,37 @@ impl contract::Host for HostState {
     }
 
     fn set(&mut self, of: Handle, part: Part, name: String, value: Vec<u8>) -> Fallible<()> {
-        Ok(set(self.exchange(of)?, part, parsed_name(&name), field_value(&value)))
+        let index = self.index;
+        Ok(set(self.exchange(of)?, index, part, parsed_name(&name), field_value(&value)))
     }
 
     fn append(&mut self, of: Handle, part: Part, name: String, value: Vec<u8>) -> Fallible<()> {
+        let index = self.index;
         let exchange = self.exchange(of)?;
         Ok((|| {
             let fields = fields_mut(exchange, part)?;
             let (name, value) = (field_name(&name, part)?, field_value(&value)?);
             room(fields, value.len(), None)?;
-            fields.append(&name, value);
-            note_edit(exchange, part, &name);
+            // What is there stays, so a response's trailers may go on bringing more of it.
+            if part == Part::Request {
+                note_edit(exchange, index, part, &name);
+            }
+            fields_mut(exchange, part)?.append(&name, value);
             Ok(())
         })())
     }
 
     fn remove(&mut self, of: Handle, part: Part, name: String) -> Fallible<()> {
+        let index = self.index;
         let exchange = self.exchange(of)?;
         if fields(exchange, part).is_none() {
             return Ok(Ok(()));
         }
         Ok((|| {
-            let fields = fields_mut(exchange, part)?;
+            fields_mut(exchange, part)?;
             let name = field_name(&name, part)?;
-            if fields.remove(&name).is_some() {
-                note_edit(exchange, part, &name);
-            }
+            note_edit(exchange, index, part, &name);
+            fields_mut(exchange, part)?.remove(&name);
             Ok(())
         })())
     }
@@ -399,12 +412,16 @@ impl contract::Host for HostState {
     }
 
     fn set_attribute(&mut self, of: Handle, name: String, value: String) -> wasmtime::Result<()> {
+        let index = self.index;
         let exchange = self.exchange(of)?;
         if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_ENTRY {
             return refuse("set-attribute: a name of 1 to 256 bytes and a value of at most 8 KiB");
         }
         if exchange.attributes.len() >= MAX_ENTRIES && exchange.attribute(&name).is_none() {
             return refuse("set-attribute: at most 64 attributes");
+        }
+        if name == "principal" {
+            exchange.request.edits.principal_by = Some(index);
         }
         exchange.set_attribute(&name, value);
         Ok(())

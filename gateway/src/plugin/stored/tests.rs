@@ -2,10 +2,15 @@
 
 use proptest::prelude::*;
 
+use http::header::COOKIE;
+
 use super::*;
-use crate::exchange::Edits;
+use crate::config::model::Storing;
+use crate::exchange::{Edits, RequestHead};
 
 const TTL: Duration = Duration::from_secs(60);
+/// Says nothing of freshness, so that what else keeps a response out is seen.
+const UNMARKED: Storing = Storing { shared: false, unmarked: true, credentials: Vec::new() };
 const T0: Duration = Duration::from_secs(10);
 
 fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -26,7 +31,7 @@ fn asked(method: Method, fields: &[(&'static str, &str)]) -> RequestHead {
 }
 
 fn answer(status: u16, fields: &[(&'static str, &str)]) -> ResponseHead {
-    ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers: map(fields), trailers: None, sent: false }
+    ResponseHead::new(StatusCode::from_u16(status).unwrap(), map(fields))
 }
 
 fn decide(
@@ -34,7 +39,7 @@ fn decide(
     response: &[(&'static str, &str)],
     bound: bool,
 ) -> Result<Duration, Refusal> {
-    storable(&asked(Method::GET, request), &answer(200, response), readers(bound.then_some("alice")), TTL)
+    storable(&asked(Method::GET, request), &answer(200, response), readers(bound.then_some("alice")), &UNMARKED, TTL)
 }
 
 fn readers(principal: Option<&str>) -> Readers<'_> {
@@ -43,7 +48,7 @@ fn readers(principal: Option<&str>) -> Readers<'_> {
 
 fn key<'a>(principal: Option<&'a str>, plugin: &'a str) -> Key<'a> {
     let readers = readers(principal);
-    Key { entry: "e", scheme: "https", authority: "a.example", target: "/t", readers, plugin }
+    Key { entry: "e", scheme: "https", authority: "a.example", target: "/t", readers, caller: None, plugin }
 }
 
 fn store(bytes: usize) -> Arc<StoredResponses> {
@@ -90,7 +95,7 @@ fn what_rfc_9111_section_3_forbids_is_refused() {
     let fresh = decide(&[], &[("cache-control", "must-revalidate, max-age=30"), ("age", "10")], false);
     assert_eq!(fresh, Ok(Duration::from_secs(20)));
     for (method, status) in [(Method::POST, 200), (Method::HEAD, 200), (Method::GET, 206), (Method::GET, 500)] {
-        assert!(storable(&asked(method, &[]), &answer(status, &[]), Readers::All, TTL).is_err());
+        assert!(storable(&asked(method, &[]), &answer(status, &[]), Readers::All, &UNMARKED, TTL).is_err());
     }
 }
 
@@ -106,8 +111,10 @@ fn credentials_need_a_principal_or_the_upstreams_word() {
 #[test]
 fn credentials_that_a_plugin_took_off_are_credentials_still() {
     let mut request = asked(Method::GET, &[]);
-    request.edited(&COOKIE);
-    let decide = |bound: bool| storable(&request, &answer(200, &[]), readers(bound.then_some("alice")), TTL);
+    request.headers.insert(COOKIE, HeaderValue::from_static("a=b"));
+    request.edited(&COOKIE, 0);
+    request.headers.remove(COOKIE);
+    let decide = |bound: bool| storable(&request, &answer(200, &[]), readers(bound.then_some("alice")), &UNMARKED, TTL);
     assert_eq!(decide(false), Err(Refusal::Credentials));
     assert_eq!(decide(true), Ok(TTL));
 }
@@ -117,7 +124,7 @@ fn a_method_that_a_plugin_changed_is_not_stored_as_what_it_became() {
     for (from, to) in [(Method::POST, Method::GET), (Method::GET, Method::POST)] {
         let mut request = asked(from, &[]);
         request.retarget(Some(to), None, None);
-        assert_eq!(storable(&request, &answer(200, &[]), Readers::All, TTL), Err(Refusal::Method));
+        assert_eq!(storable(&request, &answer(200, &[]), Readers::All, &UNMARKED, TTL), Err(Refusal::Method));
     }
 }
 
@@ -125,9 +132,79 @@ fn a_method_that_a_plugin_changed_is_not_stored_as_what_it_became() {
 fn a_vary_field_that_a_plugin_changed_keeps_the_response_out() {
     let mut request = asked(Method::GET, &[("accept-language", "no")]);
     let varies = answer(200, &[("vary", "Accept-Language")]);
-    assert_eq!(storable(&request, &varies, Readers::All, TTL), Ok(TTL));
-    request.edited(&http::header::ACCEPT_LANGUAGE);
-    assert_eq!(storable(&request, &varies, Readers::All, TTL), Err(Refusal::Vary));
+    assert_eq!(storable(&request, &varies, Readers::All, &UNMARKED, TTL), Ok(TTL));
+    request.edited(&http::header::ACCEPT_LANGUAGE, 0);
+    assert_eq!(storable(&request, &varies, Readers::All, &UNMARKED, TTL), Err(Refusal::Vary));
+}
+
+/// The SDK's test host is held to the same ones.
+#[test]
+fn vectors_hold() {
+    let vectors = include_str!("../../../../plugin-sdk/tests/stored.json");
+    for vector in serde_json::from_str::<Vec<serde_json::Value>>(vectors).unwrap() {
+        let pairs = |of: &serde_json::Value| -> HeaderMap {
+            let pairs = of.as_object().into_iter().flatten();
+            pairs.map(|(name, value)| (name.parse().unwrap(), value.as_str().unwrap().parse().unwrap())).collect()
+        };
+        let mut request = asked(Method::GET, &[]);
+        let taken = pairs(&vector["taken"]);
+        request.headers = taken.clone();
+        for name in taken.keys() {
+            request.edited(name, 0);
+        }
+        request.headers = pairs(&vector["request"]);
+        let readers = match vector["readers"].as_str() {
+            Some("all") => Readers::All,
+            Some("principal") => Readers::Principal("alice"),
+            _ => Readers::Unnamed,
+        };
+        let storing = Storing { unmarked: vector["unmarked"] == true, ..Storing::default() };
+        let answer = ResponseHead::new(StatusCode::OK, pairs(&vector["response"]));
+        let ttl = storable(&request, &answer, readers, &storing, TTL).ok();
+        assert_eq!(ttl.map(|ttl| ttl.as_secs()), vector["seconds"].as_u64(), "{}", vector["name"]);
+    }
+}
+
+#[test]
+fn a_field_that_the_operator_names_is_a_credential() {
+    let storing = Storing { credentials: vec![HeaderName::from_static("x-tenant")], ..UNMARKED };
+    let request = asked(Method::GET, &[("x-tenant", "alice")]);
+    let decide = |storing: &Storing, readers| storable(&request, &answer(200, &[]), readers, storing, TTL);
+    assert_eq!(decide(&storing, Readers::Unnamed), Err(Refusal::Credentials));
+    assert_eq!(decide(&UNMARKED, Readers::Unnamed), Ok(TTL));
+    let other = asked(Method::GET, &[("x-tenant", "bob")]);
+    let of = |request: &RequestHead| caller(request, Readers::Principal("service"), &storing);
+    assert!(of(&request).is_some() && of(&request) != of(&other));
+}
+
+#[test]
+fn one_principals_callers_are_kept_apart_by_the_credentials_that_the_principal_does_not_stand_for() {
+    let of = |fields: &[(&'static str, &str)], taken_by: usize| {
+        let mut request = asked(Method::GET, fields);
+        request.edits.principal_by = Some(0);
+        request.edited(&http::header::AUTHORIZATION, taken_by);
+        request.headers.remove("authorization");
+        caller(&request, Readers::Principal("service"), &UNMARKED)
+    };
+    assert_eq!(of(&[("authorization", "a")], 0), of(&[("authorization", "b")], 0), "a token that was renewed");
+    assert_ne!(of(&[("authorization", "a")], 1), of(&[("authorization", "b")], 1), "another plugin took it off");
+    assert_ne!(of(&[("cookie", "a")], 0), of(&[("cookie", "b")], 0));
+    assert_ne!(of(&[("cookie", "a")], 0), of(&[], 0));
+}
+
+#[test]
+fn what_a_plugin_takes_off_keeps_callers_without_a_name_apart() {
+    let of = |value: Option<&str>| {
+        let mut request = asked(Method::GET, &[]);
+        if let Some(value) = value {
+            request.headers.insert("x-tenant", value.parse().unwrap());
+        }
+        request.edited(&HeaderName::from_static("x-tenant"), 0);
+        request.headers.clear();
+        caller(&request, Readers::Unnamed, &UNMARKED)
+    };
+    assert_eq!(of(None), None);
+    assert!(of(Some("alice")).is_some() && of(Some("alice")) != of(Some("bob")));
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::time::Duration;
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds; to be called by the owning worker only.
+    /// Adds; to be called by the owning worker only. Stops at the greatest number: plugins add what they like, and a counter
+    /// that begins anew would be taken for a restart.
     pub fn add(&self, amount: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+        self.0.store(self.0.load(Relaxed).saturating_add(amount), Relaxed);
     }
 
     pub(super) fn value(&self) -> u64 {
@@ -26,7 +27,7 @@ pub struct Gauge(AtomicI64);
 impl Gauge {
     /// Adds, also negative amounts; to be called by the owning worker only.
     pub fn add(&self, amount: i64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(amount), Relaxed);
+        self.0.store(self.0.load(Relaxed).saturating_add(amount), Relaxed);
     }
 
     /// Sets it; to be called by the owning worker only.
@@ -72,7 +73,7 @@ impl Histogram {
         let bucket = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS);
         self.buckets[bucket].add(1);
         let sum = f64::from_bits(self.sum.load(Relaxed)) + value;
-        self.sum.store(sum.to_bits(), Relaxed);
+        self.sum.store(finite(sum).to_bits(), Relaxed);
     }
 
     /// Notes one duration.
@@ -96,8 +97,35 @@ impl HistogramSum {
 
     pub(super) fn add(&mut self, histogram: &Histogram) {
         for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
-            *sum += bucket.value();
+            *sum = sum.saturating_add(bucket.value());
         }
-        self.sum += f64::from_bits(histogram.sum.load(Relaxed));
+        self.sum = finite(self.sum + f64::from_bits(histogram.sum.load(Relaxed)));
+    }
+}
+
+/// The nearest number that is one: from an infinite sum, the next value of another sign would make none at all.
+const fn finite(sum: f64) -> f64 {
+    sum.clamp(f64::MIN, f64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_plugins_make_stop_at_the_greatest() {
+        let counter = Counter::default();
+        counter.add(u64::MAX - 1);
+        counter.add(5);
+        assert_eq!(counter.value(), u64::MAX);
+        let histogram = Histogram::new(&ANYTHING);
+        for value in [f64::MAX, f64::MAX, -f64::MAX, f64::MIN] {
+            histogram.observe(value);
+        }
+        let mut sum = HistogramSum::new(&ANYTHING);
+        sum.add(&histogram);
+        sum.add(&histogram);
+        assert!(sum.sum.is_finite(), "{}", sum.sum);
+        assert_eq!(sum.buckets.iter().sum::<u64>(), 8);
     }
 }

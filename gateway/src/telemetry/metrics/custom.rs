@@ -143,7 +143,10 @@ impl CustomSum {
             let (name, labels) = key.split_once('{').unwrap_or((key, ""));
             let place = (name.to_owned(), labels.to_owned());
             match cell {
-                Cell::Counter(counter) => *self.counters.entry(place).or_default() += counter.value(),
+                Cell::Counter(counter) => {
+                    let sum = self.counters.entry(place).or_default();
+                    *sum = sum.saturating_add(counter.value());
+                }
                 Cell::Histogram(histogram) => {
                     self.histograms.entry(place).or_insert_with(|| HistogramSum::new(&ANYTHING)).add(histogram)
                 }

@@ -78,13 +78,27 @@ fn one_principals_response_reaches_no_other() {
 }
 
 #[test]
+fn a_response_to_one_key_answers_no_request_without_it_nor_with_another() {
+    let stored = fresh();
+    store(&stored, vec![keeper(false)], Method::GET, &[("x-api-key", "alice")], &[("cache-control", "max-age=60")]);
+    assert!(ask(&stored, vec![keeper(true)], &[]).is_none());
+    assert!(ask(&stored, vec![keeper(true)], &[("x-api-key", "bob")]).is_none());
+}
+
+#[test]
+fn an_empty_name_is_nobodys() {
+    let stored = fresh();
+    store(&stored, vec![principal(""), keeper(false)], Method::GET, &[("cookie", "a=alice")], &[]);
+    assert!(ask(&stored, vec![principal(""), keeper(true)], &[("cookie", "a=bob")]).is_none());
+}
+
+#[test]
 fn a_response_to_credentials_that_a_later_plugin_took_off_is_given_to_nobody() {
     let stored = fresh();
     let session = || {
         editor(|exchange| {
-            if exchange.request.headers.remove("cookie").is_some() {
-                exchange.request.edited(&http::header::COOKIE);
-            }
+            exchange.request.edited(&http::header::COOKIE, 1);
+            exchange.request.headers.remove("cookie");
         })
     };
     store(&stored, vec![keeper(false), session()], Method::GET, &[("cookie", "session=alice")], &[]);
@@ -106,8 +120,8 @@ fn the_answer_to_a_post_that_became_a_get_is_not_kept() {
 fn a_response_that_varies_with_a_field_that_a_plugin_set_is_not_kept() {
     let stored = fresh();
     let setter = editor(|exchange| {
+        exchange.request.edited(&http::header::ACCEPT_LANGUAGE, 1);
         exchange.request.headers.insert("accept-language", HeaderValue::from_static("no"));
-        exchange.request.edited(&http::header::ACCEPT_LANGUAGE);
     });
     store(&stored, vec![keeper(false), setter], Method::GET, &[], &[("vary", "accept-language")]);
     assert!(ask(&stored, vec![keeper(true)], &[("accept-language", "no")]).is_none());

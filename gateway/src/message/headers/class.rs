@@ -1,0 +1,320 @@
+//! What a field is for, told from its name: one table for heads and trailers, for both directions, for every protocol, and
+//! for what plugins and the configuration write.
+//!
+//! Where a family of names grows by itself (what proxies say of the client, conditions, credentials), it is told by how
+//! its names begin or end, so that a new one is no hole.
+
+use http::HeaderName;
+use smallvec::SmallVec;
+
+/// What a field is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Belongs to a connection, to framing or to the gateway itself, which makes it anew (RFC 9110 sections 7.2, 7.6.1 and
+    /// 8.6, RFC 9112 section 6).
+    Own,
+    /// What a proxy says of the client, of how it came, and of what it asked for: believed of trusted peers only.
+    Forwarding,
+    /// Authentication (RFC 9110 section 11) and cookies.
+    Authentication,
+    /// Controls and conditions of a request, and its routing.
+    Modifier,
+    /// Control data of a response.
+    Control,
+    /// What the content is.
+    Content,
+    /// Anything else, which may stand in a trailer section.
+    Other,
+}
+
+/// What fields of this name, in lower case, are for.
+pub(super) fn class(name: &str) -> Class {
+    match name {
+        "cdn-loop" | "connection" | "content-length" | "host" | "http2-settings" | "keep-alive"
+        | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" => Class::Own,
+        "authorization"
+        | "cookie"
+        | "cookie2"
+        | "dpop"
+        | "proxy-authenticate"
+        | "proxy-authentication-info"
+        | "proxy-authorization"
+        | "set-cookie"
+        | "set-cookie2"
+        | "www-authenticate" => Class::Authentication,
+        "accept"
+        | "cache-control"
+        | "expect"
+        | "max-forwards"
+        | "pragma"
+        | "prefer"
+        | "priority"
+        | "proxy"
+        | "range"
+        | "x-http-method"
+        | "x-http-method-override"
+        | "x-method-override"
+        | "x-request-id" => Class::Modifier,
+        "age"
+        | "allow"
+        | "alt-svc"
+        | "alt-used"
+        | "clear-site-data"
+        | "date"
+        | "expires"
+        | "location"
+        | "permissions-policy"
+        | "referrer-policy"
+        | "refresh"
+        | "retry-after"
+        | "strict-transport-security"
+        | "vary"
+        | "via"
+        | "warning"
+        | "x-content-type-options"
+        | "x-frame-options" => Class::Control,
+        // RFC 9530 section 2: a digest is what trailers are for. Content-MD5 was its forerunner.
+        "content-digest" | "content-md5" => Class::Other,
+        _ if is_forwarding(name) => Class::Forwarding,
+        _ => of_family(name),
+    }
+}
+
+fn of_family(name: &str) -> Class {
+    let begins = |with: &[&str]| with.iter().any(|start| name.starts_with(start));
+    if begins(&["content-security-policy", "access-control-", "cross-origin-"]) {
+        Class::Control
+    } else if begins(&["accept-", "if-", "sec-"]) {
+        Class::Modifier
+    } else if begins(&["content-"]) {
+        Class::Content
+    } else {
+        Class::Other
+    }
+}
+
+/// Whether fields of this name are made by the gateway itself, so that neither plugins nor the configuration may.
+pub fn is_made_here(name: &HeaderName) -> bool {
+    class(name.as_str()) == Class::Own
+}
+
+/// Whether fields of this name say what only a proxy can know: the client's address, the scheme, host, port or path that it
+/// used, its certificate, or who a proxy has found it to be. What of this clients send is believed by much that stands
+/// behind gateways. NGINX passes all of it on; Envoy removes `x-envoy-*` and, at an edge, makes `x-forwarded-*` anew;
+/// Traefik removes its own set of `X-Forwarded-*` and `X-Real-Ip`. `X-HTTP-Method-Override` is passed on by all of them,
+/// and here: it is the client's own wish.
+pub fn is_forwarding(name: &str) -> bool {
+    let begins = |with: &[&str]| with.iter().any(|start| name.starts_with(start));
+    // X-Real-IP, True-Client-IP, CF-Connecting-IP, X-Cluster-Client-IP, and whatever is next.
+    if name.ends_with("-ip") || name.ends_with("clientip") {
+        return true;
+    }
+    match name.as_bytes().first() {
+        Some(b'x') => name.strip_prefix("x-").is_some_and(is_x_forwarding),
+        Some(b'f') => begins(&["forward", "fastly-"]) || name == "front-end-https",
+        // RFC 9440 section 2.4: Client-Cert and Client-Cert-Chain are taken off whatever comes from outside.
+        Some(b'c') => begins(&["cf-", "client-cert", "client-ip"]),
+        Some(b'h') => name == "https",
+        Some(b'r') => begins(&["remote-"]),
+        Some(b's') => begins(&["ssl-"]),
+        Some(b't') => begins(&["true-client-"]),
+        Some(b'w') => begins(&["wl-proxy-"]),
+        _ => false,
+    }
+}
+
+/// The same for what follows `x-`.
+fn is_x_forwarding(rest: &str) -> bool {
+    const BEGIN: [&str; 26] = [
+        "accel-",
+        "amzn-mtls-",
+        "amzn-oidc-",
+        "appengine-",
+        "arr-",
+        "azure-",
+        "client-address",
+        "client-cert",
+        "client-dn",
+        "client-ip",
+        "client-verif",
+        "cluster-client-",
+        "envoy-",
+        "forward",
+        "goog-authenticated-user",
+        "goog-iap-",
+        "host-override",
+        "ms-client-principal",
+        "original-",
+        "originating-",
+        "real-",
+        "remote-",
+        "rewrite-",
+        "sendfile",
+        "ssl",
+        "tls-",
+    ];
+    let named = matches!(rest, "host" | "http-host-override" | "https" | "proto" | "scheme" | "url-scheme");
+    named || BEGIN.iter().any(|start| rest.starts_with(start)) || rest.contains("forwarded")
+}
+
+/// Whether fields of this name carry what a caller is known by, as far as the name tells: keys, tokens, sessions. Names that
+/// only sound like it do no harm: a response to them is kept a little less often.
+pub fn is_credential(name: &str) -> bool {
+    const PARTS: [&str; 16] = [
+        "access-key",
+        "api-key",
+        "api_key",
+        "apikey",
+        "assertion",
+        "auth",
+        "cookie",
+        "credential",
+        "csrf",
+        "dpop",
+        "jwt",
+        "passw",
+        "secret",
+        "session",
+        "signature",
+        "token",
+    ];
+    let ends = ["-key", "_key", "-sid", "_sid", "xsrf"].iter().any(|end| name.ends_with(end));
+    ends || name == "sid" || PARTS.iter().any(|part| name.contains(part))
+}
+
+/// Whether a name holds a character that servers which name fields after CGI's variables read as another one: those map
+/// every `-` to `_` (RFC 3875 section 4.1.18), and some map dots and the rest as well.
+pub fn is_odd(name: &str) -> bool {
+    // Without a branch per character, since every name of every request is looked at.
+    name.bytes().fold(false, |odd, byte| odd | !(byte.is_ascii_alphanumeric() | (byte == b'-')))
+}
+
+/// The name as such servers read it.
+fn folded(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' })
+}
+
+/// Whether such a server takes the two for one.
+pub fn same_when_folded(one: &str, other: &str) -> bool {
+    one.len() == other.len() && folded(one).eq(folded(other))
+}
+
+/// Whether this odd name would be read as a field that the gateway makes, believes or acts upon: `X_Forwarded_For`,
+/// `Transfer_Encoding`, `content.length`.
+pub(super) fn is_lookalike(name: &str) -> bool {
+    if !is_odd(name) {
+        return false;
+    }
+    let bytes: SmallVec<[u8; 64]> = folded(name).collect();
+    std::str::from_utf8(&bytes).is_ok_and(|name| class(name) != Class::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proxies_say_is_known_by_how_its_names_begin_and_end() {
+        for name in [
+            "forwarded",
+            "forwarded-for",
+            "x-forwarded",
+            "x-forwarded-for",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-forwarded-ssl",
+            "x-forwarded-scheme",
+            "x-forwarded-server",
+            "x-forwarded-method",
+            "x-forwarded-path",
+            "x-forwarded-uri",
+            "x-forwarded-tls-version",
+            "x-forwarded-tls-client-cert-info",
+            "x-forwarded-client-cert",
+            "x-forwarded-by-next-years-proxy",
+            "x-vercel-forwarded-for",
+            "x-forward-for",
+            "x-original-url",
+            "x-original-forwarded-for",
+            "x-originating-ip",
+            "x-rewrite-url",
+            "x-real-ip",
+            "x-real-port",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "cf-visitor",
+            "x-client-ip",
+            "client-ip",
+            "x-cluster-client-ip",
+            "x-azure-clientip",
+            "fastly-client-ip",
+            "fly-client-ip",
+            "wl-proxy-ssl",
+            "front-end-https",
+            "x-url-scheme",
+            "x-ssl-client-verify",
+            "ssl-client-subject-dn",
+            "client-cert-chain",
+            "x-client-cert",
+            "x-envoy-original-path",
+            "x-remote-user",
+            "x-accel-mapping",
+        ] {
+            assert_eq!(class(name), Class::Forwarding, "{name}");
+        }
+        for name in ["x-client-version", "x-custom", "traceparent", "x-fold", "user-agent", "x-trip", "clients", "tips"]
+        {
+            assert_eq!(class(name), Class::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_name_tells_of_credentials() {
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "x-api-key",
+            "api-key",
+            "apikey",
+            "api_key",
+            "x-auth-token",
+            "x-access-token",
+            "x-amz-security-token",
+            "x-goog-iap-jwt-assertion",
+            "ocp-apim-subscription-key",
+            "x-functions-key",
+            "private-token",
+            "x-session-id",
+            "dpop",
+            "x-csrf-token",
+            "x-xsrf",
+        ] {
+            assert!(is_credential(name), "{name}");
+        }
+        for name in ["accept", "user-agent", "accept-language", "x-request-id", "range", "traceparent", "via"] {
+            assert!(!is_credential(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cgi_would_read_as_another_is_known() {
+        for name in [
+            "x_forwarded_for",
+            "x-forwarded_for",
+            "x_forwarded-proto",
+            "transfer_encoding",
+            "content_length",
+            "content.length",
+            "x.forwarded.for",
+            "true_client_ip",
+            "proxy_authorization",
+        ] {
+            assert!(is_lookalike(name), "{name}");
+        }
+        for name in ["x-forwarded-for", "my_field", "api_key", "x_request", "content", "user_id"] {
+            assert!(!is_lookalike(name), "{name}");
+        }
+        assert!(same_when_folded("x_user", "x-user") && !same_when_folded("x-users", "x-user"));
+    }
+}
