@@ -122,7 +122,7 @@ fn routes_of_the_reference_are_accepted() {
     let around = "listeners: [{name: a, address: \"127.0.0.1:0\"}]\nplugins: {directory: plugins}\nupstreams: {\
                   a: {endpoints: [\"a:1\"]}, b: {endpoints: [\"b:1\"]}, shop: {endpoints: [\"c:1\"]}, acme: {endpoints: [\"d:1\"]}}\n";
     let blocks = yaml(REFERENCE);
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     for yaml in blocks {
         let config = gateway::config::parse(&format!("{around}{yaml}"), Path::new("gateway.yaml"), &|_| None);
         assert!(config.is_ok(), "{config:?}\n{yaml}");
@@ -138,4 +138,14 @@ fn the_readme_shows_hello_plugin_as_it_is() {
     assert_eq!(shown.trim(), code.join("\n").trim());
     let lines = code.iter().filter(|line| !line.trim().is_empty() && !line.trim().starts_with("//")).count();
     assert!(lines <= 20, "hello-plugin has {lines} lines of code");
+}
+
+#[test]
+fn the_variables_of_the_reference_are_those_that_there_are() {
+    let (_, after) = REFERENCE.split_once("## Variables\n").expect("a section");
+    let section = after.split("\n## ").next().unwrap_or_default();
+    let documented: Vec<(&str, &str)> =
+        section.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | ")).collect();
+    let known: Vec<_> = gateway::message::headers::VARIABLES.iter().map(|(name, _, about)| (*name, *about)).collect();
+    assert_eq!(documented, known);
 }

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gateway_tests::client::{Client, PROTOCOLS};
-use gateway_tests::duplex::{Duplex, gateway, run};
+use gateway_tests::duplex::{Duplex, run};
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::upstream::{Seen, Upstream, text};
 use gateway_tests::{eventually, free_port};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const LISTENER: &str = "listeners: [{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {self_signed: [localhost]}}]\n";
+const LISTENER: &str = "listeners:
+  - {name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {self_signed: [localhost]}}
+  - {name: clear, address: \"127.0.0.1:0\", protocols: [http1, http2]}
+";
 
 /// A gateway with one route to this upstream; `route` and `rest` are more of the route and of the file.
 fn start(upstream: &Upstream, route: &str, rest: &str, plugins: &[&str]) -> TestGateway {

@@ -74,19 +74,29 @@ enum State {
     HalfOpen { succeeded: u32, probes: Vec<Probe>, settled: Vec<u64> },
 }
 
-/// What a closed breaker has seen.
+/// What a closed breaker has seen. What is zero is not written: it is read with every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Counts {
     since: u64,
     successes: u32,
+    #[serde(skip_serializing_if = "is_zero")]
     failures: u32,
     /// Failures since the last success, and when the first of them was.
+    #[serde(skip_serializing_if = "is_zero")]
     row: u32,
+    #[serde(skip_serializing_if = "is_zero")]
     row_since: u64,
     /// The row before the last success, in case that one breaks off.
+    #[serde(skip_serializing_if = "is_zero")]
     row_before: u32,
     /// Probes that closed it by their heads: their bodies are still to come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     probation: Vec<u64>,
+}
+
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// A probe under way. After `until` another one may have its place.
@@ -326,6 +336,9 @@ impl Counts {
                 self.successes = self.successes.saturating_add(1);
                 self.row_before = self.row;
                 self.row = 0;
+                if self.row_before == 0 {
+                    self.row_since = 0;
+                }
             }
             Outcome::Failure => {
                 self.failures = self.failures.saturating_add(1);
