@@ -61,11 +61,35 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         })
 }
 
+/// Why a text could not be filled in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfilled {
+    /// `${` without a name.
+    Malformed,
+    /// No such variable.
+    Unset(String),
+}
+
+impl Unfilled {
+    /// What to say of it; `discreet` where the text is a secret, of which what looks like a name may be a part.
+    pub(super) fn message(&self, discreet: bool) -> String {
+        match self {
+            Self::Malformed => "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _); \
+                                write $${ for a literal ${"
+                .to_owned(),
+            Self::Unset(_) if discreet => {
+                "an environment variable that is named in this text is not set; write $${ for a literal ${".to_owned()
+            }
+            Self::Unset(name) => format!("the environment variable {name} is not set"),
+        }
+    }
+}
+
 /// Replaces each `${NAME}`; `$${` stands for `${`. True when the whole text was one `${NAME}`.
-pub(super) fn expand<'a>(
-    text: &'a str,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Cow<'a, str>, bool), String> {
+pub(super) fn expand(
+    text: &str,
+    mut environment: impl FnMut(&str) -> Option<String>,
+) -> Result<(Cow<'_, str>, bool), Unfilled> {
     if !text.contains("${") {
         return Ok((Cow::Borrowed(text), false));
     }
@@ -81,11 +105,9 @@ pub(super) fn expand<'a>(
         }
         expanded.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let name = after.find('}').map(|end| &after[..end]).filter(|name| is_name(name)).ok_or(
-            "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _); write $${ for a \
-             literal ${",
-        )?;
-        let value = environment(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+        let name =
+            after.find('}').map(|end| &after[..end]).filter(|name| is_name(name)).ok_or(Unfilled::Malformed)?;
+        let value = environment(name).ok_or_else(|| Unfilled::Unset(name.to_owned()))?;
         expanded.push_str(&value);
         rest = &after[name.len() + 1..];
         whole = start == 0 && rest.is_empty() && text.len() == name.len() + 3;
@@ -179,9 +201,9 @@ mod tests {
         assert_eq!(expand("cost: $5"), Ok(("cost: $5".to_owned(), false)));
         // What a variable holds is not expanded again.
         assert_eq!(expand("${NESTED}"), Ok(("${PORT}".to_owned(), true)));
-        assert_eq!(expand("${MISSING}"), Err("the environment variable MISSING is not set".to_owned()));
+        assert_eq!(expand("${MISSING}"), Err(Unfilled::Unset("MISSING".to_owned())));
         for text in ["${", "${}", "${1A}", "${A:-b}", "${A b}", "a ${PORT"] {
-            assert!(expand(text).is_err_and(|message| message.contains("write $${")), "{text}");
+            assert_eq!(expand(text), Err(Unfilled::Malformed), "{text}");
         }
     }
 

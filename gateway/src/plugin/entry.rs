@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::artifact::Artifact;
 use super::engine::Host;
+use super::host::Refused;
 use super::host::calls::Flights;
 use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
+use crate::config::Hidden;
 use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route};
 use crate::state::{Namespace, State};
 
@@ -26,6 +28,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<dyn PluginMetricsSink>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) log: LogGate,
+    /// What of the config no message may show.
+    pub(crate) hidden: Hidden,
+    pub(crate) refused: Refused,
 }
 
 /// What a configuration lets a plugin have, in all of its entries.
@@ -107,6 +112,8 @@ impl Entry {
             metrics: host.options.metrics.clone(),
             flights: host.flights.clone(),
             log: LogGate::default(),
+            hidden: entry.hidden.clone(),
+            refused: Refused::default(),
         };
         Self {
             name: entry.name.clone(),
@@ -138,6 +145,7 @@ impl Entry {
         let on_failure = if self.authenticator { OnFailure::Closed } else { entry.on_failure };
         self.hash == artifact.hash
             && self.settings == entry.config
+            && self.context.hidden == entry.hidden
             && self.on_failure == on_failure
             && self.shared == entry.shared
             && self.share_state == entry.share_state
