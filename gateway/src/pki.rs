@@ -33,9 +33,11 @@ pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> 
     };
     // RFC 5958 section 3, and RFC 1421 section 4.6.1.1 as OpenSSL wrote keys before PKCS#8.
     if has(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(pem, "Proc-Type: 4,ENCRYPTED") {
-        return Err("the key is encrypted with a passphrase, which nobody can type here; decrypt it (openssl pkey -in FILE \
+        return Err(
+            "the key is encrypted with a passphrase, which nobody can type here; decrypt it (openssl pkey -in FILE \
                     -out NEW) and let only the gateway read the new file"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if !matches!(error, pem::Error::NoItemsFound) {
         return Err(unreadable(pem, &error));
@@ -157,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_key_that_can_not_be_used_is_called_what_it_is() {
-        let section = |label: &str, content: &str| format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n");
+        let section =
+            |label: &str, content: &str| format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n");
         let made = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
         let key = made.signing_key.serialize_pem();
         for (content, said) in [
@@ -181,7 +184,10 @@ mod tests {
             (section("PRIVATE KEY", "hunter2!"), "not base64"),
         ] {
             let error = private_key(content.as_bytes()).unwrap_err();
-            assert!(error.contains(said) && !error.contains("hunter2") && !error.contains("MIIB"), "{content}: {error}");
+            assert!(
+                error.contains(said) && !error.contains("hunter2") && !error.contains("MIIB"),
+                "{content}: {error}"
+            );
         }
         assert!(private_key(key.as_bytes()).is_ok());
     }

@@ -93,7 +93,8 @@ fn what_never_ends_is_no_plugin() {
 #[test]
 fn a_plugin_that_uses_a_secret_only_where_its_config_names_one_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
-    let check = |name: &str| gateway(directory.path(), &["plugin", "check", &built_plugin(name).display().to_string()]).1;
+    let check =
+        |name: &str| gateway(directory.path(), &["plugin", "check", &built_plugin(name).display().to_string()]).1;
     let text = check("pii-redact");
     assert!(text.contains("grants   secrets, if its config names any (crypto::Key::from_secret)"), "{text}");
     assert!(text.contains("plugins: {grants: {pii-redact: {secrets: [NAME, ...]}}}"), "{text}");

@@ -222,7 +222,10 @@ routes: [{name: r, upstream: a}]
     assert!(said(&["run", "-c", "other.yaml"]).contains(&path("other.yaml")));
     assert!(said(&["plugin", "check", "other.wasm"]).contains(&path("other.wasm")));
     for (change, name) in [
-        ("plugins: {directory: no}\nroutes: [{name: r, plugins: [{name: auth}], respond: {status: 200}}]", "no/auth.wasm"),
+        (
+            "plugins: {directory: no}\nroutes: [{name: r, plugins: [{name: auth}], respond: {status: 200}}]",
+            "no/auth.wasm",
+        ),
         ("access_log: {path: no/access.log}\nroutes: [{name: r, respond: {status: 200}}]", "no/access.log"),
     ] {
         let yaml = format!("listeners: [{{name: a, address: \"127.0.0.1:0\"}}]\n{change}\n");

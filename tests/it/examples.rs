@@ -56,7 +56,8 @@ fn seconds(text: &str, key: &str) -> Duration {
 fn what_stops_a_deployed_gateway_waits_for_longer_than_its_drain_takes() {
     let manifest = deployed("kubernetes.yaml");
     let (_, config) = manifest.split_once("  gateway.yaml: |\n").expect("the ConfigMap");
-    let inner: String = config.lines().take_while(|line| *line != "---").map(|line| format!("{}\n", &line[4..])).collect();
+    let inner: String =
+        config.lines().take_while(|line| *line != "---").map(|line| format!("{}\n", &line[4..])).collect();
     let unit = deployed("gateway.service");
     let stop_timeout = deployed("README.md");
     for (config, patience) in [

@@ -142,7 +142,8 @@ fn self_signed(directory: &std::path::Path, hosts: &[&str]) -> (String, String) 
     let certificate = parameters.self_signed(&key).expect("a certificate");
     std::fs::write(directory.join("service.pem"), certificate.pem()).expect("written");
     std::fs::write(directory.join("service.key"), key.serialize_pem()).expect("written");
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &rcgen::PublicKeyData::subject_public_key_info(&key));
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &rcgen::PublicKeyData::subject_public_key_info(&key));
     (certificate.pem(), STANDARD.encode(digest))
 }
 
@@ -179,7 +180,10 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: service}}]
         let record = gateway.logged("the request", |line| line["status"] == status);
         let detail = record["detail"].as_str().unwrap_or_default();
         // Without any roots of the system's, nobody is trusted.
-        assert!(detail.contains(said) || (tls.starts_with("server_name") && detail.contains("issuer")), "{tls}: {record}");
+        assert!(
+            detail.contains(said) || (tls.starts_with("server_name") && detail.contains("issuer")),
+            "{tls}: {record}"
+        );
     }
 }
 

@@ -44,7 +44,9 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let why = match dissect(text) {
-        Some(Part::Scheme(_)) => "the scheme does not belong here: \"tls\" of the listener says whether it is encrypted; ",
+        Some(Part::Scheme(_)) => {
+            "the scheme does not belong here: \"tls\" of the listener says whether it is encrypted; "
+        }
         Some(Part::Unix) => "sockets of the file system are not supported; ",
         Some(Part::Path) => "a path does not belong here: routes have paths; ",
         Some(Part::Space) => "there is a space in it; ",

@@ -44,7 +44,15 @@ fn names_a_secret(key: &str) -> bool {
         "tokens",
     ];
     const ENDINGS: [&str; 9] = [
-        "key", "apikey", "apikeys", "privatekey", "secretkey", "accesskey", "signingkey", "clientsecret", "secretvalue",
+        "key",
+        "apikey",
+        "apikeys",
+        "privatekey",
+        "secretkey",
+        "accesskey",
+        "signingkey",
+        "clientsecret",
+        "secretvalue",
     ];
     let key = key.to_ascii_lowercase();
     let words = || key.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
@@ -139,14 +147,19 @@ mod tests {
 
     #[test]
     fn keys_of_a_plugin_s_config_that_promise_a_secret() {
-        for key in ["password", "api_key", "apiKey", "X-Api-Key", "Authorization", "client-secret", "key", "pem", "db_dsn"] {
+        for key in
+            ["password", "api_key", "apiKey", "X-Api-Key", "Authorization", "client-secret", "key", "pem", "db_dsn"]
+        {
             assert!(is_secret(&["routes", "plugins", "config", key], false), "{key}");
             assert!(is_secret(&["routes", "plugins", "config", key, "deep", "er"], true), "{key}");
         }
         for key in ["secret", "keys", "requests", "by", "keep_last", "monkey", "name_header", "upstream"] {
             assert!(!is_secret(&["routes", "plugins", "config", key], false), "{key}");
         }
-        assert!(!is_secret(&["routes", "plugins", "name"], false) && !is_secret(&["plugins", "grants", "token", "secrets"], false));
+        assert!(
+            !is_secret(&["routes", "plugins", "name"], false)
+                && !is_secret(&["plugins", "grants", "token", "secrets"], false)
+        );
         assert!(is_secret(&["secrets"], true) && is_secret(&["secrets", "a", "value", "x"], false));
         assert!(!is_secret(&["secrets", "a", "env"], false));
     }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::fields::Fields;
 use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
-use super::{names, secrecy};
 use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+use super::{names, secrecy};
 use crate::watch::read_regular;
 
 /// Bytes of a secret; keys and tokens are far smaller.

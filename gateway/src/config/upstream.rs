@@ -78,7 +78,11 @@ fn plain_endpoint(text: &str) -> Result<EndpointConfig, String> {
 }
 
 fn endpoint(fields: &mut Fields<'_, '_>) -> Option<EndpointConfig> {
-    let address = fields.required("address", "HOST:PORT, IPv6 addresses in brackets.", text(plain_endpoint).hint(names::host_and_port_hint));
+    let address = fields.required(
+        "address",
+        "HOST:PORT, IPv6 addresses in brackets.",
+        text(plain_endpoint).hint(names::host_and_port_hint),
+    );
     let weight = fields.default("weight", "Its share of requests, relative to the others.", Integer(1..=65_535), "1");
     Some(EndpointConfig { weight: u32::try_from(weight?).ok()?, ..address? })
 }

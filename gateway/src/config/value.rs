@@ -74,9 +74,11 @@ impl Unfilled {
     /// What to say of it; `discreet` where the text is a secret, of which what looks like a name may be a part.
     pub(super) fn message(&self, discreet: bool) -> String {
         match self {
-            Self::Malformed => "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _); \
+            Self::Malformed => {
+                "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _); \
                                 write $${ for a literal ${"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Unset(_) if discreet => {
                 "an environment variable that is named in this text is not set; write $${ for a literal ${".to_owned()
             }
@@ -105,8 +107,7 @@ pub(super) fn expand(
         }
         expanded.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let name =
-            after.find('}').map(|end| &after[..end]).filter(|name| is_name(name)).ok_or(Unfilled::Malformed)?;
+        let name = after.find('}').map(|end| &after[..end]).filter(|name| is_name(name)).ok_or(Unfilled::Malformed)?;
         let value = environment(name).ok_or_else(|| Unfilled::Unset(name.to_owned()))?;
         expanded.push_str(&value);
         rest = &after[name.len() + 1..];

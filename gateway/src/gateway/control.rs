@@ -222,9 +222,9 @@ impl Control {
                 leaving: self.listeners.leaving(),
             };
             let asked = std::mem::take(&mut wanted.asked) || reply.is_some();
-            return Some(Box::pin(async move {
-                Outcome::Reload { attempt: reload::attempt(basis).await, asked, reply }
-            }));
+            return Some(Box::pin(
+                async move { Outcome::Reload { attempt: reload::attempt(basis).await, asked, reply } },
+            ));
         }
         if std::mem::take(&mut wanted.plugins) {
             let (registry, config) = (self.registry.clone(), self.snapshot.config.clone());

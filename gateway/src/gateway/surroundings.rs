@@ -47,7 +47,10 @@ impl Clock {
     pub(super) fn look(&mut self) {
         let now = Self::new();
         if let Some((by, direction)) = self.jump(&now) {
-            tracing::warn!(?by, "the machine's clock was set {direction}; tokens and certificates are judged by the new time");
+            tracing::warn!(
+                ?by,
+                "the machine's clock was set {direction}; tokens and certificates are judged by the new time"
+            );
         }
         *self = now;
     }

@@ -204,14 +204,13 @@ impl TlsState {
 
 fn load_files(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let broken = |path: &Path, what, reason: String| TlsError::File { path: path.to_owned(), what, reason };
-    let read = |path: &Path, what| {
-        watch::read_regular(path, MAX_FILE).map_err(|error| broken(path, what, error.to_string()))
-    };
+    let read =
+        |path: &Path, what| watch::read_regular(path, MAX_FILE).map_err(|error| broken(path, what, error.to_string()));
     let (chain_file, key_file) = (&files.certificate, &files.private_key);
     let chain = pki::certificates(&read(chain_file, "certificate chain")?)
         .map_err(|reason| broken(chain_file, "certificate chain", reason))?;
-    let key = pki::private_key(&read(key_file, "private key")?)
-        .map_err(|reason| broken(key_file, "private key", reason))?;
+    let key =
+        pki::private_key(&read(key_file, "private key")?).map_err(|reason| broken(key_file, "private key", reason))?;
     let key = provider
         .key_provider
         .load_private_key(key)

@@ -195,7 +195,8 @@ impl fmt::Display for Inspection {
         let imports: Vec<&str> = self.imports.iter().map(String::as_str).collect();
         let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n         ") };
         writeln!(f, "imports  {imports}")?;
-        let to_allow = |grant: &str| format!("to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name);
+        let to_allow =
+            |grant: &str| format!("to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name);
         let needed = self.needed_grants.iter().map(|grant| format!("{grant}\n         {}", to_allow(grant)));
         let usable = self.usable_grants.iter().map(|(grant, function)| {
             format!("{grant}, if its config names any ({function})\n         {}", to_allow(grant))

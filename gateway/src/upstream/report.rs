@@ -47,7 +47,10 @@ impl Report {
         let Some(Awaited { slot, since, flow }) = self.awaited.take() else { return };
         let moved = flow.map_or(since, |flow| since.max(flow.since().into_std()));
         if retry::is_to_blame(moved.elapsed(), limit) {
-            slot.failed(&Error::new(ErrorKind::ExchangeTimeout, "no response head before the exchange's time was over"));
+            slot.failed(&Error::new(
+                ErrorKind::ExchangeTimeout,
+                "no response head before the exchange's time was over",
+            ));
         }
     }
 }

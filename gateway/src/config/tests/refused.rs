@@ -150,7 +150,9 @@ upstreams: {other: {endpoints: ['a:1']}}
 #[test]
 fn no_message_shows_a_secret() {
     let plugin = |config: &str| {
-        format!("plugins: {{directory: p}}\nroutes: [{{name: r, respond: {{status: 200}}, plugins: [{{name: a, config: {config}}}]}}]")
+        format!(
+            "plugins: {{directory: p}}\nroutes: [{{name: r, respond: {{status: 200}}, plugins: [{{name: a, config: {config}}}]}}]"
+        )
     };
     let route = |rest: &str| format!("routes: [{{name: r, respond: {{status: 200}}, {rest}}}]");
     let inputs = [

@@ -282,7 +282,9 @@ fn tls_is_verified_and_alpn_decides() {
             }
         })
         .await;
-        let tls = |name: &str| Some(UpstreamTls { server_name: Some(name.to_owned()), ca: Some(ca.clone()), pins: Vec::new() });
+        let tls = |name: &str| {
+            Some(UpstreamTls { server_name: Some(name.to_owned()), ca: Some(ca.clone()), pins: Vec::new() })
+        };
         let client = client();
         for (protocol, version) in [
             (UpstreamProtocol::Auto, "HTTP/2.0"),

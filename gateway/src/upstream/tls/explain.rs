@@ -37,7 +37,9 @@ fn handshake(error: &Error, key: &str) -> String {
             "the endpoint asks for a client certificate, which this gateway has none of".to_owned()
         }
         Error::AlertReceived(alert @ (AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion)) => {
-            format!("the endpoint refuses the handshake ({alert:?}): it supports no TLS version or cipher that is offered")
+            format!(
+                "the endpoint refuses the handshake ({alert:?}): it supports no TLS version or cipher that is offered"
+            )
         }
         Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             "the endpoint speaks none of the protocols that are offered; see `protocol` of the upstream".to_owned()
@@ -96,7 +98,9 @@ fn certificate(error: &CertificateError, key: &str) -> String {
 /// What rustls has no words of its own for.
 fn special(OtherError(error): &OtherError, key: &str) -> String {
     if error.is::<NotPinned>() {
-        return format!("the endpoint's key is not a pinned one ({key}.verify.pin); where it was renewed, add the new pin");
+        return format!(
+            "the endpoint's key is not a pinned one ({key}.verify.pin); where it was renewed, add the new pin"
+        );
     }
     match error.downcast_ref::<webpki::Error>() {
         Some(webpki::Error::CaUsedAsEndEntity) => format!(

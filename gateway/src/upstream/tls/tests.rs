@@ -77,7 +77,10 @@ fn another_certificate_of_the_same_name_and_issuer_is_refused() {
     assert!(said(&verifier(&[&certificate], &[]), &other).contains("CA:TRUE"), "the advice that fits");
     let (plain, _) = self_signed(&["a.test"], false, (2020, 2100));
     let said = said(&verifier(&[&certificate], &[]), &plain);
-    assert!(said.contains("upstreams.service.tls.ca") && said.contains("verify.pin") || said.contains("signature"), "{said}");
+    assert!(
+        said.contains("upstreams.service.tls.ca") && said.contains("verify.pin") || said.contains("signature"),
+        "{said}"
+    );
 }
 
 #[test]
