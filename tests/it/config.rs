@@ -148,7 +148,7 @@ fn check_text(yaml: &str, fill: impl FnOnce(&Path)) -> String {
 fn with_plugin(name: &str, config: &str) -> String {
     format!(
         "listeners: [{{name: a, address: \"127.0.0.1:0\"}}]
-plugins: {{directory: plugins}}
+plugins: {{directory: plugins, grants: {{auth: {{upstreams: []}}}}}}
 routes:
   - name: r
     respond: {{status: 200}}

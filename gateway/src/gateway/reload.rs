@@ -143,6 +143,7 @@ async fn open_access_log(old: &Snapshot, new: &Config) -> Result<Arc<Opened>, Ap
 impl Control {
     /// The files are those of the configuration in force.
     fn nothing_new(&mut self, asked: bool) {
+        self.metrics.config_refused(false);
         let file = self.path.display();
         if self.attempted != self.applied {
             tracing::info!(%file, "the files are again those of the configuration in force; nothing is refused any more");
@@ -154,7 +155,6 @@ impl Control {
         self.attempted.clone_from(&self.applied);
         self.refused_plugins.clear();
         self.refused_for_now = false;
-        self.metrics.config_refused(false);
     }
 
     /// Puts what an attempt made in force, or says why it can't be. What was asked for is answered in the log as well where
