@@ -10,6 +10,7 @@ mod prepare;
 mod reload;
 mod signals;
 mod start;
+mod surroundings;
 mod workers;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::model::LogTarget;
 use crate::config::{ConfigError, ConfigErrors};
 use crate::listener::bind::BindError;
 use crate::listener::tls::TlsError;
@@ -57,6 +59,14 @@ impl ApplyError {
     fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
+    }
+
+    fn access_log(target: &LogTarget) -> impl FnOnce(std::io::Error) -> Self {
+        let what = match target {
+            LogTarget::File(path) => format!("opening the access log {}", path.display()),
+            LogTarget::Stdout | LogTarget::Off => "opening the access log".to_owned(),
+        };
+        Self::system(what)
     }
 }
 

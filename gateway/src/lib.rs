@@ -14,6 +14,7 @@ pub mod protocol;
 
 pub mod exchange;
 pub mod pipeline;
+mod pki;
 pub mod route;
 
 pub mod plugin;

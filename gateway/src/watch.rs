@@ -1,4 +1,5 @@
-//! Tells when files have changed: the config, certificates, secrets, the plugin directory.
+//! Tells when files have changed: the config, certificates, secrets, plugins. Files that are not named cost nothing,
+//! however many lie beside those that are, and however often they change.
 //!
 //! It is level-triggered: what counts is that the files differ from what they were, not which event came. Events of
 //! inotify only say when to look; where there are none (network file systems, exhausted watches) a poll looks. So
@@ -14,7 +15,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self as events, RecvTimeoutError, SyncSender};
@@ -47,8 +48,6 @@ pub struct WatchOptions {
     pub limit: Duration,
     /// Whether to ask the kernel for events. Default true.
     pub events: bool,
-    /// In a watched directory only files with this extension matter; by default all do.
-    pub extension: Option<&'static str>,
 }
 
 impl Default for WatchOptions {
@@ -58,7 +57,6 @@ impl Default for WatchOptions {
             poll: Duration::from_secs(2),
             limit: Duration::from_secs(2),
             events: true,
-            extension: None,
         }
     }
 }
@@ -78,11 +76,13 @@ struct Shared {
     overflow: AtomicBool,
     /// Paths that replace the watched ones.
     paths: Mutex<Option<Vec<PathBuf>>>,
+    /// What events have to be about to matter: see [`Scan::steps`].
+    steps: Mutex<HashSet<PathBuf>>,
 }
 
 impl Watch {
-    /// Watches files and directories (their direct entries), which need not exist yet. Every change after the return
-    /// of this function is reported; so start watching before reading.
+    /// Watches files, which need not exist yet. Every change after the return of this function is reported; so start
+    /// watching before reading.
     pub fn start(paths: Vec<PathBuf>, options: WatchOptions) -> (Self, mpsc::Receiver<()>) {
         let (wake, events) = events::sync_channel(QUEUE);
         // One place: a notification that waits covers all changes until it is taken.
@@ -92,6 +92,7 @@ impl Watch {
             stop: AtomicBool::new(false),
             overflow: AtomicBool::new(false),
             paths: Mutex::new(None),
+            steps: Mutex::default(),
         });
         let mut looker = Looker {
             watcher: options.events.then(|| watcher(&shared)).flatten(),
@@ -133,9 +134,17 @@ impl Shared {
         let _ = self.wake.try_send(Vec::new());
     }
 
+    /// Whether one of the paths lies on the way to a watched file. A directory may hold thousands of others, or a log that
+    /// is written without a break.
+    fn concerns(&self, paths: &[PathBuf]) -> bool {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.iter().any(|path| steps.contains(path))
+    }
+
     /// Runs on notify's thread.
     fn event(&self, event: notify::Result<notify::Event>) {
         let paths = match event {
+            Ok(event) if !event.need_rescan() && !self.concerns(&event.paths) => return,
             Ok(event) => match event.kind {
                 // Reading is no change, and looking would cause the next event.
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => event.paths,
@@ -249,20 +258,27 @@ impl Looker {
         let Some(paths) = paths.filter(|paths| !same(paths, &self.paths)) else { return };
         self.changed();
         self.paths = paths;
-        self.scan = Scan::of(&self.paths, self.options.extension);
+        self.scan = Scan::of(&self.paths);
     }
 
     /// Compares the files with what they were.
     fn look(&mut self) {
-        let mut scan = Scan::of(&self.paths, self.options.extension);
+        let mut scan = self.scan();
         if self.watch_directories(&scan) {
             // Something may have happened before the new watches were there.
-            scan = Scan::of(&self.paths, self.options.extension);
+            scan = self.scan();
         }
         if scan.differs_from(&self.scan) {
             self.changed();
         }
         self.scan = scan;
+    }
+
+    /// Looks; from then on events about what was met on the way count, and others don't.
+    fn scan(&self) -> Scan {
+        let mut scan = Scan::of(&self.paths);
+        *self.shared.steps.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut scan.steps);
+        scan
     }
 
     /// Watches the directories of a scan, and no others. True when there are new watches.

@@ -1,7 +1,13 @@
 //! A plugin's config: JSON into its type, with every mistake at its JSON pointer (RFC 6901).
 
+mod input;
+mod words;
+
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
+
+use input::Input;
+use words::Wrong;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +76,9 @@ impl IntoIterator for ConfigErrors {
 pub fn parse_config<T: DeserializeOwned>(json: &str) -> Result<T, ConfigErrors> {
     // An entry without `config` arrives as null or as nothing; either is the empty mapping.
     let json = if matches!(json.trim(), "" | "null") { "{}" } else { json };
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let value: serde_json::Value =
+        serde_json::from_str(json).map_err(|_| ConfigErrors::at("", "the config is not JSON"))?;
+    serde_path_to_error::deserialize(Input(&value)).map_err(|error| {
         let mut pointer = String::new();
         for segment in error.path().iter() {
             match segment {
@@ -82,12 +89,10 @@ pub fn parse_config<T: DeserializeOwned>(json: &str) -> Result<T, ConfigErrors> 
                 Segment::Unknown => {}
             }
         }
-        let message = error.inner().to_string();
-        // The position is that of the JSON, which the author of the config never sees.
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        if let Some(field) = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+        let Wrong { message, unknown_key } = error.into_inner();
+        if let Some(field) = unknown_key {
             let mut tail = String::new();
-            push_key(&mut tail, field);
+            push_key(&mut tail, &field);
             if !pointer.ends_with(&tail) {
                 pointer.push_str(&tail);
             }
@@ -117,9 +122,29 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
     struct Limit {
-        #[allow(dead_code)]
         requests: u32,
+        #[serde(default)]
+        by: String,
+        #[serde(default)]
+        on: bool,
+        #[serde(default)]
+        how: How,
+        #[serde(default = "second")]
+        per: crate::ConfigDuration,
+    }
+
+    fn second() -> crate::ConfigDuration {
+        crate::ConfigDuration::from_secs(1)
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum How {
+        #[default]
+        Slow,
+        Quick,
     }
 
     fn pointer(json: &str) -> String {
@@ -140,10 +165,43 @@ mod tests {
         assert_eq!(pointer(r#"{"limits": [{"requests": 1, "limits": 2}]}"#), "/limits/0/limits");
     }
 
+    fn message(json: &str) -> String {
+        parse_config::<Outer>(json).unwrap_err().iter().next().unwrap().message.clone()
+    }
+
     #[test]
-    fn the_message_has_no_position_of_its_own() {
-        let errors = parse_config::<Outer>(r#"{"limits": 3}"#).unwrap_err();
-        assert_eq!(errors.iter().next().unwrap().message, "invalid type: integer `3`, expected a sequence");
+    fn a_wrong_type_is_said_in_the_words_of_the_config_and_not_in_serde_s() {
+        for (json, said) in [
+            (r#"{"limits": 3}"#, "expected a list, found the number 3"),
+            (r#"{"limits": {}}"#, "expected a list, found an object"),
+            (r#"{"limits": [7]}"#, "expected an object, found the number 7"),
+            (r#"{"limits": [{}]}"#, "\"requests\" is missing"),
+            (
+                r#"{"limits": [{"requests": "ten"}]}"#,
+                "expected a whole number from 0 to 4294967295, found the text \"ten\"",
+            ),
+            (r#"{"limits": [{"requests": -1}]}"#, "expected a whole number from 0 to 4294967295, found the number -1"),
+            (
+                r#"{"limits": [{"requests": 1.5}]}"#,
+                "expected a whole number from 0 to 4294967295, found the number 1.5",
+            ),
+            (r#"{"limits": [{"requests": 1, "by": 10}]}"#, "expected text, found the number 10"),
+            (r#"{"limits": [{"requests": 1, "by": null}]}"#, "expected text, found nothing"),
+            (r#"{"limits": [{"requests": 1, "by": [1]}]}"#, "expected text, found a list"),
+            (r#"{"limits": [{"requests": 1, "on": "yes"}]}"#, "expected true or false, found the text \"yes\""),
+            (r#"{"limits": [{"requests": 1, "how": "fast"}]}"#, "\"fast\" is unknown; use slow or quick"),
+            (r#"{"limits": [{"requests": 1, "how": 5}]}"#, "expected a name, found the number 5"),
+            (r#"{"limits": [{"requests": 1, "rest": 5}]}"#, "unknown key \"rest\"; valid: requests, by, on, how, per"),
+            (r#"{"limits": [{"requests": 1, "per": 10}]}"#, "expected a duration such as 2s, found the number 10"),
+            (
+                r#"{"limits": [{"requests": 1, "per": "10"}]}"#,
+                "\"10\" is not a duration; write a whole number and ms, s, m, h or d, as in 2s",
+            ),
+            ("[1]", "expected an object, found a list"),
+            ("{", "the config is not JSON"),
+        ] {
+            assert_eq!(message(json), said, "{json}");
+        }
     }
 
     #[test]

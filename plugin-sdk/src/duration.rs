@@ -1,8 +1,10 @@
 //! Durations in a plugin's config, written as in the gateway's own: `500ms`, `2s`, `10m`, `1h`, `7d`.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// A duration of a config: a whole number and its unit.
 ///
@@ -39,11 +41,22 @@ impl ConfigDuration {
 
 impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            de::Error::custom(format!(
-                "`{text}` is not a duration: write a whole number and ms, s, m, h or d, as in `2s`"
-            ))
+        deserializer.deserialize_str(DurationVisitor)
+    }
+}
+
+struct DurationVisitor;
+
+impl Visitor<'_> for DurationVisitor {
+    type Value = ConfigDuration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as 2s")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ConfigDuration, E> {
+        ConfigDuration::parse(text).ok_or_else(|| {
+            E::custom(format_args!("\"{text}\" is not a duration; write a whole number and ms, s, m, h or d, as in 2s"))
         })
     }
 }

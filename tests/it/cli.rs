@@ -28,11 +28,12 @@ fn a_configuration_that_is_not_there_is_no_mistake_at_its_first_line() {
 }
 
 #[test]
-fn a_file_that_is_no_plugin_is_shown_by_how_it_begins() {
+fn a_file_that_is_no_plugin_is_refused_without_a_word_of_what_is_in_it() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("notes.wasm"), "listeners: []\n").expect("written");
     let (succeeded, text) = gateway(directory.path(), &["plugin", "check", "notes.wasm"]);
-    assert!(!succeeded && text.contains("not a wasm binary: it starts with `list`"), "{text}");
+    assert!(!succeeded && text.contains("not a wasm binary: it does not begin with `\\0asm`"), "{text}");
+    assert!(!text.contains("list"), "{text}");
 }
 
 #[test]
@@ -87,4 +88,17 @@ fn what_never_ends_is_no_plugin() {
     let directory = tempfile::tempdir().expect("a directory");
     let (succeeded, text) = gateway(directory.path(), &["plugin", "check", "/dev/zero"]);
     assert!(!succeeded && text.contains("/dev/zero: can't be read: it is not a regular file"), "{text}");
+}
+
+#[test]
+fn a_plugin_that_uses_a_secret_only_where_its_config_names_one_says_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let check =
+        |name: &str| gateway(directory.path(), &["plugin", "check", &built_plugin(name).display().to_string()]).1;
+    let text = check("pii-redact");
+    assert!(text.contains("grants   secrets, if its config names any (crypto::Key::from_secret)"), "{text}");
+    assert!(text.contains("plugins: {grants: {pii-redact: {secrets: [NAME, ...]}}}"), "{text}");
+    let text = check("auth");
+    assert!(text.contains("grants   upstreams\n") && text.contains("secrets, if its config names any"), "{text}");
+    assert!(check("hello-plugin").contains("grants   none"), "{}", check("hello-plugin"));
 }

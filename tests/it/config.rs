@@ -40,6 +40,7 @@ fn check(config: &Path) -> (Option<i32>, String) {
     let output = Command::new(binary("gateway"))
         .args(["check", "-c"])
         .arg(config)
+        .env("TOKEN", "hunter2hunter2")
         .env("CACHE_DIRECTORY", config.with_file_name("cache"))
         .output()
         .expect("it runs");
@@ -131,4 +132,125 @@ fn check_of_what_is_no_file_is_refused_at_once() {
     let (code, said) = check(Path::new("/dev/zero"));
     assert_eq!(code, Some(1));
     assert!(said.contains("not a regular file"), "{said}");
+}
+
+/// `gateway check` of a text, in a directory with `plugins/` and the files that `fill` puts there.
+fn check_text(yaml: &str, fill: impl FnOnce(&Path)) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("plugins")).expect("a directory");
+    fill(directory.path());
+    let config = directory.path().join("gateway.yaml");
+    std::fs::write(&config, yaml).expect("written");
+    check(&config).1
+}
+
+/// A configuration with one plugin entry.
+fn with_plugin(name: &str, config: &str) -> String {
+    format!(
+        "listeners: [{{name: a, address: \"127.0.0.1:0\"}}]
+plugins: {{directory: plugins, grants: {{auth: {{upstreams: []}}}}}}
+routes:
+  - name: r
+    respond: {{status: 200}}
+    plugins:
+      - name: {name}
+        config:
+          {config}
+"
+    )
+}
+
+#[test]
+fn what_a_plugin_finds_wrong_repeats_nothing_that_came_from_the_environment_or_is_a_secret() {
+    for (name, config) in [
+        ("rate-limit", "{limits: [{requests: 1, per: 1s, by: \"${TOKEN}\"}]}"),
+        ("rate-limit", "{limits: [{requests: 1, per: \"${TOKEN}\"}]}"),
+        ("rate-limit", "{limits: \"x-${TOKEN}\"}"),
+        ("auth", "{api_keys: {keys: []}, required_scopes: [\"${TOKEN} x\"]}"),
+        ("auth", "{jwt: {issuer: i, audience: a, keys: [{pem: hunter2hunter2}]}, require: \"${TOKEN}\"}"),
+        ("circuit-breaker", "{fallback: \"${TOKEN}\", password: hunter2hunter2}"),
+        ("pii-redact", "{categories: {email: \"${TOKEN}\"}}"),
+    ] {
+        let said = check_text(&with_plugin(name, config), |directory| install(name, &directory.join("plugins")));
+        assert!(said.contains("gateway.yaml:9:") && !said.contains("hunter2"), "{config}: {said}");
+    }
+}
+
+#[test]
+fn a_wrong_type_in_a_plugin_s_config_is_said_in_plain_words_at_its_line() {
+    for (name, config, said) in [
+        ("rate-limit", "limits: [{requests: 1, per: 10}]", "expected a duration such as 2s, found the number 10"),
+        ("auth", "realm: 10", "expected text, found the number 10"),
+        ("circuit-breaker", "open_for: soon", "\"soon\" is not a duration"),
+        ("pii-redact", "fields: password", "expected a list, found the text \"password\""),
+    ] {
+        let text = check_text(&with_plugin(name, config), |directory| install(name, &directory.join("plugins")));
+        assert!(text.contains("gateway.yaml:9:") && text.contains(said), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_secret_that_a_plugin_is_not_granted_is_named_with_the_line_to_add() {
+    let yaml = with_plugin("pii-redact", "{categories: {email: {action: hash, secret: pii-hash}}}");
+    let said = check_text(&yaml, |directory| install("pii-redact", &directory.join("plugins")));
+    assert!(said.contains("the secret `pii-hash` is not granted to the plugin `pii-redact`"), "{said}");
+    assert!(said.contains("plugins: {grants: {pii-redact: {secrets: [pii-hash]}}}"), "{said}");
+    assert!(said.contains("gateway.yaml:9:"), "{said}");
+}
+
+#[test]
+fn a_missing_file_is_named_by_the_path_that_was_tried() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let yaml = "listeners:
+  - {name: a, address: \"127.0.0.1:0\", tls: {certificates: [{certificate: no/cert.pem, private_key: no/cert.key}]}}
+upstreams: {a: {endpoints: [\"127.0.0.1:1\"], tls: {ca: no/ca.pem}}}
+secrets: {a: {file: no/secret}}
+routes: [{name: r, upstream: a}]
+";
+    std::fs::write(directory.path().join("gateway.yaml"), yaml).expect("written");
+    let said = |arguments: &[&str]| {
+        let output = Command::new(binary("gateway")).args(arguments).current_dir(directory.path()).output();
+        let output = output.expect("it runs");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let path = |name: &str| directory.path().canonicalize().expect("it exists").join(name).display().to_string();
+    let text = said(&["check", "-c", "gateway.yaml"]);
+    for name in ["no/cert.pem", "no/cert.key", "no/ca.pem", "no/secret"] {
+        assert!(text.contains(&path(name)), "{name}: {text}");
+    }
+    assert!(said(&["check", "-c", "other.yaml"]).contains(&path("other.yaml")));
+    assert!(said(&["run", "-c", "other.yaml"]).contains(&path("other.yaml")));
+    assert!(said(&["plugin", "check", "other.wasm"]).contains(&path("other.wasm")));
+    for (change, name) in [
+        (
+            "plugins: {directory: no}\nroutes: [{name: r, plugins: [{name: auth}], respond: {status: 200}}]",
+            "no/auth.wasm",
+        ),
+        ("access_log: {path: no/access.log}\nroutes: [{name: r, respond: {status: 200}}]", "no/access.log"),
+    ] {
+        let yaml = format!("listeners: [{{name: a, address: \"127.0.0.1:0\"}}]\n{change}\n");
+        std::fs::write(directory.path().join("gateway.yaml"), yaml).expect("written");
+        let text = said(&["run", "-c", "gateway.yaml"]);
+        assert!(text.contains(&path(name)), "{name}: {text}");
+    }
+}
+
+#[test]
+fn an_encrypted_private_key_is_called_that() {
+    let section = |label: &str, content: &str| format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n");
+    for key in [
+        section("ENCRYPTED PRIVATE KEY", "MIIB"),
+        section("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMIIB"),
+    ] {
+        let yaml = "listeners:
+  - {name: a, address: \"127.0.0.1:0\", tls: {certificates: [{certificate: a.pem, private_key: a.key}]}}
+routes: [{name: r, respond: {status: 200}}]
+";
+        let said = check_text(yaml, |directory| {
+            Authority::new().issue(directory, "a", &["localhost"]);
+            std::fs::write(directory.join("a.key"), &key).expect("written");
+        });
+        assert!(said.contains("gateway.yaml:2:") && said.contains("encrypted with a passphrase"), "{said}");
+        assert!(said.contains("openssl pkey"), "what to do: {said}");
+    }
 }

@@ -2,6 +2,7 @@
 //! services; this finds a mistake in seconds.
 
 use std::path::Path;
+use std::time::Duration;
 
 use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
@@ -37,4 +38,35 @@ fn the_minimal_example_passes_requests_to_its_service() {
     let yaml = example("minimal").replace("127.0.0.1:5000", &upstream.address().to_string());
     let gateway = TestGateway::start(&yaml, &[]);
     assert_eq!(Client::http1(gateway.address()).get("/x").text(), "hello from /x");
+}
+
+fn deployed(file: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/deploy").join(file);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// The number behind a key.
+fn seconds(text: &str, key: &str) -> Duration {
+    let (_, after) = text.split_once(key).unwrap_or_else(|| panic!("no {key}"));
+    let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+    Duration::from_secs(digits.parse().unwrap_or_else(|_| panic!("no number behind {key}")))
+}
+
+#[test]
+fn what_stops_a_deployed_gateway_waits_for_longer_than_its_drain_takes() {
+    let manifest = deployed("kubernetes.yaml");
+    let (_, config) = manifest.split_once("  gateway.yaml: |\n").expect("the ConfigMap");
+    let inner: String =
+        config.lines().take_while(|line| *line != "---").map(|line| format!("{}\n", &line[4..])).collect();
+    let unit = deployed("gateway.service");
+    let stop_timeout = deployed("README.md");
+    for (config, patience) in [
+        (inner, seconds(&manifest, "terminationGracePeriodSeconds: ")),
+        (deployed("gateway.yaml"), seconds(&unit, "TimeoutStopSec=")),
+        (deployed("gateway.yaml"), seconds(&stop_timeout, "--stop-timeout ")),
+    ] {
+        let config = gateway::config::parse(&config, Path::new("gateway.yaml"), &|_| None);
+        let drain = config.unwrap_or_else(|errors| panic!("{errors}\n")).drain;
+        assert!(!drain.delay.is_zero() && drain.delay + drain.timeout < patience, "{drain:?} {patience:?}");
+    }
 }

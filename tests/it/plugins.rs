@@ -48,7 +48,7 @@ fn a_config_that_the_plugin_refuses_is_shown_at_its_place() {
     let upstream = echo();
     let bad = yaml(&upstream, "{name: hello-plugin, config: {valeu: world}}");
     let error = TestGateway::try_start(&bad, &["hello-plugin"]).err().expect("refused");
-    assert!(error.contains("gateway.yaml:4:") && error.contains("unknown field `valeu`"), "{error}");
+    assert!(error.contains("gateway.yaml:4:") && error.contains("unknown key \"valeu\""), "{error}");
 }
 
 #[test]

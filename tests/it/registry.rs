@@ -239,3 +239,36 @@ fn entries_of_one_plugin_in_one_route_are_told_apart_by_their_order() {
     let swapped = judge(&twice("{id: y}", "{id: x}"));
     assert!(before[0].iter().zip(&swapped[0]).all(|(one, other)| !Arc::ptr_eq(one, other)));
 }
+
+#[test]
+fn nothing_of_what_a_link_leads_to_is_shown_where_that_is_no_plugin() {
+    let (directory, mut registry) = registry(20);
+    let secret = directory.path().join("shadow");
+    std::fs::write(&secret, "root:$6$hunter2:19000::").expect("written");
+    let link = directory.path().join("plugins/test-guest.wasm");
+    std::fs::remove_file(&link).expect("removed");
+    std::os::unix::fs::symlink(&secret, &link).expect("linked");
+    serve(&mut registry, &with_config(directory.path(), PLAIN));
+    let told = [status(&directory).to_string(), registry.describe().to_string()];
+    for told in &told {
+        assert!(told.contains("rejected") && told.contains("not a wasm binary"), "{told}");
+        assert!(!told.contains("root") && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_status_file_goes_with_the_gateway_and_with_the_plugin() {
+    let (directory, mut registry) = registry(20);
+    let file = directory.path().join("plugins/test-guest.status.json");
+    assert_eq!(status(&directory)["pid"], std::process::id());
+    let mut without = with_config(directory.path(), PLAIN);
+    for route in &mut without.routes {
+        Arc::make_mut(route).plugins.clear();
+    }
+    serve(&mut registry, &without);
+    assert!(!file.exists(), "no route names it any more");
+    serve(&mut registry, &with_config(directory.path(), PLAIN));
+    assert!(file.exists());
+    registry.remove_status_files(|_| true);
+    assert!(!file.exists(), "the gateway stopped");
+}

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use gateway_tests::certs::Authority;
 use gateway_tests::client::Client;
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::load::Spawned;
 use gateway_tests::upstream::{Upstream, text};
 use tokio::sync::watch;
 
@@ -128,4 +131,106 @@ fn the_less_busy_endpoint_is_asked() {
     release.send(true).expect("the upstreams run");
     let busy = busy.join().expect("no panic");
     assert!(others.iter().all(|other| *other != busy), "{busy} was busy: {others:?}");
+}
+
+/// As `openssl req -x509` makes it: its own issuer, an authority's, and a server's.
+fn self_signed(directory: &std::path::Path, hosts: &[&str]) -> (String, String) {
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    let mut parameters = rcgen::CertificateParams::new(hosts).expect("valid names");
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = parameters.self_signed(&key).expect("a certificate");
+    std::fs::write(directory.join("service.pem"), certificate.pem()).expect("written");
+    std::fs::write(directory.join("service.key"), key.serialize_pem()).expect("written");
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &rcgen::PublicKeyData::subject_public_key_info(&key));
+    (certificate.pem(), STANDARD.encode(digest))
+}
+
+#[test]
+fn an_upstream_with_a_certificate_as_openssl_makes_them_is_trusted_by_that_certificate_or_by_its_pin() {
+    let mut made = None;
+    let yaml = "listeners:
+  - {name: tls, address: \"127.0.0.1:0\", protocols: [http1], tls: {certificates: [{certificate: service.pem, private_key: service.key}]}}
+routes: [{name: all, match: {path: {prefix: /}}, respond: {status: 200, body: served}}]
+";
+    let service = TestGateway::prepare(yaml, |directory| made = Some(self_signed(directory, &["service.test"])));
+    let service = service.unwrap_or_else(|error| panic!("{error}"));
+    let (pem, pin) = made.expect("made");
+    let other = "A".repeat(43) + "=";
+    for (tls, status, said) in [
+        ("ca: ca.pem, server_name: service.test".to_owned(), 200, ""),
+        ("ca: ca.pem".to_owned(), 502, "upstreams.service.tls.server_name"),
+        (format!("verify: {{pin: \"sha256/{pin}\"}}"), 200, ""),
+        (format!("verify: {{pin: [\"sha256/{other}\", \"sha256//{pin}\"]}}"), 200, ""),
+        (format!("verify: {{pin: \"sha256/{other}\"}}"), 502, "not a pinned one"),
+        ("server_name: service.test".to_owned(), 502, "openssl req -x509"),
+    ] {
+        let yaml = format!(
+            "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+upstreams: {{service: {{endpoints: [\"{}\"], tls: {{{tls}}}}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: service}}]
+",
+            service.address()
+        );
+        let gateway =
+            TestGateway::prepare(&yaml, |directory| std::fs::write(directory.join("ca.pem"), &pem).expect("written"));
+        let gateway = gateway.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(Client::http1(gateway.address()).get("/").status, status, "{tls}");
+        let record = gateway.logged("the request", |line| line["status"] == status);
+        let detail = record["detail"].as_str().unwrap_or_default();
+        // Without any roots of the system's, nobody is trusted.
+        assert!(
+            detail.contains(said) || (tls.starts_with("server_name") && detail.contains("issuer")),
+            "{tls}: {record}"
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_that_is_left_out_and_one_that_comes_back_is_told_in_the_log() {
+    let port = gateway_tests::free_port();
+    let live = Upstream::start(|_| text(200, "served"));
+    let gateway = Spawned::start(
+        &format!(
+            "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+upstreams:
+  service:
+    endpoints: [\"127.0.0.1:{port}\", \"{}\"]
+    passive_health: {{max_failures: 1, fail_timeout: 1s}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: service}}]
+",
+            live.address()
+        ),
+        |_| {},
+    );
+    let mut client = Client::http1(gateway.listener("clear"));
+    for _ in 0..4 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let line = gateway.process.wait_for("the endpoint fails and is left out");
+    for part in ["service", &format!("127.0.0.1:{port}"), "connect", "1s"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    // It comes back.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            use std::io::{Read as _, Write as _};
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                client.get("/");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        let line = gateway.process.wait_for("the endpoint answers again");
+        stop.store(true, Ordering::Relaxed);
+        assert!(line.contains(&format!("127.0.0.1:{port}")) && line.contains("after"), "{line}");
+    });
 }

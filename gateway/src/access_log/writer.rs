@@ -52,13 +52,13 @@ impl Opened {
 #[derive(Debug)]
 pub(super) struct Writer {
     dropped: Arc<AtomicU64>,
-    /// Whether the last write failed: the error log hears of the first failure only.
-    failing: bool,
+    /// Lines that were lost since writes began to fail: the error log hears of the first failure, and of the end.
+    lost: u64,
 }
 
 impl Writer {
     pub(super) const fn new(dropped: Arc<AtomicU64>) -> Self {
-        Self { dropped, failing: false }
+        Self { dropped, lost: 0 }
     }
 
     /// Runs until every sender is gone.
@@ -95,13 +95,18 @@ impl Writer {
             Sink::Off => Ok(()),
         };
         match written {
-            Ok(()) => self.failing = false,
+            Ok(()) => {
+                if self.lost > 0 {
+                    tracing::info!(target = ?target.target, lost = self.lost, "the access log is written again");
+                }
+                self.lost = 0;
+            }
             Err(error) => {
                 self.dropped.fetch_add(lines, Relaxed);
-                if !self.failing {
-                    tracing::error!(%error, "the access log can't be written; lines are dropped");
+                if self.lost == 0 {
+                    tracing::error!(%error, target = ?target.target, "the access log can't be written; lines are dropped");
                 }
-                self.failing = true;
+                self.lost += lines;
             }
         }
     }

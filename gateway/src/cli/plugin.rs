@@ -9,7 +9,8 @@ pub(super) fn check(file: &Path) -> ExitCode {
     let bytes = match watch::read_regular(file, plugin::MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => {
-            eprintln!("{}: can't be read: {error}", file.display());
+            let tried = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+            eprintln!("{}: can't be read: {error}; tried {}", file.display(), tried.display());
             return ExitCode::FAILURE;
         }
     };

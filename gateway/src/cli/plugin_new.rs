@@ -18,6 +18,8 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/action.rs"
     "src/calls.rs"
     "src/config.rs"
+    "src/config/input.rs"
+    "src/config/words.rs"
     "src/counters.rs"
     "src/crypto.rs"
     "src/duration.rs"

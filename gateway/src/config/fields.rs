@@ -149,10 +149,20 @@ impl<'c> Fields<'_, 'c> {
                 match present[..] {
                     [] => context.error(*position, format!("{otherwise}: one of {} is needed", keys.join(", "))),
                     [_] => {}
-                    [first, second, ..] => context.error(
-                        second.position,
-                        format!("\"{}\" and \"{}\" exclude each other; keep one of them", first.key, second.key),
-                    ),
+                    [first, second, ..] => context.error(second.position, excluding(first, second)),
+                }
+            }
+        }
+    }
+
+    /// No two of these fields may be there.
+    pub(super) fn at_most_one(&mut self, keys: &[&'static str]) {
+        match &mut self.mode {
+            Mode::Schema { rules, .. } => rules.push(json!({"not": {"required": keys}})),
+            Mode::Parse { entries, context, .. } => {
+                let mut present = entries.iter().filter(|entry| keys.contains(&entry.key.as_str()));
+                if let (Some(first), Some(second)) = (present.next(), present.next()) {
+                    context.error(second.position, excluding(first, second));
                 }
             }
         }
@@ -226,6 +236,10 @@ fn entry<'e>(entries: &'e [Entry], key: &str) -> Option<&'e Entry> {
     entries.iter().find(|entry| entry.key == key)
 }
 
+fn excluding(first: &Entry, second: &Entry) -> String {
+    format!("\"{}\" and \"{}\" exclude each other; keep one of them", first.key, second.key)
+}
+
 /// The node of a default; every default is parsed by a test.
 fn default_node(text: &str, file: &Path) -> Option<Node> {
     tree::parse(text, file, &|_| None).ok().map(|tree| tree.root)
@@ -262,7 +276,11 @@ impl<T> Type for Object<T> {
         let Fields { declared, mode: Mode::Parse { context, .. }, .. } = fields else { return None };
         for entry in entries.iter().filter(|entry| !declared.contains(&entry.key.as_str())) {
             let hint = suggest(&entry.key, declared.iter().copied());
-            context.error(entry.position, format!("unknown key \"{}\"; {hint}", tree::shorten(&entry.key)));
+            let shown = match node.secret {
+                true => " (not shown)".to_owned(),
+                false => format!(" \"{}\"", tree::shorten(&entry.key)),
+            };
+            context.error(entry.position, format!("unknown key{shown}; {hint}"));
         }
         value
     }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{Context, Type};
 use super::model::Positions;
+use super::secrecy::Hidden;
 use super::tree::{Kind, Node, Position};
 use super::types::NO_VARIABLES;
 use super::value::core_schema;
@@ -13,9 +14,9 @@ use super::value::core_schema;
 pub(super) struct AnyObject;
 
 impl Type for AnyObject {
-    type Value = (Value, Positions);
+    type Value = (Value, Positions, Hidden);
 
-    fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<(Value, Positions)> {
+    fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<(Value, Positions, Hidden)> {
         if !matches!(node.kind, Kind::Map(_)) {
             context.error(node.position, format!("expected an object, found {}", node.describe()));
             return None;
@@ -23,7 +24,9 @@ impl Type for AnyObject {
         let mut positions = Positions::default();
         let errors = context.errors.len();
         let value = convert(node, node.position, &mut String::new(), &mut positions, Some(context));
-        (context.errors.len() == errors).then_some((value, positions))
+        let mut hidden = Hidden::default();
+        hide(node, &mut hidden);
+        (context.errors.len() == errors).then_some((value, positions, hidden))
     }
 
     fn schema(&self) -> Value {
@@ -34,6 +37,21 @@ impl Type for AnyObject {
 /// The value alone, for defaults in the schema.
 pub(super) fn plain(node: &Node) -> Value {
     convert(node, node.position, &mut String::new(), &mut Positions::default(), None)
+}
+
+/// Notes the values that may not be shown. The tree's depth is bounded.
+fn hide(node: &Node, hidden: &mut Hidden) {
+    match &node.kind {
+        Kind::Failed => {}
+        Kind::Scalar(scalar) => {
+            scalar.brought.iter().for_each(|value| hidden.add(value));
+            if node.secret {
+                hidden.add(&scalar.text);
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|item| hide(item, hidden)),
+        Kind::Map(entries) => entries.iter().for_each(|entry| hide(&entry.value, hidden)),
+    }
 }
 
 /// `place` is where a reader should look: a member's key, a list's item. The tree's depth is bounded.

@@ -38,7 +38,7 @@ pub(super) fn listener(fields: &mut Fields<'_, '_>) -> Option<PlacedListener> {
     let address = fields.required(
         "address",
         "IP address and port, for example 0.0.0.0:8443 or [::]:8443. Port 0 lets the system choose.",
-        At(text(names::socket_address)),
+        At(text(names::socket_address).hint(names::socket_address_hint)),
     );
     let protocols = fields.default(
         "protocols",

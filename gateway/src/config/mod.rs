@@ -6,6 +6,7 @@
 
 mod contents;
 mod diff;
+mod drain;
 mod error;
 mod fields;
 mod json;
@@ -16,6 +17,7 @@ mod plugin;
 mod reach;
 mod route;
 mod schema;
+mod secrecy;
 mod settings;
 mod template;
 #[cfg(test)]
@@ -30,7 +32,6 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderName;
 
@@ -39,15 +40,16 @@ pub use diff::{Diff, SocketChanges, SocketKey, Transport, diff};
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors};
 pub use schema::schema;
+pub use secrecy::Hidden;
 
 use error::suggest;
 use fields::{Context, Fields, Object, RouteNames, parse as parse_node};
 use listener::PlacedListener;
-use model::{AccessLog, Admin, Config, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream};
+use model::{AccessLog, Admin, Config, Drain, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream};
 use plugin::RawPlugins;
 use settings::{AccessLogFields, Included};
 use tree::Position;
-use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, Time, text};
+use types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Placed, text};
 
 use crate::watch::read_settled;
 
@@ -117,7 +119,9 @@ fn whole(path: &Path, read: io::Result<Option<Vec<u8>>>) -> Result<Vec<u8>, Conf
         }
         Err(error) => {
             contents.add(path);
-            format!("can't be read: {error}")
+            let tried = std::path::absolute(path).ok().filter(|absolute| absolute != path);
+            let tried = tried.map(|tried| format!("; tried {}", tried.display())).unwrap_or_default();
+            format!("can't be read: {error}{tried}")
         }
     };
     Err(ConfigErrors::from(ConfigError::of_file(path, message)).with_contents(contents))
@@ -133,7 +137,9 @@ pub fn parse_all(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) 
     let mut contents = Contents::default();
     contents.note(file, text.as_bytes());
     let tree = tree::parse(text, file, env).map_err(|errors| errors.with_contents(contents.clone()))?;
-    let directory = file.parent().unwrap_or(Path::new(""));
+    // Whatever is said of a file later names the path that was tried.
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let directory = absolute.parent().unwrap_or(Path::new(""));
     let mut context = Context {
         file,
         directory,
@@ -177,7 +183,7 @@ struct Raw {
     forwarding: Option<Forwarding>,
     credentials: Option<Vec<HeaderName>>,
     limits: Option<Limits>,
-    drain_timeout: Option<Duration>,
+    drain: Option<Drain>,
 }
 
 /// The top level.
@@ -231,12 +237,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         "[]",
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
-    let drain_timeout = fields.default(
-        "drain_timeout",
-        "How long requests in flight may take to finish after SIGTERM or SIGINT. A second one cuts what is left at once.",
-        Time(Duration::ZERO..=Duration::MAX),
-        "30s",
-    );
+    let drain = drain::section(fields);
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
     // is made there is no context, and this leaves.
     fields.context()?;
@@ -255,7 +256,7 @@ fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         forwarding,
         credentials,
         limits,
-        drain_timeout,
+        drain,
     })
 }
 
@@ -327,7 +328,7 @@ impl Raw {
             forwarding: self.forwarding?,
             credentials: self.credentials?,
             limits: self.limits?,
-            drain_timeout: self.drain_timeout?,
+            drain: self.drain?,
         })
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 
+use super::secrecy::Hidden;
 use crate::message::headers::Template;
 
 /// The whole configuration.
@@ -42,8 +43,17 @@ pub struct Config {
     pub credentials: Vec<HeaderName>,
     /// Limits that hold for the whole process.
     pub limits: Limits,
-    /// How long a drain may take after SIGTERM.
-    pub drain_timeout: Duration,
+    /// How the gateway stops.
+    pub drain: Drain,
+}
+
+/// How the gateway stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long new connections are still accepted after SIGTERM, while readiness fails already. Default 0.
+    pub delay: Duration,
+    /// How long requests in flight may take to finish after that. Default 30 s.
+    pub timeout: Duration,
 }
 
 /// A bound address.
@@ -178,7 +188,13 @@ pub struct UpstreamTls {
     pub server_name: Option<String>,
     /// PEM file of the accepted roots; by default the system's.
     pub ca: Option<PathBuf>,
+    /// Keys of which the endpoint must have one; any, where none is here.
+    pub pins: Vec<Pin>,
 }
+
+/// The SHA-256 of a certificate's SubjectPublicKeyInfo in DER (RFC 7469 section 2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin(pub [u8; 32]);
 
 /// NGINX's `max_fails` and `fail_timeout`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,6 +285,8 @@ pub struct PluginEntry {
     pub config: serde_json::Value,
     /// Where the entry's keys stand in the file, for errors that the plugin reports by JSON pointer.
     pub positions: Positions,
+    /// What of the config no message may show, not even the plugin's own.
+    pub hidden: Hidden,
     /// The failure policy.
     pub on_failure: OnFailure,
     /// Entries of the same plugin with the same name share kv and counters.

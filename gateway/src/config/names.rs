@@ -3,10 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use regex::Regex;
 
-use super::model::HostnameMatch;
+use super::model::{HostnameMatch, Pin};
 use crate::message::headers::{CDN_LOOP, is_made_here, strip_hop_by_hop};
 use crate::message::normalize;
 
@@ -38,7 +40,89 @@ pub(super) fn key(text: &str) -> Result<(), String> {
 
 /// `IP:PORT`.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "is not an address; write IP:PORT, for example 0.0.0.0:8443 or [::]:8443".to_owned())
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let why = match dissect(text) {
+        Some(Part::Scheme(_)) => {
+            "the scheme does not belong here: \"tls\" of the listener says whether it is encrypted; "
+        }
+        Some(Part::Unix) => "sockets of the file system are not supported; ",
+        Some(Part::Path) => "a path does not belong here: routes have paths; ",
+        Some(Part::Space) => "there is a space in it; ",
+        Some(Part::User) | None => "",
+    };
+    Err(format!("is not an address; {why}write IP:PORT, for example 0.0.0.0:8443 or [::]:8443"))
+}
+
+/// What was probably meant by something that is no [`socket_address`].
+pub(super) fn socket_address_hint(text: &str) -> Option<String> {
+    let (host, port) = meant(text)?;
+    match host.as_str() {
+        "" | "*" => Some(format!("0.0.0.0:{}", port?)),
+        "localhost" => Some(format!("127.0.0.1:{}", port?)),
+        host => Some(SocketAddr::new(host.parse().ok()?, port?).to_string()),
+    }
+}
+
+/// What in a text does not belong into an address.
+enum Part<'t> {
+    /// As `http` in `http://a:80`.
+    Scheme(&'t str),
+    /// A socket of the file system.
+    Unix,
+    /// A user's name or password.
+    User,
+    /// A path, a query or a fragment.
+    Path,
+    /// White space.
+    Space,
+}
+
+fn dissect(text: &str) -> Option<Part<'_>> {
+    if text.starts_with("unix:") || text.starts_with('/') || text.starts_with("./") || text.starts_with('@') {
+        Some(Part::Unix)
+    } else if let Some((scheme, _)) = text.split_once("://") {
+        Some(Part::Scheme(scheme))
+    } else if text.contains(char::is_whitespace) {
+        Some(Part::Space)
+    } else if text.contains('@') {
+        Some(Part::User)
+    } else if text.contains(['/', '?', '#']) {
+        Some(Part::Path)
+    } else {
+        None
+    }
+}
+
+/// The host and the port of something that is written like an address, or a URL.
+fn meant(text: &str) -> Option<(String, Option<u16>)> {
+    let text = text.trim();
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    if authority.contains(char::is_whitespace) {
+        return None;
+    }
+    let default = match scheme {
+        "http" | "ws" | "h2c" => Some(80),
+        "https" | "wss" | "grpcs" => Some(443),
+        _ => None,
+    };
+    // An IPv6 address alone, or with a port behind a bracket.
+    if let Ok(IpAddr::V6(address)) = authority.trim_start_matches('[').trim_end_matches(']').parse() {
+        return Some((address.to_string(), default));
+    }
+    if !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_digit()) {
+        return Some((String::new(), authority.parse().ok()));
+    }
+    match authority.rsplit_once(':') {
+        Some((host, port)) => {
+            let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+            Some((host.trim_start_matches('[').trim_end_matches(']').to_owned(), Some(port)))
+        }
+        None => Some((authority.to_owned(), default)),
+    }
 }
 
 /// A DNS name without a port, in lower case (RFC 1123 section 2.1; `_` is met in practice).
@@ -70,14 +154,60 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 
 /// `HOST:PORT`, IPv6 in brackets. The host comes out without them.
 pub(super) fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    const EXPECTED: &str =
-        "is not an endpoint; write HOST:PORT, for example 10.0.0.7:5000, [::1]:5000 or orders.internal:80";
-    let (name, port) = text.rsplit_once(':').ok_or(EXPECTED)?;
-    let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(EXPECTED)?;
-    if name.contains(':') && !name.starts_with('[') {
-        return Err("is not an endpoint; put the IPv6 address in brackets, for example [::1]:5000".to_owned());
+    const EXPECTED: &str = "write HOST:PORT, for example 10.0.0.7:5000, [::1]:5000 or orders.internal:80";
+    let wrong = |why: &str| Err(format!("is not an endpoint; {why}{EXPECTED}"));
+    match dissect(text) {
+        None => {}
+        Some(Part::Scheme("https" | "wss" | "grpcs")) => {
+            return wrong("the scheme does not belong here: \"tls: {}\" of the upstream makes it encrypted; ");
+        }
+        Some(Part::Scheme("h2c" | "grpc")) => {
+            return wrong("the scheme does not belong here: \"protocol: http2\" of the upstream says what is spoken; ");
+        }
+        Some(Part::Scheme(_)) => {
+            return wrong("the scheme does not belong here: without \"tls\" the upstream is in clear text; ");
+        }
+        Some(Part::Unix) => return wrong("sockets of the file system are not supported; "),
+        Some(Part::User) => {
+            return wrong("a user does not belong here: set authorization by request_headers of the route; ");
+        }
+        Some(Part::Path) => return wrong("a path does not belong here: see \"rewrite\" of the route; "),
+        Some(Part::Space) => return wrong("there is a space in it; "),
     }
-    Ok((host(name).map_err(|_| EXPECTED)?, port))
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<IpAddr>().is_ok() || !text.contains(':') {
+        return wrong("the port is missing; ");
+    }
+    let Some((name, port)) = text.rsplit_once(':') else { return wrong("the port is missing; ") };
+    let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
+        return wrong("its port is a number from 1 to 65535; ");
+    };
+    if name.contains(':') && !name.starts_with('[') {
+        return wrong("put the IPv6 address in brackets; ");
+    }
+    match host(name) {
+        Ok(name) => Ok((name, port)),
+        Err(_) => wrong(""),
+    }
+}
+
+/// What was probably meant by something that is no [`host_and_port`].
+pub(super) fn host_and_port_hint(text: &str) -> Option<String> {
+    let (name, port) = meant(text)?;
+    let name = host(&name).ok()?;
+    let name = if name.contains(':') { format!("[{name}]") } else { name };
+    Some(format!("{name}:{}", port?))
+}
+
+/// The pin of a public key (RFC 7469 section 2.4): `sha256/`, or `sha256//` as curl has it, and 32 bytes in base64.
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
+    let base64 = text.strip_prefix("sha256/").map(|rest| rest.strip_prefix('/').unwrap_or(rest));
+    let bytes = base64.and_then(|base64| STANDARD.decode(base64).ok());
+    bytes.and_then(|bytes| Some(Pin(bytes.try_into().ok()?))).ok_or_else(|| {
+        "is not a pin; write sha256/ and 44 characters of base64, as given by: openssl x509 -in CERTIFICATE -pubkey -noout | \
+         openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64"
+            .to_owned()
+    })
 }
 
 /// What may be sent as Host: a hostname, with a port or without.
@@ -215,6 +345,55 @@ mod tests {
             ["10.0.0.7", "10.0.0.7:", "10.0.0.7:0", "10.0.0:80", "::1:80", "http://a:80", "a b:80", ":80", "a:70000"]
         {
             assert!(host_and_port(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_into_an_endpoint_is_named_and_what_was_meant_is_shown() {
+        for (text, said, meant) in [
+            ("http://127.0.0.1:5000", "without \"tls\"", Some("127.0.0.1:5000")),
+            ("https://api.internal", "\"tls: {}\"", Some("api.internal:443")),
+            ("HTTP://a", "scheme", None),
+            ("grpc://a:50051", "protocol: http2", Some("a:50051")),
+            ("unix:/run/app.sock", "file system", None),
+            ("/run/app.sock", "file system", None),
+            ("a:80/path", "a path does not belong here", Some("a:80")),
+            ("user:pass@a:80", "a user does not belong here", Some("a:80")),
+            ("a :80", "a space", None),
+            (" a:80", "a space", Some("a:80")),
+            ("a", "the port is missing", None),
+            ("10.0.0.7", "the port is missing", None),
+            ("::1", "the port is missing", None),
+            ("[::1]", "the port is missing", None),
+            ("fe80::1:5000:x:80", "brackets", None),
+            ("a:", "its port is a number", None),
+            ("a:0", "its port is a number", None),
+            ("a:http", "its port is a number", None),
+            ("a:8000-8010", "its port is a number", None),
+            ("", "the port is missing", None),
+        ] {
+            let error = host_and_port(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+            assert!(said == "brackets" || !error.contains("in brackets"), "{text}: {error}");
+            assert_eq!(host_and_port_hint(text).as_deref(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_into_a_listener_s_address_is_named_and_what_was_meant_is_shown() {
+        for (text, said, meant) in [
+            ("http://0.0.0.0:80", "scheme", Some("0.0.0.0:80")),
+            ("localhost:8080", "write IP:PORT", Some("127.0.0.1:8080")),
+            (":8080", "write IP:PORT", Some("0.0.0.0:8080")),
+            ("*:8080", "write IP:PORT", Some("0.0.0.0:8080")),
+            ("8080", "write IP:PORT", Some("0.0.0.0:8080")),
+            ("0.0.0.0", "write IP:PORT", None),
+            ("unix:/run/a.sock", "file system", None),
+            ("api.example.no:443", "write IP:PORT", None),
+        ] {
+            let error = socket_address(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+            assert_eq!(socket_address_hint(text).as_deref(), meant, "{text}");
         }
     }
 

@@ -1,13 +1,24 @@
 //! The `plugins` section, and the entries of a route's chain.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
-use super::model::{Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
+use super::model::{Config, Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
 use super::names;
+use super::secrecy::Hidden;
 use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
+
+impl Config {
+    /// The files of the plugins that routes name.
+    pub fn plugin_files(&self) -> BTreeSet<PathBuf> {
+        let names = self.routes.iter().flat_map(|route| &route.plugins).map(|entry| &entry.name);
+        let file = |name: &Arc<str>| Some(self.plugins.directory.as_ref()?.join(format!("{name}.wasm")));
+        names.filter_map(file).collect()
+    }
+}
 
 /// The `plugins` section before its names were looked up.
 #[derive(Default)]
@@ -137,9 +148,9 @@ pub(super) fn entry(fields: &mut Fields<'_, '_>) -> Option<PluginEntry> {
     if !sound {
         return None;
     }
-    let (config, positions) = config.unwrap_or_else(|| {
+    let (config, positions, hidden) = config.unwrap_or_else(|| {
         let positions = Positions([(String::new(), name.position)].into());
-        (serde_json::Value::Object(serde_json::Map::new()), positions)
+        (serde_json::Value::Object(serde_json::Map::new()), positions, Hidden::default())
     });
-    Some(PluginEntry { name: Arc::from(name.value), config, positions, on_failure, share_state, storing })
+    Some(PluginEntry { name: Arc::from(name.value), config, positions, hidden, on_failure, share_state, storing })
 }

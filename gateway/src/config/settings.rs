@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::fields::Fields;
 use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
-use super::names;
 use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+use super::{names, secrecy};
 use crate::message::headers::is_forwarding;
 use crate::watch::read_regular;
 
@@ -39,6 +39,7 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
         (None, Some(Placed { position, value: name, shown }), _) => match (context.environment)(&name) {
             Some(value) => value.into_bytes(),
             None => {
+                let shown = if secrecy::is_variable(&name) { shown } else { "of this name".to_owned() };
                 context.error(position, format!("the environment variable {shown} is not set"));
                 return None;
             }
@@ -97,7 +98,7 @@ pub(super) fn admin(fields: &mut Fields<'_, '_>) -> Option<Placed<SocketAddr>> {
     let address = fields.default(
         "address",
         "IP address and port; loopback, unless allow_remote is true.",
-        At(text(names::socket_address)),
+        At(text(names::socket_address).hint(names::socket_address_hint)),
         "127.0.0.1:9901",
     );
     let allow_remote = fields.default(

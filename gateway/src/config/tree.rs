@@ -10,7 +10,7 @@ use std::path::Path;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::error::{ConfigError, ConfigErrors};
-use super::value;
+use super::{secrecy, value};
 
 /// Bytes of a config file.
 pub(super) const MAX_BYTES: usize = 4 << 20;
@@ -27,6 +27,8 @@ pub(super) type Position = (usize, usize);
 pub(super) struct Node {
     /// Its first character.
     pub(super) position: Position,
+    /// It stands where secrets belong, or looks like one: no message shows it, or the keys in it.
+    pub(super) secret: bool,
     /// The value.
     pub(super) kind: Kind,
 }
@@ -57,6 +59,8 @@ pub(super) struct Scalar {
     pub(super) from_environment: bool,
     /// There are variables of the gateway's in it, which only some values may have (see [`value::expand`]).
     pub(super) variables: bool,
+    /// What the environment brought into the text.
+    pub(super) brought: Vec<String>,
 }
 
 /// A key and its value.
@@ -78,13 +82,36 @@ impl Node {
             Kind::Failed => "an error".to_owned(),
             Kind::Map(_) => "an object".to_owned(),
             Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
+            Kind::Scalar(scalar) if self.secret => format!("{} (not shown)", scalar.sort()),
             Kind::Scalar(scalar) => format!("\"{}\"", shorten(&scalar.written)),
         }
     }
 
-    /// Whether nothing of it came from the environment, so that messages may show what it means.
-    pub(super) fn is_as_written(&self) -> bool {
-        !matches!(&self.kind, Kind::Scalar(scalar) if scalar.written != scalar.text)
+    /// The same of a value that quotes would make a text.
+    pub(super) fn unquoted(&self) -> String {
+        match &self.kind {
+            Kind::Scalar(scalar) if self.may_be_shown() => shorten(&scalar.text),
+            _ => self.describe(),
+        }
+    }
+
+    /// Whether it is no secret, and nothing of it came from the environment, so that messages may show what it means.
+    pub(super) fn may_be_shown(&self) -> bool {
+        !self.secret && !matches!(&self.kind, Kind::Scalar(scalar) if scalar.written != scalar.text)
+    }
+
+    /// Hides it and all that is in it.
+    fn hide(&mut self) {
+        // An explicit stack: the depth of the input is not trusted.
+        let mut nodes = vec![self];
+        while let Some(node) = nodes.pop() {
+            node.secret = true;
+            match &mut node.kind {
+                Kind::List(items) => nodes.extend(items),
+                Kind::Map(entries) => nodes.extend(entries.iter_mut().map(|entry| &mut entry.value)),
+                Kind::Scalar(_) | Kind::Failed => {}
+            }
+        }
     }
 }
 
@@ -92,6 +119,15 @@ impl Scalar {
     /// Whether this is YAML's null: nothing, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
         self.plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+
+    /// What sort of value it is, for messages that may say no more.
+    fn sort(&self) -> &'static str {
+        match value::core_schema(&self.text) {
+            Ok(serde_json::Value::Number(_)) if self.plain => "a number",
+            Ok(serde_json::Value::Bool(_)) if self.plain => "true or false",
+            _ => "text",
+        }
     }
 }
 
@@ -107,6 +143,7 @@ pub(super) fn shorten(text: &str) -> String {
 /// A list or object whose end has not come yet.
 struct Open {
     position: Position,
+    secret: bool,
     anchor: usize,
     content: Content,
     /// Nodes inside, and levels: what an alias to it will cost.
@@ -177,7 +214,7 @@ pub(super) fn parse(
             }
         }
     }
-    let root = builder.root.unwrap_or(Node { position: (1, 1), kind: Kind::Map(Vec::new()) });
+    let root = builder.root.unwrap_or(Node { position: (1, 1), secret: false, kind: Kind::Map(Vec::new()) });
     Ok(Tree { root, errors: builder.errors })
 }
 
@@ -215,6 +252,11 @@ fn explain(text: &str, position: Position, info: &str) -> (Position, String) {
         Some((_, line)) if line.contains("${") => "; within braces and brackets, `${NAME}` needs quotes: \"${NAME}\"",
         _ => "",
     };
+    // The only one of the scanner's messages that repeats what is written, which may begin a secret.
+    if info.starts_with("unexpected character") {
+        let message = "this is not valid YAML: a value can't begin with this character; put it in quotes";
+        return (position, message.to_owned());
+    }
     (position, format!("this is not valid YAML: {info}{hint}"))
 }
 
@@ -264,6 +306,22 @@ impl Builder<'_> {
         self.errors.push(ConfigError::new(self.file, position, message));
     }
 
+    /// Whether the next value stands where secrets belong; `object` where it has keys of its own.
+    fn is_secret(&self, object: bool) -> bool {
+        let mut path: Vec<&str> = Vec::with_capacity(self.open.len());
+        for open in &self.open {
+            if let Content::Map { key: Some(key), .. } = &open.content {
+                path.push(&key.text);
+            }
+        }
+        secrecy::is_secret(&path, object)
+    }
+
+    /// Whether the object around holds secrets, so that its keys may be one by mistake.
+    fn is_within_a_secret(&self) -> bool {
+        self.open.last().is_some_and(|open| open.secret)
+    }
+
     /// Whether the next node is a key.
     fn expects_key(&self) -> bool {
         matches!(self.open.last(), Some(Open { content: Content::Map { key: None, .. }, .. }))
@@ -288,7 +346,8 @@ impl Builder<'_> {
             return Err((position, format!("nested more than {MAX_DEPTH} levels deep")));
         }
         self.count(position, 1)?;
-        self.open.push(Open { position, anchor, content, nodes: 1, depth: 1 });
+        let secret = self.is_secret(matches!(content, Content::Map { .. }));
+        self.open.push(Open { position, secret, anchor, content, nodes: 1, depth: 1 });
         Ok(())
     }
 
@@ -299,7 +358,7 @@ impl Builder<'_> {
             Content::List(items) => Kind::List(items),
             Content::Map { entries, .. } => Kind::Map(entries),
         };
-        let node = Node { position: open.position, kind };
+        let node = Node { position: open.position, secret: open.secret, kind };
         self.value(node, open.nodes, open.depth, open.anchor);
         Ok(())
     }
@@ -310,20 +369,28 @@ impl Builder<'_> {
             self.key(position, text, style == ScalarStyle::Plain);
             return Ok(());
         }
-        let kind = match value::expand(text, self.environment) {
-            Ok(expanded) => Kind::Scalar(Scalar {
-                text: expanded.text.into_owned(),
-                written: text.to_owned(),
-                plain: style == ScalarStyle::Plain,
-                from_environment: expanded.whole,
-                variables: expanded.variables,
-            }),
-            Err(message) => {
+        let mut brought = Vec::new();
+        let environment = |name: &str| {
+            let value = (self.environment)(name)?;
+            brought.push(value.clone());
+            Some(value)
+        };
+        let expanded = value::expand(text, environment);
+        let secret = self.is_secret(false);
+        let (secret, kind) = match expanded {
+            Ok(value::Expanded { text: expanded, whole: from_environment, variables }) => {
+                let secret = secret || secrecy::looks_secret(text) || secrecy::looks_secret(&expanded);
+                let (text, written) = (expanded.into_owned(), text.to_owned());
+                let plain = style == ScalarStyle::Plain;
+                (secret, Kind::Scalar(Scalar { text, written, plain, from_environment, variables, brought }))
+            }
+            Err(problem) => {
+                let message = problem.message(secret && !secrecy::is_reference(text));
                 self.error(position, message);
-                Kind::Failed
+                (secret, Kind::Failed)
             }
         };
-        self.value(Node { position, kind }, 1, 0, anchor);
+        self.value(Node { position, secret, kind }, 1, 0, anchor);
         Ok(())
     }
 
@@ -341,13 +408,20 @@ impl Builder<'_> {
         // Counted before the copy is made, so that a bomb of aliases costs nothing.
         let node = (self.nodes + nodes <= MAX_NODES).then(|| node.clone());
         self.count(position, nodes)?;
-        if let Some(node) = node {
+        if let Some(mut node) = node {
+            if self.is_secret(false) {
+                node.hide();
+            }
             self.value(node, nodes, depth, 0);
         }
         Ok(())
     }
 
     fn key(&mut self, position: Position, text: &str, plain: bool) {
+        let shown = match self.is_within_a_secret() {
+            true => "this key".to_owned(),
+            false => format!("\"{}\"", shorten(text)),
+        };
         let Some(Open { content: Content::Map { seen, key, .. }, .. }) = self.open.last_mut() else { return };
         let first = seen.get(text).copied();
         let merge = plain && text == "<<";
@@ -357,7 +431,7 @@ impl Builder<'_> {
                            {...}` once, `b: *name` elsewhere";
             self.error(position, message);
         } else if let Some((line, _)) = first {
-            let message = format!("\"{}\" is already set at line {line}; remove one of them", shorten(text));
+            let message = format!("{shown} is already set at line {line}; remove one of them");
             self.error(position, message);
         } else {
             seen.insert(text.to_owned(), position);

@@ -46,7 +46,7 @@ impl Type for Text {
             || scalar.written != scalar.text
             || matches!(value::core_schema(&scalar.text), Ok(Value::String(_)));
         if !is_text {
-            context.error(node.position, format!("expected text, found {}; put it in quotes", scalar.text));
+            context.error(node.position, format!("expected text, found {}; put it in quotes", node.unquoted()));
             return None;
         }
         Some(scalar.text.clone())
@@ -88,7 +88,7 @@ impl<T> Type for Parsed<T> {
         match (self.parse)(&text) {
             Ok(value) => Some(value),
             Err(message) => {
-                let instead = if node.is_as_written() { (self.hint)(&text) } else { None };
+                let instead = if node.may_be_shown() { (self.hint)(&text) } else { None };
                 let hint = instead.map(|instead| format!("; write \"{}\"", shorten(&instead))).unwrap_or_default();
                 context.error(node.position, format!("{} {message}{hint}", node.describe()));
                 None
@@ -279,6 +279,32 @@ impl<T: Type> Type for NonEmpty<T> {
     }
 }
 
+/// One value, or a list with at least one.
+pub(super) struct Several<T>(pub(super) T);
+
+impl<T: Type> Type for Several<T> {
+    type Value = Vec<T::Value>;
+
+    fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<Vec<T::Value>> {
+        match &node.kind {
+            Kind::List(items) if items.is_empty() => {
+                context.error(node.position, "the list is empty; at least one item is needed");
+                None
+            }
+            Kind::List(items) => {
+                let values: Vec<_> = items.iter().filter_map(|item| parse(&self.0, item, context)).collect();
+                (values.len() == items.len()).then_some(values)
+            }
+            _ => self.0.parse(node, context).map(|value| vec![value]),
+        }
+    }
+
+    fn schema(&self) -> Value {
+        let one = self.0.schema();
+        json!({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+    }
+}
+
 /// A value with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Placed<T> {
@@ -326,7 +352,11 @@ impl<T: Type> Type for Named<T> {
         let mut values = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Err(message) = (self.key)(&entry.key) {
-                context.error(entry.position, format!("\"{}\" {message}", shorten(&entry.key)));
+                let shown = match node.secret {
+                    true => "this key".to_owned(),
+                    false => format!("\"{}\"", shorten(&entry.key)),
+                };
+                context.error(entry.position, format!("{shown} {message}"));
             }
             let shown = format!("\"{}\"", shorten(&entry.key));
             let key = Placed { position: entry.position, value: entry.key.clone(), shown };
@@ -401,7 +431,8 @@ impl Type for ExistingFile {
             },
             Err(error) => error.to_string(),
         };
-        context.error(node.position, format!("{} can't be read ({}): {problem}", node.describe(), path.display()));
+        let tried = if node.may_be_shown() { format!(" ({})", path.display()) } else { String::new() };
+        context.error(node.position, format!("{} can't be read{tried}: {problem}", node.describe()));
         None
     }
 

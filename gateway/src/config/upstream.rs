@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use super::fields::{Fields, Object};
 use super::model::{
-    EndpointConfig, LoadBalancing, PassiveHealth, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
+    EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
     UpstreamTls,
 };
 use super::names;
-use super::types::{Choice, ExistingFile, Integer, NonEmpty, ObjectOr, Time, text, time};
+use super::types::{Choice, ExistingFile, Integer, NonEmpty, ObjectOr, Several, Time, text, time};
 
 /// One value of `upstreams`; its name is filled in by the caller, who knows the key.
 pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
     let endpoints = fields.required(
         "endpoints",
         "Its addresses, each HOST:PORT or {address, weight}.",
-        NonEmpty(ObjectOr { object: Object(endpoint), other: text(plain_endpoint) }),
+        NonEmpty(ObjectOr { object: Object(endpoint), other: text(plain_endpoint).hint(names::host_and_port_hint) }),
     );
     let protocol = fields.default(
         "protocol",
@@ -78,7 +78,11 @@ fn plain_endpoint(text: &str) -> Result<EndpointConfig, String> {
 }
 
 fn endpoint(fields: &mut Fields<'_, '_>) -> Option<EndpointConfig> {
-    let address = fields.required("address", "HOST:PORT, IPv6 addresses in brackets.", text(plain_endpoint));
+    let address = fields.required(
+        "address",
+        "HOST:PORT, IPv6 addresses in brackets.",
+        text(plain_endpoint).hint(names::host_and_port_hint),
+    );
     let weight = fields.default("weight", "Its share of requests, relative to the others.", Integer(1..=65_535), "1");
     Some(EndpointConfig { weight: u32::try_from(weight?).ok()?, ..address? })
 }
@@ -94,7 +98,18 @@ fn tls(fields: &mut Fields<'_, '_>) -> Option<UpstreamTls> {
         "PEM file with the accepted certificate authorities; by default the system's.",
         ExistingFile,
     );
-    fields.is_sound().then_some(UpstreamTls { server_name, ca })
+    let pins = fields.default("verify", "How else the endpoint proves who it is.", Object(verify), "{}");
+    fields.is_sound().then_some(UpstreamTls { server_name, ca, pins: pins.unwrap_or_default() })
+}
+
+fn verify(fields: &mut Fields<'_, '_>) -> Option<Vec<Pin>> {
+    let pins = fields.optional(
+        "pin",
+        "sha256/ and the SHA-256 of the certificate's public key in base64, as curl's --pinnedpubkey has it; or a list, any of \
+         which will do. Without ca the key alone counts: issuer, name and dates don't. With ca both must hold.",
+        Several(text(names::pin)),
+    );
+    Some(pins.unwrap_or_default())
 }
 
 fn host(text: &str) -> Result<UpstreamHost, String> {

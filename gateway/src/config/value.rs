@@ -75,9 +75,36 @@ pub(super) struct Expanded<'a> {
 /// What variables stand between: a character that no value of a header field can hold.
 pub(super) const MARK: char = '\u{1}';
 
+/// Why a text could not be filled in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfilled {
+    /// `${` without a name.
+    Malformed,
+    /// No such variable.
+    Unset(String),
+}
+
+impl Unfilled {
+    /// What to say of it; `discreet` where the text is a secret, of which what looks like a name may be a part.
+    pub(super) fn message(&self, discreet: bool) -> String {
+        match self {
+            Self::Malformed => "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _), or \
+                                of a variable such as ${client.address}; write $${ for a literal ${"
+                .to_owned(),
+            Self::Unset(_) if discreet => {
+                "an environment variable that is named in this text is not set; write $${ for a literal ${".to_owned()
+            }
+            Self::Unset(name) => format!("the environment variable {name} is not set"),
+        }
+    }
+}
+
 /// Replaces each `${NAME}`; `$${` stands for `${`. Names with a dot are the gateway's own variables, which only some values
 /// may have.
-pub(super) fn expand<'a>(text: &'a str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Expanded<'a>, String> {
+pub(super) fn expand(
+    text: &str,
+    mut environment: impl FnMut(&str) -> Option<String>,
+) -> Result<Expanded<'_>, Unfilled> {
     if !text.contains("${") {
         return Ok(Expanded { text: Cow::Borrowed(text), whole: false, variables: false });
     }
@@ -93,17 +120,15 @@ pub(super) fn expand<'a>(text: &'a str, environment: &dyn Fn(&str) -> Option<Str
         }
         expanded.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let name = after.find('}').map(|end| &after[..end]).filter(|name| name.split('.').all(is_name)).ok_or(
-            "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _), or of a variable such \
-             as ${client.address}; write $${ for a literal ${",
-        )?;
+        let name = after.find('}').map(|end| &after[..end]).filter(|name| name.split('.').all(is_name));
+        let name = name.ok_or(Unfilled::Malformed)?;
         if name.contains('.') {
             variables = true;
             expanded.extend([MARK]);
             expanded.push_str(name);
             expanded.extend([MARK]);
         } else {
-            let value = environment(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+            let value = environment(name).ok_or_else(|| Unfilled::Unset(name.to_owned()))?;
             // What a variable holds is text: it can't pose as a variable of the gateway's.
             expanded.extend(value.chars().filter(|char| *char != MARK));
         }
@@ -199,12 +224,12 @@ mod tests {
         assert_eq!(expand("cost: $5"), Ok(("cost: $5".to_owned(), false)));
         // What a variable holds is not expanded again.
         assert_eq!(expand("${NESTED}"), Ok(("${PORT}".to_owned(), true)));
-        assert_eq!(expand("${MISSING}"), Err("the environment variable MISSING is not set".to_owned()));
+        assert_eq!(expand("${MISSING}"), Err(Unfilled::Unset("MISSING".to_owned())));
         // Names with a dot are the gateway's own.
         assert_eq!(expand("${client.address}:${PORT}"), Ok(("\u{1}client.address\u{1}:8080".to_owned(), false)));
         assert_eq!(expand("$${client.address}"), Ok(("${client.address}".to_owned(), false)));
         for text in ["${", "${}", "${1A}", "${A:-b}", "${A b}", "a ${PORT", "${.a}", "${a.}", "${a..b}"] {
-            assert!(expand(text).is_err_and(|message| message.contains("write $${")), "{text}");
+            assert_eq!(expand(text), Err(Unfilled::Malformed), "{text}");
         }
     }
 

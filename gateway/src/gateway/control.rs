@@ -3,7 +3,7 @@
 //! What takes its time (reading, compiling, looking names up) is a [`Job`] that runs beside the loop, so that a signal is
 //! heard at once; what puts a result in force is short, can't fail, and runs in the loop.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use tokio::task::JoinError;
 use super::listeners::Listeners;
 use super::reload::{self, Attempt, Basis};
 use super::signals::{Signal, Signals};
+use super::surroundings::Clock;
 use super::workers::Workers;
 use super::{ApplyError, Drained, POLL, Request, prepare, start};
 use crate::access_log::AccessLog;
@@ -104,6 +105,8 @@ pub(super) struct Control {
     pub(super) applied: Contents,
     /// The same of what was read last, in force or refused.
     pub(super) attempted: Contents,
+    /// The plugin files that it names, where it was refused.
+    pub(super) refused_plugins: BTreeSet<PathBuf>,
     /// What was read last was refused for a reason that passes by itself.
     pub(super) refused_for_now: bool,
 }
@@ -117,13 +120,15 @@ struct Wanted {
     files: bool,
     /// The configuration on disk may work now, though its files are those that were refused.
     again: bool,
+    /// Somebody asked for the files to be read, and is to hear what came of it.
+    asked: bool,
     /// The plugin directory may have changed.
     plugins: bool,
 }
 
 /// What a job found.
 enum Outcome {
-    Reload(Attempt, Option<Reply>),
+    Reload { attempt: Attempt, asked: bool, reply: Option<Reply> },
     Plugins(Result<Judgement, JoinError>),
 }
 
@@ -141,21 +146,20 @@ async fn outcome(job: &mut Option<Job>) -> Outcome {
 impl Control {
     async fn serve(mut self, mut signals: Option<Signals>, mut requests: mpsc::UnboundedReceiver<Request>) -> Drained {
         let (files_watch, mut files_changed) = Watch::start(self.attempted.files(), WatchOptions::default());
-        // Only wasm files: the status files that the registry writes must not wake it.
-        let options = WatchOptions { extension: Some("wasm"), ..WatchOptions::default() };
-        let (plugins_watch, mut plugins_changed) = Watch::start(self.plugin_directory(), options);
+        let (plugins_watch, mut plugins_changed) = Watch::start(self.plugin_files(), WatchOptions::default());
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut clock = Clock::new();
         // What changed between the first reading and the start of the watch.
         let mut wanted = Wanted { files: true, plugins: true, ..Wanted::default() };
         let mut job = None;
-        loop {
+        let delay = loop {
             if job.is_none() {
                 job = self.next(&mut wanted);
             }
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Reload(reply)) => wanted.requests.push_back(reply),
-                    Some(Request::Drain) | None => break,
+                    Some(Request::Drain) | None => break Duration::ZERO,
                 },
                 Some(()) = files_changed.recv() => wanted.files = true,
                 Some(()) = plugins_changed.recv() => {
@@ -164,23 +168,26 @@ impl Control {
                     wanted.again |= self.attempted != self.applied;
                 }
                 signal = Signals::next(&mut signals) => match signal {
-                    Signal::Drain => break,
+                    Signal::Terminate => break self.snapshot.config.drain.delay,
+                    Signal::Interrupt => break Duration::ZERO,
                     Signal::Reload => {
                         self.access_log.reopen(&self.snapshot.log_target);
                         wanted.again = true;
+                        wanted.asked = true;
                     }
                 },
                 _ = housekeeping.tick() => {
+                    clock.look();
                     let state = self.state.clone();
                     tokio::task::spawn_blocking(move || state.sweep(state.now()));
                     wanted.plugins |= self.registry.should_try_again();
                     wanted.again |= self.refused_for_now;
                 }
                 outcome = outcome(&mut job) => match outcome {
-                    Outcome::Reload(attempt, reply) => {
-                        let result = self.finish_attempt(attempt);
+                    Outcome::Reload { attempt, asked, reply } => {
+                        let result = self.finish_attempt(attempt, asked);
                         files_watch.set_paths(self.attempted.files());
-                        plugins_watch.set_paths(self.plugin_directory());
+                        plugins_watch.set_paths(self.plugin_files());
                         if let Some(reply) = reply {
                             let _ = reply.send(result);
                         }
@@ -188,13 +195,16 @@ impl Control {
                     Outcome::Plugins(judgement) => self.finish_plugins(judgement),
                 },
             }
-        }
+        };
         drop((job, files_watch, plugins_watch));
-        self.drain(signals).await
+        self.drain(signals, delay).await
     }
 
-    fn plugin_directory(&self) -> Vec<PathBuf> {
-        self.snapshot.config.plugins.directory.iter().cloned().collect()
+    /// The files that routes name, also those of a configuration that was refused: it may be for want of one.
+    fn plugin_files(&self) -> Vec<PathBuf> {
+        let mut files = self.snapshot.config.plugin_files();
+        files.extend(self.refused_plugins.iter().cloned());
+        files.into_iter().collect()
     }
 
     /// Starts the next job, if there is something to do.
@@ -211,7 +221,10 @@ impl Control {
                 registry: self.registry.clone(),
                 leaving: self.listeners.leaving(),
             };
-            return Some(Box::pin(async { Outcome::Reload(reload::attempt(basis).await, reply) }));
+            let asked = std::mem::take(&mut wanted.asked) || reply.is_some();
+            return Some(Box::pin(
+                async move { Outcome::Reload { attempt: reload::attempt(basis).await, asked, reply } },
+            ));
         }
         if std::mem::take(&mut wanted.plugins) {
             let (registry, config) = (self.registry.clone(), self.snapshot.config.clone());
@@ -294,14 +307,21 @@ impl Control {
         }
     }
 
-    /// Readiness fails, listeners close, requests finish; what is left at the limit is cut, or when it is asked for again.
-    async fn drain(self, mut signals: Option<Signals>) -> Drained {
-        let limit = self.snapshot.config.drain_timeout;
-        tracing::info!(?limit, "draining");
+    /// Readiness fails; after the delay listeners close and requests finish; what is left at the limit is cut, or when it
+    /// is asked for again.
+    async fn drain(self, mut signals: Option<Signals>, delay: Duration) -> Drained {
         self.admin.ready.store(false, Ordering::Relaxed);
+        let urged = !delay.is_zero() && self.delayed(&mut signals, delay).await;
+        // What has nothing left to do ends by itself also then.
+        let limit = if urged { CUTTING } else { self.snapshot.config.drain.timeout };
+        tracing::info!(?limit, "draining");
         self.workers.tell(|| Command::Drain);
         let why = tokio::select! {
-            ended = self.ended_within(limit) => (!ended).then_some("the drain limit passed"),
+            ended = self.ended_within(limit) => match (ended, urged) {
+                (true, _) => None,
+                (false, true) => Some("another signal came"),
+                (false, false) => Some("the drain limit passed"),
+            },
             () = self.urged(&mut signals) => Some("another signal came"),
         };
         match why {
@@ -314,13 +334,24 @@ impl Control {
             }
         }
         let _ = self.admin_shutdown.send(true);
+        self.registry.remove_status_files(|_| true);
         self.access_log.finish();
         if why.is_none() { Drained::Clean } else { Drained::Cut }
     }
 
+    /// Goes on accepting for so long, though no longer ready: balancers look only every few seconds, and what they send
+    /// meanwhile would be refused. True where another signal ended it.
+    async fn delayed(&self, signals: &mut Option<Signals>, delay: Duration) -> bool {
+        tracing::info!(?delay, "no longer ready; draining begins after the delay");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => false,
+            () = self.urged(signals) => true,
+        }
+    }
+
     /// Ends with the next signal that asks for the end. Logs may be moved also during a drain.
     async fn urged(&self, signals: &mut Option<Signals>) {
-        while Signals::next(signals).await != Signal::Drain {
+        while Signals::next(signals).await == Signal::Reload {
             self.access_log.reopen(&self.snapshot.log_target);
         }
     }

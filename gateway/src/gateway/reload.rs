@@ -1,6 +1,7 @@
 //! A reload: everything new is made first, beside what runs and while the control thread goes on listening to signals
 //! ([`attempt`]); then it is put in force in one go ([`Control::apply`]).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub(super) enum Attempt {
     Refused {
         /// What was read.
         contents: Contents,
+        /// The plugin files that it names, as far as it could be read.
+        plugins: BTreeSet<PathBuf>,
         findings: Findings,
         error: ApplyError,
     },
@@ -89,7 +92,8 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
             // Without any file it was not even read, and what is there now was the reason.
             let contents = errors.contents().clone();
             let contents = if contents == Contents::default() { now } else { contents };
-            return Attempt::Refused { contents, findings: Findings::default(), error: ApplyError::Config(errors) };
+            let (plugins, findings) = (BTreeSet::new(), Findings::default());
+            return Attempt::Refused { contents, plugins, findings, error: ApplyError::Config(errors) };
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
@@ -101,11 +105,14 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
     let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
     let parts = match parts {
         Ok(parts) => parts,
-        Err(errors) => return Attempt::Refused { contents, findings, error: ApplyError::Config(errors) },
+        Err(errors) => {
+            let (plugins, error) = (config.plugin_files(), ApplyError::Config(errors));
+            return Attempt::Refused { contents, plugins, findings, error };
+        }
     };
     let log_target = match open_access_log(&snapshot, &config).await {
         Ok(opened) => opened,
-        Err(error) => return Attempt::Refused { contents, findings, error },
+        Err(error) => return Attempt::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
@@ -130,16 +137,32 @@ async fn open_access_log(old: &Snapshot, new: &Config) -> Result<Arc<Opened>, Ap
     let target = new.access_log.target.clone();
     let opened = tokio::task::spawn_blocking(move || Opened::open(&target)).await;
     let opened = opened.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-    opened.map_err(ApplyError::system("opening the access log"))
+    opened.map_err(ApplyError::access_log(&new.access_log.target))
 }
 
 impl Control {
-    /// Puts what an attempt made in force, or says why it can't be.
-    pub(super) fn finish_attempt(&mut self, attempt: Attempt) -> Result<(), ApplyError> {
+    /// The files are those of the configuration in force.
+    fn nothing_new(&mut self, asked: bool) {
+        self.metrics.config_refused(false);
+        let file = self.path.display();
+        if self.attempted != self.applied {
+            tracing::info!(%file, "the files are again those of the configuration in force; nothing is refused any more");
+        } else if asked {
+            tracing::info!(%file, "configuration unchanged");
+        } else {
+            tracing::debug!(%file, "configuration unchanged");
+        }
+        self.attempted.clone_from(&self.applied);
+        self.refused_plugins.clear();
+        self.refused_for_now = false;
+    }
+
+    /// Puts what an attempt made in force, or says why it can't be. What was asked for is answered in the log as well where
+    /// nothing comes of it.
+    pub(super) fn finish_attempt(&mut self, attempt: Attempt, asked: bool) -> Result<(), ApplyError> {
         let contents = match &attempt {
             Attempt::InForce => {
-                tracing::debug!(file = %self.path.display(), "configuration unchanged");
-                self.attempted.clone_from(&self.applied);
+                self.nothing_new(asked);
                 return Ok(());
             }
             Attempt::StillRefused => return Ok(()),
@@ -150,20 +173,25 @@ impl Control {
         self.attempted = contents;
         let result = match attempt {
             Attempt::InForce | Attempt::StillRefused => Ok(()),
-            Attempt::Refused { findings, error, .. } => {
+            Attempt::Refused { findings, plugins, error, .. } => {
                 Arc::make_mut(&mut self.registry).learn(findings);
+                self.refused_plugins = plugins;
                 Err(error)
             }
             Attempt::Ready(ready) => self.apply(*ready),
         };
         self.refused_for_now = match &result {
-            Ok(()) => false,
+            Ok(()) => {
+                self.refused_plugins.clear();
+                false
+            }
             Err(ApplyError::Bind(BindError::Closing { .. })) => true,
             Err(_) => self.registry.should_try_again(),
         };
         for what in what {
             self.metrics.reloaded(what, result.is_ok());
         }
+        self.metrics.config_refused(result.is_err());
         match &result {
             Ok(()) => tracing::info!(file = %self.path.display(), "configuration applied"),
             Err(error) => {

@@ -1,12 +1,16 @@
-//! Signals as events: SIGTERM and SIGINT drain, and cut what is left of a drain that runs already; SIGHUP reloads and
-//! reopens the access log.
+//! Signals as events: SIGTERM and SIGINT drain, SIGTERM after the configured delay, and cut what is left of a drain that
+//! runs already; SIGHUP reloads and reopens the access log.
 
 use tokio::signal::unix::{Signal as Source, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    Drain,
+    /// SIGTERM: a platform stops the process, and balancers have to learn of it.
+    Terminate,
+    /// SIGINT: somebody waits at a terminal.
+    Interrupt,
+    /// SIGHUP.
     Reload,
 }
 
@@ -39,8 +43,8 @@ impl Signals {
     pub(super) async fn next(signals: &mut Option<Self>) -> Signal {
         let Some(Self { terminate, interrupt, hangup }) = signals else { return std::future::pending().await };
         tokio::select! {
-            _ = terminate.recv() => Signal::Drain,
-            _ = interrupt.recv() => Signal::Drain,
+            _ = terminate.recv() => Signal::Terminate,
+            _ = interrupt.recv() => Signal::Interrupt,
             _ = hangup.recv() => Signal::Reload,
         }
     }

@@ -1,5 +1,6 @@
 //! The start: everything is made in the order in which it depends on each other, and nothing serves before all is there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -10,6 +11,7 @@ use super::ApplyError;
 use super::control::{Control, Started};
 use super::listeners::Listeners;
 use super::prepare::{self, Parts, Tried};
+use super::surroundings;
 use super::workers::Workers;
 use crate::access_log::{AccessLog, Opened};
 use crate::admin::{self, AdminState};
@@ -33,10 +35,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    match fdlimit::raise() {
-        Some(limit) => tracing::debug!(limit, "file descriptor limit"),
-        None => tracing::warn!("the file descriptor limit could not be raised"),
-    }
+    surroundings::tell(&config, fdlimit::raise());
     let metrics = Metrics::new();
     let state = State::in_memory(NamespaceLimits {
         entries: config.state.max_entries,
@@ -62,7 +61,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
-    let target = Opened::open(&config.access_log.target).map_err(ApplyError::system("opening the access log"))?;
+    let target = Opened::open(&config.access_log.target).map_err(ApplyError::access_log(&config.access_log.target))?;
     let access_log = AccessLog::start(metrics.access_log_dropped.clone())
         .map_err(ApplyError::system("starting the access log's thread"))?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
@@ -124,6 +123,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         workers,
         attempted: contents.clone(),
         applied: contents,
+        refused_plugins: BTreeSet::new(),
         refused_for_now: false,
     };
     control.show_plugins();

@@ -7,18 +7,21 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, ServerConfig, SupportedProtocolVersion};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 
 use super::quic;
 use crate::config::model::{CertificateFiles, Listener, ListenerTls};
+use crate::{pki, watch};
+
+/// Bytes of a certificate or key file.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Why the TLS part of a listener cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -201,15 +204,13 @@ impl TlsState {
 
 fn load_files(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let broken = |path: &Path, what, reason: String| TlsError::File { path: path.to_owned(), what, reason };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| broken(&files.certificate, "certificate chain", error.to_string()))?;
-    if chain.is_empty() {
-        let reason = "no CERTIFICATE section in the file".to_owned();
-        return Err(broken(&files.certificate, "certificate chain", reason));
-    }
-    let key = PrivateKeyDer::from_pem_file(&files.private_key)
-        .map_err(|error| broken(&files.private_key, "private key", error.to_string()))?;
+    let read =
+        |path: &Path, what| watch::read_regular(path, MAX_FILE).map_err(|error| broken(path, what, error.to_string()));
+    let (chain_file, key_file) = (&files.certificate, &files.private_key);
+    let chain = pki::certificates(&read(chain_file, "certificate chain")?)
+        .map_err(|reason| broken(chain_file, "certificate chain", reason))?;
+    let key =
+        pki::private_key(&read(key_file, "private key")?).map_err(|reason| broken(key_file, "private key", reason))?;
     let key = provider
         .key_provider
         .load_private_key(key)
@@ -222,11 +223,30 @@ fn load_files(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc
         }
         Err(error) => return Err(broken(&files.certificate, "certificate chain", error.to_string())),
     }
-    let expiry = certified.end_entity_cert().ok().and_then(|certificate| not_after(certificate));
-    if expiry.is_some_and(|expiry| expiry < SystemTime::now()) {
-        tracing::warn!(certificate = %files.certificate.display(), "this certificate has expired; clients will refuse it");
-    }
+    warn_of_dates(&files.certificate, &certified);
     Ok(Arc::new(certified))
+}
+
+/// Says so where clients refuse the certificate now, or soon will: who renews it may have stopped to.
+fn warn_of_dates(file: &Path, certified: &CertifiedKey) {
+    let validity = certified.end_entity_cert().ok().and_then(|certificate| pki::validity(certificate));
+    let Some((not_before, not_after)) = validity else { return };
+    let (certificate, now) = (file.display(), SystemTime::now());
+    let until = httpdate::fmt_http_date(not_after);
+    if not_after < now {
+        tracing::warn!(%certificate, %until, "this certificate has expired; clients will refuse it");
+    } else if not_before > now {
+        let from = httpdate::fmt_http_date(not_before);
+        tracing::warn!(%certificate, %from, "this certificate is not valid yet; clients will refuse it");
+    } else if not_after < now + expires_soon(not_before, not_after) {
+        tracing::warn!(%certificate, %until, "this certificate expires soon; renew it");
+    }
+}
+
+/// A quarter of what a certificate is valid for, at most 14 days: whoever renews by the rule of two thirds has failed by then.
+fn expires_soon(not_before: SystemTime, not_after: SystemTime) -> Duration {
+    let lifetime = not_after.duration_since(not_before).unwrap_or_default();
+    (lifetime / 4).min(Duration::from_secs(14 * 86_400))
 }
 
 /// Development certificates live as long as the process, so that a reload doesn't change them under the clients.
@@ -255,60 +275,10 @@ fn dns_names(key: &CertifiedKey) -> Vec<String> {
     }
 }
 
-/// The end of a certificate's validity (RFC 5280 section 4.1.2.5), or `None` when it cannot be read.
-fn not_after(certificate: &[u8]) -> Option<SystemTime> {
-    let (_, certificate, _) = der(certificate)?;
-    let (_, mut fields, _) = der(certificate)?;
-    // version [0], when present; serialNumber, signature, issuer; validity.
-    let (tag, _, rest) = der(fields)?;
-    if tag == 0xa0 {
-        fields = rest;
-    }
-    for _ in 0..3 {
-        fields = der(fields)?.2;
-    }
-    let (_, validity, _) = der(fields)?;
-    let (_, _, rest) = der(validity)?;
-    let (tag, time, _) = der(rest)?;
-    let time = std::str::from_utf8(time).ok()?;
-    let (year, rest) = match tag {
-        // UTCTime: years below 50 are of this century.
-        0x17 => {
-            let year: i64 = time.get(..2)?.parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, time.get(2..)?)
-        }
-        0x18 => (time.get(..4)?.parse().ok()?, time.get(4..)?),
-        _ => return None,
-    };
-    let number = |at: usize| rest.get(at..at + 2)?.parse::<i64>().ok();
-    let (month, day) = (number(0)?, number(2)?);
-    // Days since the epoch, by Howard Hinnant's `days_from_civil`.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-    let seconds = days * 86_400 + number(4)? * 3600 + number(6)? * 60 + number(8)?;
-    u64::try_from(seconds).ok().map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds))
-}
-
-/// One DER element: tag, content, what follows.
-fn der(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = input.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first >= 0x80 {
-        let count = usize::from(first & 0x7f);
-        if count > 4 {
-            return None;
-        }
-        let (bytes, after) = rest.split_at_checked(count)?;
-        length = bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
-        rest = after;
-    }
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((tag, content, after))
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::CertificateDer;
+
     use super::*;
 
     fn files(directory: &Path, name: &str, names: &[&str]) -> CertificateFiles {
@@ -409,15 +379,6 @@ mod tests {
             let state = state(listener.tls.as_ref().unwrap());
             assert_eq!(state.server_config(listener).unwrap().alpn_protocols, alpn);
         }
-    }
-
-    #[test]
-    fn expiry_is_read_from_the_certificate() {
-        let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
-        params.not_after = rcgen::date_time_ymd(2021, 3, 4);
-        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-        assert_eq!(not_after(certificate.der()), Some(UNIX_EPOCH + Duration::from_secs(1_614_816_000)));
-        assert_eq!(not_after(b"\x30\x05abc"), None);
     }
 
     #[test]

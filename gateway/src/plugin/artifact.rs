@@ -71,6 +71,8 @@ pub struct Artifact {
     pub imports: Vec<String>,
     /// The grants that they ask for.
     pub needs: Vec<Need>,
+    /// Grants that it can do without, and the functions that make use of them.
+    pub uses: Vec<(Need, &'static str)>,
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) functions: Functions,
     /// Whether it may wait for the host, so that it needs a stack of its own.
@@ -84,7 +86,7 @@ impl Artifact {
         let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
         let component = Component::new(&runtime.engine, &encoded)
             .map_err(|error| LoadError::Invalid(one_line(&format!("{error:#}"), 600)))?;
-        let (imports, needs) = imports(&component)?;
+        let Imports { names: imports, needs, uses } = imports(&component)?;
         check_exports(&component)?;
         let functions = Functions::find(&component)?;
         let pre = runtime
@@ -104,6 +106,7 @@ impl Artifact {
             traits: manifest.traits,
             imports,
             needs,
+            uses,
             pre,
             functions,
             suspends,
@@ -111,16 +114,30 @@ impl Artifact {
     }
 }
 
-fn imports(component: &Component) -> Result<(Vec<String>, Vec<Need>), LoadError> {
-    let mut names = Vec::new();
-    let mut needs = Vec::new();
-    for (name, _) in component.component_type().imports(component.engine()) {
-        if let Some(need) = grants::classify(name)? {
-            needs.push(need);
+/// What a component asks for.
+struct Imports {
+    /// Interfaces.
+    names: Vec<String>,
+    needs: Vec<Need>,
+    uses: Vec<(Need, &'static str)>,
+}
+
+fn imports(component: &Component) -> Result<Imports, LoadError> {
+    let (mut names, mut needs, mut uses) = (Vec::new(), Vec::new(), Vec::new());
+    let engine = component.engine();
+    for (name, item) in component.component_type().imports(engine) {
+        match (grants::classify(name)?, &item.ty) {
+            (Some(need), _) => needs.push(need),
+            // What the code doesn't call is not among the functions.
+            (None, ComponentItem::ComponentInstance(interface)) => {
+                uses.extend(interface.exports(engine).filter_map(|(function, _)| grants::use_of(function)));
+            }
+            (None, _) => {}
         }
         names.push(name.to_owned());
     }
-    Ok((names, needs))
+    uses.retain(|(need, _)| !needs.contains(need));
+    Ok(Imports { names, needs, uses })
 }
 
 fn check_exports(component: &Component) -> Result<(), LoadError> {
@@ -163,6 +180,8 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// The keys under `plugins.grants.NAME` that must not be empty.
     pub needed_grants: Vec<&'static str>,
+    /// Those that it makes use of where its config says so, each with the function that does.
+    pub usable_grants: Vec<(&'static str, &'static str)>,
 }
 
 impl fmt::Display for Inspection {
@@ -176,11 +195,15 @@ impl fmt::Display for Inspection {
         let imports: Vec<&str> = self.imports.iter().map(String::as_str).collect();
         let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n         ") };
         writeln!(f, "imports  {imports}")?;
-        writeln!(f, "grants   {}", list(&self.needed_grants))?;
-        for grant in &self.needed_grants {
-            writeln!(f, "         to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name)?;
-        }
-        Ok(())
+        let to_allow =
+            |grant: &str| format!("to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name);
+        let needed = self.needed_grants.iter().map(|grant| format!("{grant}\n         {}", to_allow(grant)));
+        let usable = self.usable_grants.iter().map(|(grant, function)| {
+            format!("{grant}, if its config names any ({function})\n         {}", to_allow(grant))
+        });
+        let lines: Vec<String> = needed.chain(usable).collect();
+        let lines = if lines.is_empty() { "none".to_owned() } else { lines.join("\n         ") };
+        writeln!(f, "grants   {lines}")
     }
 }
 
@@ -194,6 +217,7 @@ impl From<&Artifact> for Inspection {
             traits: if artifact.traits.contains(Traits::AUTHENTICATOR) { vec!["authenticator"] } else { vec![] },
             imports: artifact.imports.clone(),
             needed_grants: artifact.needs.iter().map(|need| need.key()).collect(),
+            usable_grants: artifact.uses.iter().map(|(need, function)| (need.key(), *function)).collect(),
         }
     }
 }

@@ -217,18 +217,25 @@ fn explain(message: &str) -> LoadError {
 
 fn short(bytes: &[u8]) -> LoadError {
     if bytes.is_empty() || MAGIC.starts_with(&bytes[..bytes.len().min(4)]) || bytes.starts_with(MAGIC) {
-        LoadError::Incomplete(format!("{} bytes", bytes.len()))
+        LoadError::Incomplete("it ends before its header does".to_owned())
     } else {
         LoadError::NotWasm(describe_start(bytes))
     }
 }
 
+/// What it is instead, as far as that is no secret: the file may be a link to one that whoever reads the log, the status
+/// file or the admin page has no right to read, so nothing of what is in it is repeated.
 fn describe_start(bytes: &[u8]) -> String {
-    if bytes.starts_with(b"(module") || bytes.starts_with(b"(component") {
-        return "it is wasm text; compile it first".to_owned();
-    }
-    let start = &bytes[..bytes.len().min(4)];
-    format!("it starts with `{}` instead of `\\0asm`", start.escape_ascii())
+    const KINDS: [(&[u8], &str); 6] = [
+        (b"(module", "it is wasm text; compile it first"),
+        (b"(component", "it is wasm text; compile it first"),
+        (b"\x1f\x8b", "it is compressed (gzip); unpack it first"),
+        (b"PK\x03\x04", "it is a zip archive; unpack it first"),
+        (b"\x7fELF", "it is a program for this machine; build it for wasm32-unknown-unknown"),
+        (b"!<arch>", "it is a static library; build a `cdylib` for wasm32-unknown-unknown"),
+    ];
+    let kind = KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, kind)| *kind);
+    kind.unwrap_or("it does not begin with `\\0asm`").to_owned()
 }
 
 #[cfg(test)]
@@ -248,6 +255,15 @@ mod tests {
         let message = refusal(r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)))"#);
         assert!(message.contains("wasm32-unknown-unknown"), "{message}");
         assert!(refusal("(module)").contains("component-type"));
+    }
+
+    #[test]
+    fn nothing_of_a_file_that_is_no_plugin_is_shown() {
+        for content in ["root:$6$hunter2", "hunt", "h", "-----BEGIN PRIVATE KEY-----", "{\"token\": 1}", "\u{feff}x"] {
+            let message = componentize(content.as_bytes()).unwrap_err().to_string();
+            assert_eq!(message, "not a wasm binary: it does not begin with `\\0asm`");
+        }
+        assert!(componentize(b"\x7fELF....").unwrap_err().to_string().contains("wasm32-unknown-unknown"));
     }
 
     #[test]

@@ -7,10 +7,12 @@ use http::HeaderName;
 
 use super::artifact::Artifact;
 use super::engine::Host;
+use super::host::Refused;
 use super::host::calls::Flights;
 use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
+use crate::config::Hidden;
 use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
 use crate::state::{Namespace, State};
 
@@ -28,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<dyn PluginMetricsSink>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) log: LogGate,
+    /// What of the config no message may show.
+    pub(crate) hidden: Hidden,
+    pub(crate) refused: Refused,
 }
 
 /// What a configuration lets a plugin have, in all of its entries.
@@ -111,6 +116,8 @@ impl Entry {
             metrics: host.options.metrics.clone(),
             flights: host.flights.clone(),
             log: LogGate::default(),
+            hidden: entry.hidden.clone(),
+            refused: Refused::default(),
         };
         Self {
             name: entry.name.clone(),
@@ -142,6 +149,7 @@ impl Entry {
         let on_failure = if self.authenticator { OnFailure::Closed } else { entry.on_failure };
         self.hash == artifact.hash
             && self.settings == entry.config
+            && self.context.hidden == entry.hidden
             && self.on_failure == on_failure
             && (self.storing.shared, self.storing.unmarked) == (entry.storing.shared, entry.storing.unmarked)
             && self.storing.credentials == terms.credentials

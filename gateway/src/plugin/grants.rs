@@ -1,6 +1,6 @@
 //! What a plugin may reach: its imports are its request, the operator's grants are the answer.
 
-use super::error::LoadError;
+use super::error::{LoadError, sanitise};
 use crate::config::model::Grants;
 
 /// Interfaces of the contract, and whether using one needs a grant.
@@ -17,7 +17,7 @@ const INTERFACES: [(&str, Option<Need>); 9] = [
 ];
 
 /// A grant that an import asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// `calls`.
     Upstreams,
@@ -49,6 +49,32 @@ impl Need {
             Self::Secrets => "SECRET",
         }
     }
+}
+
+/// The grant that a function of an interface which asks for none can make use of, with the function as authors know it: what
+/// it reaches is named by the plugin's config, so a plugin that never does needs no grant.
+pub(crate) fn use_of(function: &str) -> Option<(Need, &'static str)> {
+    if function.ends_with("from-secret") {
+        Some((Need::Secrets, "crypto::Key::from_secret"))
+    } else if function.ends_with("set-upstream") {
+        Some((Need::Upstreams, "Exchange::set_upstream"))
+    } else {
+        None
+    }
+}
+
+/// What is said where a plugin asks for something by a name that it is not granted.
+pub(crate) fn refusal(plugin: &str, need: Need, name: &str) -> String {
+    // The name comes from the guest.
+    let name = sanitise(name, 64);
+    let (what, key) = match need {
+        Need::Upstreams => ("upstream", need.key()),
+        Need::Secrets => ("secret", need.key()),
+    };
+    format!(
+        "the {what} `{name}` is not granted to the plugin `{plugin}`; add it to the configuration: `plugins: {{grants: \
+         {{{plugin}: {{{key}: [{name}]}}}}}}`, and under `{key}` itself if it is not there"
+    )
 }
 
 /// The contract's package and the version that this host speaks.
@@ -138,5 +164,14 @@ mod tests {
         assert_eq!(check("auth", &[Need::Upstreams], Some(&some)), Ok(()));
         assert_eq!(check("auth", &[Need::Upstreams, Need::Secrets], Some(&Grants::default())), Ok(()));
         assert_eq!(check("plain", &[], None), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_plugin_and_what_it_asked_for_and_what_to_write() {
+        let message = refusal("pii-redact", Need::Secrets, "pii-hash");
+        assert!(message.contains("the secret `pii-hash` is not granted to the plugin `pii-redact`"), "{message}");
+        assert!(message.contains("plugins: {grants: {pii-redact: {secrets: [pii-hash]}}}"), "{message}");
+        let message = refusal("auth", Need::Upstreams, "idp\n");
+        assert!(message.contains("{auth: {upstreams: [idp\u{fffd}]}}"), "{message}");
     }
 }

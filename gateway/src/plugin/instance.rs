@@ -190,6 +190,8 @@ pub(crate) fn describe(
         metrics: host.options.metrics.clone(),
         flights: host.flights.clone(),
         log: Default::default(),
+        hidden: Default::default(),
+        refused: Default::default(),
     };
     let mut store = new_store(pre.engine(), Arc::new(shared), None);
     arm(&mut store, Phase::Describe, &Allowance::to_load(limits, suspends));
@@ -259,7 +261,12 @@ impl Guest {
                 store.data_mut().limits.configured();
                 Ok(Self { store, handler, suspends, calls: 0, broken: false })
             }
-            Ok((_, Err(errors))) => Err(MakeError::Failed(PluginError::Configure(errors))),
+            Ok((_, Err(mut errors))) => {
+                for error in &mut errors {
+                    error.message = entry.context.hidden.redact(&error.message);
+                }
+                Err(MakeError::Failed(PluginError::Configure(errors)))
+            }
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
             Err(error) => Err(MakeError::Failed(failed(&mut store, Phase::Configure, &error))),
         }

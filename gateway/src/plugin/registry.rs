@@ -220,11 +220,20 @@ impl Registry {
             }
         }
         self.findings.files.retain(|name, _| accepted.serving.contains_key(name));
+        let moved = self.directory != accepted.directory;
+        self.remove_status_files(|name| moved || !accepted.serving.contains_key(name));
         self.directory = accepted.directory;
         self.serving = accepted.serving;
         self.grants = accepted.grants;
         self.current = accepted.plugins;
         left_out
+    }
+
+    /// Takes away what was written beside plugins that don't serve any more: all of it, where the process ends.
+    pub fn remove_status_files(&self, of: impl Fn(&Arc<str>) -> bool) {
+        if let Some(directory) = &self.directory {
+            self.serving.keys().filter(|name| of(name)).for_each(|name| status::remove(directory, name));
+        }
     }
 
     /// The plugins that serve.

@@ -10,8 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::Upstream;
 use super::pool::Slot;
+use super::{Upstream, tls as upstream_tls};
 use crate::config::model::UpstreamProtocol;
 use crate::error::{Error, ErrorKind};
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -101,7 +101,8 @@ pub(super) async fn connect(upstream: &Upstream, slot: &Slot) -> Result<Connecte
     let (io, http2) = match (&upstream.tls, &endpoint.names.server_name) {
         (Some(tls), Some(name)) => {
             let failed = |what: String| Error::new(ErrorKind::Tls, format!("TLS handshake with {address}: {what}"));
-            let stream = tls.connector.connect(name.clone(), tcp).await.map_err(|error| failed(error.to_string()))?;
+            let stream = tls.connector.connect(name.clone(), tcp).await;
+            let stream = stream.map_err(|error| failed(upstream_tls::explain(&error, &upstream.config.name)))?;
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             if protocol == UpstreamProtocol::Http2 && !h2 {
                 return Err(failed("it does not offer h2 by ALPN".to_owned()));

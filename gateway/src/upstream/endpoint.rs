@@ -2,8 +2,9 @@
 //! identity while DNS keeps giving its address, so pools and health outlive a refresh.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::uri::Authority;
@@ -12,6 +13,7 @@ use rustls::pki_types::ServerName;
 use super::health::Health;
 use super::{InvalidUpstream, next_id};
 use crate::config::model::{EndpointConfig, PassiveHealth, Upstream as Config};
+use crate::error::Error;
 
 /// One address of an upstream.
 #[derive(Debug)]
@@ -26,11 +28,17 @@ pub struct Endpoint {
     health: Health,
     failures: AtomicU64,
     created: Instant,
+    /// It is the only one, so that requests go there whatever its health says.
+    alone: AtomicBool,
 }
 
 /// What an endpoint is called, prepared from its config.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
+    /// The upstream's, for messages.
+    upstream: Arc<str>,
+    /// When an endpoint is left out.
+    policy: PassiveHealth,
     /// `Host` where the config says `host: endpoint`.
     pub(super) host: HeaderValue,
     /// The same as `:authority`.
@@ -59,7 +67,8 @@ impl Names {
             }
             None => None,
         };
-        Ok(Self { host, authority, server_name })
+        let (upstream, policy) = (config.name.clone(), config.passive_health.clone());
+        Ok(Self { upstream, policy, host, authority, server_name })
     }
 }
 
@@ -74,6 +83,7 @@ impl Endpoint {
             health: Health::default(),
             failures: AtomicU64::new(0),
             created: Instant::now(),
+            alone: AtomicBool::new(false),
         }
     }
 
@@ -101,17 +111,44 @@ impl Endpoint {
         self.health.chosen(policy, || self.now());
     }
 
-    pub(super) fn succeeded(&self) {
-        self.health.succeeded();
+    /// Whether it is the only one is known when the list of addresses is published.
+    pub(super) fn set_alone(&self, alone: bool) {
+        self.alone.store(alone, Relaxed);
     }
 
-    pub(super) fn failed(&self) {
+    pub(super) fn succeeded(&self) {
+        if let Some(out) = self.health.succeeded(|| self.now()) {
+            self.tell_return(out, "the endpoint answers again");
+        }
+    }
+
+    /// `error` is for the log, where the endpoint is left out by this.
+    pub(super) fn failed(&self, error: &Error) {
         self.failures.fetch_add(1, Relaxed);
-        self.health.failed(self.now());
+        let Names { upstream, policy, .. } = &self.names;
+        if !self.health.failed(policy, self.now()) {
+            return;
+        }
+        let (kind, detail, endpoint) = (error.kind().name(), error.detail(), self.address);
+        let PassiveHealth { max_failures: failures, fail_timeout: tried_again_after } = policy;
+        if self.alone.load(Relaxed) {
+            tracing::warn!(%upstream, %endpoint, failures, error = kind, %detail,
+                "the upstream's only endpoint fails; requests go there all the same");
+        } else {
+            tracing::warn!(%upstream, %endpoint, failures, error = kind, %detail, ?tried_again_after,
+                "the endpoint fails and is left out");
+        }
     }
 
     pub(super) fn revive(&self) {
-        self.health.reset();
+        if let Some(out) = self.health.reset(|| self.now()) {
+            self.tell_return(out, "every endpoint of the upstream is out, so all are tried again");
+        }
+    }
+
+    fn tell_return(&self, out: u64, what: &'static str) {
+        let (upstream, endpoint, after) = (&self.names.upstream, self.address, Duration::from_millis(out));
+        tracing::info!(%upstream, %endpoint, ?after, "{what}");
     }
 
     fn now(&self) -> u64 {

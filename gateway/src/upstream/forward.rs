@@ -71,7 +71,7 @@ impl Client {
                 Err(Missed { error, ours }) => {
                     report.settled();
                     if ours {
-                        slot.failed(error.kind());
+                        slot.failed(&error);
                     }
                     tried.push(slot.endpoint.id);
                     if retry::may_try_another_endpoint(error.kind(), tried.len(), endpoints) {
@@ -134,7 +134,7 @@ impl Client {
                 again = Some((lease, endpoints, newer));
                 continue;
             }
-            slot.failed(failed.error.kind());
+            slot.failed(&failed.error);
             return Err(failed.error);
         }
     }
@@ -228,7 +228,7 @@ fn answer(sent: Sent, lease: Lease, stopwatch: Stopwatch, upstream: &Upstream) -
     match &result {
         Ok(_) => slot.endpoint.succeeded(),
         Err(error) if error.kind().side() == Side::Downstream => {}
-        Err(error) => slot.failed(error.kind()),
+        Err(error) => slot.failed(error),
     }
     result
 }

@@ -13,7 +13,7 @@
 //! response head, or none in time. What happens after the head counts neither way, and neither does a cancelled
 //! request.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::model::PassiveHealth;
@@ -26,7 +26,17 @@ pub(super) struct Health {
     accessed: AtomicU64,
     /// When the endpoint was last tried in earnest: the start of the current window.
     checked: AtomicU64,
+    /// When it was left out, plus one; 0 while it isn't.
+    left: AtomicU64,
+    /// When its leaving was last told, plus one.
+    told: AtomicU64,
+    /// Its return is to be told, as its leaving was.
+    announced: AtomicBool,
 }
+
+/// The shortest time between two times that the leaving of one endpoint is told: who comes back and fails again and again
+/// must not fill the log.
+const QUIET: u64 = 1_000;
 
 impl Health {
     /// Whether the endpoint may be chosen.
@@ -52,24 +62,47 @@ impl Health {
         }
     }
 
-    /// A response head came.
-    pub(super) fn succeeded(&self) {
+    /// A response head came. Gives the milliseconds that it was out, where that ends by this and is to be told.
+    pub(super) fn succeeded(&self, now: impl FnOnce() -> u64) -> Option<u64> {
         // Only a success within a window that began after the last failure says that the endpoint has recovered.
         if self.failures.load(Relaxed) != 0 && self.accessed.load(Relaxed) < self.checked.load(Relaxed) {
             self.failures.store(0, Relaxed);
+            return self.returned(now);
         }
+        None
     }
 
-    /// No connection, no valid head, or none in time.
-    pub(super) fn failed(&self, now: u64) {
-        let _ = self.failures.fetch_update(Relaxed, Relaxed, |count| count.checked_add(1));
+    /// No connection, no valid head, or none in time. True where it is left out by this, and that is to be told.
+    pub(super) fn failed(&self, policy: &PassiveHealth, now: u64) -> bool {
+        let before = self.failures.fetch_update(Relaxed, Relaxed, |count| count.checked_add(1));
         self.accessed.store(now, Relaxed);
         self.checked.store(now, Relaxed);
+        let leaves = before.is_ok_and(|before| before.saturating_add(1) == policy.max_failures);
+        if !leaves {
+            return false;
+        }
+        self.left.store(now + 1, Relaxed);
+        let told = self.told.load(Relaxed);
+        let tell = told == 0 || now.saturating_sub(told - 1) >= QUIET;
+        if tell {
+            self.told.store(now + 1, Relaxed);
+            self.announced.store(true, Relaxed);
+        }
+        tell
     }
 
-    /// Forgets all failures.
-    pub(super) fn reset(&self) {
+    /// Forgets all failures. Gives the milliseconds that it was out, as [`Health::succeeded`] does.
+    pub(super) fn reset(&self, now: impl FnOnce() -> u64) -> Option<u64> {
         self.failures.store(0, Relaxed);
+        self.returned(now)
+    }
+
+    fn returned(&self, now: impl FnOnce() -> u64) -> Option<u64> {
+        if self.left.load(Relaxed) == 0 {
+            return None;
+        }
+        let left = self.left.swap(0, Relaxed);
+        (left > 0 && self.announced.swap(false, Relaxed)).then(|| now().saturating_sub(left - 1))
     }
 }
 
@@ -89,46 +122,61 @@ mod tests {
     fn is_out_after_max_failures_and_probed_once_per_window() {
         let (health, policy) = (Health::default(), policy(3));
         for at in [1_000, 2_000] {
-            health.failed(at);
+            health.failed(&policy, at);
             assert!(health.available(&policy, || at));
         }
-        health.failed(3_000);
+        assert!(health.failed(&policy, 3_000), "it leaves");
         assert!(!health.available(&policy, || 3_000));
         assert!(!health.available(&policy, || 33_000));
         assert!(health.available(&policy, || 33_001));
         health.chosen(&policy, || 33_001);
         assert!(!health.available(&policy, || 33_002), "one probe at a time");
-        health.succeeded();
+        assert_eq!(health.succeeded(|| 33_003), Some(30_003), "it is back");
+        assert_eq!(health.succeeded(|| 33_004), None, "told once");
         assert!(health.available(&policy, || 33_003));
     }
 
     #[test]
     fn success_in_the_window_of_a_failure_does_not_clear_it() {
         let (health, policy) = (Health::default(), policy(2));
-        health.failed(1_000);
+        health.failed(&policy, 1_000);
         health.chosen(&policy, || 1_001);
-        health.succeeded();
-        health.failed(1_002);
+        health.succeeded(|| 0);
+        health.failed(&policy, 1_002);
         assert!(!health.available(&policy, || 1_003));
     }
 
     #[test]
     fn old_failures_are_forgotten_by_a_later_success() {
         let (health, policy) = (Health::default(), policy(2));
-        health.failed(1_000);
+        health.failed(&policy, 1_000);
         health.chosen(&policy, || 40_000);
-        health.succeeded();
-        health.failed(40_001);
+        health.succeeded(|| 0);
+        health.failed(&policy, 40_001);
         assert!(health.available(&policy, || 40_002));
     }
 
     #[test]
     fn zero_switches_it_off_and_reset_forgets() {
         let health = Health::default();
-        (0..10).for_each(|at| health.failed(at));
+        (0..10).for_each(|at| {
+            health.failed(&policy(3), at);
+        });
         assert!(health.available(&policy(0), || 10));
         assert!(!health.available(&policy(3), || 10));
-        health.reset();
+        health.reset(|| 0);
         assert!(health.available(&policy(3), || 10));
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_and_goes_without_a_break_is_told_of_once_a_second() {
+        let (health, policy) = (Health::default(), PassiveHealth { max_failures: 1, fail_timeout: Duration::ZERO });
+        let mut told = 0;
+        for at in (0..10_000).step_by(10) {
+            told += usize::from(health.failed(&policy, at));
+            health.chosen(&policy, || at + 5);
+            told += usize::from(health.succeeded(|| at + 6).is_some());
+        }
+        assert_eq!(told, 20, "ten times that it left, and ten that it came back");
     }
 }

@@ -123,6 +123,8 @@ pub struct Upstream {
     generation: AtomicU64,
     /// Whether some endpoint's name has never resolved.
     unresolved: AtomicBool,
+    /// By configured endpoint: whether its name did not resolve the last time.
+    failing: Vec<AtomicBool>,
 }
 
 /// TLS settings, and the file text that they were made from.
@@ -174,6 +176,7 @@ impl Upstream {
         };
         let names =
             config.endpoints.iter().map(|one| endpoint::Names::new(&config, one)).collect::<Result<Vec<_>, _>>()?;
+        let failing = config.endpoints.iter().map(|_| AtomicBool::new(false)).collect();
         let upstream = Arc::new(Self {
             config,
             id: next_id(),
@@ -183,6 +186,7 @@ impl Upstream {
             endpoints: ArcSwap::default(),
             generation: AtomicU64::new(0),
             unresolved: AtomicBool::new(false),
+            failing,
         });
         resolve::refresh(&upstream, &resolve::System).await;
         resolve::spawn(&upstream);
@@ -208,6 +212,15 @@ impl Upstream {
             .collect()
     }
 
+    /// The present addresses of a configured endpoint, in order.
+    fn addresses(&self, index: usize) -> Vec<SocketAddr> {
+        let endpoints = self.endpoints.load();
+        let mut addresses: Vec<_> =
+            endpoints.iter().filter(|endpoint| endpoint.index == index).map(|endpoint| endpoint.address()).collect();
+        addresses.sort_unstable();
+        addresses
+    }
+
     /// Publishes what DNS said: `None` for a configured endpoint means that its present addresses stay.
     fn publish(&self, found: &[Option<Vec<SocketAddr>>]) {
         let old = self.endpoints.load_full();
@@ -229,6 +242,7 @@ impl Upstream {
             }
         }
         self.unresolved.store(unresolved, Ordering::Relaxed);
+        new.iter().for_each(|endpoint| endpoint.set_alone(new.len() == 1));
         if old.len() != new.len() || old.iter().zip(&new).any(|(old, new)| old.id != new.id) {
             self.endpoints.store(Arc::new(new));
             // Workers compare this number per request and load the list only when it has moved.

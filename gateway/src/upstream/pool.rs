@@ -264,9 +264,9 @@ impl Slot {
     }
 
     /// An attempt has failed, and the endpoint is to blame.
-    pub(super) fn failed(&self, kind: ErrorKind) {
-        self.endpoint.failed();
-        self.metrics.failed(kind.failure());
+    pub(super) fn failed(&self, error: &Error) {
+        self.endpoint.failed(error);
+        self.metrics.failed(error.kind().failure());
     }
 
     /// Shares a new HTTP/2 connection.

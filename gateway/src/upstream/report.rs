@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::body::Flow;
 use super::pool::{Lease, Slot};
 use super::retry;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// What happened on the way to a response.
 #[derive(Default)]
@@ -47,7 +47,10 @@ impl Report {
         let Some(Awaited { slot, since, flow }) = self.awaited.take() else { return };
         let moved = flow.map_or(since, |flow| since.max(flow.since().into_std()));
         if retry::is_to_blame(moved.elapsed(), limit) {
-            slot.failed(ErrorKind::ExchangeTimeout);
+            slot.failed(&Error::new(
+                ErrorKind::ExchangeTimeout,
+                "no response head before the exchange's time was over",
+            ));
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -56,13 +57,31 @@ pub(super) fn literal(endpoint: &EndpointConfig) -> Option<SocketAddr> {
 pub(super) async fn refresh(upstream: &Upstream, resolver: &impl Resolver) {
     let endpoints = &upstream.config().endpoints;
     let found = join_all(endpoints.iter().map(|endpoint| addresses(endpoint, resolver))).await;
-    for (endpoint, result) in endpoints.iter().zip(&found) {
-        if let Err(error) = result {
-            tracing::warn!(upstream = %upstream.config().name, name = %endpoint.host, %error,
-                "the endpoint's name does not resolve; its last known addresses stay in use");
-        }
+    for (place, (endpoint, result)) in endpoints.iter().zip(&found).enumerate() {
+        tell(upstream, place, &endpoint.host, result);
     }
     upstream.publish(&found.into_iter().map(Result::ok).collect::<Vec<_>>());
+}
+
+/// Says what is new: a name that does not resolve is told once, and once more when it does.
+fn tell(upstream: &Upstream, place: usize, name: &str, found: &Result<Vec<SocketAddr>, String>) {
+    let known = upstream.addresses(place);
+    let failed_before = upstream.failing[place].swap(found.is_err(), Ordering::Relaxed);
+    let upstream = &upstream.config().name;
+    match found {
+        Err(error) if failed_before => tracing::debug!(%upstream, %name, %error, "the name does still not resolve"),
+        Err(error) if known.is_empty() => tracing::warn!(%upstream, %name, %error,
+            "the endpoint's name does not resolve, and has not since the start; it gets no requests until it does"),
+        Err(error) => tracing::warn!(%upstream, %name, %error,
+            "the endpoint's name does not resolve; its last known addresses stay in use"),
+        Ok(addresses) if failed_before => {
+            tracing::info!(%upstream, %name, ?addresses, "the endpoint's name resolves again");
+        }
+        Ok(addresses) if !known.is_empty() && known != *addresses => {
+            tracing::info!(%upstream, %name, ?addresses, "the endpoint's name has other addresses now");
+        }
+        Ok(_) => {}
+    }
 }
 
 /// Refreshes until the upstream is gone.

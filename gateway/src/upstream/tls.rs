@@ -1,26 +1,37 @@
 //! TLS towards upstreams: one prepared rustls config per upstream, shared by all workers, so that sessions resume
 //! across them.
 
+mod explain;
+#[cfg(test)]
+mod tests;
+mod verify;
+
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::InvalidUpstream;
 use crate::config::model::{Upstream as Config, UpstreamProtocol};
+use crate::pki;
+pub(super) use explain::explain;
+use verify::Verifier;
 
 /// The client side of TLS for this upstream. `ca` is the text of its PEM file, where it names one.
 pub(super) fn client_config(config: &Config, ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, InvalidUpstream> {
-    let roots = match ca {
-        Some(pem) => Arc::new(parse_roots(config, pem)?),
-        None => native_roots(),
+    let (roots, own) = match ca {
+        Some(pem) => parse_roots(config, pem)?,
+        None => (native_roots(), Vec::new()),
     };
+    let pins = config.tls.as_ref().map(|tls| tls.pins.clone()).unwrap_or_default();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Verifier::new(&provider, &roots, own, pins);
     let mut client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| InvalidUpstream::Tls { upstream: config.name.clone(), error })?
-        .with_root_certificates(roots)
+        // Not dangerous in itself: it is rustls's own, except for what the operator trusts as it is.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     client.alpn_protocols = match config.protocol {
         UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
@@ -30,18 +41,22 @@ pub(super) fn client_config(config: &Config, ca: Option<&[u8]>) -> Result<Arc<Cl
     Ok(Arc::new(client))
 }
 
-fn parse_roots(config: &Config, pem: &[u8]) -> Result<RootCertStore, InvalidUpstream> {
+/// What a `ca` file holds, as authorities and as certificates that an endpoint may show itself.
+fn parse_roots(
+    config: &Config,
+    pem: &[u8],
+) -> Result<(Arc<RootCertStore>, Vec<CertificateDer<'static>>), InvalidUpstream> {
     let invalid = |what: String| InvalidUpstream::Ca {
         upstream: config.name.clone(),
         path: config.tls.as_ref().and_then(|tls| tls.ca.clone()).unwrap_or_default(),
         what,
     };
+    let own = pki::certificates(pem).map_err(invalid)?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| invalid(error.to_string()))?;
-        roots.add(certificate).map_err(|error| invalid(error.to_string()))?;
+    for certificate in &own {
+        roots.add(certificate.clone()).map_err(|error| invalid(error.to_string()))?;
     }
-    if roots.is_empty() { Err(invalid("it holds no certificate".to_owned())) } else { Ok(roots) }
+    Ok((Arc::new(roots), own))
 }
 
 /// The system's roots, read once. Unreadable ones are skipped with a warning: what they would have vouched for fails

@@ -1,16 +1,13 @@
 //! One look at the watched paths: what is there, and which directories tell of changes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Links in one path; the kernel stops at as many.
 const MAX_LINKS: usize = 40;
-
-/// Entries of a directory that are looked at.
-const MAX_ENTRIES: usize = 10_000;
 
 /// Device and inode: tells a directory from another that took its name.
 pub(super) type Identity = (u64, u64);
@@ -35,23 +32,16 @@ pub(super) struct Scan {
     files: HashSet<PathBuf>,
     /// Directories in which something may happen to the paths; without links, so that none is watched twice.
     pub(super) directories: HashMap<PathBuf, Identity>,
+    /// Every part of the paths that was met, or missed, and those directories: what events have to be about to matter.
+    pub(super) steps: HashSet<PathBuf>,
 }
 
 impl Scan {
-    /// Looks at the paths and at the entries of those that are directories.
-    pub(super) fn of(paths: &[PathBuf], extension: Option<&str>) -> Self {
+    /// Looks at the paths.
+    pub(super) fn of(paths: &[PathBuf]) -> Self {
         let mut scan = Self::default();
         for path in paths {
-            let target = scan.add(path);
-            let Some(directory) = target.filter(|target| target.is_dir()) else { continue };
-            scan.add_directory(&directory);
-            let entries = fs::read_dir(&directory).into_iter().flatten().flatten().take(MAX_ENTRIES);
-            for entry in entries {
-                let path = entry.path();
-                if extension.is_none_or(|extension| path.extension() == Some(OsStr::new(extension))) {
-                    scan.add(&path);
-                }
-            }
+            scan.add(path);
         }
         scan
     }
@@ -66,16 +56,15 @@ impl Scan {
         self.files.contains(path)
     }
 
-    /// Adds a path, and gives what it leads to.
-    fn add(&mut self, path: &Path) -> Option<PathBuf> {
+    /// Adds a path.
+    fn add(&mut self, path: &Path) {
         let target = self.resolve(path);
         let metadata = target.as_ref().and_then(|target| fs::metadata(target).ok());
-        let signature = target.clone().zip(metadata).map(|(target, metadata)| signature(target, &metadata));
+        let signature = target.zip(metadata).map(|(target, metadata)| signature(target, &metadata));
         if let Some(Signature { target, file: Some(_), .. }) = &signature {
             self.files.insert(target.clone());
         }
         self.signatures.insert(path.to_owned(), signature);
-        target
     }
 
     fn add_directory(&mut self, path: &Path) {
@@ -83,6 +72,7 @@ impl Scan {
             && let Ok(metadata) = fs::metadata(path)
         {
             self.directories.insert(path.to_owned(), (metadata.dev(), metadata.ino()));
+            self.steps.insert(path.to_owned());
         }
     }
 
@@ -98,6 +88,7 @@ impl Scan {
                 continue;
             }
             let next = current.join(&part);
+            self.steps.insert(next.clone());
             let Ok(metadata) = fs::symlink_metadata(&next) else {
                 self.add_directory(&current);
                 return None;

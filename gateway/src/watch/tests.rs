@@ -127,26 +127,21 @@ fn a_link_to_a_file_elsewhere() {
     });
 }
 
-fn plugins(directory: &Path) -> PathBuf {
-    let path = directory.join("plugins");
-    fs::create_dir(&path).unwrap();
-    fs::write(path.join("auth.wasm"), "old").unwrap();
+/// A file in a directory of its own.
+fn plugin(directory: &Path) -> PathBuf {
+    let path = directory.join("plugins/auth.wasm");
+    fs::create_dir(directory.join("plugins")).unwrap();
+    fs::write(&path, "old").unwrap();
     path
-}
-
-#[test]
-fn files_of_a_directory() {
-    check(plugins, |directory| fs::write(directory.join("plugins/new.wasm"), "new").unwrap());
-    check(plugins, |directory| fs::write(directory.join("plugins/auth.wasm"), "longer").unwrap());
-    check(plugins, |directory| fs::remove_file(directory.join("plugins/auth.wasm")).unwrap());
 }
 
 #[test]
 fn a_directory_that_is_replaced_again_and_again() {
     for options in [by_events(), by_polls()] {
         let directory = tempfile::tempdir().unwrap();
-        let path = plugins(directory.path());
-        let (_watch, mut receiver) = Watch::start(vec![path.clone()], options);
+        let file = plugin(directory.path());
+        let path = directory.path().join("plugins");
+        let (_watch, mut receiver) = Watch::start(vec![file], options);
         for round in 0..3 {
             let next = directory.path().join("next");
             fs::create_dir(&next).unwrap();
@@ -169,7 +164,7 @@ fn a_linked_directory_that_is_swapped() {
             fs::create_dir(directory.join("v2")).unwrap();
             fs::write(directory.join("v2/auth.wasm"), "new").unwrap();
             symlink("v1", directory.join("plugins")).unwrap();
-            directory.join("plugins")
+            directory.join("plugins/auth.wasm")
         },
         |directory| {
             symlink("v2", directory.join("tmp")).unwrap();
@@ -181,14 +176,29 @@ fn a_linked_directory_that_is_swapped() {
 #[test]
 fn other_files_do_not_matter() {
     let directory = tempfile::tempdir().unwrap();
-    let path = plugins(directory.path());
-    let options = WatchOptions { extension: Some("wasm"), ..by_events() };
-    let (_watch, mut receiver) = Watch::start(vec![path.clone()], options);
-    fs::write(path.join("auth.status.json"), "{}").unwrap();
+    let path = plugin(directory.path());
+    let (_watch, mut receiver) = Watch::start(vec![path.clone()], by_events());
+    fs::write(path.with_file_name("auth.status.json"), "{}").unwrap();
+    fs::write(path.with_file_name("other.wasm"), "a plugin that no route names").unwrap();
     fs::write(directory.path().join("access.log"), "line").unwrap();
-    fs::read(path.join("auth.wasm")).unwrap();
+    fs::read(&path).unwrap();
     assert!(quiet(&mut receiver));
-    fs::write(path.join("auth.wasm"), "longer").unwrap();
+    fs::write(&path, "longer").unwrap();
+    notified(&mut receiver);
+}
+
+#[test]
+fn thousands_of_other_files_cost_no_look_and_hide_no_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = plugin(directory.path());
+    for number in 0..12_000 {
+        fs::write(path.with_file_name(format!("junk-{number}.wasm")), "").unwrap();
+    }
+    assert!(Scan::of(std::slice::from_ref(&path)).steps.len() < 20, "only what the path is made of");
+    let (watch, mut receiver) = Watch::start(vec![path.clone()], by_events());
+    let junk: Vec<PathBuf> = vec![path.with_file_name("junk-7.wasm"), directory.path().join("access.log")];
+    assert!(!watch.shared.concerns(&junk) && watch.shared.concerns(&[junk[0].clone(), path.clone()]));
+    fs::write(&path, "longer").unwrap();
     notified(&mut receiver);
 }
 
@@ -286,10 +296,10 @@ fn a_file_that_comes_just_before_the_paths_are_set_again_is_noticed() {
     let options = WatchOptions { poll: LIMIT * 10, events: false, ..by_polls() };
     for paths in [1, 2] {
         let directory = tempfile::tempdir().unwrap();
-        let (watched, other) = (plugins(directory.path()), directory.path().join("other"));
+        let (watched, other) = (plugin(directory.path()), directory.path().join("other"));
         let given = [watched.clone(), other][..paths].to_vec();
         let (watch, mut receiver) = Watch::start(given, options.clone());
-        fs::write(watched.join("new.wasm"), "new").unwrap();
+        fs::write(&watched, "longer").unwrap();
         watch.set_paths(vec![watched]);
         notified(&mut receiver);
     }

@@ -24,7 +24,7 @@ impl Key {
 
     pub(crate) fn from_secret(name: &str) -> Result<Self, String> {
         let secret = super::current(|host| host.secrets.borrow().get(name).cloned());
-        let secret = secret.ok_or("no such secret is granted to this plugin (plugins.grants.NAME.secrets)")?;
+        let secret = secret.ok_or_else(|| format!("the secret `{name}` is not granted to the plugin"))?;
         keep(key::Key::parse_secret(&secret))
     }
 

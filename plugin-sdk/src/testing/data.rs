@@ -288,7 +288,7 @@ pub(crate) mod exchange_calls {
             return Err("the request has been sent".to_owned());
         }
         if !of.granted.iter().any(|granted| granted == name) {
-            return Err("no grant for this upstream (plugins.grants.NAME.upstreams)".to_owned());
+            return Err(format!("the upstream `{name}` is not granted to the plugin"));
         }
         of.properties.borrow_mut().insert("upstream.name".to_owned(), name.to_owned());
         Ok(())

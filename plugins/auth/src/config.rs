@@ -190,7 +190,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
         type Value = Vec<String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string or a list of strings")
+            f.write_str("text or a list of texts")
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
@@ -403,5 +403,37 @@ impl RawJwt {
         });
         let clock_skew = self.clock_skew.0.as_secs();
         Jwt { issuer: self.issuer, audience: self.audience, clock_skew, cookie: self.cookie, keys, jwks }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_sdk::parse_config;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_type_is_said_in_plain_words() {
+        for (json, pointer, message) in [
+            (r#"{"realm": 10}"#, "/realm", r#"expected text, found the number 10"#),
+            (r#"{"require": "some"}"#, "/require", r#""some" is unknown; use any, all or optional"#),
+            (r#"{"required_scopes": "read"}"#, "/required_scopes", r#"expected a list, found the text "read""#),
+            (
+                r#"{"forward_credentials": "yes"}"#,
+                "/forward_credentials",
+                r#"expected true or false, found the text "yes""#,
+            ),
+            (
+                r#"{"jwt": {"issuer": "a", "audience": 1}}"#,
+                "/jwt/audience",
+                r#"expected text or a list of texts, found the number 1"#,
+            ),
+            (r#"{"jwt": {"audience": "a"}}"#, "/jwt", r#""issuer" is missing"#),
+            (r#"{"api_keys": {"keys": [{"name": "a"}]}}"#, "/api_keys/keys/0", r#""sha256" is missing"#),
+        ] {
+            let errors = parse_config::<Config>(json).unwrap_err();
+            let error = errors.iter().next().unwrap();
+            assert_eq!((error.pointer.as_str(), error.message.as_str()), (pointer, message), "{json}");
+        }
     }
 }

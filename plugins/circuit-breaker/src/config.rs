@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Statuses {
             type Value = Statuses;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a status from 400 to 599, or `4xx` or `5xx`")
+                f.write_str("a status from 400 to 599, or 4xx or 5xx")
             }
 
             fn visit_u64<E: de::Error>(self, status: u64) -> Result<Statuses, E> {
@@ -194,5 +194,33 @@ mod tests {
         );
         assert_eq!(check(r#"{"statuses": ["5xx", 200]}"#).unwrap_err(), ["/statuses/1"]);
         assert_eq!(check(r#"{"fallback": {"tll": "1s"}}"#).unwrap_err(), ["/fallback/tll"]);
+    }
+
+    #[test]
+    fn a_wrong_type_is_said_in_plain_words() {
+        for (json, pointer, message) in [
+            (r#"{"open_for": 5}"#, "/open_for", r#"expected a duration such as 2s, found the number 5"#),
+            (
+                r#"{"minimum_requests": "3"}"#,
+                "/minimum_requests",
+                r#"expected a whole number from 0 to 4294967295, found the text "3""#,
+            ),
+            (r#"{"failure_ratio": "60%"}"#, "/failure_ratio", r#"expected a number, found the text "60%""#),
+            (r#"{"statuses": 500}"#, "/statuses", r#"expected a list, found the number 500"#),
+            (
+                r#"{"statuses": ["5xx", 200]}"#,
+                "/statuses/1",
+                r#"expected a status from 400 to 599, or 4xx or 5xx, found the number 200"#,
+            ),
+            (
+                r#"{"fallback": {"stored": "yes"}}"#,
+                "/fallback/stored",
+                r#"expected true or false, found the text "yes""#,
+            ),
+        ] {
+            let errors = parse_config::<Config>(json).unwrap_err();
+            let error = errors.iter().next().unwrap();
+            assert_eq!((error.pointer.as_str(), error.message.as_str()), (pointer, message), "{json}");
+        }
     }
 }

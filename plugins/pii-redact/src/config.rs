@@ -469,12 +469,32 @@ mod tests {
             ),
             (r#"{"categories": {"card": 4}}"#, "/categories/card", ["4", "name of an action"]),
             (r#"{"log": "all"}"#, "/log", ["all", "true, false"]),
-            (r#"{"log": ["a", 1]}"#, "/log/1", ["1", "string"]),
+            (r#"{"log": ["a", 1]}"#, "/log/1", ["number 1", "text"]),
         ] {
             let errors = plugin_sdk::parse_config::<Config>(config).unwrap_err();
             let error = errors.iter().next().unwrap();
             assert!(error.pointer.starts_with(pointer), "{config}: {error:?}");
             assert!(parts.iter().all(|part| error.message.contains(part)), "{config}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_said_in_plain_words() {
+        for (json, pointer, message) in [
+            (
+                r#"{"categories": {"email": 1}}"#,
+                "/categories/email",
+                "expected the name of an action, or {action: NAME, …}, found the number 1",
+            ),
+            (r#"{"fields": "password"}"#, "/fields", r#"expected a list, found the text "password""#),
+            (r#"{"fields": [1]}"#, "/fields/0", "expected text, found the number 1"),
+            (r#"{"request": {"body": "yes"}}"#, "/request/body", r#"expected true or false, found the text "yes""#),
+            (r#"{"log": 5}"#, "/log", "expected true, false, or a list of log fields, found the number 5"),
+            (r#"{"custom": [{"name": "a"}]}"#, "/custom/0", r#""pattern" is missing"#),
+        ] {
+            let errors = plugin_sdk::parse_config::<Config>(json).unwrap_err();
+            let error = errors.iter().next().unwrap();
+            assert_eq!((error.pointer.as_str(), error.message.as_str()), (pointer, message), "{json}");
         }
     }
 

@@ -119,7 +119,7 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
         type Value = Vec<String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string or a list of strings")
+            f.write_str("text or a list of texts")
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
@@ -263,5 +263,41 @@ mod tests {
             check(r#"{"limits": [{"requests": 1, "per": "1s", "brust": 1}]}"#).unwrap_err(),
             ["/limits/0/brust"]
         );
+    }
+
+    #[test]
+    fn a_wrong_type_is_said_in_plain_words() {
+        for (json, pointer, message) in [
+            (
+                r#"{"limits": [{"requests": 10, "per": 1}]}"#,
+                "/limits/0/per",
+                r#"expected a duration such as 2s, found the number 1"#,
+            ),
+            (
+                r#"{"limits": [{"requests": "10", "per": "1s"}]}"#,
+                "/limits/0/requests",
+                r#"expected a whole number from 0 to 4294967295, found the text "10""#,
+            ),
+            (
+                r#"{"limits": [{"requests": 10, "per": "1s", "by": 10}]}"#,
+                "/limits/0/by",
+                r#"expected text or a list of texts, found the number 10"#,
+            ),
+            (
+                r#"{"limits": [{"requests": 10, "per": "1s", "by": ["route", 10]}]}"#,
+                "/limits/0/by/1",
+                r#"expected text, found the number 10"#,
+            ),
+            (
+                r#"{"limits": [{"requests": 10, "per": "1s", "missing": "reject"}]}"#,
+                "/limits/0/missing",
+                r#""reject" is unknown; use client, shared or skip"#,
+            ),
+            (r#"{"limits": {}}"#, "/limits", r#"expected a list, found an object"#),
+        ] {
+            let errors = parse_config::<Config>(json).unwrap_err();
+            let error = errors.iter().next().unwrap();
+            assert_eq!((error.pointer.as_str(), error.message.as_str()), (pointer, message), "{json}");
+        }
     }
 }

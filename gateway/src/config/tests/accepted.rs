@@ -84,7 +84,16 @@ fn everything_has_a_default() {
     assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
-    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.drain, Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) });
+}
+
+#[test]
+fn a_drain_has_a_delay_and_a_short_form() {
+    let drain = |text: &str| accept(&format!("{MINIMAL}{text}")).config.drain;
+    let seconds = |delay, timeout| Drain { delay: Duration::from_secs(delay), timeout: Duration::from_secs(timeout) };
+    assert_eq!(drain("drain: {delay: 5s}"), seconds(5, 30));
+    assert_eq!(drain("drain: {timeout: 1m}"), seconds(0, 60));
+    assert_eq!(drain("drain_timeout: 7s"), seconds(0, 7));
 }
 
 #[test]

@@ -10,7 +10,10 @@ use super::parse;
 fn errors(text: &str) -> String {
     match parse(text) {
         Ok(_) => "accepted".to_owned(),
-        Err(errors) => errors.to_string().replace("gateway.yaml:", ""),
+        Err(errors) => {
+            let here = format!("({}/", std::env::current_dir().unwrap().display());
+            errors.to_string().replace("gateway.yaml:", "").replace(&here, "(HERE/")
+        }
     }
 }
 
@@ -143,6 +146,88 @@ upstreams: {other: {endpoints: ['a:1']}}
     assert!(!errors.to_string().to_lowercase().contains("hunter"), "{errors}");
 }
 
+/// Where the word stands in each of these, in whatever form, it must not stand in what is said of them.
+#[test]
+fn no_message_shows_a_secret() {
+    let plugin = |config: &str| {
+        format!(
+            "plugins: {{directory: p}}\nroutes: [{{name: r, respond: {{status: 200}}, plugins: [{{name: a, config: {config}}}]}}]"
+        )
+    };
+    let route = |rest: &str| format!("routes: [{{name: r, respond: {{status: 200}}, {rest}}}]");
+    let inputs = [
+        "secrets: hunter2".to_owned(),
+        "secrets: [hunter2]".to_owned(),
+        "secrets: {a: hunter2}".to_owned(),
+        "secrets: {a: [hunter2]}".to_owned(),
+        "secrets: {a: {vlaue: x, hunter2: y}}".to_owned(),
+        "secrets: {a: {hunter2: x, hunter2: y}}".to_owned(),
+        "secrets: {'hunter2 = a': {value: x}}".to_owned(),
+        "secrets: {a: {value: [hunter2]}}".to_owned(),
+        "secrets: {a: {value: {x: hunter2}}}".to_owned(),
+        "secrets: {a: {value: hunter2, env: KEY}}".to_owned(),
+        "secrets: {a: {value: 'x${hunter2}'}}".to_owned(),
+        "secrets: {a: {env: hunter2}}".to_owned(),
+        "secrets: {a: {file: \"-----BEGIN PRIVATE KEY-----\\nhunter2\"}}".to_owned(),
+        "secrets: {a: {value: @hunter2}}".to_owned(),
+        "secrets: {a: {value: *hunter2}}".to_owned(),
+        "secrets: {a: {value: !hunter2 x}}".to_owned(),
+        "secrets: {a: {value: hunter2".to_owned(),
+        "secrets: {a: {value: \"hunter2\\q\"}}".to_owned(),
+        "x: &v [hunter2]\nsecrets: {a: *v}".to_owned(),
+        "secrets: {a: {value: &v hunter2}}\nworkers: *v".to_owned(),
+        route("request_headers: {set: {authorization: \"Bearer hunter2\\n\"}}"),
+        route("request_headers: {set: {x-shared: \"hunter2\\n\"}}"),
+        route("response_headers: {set: {x-shared: [hunter2]}}"),
+        route("match: {headers: {x-origin: {regex: 'hunter2('}}}"),
+        route("match: {query: {token: [hunter2]}}"),
+        "listeners: [{name: a, address: '0.0.0.0:80', tls: {certificates: [{certificate: c, private_key: \"-----BEGIN \
+         EC PRIVATE KEY-----hunter2\"}]}}]"
+            .to_owned(),
+        "upstreams: {a: {endpoints: ['http://user:hunter2@a:80', 'user:hunter2@a:80', {address: 'https://hunter2@a'}]}}"
+            .to_owned(),
+        "state: 'redis://:hunter2@a:6379'".to_owned(),
+        "state: {backend: 'redis://:hunter2@a:6379', url: 'redis://:hunter2@a'}".to_owned(),
+        "admin: {address: 'https://admin:hunter2@a'}".to_owned(),
+        "log: {level: 'Bearer hunter2'}".to_owned(),
+        plugin("{api_key: .inf, password: [hunter2], x: '${hunter2}'}"),
+        "drain: {delay: 'Basic hunter2'}".to_owned(),
+    ];
+    for input in inputs {
+        let said = errors(&with(&input));
+        assert!(!said.contains("hunter2") || said.contains("variable hunter2"), "{input}\n{said}");
+        assert!(said != "accepted", "{input}");
+    }
+}
+
+#[test]
+fn no_message_shows_what_a_secret_s_number_is() {
+    let said = errors(&with("secrets: {a: {value: 123456789}}"));
+    assert_eq!(said, "3:22: expected text, found a number (not shown); put it in quotes");
+}
+
+#[test]
+fn what_a_plugin_says_of_its_config_repeats_no_secret() {
+    let text = with(
+        "plugins: {directory: p}
+routes: [{name: r, respond: {status: 200}, plugins: [{name: a, config: {
+  password: hunter2, by: 'x-${KEY}', keys: [{pem: hunter3, name: visible}], secret: named}}]}]",
+    );
+    let config = parse(&text).unwrap_or_else(|errors| panic!("{errors}")).config;
+    let hidden = &config.routes[0].plugins[0].hidden;
+    assert_eq!(
+        hidden.redact("hunter2, hunter3, x-123, visible, named"),
+        "(not shown), (not shown), x-(not shown), visible, named"
+    );
+    assert!(!format!("{hidden:?}").contains("hunter"), "{hidden:?}");
+}
+
+#[test]
+fn both_forms_of_the_drain_at_once_are_refused() {
+    let said = errors(&with("drain_timeout: 5s\ndrain: {delay: 1s}"));
+    assert_eq!(said, "4:1: \"drain_timeout\" and \"drain\" exclude each other; keep one of them");
+}
+
 #[test]
 fn redirects_that_lead_back_are_refused() {
     for (route, hint) in [
@@ -203,7 +288,8 @@ fn an_environment_variable_in_braces_and_a_merge_key_get_a_hint() {
 fn files_that_a_refused_config_names_are_known() {
     let text = with("secrets: {a: {file: comes/later}}");
     let files = parse(&text).unwrap_err().contents().files();
-    assert_eq!(files, ["comes/later", "gateway.yaml"].map(std::path::PathBuf::from));
+    let absolute = std::path::absolute("comes/later").unwrap();
+    assert_eq!(files, [absolute, std::path::PathBuf::from("gateway.yaml")]);
 }
 
 #[test]

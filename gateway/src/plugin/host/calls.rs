@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::HostState;
 use crate::message::headers::{self, CDN_LOOP, Hops};
+use crate::plugin::grants::Need;
 use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
 use crate::plugin::phase::{Header, Phase};
 
@@ -205,6 +206,9 @@ impl calls::Host for HostState {
     async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.charge()?;
         let granted = self.shared.upstreams.iter().any(|upstream| **upstream == *of.upstream);
+        if !granted {
+            self.refuse(Need::Upstreams, &of.upstream);
+        }
         let calls = match &self.calls {
             Some(calls) if granted && self.phase != Phase::Configure => calls.clone(),
             _ => return Ok(Err(Error::Denied)),

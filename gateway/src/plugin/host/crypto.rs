@@ -4,6 +4,7 @@
 use wasmtime::component::Resource;
 
 use super::HostState;
+use crate::plugin::grants::Need;
 use crate::plugin::phase::bindings::edge::gateway::crypto::{self, DigestAlgorithm, SignatureAlgorithm};
 
 #[path = "../../../../plugin-sdk/src/testing/crypto/key.rs"]
@@ -41,7 +42,7 @@ impl crypto::HostKey for HostState {
     fn from_secret(&mut self, name: String) -> wasmtime::Result<Result<Resource<Key>, String>> {
         self.charge()?;
         let Some(secret) = self.secrets().get(&name) else {
-            return Ok(Err("no such secret is granted to this plugin (plugins.grants.NAME.secrets)".into()));
+            return Ok(Err(self.refuse(Need::Secrets, &name)));
         };
         let key = Key::parse_secret(secret);
         self.keep(key)

@@ -11,6 +11,7 @@ use super::HostState;
 use crate::exchange::{Exchange, ResponseSource, StoreRequest};
 use crate::message::headers::{self, Direction};
 use crate::message::normalize;
+use crate::plugin::grants::Need;
 use crate::plugin::phase::bindings::edge::gateway::http::{self as contract, Exchange as Handle, FieldError, Part};
 use crate::plugin::phase::{Failure, Header, Phase};
 
@@ -376,13 +377,11 @@ impl contract::Host for HostState {
 
     fn set_upstream(&mut self, of: Handle, name: String) -> wasmtime::Result<Result<(), String>> {
         let granted = self.shared.upstreams.iter().find(|upstream| ***upstream == *name).cloned();
-        let exchange = self.exchange(of)?;
-        if exchange.request.sent {
+        if self.exchange(of)?.request.sent {
             return Ok(Err("the request has been sent".to_owned()));
         }
-        let Some(upstream) = granted else {
-            return Ok(Err("no grant for this upstream (plugins.grants.NAME.upstreams)".to_owned()));
-        };
+        let Some(upstream) = granted else { return Ok(Err(self.refuse(Need::Upstreams, &name))) };
+        let exchange = self.exchange(of)?;
         exchange.upstream = Some(upstream);
         Ok(Ok(()))
     }

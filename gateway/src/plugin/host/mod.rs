@@ -14,8 +14,8 @@ mod names;
 mod secrets;
 pub mod sys;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::ResourceTable;
@@ -23,7 +23,8 @@ use wasmtime::component::ResourceTable;
 use self::calls::OutboundCall;
 use self::names::Names;
 use super::entry::Shared;
-use super::error::Overrun;
+use super::error::{Overrun, sanitise};
+use super::grants::{self, Need};
 use super::limits::{CpuClock, InstanceLimits};
 use super::phase::{Phase, bindings};
 use crate::exchange::Exchange;
@@ -50,6 +51,20 @@ pub struct HostState {
     /// Names of header fields that it uses.
     names: Names,
     table: ResourceTable,
+}
+
+/// What an entry was refused so far.
+#[derive(Debug, Default)]
+pub(crate) struct Refused(Mutex<BTreeSet<(Need, String)>>);
+
+impl Refused {
+    /// Names that are remembered, and said, of one entry.
+    const MOST: usize = 16;
+
+    fn is_new(&self, need: Need, name: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < Self::MOST && known.insert((need, sanitise(name, 64)))
+    }
 }
 
 /// Keys that a guest may hold at a time.
@@ -83,6 +98,16 @@ impl HostState {
     /// The secrets that the operator granted to this plugin, by name.
     pub fn secrets(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.shared.secrets
+    }
+
+    /// The words for a plugin that asks for something by a name that it is not granted. The log has them too, once for each
+    /// name: a plugin may keep the refusal to itself.
+    fn refuse(&self, need: Need, name: &str) -> String {
+        let message = grants::refusal(&self.shared.plugin, need, name);
+        if self.shared.refused.is_new(need, name) {
+            tracing::warn!(target: "plugin", plugin = %self.shared.plugin, route = %self.shared.route, "{message}");
+        }
+        message
     }
 
     /// Takes one host call off the budget.

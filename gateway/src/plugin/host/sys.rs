@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::HostState;
 use crate::plugin::error::sanitise;
+use crate::plugin::phase::Phase;
 use crate::plugin::phase::bindings::edge::gateway::sys::{self, Level};
 
 /// Longest message.
@@ -75,6 +76,8 @@ impl sys::Host for HostState {
         if dropped > 0 {
             tracing::warn!(target: "plugin", plugin, route, dropped, "log messages over the limit were dropped");
         }
+        // A panic over its config, most likely.
+        let message = if self.phase == Phase::Configure { self.shared.hidden.redact(&message) } else { message };
         let message = sanitise(&message, MESSAGE);
         match at {
             Level::Trace => tracing::trace!(target: "plugin", plugin, route, "{message}"),

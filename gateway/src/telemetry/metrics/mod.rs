@@ -13,7 +13,7 @@ mod render;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -68,6 +68,7 @@ pub struct Metrics {
     endpoints: Mutex<Option<Endpoints>>,
     /// Hash of the configuration in force.
     config: Mutex<String>,
+    config_refused: AtomicBool,
     /// Version and hash by plugin in force.
     plugins: Mutex<BTreeMap<String, (String, String)>>,
     /// Lines that the access log had to drop; shared with it.
@@ -95,6 +96,7 @@ impl Metrics {
             reloads: Default::default(),
             endpoints: Mutex::default(),
             config: Mutex::default(),
+            config_refused: AtomicBool::new(false),
             plugins: Mutex::default(),
             access_log_dropped: Arc::default(),
         })
@@ -117,6 +119,11 @@ impl Metrics {
     /// From now on, `endpoints` tells which endpoints there are and how they fare.
     pub fn show_endpoints(&self, endpoints: impl Fn() -> Vec<EndpointHealth> + Send + Sync + 'static) {
         *lock(&self.endpoints) = Some(Box::new(endpoints));
+    }
+
+    /// Whether the configuration on disk is one that was refused.
+    pub fn config_refused(&self, refused: bool) {
+        self.config_refused.store(refused, Relaxed);
     }
 
     /// Notes the hash of the configuration in force.

@@ -221,6 +221,13 @@ fn gateway(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
     out.sample("gateway_access_log_dropped_total", &[], metrics.access_log_dropped.load(Relaxed));
     out.family("gateway_config_info", "gauge", "The configuration in force.");
     out.sample("gateway_config_info", &[("hash", lock(&metrics.config).as_str())], 1);
+    let refused = u64::from(metrics.config_refused.load(Relaxed));
+    out.family(
+        "gateway_config_refused",
+        "gauge",
+        "Whether the configuration on disk was refused, so that an older one serves.",
+    );
+    out.sample("gateway_config_refused", &[], refused);
     out.family("gateway_build_info", "gauge", "The version of the gateway.");
     out.sample("gateway_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
 }

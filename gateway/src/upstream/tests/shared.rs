@@ -4,6 +4,10 @@ use super::*;
 use crate::config::model::UpstreamTls;
 use crate::error::ErrorKind;
 
+fn failure() -> Error {
+    Error::new(ErrorKind::Connect, "refused")
+}
+
 async fn ok() -> SocketAddr {
     raw(|_, mut socket| async move {
         while socket.head().await.is_some() {
@@ -51,7 +55,7 @@ fn a_retry_does_not_put_dead_endpoints_back() {
         let (out, dead) = (nobody().await, nobody().await);
         let (client, upstream) = (client(), upstream(config(&[out, dead])).await);
         let endpoint = |place: usize| upstream.endpoints.load()[place].clone();
-        (0..3).for_each(|_| endpoint(0).failed());
+        (0..3).for_each(|_| endpoint(0).failed(&failure()));
         let (response, report) = get(&client, &upstream).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::Connect);
         assert_eq!((report.attempts, report.endpoint), (2, Some(out)), "it is still better than nothing");
@@ -68,7 +72,7 @@ fn an_endpoint_comes_back_after_its_time_out() {
         config.passive_health.fail_timeout = Duration::from_millis(50);
         let (client, upstream) = (client(), upstream(config).await);
         let broken = upstream.endpoints.load()[0].clone();
-        (0..3).for_each(|_| broken.failed());
+        (0..3).for_each(|_| broken.failed(&failure()));
         for _ in 0..4 {
             assert_eq!(get(&client, &upstream).await.1.endpoint, Some(second));
         }
@@ -81,7 +85,7 @@ fn an_endpoint_comes_back_after_its_time_out() {
         }
         assert!(used.contains(&first), "{used:?}");
         // The probe has succeeded: one more failure is the first of three again.
-        broken.failed();
+        broken.failed(&failure());
         assert!(upstream.endpoints()[0].healthy);
     });
 }
@@ -278,7 +282,9 @@ fn tls_is_verified_and_alpn_decides() {
             }
         })
         .await;
-        let tls = |name: &str| Some(UpstreamTls { server_name: Some(name.to_owned()), ca: Some(ca.clone()) });
+        let tls = |name: &str| {
+            Some(UpstreamTls { server_name: Some(name.to_owned()), ca: Some(ca.clone()), pins: Vec::new() })
+        };
         let client = client();
         for (protocol, version) in [
             (UpstreamProtocol::Auto, "HTTP/2.0"),
@@ -291,7 +297,7 @@ fn tls_is_verified_and_alpn_decides() {
         }
         let wrong = upstream(Config { tls: tls("bad.example"), ..config(&[address]) }).await;
         assert_eq!(get(&client, &wrong).await.0.err().unwrap().kind(), ErrorKind::Tls);
-        let system = Some(UpstreamTls { server_name: Some("good.example".to_owned()), ca: None });
+        let system = Some(UpstreamTls { server_name: Some("good.example".to_owned()), ca: None, pins: Vec::new() });
         let unknown = upstream(Config { tls: system, ..config(&[address]) }).await;
         assert_eq!(get(&client, &unknown).await.0.err().unwrap().kind(), ErrorKind::Tls);
     });
@@ -301,7 +307,7 @@ fn tls_is_verified_and_alpn_decides() {
 fn a_bad_ca_file_is_reported_with_its_name() {
     run(async {
         let config = Config {
-            tls: Some(UpstreamTls { server_name: None, ca: Some("/nowhere/ca.pem".into()) }),
+            tls: Some(UpstreamTls { server_name: None, ca: Some("/nowhere/ca.pem".into()), pins: Vec::new() }),
             ..config(&[nobody().await])
         };
         let error = Upstream::new_or_reuse(Arc::new(config), None).await.unwrap_err().to_string();

@@ -1,0 +1,195 @@
+//! What of a config file no message may show: values that stand where secrets belong, that look like one, or that came
+//! from the environment. It is decided here, once, while the tree is built; messages only ask the node
+//! ([`super::tree::Node::describe`]), and what plugins say of their config passes [`Hidden::redact`].
+
+/// Stands in for what is hidden.
+const PLACEHOLDER: &str = "(not shown)";
+
+/// Hidden values shorter than this are replaced only where they stand as a word: `8` must not take `18` apart.
+const SHORT: usize = 4;
+
+/// Whether what stands at this path (keys from the top level on, places in lists left out) is a secret: a value, or, where
+/// `object`, the keys and values of an object.
+pub(super) fn is_secret(path: &[&str], object: bool) -> bool {
+    match path {
+        // Names of a file and of a variable.
+        ["secrets", _, "file" | "env"] => false,
+        ["secrets", ..] => true,
+        // Fields that a gateway adds or asks for are, more often than not, what one service proves itself to another with.
+        ["routes", "request_headers" | "response_headers", "set", ..] => !object,
+        ["routes", "match", "headers" | "query", _, ..] => !object,
+        ["routes", "plugins", "config", keys @ ..] => keys.iter().any(|key| names_a_secret(key)),
+        _ => false,
+    }
+}
+
+/// Whether a key of a plugin's config promises a secret. Not `secret` itself: by the contract that is the *name* of one.
+fn names_a_secret(key: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "authorization",
+        "bearer",
+        "cookie",
+        "credential",
+        "credentials",
+        "dsn",
+        "jwk",
+        "pass",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "pem",
+        "pwd",
+        "token",
+        "tokens",
+    ];
+    const ENDINGS: [&str; 9] = [
+        "key",
+        "apikey",
+        "apikeys",
+        "privatekey",
+        "secretkey",
+        "accesskey",
+        "signingkey",
+        "clientsecret",
+        "secretvalue",
+    ];
+    let key = key.to_ascii_lowercase();
+    let words = || key.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let several = words().nth(1).is_some();
+    words().any(|word| WORDS.contains(&word))
+        || words().next_back().is_some_and(|last| ENDINGS.contains(&last) || (several && last == "secret"))
+}
+
+/// Whether a text is one that is secret wherever it stands: a pasted key, an address with a password in it, what goes into
+/// `Authorization`.
+pub(super) fn looks_secret(text: &str) -> bool {
+    let text = text.trim_start();
+    let scheme = text.split_once(' ').map_or("", |(scheme, _)| scheme);
+    text.contains("-----BEGIN ")
+        || text.starts_with("eyJ")
+        || ["bearer", "basic", "digest", "negotiate"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        || has_userinfo(text)
+}
+
+/// Whether it is an address with a user's name or password (RFC 3986 section 3.2.1).
+pub(super) fn has_userinfo(text: &str) -> bool {
+    let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let end = authority.find(['/', '?', '#', ' ']).unwrap_or(authority.len());
+    // `@` alone is an e-mail address, or a path.
+    authority[..end].split_once('@').is_some_and(|(user, _)| text.contains("://") || user.contains(':'))
+}
+
+/// Whether a text is nothing but a reference to an environment variable.
+pub(super) fn is_reference(text: &str) -> bool {
+    text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).is_some_and(is_variable)
+}
+
+/// Whether a text is written as names of environment variables are; what is not may be the secret itself.
+pub(super) fn is_variable(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') && !text.is_empty()
+}
+
+/// Values that stand in a plugin's config and may not be shown, whoever repeats them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Hidden(Vec<String>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hidden({})", self.0.len())
+    }
+}
+
+impl Hidden {
+    /// Adds a value, also as programs show texts: with escapes.
+    pub(super) fn add(&mut self, value: &str) {
+        if value.trim().is_empty() {
+            return;
+        }
+        let escaped = value.escape_debug().to_string();
+        for value in [escaped.as_str(), value, value.trim()] {
+            if !self.0.iter().any(|known| known == value) {
+                self.0.push(value.to_owned());
+            }
+        }
+        // The longest first: one may be a part of another.
+        self.0.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    }
+
+    /// The text without the values.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for value in &self.0 {
+            if text.contains(value.as_str()) {
+                text = replace(&text, value);
+            }
+        }
+        text
+    }
+}
+
+fn replace(text: &str, value: &str) -> String {
+    let (mut replaced, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find(value) {
+        let (before, after) = (&rest[..start], &rest[start + value.len()..]);
+        let bounded = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        replaced.push_str(before);
+        replaced.push_str(if value.len() >= SHORT || bounded { PLACEHOLDER } else { value });
+        rest = after;
+    }
+    replaced.push_str(rest);
+    replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_plugin_s_config_that_promise_a_secret() {
+        for key in
+            ["password", "api_key", "apiKey", "X-Api-Key", "Authorization", "client-secret", "key", "pem", "db_dsn"]
+        {
+            assert!(is_secret(&["routes", "plugins", "config", key], false), "{key}");
+            assert!(is_secret(&["routes", "plugins", "config", key, "deep", "er"], true), "{key}");
+        }
+        for key in ["secret", "keys", "requests", "by", "keep_last", "monkey", "name_header", "upstream"] {
+            assert!(!is_secret(&["routes", "plugins", "config", key], false), "{key}");
+        }
+        assert!(
+            !is_secret(&["routes", "plugins", "name"], false)
+                && !is_secret(&["plugins", "grants", "token", "secrets"], false)
+        );
+        assert!(is_secret(&["secrets"], true) && is_secret(&["secrets", "a", "value", "x"], false));
+        assert!(!is_secret(&["secrets", "a", "env"], false));
+    }
+
+    #[test]
+    fn texts_that_are_secret_wherever_they_stand() {
+        for text in [
+            "-----BEGIN PRIVATE KEY-----\nMIIE",
+            "redis://:hunter2@host:6379",
+            "user:hunter2@host:80",
+            "bearer hunter2",
+            "eyJhbGciOi.x.y",
+        ] {
+            assert!(looks_secret(text), "{text}");
+        }
+        for text in ["http://a:80/@x", "a@b.no", "/~user@home", "basically", "127.0.0.1:80"] {
+            assert!(!looks_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn hidden_values_are_taken_out_of_what_others_say() {
+        let mut hidden = Hidden::default();
+        for value in ["hunter2", "8", "with \"quotes\"", " "] {
+            hidden.add(value);
+        }
+        assert_eq!(
+            hidden.redact("`hunter2x` is 8, not 18: \"with \\\"quotes\\\"\""),
+            "`(not shown)x` is (not shown), not 18: \"(not shown)\""
+        );
+        assert!(!format!("{hidden:?}").contains("hunter2"));
+    }
+}
