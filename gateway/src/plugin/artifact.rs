@@ -71,6 +71,8 @@ pub struct Artifact {
     pub imports: Vec<String>,
     /// The grants that they ask for.
     pub needs: Vec<Need>,
+    /// Whether it says that it has use without them too.
+    pub grants_are_optional: bool,
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) functions: Functions,
     /// Whether it may wait for the host, so that it needs a stack of its own.
@@ -104,6 +106,7 @@ impl Artifact {
             traits: manifest.traits,
             imports,
             needs,
+            grants_are_optional: grants::are_optional(&manifest.attributes),
             pre,
             functions,
             suspends,
@@ -161,8 +164,10 @@ pub struct Inspection {
     pub traits: Vec<&'static str>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
-    /// The keys under `plugins.grants.NAME` that must not be empty.
+    /// The keys under `plugins.grants.NAME` that its imports ask for.
     pub needed_grants: Vec<&'static str>,
+    /// Whether it loads without them too.
+    pub grants_are_optional: bool,
 }
 
 impl fmt::Display for Inspection {
@@ -176,7 +181,8 @@ impl fmt::Display for Inspection {
         let imports: Vec<&str> = self.imports.iter().map(String::as_str).collect();
         let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n         ") };
         writeln!(f, "imports  {imports}")?;
-        writeln!(f, "grants   {}", list(&self.needed_grants))?;
+        let optional = if self.grants_are_optional { " (optional: its config may need none)" } else { "" };
+        writeln!(f, "grants   {}{optional}", list(&self.needed_grants))?;
         for grant in &self.needed_grants {
             writeln!(f, "         to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name)?;
         }
@@ -194,6 +200,7 @@ impl From<&Artifact> for Inspection {
             traits: if artifact.traits.contains(Traits::AUTHENTICATOR) { vec!["authenticator"] } else { vec![] },
             imports: artifact.imports.clone(),
             needed_grants: artifact.needs.iter().map(|need| need.key()).collect(),
+            grants_are_optional: artifact.grants_are_optional && !artifact.needs.is_empty(),
         }
     }
 }

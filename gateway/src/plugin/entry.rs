@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::artifact::Artifact;
 use super::engine::Host;
-use super::host::calls::Flights;
+use super::host::flights::Flights;
 use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};

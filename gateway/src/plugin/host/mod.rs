@@ -7,6 +7,7 @@ pub mod calls;
 mod counters;
 pub mod crypto;
 pub(crate) mod fields;
+pub(crate) mod flights;
 pub mod http;
 mod kv;
 pub mod metrics;
@@ -17,11 +18,10 @@ pub mod sys;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::ResourceTable;
 
-use self::calls::OutboundCall;
 use self::names::Names;
+use super::callers::Callers;
 use super::entry::Shared;
 use super::error::Overrun;
 use super::limits::{CpuClock, InstanceLimits};
@@ -46,7 +46,7 @@ pub struct HostState {
     /// What all instances of the entry share.
     pub(crate) shared: Arc<Shared>,
     /// To the task of the worker that makes outbound calls; `None` off the workers.
-    pub(crate) calls: Option<UnboundedSender<OutboundCall>>,
+    pub(crate) callers: Option<Callers>,
     /// Names of header fields that it uses.
     names: Names,
     table: ResourceTable,
@@ -56,7 +56,7 @@ pub struct HostState {
 const MAX_RESOURCES: usize = 1024;
 
 impl HostState {
-    pub(crate) fn new(shared: Arc<Shared>, calls: Option<UnboundedSender<OutboundCall>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, callers: Option<Callers>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
@@ -69,7 +69,7 @@ impl HostState {
             clock: CpuClock::new(),
             limits: InstanceLimits::new(shared.limits.memory),
             shared,
-            calls,
+            callers,
             names: Names::default(),
             table,
         }
