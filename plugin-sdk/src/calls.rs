@@ -64,6 +64,12 @@ pub fn call(method: &str, upstream: &str, path: &str) -> Call {
     })
 }
 
+/// Whether the operator granted this upstream to the plugin. For `configure`, in which nothing can be called yet: a config
+/// that names another one is a mistake to be reported there.
+pub fn is_granted(upstream: &str) -> bool {
+    crate::raw::calls::granted(upstream)
+}
+
 impl Call {
     /// Adds a field.
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
@@ -83,7 +89,8 @@ impl Call {
         self
     }
 
-    /// Shares one call and its answer with equal GETs in flight anywhere in the gateway.
+    /// Shares one call and its outcome with equal GETs in flight anywhere in the gateway, and with those that come just
+    /// behind it; a header `cache-control: no-cache` says that only one that is under way will do.
     pub fn single_flight(mut self) -> Self {
         self.0.single_flight = true;
         self

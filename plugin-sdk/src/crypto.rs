@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use plugin_sdk::{crypto::{Digest, Key, Signature}, testing::TestHost};
-//! let host = TestHost::new().secret("hmac", "k");
+//! let host = TestHost::new().secret("hmac", [7; 32]);
 //! host.enter(|| {
 //!     let key = Key::from_secret("hmac").unwrap();
 //!     let mac = key.mac(Digest::Sha256, b"message");
@@ -35,7 +35,8 @@ impl Key {
         crypto::Key::from_secret(name).map(Self)
     }
 
-    /// Whether the signature holds. False as well where the algorithm isn't one for this kind of key.
+    /// Whether the signature holds. False as well where the algorithm isn't one for this kind of key, or a secret is shorter
+    /// than the algorithm's hash.
     pub fn verify(&self, using: Signature, message: &[u8], signature: &[u8]) -> bool {
         self.0.verify(using, message, signature)
     }

@@ -125,7 +125,10 @@ impl<G: PluginGuest + 'static> Guest for G {
             version: G::VERSION.to_owned(),
             phases: flags,
             traits: if traits.authenticator { wit::Traits::AUTHENTICATOR } else { wit::Traits::empty() },
-            attributes: Vec::new(),
+            attributes: match G::Plugin::GRANTS_ARE_OPTIONAL {
+                true => vec![("grants".to_owned(), "optional".to_owned())],
+                false => Vec::new(),
+            },
         }
     }
 

@@ -81,6 +81,10 @@ pub trait Plugin: Sized + 'static {
     const PHASES: Phases;
     /// What else the gateway must know.
     const TRAITS: Traits = Traits::NONE;
+    /// Whether there are configs that need none of the grants which the plugin's imports ask for. It then loads without an
+    /// entry under `plugins.grants` too, with every such call denied; its `configure` refuses what it can't do without, by
+    /// [`crate::calls::is_granted`] and what [`crate::secrets::get`] gives.
+    const GRANTS_ARE_OPTIONAL: bool = false;
     /// The shape of `config` in the route's plugin entry. Give it `#[serde(deny_unknown_fields)]`: an unknown or wrong
     /// field is then reported at its line of the gateway's config.
     type Config: DeserializeOwned;

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use gateway_tests::client::Client;
+use gateway_tests::gateway::TestGateway;
+use gateway_tests::upstream::{Upstream, text};
 use serde_json::Value;
 
 const README: &str = include_str!("../../README.md");
@@ -115,6 +118,48 @@ fn every_configuration_of_the_readme_is_accepted() {
             panic!("{errors}\n{yaml}");
         }
     }
+}
+
+#[test]
+fn the_first_configuration_of_the_readme_answers_the_curl_line_behind_it() {
+    let line = README.lines().find(|line| line.starts_with("curl -ki ")).expect("a curl line");
+    let (_, rest) = line.split_once("https://localhost:8443").expect("the listener's address");
+    let path = rest.split(' ').next().unwrap_or_default();
+    let service = Upstream::start(|seen| text(200, format!("{} is in stock", seen.target)));
+    let yaml = yaml(README)[0]
+        .replace("0.0.0.0:8443", "127.0.0.1:0")
+        .replace("127.0.0.1:9901", "127.0.0.1:0")
+        .replace("127.0.0.1:5000", &service.address().to_string());
+    let gateway = TestGateway::start(&yaml, &[]);
+    let response = Client::tls("http1", gateway.address(), "localhost").get(path);
+    assert_eq!((response.status, response.text()), (200, format!("{path} is in stock")));
+    service.kill();
+    let response = Client::tls("http1", gateway.address(), "localhost").get(path);
+    assert_eq!(response.status, 502);
+    assert!(!response.header("proxy-status").is_empty(), "it says why");
+}
+
+/// The configurations in the plugins' READMEs, in a gateway with those plugins.
+#[test]
+fn every_configuration_of_a_plugins_readme_is_accepted_by_the_plugin() {
+    let mut tried = 0;
+    for plugin in ["auth", "pii-redact"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(plugin).join("README.md");
+        let document = std::fs::read_to_string(file).expect("a README");
+        for shown in yaml(&document) {
+            let name = if plugin == "auth" { "orders" } else { "customers" };
+            let service = format!("  {name}: {{endpoints: [\"127.0.0.1:5000\"]}}\n");
+            let shown = match shown.split_once("upstreams:\n") {
+                Some((before, after)) => format!("{before}upstreams:\n{service}{after}"),
+                None => format!("{shown}upstreams:\n{service}"),
+            };
+            let shown = shown.replace("{env: PII_SECRET}", "{value: a-secret-of-the-test}");
+            let yaml = format!("listeners: [{{name: clear, address: \"127.0.0.1:0\"}}]\n{shown}");
+            TestGateway::start(&yaml, &[plugin]);
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 2);
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod headers;
 mod hostile;
 mod hot_loading;
 mod http3;
+
+mod identity_provider;
 mod idle;
 mod limits;
 mod load;

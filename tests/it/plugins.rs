@@ -242,6 +242,26 @@ fn an_authenticator_is_closed_whatever_its_entry_says() {
     assert_eq!(upstream.seen().len(), 0);
 }
 
+/// What its config needs is what it needs.
+#[test]
+fn auth_with_api_keys_alone_needs_no_grant_and_one_whose_keys_it_may_not_fetch_is_refused_in_its_place() {
+    let upstream = echo();
+    let keys = "{name: auth, config: {api_keys: {keys: [{name: alice, sha256: \
+        2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90}]}}}";
+    let gateway = TestGateway::start(&yaml(&upstream, keys), &["auth"]);
+    assert_eq!(Client::http1(gateway.address()).get_with("/", &[("x-api-key", "alice")]).status, 200);
+    assert_eq!(Client::http1(gateway.address()).get("/").status, 401);
+    let fetched = "{name: auth, config: {jwt: {issuer: i, audience: a, jwks: {upstream: one, path: /keys}}}}";
+    for grants in ["", ", grants: {auth: {upstreams: []}}"] {
+        let yaml = yaml(&upstream, fetched).replace("directory: plugins", &format!("directory: plugins{grants}"));
+        let error = TestGateway::try_start(&yaml, &["auth"]).err().expect("refused");
+        assert!(error.contains("gateway.yaml:4:") && error.contains("`one` is not granted to auth"), "{error}");
+    }
+    let granted = yaml(&upstream, fetched)
+        .replace("directory: plugins", "directory: plugins, grants: {auth: {upstreams: [one]}}");
+    TestGateway::start(&granted, &["auth"]);
+}
+
 #[test]
 fn an_answer_to_head_tells_the_length_that_get_would_have() {
     let upstream = echo();

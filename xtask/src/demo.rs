@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: the gateway at work on real parts. Everything that is printed was received.
 
+mod archive;
 mod children;
 mod client;
 mod place;
@@ -7,13 +8,14 @@ mod stage;
 mod steps;
 mod swap;
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::plugins::{self, Kind};
-use crate::process::{cargo, root, run as run_command, target_directory};
+use crate::process::{announce_first_build, cargo, root, run as run_command, target_directory};
 use crate::{Result, setup};
 use children::Children;
 use client::Clients;
@@ -29,6 +31,10 @@ pub(crate) struct Options {
     /// Verify every step, exit with an error at the first that fails, and stop everything.
     #[arg(long)]
     check: bool,
+    /// A release archive whose gateway is shown. Without it, one that lies in the repository or in target/ is taken where the
+    /// gateway has not been compiled here yet.
+    #[arg(long)]
+    archive: Option<PathBuf>,
 }
 
 /// The services of the example.
@@ -45,9 +51,22 @@ pub(crate) fn run(options: &Options) -> Result {
     setup::wasm()?;
     setup::tools(&[setup::CURL, setup::PYTHON])?;
     let python = setup::python()?;
+    let archived = archive::gateway(options.archive.as_deref())?;
+    if archived.is_none() {
+        announce_first_build()?;
+    }
     let wasm = plugins::build(&[Kind::Standard, Kind::Example])?;
     let next_hello = swap::build_next_version()?;
-    run_command(cargo().args(["build", "--package", "gateway", "--package", "microservices"]))?;
+    let binary = match archived {
+        Some(binary) => {
+            run_command(cargo().args(["build", "--package", "microservices"]))?;
+            binary
+        }
+        None => {
+            run_command(cargo().args(["build", "--package", "gateway", "--package", "microservices"]))?;
+            target_directory()?.join("debug/gateway")
+        }
+    };
 
     let place = Place::prepare(&root().join("examples/microservices"), &wasm)?;
     let children = Children::new()?;
@@ -56,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     let log = place.file("gateway.log");
     let stderr = std::fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let mut gateway = Command::new(target_directory()?.join("debug/gateway"));
+    let mut gateway = Command::new(binary);
     gateway.args(["run", "-c"]).arg(place.file("gateway.yaml")).stderr(stderr);
     children.start("gateway", &mut gateway)?;
 

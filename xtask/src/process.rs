@@ -33,6 +33,17 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Says how long it will take where nothing has been built yet; cargo shows what it compiles.
+pub(crate) fn announce_first_build() -> Result {
+    if !target_directory()?.join("debug/gateway").exists() {
+        println!(
+            "the first build compiles some 400 crates, wasmtime among them: half an hour on two cores, some minutes on \
+             eight or more"
+        );
+    }
+    Ok(())
+}
+
 /// Runs a command with its output shown; an error names the command and its exit code.
 pub(crate) fn run(command: &mut Command) -> Result {
     let name = display(command);

@@ -73,6 +73,8 @@ pub struct Artifact {
     pub needs: Vec<Need>,
     /// Grants that it can do without, and the functions that make use of them.
     pub uses: Vec<(Need, &'static str)>,
+    /// Whether it says that it has use without them too.
+    pub grants_are_optional: bool,
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) functions: Functions,
     /// Whether it may wait for the host, so that it needs a stack of its own.
@@ -107,6 +109,7 @@ impl Artifact {
             imports,
             needs,
             uses,
+            grants_are_optional: grants::are_optional(&manifest.attributes),
             pre,
             functions,
             suspends,
@@ -178,10 +181,12 @@ pub struct Inspection {
     pub traits: Vec<&'static str>,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
-    /// The keys under `plugins.grants.NAME` that must not be empty.
+    /// The keys under `plugins.grants.NAME` that its imports ask for.
     pub needed_grants: Vec<&'static str>,
     /// Those that it makes use of where its config says so, each with the function that does.
     pub usable_grants: Vec<(&'static str, &'static str)>,
+    /// Whether it loads without them too.
+    pub grants_are_optional: bool,
 }
 
 impl fmt::Display for Inspection {
@@ -197,7 +202,8 @@ impl fmt::Display for Inspection {
         writeln!(f, "imports  {imports}")?;
         let to_allow =
             |grant: &str| format!("to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name);
-        let needed = self.needed_grants.iter().map(|grant| format!("{grant}\n         {}", to_allow(grant)));
+        let optional = if self.grants_are_optional { " (optional: its config may need none)" } else { "" };
+        let needed = self.needed_grants.iter().map(|grant| format!("{grant}{optional}\n         {}", to_allow(grant)));
         let usable = self.usable_grants.iter().map(|(grant, function)| {
             format!("{grant}, if its config names any ({function})\n         {}", to_allow(grant))
         });
@@ -218,6 +224,7 @@ impl From<&Artifact> for Inspection {
             imports: artifact.imports.clone(),
             needed_grants: artifact.needs.iter().map(|need| need.key()).collect(),
             usable_grants: artifact.uses.iter().map(|(need, function)| (need.key(), *function)).collect(),
+            grants_are_optional: artifact.grants_are_optional && !artifact.needs.is_empty(),
         }
     }
 }

@@ -9,7 +9,7 @@ use wasmtime::{
 };
 
 use super::error::HostError;
-use super::host::calls::Flights;
+use super::host::flights::Flights;
 use super::host::metrics::{NoMetrics, PluginMetricsSink};
 use super::host::{HostState, fields};
 use super::limits::{TABLE_ELEMENTS, TICK};

@@ -8,7 +8,7 @@ use http::HeaderName;
 use super::artifact::Artifact;
 use super::engine::Host;
 use super::host::Refused;
-use super::host::calls::Flights;
+use super::host::flights::Flights;
 use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};

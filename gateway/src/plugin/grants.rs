@@ -117,10 +117,16 @@ fn foreign(import: &str) -> LoadError {
     LoadError::Import(format!("imports `{import}`, which is outside the contract: {hint}"))
 }
 
+/// Whether a manifest says that the plugin has use also where nothing is granted to it.
+pub(crate) fn are_optional(attributes: &[(String, String)]) -> bool {
+    attributes.iter().any(|(name, value)| name == "grants" && value == "optional")
+}
+
 /// Refuses a plugin whose imports need grants about which the operator has said nothing (`grants` is none). An entry
-/// that grants nothing is a decision as well: the plugin loads, and each call of that kind is denied.
-pub(crate) fn check(plugin: &str, needs: &[Need], grants: Option<&Grants>) -> Result<(), LoadError> {
-    if needs.is_empty() || grants.is_some() {
+/// that grants nothing is a decision as well: the plugin loads, and each call of that kind is denied. So it is with one
+/// whose grants are `optional`, which gets nothing by saying so.
+pub(crate) fn check(plugin: &str, needs: &[Need], optional: bool, grants: Option<&Grants>) -> Result<(), LoadError> {
+    if needs.is_empty() || optional || grants.is_some() {
         return Ok(());
     }
     let list = |word: fn(Need) -> String| needs.iter().copied().map(word).collect::<Vec<_>>();
@@ -155,15 +161,22 @@ mod tests {
 
     #[test]
     fn a_refusal_shows_what_to_add() {
-        let message = check("auth", &[Need::Upstreams], None).unwrap_err().to_string();
+        let message = check("auth", &[Need::Upstreams], false, None).unwrap_err().to_string();
         assert!(message.contains("plugins: {grants: {auth: {upstreams: [UPSTREAM]}}}"), "{message}");
-        let message = check("auth", &[Need::Upstreams, Need::Secrets], None).unwrap_err().to_string();
+        let message = check("auth", &[Need::Upstreams, Need::Secrets], false, None).unwrap_err().to_string();
         assert!(message.contains("`calls` and `secrets`"), "{message}");
         assert!(message.contains("{auth: {upstreams: [UPSTREAM], secrets: [SECRET]}}"), "all at once: {message}");
         let some = Grants { upstreams: vec!["idp".to_owned()], secrets: vec![] };
-        assert_eq!(check("auth", &[Need::Upstreams], Some(&some)), Ok(()));
-        assert_eq!(check("auth", &[Need::Upstreams, Need::Secrets], Some(&Grants::default())), Ok(()));
-        assert_eq!(check("plain", &[], None), Ok(()));
+        assert_eq!(check("auth", &[Need::Upstreams], false, Some(&some)), Ok(()));
+        assert_eq!(check("auth", &[Need::Upstreams, Need::Secrets], false, Some(&Grants::default())), Ok(()));
+        assert_eq!(check("plain", &[], false, None), Ok(()));
+    }
+
+    #[test]
+    fn a_plugin_that_says_so_loads_without_a_grant() {
+        let says = |name: &str, value: &str| are_optional(&[(name.to_owned(), value.to_owned())]);
+        assert!(says("grants", "optional") && !says("grants", "needed") && !says("other", "optional"));
+        assert_eq!(check("auth", &[Need::Upstreams], true, None), Ok(()));
     }
 
     #[test]

@@ -8,17 +8,16 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, Func, InstancePre, Lift, Lower, TypedFunc,
 };
 use wasmtime::{Engine, Store};
 
+use super::callers::Callers;
 use super::engine::Host;
 use super::entry::{Entry, Shared};
 use super::error::{LoadError, Overrun, PluginError, one_line};
 use super::host::HostState;
-use super::host::calls::OutboundCall;
 use super::limits::{FIRST_DEADLINE, shares};
 use super::phase::bindings::edge::gateway::http::Exchange as Handle;
 use super::phase::{
@@ -94,9 +93,9 @@ pub(crate) struct Guest {
     broken: bool,
 }
 
-fn new_store(engine: &Engine, shared: Arc<Shared>, calls: Option<UnboundedSender<OutboundCall>>) -> Store<HostState> {
+fn new_store(engine: &Engine, shared: Arc<Shared>, callers: Option<Callers>) -> Store<HostState> {
     let output = shared.limits.output;
-    let mut store = Store::new(engine, HostState::new(shared, calls));
+    let mut store = Store::new(engine, HostState::new(shared, callers));
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(output.max(64 << 10));
     store.set_max_component_handles(4096);
@@ -239,10 +238,10 @@ fn handler(
 
 impl Guest {
     /// Instantiates and configures. Blocks: it is called off the workers.
-    pub(crate) fn make(entry: &Entry, calls: Option<UnboundedSender<OutboundCall>>) -> Result<Self, MakeError> {
+    pub(crate) fn make(entry: &Entry, callers: Option<Callers>) -> Result<Self, MakeError> {
         let artifact = &entry.artifact;
         let suspends = artifact.suspends;
-        let mut store = new_store(artifact.pre.engine(), entry.context.clone(), calls);
+        let mut store = new_store(artifact.pre.engine(), entry.context.clone(), callers);
         arm(&mut store, Phase::Configure, &Allowance::to_load(&entry.limits, suspends));
         let made: wasmtime::Result<_> = block_on(async {
             let instance = if suspends {

@@ -2,14 +2,15 @@
 //!
 //! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`],
 //! [`reexport`]), checks what it imports against the operator's [`grants`], and binds it to each place that names it
-//! ([`entry`]). A worker keeps a [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an
-//! [`instance`] under [`limits`]; what the guest may call back is in [`host`].
+//! ([`entry`]). A worker keeps a [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`], those that wait
+//! for calls of their own by [`callers`]) and calls an [`instance`] under [`limits`]; what the guest may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
 //! reaches a message unchecked; the host opens no sockets but through [`host::calls`].
 
 mod artifact;
 mod budget;
+mod callers;
 pub mod chain;
 pub(crate) mod componentize;
 mod encoding;

@@ -14,6 +14,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::budget::Budget;
+use super::callers::{Callers, Room};
 use super::engine::slots;
 use super::entry::Entry;
 use super::error::PluginError;
@@ -30,6 +31,8 @@ const WARNINGS: u32 = 1;
 /// What the pools of one worker share.
 pub struct WorkerHost {
     calls: UnboundedSender<OutboundCall>,
+    /// For all instances of the worker that wait for calls.
+    calling: Arc<Room>,
     budget: Rc<Budget>,
     pools: RefCell<Vec<Weak<Pool>>>,
     metrics: WorkerMetrics,
@@ -38,8 +41,9 @@ pub struct WorkerHost {
 impl WorkerHost {
     /// `calls` leads to the task of the worker that makes outbound calls; `instances` is how many the worker may have.
     pub fn new(calls: UnboundedSender<OutboundCall>, instances: u32, metrics: WorkerMetrics) -> Rc<Self> {
-        let budget = Budget::new(usize::try_from(instances).unwrap_or(usize::MAX));
-        Rc::new(Self { calls, budget, pools: RefCell::default(), metrics })
+        let instances = usize::try_from(instances).unwrap_or(usize::MAX);
+        let budget = Budget::new(instances);
+        Rc::new(Self { calls, calling: Room::of(instances), budget, pools: RefCell::default(), metrics })
     }
 
     /// Called again and again: streams that hold an instance of a replaced entry for longer than `limits.retire_after`
@@ -64,13 +68,11 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub fn new(entry: Arc<Entry>, worker: Rc<WorkerHost>) -> Rc<Self> {
-        let guests = Guests {
-            metrics: worker.metrics.plugin(&entry.name),
-            calls: worker.calls.clone(),
-            weight: slots(entry.artifact.pre.component()),
-            warnings: LogGate::new(WARNINGS),
-            entry,
-        };
+        let metrics = worker.metrics.plugin(&entry.name);
+        let weight = slots(entry.artifact.pre.component());
+        let own = Room::of(entry.limits.instances);
+        let callers = Callers::new(worker.calls.clone(), own, worker.calling.clone(), weight, metrics.clone());
+        let guests = Guests { metrics, callers, weight, warnings: LogGate::new(WARNINGS), entry };
         let pool = Rc::new(Self { stock: Stock::new(guests, worker.budget.clone()) });
         worker.pools.borrow_mut().push(Rc::downgrade(&pool));
         pool
@@ -126,7 +128,7 @@ impl Pool {
 /// Makes the guests of an entry.
 pub(super) struct Guests {
     entry: Arc<Entry>,
-    calls: UnboundedSender<OutboundCall>,
+    callers: Callers,
     metrics: PluginMetrics,
     weight: usize,
     warnings: LogGate,
@@ -149,8 +151,8 @@ impl Maker for Guests {
 
     /// On a thread that may block: `configure` can take long.
     async fn make(&self) -> Result<Box<Guest>, MakeError> {
-        let (entry, calls) = (self.entry.clone(), self.calls.clone());
-        match tokio::task::spawn_blocking(move || Guest::make(&entry, Some(calls)).map(Box::new)).await {
+        let (entry, callers) = (self.entry.clone(), self.callers.clone());
+        match tokio::task::spawn_blocking(move || Guest::make(&entry, Some(callers)).map(Box::new)).await {
             Ok(made) => made,
             Err(error) => Err(MakeError::Failed(PluginError::Instance(error.to_string()))),
         }

@@ -301,7 +301,9 @@ impl Registry {
         artifact: &Arc<Artifact>,
     ) -> Result<Entries, Refusal> {
         let config = trial.config;
-        if let Err(error) = grants::check(name, &artifact.needs, config.plugins.grants.get(&**name)) {
+        if let Err(error) =
+            grants::check(name, &artifact.needs, artifact.grants_are_optional, config.plugins.grants.get(&**name))
+        {
             return Err(Refusal::of_file(name, &error));
         }
         let terms = Terms::of(config, name);

@@ -158,6 +158,10 @@ pub(crate) mod calls {
         }
         Ok(Response { status: answer.status, headers, body })
     }
+
+    pub(crate) fn granted(upstream: &str) -> bool {
+        current(|host| host.upstreams.borrow().contains_key(upstream))
+    }
 }
 
 pub(crate) mod crypto {

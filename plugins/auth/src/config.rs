@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use plugin_sdk::{ConfigDuration, ConfigErrors};
+use plugin_sdk::{ConfigDuration, ConfigErrors, calls};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::credentials::poses_as;
 use crate::key::{LoadedKey, RawKey};
+use crate::token::media_type;
 
 /// The config as written.
 #[derive(Debug, Deserialize)]
@@ -53,6 +54,7 @@ struct RawJwt {
     issuer: String,
     #[serde(deserialize_with = "one_or_many")]
     audience: Vec<String>,
+    types: Option<Vec<String>>,
     #[serde(default = "skew")]
     clock_skew: ConfigDuration,
     cookie: Option<String>,
@@ -116,6 +118,8 @@ pub struct Jwt {
     pub issuer: String,
     /// One of these is in the `aud` claim.
     pub audience: Vec<String>,
+    /// Its `typ` is one of these media types, as [`media_type`] writes them; none: of those that are usual, or not there.
+    pub types: Option<Vec<String>>,
     /// How far clocks may differ, in seconds.
     pub clock_skew: u64,
     /// A cookie that carries a token.
@@ -229,6 +233,10 @@ fn can_identify(header: &str) -> bool {
 
 fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_media_type(text: &str) -> bool {
+    text.split('/').count() <= 2 && text.split('/').all(is_token)
 }
 
 /// RFC 6749 section 3.3; this also fits into a quoted string.
@@ -359,6 +367,9 @@ impl RawJwt {
         if self.audience.is_empty() || self.audience.iter().any(String::is_empty) {
             errors.push("/jwt/audience", "needs at least one audience, and no empty one");
         }
+        if self.types.as_ref().is_some_and(|types| types.is_empty() || types.iter().any(|typ| !is_media_type(typ))) {
+            errors.push("/jwt/types", "needs at least one media type such as at+jwt, `application/` may be left out");
+        }
         if self.clock_skew.0 > Duration::from_secs(600) {
             errors.push("/jwt/clock_skew", "must be at most 10m");
         }
@@ -381,8 +392,12 @@ impl RawJwt {
             if !raw.path.starts_with('/') || raw.path.len() > 1024 || !visible {
                 errors.push("/jwt/jwks/path", "must begin with `/` and be at most 1024 visible ASCII characters");
             }
-            if raw.upstream.is_empty() {
-                errors.push("/jwt/jwks/upstream", "must name an upstream that is granted to this plugin");
+            if !calls::is_granted(&raw.upstream) {
+                let named = &raw.upstream;
+                errors.push(
+                    "/jwt/jwks/upstream",
+                    format!("`{named}` is not granted to auth; add it to `plugins: {{grants: {{auth: {{upstreams: […]}}}}}}`"),
+                );
             }
             if raw.cache_for.0 < Duration::from_secs(1) || raw.cache_for.0 > Duration::from_secs(7 * 86_400) {
                 errors.push("/jwt/jwks/cache_for", "must be 1s to 7d");
@@ -401,8 +416,9 @@ impl RawJwt {
                 timeout: raw.timeout.0,
             }
         });
+        let types = self.types.map(|types| types.iter().map(|typ| media_type(typ)).collect());
         let clock_skew = self.clock_skew.0.as_secs();
-        Jwt { issuer: self.issuer, audience: self.audience, clock_skew, cookie: self.cookie, keys, jwks }
+        Jwt { issuer: self.issuer, audience: self.audience, types, clock_skew, cookie: self.cookie, keys, jwks }
     }
 }
 

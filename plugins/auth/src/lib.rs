@@ -20,7 +20,6 @@ use serde_json::{Map, Value};
 use config::{ApiKey, ApiKeys, Config, Jwt, Require, Settings};
 use jwks::{KeySet, Refused};
 use refusal::Refusal;
-use token::Invalid;
 
 /// Longest API key that is looked at.
 const MAX_KEY: usize = 512;
@@ -134,22 +133,20 @@ impl Auth {
 
     fn check_token(&self, rules: &Jwt, text: &str) -> Result<Map<String, Value>, Refusal> {
         let token = token::parse(text).map_err(Refusal::Token)?;
-        let now = time::unix_ms();
-        let here = jwks::verify(&rules.keys, &token);
-        // A kid of the config is not looked for elsewhere.
-        let elsewhere = match here {
-            Err(Invalid::UnknownKey) => true,
-            Err(Invalid::Signature) => token.kid.is_none(),
-            _ => false,
-        };
+        token.check_type(rules).map_err(Refusal::Token)?;
+        let claims = || token.claims(rules, time::unix_ms() / 1000);
+        let here = key::verify(&rules.keys, &token);
         match &self.key_set {
-            Some(remote) if elsewhere => remote.verify(&token, now).map_err(|refused| match refused {
-                Refused::Invalid(invalid) => Refusal::Token(invalid),
-                Refused::NoKeys => Refusal::NoKeys,
-            })?,
+            // A kid of the config is not looked for elsewhere.
+            Some(remote) if here.is_err() && !key::has_named(&rules.keys, &token) => {
+                remote.verify(&token, || claims().map(|_| ())).map_err(|refused| match refused {
+                    Refused::Invalid(invalid) => Refusal::Token(invalid),
+                    Refused::NoKeys(after) => Refusal::NoKeys(after),
+                })?;
+            }
             _ => here.map_err(Refusal::Token)?,
         }
-        token.claims(rules, now / 1000).map_err(Refusal::Token)
+        claims().map_err(Refusal::Token)
     }
 
     /// Tells the upstream and later plugins who the caller is.
@@ -192,7 +189,7 @@ impl Auth {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -302,6 +299,8 @@ fn take_token(rules: &Jwt, exchange: &Exchange, forward: bool) -> Result<Option<
 impl Plugin for Auth {
     const PHASES: Phases = Phases::REQUEST_HEADERS;
     const TRAITS: Traits = Traits::AUTHENTICATOR;
+    // API keys and keys of the config need no upstream.
+    const GRANTS_ARE_OPTIONAL: bool = true;
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {

@@ -22,8 +22,9 @@ pub enum Refusal {
     Scope,
     /// A claim that can't be a header.
     Claim,
-    /// The keys could not be fetched.
-    NoKeys,
+    /// The keys could not be fetched: whether the token holds nobody can say. It may be tried again after so many
+    /// milliseconds.
+    NoKeys(u64),
 }
 
 impl Refusal {
@@ -37,7 +38,7 @@ impl Refusal {
             Self::Token(invalid) => invalid.reason(),
             Self::Scope => "insufficient_scope",
             Self::Claim => "claim",
-            Self::NoKeys => "no_keys",
+            Self::NoKeys(_) => "no_keys",
         }
     }
 
@@ -57,9 +58,10 @@ impl Refusal {
                 (401, "Unauthorized", "The token holds a claim that can't be passed on.", Some("invalid_token"))
             }
             Self::Scope => (403, "Forbidden", "The credentials lack a scope.", Some("insufficient_scope")),
-            Self::NoKeys => {
+            Self::NoKeys(after) => {
                 return LocalResponse::problem(503, "Service Unavailable", "Tokens can't be checked at the moment.")
-                    .header("retry-after", "5");
+                    .header("cache-control", "no-store")
+                    .header("retry-after", after.div_ceil(1000).max(1).to_string());
             }
         };
         let realm = &settings.realm;

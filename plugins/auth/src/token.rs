@@ -19,8 +19,10 @@ pub enum Invalid {
     TooLong,
     /// `none`, or one that isn't known.
     Algorithm,
-    /// `crit`: it demands an extension, and none is supported (RFC 7515 section 4.1.11).
+    /// `crit` or `b64`: it demands an extension, and none is supported (RFC 7515 section 4.1.11, RFC 7797 section 7).
     Critical,
+    /// `typ`: it is a token for something else.
+    Type,
     /// No key for it.
     UnknownKey,
     /// The signature doesn't hold.
@@ -42,6 +44,7 @@ impl Invalid {
             Self::Malformed => "The token is malformed",
             Self::TooLong => "The token is too long",
             Self::Algorithm => "The algorithm of the token is not accepted",
+            Self::Type => "The type of the token is not accepted",
             Self::Critical => "The token needs an extension that is not supported",
             Self::UnknownKey => "The key of the token is unknown",
             Self::Signature => "The signature of the token does not hold",
@@ -59,6 +62,7 @@ impl Invalid {
             Self::TooLong => "too_long",
             Self::Algorithm => "algorithm",
             Self::Critical => "critical",
+            Self::Type => "type",
             Self::UnknownKey => "unknown_key",
             Self::Signature => "signature",
             Self::Expired => "expired",
@@ -76,6 +80,8 @@ pub struct Token<'a> {
     pub algorithm: Algorithm,
     /// The header's `kid`.
     pub kid: Option<String>,
+    /// The header's `typ`, as [`media_type`] writes it.
+    pub typ: Option<String>,
     /// What is signed.
     pub signed: &'a str,
     /// The signature.
@@ -87,7 +93,27 @@ fn object(part: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-/// Reads a token.
+/// What a `typ` stands for (RFC 7515 section 4.1.9): a media type, whose case is the same, mostly without `application/`.
+pub fn media_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    typ.strip_prefix("application/").filter(|rest| !rest.contains('/')).map(str::to_owned).unwrap_or(typ)
+}
+
+/// Types that are accepted where the config names none: tokens in general (RFC 7519 section 5.1), and access tokens (RFC 9068
+/// section 2.1). What says that it is something else was made for another purpose (RFC 8725 section 3.11).
+const TYPES: [&str; 2] = ["jwt", "at+jwt"];
+
+/// A member of a header that is a string where it is there.
+fn text_of(header: &Map<String, Value>, name: &str) -> Result<Option<String>, Invalid> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Invalid::Malformed),
+    }
+}
+
+/// Reads a token. Of its header, `alg`, `kid` and `typ` count; where keys could be had from (`jku`, `jwk`, `x5u`, `x5c`) it
+/// does not say: what would be trusted then is the sender (RFC 8725 section 3.10).
 pub fn parse(text: &str) -> Result<Token<'_>, Invalid> {
     if text.len() > MAX_TOKEN {
         return Err(Invalid::TooLong);
@@ -97,19 +123,27 @@ pub fn parse(text: &str) -> Result<Token<'_>, Invalid> {
     let header = object(header).ok_or(Invalid::Malformed)?;
     let algorithm = header.get("alg").and_then(Value::as_str).ok_or(Invalid::Malformed)?;
     let algorithm = Algorithm::parse(algorithm).ok_or(Invalid::Algorithm)?;
-    if header.contains_key("crit") {
+    if header.contains_key("crit") || header.contains_key("b64") {
         return Err(Invalid::Critical);
     }
-    let kid = match header.get("kid") {
-        None => None,
-        Some(Value::String(kid)) => Some(kid.clone()),
-        Some(_) => return Err(Invalid::Malformed),
-    };
+    let kid = text_of(&header, "kid")?;
+    let typ = text_of(&header, "typ")?.as_deref().map(media_type);
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Invalid::Malformed)?;
-    Ok(Token { algorithm, kid, signed, signature, payload })
+    Ok(Token { algorithm, kid, typ, signed, signature, payload })
 }
 
 impl Token<'_> {
+    /// Whether it is of a type that is accepted. With types in the config, it has to say which it is.
+    pub fn check_type(&self, rules: &Jwt) -> Result<(), Invalid> {
+        let fits = match (&self.typ, &rules.types) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some(typ), None) => TYPES.contains(&typ.as_str()),
+            (Some(typ), Some(types)) => types.contains(typ),
+        };
+        if fits { Ok(()) } else { Err(Invalid::Type) }
+    }
+
     /// The claims, judged; for a token whose signature holds. `now` is in seconds.
     pub fn claims(&self, rules: &Jwt, now: u64) -> Result<Map<String, Value>, Invalid> {
         let claims = object(self.payload).ok_or(Invalid::Malformed)?;
@@ -184,8 +218,15 @@ mod tests {
     const NOW: u64 = 1_735_689_600;
 
     fn rules() -> Jwt {
-        let audience = vec!["api".to_owned()];
-        Jwt { issuer: "idp".to_owned(), audience, clock_skew: 60, cookie: None, keys: Vec::new(), jwks: None }
+        Jwt {
+            issuer: "idp".to_owned(),
+            audience: vec!["api".to_owned()],
+            types: None,
+            clock_skew: 60,
+            cookie: None,
+            keys: Vec::new(),
+            jwks: None,
+        }
     }
 
     fn encode(value: &Value) -> String {
@@ -235,13 +276,40 @@ mod tests {
         let of = |header: Value| parse(&format!("{}.e30.AA", encode(&header))).map(|_| ()).unwrap_err();
         assert_eq!(of(json!({"alg": "none"})), Invalid::Algorithm);
         assert_eq!(of(json!({"alg": "NONE"})), Invalid::Algorithm);
-        assert_eq!(of(json!({"alg": "RS256", "crit": ["exp"]})), Invalid::Critical);
+        for crit in [json!(["exp"]), json!(["b64"]), json!([]), json!(null)] {
+            assert_eq!(of(json!({"alg": "RS256", "crit": crit})), Invalid::Critical);
+        }
+        assert_eq!(of(json!({"alg": "RS256", "b64": false})), Invalid::Critical);
+        assert_eq!(of(json!({"alg": "RS256", "b64": false, "crit": ["b64"]})), Invalid::Critical);
+        assert_eq!(of(json!({"alg": "RS256", "typ": ["JWT"]})), Invalid::Malformed);
         assert_eq!(of(json!({"alg": "RS256", "kid": 7})), Invalid::Malformed);
         assert_eq!(of(json!({})), Invalid::Malformed);
         for text in ["", "a", "a.b", "a.b.c", "....", "e30.e30.e30.e30"] {
             assert_eq!(parse(text).map(|_| ()).unwrap_err(), Invalid::Malformed, "{text}");
         }
         assert_eq!(parse(&"a".repeat(MAX_TOKEN + 1)).map(|_| ()).unwrap_err(), Invalid::TooLong);
+    }
+
+    #[test]
+    fn a_token_of_another_purpose_is_refused_by_its_type() {
+        let of = |typ: Value, types: Option<&[&str]>| {
+            let text = format!("{}.e30.AA", encode(&json!({"alg": "RS256", "typ": typ})));
+            let types = types.map(|types| types.iter().map(|typ| media_type(typ)).collect());
+            parse(&text).unwrap().check_type(&Jwt { types, ..rules() })
+        };
+        for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "application/jwt"] {
+            assert_eq!(of(json!(typ), None), Ok(()), "{typ}");
+        }
+        for typ in ["dpop+jwt", "logout+jwt", "secevent+jwt", "JOSE", "", "application/x/at+jwt", "text/jwt"] {
+            assert_eq!(of(json!(typ), None), Err(Invalid::Type), "{typ}");
+        }
+        assert_eq!(of(json!("application/AT+jwt"), Some(&["at+JWT"])), Ok(()));
+        assert_eq!(of(json!("JWT"), Some(&["at+jwt"])), Err(Invalid::Type));
+        let untyped = format!("{}.e30.AA", encode(&json!({"alg": "RS256"})));
+        let untyped = parse(&untyped).unwrap();
+        assert_eq!(untyped.check_type(&rules()), Ok(()));
+        let types = Some(vec!["at+jwt".to_owned()]);
+        assert_eq!(untyped.check_type(&Jwt { types, ..rules() }), Err(Invalid::Type));
     }
 
     #[test]

@@ -188,6 +188,9 @@ fn breaker(stage: &mut Stage) -> Result {
     stage.expect("200 while it lives", good.status == 200 && good.header("age").is_none())?;
     let id = stage.children.kill("inventory");
     println!("   killed: the inventory service, process {}", id.unwrap_or_default());
+    println!(
+        "   the first requests fail: the breaker opens once it has seen enough of them (minimum_requests, failure_ratio)"
+    );
 
     let (mut failures, mut stored) = (0, None);
     for protocol in Protocol::ALL.into_iter().cycle().take(12) {

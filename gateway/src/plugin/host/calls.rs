@@ -1,15 +1,12 @@
 //! Interface `calls`: HTTP calls to granted upstreams. The plugin host opens no sockets: it hands the call to a task of
 //! the worker and waits for the answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Slot;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::HostState;
 use crate::message::headers::{self, CDN_LOOP, Hops};
@@ -21,8 +18,6 @@ use crate::plugin::phase::{Header, Phase};
 pub const MAX_BODY: usize = 1 << 20;
 /// Longest time that a call may take, whatever the plugin says.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an answer is still given to equal calls that come just behind it.
-const AFTERGLOW: Duration = Duration::from_millis(100);
 /// Used where the plugin says 0.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -67,7 +62,7 @@ pub enum CallError {
     UnknownUpstream,
     /// Not in time.
     Timeout,
-    /// No connection.
+    /// No connection; or too many instances of the plugin wait for calls already.
     Connect,
     /// A body above [`MAX_BODY`].
     TooLarge,
@@ -84,72 +79,6 @@ impl From<CallError> for Error {
             CallError::Connect => Self::Connect,
             CallError::TooLarge => Self::TooLarge,
             CallError::Reset => Self::Reset,
-        }
-    }
-}
-
-type Outcome = Result<CallResponse, CallError>;
-
-/// Calls with `single-flight` that are under way anywhere in the process.
-#[derive(Debug, Default)]
-pub(crate) struct Flights(DashMap<String, watch::Receiver<Option<Outcome>>>);
-
-/// Takes the flight off the board when its leader is done, or is dropped.
-struct Leader {
-    flights: Arc<Flights>,
-    key: String,
-}
-
-impl Drop for Leader {
-    fn drop(&mut self) {
-        self.flights.0.remove(&self.key);
-    }
-}
-
-enum Seat {
-    Leads(Leader, watch::Sender<Option<Outcome>>),
-    Follows(watch::Receiver<Option<Outcome>>),
-}
-
-impl Flights {
-    fn board(self: &Arc<Self>, key: &str) -> Seat {
-        match self.0.entry(key.to_owned()) {
-            Slot::Occupied(flight) => Seat::Follows(flight.get().clone()),
-            Slot::Vacant(vacant) => {
-                let (sender, receiver) = watch::channel(None);
-                vacant.insert(receiver);
-                Seat::Leads(Leader { flights: self.clone(), key: key.to_owned() }, sender)
-            }
-        }
-    }
-
-    /// Makes the call, or waits for the equal one that is under way. When its leader was given up, a follower leads.
-    async fn share<F: Future<Output = Outcome>>(self: &Arc<Self>, key: &str, call: F) -> Outcome {
-        loop {
-            match self.board(key) {
-                Seat::Leads(leader, sender) => {
-                    let outcome = call.await;
-                    if outcome.is_ok() {
-                        // Whoever looked for the answer's trace (in kv, say) just before this guest left one there
-                        // boards now, and would otherwise call a second time.
-                        tokio::spawn(async move {
-                            tokio::time::sleep(AFTERGLOW).await;
-                            drop(leader);
-                        });
-                    } else {
-                        drop(leader);
-                    }
-                    let _ = sender.send(Some(outcome.clone()));
-                    return outcome;
-                }
-                Seat::Follows(mut receiver) => {
-                    if let Ok(outcome) = receiver.wait_for(Option::is_some).await
-                        && let Some(outcome) = outcome.clone()
-                    {
-                        return outcome;
-                    }
-                }
-            }
         }
     }
 }
@@ -176,6 +105,10 @@ fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
     Ok((method, headers))
 }
 
+fn is_cache_control(header: &Header) -> bool {
+    header.name.eq_ignore_ascii_case("cache-control")
+}
+
 /// Everything that makes two calls equal.
 fn flight_key(plugin: &str, request: &Request) -> String {
     use std::fmt::Write as _;
@@ -184,7 +117,8 @@ fn flight_key(plugin: &str, request: &Request) -> String {
     for part in [plugin, &request.upstream, &request.path] {
         let _ = write!(key, "{}:{part}", part.len());
     }
-    for Header { name, value } in &request.headers {
+    // What is asked for is the same, whether anew or not.
+    for Header { name, value } in request.headers.iter().filter(|header| !is_cache_control(header)) {
         let _ = write!(key, "{}:{}{}:{}", name.len(), name, value.len(), value.escape_ascii());
     }
     key
@@ -202,21 +136,34 @@ fn response(answer: CallResponse) -> Response {
     }
 }
 
+impl HostState {
+    fn is_granted(&self, upstream: &str) -> bool {
+        self.shared.upstreams.iter().any(|granted| **granted == *upstream)
+    }
+}
+
 impl calls::Host for HostState {
+    fn granted(&mut self, upstream: String) -> wasmtime::Result<bool> {
+        self.charge()?;
+        Ok(self.is_granted(&upstream))
+    }
+
     async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.charge()?;
-        let granted = self.shared.upstreams.iter().any(|upstream| **upstream == *of.upstream);
+        let granted = self.is_granted(&of.upstream);
         if !granted {
             self.refuse(Need::Upstreams, &of.upstream);
         }
-        let calls = match &self.calls {
-            Some(calls) if granted && self.phase != Phase::Configure => calls.clone(),
+        let callers = match &self.callers {
+            Some(callers) if granted && self.phase != Phase::Configure => callers,
             _ => return Ok(Err(Error::Denied)),
         };
         let (method, mut headers) = match validate(&of) {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error.into())),
         };
+        let Some(leave) = callers.leave() else { return Ok(Err(Error::Connect)) };
+        let calls = callers.calls().clone();
         // On behalf of the request: a plugin that calls its own gateway must come to an end.
         let hops =
             self.exchange.as_ref().map(|exchange| exchange.hops.next()).unwrap_or_else(|| Hops::default().next());
@@ -228,68 +175,30 @@ impl calls::Host for HostState {
         let deadline = Instant::now() + timeout;
         let key = (of.single_flight && method == Method::GET && of.body.is_empty())
             .then(|| flight_key(&self.shared.plugin, &of));
+        let news = of.headers.iter().any(|header| is_cache_control(header) && header.value == b"no-cache");
         let call = async move {
             let (reply, answer) = oneshot::channel();
             let Request { upstream, path, body, .. } = of;
             let call = OutboundCall { upstream, method, path, headers, body: body.into(), timeout, deadline, reply };
             calls.send(call).map_err(|_| CallError::Reset)?;
-            match answer.await {
-                Ok(Ok(response)) if response.body.len() > MAX_BODY => Err(CallError::TooLarge),
-                Ok(outcome) => outcome,
-                Err(_) => Err(CallError::Reset),
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(Ok(response))) if response.body.len() > MAX_BODY => Err(CallError::TooLarge),
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(CallError::Reset),
+                Err(_) => Err(CallError::Timeout),
             }
         };
         self.clock.pause();
-        let outcome = tokio::time::timeout_at(deadline, async {
+        // Whoever shares a call waits no longer than its own time, which may be shorter than the call's.
+        let outcome = timeout_at(deadline, async {
             match &key {
-                Some(key) => self.shared.flights.share(key, call).await,
+                Some(key) => self.shared.flights.share(key, news, call).await,
                 None => call.await,
             }
         })
         .await;
         self.clock.resume();
+        drop(leave);
         Ok(outcome.unwrap_or(Err(CallError::Timeout)).map(response).map_err(Into::into))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn answer() -> Outcome {
-        Ok(CallResponse { status: 200, headers: HeaderMap::new(), body: Bytes::from_static(b"keys") })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn equal_calls_share_one_answer() {
-        let flights = Arc::new(Flights::default());
-        let made = AtomicUsize::new(0);
-        let call = || async {
-            made.fetch_add(1, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            answer()
-        };
-        let (a, b, c) =
-            tokio::join!(flights.share("k", call()), flights.share("k", call()), flights.share("other", call()));
-        assert!([a, b, c].into_iter().all(|outcome| outcome.is_ok_and(|answer| answer.body == "keys")));
-        assert!(flights.share("k", call()).await.is_ok(), "just behind the answer");
-        assert_eq!(made.load(Ordering::Relaxed), 2);
-        tokio::time::sleep(AFTERGLOW * 2).await;
-        assert!(flights.0.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_follower_leads_when_the_leader_was_given_up() {
-        let flights = Arc::new(Flights::default());
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut leader = Box::pin(flights.share("k", std::future::pending()));
-        assert!(leader.as_mut().poll(&mut context).is_pending());
-        let follower = flights.share("k", async { answer() });
-        let mut follower = Box::pin(follower);
-        assert!(follower.as_mut().poll(&mut context).is_pending());
-        drop(leader);
-        assert!(follower.await.is_ok());
     }
 }

@@ -163,12 +163,32 @@ mod tests {
         assert!(matches!(Key::parse_jwk(&EC_KEY.replace("P-256", "secp256k1")), Err(InvalidKey::Kind(_))));
         let encryption = EC_KEY.replace(r#""kty""#, r#""use":"enc","kty""#);
         assert_eq!(Key::parse_jwk(&encryption).unwrap_err(), InvalidKey::Use);
+        for (operations, jwk) in [(r#"["sign"]"#, EC_KEY), ("[]", EC_KEY), (r#"["encrypt","wrapKey"]"#, OCT)] {
+            let other = jwk.replace(r#""kty""#, &format!(r#""key_ops":{operations},"kty""#));
+            assert_eq!(Key::parse_jwk(&other).unwrap_err(), InvalidKey::Operations, "{operations}");
+        }
+        assert!(Key::parse_jwk(&EC_KEY.replace(r#""kty""#, r#""key_ops":["verify"],"kty""#)).is_ok());
         assert!(matches!(Key::parse_jwk("{"), Err(InvalidKey::Json(_))));
         assert_eq!(Key::parse_secret(b"").unwrap_err(), InvalidKey::Empty);
         assert_eq!(
             Key::parse_pem("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----").unwrap_err(),
             InvalidKey::Pem
         );
+    }
+
+    #[test]
+    fn no_mac_holds_by_a_secret_that_is_shorter_than_the_hash() {
+        for (size, digest, using) in [
+            (32, DigestAlgorithm::Sha256, A::Hs256),
+            (48, DigestAlgorithm::Sha384, A::Hs384),
+            (64, DigestAlgorithm::Sha512, A::Hs512),
+        ] {
+            let holds = |size: usize| {
+                let key = Key::parse_secret(&vec![7; size]).unwrap();
+                key.verify(using, b"m", &key.mac(digest, b"m").unwrap())
+            };
+            assert!(holds(size) && !holds(size - 1), "{using:?}");
+        }
     }
 
     #[test]

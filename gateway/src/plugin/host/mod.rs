@@ -7,6 +7,7 @@ pub mod calls;
 mod counters;
 pub mod crypto;
 pub(crate) mod fields;
+pub(crate) mod flights;
 pub mod http;
 mod kv;
 pub mod metrics;
@@ -17,11 +18,10 @@ pub mod sys;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::component::ResourceTable;
 
-use self::calls::OutboundCall;
 use self::names::Names;
+use super::callers::Callers;
 use super::entry::Shared;
 use super::error::{Overrun, sanitise};
 use super::grants::{self, Need};
@@ -47,7 +47,7 @@ pub struct HostState {
     /// What all instances of the entry share.
     pub(crate) shared: Arc<Shared>,
     /// To the task of the worker that makes outbound calls; `None` off the workers.
-    pub(crate) calls: Option<UnboundedSender<OutboundCall>>,
+    pub(crate) callers: Option<Callers>,
     /// Names of header fields that it uses.
     names: Names,
     table: ResourceTable,
@@ -71,7 +71,7 @@ impl Refused {
 const MAX_RESOURCES: usize = 1024;
 
 impl HostState {
-    pub(crate) fn new(shared: Arc<Shared>, calls: Option<UnboundedSender<OutboundCall>>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, callers: Option<Callers>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
@@ -84,7 +84,7 @@ impl HostState {
             clock: CpuClock::new(),
             limits: InstanceLimits::new(shared.limits.memory),
             shared,
-            calls,
+            callers,
             names: Names::default(),
             table,
         }

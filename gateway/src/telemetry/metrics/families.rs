@@ -141,6 +141,8 @@ pub(super) struct PluginCells {
     pub(super) calls: [Counter; PHASES.len()],
     pub(super) nanoseconds: [Counter; PHASES.len()],
     pub(super) failures: [Counter; PLUGIN_FAILURES.len()],
+    /// Calls of its own that were refused: too many instances waited for one.
+    pub(super) calls_refused: Counter,
     /// Live instances.
     pub(super) instances: Gauge,
     pub(super) custom: CustomCells,
@@ -167,6 +169,11 @@ impl PluginMetrics {
     pub fn failed(&self, why: &str) {
         let place = PLUGIN_FAILURES.iter().position(|known| *known == why).unwrap_or(PLUGIN_FAILURES.len() - 1);
         self.cells.failures[place].add(1);
+    }
+
+    /// Notes a call of the plugin's own that was refused.
+    pub fn call_refused(&self) {
+        self.cells.calls_refused.add(1);
     }
 
     /// How many instances are alive on this worker.

@@ -162,6 +162,11 @@ fn plugins(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
             out.sample("gateway_plugin_failures_total", &labels, sum(cells, |cell| &cell.failures[place]));
         }
     }
+    let name = "gateway_plugin_outbound_refused_total";
+    out.family(name, "counter", "Calls that plugins were not let make: too many of their instances waited for one.");
+    for (plugin, cells) in &plugins {
+        out.sample(name, &[("plugin", plugin)], sum(cells, |cell| &cell.calls_refused));
+    }
     out.family("gateway_plugin_instances", "gauge", "Live instances of plugins.");
     for (plugin, cells) in &plugins {
         let value: i64 = cells.iter().map(|cell| cell.instances.value()).sum();

@@ -61,6 +61,8 @@ pub enum InvalidKey {
     Algorithm,
     /// `use` is something else than `sig`.
     Use,
+    /// `key_ops` has neither `verify` nor, for a secret, `sign`.
+    Operations,
     /// An RSA key outside 2048 to 8192 bits.
     RsaSize(usize),
     /// A short HMAC secret.
@@ -83,6 +85,7 @@ impl std::fmt::Display for InvalidKey {
             }
             Self::Algorithm => f.write_str("the JSON Web Key's `alg` does not fit its type, or is unknown"),
             Self::Use => f.write_str("the JSON Web Key is not meant for signatures (`use`)"),
+            Self::Operations => f.write_str("the JSON Web Key is not meant for verifying (`key_ops`)"),
             Self::RsaSize(what) => write!(f, "an RSA key of {what} bits; 2048 to 8192 are allowed"),
             Self::ShortSecret(what) => {
                 write!(f, "an HMAC secret of {what} bytes; at least 32 are needed (RFC 7518 section 3.2)")
@@ -102,6 +105,7 @@ struct Jwk {
     alg: Option<String>,
     #[serde(rename = "use")]
     usage: Option<String>,
+    key_ops: Option<Vec<String>>,
     crv: Option<String>,
     n: Option<String>,
     e: Option<String>,
@@ -120,6 +124,11 @@ impl Key {
         let jwk: Jwk = serde_json::from_str(text).map_err(|error| InvalidKey::Json(json_reason(&error)))?;
         if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return Err(InvalidKey::Use);
+        }
+        // RFC 7517 section 4.3. A secret makes MACs as well.
+        let is_for = |operation: &String| operation == "verify" || (operation == "sign" && jwk.kty == "oct");
+        if jwk.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(is_for)) {
+            return Err(InvalidKey::Operations);
         }
         let bound = match &jwk.alg {
             Some(name) => Some(algorithm(name).ok_or(InvalidKey::Algorithm)?),
@@ -213,11 +222,15 @@ impl Key {
     }
 
     /// Whether `signature` is one of `message` by this key. Also false where the algorithm does not fit the key.
-    /// ECDSA signatures are r and s of fixed length (RFC 7518 section 3.4); HMACs are compared in constant time.
+    /// ECDSA signatures are r and s of fixed length (RFC 7518 section 3.4); HMACs are compared in constant time, and none
+    /// holds by a secret that is shorter than the hash (section 3.2: "MUST be used").
     pub fn verify(&self, using: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
             Material::Secret(secret, bound) => match hmac_algorithm(using) {
-                Some(algorithm) if bound.is_none_or(|bound| bound == using) => {
+                Some(algorithm)
+                    if bound.is_none_or(|bound| bound == using)
+                        && secret.len() >= algorithm.digest_algorithm().output_len =>
+                {
                     hmac::verify(&hmac::Key::new(algorithm, secret), message, signature).is_ok()
                 }
                 _ => false,
