@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
 use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
 use super::{names, secrecy};
-use crate::message::headers::is_forwarding;
+use crate::message::headers::{is_forwarding, is_odd};
 use crate::watch::read_regular;
 
 /// Bytes of a secret; keys and tokens are far smaller.
@@ -260,6 +260,9 @@ fn kept(text: &str) -> Result<HeaderName, String> {
             Err("is set by the gateway; name the networks whose word counts in \"trusted\"".to_owned())
         }
         other if is_forwarding(other) => Ok(name),
+        other if is_odd(other) => {
+            Err("is no forwarding field; \"lookalikes\" says what becomes of such names".to_owned())
+        }
         _ => Err("is passed on anyway; remove it here".to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::HostState;
-use crate::message::headers::{self, CDN_LOOP, Hops};
+use crate::message::headers::{self, CDN_LOOP};
 use crate::plugin::grants::Need;
 use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
 use crate::plugin::phase::{Header, Phase};
@@ -109,10 +109,12 @@ fn is_cache_control(header: &Header) -> bool {
     header.name.eq_ignore_ascii_case("cache-control")
 }
 
-/// Everything that makes two calls equal.
-fn flight_key(plugin: &str, request: &Request) -> String {
+/// Everything that makes two calls equal. `passed`: how often their requests have been here. A call that leads back to its
+/// own gateway, and there to an equal one, must not wait for itself.
+fn flight_key(plugin: &str, passed: usize, request: &Request) -> String {
     use std::fmt::Write as _;
     let mut key = String::with_capacity(128);
+    let _ = write!(key, "{passed};");
     // Lengths in front keep values that contain a separator apart; writing to a string cannot fail.
     for part in [plugin, &request.upstream, &request.path] {
         let _ = write!(key, "{}:{part}", part.len());
@@ -165,16 +167,16 @@ impl calls::Host for HostState {
         let Some(leave) = callers.leave() else { return Ok(Err(Error::Connect)) };
         let calls = callers.calls().clone();
         // On behalf of the request: a plugin that calls its own gateway must come to an end.
-        let hops =
-            self.exchange.as_ref().map(|exchange| exchange.hops.next()).unwrap_or_else(|| Hops::default().next());
-        headers.insert(CDN_LOOP, hops);
+        let hops = self.exchange.as_ref().map(|exchange| exchange.hops.clone()).unwrap_or_default();
+        headers.insert(CDN_LOOP, hops.next());
+        let passed = hops.passed;
         let timeout = match of.timeout_ms {
             0 => DEFAULT_TIMEOUT,
             millis => Duration::from_millis(u64::from(millis)).min(MAX_TIMEOUT),
         };
         let deadline = Instant::now() + timeout;
         let key = (of.single_flight && method == Method::GET && of.body.is_empty())
-            .then(|| flight_key(&self.shared.plugin, &of));
+            .then(|| flight_key(&self.shared.plugin, passed, &of));
         let news = of.headers.iter().any(|header| is_cache_control(header) && header.value == b"no-cache");
         let call = async move {
             let (reply, answer) = oneshot::channel();
