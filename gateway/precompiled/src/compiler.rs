@@ -229,7 +229,8 @@ fn judge(status: ExitStatus, mut output: File, errors: File, limits: &Limits) ->
     if let Some(signal) = status.signal() {
         return Err(Failure::Signal(signal));
     }
-    let defect = |what: &str| Failure::Defect(format!("{what} ({status}){}{said}", if said.is_empty() { "" } else { ": " }));
+    let defect =
+        |what: &str| Failure::Defect(format!("{what} ({status}){}{said}", if said.is_empty() { "" } else { ": " }));
     if !status.success() {
         return Err(defect("it ended without an answer"));
     }
@@ -278,7 +279,8 @@ fn memory(process: u32) -> Option<u64> {
 fn cpu(process: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name, in parentheses, may hold anything; `utime` and `stime` are the 12th and 13th field after it.
-    let ticks: u64 = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        stat.rsplit(')').next()?.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
     Some(Duration::from_millis(ticks * 10))
 }
 

@@ -87,7 +87,9 @@ where
         thread.spawn_scoped(scope, || work(&request.about, &bytes)).map(|thread| thread.join())
     })?;
     let (mut answer, kind) = match made {
-        Ok(Ok(made)) if made.code.len() as u64 > request.limits.code() => return Err(io::ErrorKind::FileTooLarge.into()),
+        Ok(Ok(made)) if made.code.len() as u64 > request.limits.code() => {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         Ok(Ok(made)) => (made.write(), COMPILED),
         Ok(Err(refusal)) => (refusal, REFUSED),
         // The panic has told what it was.

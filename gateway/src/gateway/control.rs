@@ -23,7 +23,7 @@ use super::{ApplyError, Drained, POLL, Request, prepare, start};
 use crate::access_log::AccessLog;
 use crate::admin::AdminState;
 use crate::config::{ConfigErrors, Contents};
-use crate::plugin::{Accepted, Judgement, Registry};
+use crate::plugin::{Accepted, Compiler, Judgement, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
@@ -46,6 +46,7 @@ type Reply = oneshot::Sender<Result<(), ApplyError>>;
 /// The body of the control thread.
 pub(super) fn run(
     path: &Path,
+    compiler: Compiler,
     signals: bool,
     requests: mpsc::UnboundedReceiver<Request>,
     started: &StartSender,
@@ -62,7 +63,7 @@ pub(super) fn run(
         let signals = signals.then(Signals::new).transpose().map_err(ApplyError::system("handling signals"));
         let start = match signals {
             Ok(mut signals) => tokio::select! {
-                start = start::start(path) => start.map(|(control, bound)| (control, bound, signals)),
+                start = start::start(path, compiler) => start.map(|(control, bound)| (control, bound, signals)),
                 () = Signals::ended(&mut signals) => Err(ApplyError::Stopped),
             },
             Err(error) => Err(error),
@@ -117,8 +118,10 @@ struct Wanted {
     files: bool,
     /// The configuration on disk may work now, though its files are those that were refused.
     again: bool,
-    /// The plugin directory may have changed.
+    /// The plugin directory may have changed, or a file of it has been compiled.
     plugins: bool,
+    /// What was read last needs a plugin that is being compiled: requests for a reload wait until something has changed.
+    waits: bool,
 }
 
 /// What a job found.
@@ -145,6 +148,7 @@ impl Control {
         let options = WatchOptions { extension: Some("wasm"), ..WatchOptions::default() };
         let (plugins_watch, mut plugins_changed) = Watch::start(self.plugin_directory(), options);
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut loaded = self.registry.loaded();
         // What changed between the first reading and the start of the watch.
         let mut wanted = Wanted { files: true, plugins: true, ..Wanted::default() };
         let mut job = None;
@@ -154,15 +158,15 @@ impl Control {
             }
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some(Request::Reload(reply)) => wanted.requests.push_back(reply),
+                    Some(Request::Reload(reply)) => {
+                        wanted.requests.push_back(reply);
+                        wanted.waits = false;
+                    }
                     Some(Request::Drain) | None => break,
                 },
                 Some(()) = files_changed.recv() => wanted.files = true,
-                Some(()) = plugins_changed.recv() => {
-                    wanted.plugins = true;
-                    // A configuration and the plugin that it needs come in any order.
-                    wanted.again |= self.attempted != self.applied;
-                }
+                Some(()) = plugins_changed.recv() => self.plugins_changed(&mut wanted),
+                Ok(()) = loaded.changed() => self.plugins_changed(&mut wanted),
                 signal = Signals::next(&mut signals) => match signal {
                     Signal::Drain => break,
                     Signal::Reload => {
@@ -181,8 +185,13 @@ impl Control {
                         let result = self.finish_attempt(attempt);
                         files_watch.set_paths(self.attempted.files());
                         plugins_watch.set_paths(self.plugin_directory());
-                        if let Some(reply) = reply {
-                            let _ = reply.send(result);
+                        match (result, reply) {
+                            (Some(result), Some(reply)) => drop(reply.send(result)),
+                            (Some(_), None) => {}
+                            (None, reply) => {
+                                wanted.waits = true;
+                                wanted.requests.extend(reply);
+                            }
                         }
                     }
                     Outcome::Plugins(judgement) => self.finish_plugins(judgement),
@@ -190,6 +199,7 @@ impl Control {
             }
         }
         drop((job, files_watch, plugins_watch));
+        self.registry.stop();
         self.drain(signals).await
     }
 
@@ -197,9 +207,16 @@ impl Control {
         self.snapshot.config.plugins.directory.iter().cloned().collect()
     }
 
+    fn plugins_changed(&self, wanted: &mut Wanted) {
+        wanted.plugins = true;
+        // A configuration and the plugin that it needs come in any order.
+        wanted.again |= self.attempted != self.applied;
+        wanted.waits = false;
+    }
+
     /// Starts the next job, if there is something to do.
     fn next(&self, wanted: &mut Wanted) -> Option<Job> {
-        let reply = wanted.requests.pop_front();
+        let reply = if wanted.waits { None } else { wanted.requests.pop_front() };
         let again = std::mem::take(&mut wanted.again) || reply.is_some();
         // One change can be announced twice, or come with a request to reload: it is tried once.
         if std::mem::take(&mut wanted.files) || again {
@@ -215,14 +232,14 @@ impl Control {
         }
         if std::mem::take(&mut wanted.plugins) {
             let (registry, config) = (self.registry.clone(), self.snapshot.config.clone());
-            let judging = tokio::task::spawn_blocking(move || registry.judge(&config));
+            let judging = tokio::task::spawn_blocking(move || registry.judge_now(&config));
             return Some(Box::pin(async { Outcome::Plugins(judging.await) }));
         }
         None
     }
 
     fn finish_plugins(&mut self, judgement: Result<Judgement, JoinError>) {
-        let Judgement { findings, verdict } = match judgement {
+        let Judgement { findings, verdict, awaited } = match judgement {
             Ok(judgement) => judgement,
             Err(panic) => {
                 self.metrics.reloaded(Reload::Plugin, false);
@@ -239,6 +256,8 @@ impl Control {
                 }
                 self.commit_plugins(accepted);
             }
+            // What is in force has a version of each.
+            Err(problems) if problems.is_empty() => tracing::debug!(?awaited, "plugins are being compiled"),
             Err(problems) => {
                 self.metrics.reloaded(Reload::Plugin, false);
                 let errors = prepare::plugin_errors(&self.path, &self.snapshot.config, &problems);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ApplyError;
 use super::control::Control;
 use super::listeners::Leaving;
-use super::prepare::{self, Parts, Tried};
+use super::prepare::{self, Parts, Tried, Unready};
 use crate::access_log::Opened;
 use crate::config::model::Config;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
@@ -34,6 +34,13 @@ pub(super) enum Attempt {
     InForce,
     /// They are what was refused.
     StillRefused,
+    /// They need plugins that are being compiled.
+    Waits {
+        /// What was read.
+        contents: Contents,
+        findings: Findings,
+        plugins: Vec<Arc<str>>,
+    },
     /// They can't be used.
     Refused {
         /// What was read.
@@ -101,7 +108,10 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
     let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
     let parts = match parts {
         Ok(parts) => parts,
-        Err(errors) => return Attempt::Refused { contents, findings, error: ApplyError::Config(errors) },
+        Err(Unready::Waits(plugins)) => return Attempt::Waits { contents, findings, plugins },
+        Err(Unready::Wrong(errors)) => {
+            return Attempt::Refused { contents, findings, error: ApplyError::Config(errors) };
+        }
     };
     let log_target = match open_access_log(&snapshot, &config).await {
         Ok(opened) => opened,
@@ -134,22 +144,31 @@ async fn open_access_log(old: &Snapshot, new: &Config) -> Result<Arc<Opened>, Ap
 }
 
 impl Control {
-    /// Puts what an attempt made in force, or says why it can't be.
-    pub(super) fn finish_attempt(&mut self, attempt: Attempt) -> Result<(), ApplyError> {
+    /// Puts what an attempt made in force, or says why it can't be. `None` where that is not known yet.
+    pub(super) fn finish_attempt(&mut self, attempt: Attempt) -> Option<Result<(), ApplyError>> {
         let contents = match &attempt {
             Attempt::InForce => {
                 tracing::debug!(file = %self.path.display(), "configuration unchanged");
                 self.attempted.clone_from(&self.applied);
-                return Ok(());
+                return Some(Ok(()));
             }
-            Attempt::StillRefused => return Ok(()),
+            Attempt::StillRefused => return Some(Ok(())),
+            Attempt::Waits { contents, findings, plugins } => {
+                if self.attempted != *contents {
+                    let plugins = plugins.join(", ");
+                    tracing::info!(%plugins, "the new configuration waits for plugins that are being compiled");
+                }
+                self.attempted.clone_from(contents);
+                Arc::make_mut(&mut self.registry).learn(*findings);
+                return None;
+            }
             Attempt::Refused { contents, .. } => contents.clone(),
             Attempt::Ready(ready) => ready.contents.clone(),
         };
         let what = self.reloaded(&contents);
         self.attempted = contents;
         let result = match attempt {
-            Attempt::InForce | Attempt::StillRefused => Ok(()),
+            Attempt::InForce | Attempt::StillRefused | Attempt::Waits { .. } => Ok(()),
             Attempt::Refused { findings, error, .. } => {
                 Arc::make_mut(&mut self.registry).learn(findings);
                 Err(error)
@@ -170,7 +189,7 @@ impl Control {
                 tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
             }
         }
-        result
+        Some(result)
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
@@ -186,6 +205,7 @@ impl Control {
         let plugins = parts.plugins.plugins.clone();
         self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
         self.commit_plugins(parts.plugins);
+        self.registry.give_up_others();
         self.listeners.apply(plan, &self.workers);
         if let Some(log) = &self.log {
             log.follow(&config.log);

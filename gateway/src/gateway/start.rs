@@ -16,7 +16,7 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
 use crate::plugin::stored::StoredResponses;
-use crate::plugin::{self, Host, HostOptions, Registry};
+use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log::ErrorLog;
@@ -25,7 +25,7 @@ use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
 
 /// Starts everything that a configuration names.
-pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError> {
+pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, Started), ApplyError> {
     let Loaded { config, contents, places, warnings } = config::load(path).map_err(ApplyError::Config)?;
     let config = Arc::new(config);
     // Only the first gateway of a process (there are several in tests) has the log.
@@ -47,6 +47,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     let instances = plugin::instances_per_worker(config.workers, entries);
     let host = Host::new(HostOptions {
+        compiler: Some(compiler),
         cache: prepare::cache_directory(),
         workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
         instances_per_worker: instances,
@@ -58,7 +59,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
     }
     let mut registry = Arc::new(Registry::new(host));
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
-    let Parts { plugins, upstreams, certificates } = parts.map_err(ApplyError::Config)?;
+    let Parts { plugins, upstreams, certificates } = parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;

@@ -1,8 +1,8 @@
 //! The plugin host: loads wasm plugins from a directory, keeps instances per worker, and calls them phase by phase.
 //!
-//! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`],
-//! [`reexport`]), checks what it imports against the operator's [`grants`], and binds it to each place that names it
-//! ([`entry`]). A worker keeps a [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an
+//! The way of a plugin: [`registry`] reads a file ([`artifact`]) and has it loaded ([`loads`]), for which a process of its
+//! own makes it a component ([`componentize`], [`reexport`]) and compiles it ([`compile`]); its imports are checked against
+//! the operator's [`grants`], and it is bound to each place that names it ([`entry`]). A worker keeps a [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`]) and calls an
 //! [`instance`] under [`limits`]; what the guest may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
@@ -11,6 +11,7 @@
 mod artifact;
 mod budget;
 pub mod chain;
+mod compile;
 pub(crate) mod componentize;
 mod encoding;
 mod engine;
@@ -20,6 +21,7 @@ mod grants;
 pub mod host;
 mod instance;
 mod limits;
+mod loads;
 pub mod phase;
 mod pool;
 mod reexport;
@@ -30,7 +32,8 @@ pub mod stored;
 mod stream;
 
 pub(crate) use artifact::MAX_BYTES;
-pub use artifact::{Artifact, Inspection, inspect};
+pub use artifact::{Artifact, Inspection};
+pub use compile::{compiler_at, inspect, serve as serve_compilation, this_program};
 pub use engine::{Host, HostOptions, instances_per_worker};
 pub use entry::Entry;
 pub use error::{HostError, LoadError, Overrun, PluginError, PluginProblem};
@@ -39,5 +42,6 @@ pub use host::calls::{CallError, CallResponse, OutboundCall};
 pub use host::metrics::{NoMetrics, PluginMetricsSink};
 pub use instance::Instance;
 pub use pool::{Pool, WorkerHost};
+pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};

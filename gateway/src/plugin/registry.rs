@@ -3,13 +3,14 @@
 //!
 //! It works in two steps, because a new configuration may be refused for other reasons than its plugins:
 //! [`Registry::judge`] tries everything and changes nothing, [`Registry::commit`] puts the result in force. What was found
-//! out about a file is kept apart from what serves: a file that does not work with one configuration may work with the
-//! next.
+//! out about a file ([`loads`](super::loads)) is kept apart from what serves: a file that does not work with one
+//! configuration may work with the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
@@ -17,10 +18,11 @@ use super::entry::{Entry, Terms, limits_of};
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
 use super::grants;
 use super::instance::Guest;
+use super::loads::{Asked, Found, Loads};
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
 use super::stock::MakeError;
-use crate::config::model::{Config, Grants, PluginEntry, PluginLimits, Route};
+use crate::config::model::{Config, Grants, PluginEntry, Route};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]
@@ -39,28 +41,9 @@ impl PluginSet {
     }
 }
 
-/// What a file was found to be, apart from what the routes make of it: so that the same bytes aren't compiled twice.
-#[derive(Clone)]
-struct Finding {
-    /// SHA-256 of the file.
-    hash: String,
-    /// What it was allowed while it was asked what it is.
-    limits: PluginLimits,
-    artifact: Result<Arc<Artifact>, LoadError>,
-}
-
-impl Finding {
-    /// Whether it still holds: a call that failed under some limits may do well under others.
-    fn holds(&self, hash: &str, limits: &PluginLimits) -> bool {
-        self.hash == hash && (self.limits == *limits || !matches!(self.artifact, Err(LoadError::Call(_))))
-    }
-}
-
-/// What was found out about files.
-#[derive(Clone, Default)]
+/// What was found out besides what can serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// By plugin.
-    files: BTreeMap<Arc<str>, Finding>,
     passing: bool,
 }
 
@@ -84,6 +67,9 @@ pub struct Judgement {
     pub findings: Findings,
     /// What can be put in force, or every reason why not.
     pub verdict: Result<Accepted, Vec<PluginProblem>>,
+    /// Plugins that are being compiled and that no version which serves can stand in for: the verdict is open until they
+    /// are known. Empty, unless it came from [`Registry::judge_now`].
+    pub awaited: Vec<Arc<str>>,
 }
 
 /// Plugins that work with a configuration, not yet in force.
@@ -110,6 +96,7 @@ pub struct InForce<'a> {
 #[derive(Clone)]
 pub struct Registry {
     host: Arc<Host>,
+    loads: Loads,
     directory: Option<PathBuf>,
     findings: Findings,
     serving: BTreeMap<Arc<str>, Serving>,
@@ -121,6 +108,7 @@ impl Registry {
     /// An empty registry.
     pub fn new(host: Arc<Host>) -> Self {
         Self {
+            loads: Loads::new(host.clone()),
             host,
             directory: None,
             findings: Findings::default(),
@@ -130,60 +118,90 @@ impl Registry {
         }
     }
 
-    /// Reads the files that a configuration names, compiles and checks what is new, and dry-runs it. Changes nothing.
-    /// Blocking: not for a worker.
+    /// Reads the files that a configuration names, has those compiled that are new, and dry-runs them. Changes nothing.
+    /// Blocking, for as long as the compiler needs: not for a worker.
     ///
     /// A file that fails is left out where its last good version works in its place. A version that serves from another
     /// directory does not stand in: a new directory must hold what the routes need.
     pub fn judge(&self, config: &Config) -> Judgement {
-        let directory = config.plugins.directory.as_deref();
-        let same_directory = directory == self.directory.as_deref();
+        let places = places(config);
+        let names: Vec<_> = places.keys().cloned().collect();
+        loop {
+            let candidates = self.candidates(config, &places);
+            if candidates.values().all(Option::is_some) {
+                return self.judge_candidates(config, &places, candidates);
+            }
+            self.loads.wait(&names);
+        }
+    }
+
+    /// The same without waiting for the compiler: what serves stands in for a file that is being compiled. See
+    /// [`Self::loaded`] for when to ask again.
+    pub fn judge_now(&self, config: &Config) -> Judgement {
+        let places = places(config);
+        let candidates = self.candidates(config, &places);
+        self.judge_candidates(config, &places, candidates)
+    }
+
+    /// Changes each time that a file has been compiled, or refused.
+    pub fn loaded(&self) -> watch::Receiver<u64> {
+        self.loads.ended()
+    }
+
+    fn judge_candidates(&self, config: &Config, places: &Places, mut candidates: Candidates) -> Judgement {
+        let same_directory = config.plugins.directory == self.directory;
         let known = self.current.entries.iter().flatten().map(|entry| (entry.place(), entry)).collect();
         let trial = Trial { config, known };
         let mut findings = Findings::default();
-        let mut serving = BTreeMap::new();
-        let mut made = HashMap::new();
-        let mut problems = Vec::new();
-        for (name, places) in &places(config) {
+        let (mut serving, mut made) = (BTreeMap::new(), HashMap::new());
+        let (mut problems, mut awaited) = (Vec::new(), Vec::new());
+        for (name, places) in places {
             let known = self.serving.get(name);
-            let candidate = match directory {
-                Some(directory) => self.load(directory, name, &limits_of(config, name), &mut findings),
-                None => Err(LoadError::NoDirectory),
-            };
+            let candidate = candidates.remove(name).flatten();
             let refusal = match &candidate {
-                Ok(artifact) => match self.make_entries(&trial, name, places, artifact) {
+                None => None,
+                Some(Ok(artifact)) => match self.make_entries(&trial, name, places, artifact) {
                     Ok(entries) => {
                         made.extend(entries);
                         serving.insert(name.clone(), Serving::new(artifact, None, known));
                         continue;
                     }
-                    Err(refusal) => refusal,
+                    Err(refusal) => Some(refusal),
                 },
-                Err(error) => Refusal::of_file(name, error),
+                Some(Err(error)) => Some(Refusal::of_file(name, error)),
             };
-            findings.passing |= refusal.passing;
-            // Where the file does not work, the version that serves is tried in its place.
-            let last_good = known.map(|known| &known.artifact).filter(|good| {
-                same_directory && candidate.as_ref().map_or(true, |candidate| candidate.hash != good.hash)
+            findings.passing |= refusal.as_ref().is_some_and(|refusal| refusal.passing);
+            // Where the file does not work, or not yet, the version that serves is tried in its place.
+            let last_good = known.filter(|known| {
+                let tried = candidate.as_ref().and_then(|candidate| candidate.as_ref().ok());
+                same_directory && tried.is_none_or(|tried| tried.hash != known.artifact.hash)
             });
-            let fallback = last_good.map(|good| (good, self.make_entries(&trial, name, places, good)));
-            match fallback {
-                Some((good, Ok(entries))) => {
+            let fallback = last_good.map(|good| (good, self.make_entries(&trial, name, places, &good.artifact)));
+            match (fallback, refusal) {
+                (Some((good, Ok(entries))), refusal) => {
                     made.extend(entries);
-                    serving.insert(name.clone(), Serving::new(good, Some(&refusal), known));
+                    let goes_on = match &refusal {
+                        Some(refusal) => Serving::new(&good.artifact, Some(refusal), known),
+                        None => good.clone(),
+                    };
+                    serving.insert(name.clone(), goes_on);
                 }
-                Some((good, Err(too))) => {
+                (_, None) => awaited.push(name.clone()),
+                (Some((good, Err(too))), Some(refusal)) => {
                     findings.passing |= too.passing;
                     problems.extend(refusal.problems);
                     problems.extend(too.problems.into_iter().map(|problem| PluginProblem {
-                        message: format!("its version {}, which serves now: {}", good.version, problem.message),
+                        message: format!(
+                            "its version {}, which serves now: {}",
+                            good.artifact.version, problem.message
+                        ),
                         ..problem
                     }));
                 }
-                None => problems.extend(refusal.problems),
+                (None, Some(refusal)) => problems.extend(refusal.problems),
             }
         }
-        let verdict = if problems.is_empty() {
+        let verdict = if problems.is_empty() && awaited.is_empty() {
             let entries =
                 config.routes.iter().enumerate().map(|(r, route)| {
                     (0..route.plugins.len()).filter_map(|e| made.remove(&(r, e))).collect::<Vec<_>>()
@@ -194,13 +212,12 @@ impl Registry {
         } else {
             Err(problems)
         };
-        Judgement { findings, verdict }
+        Judgement { findings, verdict, awaited }
     }
 
-    /// Remembers what was found out about files, also where the configuration was refused.
+    /// Remembers what was found out, also where the configuration was refused.
     pub fn learn(&mut self, findings: Findings) {
-        self.findings.files.extend(findings.files);
-        self.findings.passing = findings.passing;
+        self.findings = findings;
     }
 
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
@@ -219,12 +236,22 @@ impl Registry {
                 status::write(directory, name, &serving.status);
             }
         }
-        self.findings.files.retain(|name, _| accepted.serving.contains_key(name));
+        self.loads.retain(|name| accepted.serving.contains_key(name));
         self.directory = accepted.directory;
         self.serving = accepted.serving;
         self.grants = accepted.grants;
         self.current = accepted.plugins;
         left_out
+    }
+
+    /// Ends the compilation of plugins that nothing in force names: of a configuration that was replaced by another one.
+    pub fn give_up_others(&self) {
+        self.loads.give_up(|name| self.serving.contains_key(name));
+    }
+
+    /// Ends every compilation, for good.
+    pub fn stop(&self) {
+        self.loads.stop();
     }
 
     /// The plugins that serve.
@@ -246,41 +273,30 @@ impl Registry {
         self.host.options.instances_per_worker
     }
 
-    /// The artifact of the file as it is now. Files are read anew each time, because neither their length nor their times
-    /// tell for sure that they are the same.
-    fn load(
-        &self,
-        directory: &Path,
-        name: &Arc<str>,
-        limits: &PluginLimits,
-        findings: &mut Findings,
-    ) -> Result<Arc<Artifact>, LoadError> {
-        let bytes = read_whole(&directory.join(format!("{name}.wasm")))?;
-        let hash = sha256(&bytes);
-        let known = self.findings.files.get(name).filter(|known| known.holds(&hash, limits));
-        let serving = self.serving.get(name).filter(|serving| serving.artifact.hash == hash);
-        let artifact = match (serving, known) {
-            (Some(serving), _) => Ok(serving.artifact.clone()),
-            (None, Some(known)) => known.artifact.clone(),
-            (None, None) => self.compile(name, &bytes, limits),
+    /// What the files are that a configuration names; `None` of what is being compiled.
+    fn candidates(&self, config: &Config, places: &Places) -> Candidates {
+        let found = |name: &Arc<str>| match &config.plugins.directory {
+            Some(directory) => self.find(directory, name, config),
+            None => Some(Err(LoadError::NoDirectory)),
         };
-        if !artifact.as_ref().is_err_and(LoadError::is_passing) {
-            findings.files.insert(name.clone(), Finding { hash, limits: limits.clone(), artifact: artifact.clone() });
-        }
-        artifact
+        places.keys().map(|name| (name.clone(), found(name))).collect()
     }
 
-    fn compile(&self, name: &str, bytes: &[u8], limits: &PluginLimits) -> Result<Arc<Artifact>, LoadError> {
-        // A compiler that panics is no reason to stop serving: it costs this file.
-        let artifact = catch_unwind(AssertUnwindSafe(|| Artifact::compile(&self.host, bytes, limits)))
-            .unwrap_or_else(|_| Err(LoadError::Invalid("compiling it failed; the log tells where".to_owned())))?;
-        if artifact.name == name {
-            return Ok(Arc::new(artifact));
+    /// What the file is as it is now. Files are read anew each time, because neither their length nor their times tell for
+    /// sure that they are the same.
+    fn find(&self, directory: &Path, name: &Arc<str>, config: &Config) -> Option<Found> {
+        let path = directory.join(format!("{name}.wasm"));
+        let bytes = match read_whole(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(Err(error)),
+        };
+        let hash = sha256(&bytes);
+        if let Some(serving) = self.serving.get(name).filter(|serving| serving.artifact.hash == hash) {
+            return Some(Ok(serving.artifact.clone()));
         }
-        let found = sanitise(&artifact.name, 100);
-        Err(LoadError::Manifest(format!(
-            "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
-        )))
+        let cache = config.plugins.cache.clone().or_else(|| self.host.options.cache.clone());
+        let (limits, compile) = (limits_of(config, name), config.plugins.compile);
+        self.loads.ask(name, Asked { path, hash, limits, compile, cache }, bytes)
     }
 
     /// The entries of one plugin in all routes; new ones are dry-run.
@@ -370,8 +386,13 @@ struct Place {
 }
 
 /// Where a configuration names each plugin.
-fn places(config: &Config) -> BTreeMap<Arc<str>, Vec<Place>> {
-    let mut places: BTreeMap<Arc<str>, Vec<Place>> = BTreeMap::new();
+type Places = BTreeMap<Arc<str>, Vec<Place>>;
+
+/// What the file of each plugin is; `None` while that is not known.
+type Candidates = BTreeMap<Arc<str>, Option<Found>>;
+
+fn places(config: &Config) -> Places {
+    let mut places = Places::new();
     for (route, of) in config.routes.iter().enumerate() {
         for (entry, plugin) in of.plugins.iter().enumerate() {
             let known = places.entry(plugin.name.clone()).or_default();
