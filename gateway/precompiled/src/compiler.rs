@@ -29,7 +29,7 @@ pub struct Limits {
 }
 
 /// See [`Limits::time`].
-const CLOCK: u32 = 2;
+const CLOCK: u32 = 10;
 /// What of the memory the code may have that comes out: it stays in the gateway's memory.
 const CODE_SHARE: u64 = 8;
 

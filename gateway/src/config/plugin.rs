@@ -73,7 +73,7 @@ fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {
         Size(LEAST_TO_COMPILE..=1 << 40),
         "1GiB",
     );
-    let time = fields.default("time", "CPU time, and twice as much by the clock.", time(), "30s");
+    let time = fields.default("time", "CPU time, and ten times as much by the clock.", time(), "30s");
     Some(Compile { memory: memory?, time: time? })
 }
 

@@ -69,6 +69,9 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
     let snapshot = Arc::new(snapshot);
     metrics.show_endpoints(snapshot.endpoint_health());
+    // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
+    // time, and not in a handshake's. Where there are none, whoever needs one says so.
+    let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
     let mut workers = Workers::default();
     for _ in 0..config.workers {
         workers.start(|commands| WorkerParts {
