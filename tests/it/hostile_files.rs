@@ -164,7 +164,7 @@ fn a_hostile_file_is_an_error_of_the_start_and_of_the_check() {
 }
 
 /// What a compilation may use that is to last.
-const AMPLE: &str = "{memory: 16GiB, time: 10m}";
+const AMPLE: &str = "{memory: 1GiB, time: 10m}";
 
 /// A process with the two plugins.
 fn spawn() -> Spawned {
@@ -235,4 +235,34 @@ fn a_configuration_waits_for_a_plugin_that_it_needs_and_holds_up_nothing_else() 
     gateway.configure(&yaml(AMPLE, 202));
     eventually("the next one is", || (client.get("/edited").status == 202).then_some(()));
     eventually("what nothing needs is not compiled", || (!children(&gateway.process).contains(&child)).then_some(()));
+}
+
+#[test]
+fn however_many_files_take_long_another_plugin_is_swapped_meanwhile() {
+    // More than are compiled at a time, those that take long included.
+    let count = 1 + 2 * std::thread::available_parallelism().map_or(1, usize::from).clamp(2, 4);
+    let name = |at: usize| format!("slo{at}-guest");
+    let routes: String = (0..count)
+        .map(|at| {
+            let name = name(at);
+            format!("  - {{name: {name}, match: {{path: {{prefix: /{name}}}}}, plugins: [{{name: {name}}}], respond: {{status: 200}}}}\n")
+        })
+        .collect();
+    let gateway = Spawned::start(&(yaml(AMPLE, 200) + &routes), |directory| {
+        let plugins = directory.join("plugins");
+        put(&plugins, "test-guest.wasm", &built("test-guest"));
+        put(&plugins, "evil-guest.wasm", &evil());
+        for name in (0..count).map(name) {
+            put(&plugins, &format!("{name}.wasm"), &replaced(built("test-guest"), b"test-guest", name.as_bytes()));
+        }
+    });
+    let plugins = gateway.directory().join("plugins");
+    let mut client = Client::http1(gateway.listener("clear"));
+    for name in (0..count).map(name) {
+        put(&plugins, &format!("{name}.wasm"), &slow());
+    }
+    eventually("several are being compiled", || (children(&gateway.process).len() > 1).then_some(()));
+    put(&plugins, "test-guest.wasm", &other_build());
+    eventually("another plugin is swapped", || (build(&mut client) == "test-guest-build-B").then_some(()));
+    assert!(children(&gateway.process).len() < count, "those that take long are not all compiled at once");
 }

@@ -66,7 +66,7 @@ fn function(locals: usize, repeated: &[u8], times: usize, after: &[u8]) -> Vec<u
     wrapped(&functions(1, &[locals, repeated.repeat(times), after.to_vec()].concat()))
 }
 
-/// Loops in each other, each of which changes some of many locals.
+/// The body of a function of loops in each other, each of which changes some of many locals.
 fn nested_loops(depth: usize, locals: usize) -> Vec<u8> {
     let mut body = [&[1][..], &leb(locals), &[0x7f]].concat();
     for level in 0..depth {
@@ -79,7 +79,7 @@ fn nested_loops(depth: usize, locals: usize) -> Vec<u8> {
     for level in 0..depth {
         body.extend([&[0x20][..], &leb(level % locals), &[0x0d, 0, 0x0b]].concat());
     }
-    wrapped(&functions(1, &body))
+    body
 }
 
 fn nested_components(depth: usize) -> Vec<u8> {
@@ -119,7 +119,7 @@ fn many_instances(count: usize) -> Vec<u8> {
 
 /// A file that takes a while to compile, and is no plugin then.
 pub fn slow() -> Vec<u8> {
-    wrapped(&functions(900_000, &[0, 0x41, 1, 0x1a]))
+    wrapped(&functions(8_000, &nested_loops(40, 50)))
 }
 
 /// Every file. `handler` makes a module of the contract with another `describe`.
@@ -136,7 +136,7 @@ pub fn files(handler: impl Fn(&str) -> Vec<u8>) -> Vec<HostileFile> {
         file("1,500 types in each other", nested_types(1500), &["nested too deep"]),
         file("300,000 types in each other", nested_types(300_000), &["nested too deep", "of memory"]),
         file("components in each other", nested_components(10_000), REFUSED),
-        file("loops in each other", nested_loops(9_000, 3_000), TOO_MUCH),
+        file("loops in each other", wrapped(&functions(1, &nested_loops(9_000, 3_000))), TOO_MUCH),
         file("blocks in each other", function(0, &[0x02, 0x40], 300_000, &[0x0b].repeat(300_000)), REFUSED),
         file("a function of a million calls of itself", function(0, &[0x10, 0], 1_000_000, &[]), TOO_MUCH),
         file(

@@ -116,10 +116,10 @@ fn limit(request: &Request) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, Signal};
-        // The core limit does not hold where cores go to a program.
-        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
         // Where memory runs out, this process goes and not the gateway.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        // The core limit does not hold where cores go to a program. Files of /proc are root's from here on.
+        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         // It may have died before that was said.
         let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());

@@ -78,7 +78,7 @@ fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {
 }
 
 /// What the compiler itself needs, and some.
-const LEAST_TO_COMPILE: u64 = 64 << 20;
+const LEAST_TO_COMPILE: u64 = 128 << 20;
 
 fn grants(fields: &mut Fields<'_, '_>) -> Option<RawGrants> {
     let upstreams = fields.default(

@@ -154,12 +154,13 @@ impl Control {
             }
             Attempt::StillRefused => return Some(Ok(())),
             Attempt::Waits { contents, findings, plugins } => {
+                let findings = findings.clone();
                 if self.attempted != *contents {
                     let plugins = plugins.join(", ");
                     tracing::info!(%plugins, "the new configuration waits for plugins that are being compiled");
                 }
                 self.attempted.clone_from(contents);
-                Arc::make_mut(&mut self.registry).learn(*findings);
+                Arc::make_mut(&mut self.registry).learn(findings);
                 return None;
             }
             Attempt::Refused { contents, .. } => contents.clone(),

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use precompiled::{Answer, Code, Compiler, Job, Limits, Precompiled, Progress, Watch};
+use precompiled::{Answer, Code, Compiler, Failure, Job, Limits, Precompiled, Progress, Watch};
 use serde::{Deserialize, Serialize};
 
 use super::artifact::{Inspection, Linked, sha256};
@@ -83,8 +83,13 @@ pub(super) fn compile(
     let allowed = allowed(compile);
     match compiler.run(&Job { limits: allowed, about: &about, bytes }, watch) {
         Ok(Answer::Compiled(made)) => Ok(made),
-        Ok(Answer::Refused(refusal)) => Err(serde_json::from_slice(&refusal)
-            .unwrap_or_else(|error| LoadError::Compile(format!("the compiler's answer can't be read: {error}")))),
+        Ok(Answer::Refused(refusal)) => {
+            let refusal: LoadError = serde_json::from_slice(&refusal)
+                .unwrap_or_else(|error| LoadError::Compile(format!("the compiler's answer can't be read: {error}")));
+            // The engine reports the memory that it maps itself as an error like any other.
+            let refused_memory = refusal.to_string().contains("(os error 12)");
+            Err(if refused_memory { LoadError::from_failure(Failure::Memory, &allowed) } else { refusal })
+        }
         Err(failure) => Err(LoadError::from_failure(failure, &allowed)),
     }
 }

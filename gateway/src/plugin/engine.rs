@@ -173,7 +173,8 @@ impl Runtime {
 
 /// The settings of both roles are the same in everything that compiled code depends on.
 fn configuration(options: &HostOptions, role: Role) -> Config {
-    let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(RESERVE);
+    let reserve = if role == Role::Serve { RESERVE } else { 1 };
+    let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(reserve);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         // Only a count: an encoded guest is four of them (itself, two that tie imports to its table, its handler).

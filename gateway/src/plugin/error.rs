@@ -143,7 +143,10 @@ impl LoadError {
 
 /// A number of bytes as the configuration writes it.
 fn bytes(count: u64) -> String {
-    match [("GiB", 30), ("MiB", 20), ("KiB", 10)].iter().find(|(_, shift)| count % (1 << shift) == 0 && count > 0) {
+    match [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+        .iter()
+        .find(|(_, shift)| count > 0 && count.is_multiple_of(1 << shift))
+    {
         Some((unit, shift)) => format!("{}{unit}", count >> shift),
         None => format!("{count} bytes"),
     }

@@ -1,8 +1,9 @@
 //! Plugin files on their way to be artifacts: each is compiled beside everything else, and nobody waits who need not.
 //!
-//! [`Loads::ask`] answers at once: with what a file is found to be, or that it is being compiled. A few are compiled at
-//! a time; one that takes long gives up its turn to the next, so that it holds up no other. A newer file in the same
-//! place ends the older one's compilation.
+//! [`Loads::ask`] answers at once: with what a file is found to be, or that it is being compiled. A newer file in the same
+//! place ends the older one's compilation. A few are compiled at a time. One that takes long goes on beside the others;
+//! where too many do, it is begun anew when one of them has ended. So however many files take long, one that does not is
+//! soon compiled.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,14 +21,14 @@ use super::engine::Host;
 use super::error::{LoadError, sanitise};
 use crate::config::model::{Compile, PluginLimits};
 
-/// How long a compilation runs before it is told of, and gives up its turn.
+/// How long a compilation runs before it is told of, and goes out of the others' way.
 const LONG: Duration = Duration::from_secs(3);
 /// How long a failure holds that says nothing about the file.
 const PASSES: Duration = Duration::from_secs(1);
 /// Stack of a thread that loads what was compiled. The process that compiles has tried that on less.
 const STACK: usize = 2 << 20;
 
-/// How many are compiled at a time; as many again that take long.
+/// How many are compiled at a time, and how many beside them that take long.
 fn most() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).clamp(2, 4)
 }
@@ -87,11 +88,12 @@ impl File {
 #[derive(Default)]
 struct State {
     files: Vec<File>,
-    /// Files by number that wait for their turn.
-    queue: VecDeque<u64>,
     /// The last number that was given.
     last: u64,
-    /// Threads that have a turn, and those that have given it up.
+    /// Files by number that wait for their turn, and those that are known to take long.
+    queue: VecDeque<u64>,
+    late: VecDeque<u64>,
+    /// How many are being compiled, and how many that take long.
     running: usize,
     long: usize,
     /// What was said last of a cache that can't be used.
@@ -116,6 +118,26 @@ impl State {
     }
 }
 
+impl State {
+    /// The next file for which there is a turn.
+    fn next(&mut self) -> Option<Turn> {
+        loop {
+            let long = self.running >= most() || self.queue.is_empty();
+            let id = match long {
+                false => self.queue.pop_front()?,
+                true if self.long < most() => self.late.pop_front()?,
+                true => return None,
+            };
+            // One that is not wanted any more is not there.
+            let Some(file) = self.find(id) else { continue };
+            let Stage::Waits(bytes) = std::mem::replace(&mut file.stage, Stage::Runs) else { continue };
+            let (name, asked, given_up) = (file.name.clone(), file.asked.clone(), file.given_up.clone());
+            *if long { &mut self.long } else { &mut self.running } += 1;
+            return Some(Turn { id, name, asked, bytes, given_up, started: Instant::now(), long, postponed: false });
+        }
+    }
+}
+
 struct Shared {
     host: Arc<Host>,
     state: Mutex<State>,
@@ -137,8 +159,10 @@ struct Turn {
     bytes: Vec<u8>,
     given_up: Arc<AtomicBool>,
     started: Instant,
-    /// It has given up its turn.
+    /// It is one of those that take long.
     long: bool,
+    /// It is to be begun anew later.
+    postponed: bool,
 }
 
 impl Loads {
@@ -166,7 +190,7 @@ impl Loads {
         let (name, given_up) = (name.clone(), Arc::default());
         state.files.push(File { id, name, asked, stage: Stage::Waits(bytes), given_up });
         state.queue.push_back(id);
-        self.0.help(&mut state);
+        self.0.start(&mut state);
         None
     }
 
@@ -209,26 +233,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts one more thread where there is a turn for it.
-    fn help(self: &Arc<Self>, state: &mut State) {
-        if state.running >= most() || state.queue.is_empty() {
-            return;
-        }
-        let shared = self.clone();
-        let thread = std::thread::Builder::new().name("plugin-loads".to_owned()).stack_size(STACK);
-        match thread.spawn(move || while shared.turn() {}) {
-            Ok(_) => state.running += 1,
-            Err(error) if state.running == 0 => {
-                // Nobody else would ever come to it.
-                for id in std::mem::take(&mut state.queue) {
-                    if let Some(file) = state.find(id) {
-                        let error = LoadError::Host(format!("cannot start a thread: {error}"));
-                        file.stage = Stage::Ended(Err(error), Instant::now());
-                    }
-                }
-                self.tell();
+    /// Starts as many as there are turns for, each on a thread of its own.
+    fn start(self: &Arc<Self>, state: &mut State) {
+        while let Some(turn) = state.next() {
+            let (shared, id, long) = (self.clone(), turn.id, turn.long);
+            let thread = std::thread::Builder::new().name("plugin-load".to_owned()).stack_size(STACK);
+            let Err(error) = thread.spawn(move || shared.run(turn)) else { continue };
+            *if long { &mut state.long } else { &mut state.running } -= 1;
+            let found = Err(LoadError::Host(format!("cannot start a thread to load it: {error}")));
+            if let Some(file) = state.find(id) {
+                file.stage = Stage::Ended(found, Instant::now());
             }
-            Err(_) => {}
+            self.tell();
         }
     }
 
@@ -237,9 +253,8 @@ impl Shared {
         self.count.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Takes the next file, and loads it. Whether there may be more for this thread.
-    fn turn(self: &Arc<Self>) -> bool {
-        let Some(mut turn) = self.next() else { return false };
+    /// Loads a file, and begins with the next.
+    fn run(self: Arc<Self>, mut turn: Turn) {
         // A panic is no reason to stop serving: it costs this file.
         let found = catch_unwind(AssertUnwindSafe(|| self.load(&mut turn)))
             .unwrap_or_else(|_| Err(LoadError::Invalid("loading it failed; the log tells where".to_owned())));
@@ -248,37 +263,18 @@ impl Shared {
             tracing::info!(plugin = %turn.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
         }
         let mut state = self.lock();
+        *if turn.long { &mut state.long } else { &mut state.running } -= 1;
         if let Some(file) = state.find(turn.id) {
-            file.stage = Stage::Ended(found, Instant::now());
+            if turn.postponed {
+                file.stage = Stage::Waits(turn.bytes);
+                state.late.push_back(turn.id);
+            } else {
+                file.stage = Stage::Ended(found, Instant::now());
+            }
         }
-        let goes_on = !turn.long || state.running < most();
-        if turn.long {
-            state.long -= 1;
-            state.running += usize::from(goes_on);
-        }
+        self.start(&mut state);
         drop(state);
         self.tell();
-        goes_on
-    }
-
-    fn next(&self) -> Option<Turn> {
-        let mut state = self.lock();
-        while let Some(id) = state.queue.pop_front() {
-            // One that is not wanted any more is not there.
-            let Some(file) = state.find(id) else { continue };
-            let Stage::Waits(bytes) = std::mem::replace(&mut file.stage, Stage::Runs) else { continue };
-            return Some(Turn {
-                id,
-                name: file.name.clone(),
-                asked: file.asked.clone(),
-                bytes,
-                given_up: file.given_up.clone(),
-                started: Instant::now(),
-                long: false,
-            });
-        }
-        state.running -= 1;
-        None
     }
 
     /// From the cache, or compiled.
@@ -298,8 +294,11 @@ impl Shared {
         }
         let (limits, allowed) = (turn.asked.limits.clone(), turn.asked.compile);
         let bytes = std::mem::take(&mut turn.bytes);
-        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(turn, progress))?;
-        drop(bytes);
+        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(turn, progress));
+        if turn.postponed {
+            turn.bytes = bytes;
+        }
+        let made = made?;
         let found = self.artifact(turn, &made);
         if let (Ok(_), Some((cache, key))) = (&found, cache.zip(key))
             && let Err(error) = cache.put(&key, &made)
@@ -325,17 +324,23 @@ impl Shared {
         if turn.given_up.load(Ordering::Relaxed) {
             return Watch::GiveUp;
         }
-        if !turn.long && progress.elapsed >= LONG {
-            let mut state = self.lock();
-            if state.long < most() {
-                turn.long = true;
-                state.long += 1;
-                state.running -= 1;
-                self.help(&mut state);
-                drop(state);
-                let (elapsed, memory) = (progress.elapsed, progress.memory.map(|bytes| bytes >> 20));
-                tracing::info!(plugin = %turn.name, ?elapsed, memory_mib = memory, "compiling it takes long");
-            }
+        if turn.long || progress.elapsed < LONG {
+            return Watch::GoOn;
+        }
+        let mut state = self.lock();
+        if state.long < most() {
+            turn.long = true;
+            state.long += 1;
+            state.running -= 1;
+            self.start(&mut state);
+            drop(state);
+            let (elapsed, memory) = (progress.elapsed, progress.memory.map(|bytes| bytes >> 20));
+            tracing::info!(plugin = %turn.name, ?elapsed, memory_mib = memory, "compiling it takes long");
+        } else if !state.queue.is_empty() {
+            drop(state);
+            turn.postponed = true;
+            tracing::info!(plugin = %turn.name, "compiling it takes long, and is begun anew after others that do");
+            return Watch::GiveUp;
         }
         Watch::GoOn
     }

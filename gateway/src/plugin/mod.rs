@@ -30,6 +30,7 @@ mod status;
 mod stock;
 pub mod stored;
 mod stream;
+mod trial;
 
 pub(crate) use artifact::MAX_BYTES;
 pub use artifact::{Artifact, Inspection};

@@ -14,15 +14,13 @@ use tokio::sync::watch;
 
 use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
-use super::entry::{Entry, Terms, limits_of};
-use super::error::{LoadError, PluginError, PluginProblem, sanitise};
-use super::grants;
-use super::instance::Guest;
+use super::entry::{Entry, limits_of};
+use super::error::{LoadError, PluginProblem};
 use super::loads::{Asked, Found, Loads};
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
-use super::stock::MakeError;
-use crate::config::model::{Config, Grants, PluginEntry, Route};
+use super::trial::{Places, Refusal, Spent, Trial, places};
+use crate::config::model::{Config, Grants};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +40,15 @@ impl PluginSet {
 }
 
 /// What was found out besides what can serve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Findings {
     passing: bool,
+    /// Dry runs that need not be made again.
+    spent: Vec<Spent>,
 }
+
+/// How many of them are remembered.
+const MOST_SPENT: usize = 64;
 
 impl Findings {
     /// Whether something failed for a reason that passes by itself.
@@ -151,7 +154,8 @@ impl Registry {
     fn judge_candidates(&self, config: &Config, places: &Places, mut candidates: Candidates) -> Judgement {
         let same_directory = config.plugins.directory == self.directory;
         let known = self.current.entries.iter().flatten().map(|entry| (entry.place(), entry)).collect();
-        let trial = Trial { config, known };
+        let (host, remembered) = (&self.host, self.findings.spent.as_slice());
+        let mut trial = Trial { host, config, known, remembered, spent: Vec::new() };
         let mut findings = Findings::default();
         let (mut serving, mut made) = (BTreeMap::new(), HashMap::new());
         let (mut problems, mut awaited) = (Vec::new(), Vec::new());
@@ -160,7 +164,7 @@ impl Registry {
             let candidate = candidates.remove(name).flatten();
             let refusal = match &candidate {
                 None => None,
-                Some(Ok(artifact)) => match self.make_entries(&trial, name, places, artifact) {
+                Some(Ok(artifact)) => match trial.make_entries(name, places, artifact) {
                     Ok(entries) => {
                         made.extend(entries);
                         serving.insert(name.clone(), Serving::new(artifact, None, known));
@@ -176,7 +180,7 @@ impl Registry {
                 let tried = candidate.as_ref().and_then(|candidate| candidate.as_ref().ok());
                 same_directory && tried.is_none_or(|tried| tried.hash != known.artifact.hash)
             });
-            let fallback = last_good.map(|good| (good, self.make_entries(&trial, name, places, &good.artifact)));
+            let fallback = last_good.map(|good| (good, trial.make_entries(name, places, &good.artifact)));
             match (fallback, refusal) {
                 (Some((good, Ok(entries))), refusal) => {
                     made.extend(entries);
@@ -212,12 +216,16 @@ impl Registry {
         } else {
             Err(problems)
         };
+        findings.spent = trial.spent;
         Judgement { findings, verdict, awaited }
     }
 
     /// Remembers what was found out, also where the configuration was refused.
     pub fn learn(&mut self, findings: Findings) {
-        self.findings = findings;
+        self.findings.passing = findings.passing;
+        let spent = &mut self.findings.spent;
+        spent.extend(findings.spent);
+        spent.drain(..spent.len().saturating_sub(MOST_SPENT));
     }
 
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
@@ -299,60 +307,6 @@ impl Registry {
         self.loads.ask(name, Asked { path, hash, limits, compile, cache }, bytes)
     }
 
-    /// The entries of one plugin in all routes; new ones are dry-run.
-    fn make_entries(
-        &self,
-        trial: &Trial<'_>,
-        name: &Arc<str>,
-        places: &[Place],
-        artifact: &Arc<Artifact>,
-    ) -> Result<Entries, Refusal> {
-        let config = trial.config;
-        if let Err(error) = grants::check(name, &artifact.needs, config.plugins.grants.get(&**name)) {
-            return Err(Refusal::of_file(name, &error));
-        }
-        let terms = Terms::of(config, name);
-        let mut entries = Vec::new();
-        let mut problems = Vec::new();
-        for &Place { route: r, entry: e, nth } in places {
-            let (route, entry) = (&config.routes[r], &config.routes[r].plugins[e]);
-            let known = trial.known.get(&(&*route.name, &**name, nth));
-            if let Some(same) = known.filter(|known| known.same(artifact, &terms, entry)) {
-                entries.push(((r, e), Arc::clone(same)));
-                continue;
-            }
-            let fresh = Entry::new(&self.host, artifact, &terms, route, entry, nth);
-            match Guest::make(&fresh, None) {
-                Ok(_) => entries.push(((r, e), Arc::new(fresh))),
-                Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
-                    problems.extend(errors.into_iter().map(|error| {
-                        let pointer = sanitise(&error.pointer, 200);
-                        PluginProblem {
-                            position: entry.positions.find(&pointer),
-                            pointer: Some(pointer),
-                            ..at_entry(name, route, entry, &sanitise(&error.message, 500))
-                        }
-                    }));
-                }
-                // A trap or an overrun would be the same in every route, and cost its time in each.
-                Err(error) => {
-                    let passing = matches!(error, MakeError::Exhausted);
-                    let message = match error {
-                        MakeError::Exhausted => LoadError::NoRoom.to_string(),
-                        MakeError::Failed(error) => error.to_string(),
-                    };
-                    problems.push(at_entry(name, route, entry, &message));
-                    return Err(Refusal { problems, state: FileState::Rejected, passing });
-                }
-            }
-        }
-        if problems.is_empty() {
-            Ok(entries)
-        } else {
-            Err(Refusal { problems, state: FileState::Rejected, passing: false })
-        }
-    }
-
     /// For the admin listener.
     pub fn describe(&self) -> serde_json::Value {
         let plugins = self.serving.iter().map(|(name, Serving { artifact, status })| {
@@ -377,74 +331,8 @@ impl Registry {
     }
 }
 
-/// An entry of a plugin in a configuration.
-struct Place {
-    route: usize,
-    entry: usize,
-    /// Which of the route's entries of the same plugin it is.
-    nth: usize,
-}
-
-/// Where a configuration names each plugin.
-type Places = BTreeMap<Arc<str>, Vec<Place>>;
-
 /// What the file of each plugin is; `None` while that is not known.
 type Candidates = BTreeMap<Arc<str>, Option<Found>>;
-
-fn places(config: &Config) -> Places {
-    let mut places = Places::new();
-    for (route, of) in config.routes.iter().enumerate() {
-        for (entry, plugin) in of.plugins.iter().enumerate() {
-            let known = places.entry(plugin.name.clone()).or_default();
-            let nth = known.iter().rev().take_while(|place| place.route == route).count();
-            known.push(Place { route, entry, nth });
-        }
-    }
-    places
-}
-
-/// A configuration that is tried, and the entries in force by their places.
-struct Trial<'a> {
-    config: &'a Config,
-    known: HashMap<(&'a str, &'a str, usize), &'a Arc<Entry>>,
-}
-
-/// Entries with their places: route, then plugin.
-type Entries = Vec<((usize, usize), Arc<Entry>)>;
-
-/// Why an artifact, or the file itself, can't serve.
-struct Refusal {
-    problems: Vec<PluginProblem>,
-    state: FileState,
-    /// It says nothing about the file, and may be over the next time.
-    passing: bool,
-}
-
-impl Refusal {
-    fn of_file(name: &str, error: &LoadError) -> Self {
-        let problem = PluginProblem {
-            plugin: name.to_owned(),
-            route: None,
-            pointer: None,
-            position: None,
-            message: error.to_string(),
-        };
-        let missing = matches!(error, LoadError::Missing { .. } | LoadError::NoDirectory);
-        Self {
-            problems: vec![problem],
-            state: if missing { FileState::Missing } else { FileState::Rejected },
-            passing: error.is_passing(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let line = |problem: &PluginProblem| match problem.route {
-            None => problem.message.clone(),
-            Some(_) => problem.to_string(),
-        };
-        self.problems.iter().map(line).collect::<Vec<_>>().join("; ")
-    }
-}
 
 impl Serving {
     /// What serves, and why it isn't the file where it isn't.
@@ -467,15 +355,5 @@ impl Serving {
                 tracing::warn!(plugin = %name, %version, %error, "plugin file not used; its last good version serves on")
             }
         }
-    }
-}
-
-fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> PluginProblem {
-    PluginProblem {
-        plugin: name.to_owned(),
-        route: Some(route.name.to_string()),
-        pointer: None,
-        position: entry.positions.find(""),
-        message: message.to_owned(),
     }
 }
