@@ -150,6 +150,7 @@ impl Control {
             Attempt::InForce => {
                 tracing::debug!(file = %self.path.display(), "configuration unchanged");
                 self.attempted.clone_from(&self.applied);
+                self.registry.give_up_others();
                 return Some(Ok(()));
             }
             Attempt::StillRefused => return Some(Ok(())),
