@@ -25,7 +25,7 @@ use crate::config::model::LogTarget;
 use crate::config::{ConfigError, ConfigErrors};
 use crate::listener::bind::BindError;
 use crate::listener::tls::TlsError;
-use crate::plugin::HostError;
+use crate::plugin::{Compiler, HostError};
 
 /// Why the gateway could not start, or could not take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -94,20 +94,21 @@ enum Request {
 }
 
 impl Gateway {
-    /// Starts a gateway from a configuration file. Returns when every listener accepts connections.
-    pub fn start(config: &Path) -> Result<Self, ApplyError> {
-        Self::start_with(config, false)
+    /// Starts a gateway from a configuration file, with a program that compiles plugins. Returns when every listener
+    /// accepts connections.
+    pub fn start(config: &Path, compiler: Compiler) -> Result<Self, ApplyError> {
+        Self::start_with(config, compiler, false)
     }
 
     /// The same; with `signals`, SIGTERM and SIGINT drain, and cut what is left when they come again; SIGHUP reloads and
     /// reopens the access log.
-    pub fn start_with(config: &Path, signals: bool) -> Result<Self, ApplyError> {
+    pub fn start_with(config: &Path, compiler: Compiler, signals: bool) -> Result<Self, ApplyError> {
         let path: PathBuf = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
         let (control, requests) = mpsc::unbounded_channel();
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || control::run(&path, signals, requests, &started))
+            .spawn(move || control::run(&path, compiler, signals, requests, &started))
             .map_err(ApplyError::system("starting the control thread"))?;
         match start.recv() {
             Ok(Ok(control::Started { listeners, admin })) => {
@@ -171,6 +172,6 @@ impl Drop for Gateway {
 const POLL: Duration = Duration::from_millis(10);
 
 /// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
-pub fn check(config: &Path) -> Result<Vec<ConfigError>, ApplyError> {
-    prepare::check(config)
+pub fn check(config: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
+    prepare::check(config, compiler)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gateway_tests::gateway::built_plugin;
+use gateway_tests::gateway::{built_plugin, install};
 use gateway_tests::process::binary;
 
 /// Runs in a directory; whether it succeeded, and everything that it printed.
@@ -101,4 +101,60 @@ fn a_plugin_that_uses_a_secret_only_where_its_config_names_one_says_so() {
     let text = check("auth");
     assert!(text.contains("grants   upstreams\n") && text.contains("secrets, if its config names any"), "{text}");
     assert!(check("hello-plugin").contains("grants   none"), "{}", check("hello-plugin"));
+}
+
+/// Whoever can put another directory in its place would have code of his run.
+#[test]
+fn a_cache_that_another_user_could_replace_is_left_alone_and_named_and_the_plugin_works_without() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().expect("a directory");
+    let (loose, cache) = (home.path().join("loose"), home.path().join("loose/cache"));
+    for directory in [&loose, &home.path().join("plugins")] {
+        std::fs::create_dir(directory).expect("made");
+    }
+    install("hello-plugin", &home.path().join("plugins"));
+    let yaml = "listeners: [{name: a, address: \"127.0.0.1:0\"}]
+plugins: {directory: plugins, cache: loose/cache}
+routes: [{name: r, plugins: [{name: hello-plugin, config: {value: hello}}], respond: {status: 200}}]
+";
+    std::fs::write(home.path().join("gateway.yaml"), yaml).expect("written");
+    let check = |mode| {
+        std::fs::set_permissions(&loose, std::fs::Permissions::from_mode(mode)).expect("its mode is set");
+        let (succeeded, text) = gateway(home.path(), &["check"]);
+        assert!(succeeded && text.contains("gateway.yaml: fine"), "{text}");
+        let kept = std::fs::read_dir(&cache).map_or(0, Iterator::count);
+        (text, kept)
+    };
+    let (text, kept) = check(0o777);
+    assert!(text.contains("WARN") && text.contains("/loose: other users may write to it (mode 0777)"), "{text}");
+    assert!(text.contains("plugins.cache"), "{text}");
+    assert_eq!(kept, 0);
+    for _ in 0..2 {
+        let (text, kept) = check(0o755);
+        assert!(!text.contains("WARN"), "{text}");
+        assert_eq!(kept, 1);
+    }
+}
+
+#[test]
+fn a_home_that_is_not_there_costs_the_cache_and_not_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("plugins")).expect("made");
+    install("hello-plugin", &directory.path().join("plugins"));
+    let yaml = "listeners: [{name: a, address: \"127.0.0.1:0\"}]
+plugins: {directory: plugins}
+routes: [{name: r, plugins: [{name: hello-plugin, config: {value: hello}}], respond: {status: 200}}]
+";
+    std::fs::write(directory.path().join("gateway.yaml"), yaml).expect("written");
+    let output = Command::new(binary("gateway"))
+        .arg("check")
+        .current_dir(directory.path())
+        .env_remove("CACHE_DIRECTORY")
+        .env_remove("XDG_CACHE_HOME")
+        // Also for root, who could make what is merely missing.
+        .env("HOME", "/dev/null")
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("compiled plugins are not kept"), "{text}");
 }

@@ -102,7 +102,10 @@ fn check_tells_every_mistake_of_certificates_upstreams_and_plugins_at_once_as_th
     at("15:16", "test-guest.wasm does not exist");
     at("16:47", "rate-limit");
     assert_eq!(said.lines().count(), 5, "{said}");
-    let started = gateway::gateway::Gateway::start(&config).err().expect("refused").to_string();
+    let started = gateway::gateway::Gateway::start(&config, gateway_tests::gateway::compiler())
+        .err()
+        .expect("refused")
+        .to_string();
     assert_eq!(started.trim(), said.trim());
 }
 

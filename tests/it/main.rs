@@ -10,6 +10,7 @@ mod examples;
 mod grpc;
 mod headers;
 mod hostile;
+mod hostile_files;
 mod hot_loading;
 mod http3;
 

@@ -8,6 +8,8 @@ use gateway::config;
 use gateway::config::model::{Config, PluginLimits};
 use gateway::plugin::{Host, HostOptions, Judgement, Pool, Registry, WorkerHost};
 use gateway::telemetry::metrics::Metrics;
+use gateway_tests::eventually;
+use gateway_tests::gateway::compiler;
 use gateway_tests::guests::{built, other_build, put, replaced};
 use tempfile::TempDir;
 
@@ -36,7 +38,11 @@ fn registry(instances: u32) -> (TempDir, Registry) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
     install(&directory, &built("test-guest"));
-    let host = Host::new(HostOptions { instances_per_worker: instances, ..HostOptions::default() });
+    let host = Host::new(HostOptions {
+        compiler: Some(compiler()),
+        instances_per_worker: instances,
+        ..HostOptions::default()
+    });
     let mut registry = Registry::new(host);
     serve(&mut registry, &with_config(directory.path(), PLAIN));
     (directory, registry)
@@ -47,7 +53,7 @@ fn install(directory: &TempDir, bytes: &[u8]) {
 }
 
 fn serve(registry: &mut Registry, config: &Config) {
-    let Judgement { findings, verdict } = registry.judge(config);
+    let Judgement { findings, verdict, .. } = registry.judge(config);
     registry.learn(findings);
     let accepted = verdict.unwrap_or_else(|problems| panic!("{problems:?}"));
     registry.commit(accepted);
@@ -55,7 +61,7 @@ fn serve(registry: &mut Registry, config: &Config) {
 
 /// The messages of a configuration that must be refused.
 fn refused(registry: &mut Registry, config: &Config) -> Vec<String> {
-    let Judgement { findings, verdict } = registry.judge(config);
+    let Judgement { findings, verdict, .. } = registry.judge(config);
     registry.learn(findings);
     verdict.err().expect("refused").iter().map(ToString::to_string).collect()
 }
@@ -130,8 +136,15 @@ fn entries_that_did_not_change_are_the_same_and_keep_their_instances() {
 #[test]
 fn a_configure_that_never_ends_costs_one_dry_run_and_not_one_per_route() {
     let (directory, mut registry) = registry(20);
+    let started = std::time::Instant::now();
     let problems = refused(&mut registry, &with_config(directory.path(), "{configure: loop}"));
+    let first = started.elapsed();
     assert_eq!(problems.len(), 1, "{problems:?}");
+    // The next judgement, of whatever else has changed, does not pay for it again.
+    let started = std::time::Instant::now();
+    assert_eq!(refused(&mut registry, &with_config(directory.path(), "{configure: loop}")), problems);
+    let again = started.elapsed();
+    assert!(again < first / 2, "{first:?}, then {again:?}");
     // The bound is not the one that the configuration sets for calls.
     assert!(problems[0].contains("2000 ms of CPU time"), "{problems:?}");
     assert!(!problems[0].contains("plugins.limits"), "{problems:?}");
@@ -211,14 +224,30 @@ fn what_is_wrong_with_the_machine_is_not_held_against_the_file() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
     install(&directory, &built("test-guest"));
-    let cache = directory.path().join("cache");
-    std::fs::write(&cache, "a file where a directory should be").expect("written");
-    let mut registry = Registry::new(Host::new(HostOptions { cache: Some(cache.clone()), ..HostOptions::default() }));
+    let program = directory.path().join("gateway");
+    let compiler = gateway::plugin::compiler_at(&program);
+    let mut registry = Registry::new(Host::new(HostOptions { compiler: Some(compiler), ..HostOptions::default() }));
     let plain = with_config(directory.path(), PLAIN);
     let problems = refused(&mut registry, &plain);
-    assert!(problems[0].contains("cannot use"), "{problems:?}");
-    std::fs::remove_file(cache).expect("removed");
-    serve(&mut registry, &plain);
+    assert!(problems[0].contains("cannot start the process that compiles plugins"), "{problems:?}");
+    assert!(registry.should_try_again());
+    std::os::unix::fs::symlink(gateway_tests::process::binary("gateway"), program).expect("a link");
+    eventually("it is tried again", || {
+        let Judgement { findings, verdict, .. } = registry.judge(&plain);
+        registry.learn(findings);
+        verdict.map_err(|problems| format!("{problems:?}"))
+    });
+}
+
+#[test]
+fn a_cache_that_cant_be_used_costs_the_cache_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
+    install(&directory, &built("test-guest"));
+    let cache = directory.path().join("cache");
+    std::fs::write(&cache, "a file where a directory should be").expect("written");
+    let options = HostOptions { compiler: Some(compiler()), cache: Some(cache), ..HostOptions::default() };
+    serve(&mut Registry::new(Host::new(options)), &with_config(directory.path(), PLAIN));
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use gateway::gateway::Gateway;
+use gateway::plugin::{self, Compiler};
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::process::binary;
 
 /// A running gateway with its directory: `gateway.yaml`, `plugins/`, and the access log `access.log`.
 pub struct TestGateway {
@@ -51,7 +53,7 @@ impl TestGateway {
         fill(directory.path());
         let config = directory.path().join("gateway.yaml");
         std::fs::write(&config, complete(yaml, directory.path())).expect("written");
-        let gateway = Gateway::start(&config).map_err(|error| error.to_string())?;
+        let gateway = Gateway::start(&config, compiler()).map_err(|error| error.to_string())?;
         Ok(Self { gateway: Some(gateway), directory })
     }
 
@@ -126,6 +128,11 @@ impl TestGateway {
     pub fn drain(&mut self) -> gateway::gateway::Drained {
         self.gateway.take().expect("the gateway runs").drain()
     }
+}
+
+/// What compiles plugins for gateways in this process: the built program.
+pub fn compiler() -> Compiler {
+    plugin::compiler_at(&binary("gateway"))
 }
 
 /// The wasm file of a built plugin, or of a guest, which lie beside the plugins.

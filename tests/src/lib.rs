@@ -7,6 +7,7 @@ pub mod duplex;
 pub mod foreign;
 pub mod gateway;
 pub mod guests;
+pub mod hostile;
 pub mod load;
 pub mod process;
 pub mod raw;

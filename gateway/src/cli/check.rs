@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use crate::config::model::{Log, LogFormat};
 use crate::gateway;
+use crate::plugin;
 use crate::telemetry::log::ErrorLog;
 
 pub(super) fn run(config: &Path) -> ExitCode {
     // What a start would warn of (a certificate that has expired, a name that does not resolve) is worth knowing before.
     // Without the log, the check is as good as without the warnings.
     let _log = ErrorLog::start(&Log { level: tracing::Level::WARN, format: LogFormat::Text });
-    match gateway::check(config) {
+    match gateway::check(config, plugin::this_program()) {
         Ok(warnings) => {
             for warning in &warnings {
                 eprintln!("warning: {warning}");

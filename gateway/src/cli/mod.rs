@@ -45,6 +45,9 @@ enum Command {
     /// Make and inspect plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// What the gateway starts to compile a plugin.
+    #[command(hide = true)]
+    CompilePlugin,
 }
 
 #[derive(Subcommand)]
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Plugin(PluginCommand::New { name, directory }) => plugin_new::run(&name, &directory),
         Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
+        Command::CompilePlugin => crate::plugin::serve_compilation(),
     }
 }
 

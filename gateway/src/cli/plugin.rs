@@ -14,7 +14,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match plugin::inspect(&bytes) {
+    match plugin::inspect(&plugin::this_program(), &bytes) {
         Ok(inspection) => super::show(&inspection.to_string()),
         Err(error) => {
             eprintln!("{}: {error}", file.display());

@@ -313,6 +313,8 @@ impl Raw {
             directory: plugins.directory,
             grants: grants.filter_map(|(name, grants)| Some((name.value, grants?.resolve()))).collect(),
             limits: limits.filter_map(|(name, limits)| Some((name.value, limits?))).collect(),
+            compile: plugins.compile,
+            cache: plugins.cache,
         };
         Some(Config {
             workers: self.workers,

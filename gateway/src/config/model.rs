@@ -225,6 +225,25 @@ pub struct Plugins {
     pub grants: BTreeMap<String, Grants>,
     /// Limits by plugin name; others have the defaults.
     pub limits: BTreeMap<String, PluginLimits>,
+    /// What compiling one file may use.
+    pub compile: Compile,
+    /// Where compiled plugins are kept; `None` for where the system keeps such things.
+    pub cache: Option<PathBuf>,
+}
+
+/// What compiling one plugin file may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compile {
+    /// Bytes of memory. Default 1 GiB.
+    pub memory: u64,
+    /// CPU time. Default 30 s.
+    pub time: Duration,
+}
+
+impl Default for Compile {
+    fn default() -> Self {
+        Self { memory: 1 << 30, time: Duration::from_secs(30) }
+    }
 }
 
 /// What the operator allows a plugin beyond the contract's harmless parts.

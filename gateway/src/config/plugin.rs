@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
-use super::model::{Config, Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
+use super::model::{Compile, Config, Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
 use super::names;
 use super::secrecy::Hidden;
 use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
@@ -26,6 +26,8 @@ pub(super) struct RawPlugins {
     pub(super) directory: Option<PathBuf>,
     pub(super) grants: Vec<(Placed<String>, Option<RawGrants>)>,
     pub(super) limits: Vec<(Placed<String>, Option<PluginLimits>)>,
+    pub(super) compile: Compile,
+    pub(super) cache: Option<PathBuf>,
 }
 
 /// Grants of one plugin, with the places of the names.
@@ -60,8 +62,34 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
         Named { key: names::key, value: Object(limits) },
         "{}",
     );
-    Some(RawPlugins { directory, grants: grants?, limits: limits? })
+    let compile = fields.default(
+        "compile",
+        "What compiling a file may use, in a process of its own. A file that needs more is refused.",
+        Object(compile),
+        "{}",
+    );
+    let cache = fields.optional(
+        "cache",
+        "Where compiled plugins are kept between starts: a directory that nobody else may write to, nor replace. Left out: \
+         plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ in $XDG_CACHE_HOME or ~/.cache.",
+        FilePath,
+    );
+    Some(RawPlugins { directory, grants: grants?, limits: limits?, compile: compile?, cache })
 }
+
+fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {
+    let memory = fields.default(
+        "memory",
+        "Memory of the process that compiles it. The code that comes out may have an eighth of that.",
+        Size(LEAST_TO_COMPILE..=1 << 40),
+        "1GiB",
+    );
+    let time = fields.default("time", "CPU time, and ten times as much by the clock.", time(), "30s");
+    Some(Compile { memory: memory?, time: time? })
+}
+
+/// What the compiler itself needs, and some.
+const LEAST_TO_COMPILE: u64 = 128 << 20;
 
 fn grants(fields: &mut Fields<'_, '_>) -> Option<RawGrants> {
     let upstreams = fields.default(

@@ -88,9 +88,11 @@ impl Unfilled {
     /// What to say of it; `discreet` where the text is a secret, of which what looks like a name may be a part.
     pub(super) fn message(&self, discreet: bool) -> String {
         match self {
-            Self::Malformed => "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _), or \
+            Self::Malformed => {
+                "\"${\" begins the name of an environment variable, as in ${NAME} (letters, digits and _), or \
                                 of a variable such as ${client.address}; write $${ for a literal ${"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Unset(_) if discreet => {
                 "an environment variable that is named in this text is not set; write $${ for a literal ${".to_owned()
             }

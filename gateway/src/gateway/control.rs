@@ -24,7 +24,7 @@ use super::{ApplyError, Drained, POLL, Request, prepare, start};
 use crate::access_log::AccessLog;
 use crate::admin::AdminState;
 use crate::config::{ConfigErrors, Contents};
-use crate::plugin::{Accepted, Judgement, Registry};
+use crate::plugin::{Accepted, Compiler, Judgement, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
@@ -47,6 +47,7 @@ type Reply = oneshot::Sender<Result<(), ApplyError>>;
 /// The body of the control thread.
 pub(super) fn run(
     path: &Path,
+    compiler: Compiler,
     signals: bool,
     requests: mpsc::UnboundedReceiver<Request>,
     started: &StartSender,
@@ -63,7 +64,7 @@ pub(super) fn run(
         let signals = signals.then(Signals::new).transpose().map_err(ApplyError::system("handling signals"));
         let start = match signals {
             Ok(mut signals) => tokio::select! {
-                start = start::start(path) => start.map(|(control, bound)| (control, bound, signals)),
+                start = start::start(path, compiler) => start.map(|(control, bound)| (control, bound, signals)),
                 () = Signals::ended(&mut signals) => Err(ApplyError::Stopped),
             },
             Err(error) => Err(error),
@@ -122,8 +123,10 @@ struct Wanted {
     again: bool,
     /// Somebody asked for the files to be read, and is to hear what came of it.
     asked: bool,
-    /// The plugin directory may have changed.
+    /// The plugin directory may have changed, or a file of it has been compiled.
     plugins: bool,
+    /// What was read last needs a plugin that is being compiled: requests for a reload wait until something has changed.
+    waits: bool,
 }
 
 /// What a job found.
@@ -149,6 +152,7 @@ impl Control {
         let (plugins_watch, mut plugins_changed) = Watch::start(self.plugin_files(), WatchOptions::default());
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut clock = Clock::new();
+        let mut loaded = self.registry.loaded();
         // What changed between the first reading and the start of the watch.
         let mut wanted = Wanted { files: true, plugins: true, ..Wanted::default() };
         let mut job = None;
@@ -158,15 +162,15 @@ impl Control {
             }
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some(Request::Reload(reply)) => wanted.requests.push_back(reply),
+                    Some(Request::Reload(reply)) => {
+                        wanted.requests.push_back(reply);
+                        wanted.waits = false;
+                    }
                     Some(Request::Drain) | None => break Duration::ZERO,
                 },
                 Some(()) = files_changed.recv() => wanted.files = true,
-                Some(()) = plugins_changed.recv() => {
-                    wanted.plugins = true;
-                    // A configuration and the plugin that it needs come in any order.
-                    wanted.again |= self.attempted != self.applied;
-                }
+                Some(()) = plugins_changed.recv() => self.plugins_changed(&mut wanted),
+                Ok(()) = loaded.changed() => self.plugins_changed(&mut wanted),
                 signal = Signals::next(&mut signals) => match signal {
                     Signal::Terminate => break self.snapshot.config.drain.delay,
                     Signal::Interrupt => break Duration::ZERO,
@@ -188,8 +192,13 @@ impl Control {
                         let result = self.finish_attempt(attempt, asked);
                         files_watch.set_paths(self.attempted.files());
                         plugins_watch.set_paths(self.plugin_files());
-                        if let Some(reply) = reply {
-                            let _ = reply.send(result);
+                        match (result, reply) {
+                            (Some(result), Some(reply)) => drop(reply.send(result)),
+                            (Some(_), None) => {}
+                            (None, reply) => {
+                                wanted.waits = true;
+                                wanted.requests.extend(reply);
+                            }
                         }
                     }
                     Outcome::Plugins(judgement) => self.finish_plugins(judgement),
@@ -197,6 +206,7 @@ impl Control {
             }
         };
         drop((job, files_watch, plugins_watch));
+        self.registry.stop();
         self.drain(signals, delay).await
     }
 
@@ -207,9 +217,16 @@ impl Control {
         files.into_iter().collect()
     }
 
+    fn plugins_changed(&self, wanted: &mut Wanted) {
+        wanted.plugins = true;
+        // A configuration and the plugin that it needs come in any order.
+        wanted.again |= self.attempted != self.applied;
+        wanted.waits = false;
+    }
+
     /// Starts the next job, if there is something to do.
     fn next(&self, wanted: &mut Wanted) -> Option<Job> {
-        let reply = wanted.requests.pop_front();
+        let reply = if wanted.waits { None } else { wanted.requests.pop_front() };
         let again = std::mem::take(&mut wanted.again) || reply.is_some();
         // One change can be announced twice, or come with a request to reload: it is tried once.
         if std::mem::take(&mut wanted.files) || again {
@@ -228,14 +245,14 @@ impl Control {
         }
         if std::mem::take(&mut wanted.plugins) {
             let (registry, config) = (self.registry.clone(), self.snapshot.config.clone());
-            let judging = tokio::task::spawn_blocking(move || registry.judge(&config));
+            let judging = tokio::task::spawn_blocking(move || registry.judge_now(&config));
             return Some(Box::pin(async { Outcome::Plugins(judging.await) }));
         }
         None
     }
 
     fn finish_plugins(&mut self, judgement: Result<Judgement, JoinError>) {
-        let Judgement { findings, verdict } = match judgement {
+        let Judgement { findings, verdict, awaited } = match judgement {
             Ok(judgement) => judgement,
             Err(panic) => {
                 self.metrics.reloaded(Reload::Plugin, false);
@@ -252,6 +269,8 @@ impl Control {
                 }
                 self.commit_plugins(accepted);
             }
+            // What is in force has a version of each.
+            Err(problems) if problems.is_empty() => tracing::debug!(?awaited, "plugins are being compiled"),
             Err(problems) => {
                 self.metrics.reloaded(Reload::Plugin, false);
                 let errors = prepare::plugin_errors(&self.path, &self.snapshot.config, &problems);

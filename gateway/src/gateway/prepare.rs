@@ -10,7 +10,7 @@ use super::ApplyError;
 use crate::config::model::Config;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
-use crate::plugin::{Accepted, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
+use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
 use crate::upstream::InvalidUpstream;
 
@@ -28,10 +28,29 @@ pub(super) struct Parts {
 pub(super) struct Tried {
     /// What was found out about plugin files, also where the configuration is refused.
     pub(super) findings: Findings,
-    pub(super) parts: Result<Parts, ConfigErrors>,
+    pub(super) parts: Result<Parts, Unready>,
 }
 
-/// Makes the parts of a configuration. What blocks runs where it blocks nobody.
+/// Why there are no parts.
+pub(super) enum Unready {
+    /// Everything that is wrong, as far as it is known.
+    Wrong(ConfigErrors),
+    /// Nothing is, but these plugins are still being compiled. Only beside what runs: a start waits for them.
+    Waits(Vec<Arc<str>>),
+}
+
+impl Unready {
+    /// The errors, where nothing was left open.
+    pub(super) fn errors(self) -> ConfigErrors {
+        match self {
+            Self::Wrong(errors) => errors,
+            Self::Waits(_) => ConfigErrors::new(Vec::new()),
+        }
+    }
+}
+
+/// Makes the parts of a configuration. What blocks runs where it blocks nobody. Beside what runs (`previous`) it does not
+/// wait for the compiler.
 pub(super) async fn prepare(
     file: &Path,
     config: &Arc<Config>,
@@ -39,16 +58,18 @@ pub(super) async fn prepare(
     registry: Arc<Registry>,
     previous: Option<&Snapshot>,
 ) -> Tried {
+    let waits = previous.is_none();
     let blocking = {
         let config = config.clone();
-        tokio::task::spawn_blocking(move || (registry.judge(&config), certificates(&config)))
+        let judge = if waits { Registry::judge } else { Registry::judge_now };
+        tokio::task::spawn_blocking(move || (judge(&registry, &config), certificates(&config)))
     };
     let (blocking, upstreams) = tokio::join!(blocking, snapshot::upstreams(config, previous));
-    let (Judgement { findings, verdict }, certificates) = match blocking {
+    let (Judgement { findings, verdict, awaited }, certificates) = match blocking {
         Ok(done) => done,
         Err(panic) => {
             let error = ConfigError::new(file, (1, 1), format!("trying the plugins failed: {panic}"));
-            return Tried { findings: Findings::default(), parts: Err(error.into()) };
+            return Tried { findings: Findings::default(), parts: Err(Unready::Wrong(error.into())) };
         }
     };
     let mut errors = Vec::new();
@@ -60,22 +81,23 @@ pub(super) async fn prepare(
         upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
     let parts = match (plugins, certificates, upstreams) {
         (Ok(plugins), Ok(certificates), Ok(upstreams)) => Ok(Parts { plugins, upstreams, certificates }),
-        _ => Err(ConfigErrors::new(errors)),
+        _ if errors.is_empty() => Err(Unready::Waits(awaited)),
+        _ => Err(Unready::Wrong(ConfigErrors::new(errors))),
     };
     Tried { findings, parts }
 }
 
 /// See [`super::check`].
-pub(super) fn check(file: &Path) -> Result<Vec<ConfigError>, ApplyError> {
+pub(super) fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
     let Loaded { config, places, warnings, .. } = config::load(file).map_err(ApplyError::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ApplyError::system("starting a runtime"))?;
-    let host = Host::new(HostOptions { cache: cache_directory(), ..HostOptions::default() });
+    let host = Host::new(HostOptions { compiler: Some(compiler), cache: cache_directory(), ..HostOptions::default() });
     let registry = Arc::new(Registry::new(host));
     let tried = runtime.block_on(prepare(file, &Arc::new(config), &places, registry, None));
-    tried.parts.map_err(ApplyError::Config)?;
+    tried.parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
     Ok(warnings)
 }
 
@@ -117,7 +139,7 @@ pub(super) fn plugin_errors(file: &Path, config: &Config, problems: &[PluginProb
     problems.iter().map(error).collect()
 }
 
-/// Where compiled plugins are kept between starts: systemd's cache directory, the user's, or none.
+/// Where compiled plugins are kept between starts where the configuration does not say: systemd's cache directory, the user's, or none.
 pub(super) fn cache_directory() -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("CACHE_DIRECTORY")

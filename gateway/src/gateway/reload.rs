@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ApplyError;
 use super::control::Control;
 use super::listeners::Leaving;
-use super::prepare::{self, Parts, Tried};
+use super::prepare::{self, Parts, Tried, Unready};
 use crate::access_log::Opened;
 use crate::config::model::Config;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
@@ -35,6 +35,16 @@ pub(super) enum Attempt {
     InForce,
     /// They are what was refused.
     StillRefused,
+    /// They need plugins that are being compiled.
+    Waits {
+        /// What was read.
+        contents: Contents,
+        /// The plugin files that it names.
+        files: BTreeSet<PathBuf>,
+        findings: Findings,
+        /// The plugins that it waits for.
+        plugins: Vec<Arc<str>>,
+    },
     /// They can't be used.
     Refused {
         /// What was read.
@@ -105,7 +115,10 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
     let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
     let parts = match parts {
         Ok(parts) => parts,
-        Err(errors) => {
+        Err(Unready::Waits(plugins)) => {
+            return Attempt::Waits { contents, files: config.plugin_files(), findings, plugins };
+        }
+        Err(Unready::Wrong(errors)) => {
             let (plugins, error) = (config.plugin_files(), ApplyError::Config(errors));
             return Attempt::Refused { contents, plugins, findings, error };
         }
@@ -155,24 +168,39 @@ impl Control {
         self.attempted.clone_from(&self.applied);
         self.refused_plugins.clear();
         self.refused_for_now = false;
+        self.registry.give_up_others();
     }
 
-    /// Puts what an attempt made in force, or says why it can't be. What was asked for is answered in the log as well where
-    /// nothing comes of it.
-    pub(super) fn finish_attempt(&mut self, attempt: Attempt, asked: bool) -> Result<(), ApplyError> {
+    /// Notes a configuration that needs plugins which are being compiled.
+    fn wait_for(&mut self, contents: Contents, files: BTreeSet<PathBuf>, findings: Findings, plugins: &[Arc<str>]) {
+        if self.attempted != contents {
+            let plugins = plugins.join(", ");
+            tracing::info!(%plugins, "the new configuration waits for plugins that are being compiled");
+        }
+        self.attempted = contents;
+        self.refused_plugins = files;
+        Arc::make_mut(&mut self.registry).learn(findings);
+    }
+
+    /// Puts what an attempt made in force, or says why it can't be; `None` where that is not known yet. What was asked for is
+    /// answered in the log as well where nothing comes of it.
+    pub(super) fn finish_attempt(&mut self, attempt: Attempt, asked: bool) -> Option<Result<(), ApplyError>> {
         let contents = match &attempt {
             Attempt::InForce => {
                 self.nothing_new(asked);
-                return Ok(());
+                return Some(Ok(()));
             }
-            Attempt::StillRefused => return Ok(()),
+            Attempt::Waits { contents, files, findings, plugins } => {
+                self.wait_for(contents.clone(), files.clone(), findings.clone(), plugins);
+                return None;
+            }
             Attempt::Refused { contents, .. } => contents.clone(),
             Attempt::Ready(ready) => ready.contents.clone(),
         };
         let what = self.reloaded(&contents);
         self.attempted = contents;
         let result = match attempt {
-            Attempt::InForce | Attempt::StillRefused => Ok(()),
+            Attempt::InForce | Attempt::StillRefused | Attempt::Waits { .. } => Ok(()),
             Attempt::Refused { findings, plugins, error, .. } => {
                 Arc::make_mut(&mut self.registry).learn(findings);
                 self.refused_plugins = plugins;
@@ -198,7 +226,7 @@ impl Control {
                 tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
             }
         }
-        result
+        Some(result)
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
@@ -214,6 +242,7 @@ impl Control {
         let plugins = parts.plugins.plugins.clone();
         self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
         self.commit_plugins(parts.plugins);
+        self.registry.give_up_others();
         self.listeners.apply(plan, &self.workers);
         if let Some(log) = &self.log {
             log.follow(&config.log);

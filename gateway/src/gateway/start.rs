@@ -18,7 +18,7 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
 use crate::plugin::stored::StoredResponses;
-use crate::plugin::{self, Host, HostOptions, Registry};
+use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log::ErrorLog;
@@ -27,7 +27,7 @@ use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
 
 /// Starts everything that a configuration names.
-pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError> {
+pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, Started), ApplyError> {
     let Loaded { config, contents, places, warnings } = config::load(path).map_err(ApplyError::Config)?;
     let config = Arc::new(config);
     // Only the first gateway of a process (there are several in tests) has the log.
@@ -46,6 +46,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     let instances = plugin::instances_per_worker(config.workers, entries);
     let host = Host::new(HostOptions {
+        compiler: Some(compiler),
         cache: prepare::cache_directory(),
         workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
         instances_per_worker: instances,
@@ -57,7 +58,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
     }
     let mut registry = Arc::new(Registry::new(host));
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
-    let Parts { plugins, upstreams, certificates } = parts.map_err(ApplyError::Config)?;
+    let Parts { plugins, upstreams, certificates } = parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
@@ -67,6 +68,9 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
     let snapshot = Arc::new(snapshot);
     metrics.show_endpoints(snapshot.endpoint_health());
+    // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
+    // time, and not in a handshake's. Where there are none, whoever needs one says so.
+    let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
     let mut workers = Workers::default();
     for _ in 0..config.workers {
         workers.start(|commands| WorkerParts {

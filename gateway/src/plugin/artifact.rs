@@ -1,21 +1,21 @@
-//! A plugin file: read whole, hashed, compiled and asked what it is.
+//! A plugin file: read whole and hashed; what was compiled of it, loaded and linked.
 
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use precompiled::Precompiled;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
 
-use super::componentize::componentize;
-use super::engine::Host;
+use super::compile::Manifest;
+use super::engine::{Host, Runtime};
 use super::error::{LoadError, one_line};
 use super::grants::{self, Need, PACKAGE, VERSION};
 use super::host::HostState;
 use super::instance::Functions;
 use super::phase::{HANDLER, Phases, Traits, phase_names};
-use crate::config::model::PluginLimits;
 use crate::config::nearest;
 use crate::watch;
 
@@ -71,8 +71,6 @@ pub struct Artifact {
     pub imports: Vec<String>,
     /// The grants that they ask for.
     pub needs: Vec<Need>,
-    /// Grants that it can do without, and the functions that make use of them.
-    pub uses: Vec<(Need, &'static str)>,
     /// Whether it says that it has use without them too.
     pub grants_are_optional: bool,
     pub(crate) pre: InstancePre<HostState>,
@@ -82,65 +80,75 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Compiles and checks. Blocks for as long as the compiler needs.
-    pub(crate) fn compile(host: &Arc<Host>, bytes: &[u8], limits: &PluginLimits) -> Result<Self, LoadError> {
-        let encoded = componentize(bytes)?;
+    /// Takes what was compiled. The same steps were tried by whoever compiled it, on a smaller stack.
+    pub(super) fn load(host: &Arc<Host>, hash: &str, made: &Precompiled) -> Result<Self, LoadError> {
         let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
-        let component = Component::new(&runtime.engine, &encoded)
-            .map_err(|error| LoadError::Invalid(one_line(&format!("{error:#}"), 600)))?;
-        let Imports { names: imports, needs, uses } = imports(&component)?;
-        check_exports(&component)?;
-        let functions = Functions::find(&component)?;
-        let pre = runtime
-            .linker
-            .instantiate_pre(&component)
-            .map_err(|error| LoadError::Import(one_line(&format!("{error:#}"), 600)))?;
-        let suspends = needs.contains(&Need::Upstreams);
-        let manifest = super::instance::describe(host, &pre, &functions, suspends, limits)?;
-        if manifest.phases.contains(Phases::TICK) {
+        let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&format!("{error:#}"), 600));
+        let component = made.code.load(&runtime.engine).map_err(invalid)?;
+        let linked = Linked::new(runtime, &component)?;
+        let manifest = Manifest::read(made)?;
+        let phases = manifest.phases();
+        if phases.contains(Phases::TICK) {
             tracing::warn!(plugin = %manifest.name, "the phase `tick` is not called by this version of the gateway");
         }
         Ok(Self {
+            traits: manifest.traits(),
             name: manifest.name,
-            version: super::error::sanitise(&manifest.version, 100),
-            hash: sha256(bytes),
-            phases: manifest.phases,
-            traits: manifest.traits,
-            imports,
-            needs,
-            uses,
-            grants_are_optional: grants::are_optional(&manifest.attributes),
-            pre,
-            functions,
-            suspends,
+            version: manifest.version,
+            hash: hash.to_owned(),
+            phases,
+            suspends: linked.suspends(),
+            imports: linked.imports,
+            needs: linked.needs,
+            grants_are_optional: manifest.grants_are_optional,
+            pre: linked.pre,
+            functions: linked.functions,
         })
     }
 }
 
-/// What a component asks for.
-struct Imports {
-    /// Interfaces.
-    names: Vec<String>,
+/// A component whose imports and exports are those of the contract.
+pub(super) struct Linked {
+    pub(super) imports: Vec<String>,
+    /// Functions of them that make use of a grant which it can do without.
+    pub(super) uses: Vec<String>,
     needs: Vec<Need>,
-    uses: Vec<(Need, &'static str)>,
+    pub(super) pre: InstancePre<HostState>,
+    pub(super) functions: Functions,
 }
 
-fn imports(component: &Component) -> Result<Imports, LoadError> {
-    let (mut names, mut needs, mut uses) = (Vec::new(), Vec::new(), Vec::new());
-    let engine = component.engine();
-    for (name, item) in component.component_type().imports(engine) {
-        match (grants::classify(name)?, &item.ty) {
-            (Some(need), _) => needs.push(need),
+impl Linked {
+    pub(super) fn new(runtime: &Runtime, component: &Component) -> Result<Self, LoadError> {
+        let (engine, types) = (component.engine(), component.component_type());
+        let (mut imports, mut uses) = (Vec::new(), Vec::new());
+        for (name, item) in types.imports(engine) {
             // What the code doesn't call is not among the functions.
-            (None, ComponentItem::ComponentInstance(interface)) => {
-                uses.extend(interface.exports(engine).filter_map(|(function, _)| grants::use_of(function)));
+            if let ComponentItem::ComponentInstance(interface) = &item.ty {
+                let functions = interface.exports(engine).map(|(function, _)| function);
+                uses.extend(functions.filter(|function| grants::use_of(function).is_some()).map(str::to_owned));
             }
-            (None, _) => {}
+            imports.push(name.to_owned());
         }
-        names.push(name.to_owned());
+        let needs = needs(&imports)?;
+        check_exports(component)?;
+        let functions = Functions::find(component)?;
+        let pre = runtime
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::Import(one_line(&format!("{error:#}"), 600)))?;
+        Ok(Self { imports, uses, needs, pre, functions })
     }
-    uses.retain(|(need, _)| !needs.contains(need));
-    Ok(Imports { names, needs, uses })
+
+    /// Whether it may wait for the host.
+    pub(super) fn suspends(&self) -> bool {
+        self.needs.contains(&Need::Upstreams)
+    }
+}
+
+/// The grants that imports ask for.
+fn needs(imports: &[String]) -> Result<Vec<Need>, LoadError> {
+    let needs: Result<Vec<_>, _> = imports.iter().map(|name| grants::classify(name)).collect();
+    Ok(needs?.into_iter().flatten().collect())
 }
 
 fn check_exports(component: &Component) -> Result<(), LoadError> {
@@ -213,26 +221,23 @@ impl fmt::Display for Inspection {
     }
 }
 
-impl From<&Artifact> for Inspection {
-    fn from(artifact: &Artifact) -> Self {
-        Self {
-            name: artifact.name.clone(),
-            version: artifact.version.clone(),
-            hash: artifact.hash.clone(),
-            phases: phase_names(artifact.phases),
-            traits: if artifact.traits.contains(Traits::AUTHENTICATOR) { vec!["authenticator"] } else { vec![] },
-            imports: artifact.imports.clone(),
-            needed_grants: artifact.needs.iter().map(|need| need.key()).collect(),
-            usable_grants: artifact.uses.iter().map(|(need, function)| (need.key(), *function)).collect(),
-            grants_are_optional: artifact.grants_are_optional && !artifact.needs.is_empty(),
-        }
+impl Inspection {
+    pub(super) fn new(manifest: &Manifest, hash: String) -> Result<Self, LoadError> {
+        let authenticator = manifest.traits().contains(Traits::AUTHENTICATOR);
+        let needs = needs(&manifest.imports)?;
+        let uses = manifest.uses.iter().filter_map(|function| grants::use_of(function));
+        Ok(Self {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            hash,
+            phases: phase_names(manifest.phases()),
+            traits: if authenticator { vec!["authenticator"] } else { vec![] },
+            imports: manifest.imports.clone(),
+            usable_grants: uses.filter(|(need, _)| !needs.contains(need)).map(|(need, by)| (need.key(), by)).collect(),
+            grants_are_optional: manifest.grants_are_optional && !needs.is_empty(),
+            needed_grants: needs.into_iter().map(Need::key).collect(),
+        })
     }
-}
-
-/// Compiles a plugin and tells what it is and what it asks for. Blocking.
-pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
-    let options = super::engine::HostOptions { instances_per_worker: 4, ..super::engine::HostOptions::default() };
-    Artifact::compile(&Host::new(options), bytes, &PluginLimits::default()).map(|artifact| Inspection::from(&artifact))
 }
 
 #[cfg(test)]

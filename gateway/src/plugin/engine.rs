@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use precompiled::Compiler;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::error::HostError;
 use super::host::flights::Flights;
@@ -19,7 +18,10 @@ use crate::state::State;
 /// Settings of a [`Host`].
 #[derive(Clone)]
 pub struct HostOptions {
-    /// Where compiled code is kept between starts; made private (0700). `None` compiles anew each time.
+    /// The program that compiles plugins. `None` loads none.
+    pub compiler: Option<Compiler>,
+    /// Where compiled code is kept between starts, unless the configuration says; made private (0700). `None` compiles
+    /// anew each time.
     pub cache: Option<PathBuf>,
     /// Worker threads.
     pub workers: u32,
@@ -35,6 +37,7 @@ pub struct HostOptions {
 impl Default for HostOptions {
     fn default() -> Self {
         Self {
+            compiler: None,
             cache: None,
             workers: 1,
             instances_per_worker: INSTANCES_PER_WORKER,
@@ -80,11 +83,21 @@ pub struct Host {
     runtime: OnceLock<Runtime>,
     /// Held by whoever makes the runtime.
     starting: Mutex<()>,
+    role: Role,
     pub(crate) options: HostOptions,
     pub(crate) flights: Arc<Flights>,
 }
 
-/// What plugins are compiled by and run in.
+/// What an engine is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To run what was compiled elsewhere. It has no compiler, so no file can make it work or crash.
+    Serve,
+    /// To compile, in a process of its own, and to try what came of it.
+    Compile,
+}
+
+/// What plugins run in.
 pub(crate) struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
@@ -93,8 +106,17 @@ pub(crate) struct Runtime {
 impl Host {
     /// A host that has not begun yet; see [`Host::start`].
     pub fn new(options: HostOptions) -> Arc<Self> {
+        Self::with_role(options, Role::Serve)
+    }
+
+    /// One that compiles, with room to try one plugin.
+    pub(super) fn to_compile() -> Arc<Self> {
+        Self::with_role(HostOptions { instances_per_worker: 1, ..HostOptions::default() }, Role::Compile)
+    }
+
+    fn with_role(options: HostOptions, role: Role) -> Arc<Self> {
         let (runtime, starting, flights) = Default::default();
-        Arc::new(Self { runtime, starting, options, flights })
+        Arc::new(Self { runtime, starting, role, options, flights })
     }
 
     /// Starts the engine and its ticker, unless they run. The first plugin does so too; a caller that knows that there will
@@ -109,7 +131,7 @@ impl Host {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }
-        let runtime = Runtime::start(&self.options)?;
+        let runtime = Runtime::start(&self.options, self.role)?;
         Ok(self.runtime.get_or_init(|| runtime))
     }
 
@@ -120,12 +142,9 @@ impl Host {
 }
 
 impl Runtime {
-    fn start(options: &HostOptions) -> Result<Self, HostError> {
+    fn start(options: &HostOptions, role: Role) -> Result<Self, HostError> {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
-        let mut config = configuration(options);
-        if let Some(directory) = &options.cache {
-            config.cache(Some(cache(directory)?));
-        }
+        let config = configuration(options, role);
         let engine = Engine::new(&config).map_err(engine_error)?;
         let mut linker = Linker::new(&engine);
         bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state).map_err(engine_error)?;
@@ -152,8 +171,10 @@ impl Runtime {
     }
 }
 
-fn configuration(options: &HostOptions) -> Config {
-    let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(RESERVE);
+/// The settings of both roles are the same in everything that compiled code depends on.
+fn configuration(options: &HostOptions, role: Role) -> Config {
+    let reserve = if role == Role::Serve { RESERVE } else { 1 };
+    let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(reserve);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         // Only a count: an encoded guest is four of them (itself, two that tie imports to its table, its handler).
@@ -175,36 +196,17 @@ fn configuration(options: &HostOptions) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .concurrency_support(false)
         .epoch_interruption(true)
-        .cranelift_opt_level(OptLevel::Speed)
         .max_wasm_stack(256 << 10)
         .async_stack_size(1 << 20)
         .memory_init_cow(true)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false);
+    match role {
+        // One thread: what a file may use is counted in CPU time, and the cores are the workers'.
+        Role::Compile => config.cranelift_opt_level(OptLevel::Speed).parallel_compilation(false),
+        Role::Serve => config.enable_compiler(false),
+    };
     config
-}
-
-/// wasmtime's cache of compiled code. Whoever can write there runs code in the gateway: hence 0700, and no link to
-/// somewhere else.
-fn cache(directory: &std::path::Path) -> Result<Cache, HostError> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    let error = |reason: String| HostError::Cache { path: directory.display().to_string(), reason };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|io| error(io.to_string()))?;
-    let metadata = std::fs::symlink_metadata(directory).map_err(|io| error(io.to_string()))?;
-    if !metadata.is_dir() {
-        return Err(error("not a directory".to_owned()));
-    }
-    // Its owner could make it writable again, and so run code here.
-    let owner = std::os::unix::fs::MetadataExt::uid(&metadata);
-    if owner != rustix::process::geteuid().as_raw() {
-        return Err(error(format!("it belongs to the user {owner}, not to the gateway's")));
-    }
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
-        .map_err(|io| error(format!("compiled code is read from it, so nobody else may write there: {io}")))?;
-    let absolute = directory.canonicalize().map_err(|io| error(io.to_string()))?;
-    let mut config = CacheConfig::new();
-    config.with_directory(absolute);
-    Cache::new(config).map_err(|cause| error(format!("{cause:#}")))
 }
 
 #[cfg(test)]
@@ -250,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_component_with_many_memories_takes_more_than_one_share() {
-        let host = Host::new(HostOptions { instances_per_worker: 1, ..HostOptions::default() });
+        let host = Host::to_compile();
         let engine = &host.runtime().unwrap().engine;
         let slots_of = |modules: usize| {
             let instances = "(core instance (instantiate $m))".repeat(modules);

@@ -36,6 +36,7 @@ pub(crate) struct Shared {
 }
 
 /// What a configuration lets a plugin have, in all of its entries.
+#[derive(Clone, PartialEq)]
 pub(super) struct Terms {
     limits: PluginLimits,
     upstreams: Vec<Arc<str>>,

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use precompiled::{Failure, Limits};
+
 use super::phase::{ConfigError, Phase};
 use crate::error::{Error, ErrorKind};
 
@@ -13,21 +15,13 @@ pub enum HostError {
     /// The engine's settings don't work on this machine.
     #[error("cannot start the wasm engine: {0}")]
     Engine(String),
-    /// The directory for compiled code isn't usable.
-    #[error("cannot use {path} for compiled plugins: {reason}")]
-    Cache {
-        /// The directory.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// No thread for the epoch ticker.
     #[error("cannot start the thread that watches the plugins' CPU time: {0}")]
     Ticker(std::io::Error),
 }
 
-/// Why a file is not (yet) a plugin that can serve.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a file is not (yet) a plugin that can serve. It comes from the process that compiles as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum LoadError {
     /// There is no such file.
     #[error(
@@ -83,6 +77,9 @@ pub enum LoadError {
     /// The engine refuses it.
     #[error("not a valid plugin: {0}")]
     Invalid(String),
+    /// Compiling it took more than it may, or ended the process that did it.
+    #[error("{0}")]
+    Compile(String),
     /// A grant is missing.
     #[error("{0}")]
     Grant(String),
@@ -105,6 +102,53 @@ impl LoadError {
     /// Whether it says nothing about the file, and may be over the next time.
     pub(super) const fn is_passing(&self) -> bool {
         matches!(self, Self::NoRoom | Self::Host(_))
+    }
+
+    /// What it means that the process which compiles has no answer.
+    pub(super) fn from_failure(failure: Failure, allowed: &Limits) -> Self {
+        let raise = |key: &str| format!("if it is no mistake, raise plugins.compile.{key}");
+        Self::Compile(match failure {
+            Failure::Start(error) => {
+                return Self::Host(format!("cannot start the process that compiles plugins: {error}"));
+            }
+            Failure::GivenUp => return Self::Host("compiling it was given up".to_owned()),
+            Failure::Signal(signal @ (1 | 2 | 15)) => {
+                return Self::Host(format!("the process that compiles it was ended from outside (signal {signal})"));
+            }
+            Failure::Time => {
+                format!("compiling it took more than {:?} of CPU time; {}", allowed.time, raise("time"))
+            }
+            Failure::Clock => {
+                format!("compiling it was not done after {:?}; {}", allowed.clock(), raise("time"))
+            }
+            Failure::Memory => {
+                format!("compiling it needed more than {} of memory; {}", bytes(allowed.memory), raise("memory"))
+            }
+            Failure::Code => format!(
+                "it compiles to more than {} of code, an eighth of plugins.compile.memory; {}",
+                bytes(allowed.code()),
+                raise("memory")
+            ),
+            Failure::Stack => "the compiler overflowed its stack on it: something in it is nested too deep".to_owned(),
+            Failure::Signal(9) => format!(
+                "the compiler was killed (signal 9), perhaps because the machine or the container ran out of memory before \
+                 plugins.compile.memory ({}) was reached",
+                bytes(allowed.memory)
+            ),
+            Failure::Signal(signal) => format!("the compiler crashed on it (signal {signal})"),
+            Failure::Defect(said) => format!("the compiler failed on it: {}", one_line(&said, 300)),
+        })
+    }
+}
+
+/// A number of bytes as the configuration writes it.
+fn bytes(count: u64) -> String {
+    match [("GiB", 30), ("MiB", 20), ("KiB", 10)]
+        .iter()
+        .find(|(_, shift)| count > 0 && count.is_multiple_of(1 << shift))
+    {
+        Some((unit, shift)) => format!("{}{unit}", count >> shift),
+        None => format!("{count} bytes"),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The plugin host: loads wasm plugins from a directory, keeps instances per worker, and calls them phase by phase.
 //!
-//! The way of a plugin: [`registry`] reads a file ([`artifact`]), makes it a component ([`componentize`],
-//! [`reexport`]), checks what it imports against the operator's [`grants`], and binds it to each place that names it
-//! ([`entry`]). A worker keeps a [`pool`] per entry (its [`stock`] of instances is bounded by a [`budget`], those that wait
-//! for calls of their own by [`callers`]) and calls an [`instance`] under [`limits`]; what the guest may call back is in [`host`].
+//! The way of a plugin: [`registry`] reads a file ([`artifact`]) and has it loaded ([`loads`]), for which a process of its
+//! own makes it a component ([`componentize`], [`reexport`]) and compiles it ([`compile`]); its imports are checked against
+//! the operator's [`grants`], and it is bound to each place that names it ([`entry`]). A worker keeps a [`pool`] per entry
+//! (its [`stock`] of instances is bounded by a [`budget`], those that wait for calls of their own by [`callers`]) and calls an
+//! [`instance`] under [`limits`]; what the guest may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
 //! reaches a message unchecked; the host opens no sockets but through [`host::calls`].
@@ -12,6 +13,7 @@ mod artifact;
 mod budget;
 mod callers;
 pub mod chain;
+mod compile;
 pub(crate) mod componentize;
 mod encoding;
 mod engine;
@@ -21,6 +23,7 @@ mod grants;
 pub mod host;
 mod instance;
 mod limits;
+mod loads;
 pub mod phase;
 mod pool;
 mod reexport;
@@ -29,9 +32,11 @@ mod status;
 mod stock;
 pub mod stored;
 mod stream;
+mod trial;
 
 pub(crate) use artifact::MAX_BYTES;
-pub use artifact::{Artifact, Inspection, inspect};
+pub use artifact::{Artifact, Inspection};
+pub use compile::{compiler_at, inspect, serve as serve_compilation, this_program};
 pub use engine::{Host, HostOptions, instances_per_worker};
 pub use entry::Entry;
 pub use error::{HostError, LoadError, Overrun, PluginError, PluginProblem};
@@ -40,5 +45,6 @@ pub use host::calls::{CallError, CallResponse, OutboundCall};
 pub use host::metrics::{NoMetrics, PluginMetricsSink};
 pub use instance::Instance;
 pub use pool::{Pool, WorkerHost};
+pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};

@@ -106,19 +106,24 @@ impl From<crate::error::Failure> for Failure {
     }
 }
 
+/// The phases of a manifest with their names, in the order of an exchange.
+const NAMES: [(Phases, &str); 7] = [
+    (Phases::REQUEST_HEADERS, "request_headers"),
+    (Phases::REQUEST_BODY, "request_body"),
+    (Phases::RESPONSE_HEADERS, "response_headers"),
+    (Phases::RESPONSE_BODY, "response_body"),
+    (Phases::UPSTREAM_FAILURE, "upstream_failure"),
+    (Phases::LOG, "log"),
+    (Phases::TICK, "tick"),
+];
+
 /// The names of the phases in a manifest, in the order of an exchange; for reports.
 pub fn phase_names(phases: Phases) -> Vec<&'static str> {
-    [
-        (Phases::REQUEST_HEADERS, "request_headers"),
-        (Phases::REQUEST_BODY, "request_body"),
-        (Phases::RESPONSE_HEADERS, "response_headers"),
-        (Phases::RESPONSE_BODY, "response_body"),
-        (Phases::UPSTREAM_FAILURE, "upstream_failure"),
-        (Phases::LOG, "log"),
-        (Phases::TICK, "tick"),
-    ]
-    .into_iter()
-    .filter(|(flag, _)| phases.contains(*flag))
-    .map(|(_, name)| name)
-    .collect()
+    NAMES.iter().filter(|(flag, _)| phases.contains(*flag)).map(|(_, name)| *name).collect()
+}
+
+/// The phases with these names.
+pub(super) fn phases_of(names: &[String]) -> Phases {
+    let known = NAMES.iter().filter(|(_, name)| names.iter().any(|wanted| wanted == name));
+    known.fold(Phases::empty(), |all, (flag, _)| all | *flag)
 }

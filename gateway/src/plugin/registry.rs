@@ -3,24 +3,24 @@
 //!
 //! It works in two steps, because a new configuration may be refused for other reasons than its plugins:
 //! [`Registry::judge`] tries everything and changes nothing, [`Registry::commit`] puts the result in force. What was found
-//! out about a file is kept apart from what serves: a file that does not work with one configuration may work with the
-//! next.
+//! out about a file ([`loads`](super::loads)) is kept apart from what serves: a file that does not work with one
+//! configuration may work with the next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
-use super::entry::{Entry, Terms, limits_of};
-use super::error::{LoadError, PluginError, PluginProblem, sanitise};
-use super::grants;
-use super::instance::Guest;
+use super::entry::{Entry, limits_of};
+use super::error::{LoadError, PluginProblem};
+use super::loads::{Asked, Found, Loads};
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
-use super::stock::MakeError;
-use crate::config::model::{Config, Grants, PluginEntry, PluginLimits, Route};
+use super::trial::{Places, Refusal, Spent, Trial, places};
+use crate::config::model::{Config, Grants};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]
@@ -39,30 +39,16 @@ impl PluginSet {
     }
 }
 
-/// What a file was found to be, apart from what the routes make of it: so that the same bytes aren't compiled twice.
-#[derive(Clone)]
-struct Finding {
-    /// SHA-256 of the file.
-    hash: String,
-    /// What it was allowed while it was asked what it is.
-    limits: PluginLimits,
-    artifact: Result<Arc<Artifact>, LoadError>,
-}
-
-impl Finding {
-    /// Whether it still holds: a call that failed under some limits may do well under others.
-    fn holds(&self, hash: &str, limits: &PluginLimits) -> bool {
-        self.hash == hash && (self.limits == *limits || !matches!(self.artifact, Err(LoadError::Call(_))))
-    }
-}
-
-/// What was found out about files.
+/// What was found out besides what can serve.
 #[derive(Clone, Default)]
 pub struct Findings {
-    /// By plugin.
-    files: BTreeMap<Arc<str>, Finding>,
     passing: bool,
+    /// Dry runs that need not be made again.
+    spent: Vec<Spent>,
 }
+
+/// How many of them are remembered.
+const MOST_SPENT: usize = 64;
 
 impl Findings {
     /// Whether something failed for a reason that passes by itself.
@@ -84,6 +70,9 @@ pub struct Judgement {
     pub findings: Findings,
     /// What can be put in force, or every reason why not.
     pub verdict: Result<Accepted, Vec<PluginProblem>>,
+    /// Plugins that are being compiled and that no version which serves can stand in for: the verdict is open until they
+    /// are known. Empty, unless it came from [`Registry::judge_now`].
+    pub awaited: Vec<Arc<str>>,
 }
 
 /// Plugins that work with a configuration, not yet in force.
@@ -110,6 +99,7 @@ pub struct InForce<'a> {
 #[derive(Clone)]
 pub struct Registry {
     host: Arc<Host>,
+    loads: Loads,
     directory: Option<PathBuf>,
     findings: Findings,
     serving: BTreeMap<Arc<str>, Serving>,
@@ -121,6 +111,7 @@ impl Registry {
     /// An empty registry.
     pub fn new(host: Arc<Host>) -> Self {
         Self {
+            loads: Loads::new(host.clone()),
             host,
             directory: None,
             findings: Findings::default(),
@@ -130,60 +121,91 @@ impl Registry {
         }
     }
 
-    /// Reads the files that a configuration names, compiles and checks what is new, and dry-runs it. Changes nothing.
-    /// Blocking: not for a worker.
+    /// Reads the files that a configuration names, has those compiled that are new, and dry-runs them. Changes nothing.
+    /// Blocking, for as long as the compiler needs: not for a worker.
     ///
     /// A file that fails is left out where its last good version works in its place. A version that serves from another
     /// directory does not stand in: a new directory must hold what the routes need.
     pub fn judge(&self, config: &Config) -> Judgement {
-        let directory = config.plugins.directory.as_deref();
-        let same_directory = directory == self.directory.as_deref();
+        let places = places(config);
+        let names: Vec<_> = places.keys().cloned().collect();
+        loop {
+            let candidates = self.candidates(config, &places);
+            if candidates.values().all(Option::is_some) {
+                return self.judge_candidates(config, &places, candidates);
+            }
+            self.loads.wait(&names);
+        }
+    }
+
+    /// The same without waiting for the compiler: what serves stands in for a file that is being compiled. See
+    /// [`Self::loaded`] for when to ask again.
+    pub fn judge_now(&self, config: &Config) -> Judgement {
+        let places = places(config);
+        let candidates = self.candidates(config, &places);
+        self.judge_candidates(config, &places, candidates)
+    }
+
+    /// Changes each time that a file has been compiled, or refused.
+    pub fn loaded(&self) -> watch::Receiver<u64> {
+        self.loads.ended()
+    }
+
+    fn judge_candidates(&self, config: &Config, places: &Places, mut candidates: Candidates) -> Judgement {
+        let same_directory = config.plugins.directory == self.directory;
         let known = self.current.entries.iter().flatten().map(|entry| (entry.place(), entry)).collect();
-        let trial = Trial { config, known };
+        let (host, remembered) = (&self.host, self.findings.spent.as_slice());
+        let mut trial = Trial { host, config, known, remembered, spent: Vec::new() };
         let mut findings = Findings::default();
-        let mut serving = BTreeMap::new();
-        let mut made = HashMap::new();
-        let mut problems = Vec::new();
-        for (name, places) in &places(config) {
+        let (mut serving, mut made) = (BTreeMap::new(), HashMap::new());
+        let (mut problems, mut awaited) = (Vec::new(), Vec::new());
+        for (name, places) in places {
             let known = self.serving.get(name);
-            let candidate = match directory {
-                Some(directory) => self.load(directory, name, &limits_of(config, name), &mut findings),
-                None => Err(LoadError::NoDirectory),
-            };
+            let candidate = candidates.remove(name).flatten();
             let refusal = match &candidate {
-                Ok(artifact) => match self.make_entries(&trial, name, places, artifact) {
+                None => None,
+                Some(Ok(artifact)) => match trial.make_entries(name, places, artifact) {
                     Ok(entries) => {
                         made.extend(entries);
                         serving.insert(name.clone(), Serving::new(artifact, None, known));
                         continue;
                     }
-                    Err(refusal) => refusal,
+                    Err(refusal) => Some(refusal),
                 },
-                Err(error) => Refusal::of_file(name, error),
+                Some(Err(error)) => Some(Refusal::of_file(name, error)),
             };
-            findings.passing |= refusal.passing;
-            // Where the file does not work, the version that serves is tried in its place.
-            let last_good = known.map(|known| &known.artifact).filter(|good| {
-                same_directory && candidate.as_ref().map_or(true, |candidate| candidate.hash != good.hash)
+            findings.passing |= refusal.as_ref().is_some_and(|refusal| refusal.passing);
+            // Where the file does not work, or not yet, the version that serves is tried in its place.
+            let last_good = known.filter(|known| {
+                let tried = candidate.as_ref().and_then(|candidate| candidate.as_ref().ok());
+                same_directory && tried.is_none_or(|tried| tried.hash != known.artifact.hash)
             });
-            let fallback = last_good.map(|good| (good, self.make_entries(&trial, name, places, good)));
-            match fallback {
-                Some((good, Ok(entries))) => {
+            let fallback = last_good.map(|good| (good, trial.make_entries(name, places, &good.artifact)));
+            match (fallback, refusal) {
+                (Some((good, Ok(entries))), refusal) => {
                     made.extend(entries);
-                    serving.insert(name.clone(), Serving::new(good, Some(&refusal), known));
+                    let goes_on = match &refusal {
+                        Some(refusal) => Serving::new(&good.artifact, Some(refusal), known),
+                        None => good.clone(),
+                    };
+                    serving.insert(name.clone(), goes_on);
                 }
-                Some((good, Err(too))) => {
+                (_, None) => awaited.push(name.clone()),
+                (Some((good, Err(too))), Some(refusal)) => {
                     findings.passing |= too.passing;
                     problems.extend(refusal.problems);
                     problems.extend(too.problems.into_iter().map(|problem| PluginProblem {
-                        message: format!("its version {}, which serves now: {}", good.version, problem.message),
+                        message: format!(
+                            "its version {}, which serves now: {}",
+                            good.artifact.version, problem.message
+                        ),
                         ..problem
                     }));
                 }
-                None => problems.extend(refusal.problems),
+                (None, Some(refusal)) => problems.extend(refusal.problems),
             }
         }
-        let verdict = if problems.is_empty() {
+        let verdict = if problems.is_empty() && awaited.is_empty() {
             let entries =
                 config.routes.iter().enumerate().map(|(r, route)| {
                     (0..route.plugins.len()).filter_map(|e| made.remove(&(r, e))).collect::<Vec<_>>()
@@ -194,13 +216,16 @@ impl Registry {
         } else {
             Err(problems)
         };
-        Judgement { findings, verdict }
+        findings.spent = trial.spent;
+        Judgement { findings, verdict, awaited }
     }
 
-    /// Remembers what was found out about files, also where the configuration was refused.
+    /// Remembers what was found out, also where the configuration was refused.
     pub fn learn(&mut self, findings: Findings) {
-        self.findings.files.extend(findings.files);
         self.findings.passing = findings.passing;
+        let spent = &mut self.findings.spent;
+        spent.extend(findings.spent);
+        spent.drain(..spent.len().saturating_sub(MOST_SPENT));
     }
 
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
@@ -219,7 +244,7 @@ impl Registry {
                 status::write(directory, name, &serving.status);
             }
         }
-        self.findings.files.retain(|name, _| accepted.serving.contains_key(name));
+        self.loads.retain(|name| accepted.serving.contains_key(name));
         let moved = self.directory != accepted.directory;
         self.remove_status_files(|name| moved || !accepted.serving.contains_key(name));
         self.directory = accepted.directory;
@@ -234,6 +259,16 @@ impl Registry {
         if let Some(directory) = &self.directory {
             self.serving.keys().filter(|name| of(name)).for_each(|name| status::remove(directory, name));
         }
+    }
+
+    /// Ends the compilation of plugins that nothing in force names: of a configuration that was replaced by another one.
+    pub fn give_up_others(&self) {
+        self.loads.give_up(|name| self.serving.contains_key(name));
+    }
+
+    /// Ends every compilation, for good.
+    pub fn stop(&self) {
+        self.loads.stop();
     }
 
     /// The plugins that serve.
@@ -255,97 +290,30 @@ impl Registry {
         self.host.options.instances_per_worker
     }
 
-    /// The artifact of the file as it is now. Files are read anew each time, because neither their length nor their times
-    /// tell for sure that they are the same.
-    fn load(
-        &self,
-        directory: &Path,
-        name: &Arc<str>,
-        limits: &PluginLimits,
-        findings: &mut Findings,
-    ) -> Result<Arc<Artifact>, LoadError> {
-        let bytes = read_whole(&directory.join(format!("{name}.wasm")))?;
-        let hash = sha256(&bytes);
-        let known = self.findings.files.get(name).filter(|known| known.holds(&hash, limits));
-        let serving = self.serving.get(name).filter(|serving| serving.artifact.hash == hash);
-        let artifact = match (serving, known) {
-            (Some(serving), _) => Ok(serving.artifact.clone()),
-            (None, Some(known)) => known.artifact.clone(),
-            (None, None) => self.compile(name, &bytes, limits),
+    /// What the files are that a configuration names; `None` of what is being compiled.
+    fn candidates(&self, config: &Config, places: &Places) -> Candidates {
+        let found = |name: &Arc<str>| match &config.plugins.directory {
+            Some(directory) => self.find(directory, name, config),
+            None => Some(Err(LoadError::NoDirectory)),
         };
-        if !artifact.as_ref().is_err_and(LoadError::is_passing) {
-            findings.files.insert(name.clone(), Finding { hash, limits: limits.clone(), artifact: artifact.clone() });
-        }
-        artifact
+        places.keys().map(|name| (name.clone(), found(name))).collect()
     }
 
-    fn compile(&self, name: &str, bytes: &[u8], limits: &PluginLimits) -> Result<Arc<Artifact>, LoadError> {
-        // A compiler that panics is no reason to stop serving: it costs this file.
-        let artifact = catch_unwind(AssertUnwindSafe(|| Artifact::compile(&self.host, bytes, limits)))
-            .unwrap_or_else(|_| Err(LoadError::Invalid("compiling it failed; the log tells where".to_owned())))?;
-        if artifact.name == name {
-            return Ok(Arc::new(artifact));
+    /// What the file is as it is now. Files are read anew each time, because neither their length nor their times tell for
+    /// sure that they are the same.
+    fn find(&self, directory: &Path, name: &Arc<str>, config: &Config) -> Option<Found> {
+        let path = directory.join(format!("{name}.wasm"));
+        let bytes = match read_whole(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(Err(error)),
+        };
+        let hash = sha256(&bytes);
+        if let Some(serving) = self.serving.get(name).filter(|serving| serving.artifact.hash == hash) {
+            return Some(Ok(serving.artifact.clone()));
         }
-        let found = sanitise(&artifact.name, 100);
-        Err(LoadError::Manifest(format!(
-            "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
-        )))
-    }
-
-    /// The entries of one plugin in all routes; new ones are dry-run.
-    fn make_entries(
-        &self,
-        trial: &Trial<'_>,
-        name: &Arc<str>,
-        places: &[Place],
-        artifact: &Arc<Artifact>,
-    ) -> Result<Entries, Refusal> {
-        let config = trial.config;
-        if let Err(error) =
-            grants::check(name, &artifact.needs, artifact.grants_are_optional, config.plugins.grants.get(&**name))
-        {
-            return Err(Refusal::of_file(name, &error));
-        }
-        let terms = Terms::of(config, name);
-        let mut entries = Vec::new();
-        let mut problems = Vec::new();
-        for &Place { route: r, entry: e, nth } in places {
-            let (route, entry) = (&config.routes[r], &config.routes[r].plugins[e]);
-            let known = trial.known.get(&(&*route.name, &**name, nth));
-            if let Some(same) = known.filter(|known| known.same(artifact, &terms, entry)) {
-                entries.push(((r, e), Arc::clone(same)));
-                continue;
-            }
-            let fresh = Entry::new(&self.host, artifact, &terms, route, entry, nth);
-            match Guest::make(&fresh, None) {
-                Ok(_) => entries.push(((r, e), Arc::new(fresh))),
-                Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
-                    problems.extend(errors.into_iter().map(|error| {
-                        let pointer = sanitise(&error.pointer, 200);
-                        PluginProblem {
-                            position: entry.positions.find(&pointer),
-                            pointer: Some(pointer),
-                            ..at_entry(name, route, entry, &sanitise(&error.message, 500))
-                        }
-                    }));
-                }
-                // A trap or an overrun would be the same in every route, and cost its time in each.
-                Err(error) => {
-                    let passing = matches!(error, MakeError::Exhausted);
-                    let message = match error {
-                        MakeError::Exhausted => LoadError::NoRoom.to_string(),
-                        MakeError::Failed(error) => error.to_string(),
-                    };
-                    problems.push(at_entry(name, route, entry, &message));
-                    return Err(Refusal { problems, state: FileState::Rejected, passing });
-                }
-            }
-        }
-        if problems.is_empty() {
-            Ok(entries)
-        } else {
-            Err(Refusal { problems, state: FileState::Rejected, passing: false })
-        }
+        let cache = config.plugins.cache.clone().or_else(|| self.host.options.cache.clone());
+        let (limits, compile) = (limits_of(config, name), config.plugins.compile);
+        self.loads.ask(name, Asked { path, hash, limits, compile, cache }, bytes)
     }
 
     /// For the admin listener.
@@ -372,69 +340,8 @@ impl Registry {
     }
 }
 
-/// An entry of a plugin in a configuration.
-struct Place {
-    route: usize,
-    entry: usize,
-    /// Which of the route's entries of the same plugin it is.
-    nth: usize,
-}
-
-/// Where a configuration names each plugin.
-fn places(config: &Config) -> BTreeMap<Arc<str>, Vec<Place>> {
-    let mut places: BTreeMap<Arc<str>, Vec<Place>> = BTreeMap::new();
-    for (route, of) in config.routes.iter().enumerate() {
-        for (entry, plugin) in of.plugins.iter().enumerate() {
-            let known = places.entry(plugin.name.clone()).or_default();
-            let nth = known.iter().rev().take_while(|place| place.route == route).count();
-            known.push(Place { route, entry, nth });
-        }
-    }
-    places
-}
-
-/// A configuration that is tried, and the entries in force by their places.
-struct Trial<'a> {
-    config: &'a Config,
-    known: HashMap<(&'a str, &'a str, usize), &'a Arc<Entry>>,
-}
-
-/// Entries with their places: route, then plugin.
-type Entries = Vec<((usize, usize), Arc<Entry>)>;
-
-/// Why an artifact, or the file itself, can't serve.
-struct Refusal {
-    problems: Vec<PluginProblem>,
-    state: FileState,
-    /// It says nothing about the file, and may be over the next time.
-    passing: bool,
-}
-
-impl Refusal {
-    fn of_file(name: &str, error: &LoadError) -> Self {
-        let problem = PluginProblem {
-            plugin: name.to_owned(),
-            route: None,
-            pointer: None,
-            position: None,
-            message: error.to_string(),
-        };
-        let missing = matches!(error, LoadError::Missing { .. } | LoadError::NoDirectory);
-        Self {
-            problems: vec![problem],
-            state: if missing { FileState::Missing } else { FileState::Rejected },
-            passing: error.is_passing(),
-        }
-    }
-
-    fn text(&self) -> String {
-        let line = |problem: &PluginProblem| match problem.route {
-            None => problem.message.clone(),
-            Some(_) => problem.to_string(),
-        };
-        self.problems.iter().map(line).collect::<Vec<_>>().join("; ")
-    }
-}
+/// What the file of each plugin is; `None` while that is not known.
+type Candidates = BTreeMap<Arc<str>, Option<Found>>;
 
 impl Serving {
     /// What serves, and why it isn't the file where it isn't.
@@ -457,15 +364,5 @@ impl Serving {
                 tracing::warn!(plugin = %name, %version, %error, "plugin file not used; its last good version serves on")
             }
         }
-    }
-}
-
-fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> PluginProblem {
-    PluginProblem {
-        plugin: name.to_owned(),
-        route: Some(route.name.to_string()),
-        pointer: None,
-        position: entry.positions.find(""),
-        message: message.to_owned(),
     }
 }

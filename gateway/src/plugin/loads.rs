@@ -1,0 +1,374 @@
+//! Plugin files on their way to be artifacts: each is compiled beside everything else, and nobody waits who need not.
+//!
+//! [`Loads::ask`] answers at once: with what a file is found to be, or that it is being compiled. A newer file in the same
+//! place ends the older one's compilation. A few are compiled at a time. One that takes long goes on beside the others;
+//! where too many do, it is begun anew when one of them has ended. So however many files take long, one that does not is
+//! soon compiled.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use precompiled::{Cache, Compiler, Precompiled, Progress, Watch};
+use tokio::sync::watch;
+
+use super::artifact::Artifact;
+use super::compile::compile;
+use super::engine::Host;
+use super::error::{LoadError, sanitise};
+use crate::config::model::{Compile, PluginLimits};
+
+/// How long a compilation runs before it is told of, and goes out of the others' way.
+const LONG: Duration = Duration::from_secs(3);
+/// How long a failure holds that says nothing about the file.
+const PASSES: Duration = Duration::from_secs(1);
+/// Stack of a thread that loads what was compiled. The process that compiles has tried that on less.
+const STACK: usize = 2 << 20;
+
+/// How many are compiled at a time, and how many beside them that take long.
+fn most() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).clamp(2, 4)
+}
+
+/// What is asked about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Where it lies.
+    pub(super) path: PathBuf,
+    /// SHA-256 of it.
+    pub(super) hash: String,
+    /// What it may use while it is asked what it is.
+    pub(super) limits: PluginLimits,
+    /// What compiling it may use.
+    pub(super) compile: Compile,
+    /// Where compiled code is kept.
+    pub(super) cache: Option<PathBuf>,
+}
+
+/// What a file is found to be.
+pub(super) type Found = Result<Arc<Artifact>, LoadError>;
+
+/// How far a file is.
+enum Stage {
+    Waits(Vec<u8>),
+    Runs,
+    Ended(Found, Instant),
+}
+
+struct File {
+    id: u64,
+    name: Arc<str>,
+    asked: Asked,
+    stage: Stage,
+    /// Told to whoever compiles it.
+    given_up: Arc<AtomicBool>,
+}
+
+impl File {
+    /// Whether it answers a question: what failed under some limits may do well under others.
+    fn answers(&self, asked: &Asked) -> bool {
+        let same = self.asked.path == asked.path && self.asked.hash == asked.hash;
+        same && match &self.stage {
+            Stage::Waits(_) | Stage::Runs => self.asked.limits == asked.limits && self.asked.compile == asked.compile,
+            Stage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < PASSES,
+            Stage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
+            Stage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
+            Stage::Ended(..) => true,
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(..))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    files: Vec<File>,
+    /// The last number that was given.
+    last: u64,
+    /// Files by number that wait for their turn, and those that are known to take long.
+    queue: VecDeque<u64>,
+    late: VecDeque<u64>,
+    /// How many are being compiled, and how many that take long.
+    running: usize,
+    long: usize,
+    /// What was said last of a cache that can't be used.
+    said: Option<String>,
+    stopped: bool,
+}
+
+impl State {
+    fn find(&mut self, id: u64) -> Option<&mut File> {
+        self.files.iter_mut().find(|file| file.id == id)
+    }
+
+    /// Forgets files, and ends what compiles them.
+    fn drop_where(&mut self, unwanted: impl Fn(&File) -> bool) {
+        self.files.retain(|file| {
+            let goes = unwanted(file);
+            if goes {
+                file.given_up.store(true, Ordering::Relaxed);
+            }
+            !goes
+        });
+    }
+}
+
+impl State {
+    /// The next file for which there is a turn.
+    fn next(&mut self) -> Option<Turn> {
+        loop {
+            let long = self.running >= most() || self.queue.is_empty();
+            let id = match long {
+                false => self.queue.pop_front()?,
+                true if self.long < most() => self.late.pop_front()?,
+                true => return None,
+            };
+            // One that is not wanted any more is not there.
+            let Some(file) = self.find(id) else { continue };
+            let Stage::Waits(bytes) = std::mem::replace(&mut file.stage, Stage::Runs) else { continue };
+            let (name, asked, given_up) = (file.name.clone(), file.asked.clone(), file.given_up.clone());
+            *if long { &mut self.long } else { &mut self.running } += 1;
+            return Some(Turn { id, name, asked, bytes, given_up, started: Instant::now(), long, postponed: false });
+        }
+    }
+}
+
+struct Shared {
+    host: Arc<Host>,
+    state: Mutex<State>,
+    /// One of them has ended.
+    ended: Condvar,
+    /// The same for who does not block: how many have.
+    count: watch::Sender<u64>,
+}
+
+/// See the module. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Loads(Arc<Shared>);
+
+/// A turn of a file to be compiled.
+struct Turn {
+    id: u64,
+    name: Arc<str>,
+    asked: Asked,
+    bytes: Vec<u8>,
+    given_up: Arc<AtomicBool>,
+    started: Instant,
+    /// It is one of those that take long.
+    long: bool,
+    /// It is to be begun anew later.
+    postponed: bool,
+}
+
+impl Loads {
+    pub(super) fn new(host: Arc<Host>) -> Self {
+        let (state, ended, count) = Default::default();
+        Self(Arc::new(Shared { host, state, ended, count }))
+    }
+
+    /// What the file is found to be; `None` while that is not known. `bytes` are what lies there now.
+    pub(super) fn ask(&self, name: &Arc<str>, asked: Asked, bytes: Vec<u8>) -> Option<Found> {
+        let mut state = self.0.lock();
+        if let Some(known) = state.files.iter().find(|file| file.answers(&asked)) {
+            return match &known.stage {
+                Stage::Ended(found, _) => Some(found.clone()),
+                Stage::Waits(_) | Stage::Runs => None,
+            };
+        }
+        if state.stopped {
+            return Some(Err(LoadError::Host("the gateway is ending".to_owned())));
+        }
+        // What lies in the same place now is what counts; what ended under other limits is of no use any more.
+        state.drop_where(|file| file.asked.path == asked.path && (file.asked.hash != asked.hash || file.has_ended()));
+        state.last += 1;
+        let id = state.last;
+        let (name, given_up) = (name.clone(), Arc::default());
+        state.files.push(File { id, name, asked, stage: Stage::Waits(bytes), given_up });
+        state.queue.push_back(id);
+        self.0.start(&mut state);
+        None
+    }
+
+    /// Waits until nothing of these plugins is being compiled.
+    pub(super) fn wait(&self, names: &[Arc<str>]) {
+        let busy = |state: &mut State| {
+            !state.stopped && state.files.iter().any(|file| !file.has_ended() && names.contains(&file.name))
+        };
+        let state = self.0.ended.wait_while(self.0.lock(), busy);
+        drop(state.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Changes each time that one has ended.
+    pub(super) fn ended(&self) -> watch::Receiver<u64> {
+        self.0.count.subscribe()
+    }
+
+    /// Forgets what was found out about other plugins than these.
+    pub(super) fn retain(&self, wanted: impl Fn(&str) -> bool) {
+        self.0.lock().drop_where(|file| file.has_ended() && !wanted(&file.name));
+    }
+
+    /// Ends the compilation of other plugins than these.
+    pub(super) fn give_up(&self, wanted: impl Fn(&str) -> bool) {
+        self.0.lock().drop_where(|file| !file.has_ended() && !wanted(&file.name));
+    }
+
+    /// Ends everything, for good.
+    pub(super) fn stop(&self) {
+        let mut state = self.0.lock();
+        state.stopped = true;
+        state.drop_where(|file| !file.has_ended());
+        drop(state);
+        self.0.ended.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts as many as there are turns for, each on a thread of its own.
+    fn start(self: &Arc<Self>, state: &mut State) {
+        while let Some(turn) = state.next() {
+            let (shared, id, long) = (self.clone(), turn.id, turn.long);
+            let thread = std::thread::Builder::new().name("plugin-load".to_owned()).stack_size(STACK);
+            let Err(error) = thread.spawn(move || shared.run(turn)) else { continue };
+            *if long { &mut state.long } else { &mut state.running } -= 1;
+            let found = Err(LoadError::Host(format!("cannot start a thread to load it: {error}")));
+            if let Some(file) = state.find(id) {
+                file.stage = Stage::Ended(found, Instant::now());
+            }
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        self.ended.notify_all();
+        self.count.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Loads a file, and begins with the next.
+    fn run(self: Arc<Self>, mut turn: Turn) {
+        // A panic is no reason to stop serving: it costs this file.
+        let found = catch_unwind(AssertUnwindSafe(|| self.load(&mut turn)))
+            .unwrap_or_else(|_| Err(LoadError::Invalid("loading it failed; the log tells where".to_owned())));
+        if turn.long && !turn.given_up.load(Ordering::Relaxed) {
+            let (took, error) = (turn.started.elapsed(), found.as_ref().err());
+            tracing::info!(plugin = %turn.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
+        }
+        let mut state = self.lock();
+        *if turn.long { &mut state.long } else { &mut state.running } -= 1;
+        if let Some(file) = state.find(turn.id) {
+            if turn.postponed {
+                file.stage = Stage::Waits(turn.bytes);
+                state.late.push_back(turn.id);
+            } else {
+                file.stage = Stage::Ended(found, Instant::now());
+            }
+        }
+        self.start(&mut state);
+        drop(state);
+        self.tell();
+    }
+
+    /// From the cache, or compiled.
+    fn load(self: &Arc<Self>, turn: &mut Turn) -> Found {
+        let missing = || LoadError::Host("no program is named that compiles plugins".to_owned());
+        let compiler = self.host.options.compiler.as_ref().ok_or_else(missing)?;
+        let cache = turn.asked.cache.clone().and_then(|directory| self.cache(&directory));
+        let key = key(compiler, &turn.asked.hash);
+        if let Some((cache, key)) = cache.as_ref().zip(key.as_ref())
+            && let Some(made) = cache.get(key)
+        {
+            match self.artifact(turn, &made) {
+                // It may come from an engine of other settings.
+                Err(error) => tracing::debug!(plugin = %turn.name, %error, "the compiled plugin is of no use"),
+                found => return found,
+            }
+        }
+        let (limits, allowed) = (turn.asked.limits.clone(), turn.asked.compile);
+        let bytes = std::mem::take(&mut turn.bytes);
+        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(turn, progress));
+        if turn.postponed {
+            turn.bytes = bytes;
+        }
+        let made = made?;
+        let found = self.artifact(turn, &made);
+        if let (Ok(_), Some((cache, key))) = (&found, cache.zip(key))
+            && let Err(error) = cache.put(&key, &made)
+        {
+            self.warn(format!("the compiled plugin can't be kept for the next start: {error}"));
+        }
+        found
+    }
+
+    fn artifact(&self, turn: &Turn, made: &Precompiled) -> Found {
+        let artifact = Artifact::load(&self.host, &turn.asked.hash, made)?;
+        if *artifact.name == *turn.name {
+            return Ok(Arc::new(artifact));
+        }
+        let (found, name) = (sanitise(&artifact.name, 100), &turn.name);
+        Err(LoadError::Manifest(format!(
+            "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
+        )))
+    }
+
+    /// Looks at a compilation that runs.
+    fn watch(self: &Arc<Self>, turn: &mut Turn, progress: &Progress) -> Watch {
+        if turn.given_up.load(Ordering::Relaxed) {
+            return Watch::GiveUp;
+        }
+        if turn.long || progress.elapsed < LONG {
+            return Watch::GoOn;
+        }
+        let mut state = self.lock();
+        if state.long < most() {
+            turn.long = true;
+            state.long += 1;
+            state.running -= 1;
+            self.start(&mut state);
+            drop(state);
+            let (elapsed, memory) = (progress.elapsed, progress.memory.map(|bytes| bytes >> 20));
+            tracing::info!(plugin = %turn.name, ?elapsed, memory_mib = memory, "compiling it takes long");
+        } else if !state.queue.is_empty() {
+            drop(state);
+            turn.postponed = true;
+            tracing::info!(plugin = %turn.name, "compiling it takes long, and is begun anew after others that do");
+            return Watch::GiveUp;
+        }
+        Watch::GoOn
+    }
+
+    /// The cache. One that can't be used is no reason not to serve, and is told of once.
+    fn cache(&self, directory: &Path) -> Option<Cache> {
+        match Cache::open(directory) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                self.warn(format!(
+                    "compiled plugins are not kept, each start compiles them anew: {error}. Another directory can be named \
+                     with plugins.cache"
+                ));
+                None
+            }
+        }
+    }
+
+    fn warn(&self, text: String) {
+        let mut state = self.lock();
+        if state.said.as_ref() != Some(&text) {
+            tracing::warn!("{text}");
+            state.said = Some(text);
+        }
+    }
+}
+
+/// Where the cache has a file's code: what another build of the program made is another's.
+fn key(compiler: &Compiler, hash: &str) -> Option<String> {
+    compiler.build().ok().map(|build| format!("{hash}-{build}"))
+}

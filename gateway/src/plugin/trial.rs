@@ -1,0 +1,176 @@
+//! Trying plugins with a configuration: each entry is configured once, in an instance that is thrown away.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::artifact::Artifact;
+use super::engine::Host;
+use super::entry::{Entry, Terms};
+use super::error::{LoadError, PluginError, PluginProblem, sanitise};
+use super::grants;
+use super::instance::Guest;
+use super::status::FileState;
+use super::stock::MakeError;
+use crate::config::model::{Config, PluginEntry, Route};
+
+/// An entry of a plugin in a configuration.
+pub(super) struct Place {
+    pub(super) route: usize,
+    pub(super) entry: usize,
+    /// Which of the route's entries of the same plugin it is.
+    pub(super) nth: usize,
+}
+
+/// Where a configuration names each plugin.
+pub(super) type Places = BTreeMap<Arc<str>, Vec<Place>>;
+
+/// See [`Places`].
+pub(super) fn places(config: &Config) -> Places {
+    let mut places = Places::new();
+    for (route, of) in config.routes.iter().enumerate() {
+        for (entry, plugin) in of.plugins.iter().enumerate() {
+            let known = places.entry(plugin.name.clone()).or_default();
+            let nth = known.iter().rev().take_while(|place| place.route == route).count();
+            known.push(Place { route, entry, nth });
+        }
+    }
+    places
+}
+
+/// A configuration that is tried.
+pub(super) struct Trial<'a> {
+    pub(super) host: &'a Arc<Host>,
+    pub(super) config: &'a Config,
+    /// The entries in force by their places.
+    pub(super) known: HashMap<(&'a str, &'a str, usize), &'a Arc<Entry>>,
+    /// Dry runs that need not be made again.
+    pub(super) remembered: &'a [Spent],
+    /// More of them.
+    pub(super) spent: Vec<Spent>,
+}
+
+/// A dry run that trapped, or used what it may: the same would do so again, and each time hold up what else is to be tried.
+#[derive(Clone)]
+pub(super) struct Spent {
+    hash: String,
+    terms: Terms,
+    config: serde_json::Value,
+    message: String,
+}
+
+impl Spent {
+    fn is(&self, artifact: &Artifact, terms: &Terms, entry: &PluginEntry) -> bool {
+        self.hash == artifact.hash && self.terms == *terms && self.config == entry.config
+    }
+}
+
+/// Entries with their places: route, then plugin.
+pub(super) type Entries = Vec<((usize, usize), Arc<Entry>)>;
+
+/// Why an artifact, or the file itself, can't serve.
+pub(super) struct Refusal {
+    pub(super) problems: Vec<PluginProblem>,
+    pub(super) state: FileState,
+    /// It says nothing about the file, and may be over the next time.
+    pub(super) passing: bool,
+}
+
+impl Refusal {
+    pub(super) fn of_file(name: &str, error: &LoadError) -> Self {
+        let problem = PluginProblem {
+            plugin: name.to_owned(),
+            route: None,
+            pointer: None,
+            position: None,
+            message: error.to_string(),
+        };
+        let missing = matches!(error, LoadError::Missing { .. } | LoadError::NoDirectory);
+        Self {
+            problems: vec![problem],
+            state: if missing { FileState::Missing } else { FileState::Rejected },
+            passing: error.is_passing(),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let line = |problem: &PluginProblem| match problem.route {
+            None => problem.message.clone(),
+            Some(_) => problem.to_string(),
+        };
+        self.problems.iter().map(line).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Trial<'_> {
+    /// The entries of one plugin in all routes; new ones are dry-run.
+    pub(super) fn make_entries(
+        &mut self,
+        name: &Arc<str>,
+        places: &[Place],
+        artifact: &Arc<Artifact>,
+    ) -> Result<Entries, Refusal> {
+        let config = self.config;
+        let grants = config.plugins.grants.get(&**name);
+        if let Err(error) = grants::check(name, &artifact.needs, artifact.grants_are_optional, grants) {
+            return Err(Refusal::of_file(name, &error));
+        }
+        let terms = Terms::of(config, name);
+        let mut entries = Vec::new();
+        let mut problems = Vec::new();
+        for &Place { route: r, entry: e, nth } in places {
+            let (route, entry) = (&config.routes[r], &config.routes[r].plugins[e]);
+            let known = self.known.get(&(&*route.name, &**name, nth));
+            if let Some(same) = known.filter(|known| known.same(artifact, &terms, entry)) {
+                entries.push(((r, e), Arc::clone(same)));
+                continue;
+            }
+            if let Some(spent) = self.remembered.iter().find(|spent| spent.is(artifact, &terms, entry)) {
+                problems.push(at_entry(name, route, entry, &spent.message));
+                return Err(Refusal { problems, state: FileState::Rejected, passing: false });
+            }
+            let fresh = Entry::new(self.host, artifact, &terms, route, entry, nth);
+            match Guest::make(&fresh, None) {
+                Ok(_) => entries.push(((r, e), Arc::new(fresh))),
+                Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
+                    problems.extend(errors.into_iter().map(|error| {
+                        let pointer = sanitise(&error.pointer, 200);
+                        PluginProblem {
+                            position: entry.positions.find(&pointer),
+                            pointer: Some(pointer),
+                            ..at_entry(name, route, entry, &sanitise(&error.message, 500))
+                        }
+                    }));
+                }
+                // A trap or an overrun would be the same in every route, and cost its time in each.
+                Err(error) => {
+                    let passing = matches!(error, MakeError::Exhausted);
+                    let message = match error {
+                        MakeError::Exhausted => LoadError::NoRoom.to_string(),
+                        MakeError::Failed(error) => error.to_string(),
+                    };
+                    if !passing {
+                        let (hash, terms, config) = (artifact.hash.clone(), terms.clone(), entry.config.clone());
+                        self.spent.push(Spent { hash, terms, config, message: message.clone() });
+                    }
+                    problems.push(at_entry(name, route, entry, &message));
+                    return Err(Refusal { problems, state: FileState::Rejected, passing });
+                }
+            }
+        }
+        if problems.is_empty() {
+            Ok(entries)
+        } else {
+            Err(Refusal { problems, state: FileState::Rejected, passing: false })
+        }
+    }
+}
+
+fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> PluginProblem {
+    PluginProblem {
+        plugin: name.to_owned(),
+        route: Some(route.name.to_string()),
+        pointer: None,
+        position: entry.positions.find(""),
+        message: message.to_owned(),
+    }
+}
