@@ -190,6 +190,7 @@ impl Control {
                 self.nothing_new(asked);
                 return Some(Ok(()));
             }
+            Attempt::StillRefused => return Some(Ok(())),
             Attempt::Waits { contents, files, findings, plugins } => {
                 self.wait_for(contents.clone(), files.clone(), findings.clone(), plugins);
                 return None;
