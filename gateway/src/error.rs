@@ -83,6 +83,12 @@ pub enum ErrorKind {
     NoRoute,
     /// The gateway has no capacity for the request.
     Overload,
+    /// What may be held of bodies is used up.
+    BodyMemory,
+    /// What plugins' instances may have together is used up.
+    PluginMemory,
+    /// The upstream has as many requests in flight as it may have.
+    UpstreamLimit,
     /// No endpoint of the upstream is usable.
     NoEndpoint,
     /// The endpoint's name did not resolve.
@@ -141,6 +147,15 @@ impl ErrorKind {
             Self::ClientGone => Row(Downstream, S::BAD_REQUEST, "http_request_error", F::Cancelled, "client-gone"),
             Self::NoRoute => Row(Downstream, S::NOT_FOUND, "destination_not_found", F::Other, "no-route"),
             Self::Overload => Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "overload"),
+            Self::BodyMemory => {
+                Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "body-memory")
+            }
+            Self::PluginMemory => {
+                Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "plugin-memory")
+            }
+            Self::UpstreamLimit => {
+                Row(Upstream, S::SERVICE_UNAVAILABLE, "connection_limit_reached", F::Overload, "upstream-limit")
+            }
             Self::NoEndpoint => {
                 Row(Upstream, S::SERVICE_UNAVAILABLE, "destination_unavailable", F::NoEndpoint, "no-endpoint")
             }
@@ -173,6 +188,12 @@ impl ErrorKind {
     /// The side that caused it.
     pub const fn side(self) -> Side {
         self.row().0
+    }
+
+    /// Whether it passes by itself, so that the client is told to try again in a moment (RFC 9110 section 10.2.3).
+    pub const fn is_passing(self) -> bool {
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+            && matches!(self.failure(), Failure::Overload | Failure::NoEndpoint)
     }
 
     /// The status of the synthetic response.

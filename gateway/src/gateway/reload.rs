@@ -185,6 +185,7 @@ impl Control {
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
         self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
+        self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
         self.listeners.apply(plan, &self.workers);
         if let Some(log) = &self.log {

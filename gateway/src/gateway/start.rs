@@ -15,6 +15,7 @@ use crate::access_log::{AccessLog, Opened};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
+use crate::memory::Memory;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{self, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
@@ -38,12 +39,14 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         None => tracing::warn!("the file descriptor limit could not be raised"),
     }
     let metrics = Metrics::new();
+    let memory = Memory::new(&config.limits);
+    metrics.show_memory(memory.clone());
     let state = State::in_memory(NamespaceLimits {
         entries: config.state.max_entries,
         bytes: config.state.max_bytes,
         ..NamespaceLimits::default()
     });
-    let stored = Arc::new(StoredResponses::new(config.state.stored_responses));
+    let stored = Arc::new(StoredResponses::new(config.state.stored_responses).counted(memory.bodies.clone()));
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     let instances = plugin::instances_per_worker(config.workers, entries);
     let host = Host::new(HostOptions {
@@ -52,6 +55,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         instances_per_worker: instances,
         state: state.clone(),
         metrics: Arc::new(PluginSink::new(metrics.clone())),
+        memory: memory.guests.clone(),
     });
     if entries > 0 {
         host.start()?;
@@ -73,6 +77,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         workers.start(|commands| WorkerParts {
             snapshot: snapshot.clone(),
             stored: stored.clone(),
+            memory: memory.bodies.clone(),
             metrics: metrics.clone(),
             access_log: access_log.worker(&config.access_log, target.clone()),
             instances,
@@ -114,6 +119,7 @@ pub(super) async fn start(path: &Path) -> Result<(Control, Started), ApplyError>
         snapshot,
         registry,
         metrics,
+        memory,
         state,
         access_log,
         log,

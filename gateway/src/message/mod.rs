@@ -1,6 +1,7 @@
 //! Types shared by every module that touches a message: bodies, header rules, canonical targets.
 
 mod body;
+pub mod content;
 mod detached;
 pub mod headers;
 mod merged;

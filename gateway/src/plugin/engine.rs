@@ -14,6 +14,7 @@ use super::host::metrics::{NoMetrics, PluginMetricsSink};
 use super::host::{HostState, fields};
 use super::limits::{TABLE_ELEMENTS, TICK};
 use super::phase::bindings;
+use crate::memory::Budget;
 use crate::state::State;
 
 /// Settings of a [`Host`].
@@ -30,6 +31,8 @@ pub struct HostOptions {
     pub state: State,
     /// Where plugins' own metrics go.
     pub metrics: Arc<dyn PluginMetricsSink>,
+    /// What the memories of all instances may take together.
+    pub memory: Arc<Budget>,
 }
 
 impl Default for HostOptions {
@@ -40,6 +43,7 @@ impl Default for HostOptions {
             instances_per_worker: INSTANCES_PER_WORKER,
             state: State::default(),
             metrics: Arc::new(NoMetrics),
+            memory: Budget::new(usize::MAX / 2),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
 use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route};
+use crate::memory::Budget;
 use crate::state::{Namespace, State};
 
 /// What all instances of an entry share; reached from host calls.
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) metrics: Arc<dyn PluginMetricsSink>,
     pub(crate) flights: Arc<Flights>,
+    /// What the memories of all instances may take together.
+    pub(crate) memory: Arc<Budget>,
     pub(crate) log: LogGate,
 }
 
@@ -106,6 +109,7 @@ impl Entry {
             namespace: host.state().namespace(&namespace),
             metrics: host.options.metrics.clone(),
             flights: host.flights.clone(),
+            memory: host.options.memory.clone(),
             log: LogGate::default(),
         };
         Self {

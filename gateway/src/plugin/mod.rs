@@ -28,6 +28,7 @@ mod status;
 mod stock;
 pub mod stored;
 mod stream;
+mod whole;
 
 pub(crate) use artifact::MAX_BYTES;
 pub use artifact::{Artifact, Inspection, inspect};
@@ -41,3 +42,4 @@ pub use instance::Instance;
 pub use pool::{Pool, WorkerHost};
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};
+pub(crate) use whole::Whole;

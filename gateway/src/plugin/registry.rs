@@ -306,7 +306,7 @@ impl Registry {
                 continue;
             }
             let fresh = Entry::new(&self.host, artifact, &terms, route, entry, nth);
-            match Guest::make(&fresh, None) {
+            match Guest::make(&fresh, None, true) {
                 Ok(_) => entries.push(((r, e), Arc::new(fresh))),
                 Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
                     problems.extend(errors.into_iter().map(|error| {

@@ -26,6 +26,8 @@ pub use families::{
     UpstreamCells, UpstreamMetrics,
 };
 
+use crate::memory::Memory;
+
 /// What is loaded anew while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
@@ -66,6 +68,8 @@ pub struct Metrics {
     reloads: [[AtomicU64; 2]; RELOADS.len()],
     /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
     endpoints: Mutex<Option<Endpoints>>,
+    /// What may be held in memory, and is.
+    memory: Mutex<Option<Memory>>,
     /// Hash of the configuration in force.
     config: Mutex<String>,
     /// Version and hash by plugin in force.
@@ -94,6 +98,7 @@ impl Metrics {
             allowed: Mutex::default(),
             reloads: Default::default(),
             endpoints: Mutex::default(),
+            memory: Mutex::default(),
             config: Mutex::default(),
             plugins: Mutex::default(),
             access_log_dropped: Arc::default(),
@@ -117,6 +122,11 @@ impl Metrics {
     /// From now on, `endpoints` tells which endpoints there are and how they fare.
     pub fn show_endpoints(&self, endpoints: impl Fn() -> Vec<EndpointHealth> + Send + Sync + 'static) {
         *lock(&self.endpoints) = Some(Box::new(endpoints));
+    }
+
+    /// From now on, the budgets of the process are shown.
+    pub fn show_memory(&self, memory: Memory) {
+        *lock(&self.memory) = Some(memory);
     }
 
     /// Notes the hash of the configuration in force.
