@@ -17,8 +17,9 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
+use crate::memory::Held;
 use crate::message::headers::{self, Direction};
-use crate::message::{Body, RequestProgress};
+use crate::message::{Body, RequestProgress, content};
 use crate::plugin::chain::ChainRun;
 use crate::protocol::Stream;
 use crate::protocol::http::Running;
@@ -92,9 +93,8 @@ impl Completion {
         body: Body,
         barred: SmallVec<[HeaderName; 2]>,
     ) -> Body {
-        // RFC 9110 section 6.4.1: these never have content, so nobody will poll the body.
-        let bodiless = method_is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        if bodiless {
+        // These never have content, so nobody will poll the body.
+        if method_is_head || !content::is_allowed(status) {
             self.complete.set(true);
             return Body::empty();
         }
@@ -102,7 +102,8 @@ impl Completion {
             self.complete.set(true);
             return body;
         }
-        Body::boxed(ResponseBody { inner: body, rest: Bytes::new(), barred, completion: self })
+        let held = Held::new(self.worker.memory.clone());
+        Body::boxed(ResponseBody { inner: body, rest: Bytes::new(), barred, held, completion: self })
     }
 }
 
@@ -183,6 +184,9 @@ const OFFER: usize = 64 << 10;
 /// room for a byte of it; only the next one that it asks for tells that there was room for all.
 const LARGE: usize = 16 << 10;
 
+/// Upstreams' responses come in pieces of at most this size. What is larger was held whole, and is counted by whoever did.
+const LARGEST_READ: usize = 128 << 10;
+
 /// What of a piece should not be offered yet to a stream of its own.
 fn keep_back(data: &mut Bytes) -> Bytes {
     match data.len() {
@@ -199,6 +203,8 @@ struct ResponseBody {
     rest: Bytes,
     /// Names that were taken off the head, or set there.
     barred: SmallVec<[HeaderName; 2]>,
+    /// What of it waits for the client.
+    held: Held,
     completion: Completion,
 }
 
@@ -248,6 +254,11 @@ impl HttpBody for ResponseBody {
                 stream.taken();
             }
         }
+        let piece = match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len) + this.rest.len(),
+            _ => 0,
+        };
+        this.held.set(if piece <= LARGEST_READ { piece } else { 0 });
         let frame = ready!(polled);
         match &frame {
             None => this.completion.complete.set(true),

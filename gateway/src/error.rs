@@ -85,6 +85,12 @@ pub enum ErrorKind {
     Loop,
     /// The gateway has no capacity for the request.
     Overload,
+    /// What may be held of bodies is used up.
+    BodyMemory,
+    /// What plugins' instances may have together is used up.
+    PluginMemory,
+    /// The upstream has as many requests in flight as it may have.
+    UpstreamLimit,
     /// No endpoint of the upstream is usable.
     NoEndpoint,
     /// The endpoint's name did not resolve.
@@ -145,6 +151,15 @@ impl ErrorKind {
             // RFC 9209 section 2.3.16; the status is RFC 5842's for "infinite loop".
             Self::Loop => Row(Downstream, S::LOOP_DETECTED, "proxy_loop_detected", F::Other, "loop"),
             Self::Overload => Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "overload"),
+            Self::BodyMemory => {
+                Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "body-memory")
+            }
+            Self::PluginMemory => {
+                Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "plugin-memory")
+            }
+            Self::UpstreamLimit => {
+                Row(Upstream, S::SERVICE_UNAVAILABLE, "connection_limit_reached", F::Overload, "upstream-limit")
+            }
             Self::NoEndpoint => {
                 Row(Upstream, S::SERVICE_UNAVAILABLE, "destination_unavailable", F::NoEndpoint, "no-endpoint")
             }
@@ -177,6 +192,12 @@ impl ErrorKind {
     /// The side that caused it.
     pub const fn side(self) -> Side {
         self.row().0
+    }
+
+    /// Whether it passes by itself, so that the client is told to try again in a moment (RFC 9110 section 10.2.3).
+    pub const fn is_passing(self) -> bool {
+        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE)
+            && matches!(self.failure(), Failure::Overload | Failure::NoEndpoint)
     }
 
     /// The status of the synthetic response.

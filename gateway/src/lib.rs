@@ -12,6 +12,8 @@ pub mod worker;
 pub mod listener;
 pub mod protocol;
 
+pub mod memory;
+
 pub mod exchange;
 pub mod pipeline;
 mod pki;

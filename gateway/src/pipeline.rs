@@ -20,8 +20,9 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{
     ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
 };
+use crate::memory::Exhausted;
 use crate::message::headers::{self, Arrival};
-use crate::message::{BarredTrailers, Body, RequestBody, normalize};
+use crate::message::{BarredTrailers, Body, RequestBody, content, normalize};
 use crate::plugin::chain::Flow;
 use crate::protocol::http::Running;
 use crate::upstream::{Outbound, Report, Upstream};
@@ -99,6 +100,9 @@ fn receive(
     };
     if accepted.is_ok() && worker.in_flight.get() >= snapshot.requests_limit {
         accepted = Err(Error::new(ErrorKind::Overload, "too many requests in flight on this worker"));
+    }
+    if accepted.is_ok() && worker.memory.is_overdrawn() {
+        accepted = Err(Exhausted.into());
     }
     if accepted.is_ok() && parts.headers.len() > connection.max_fields {
         accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "more header fields than the listener allows"));
@@ -394,24 +398,18 @@ async fn finish(
         if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
             fields.insert(ALT_SVC, alternative);
         }
-        // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it.
-        let untold = is_head && exchange.source == ResponseSource::Upstream;
-        if let (false, Some(length)) = (untold, body.size_hint().exact())
-            && bears_content(status)
-        {
-            fields.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
-        }
+        // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it, and of another
+        // one plugins may have had their part, in answer to GET.
+        let filtered = || completion.run.as_ref().is_some_and(|run| run.hides_length());
+        let untold = is_head && (exchange.source == ResponseSource::Upstream || filtered());
+        let length = body.size_hint().exact().filter(|_| !untold);
+        content::tell_length(status, &mut fields, length);
         *outgoing.headers_mut() = fields;
     })
     .await;
     let status = outgoing.status();
     *outgoing.body_mut() = completion.attach(is_head, status, body, barred);
     outgoing
-}
-
-/// RFC 9110 section 8.6: no Content-Length with these.
-fn bears_content(status: StatusCode) -> bool {
-    !status.is_informational() && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 
 /// Puts a response that was made here into the exchange; gives back its body.

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use crate::config::model::{FixedResponse, Redirect};
 use crate::error::ErrorKind;
 use crate::exchange::RequestHead;
-use crate::message::Body;
+use crate::message::{Body, content};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -17,11 +17,16 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &str) -> Response<Body> {
     let mut response = if request_is_grpc { grpc(kind) } else { details(kind, request_id) };
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", item(via), kind.proxy_status())) {
+    let mut error = format!("{}; error={}", item(via), kind.proxy_status());
+    if kind.proxy_status() == "proxy_internal_response" {
+        // Several kinds share this type; `details` tells them apart (RFC 9209 section 2.1.5).
+        error = format!("{error}; details=\"{}\"", kind.name());
+    }
+    if let Ok(value) = HeaderValue::from_str(&error) {
         headers.insert(PROXY_STATUS, value);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if matches!(kind, ErrorKind::Overload | ErrorKind::NoEndpoint) {
+    if kind.is_passing() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
@@ -78,7 +83,10 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::ClientGone => "The request was not completed.",
         ErrorKind::NoRoute => "No route matches the request.",
         ErrorKind::Loop => "The request goes round in a loop.",
-        ErrorKind::Overload => "The gateway has no capacity for the request right now.",
+        ErrorKind::Overload | ErrorKind::BodyMemory | ErrorKind::PluginMemory => {
+            "The gateway has no capacity for the request right now."
+        }
+        ErrorKind::UpstreamLimit => "The service has no capacity for the request right now.",
         ErrorKind::NoEndpoint => "The service is not available right now.",
         ErrorKind::Dns => "The service could not be found.",
         ErrorKind::Connect => "The service could not be reached.",
@@ -147,8 +155,7 @@ pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Response<Body> {
 
 /// The fixed response of a route.
 pub fn fixed(answer: &FixedResponse) -> Response<Body> {
-    // RFC 9110 sections 15.3.5 and 15.4.5: these have no content.
-    let bare = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bare = !content::is_allowed(answer.status);
     let body = if bare { Body::empty() } else { Body::full(answer.body.clone()) };
     let mut response = Response::new(body);
     *response.status_mut() = answer.status;
@@ -180,7 +187,13 @@ mod tests {
         assert_eq!(body["request_id"], "id-\"1");
         let overload = problem(ErrorKind::Overload, false, "my gateway\"", "");
         assert_eq!(overload.headers()["retry-after"], "1");
-        assert_eq!(overload.headers()["proxy-status"], "\"my gateway\\\"\"; error=proxy_internal_response");
+        assert_eq!(
+            overload.headers()["proxy-status"],
+            "\"my gateway\\\"\"; error=proxy_internal_response; details=\"overload\""
+        );
+        let memory = problem(ErrorKind::BodyMemory, false, "gateway", "");
+        assert_eq!((memory.status().as_u16(), &memory.headers()["retry-after"]), (503, &HeaderValue::from_static("1")));
+        assert_eq!(memory.headers()["proxy-status"], "gateway; error=proxy_internal_response; details=\"body-memory\"");
     }
 
     #[test]

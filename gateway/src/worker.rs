@@ -20,6 +20,7 @@ use crate::access_log::WorkerLog;
 use crate::config::SocketKey;
 use crate::config::model::Route;
 use crate::exchange::{ConnectionInfo, Protocol};
+use crate::memory::{Budget, Credit};
 use crate::message::headers::HeaderRules;
 use crate::plugin::chain::Chain;
 use crate::plugin::stored::StoredResponses;
@@ -27,7 +28,7 @@ use crate::plugin::{Entry, Pool, WorkerHost};
 use crate::protocol::activity::{self, Connections};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::{Metrics, RouteMetrics, WorkerMetrics};
-use crate::upstream::{Client, Upstream};
+use crate::upstream::{Capacity, Client, Upstream};
 use listen::Listening;
 
 /// State of a worker thread.
@@ -36,6 +37,8 @@ pub struct Worker {
     snapshot: RefCell<Rc<WorkerSnapshot>>,
     /// Connections to upstreams.
     pub client: Rc<Client>,
+    /// What this worker holds of bodies.
+    pub memory: Rc<Credit>,
     /// Connections from clients over TCP.
     pub connections: Connections,
     /// Exchanges that have begun and not ended.
@@ -118,6 +121,8 @@ pub struct WorkerParts {
     pub snapshot: Arc<Snapshot>,
     /// The stored responses of the process.
     pub stored: Arc<StoredResponses>,
+    /// What may be held of bodies.
+    pub memory: Arc<Budget>,
     /// Where its counters are summed.
     pub metrics: Arc<Metrics>,
     /// Where its log lines go.
@@ -145,10 +150,13 @@ async fn serve(mut parts: WorkerParts) {
     let metrics = parts.metrics.worker();
     let host = WorkerHost::new(calls, parts.instances, metrics.clone());
     let pools = RefCell::new(Vec::new());
-    let snapshot = WorkerSnapshot::build(parts.snapshot.clone(), &host, &parts.stored, &metrics, &pools, &[]);
+    let chains = (parts.stored.clone(), parts.memory.clone());
+    let snapshot = WorkerSnapshot::build(parts.snapshot.clone(), &host, &chains, &metrics, &pools, &[]);
+    let memory = Credit::new(parts.memory.clone());
     let worker = Rc::new(Worker {
         snapshot: RefCell::new(Rc::new(snapshot)),
-        client: Client::new(metrics.clone()),
+        client: Client::new(metrics.clone(), memory.clone(), capacity(&parts.snapshot)),
+        memory,
         connections: Connections::default(),
         in_flight: Cell::new(0),
         stopping: Cell::new(false),
@@ -169,7 +177,8 @@ async fn serve(mut parts: WorkerParts) {
                     worker.access_log.borrow_mut().reconfigure(&shared.config.access_log, &shared.log_target);
                     let before = worker.snapshot();
                     let snapshot =
-                        WorkerSnapshot::build(shared, &host, &parts.stored, &worker.metrics, &pools, &before.routes);
+                        WorkerSnapshot::build(shared, &host, &chains, &worker.metrics, &pools, &before.routes);
+                    worker.client.follow(capacity(&snapshot.shared));
                     worker.snapshot.replace(Rc::new(snapshot));
                 }
                 Some(Command::Listen(share)) => listening.start(&worker, *share),
@@ -187,6 +196,7 @@ async fn serve(mut parts: WorkerParts) {
             _ = sweep.tick() => {
                 let now = Instant::now();
                 worker.connections.sweep(now);
+                worker.memory.sweep();
                 host.sweep(now);
                 worker.access_log.borrow_mut().flush();
             }
@@ -200,11 +210,16 @@ async fn serve(mut parts: WorkerParts) {
     worker.access_log.borrow_mut().flush();
 }
 
+/// What upstreams may have of a worker.
+fn capacity(snapshot: &Snapshot) -> Capacity {
+    Capacity { requests: snapshot.config.limits.requests_per_worker, workers: snapshot.config.workers }
+}
+
 impl WorkerSnapshot {
     fn build(
         shared: Arc<Snapshot>,
         host: &Rc<WorkerHost>,
-        stored: &Arc<StoredResponses>,
+        (stored, memory): &(Arc<StoredResponses>, Arc<Budget>),
         metrics: &WorkerMetrics,
         pools: &RefCell<Vec<Rc<Pool>>>,
         before: &[Rc<RouteHandle>],
@@ -232,7 +247,7 @@ impl WorkerSnapshot {
                         .map_or_else(|| Rc::new(unshared::route(route)), |known| known.config.clone()),
                     source: route.clone(),
                     upstream: shared.upstream_of(index),
-                    chain: Chain::new(&route.name, links, stored.clone(), route.max_body),
+                    chain: Chain::new(&route.name, links, stored.clone(), memory.clone(), route.max_body),
                     metrics: metrics.route(&route.name),
                 })
             })

@@ -42,12 +42,12 @@ fn limited(upstream: &Upstream) -> String {
 
 /// The ways in which a call can fail, what the log says of each, and how it is counted.
 const FAILURES: [(&str, &str, &str); 6] = [
-    ("loop", "used more than its 100 ms of CPU time (plugins.limits.cpu)", "deadline"),
+    ("loop", "used more than its 100 ms of CPU time (plugins.limits.test-guest.cpu)", "deadline"),
     ("panic", "trapped: wasm trap: wasm `unreachable` instruction executed", "trap"),
-    ("grow", "needs more than 16777216 bytes of memory (plugins.limits.memory)", "memory"),
+    ("grow", "needs more than 16777216 bytes of memory (plugins.limits.test-guest.memory", "memory"),
     ("forge", "trapped: the handle is not that of this call's exchange", "trap"),
-    ("calls", "made more than 1000 host calls (plugins.limits.host_calls)", "host-calls"),
-    ("big", "gave the host more than 8388608 bytes (plugins.limits.output)", "output"),
+    ("calls", "made more than 1000 host calls (plugins.limits.test-guest.host_calls)", "host-calls"),
+    ("big", "gave the host more than 8388608 bytes (plugins.limits.test-guest.output)", "output"),
 ];
 
 /// Answers that can't be sent.
@@ -139,7 +139,12 @@ fn a_loop_on_a_large_body_ends_when_the_time_for_its_bytes_is_spent() {
     let verbs = "request_headers=whole,request_body=loop";
     let refused = client.send(http::Request::post("/closed/large").header("x-do", verbs), vec![b'x'; 40 << 10]);
     assert_eq!(refused.status, 503);
-    told(&gateway, "test-guest", "/closed/large", "used more than its 300 ms of CPU time (plugins.limits.cpu)");
+    told(
+        &gateway,
+        "test-guest",
+        "/closed/large",
+        "used more than its 300 ms of CPU time (plugins.limits.test-guest.cpu)",
+    );
     good(&mut client, verbs);
 }
 

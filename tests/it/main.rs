@@ -1,6 +1,7 @@
 //! End-to-end tests: a gateway on real sockets, with clients of all three protocols.
 
 mod access_log;
+mod bodiless;
 mod body;
 mod cli;
 mod config;
@@ -18,6 +19,8 @@ mod identity_provider;
 mod idle;
 mod limits;
 mod load;
+mod memory;
+mod overload;
 mod plugin_new;
 mod plugins;
 mod process;

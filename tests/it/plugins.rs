@@ -263,14 +263,16 @@ fn auth_with_api_keys_alone_needs_no_grant_and_one_whose_keys_it_may_not_fetch_i
 }
 
 #[test]
-fn an_answer_to_head_tells_the_length_that_get_would_have() {
+fn an_answer_to_head_tells_no_length_that_get_might_not_have() {
     let upstream = echo();
     let gateway = TestGateway::start(&yaml(&upstream, PAIR), &["test-guest"]);
     let mut client = Client::http1(gateway.address());
     for method in ["GET", "HEAD"] {
         let request = http::Request::builder().method(method).uri("/").header("x-do", "b/request_headers=respond");
         let response = client.send(request, "");
-        assert_eq!((response.status, response.header("content-length")), (299, "3"), "{method}");
+        // It passes a plugin that might have read it.
+        let length = if method == "GET" { "3" } else { "" };
+        assert_eq!((response.status, response.header("content-length")), (299, length), "{method}");
         assert_eq!(response.body.len(), if method == "GET" { 3 } else { 0 }, "{method}");
     }
     // What a plugin reads may come out longer or shorter, so nothing is told of it, for HEAD as for GET.
@@ -416,7 +418,7 @@ fn a_stream_on_which_nothing_moves_gives_a_replaced_version_up() {
     let line = gateway.logged("its end", |line| line["path"] == "/stalled");
     assert_eq!(
         line["detail"],
-        "plugin `test-guest`: held a replaced version for longer than plugins.limits.retire_after"
+        "plugin `test-guest`: held a replaced version for longer than plugins.limits.NAME.retire_after"
     );
 }
 

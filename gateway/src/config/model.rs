@@ -166,6 +166,8 @@ pub struct Upstream {
     pub passive_health: PassiveHealth,
     /// Time limits.
     pub timeouts: UpstreamTimeouts,
+    /// Requests in flight, over all workers; `None` = half of what a worker may have, on each.
+    pub max_requests: Option<usize>,
     /// How often names are resolved anew. Default 30 s.
     pub dns_refresh: Duration,
 }
@@ -592,6 +594,10 @@ impl Forwarding {
 pub struct Limits {
     /// Requests in flight per worker; above it new ones get 503 with Retry-After. Default 10,000.
     pub requests_per_worker: usize,
+    /// Bytes of bodies that may be held at a time; `None` = a share of the machine's memory.
+    pub body_memory: Option<u64>,
+    /// Bytes that plugins' instances may have together; `None` = a share of the machine's memory.
+    pub plugin_memory: Option<u64>,
 }
 
 #[cfg(test)]

@@ -274,6 +274,9 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "is not a network; write 10.0.0.0/8 or an IP address".to_owned())
 }
 
+/// Less than this serves nobody.
+const MIN_MEMORY: u64 = 1 << 20;
+
 /// The `limits` section.
 pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
     let requests_per_worker = fields.default(
@@ -282,5 +285,20 @@ pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
         Integer(1..=10_000_000),
         "10000",
     );
-    Some(Limits { requests_per_worker: usize::try_from(requests_per_worker?).ok()? })
+    let body_memory = fields.optional(
+        "body_memory",
+        "Bytes of bodies that may be held in memory at a time; by default a quarter of the memory that the control groups \
+         or the machine give. What needs more waits for up to a second and then gets 503 with Retry-After.",
+        Size(MIN_MEMORY..=1 << 50),
+    );
+    let plugin_memory = fields.optional(
+        "plugin_memory",
+        "Bytes that the instances of all plugins may have together; by default as much as body_memory has.",
+        Size(MIN_MEMORY..=1 << 50),
+    );
+    if !fields.is_sound() {
+        return None;
+    }
+    let requests_per_worker = usize::try_from(requests_per_worker?).ok()?;
+    Some(Limits { requests_per_worker, body_memory, plugin_memory })
 }

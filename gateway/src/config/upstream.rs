@@ -50,6 +50,7 @@ pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
         "{}",
     );
     let timeouts = fields.default("timeouts", "Time limits towards the upstream.", Object(timeouts), "{}");
+    let limits = fields.default("limits", "What it is asked to do at a time.", Object(limits), "{}");
     let dns_refresh = fields.default(
         "dns_refresh",
         "How often DNS names of endpoints are resolved anew.",
@@ -69,6 +70,7 @@ pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
         host: host?,
         passive_health: passive_health?,
         timeouts: timeouts?,
+        max_requests: limits?,
         dns_refresh: dns_refresh?,
     })
 }
@@ -135,6 +137,20 @@ fn passive_health(fields: &mut Fields<'_, '_>) -> Option<PassiveHealth> {
         "10s",
     );
     Some(PassiveHealth { max_failures: u32::try_from(max_failures?).ok()?, fail_timeout: fail_timeout? })
+}
+
+/// The largest number of requests in flight.
+fn limits(fields: &mut Fields<'_, '_>) -> Option<Option<usize>> {
+    let requests = fields.optional(
+        "requests",
+        "Requests in flight to it, over all workers, to the end of their responses; by default half of \
+         limits.requests_per_worker, on each worker. Above it: 503 with Retry-After.",
+        Integer(1..=10_000_000),
+    );
+    if !fields.is_sound() {
+        return None;
+    }
+    Some(requests.and_then(|requests| usize::try_from(requests).ok()))
 }
 
 fn timeouts(fields: &mut Fields<'_, '_>) -> Option<UpstreamTimeouts> {

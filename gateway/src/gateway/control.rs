@@ -24,6 +24,7 @@ use super::{ApplyError, Drained, POLL, Request, prepare, start};
 use crate::access_log::AccessLog;
 use crate::admin::AdminState;
 use crate::config::{ConfigErrors, Contents};
+use crate::memory::Memory;
 use crate::plugin::{Accepted, Compiler, Judgement, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -93,6 +94,7 @@ pub(super) struct Control {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) memory: Memory,
     pub(super) state: State,
     pub(super) access_log: AccessLog,
     pub(super) log: Option<ErrorLog>,

@@ -242,6 +242,7 @@ impl Control {
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
         self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
+        self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others();
         self.listeners.apply(plan, &self.workers);

@@ -17,6 +17,7 @@ use crate::access_log::{AccessLog, Opened};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
+use crate::memory::Memory;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
@@ -37,12 +38,14 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     }
     surroundings::tell(&config, fdlimit::raise());
     let metrics = Metrics::new();
+    let memory = Memory::new(&config.limits);
+    metrics.show_memory(memory.clone());
     let state = State::in_memory(NamespaceLimits {
         entries: config.state.max_entries,
         bytes: config.state.max_bytes,
         ..NamespaceLimits::default()
     });
-    let stored = Arc::new(StoredResponses::new(config.state.stored_responses));
+    let stored = Arc::new(StoredResponses::new(config.state.stored_responses).counted(memory.bodies.clone()));
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     let instances = plugin::instances_per_worker(config.workers, entries);
     let host = Host::new(HostOptions {
@@ -52,6 +55,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
         instances_per_worker: instances,
         state: state.clone(),
         metrics: Arc::new(PluginSink::new(metrics.clone())),
+        memory: memory.guests.clone(),
     });
     if entries > 0 {
         host.start()?;
@@ -76,6 +80,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
         workers.start(|commands| WorkerParts {
             snapshot: snapshot.clone(),
             stored: stored.clone(),
+            memory: memory.bodies.clone(),
             metrics: metrics.clone(),
             access_log: access_log.worker(&config.access_log, target.clone()),
             instances,
@@ -117,6 +122,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
         snapshot,
         registry,
         metrics,
+        memory,
         state,
         access_log,
         log,

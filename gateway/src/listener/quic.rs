@@ -4,11 +4,13 @@
 //! connection stays on its worker as long as its address does. Connection migration is therefore off.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 
 use crate::config::model::ListenerLimits;
+use crate::memory::{Credit, Window};
 
 /// Bytes that a client may send on one stream before we read them.
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -18,6 +20,11 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const SEND_WINDOW: u64 = 4 * 1024 * 1024;
 /// Control stream, two of QPACK, and some that a client may send as grease (RFC 9114 section 6.2).
 const UNI_STREAMS: u32 = 8;
+
+/// How much a client may send over one connection unread.
+pub fn window(memory: &Rc<Credit>) -> Rc<Window> {
+    Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize)
+}
 
 /// The transport's limits around a TLS configuration.
 pub(super) fn server_config(

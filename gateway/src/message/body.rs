@@ -3,6 +3,7 @@
 //! Bodies stay on the worker thread that made them: the boxed variant is deliberately not `Send`.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
+use crate::memory::{Exhausted, Unread, Window};
 
 /// A request or response body on its way through a worker.
 #[derive(Default)]
@@ -21,7 +23,7 @@ enum Inner {
     Empty,
     Full(Bytes),
     /// From a downstream connection; its errors are the client's.
-    Downstream(Incoming),
+    Downstream(Incoming, Unread),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
 }
 
@@ -37,9 +39,10 @@ impl Body {
         if bytes.is_empty() { Self::empty() } else { Self(Inner::Full(bytes)) }
     }
 
-    /// What a client sends over a hyper connection.
-    pub fn downstream(incoming: Incoming) -> Self {
-        Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming) })
+    /// What a client sends over a hyper connection, of which it may send as much unread as the window says.
+    pub fn downstream(incoming: Incoming, window: &Rc<Window>) -> Self {
+        let unread = || Unread::new(window.clone());
+        Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming, unread()) })
     }
 
     /// Any other body.
@@ -52,9 +55,24 @@ impl Body {
         match &self.0 {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Downstream(_) | Inner::Boxed(_) => None,
+            Inner::Downstream(..) | Inner::Boxed(_) => None,
         }
     }
+}
+
+fn poll_downstream(
+    incoming: &mut Incoming,
+    unread: &mut Unread,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    let gone = |error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"));
+    let polled = Pin::new(&mut *incoming).poll_frame(cx).map_err(gone);
+    if polled.is_pending() || incoming.is_end_stream() {
+        unread.awaited();
+    } else if !unread.handed_out() {
+        return Poll::Ready(Some(Err(Exhausted.into())));
+    }
+    polled
 }
 
 impl HttpBody for Body {
@@ -70,9 +88,7 @@ impl HttpBody for Body {
                 *inner = Inner::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Inner::Downstream(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map_err(|error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"))),
+            Inner::Downstream(incoming, unread) => poll_downstream(incoming, unread, cx),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -81,7 +97,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(_) => false,
-            Inner::Downstream(incoming) => incoming.is_end_stream(),
+            Inner::Downstream(incoming, _) => incoming.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -90,7 +106,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Downstream(incoming) => incoming.size_hint(),
+            Inner::Downstream(incoming, _) => incoming.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }

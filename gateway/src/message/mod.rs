@@ -2,6 +2,7 @@
 
 mod barred;
 mod body;
+pub mod content;
 mod detached;
 pub mod headers;
 mod merged;

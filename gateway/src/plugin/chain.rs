@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::Method;
 use http_body::Body as _;
 use smallvec::SmallVec;
 use tokio::sync::MutexGuard;
@@ -28,8 +28,9 @@ use super::stored::StoredResponses;
 use super::stream::{Direction, Primed, Progress, Stage};
 use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::exchange::{Exchange, ResponseSource, SharedExchange, lock};
-use crate::message::{Body, Detached};
+use crate::exchange::{Exchange, ResponseHead, ResponseSource, SharedExchange, lock};
+use crate::memory::Budget;
+use crate::message::{Body, Detached, content};
 
 /// The plugins of one route on one worker.
 pub struct Chain<L: Link = Pool> {
@@ -37,6 +38,8 @@ pub struct Chain<L: Link = Pool> {
     /// Names of the route entries, for the keys of stored responses.
     entries: Vec<String>,
     stored: Arc<StoredResponses>,
+    /// Where bodies that are held come from.
+    memory: Arc<Budget>,
     /// Largest body that a plugin may have whole.
     max_body: u64,
     /// Phases that at least one of the plugins has: what none has is passed without a look at each.
@@ -45,14 +48,20 @@ pub struct Chain<L: Link = Pool> {
 
 impl<L: Link> Chain<L> {
     /// The chain of the named route. `max_body` bounds bodies that a plugin wants whole.
-    pub fn new(route: &str, links: Vec<Rc<L>>, stored: Arc<StoredResponses>, max_body: u64) -> Rc<Self> {
+    pub fn new(
+        route: &str,
+        links: Vec<Rc<L>>,
+        stored: Arc<StoredResponses>,
+        memory: Arc<Budget>,
+        max_body: u64,
+    ) -> Rc<Self> {
         let entry = |at: usize| {
             let nth = links[..at].iter().filter(|link| link.name() == links[at].name()).count();
             format!("{route}\0{}\0{nth}", links[at].name())
         };
         let entries = (0..links.len()).map(entry).collect();
         let phases = links.iter().fold(Phases::empty(), |all, link| all | link.phases());
-        Rc::new(Self { links, entries, stored, max_body, phases })
+        Rc::new(Self { links, entries, stored, memory, max_body, phases })
     }
 
     /// Whether there is nothing to run.
@@ -64,7 +73,7 @@ impl<L: Link> Chain<L> {
     pub fn start(self: &Rc<Self>, exchange: SharedExchange) -> ChainRun<L> {
         let mut slots = SmallVec::new();
         slots.resize_with(self.links.len(), Slot::default);
-        ChainRun { chain: self.clone(), exchange, slots, identity: false }
+        ChainRun { chain: self.clone(), exchange, slots, identity: false, hides_length: false }
     }
 }
 
@@ -123,6 +132,8 @@ pub struct ChainRun<L: Link = Pool> {
     slots: SmallVec<[Slot<L>; 2]>,
     /// The upstream was asked for an unencoded response.
     identity: bool,
+    /// See [`ChainRun::hides_length`].
+    hides_length: bool,
 }
 
 /// An instance, with the exchange. The lock is given up where an instance has to be waited for: a streaming body may hold
@@ -284,6 +295,7 @@ impl<L: Link> ChainRun<L> {
         };
         // What the request side still holds after an error is of no more use, and may be the last instance of its plugin.
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
+        self.hides_length = false;
         let mut source = source;
         let mut lent = lock(&shared).await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
@@ -315,6 +327,13 @@ impl<L: Link> ChainRun<L> {
                         // Also where there is none: an answer to HEAD tells nothing that one to GET would not.
                         encoding::body_may_change(&mut response.headers);
                     }
+                    if end && link.phases().contains(Phases::RESPONSE_BODY) {
+                        // What it would have made of the body in answer to GET is not known, whatever it says now.
+                        self.hides_length = true;
+                        if let Some(response) = lent.as_deref_mut().filter(|of| has_no_body(of)).and_then(response_of) {
+                            encoding::length_is_unknown(&mut response.headers);
+                        }
+                    }
                     if reads && !end {
                         drop(lent);
                         let whole = mode == BodyMode::Whole;
@@ -344,12 +363,18 @@ impl<L: Link> ChainRun<L> {
             if let Some(answer) = answer {
                 if let Some(answer) = self.policy(index, answer)? {
                     (source, body) = (answer.source, answer.body);
+                    self.hides_length = false;
                 }
                 continue;
             }
             body = self.keep(&mut lent, index, source, body);
         }
         Ok(body)
+    }
+
+    /// Whether the answer to HEAD has passed a plugin that reads bodies in answers to GET, so that nobody knows the length.
+    pub const fn hides_length(&self) -> bool {
+        self.hides_length
     }
 
     /// Whether [`ChainRun::log`] has something to do: the request had reached a plugin with a log phase.
@@ -432,14 +457,17 @@ impl<L: Link> ChainRun<L> {
     ) -> Stage<L> {
         let absent = self.slots[index].absence();
         let (link, exchange) = (self.chain.links[index].clone(), self.exchange.clone());
-        let (limit, progress) = (self.chain.max_body, Progress::default());
-        Stage { body, link, guest, exchange, index, direction, whole, limit, absent, progress }
+        let (memory, limit, progress) = (self.chain.memory.clone(), self.chain.max_body, Progress::default());
+        Stage { body, link, guest, exchange, index, direction, whole, memory, limit, absent, progress }
     }
+}
+
+fn response_of(exchange: &mut Exchange) -> Option<&mut ResponseHead> {
+    exchange.response.as_mut()
 }
 
 /// RFC 9110 section 6.4.1.
 fn has_no_body(exchange: &Exchange) -> bool {
-    let bodiless = |status| matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     exchange.request.asked_method() == Method::HEAD
-        || exchange.response.as_ref().is_some_and(|response| bodiless(response.status))
+        || exchange.response.as_ref().is_some_and(|response| !content::is_allowed(response.status))
 }

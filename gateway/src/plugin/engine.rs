@@ -13,6 +13,7 @@ use super::host::metrics::{NoMetrics, PluginMetricsSink};
 use super::host::{HostState, fields};
 use super::limits::{TABLE_ELEMENTS, TICK};
 use super::phase::bindings;
+use crate::memory::Budget;
 use crate::state::State;
 
 /// Settings of a [`Host`].
@@ -32,6 +33,8 @@ pub struct HostOptions {
     pub state: State,
     /// Where plugins' own metrics go.
     pub metrics: Arc<dyn PluginMetricsSink>,
+    /// What the memories of all instances may take together.
+    pub memory: Arc<Budget>,
 }
 
 impl Default for HostOptions {
@@ -43,6 +46,7 @@ impl Default for HostOptions {
             instances_per_worker: INSTANCES_PER_WORKER,
             state: State::default(),
             metrics: Arc::new(NoMetrics),
+            memory: Budget::new(usize::MAX / 2),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
 use crate::config::Hidden;
 use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
+use crate::memory::Budget;
 use crate::state::{Namespace, State};
 
 /// What all instances of an entry share; reached from host calls.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) metrics: Arc<dyn PluginMetricsSink>,
     pub(crate) flights: Arc<Flights>,
+    /// What the memories of all instances may take together.
+    pub(crate) memory: Arc<Budget>,
     pub(crate) log: LogGate,
     /// What of the config no message may show.
     pub(crate) hidden: Hidden,
@@ -116,6 +119,7 @@ impl Entry {
             namespace: host.state().namespace(&namespace),
             metrics: host.options.metrics.clone(),
             flights: host.flights.clone(),
+            memory: host.options.memory.clone(),
             log: LogGate::default(),
             hidden: entry.hidden.clone(),
             refused: Refused::default(),

@@ -2,6 +2,7 @@
 //! phase call ([`PluginError`]).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use precompiled::{Failure, Limits};
@@ -188,21 +189,37 @@ impl fmt::Display for PluginProblem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Overrun {
     /// CPU time of one call.
-    #[error("used more than its {} ms of CPU time (plugins.limits.cpu)", .0.as_millis())]
+    #[error("used more than its {} ms of CPU time (plugins.limits.NAME.cpu)", .0.as_millis())]
     Cpu(Duration),
     /// CPU time of `describe` or `configure`, which no setting changes.
     #[error("used more than the {} ms of CPU time that every plugin has for this", .0.as_millis())]
     LoadCpu(Duration),
     /// Host calls of one call.
-    #[error("made more than {0} host calls (plugins.limits.host_calls)")]
+    #[error("made more than {0} host calls (plugins.limits.NAME.host_calls)")]
     HostCalls(u32),
     /// Bytes given to the host.
-    #[error("gave the host more than {0} bytes (plugins.limits.output)")]
+    #[error("gave the host more than {0} bytes (plugins.limits.NAME.output)")]
     Output(usize),
     /// Linear memory of the instance.
-    #[error("needs more than {0} bytes of memory (plugins.limits.memory)")]
+    #[error(
+        "needs more than {0} bytes of memory (plugins.limits.NAME.memory; what is parsed takes many times its size)"
+    )]
     Memory(usize),
+    /// Linear memory of all instances of the process.
+    #[error("needs memory, and the instances of all plugins together have {0} bytes (limits.plugin_memory)")]
+    PluginMemory(usize),
 }
+
+impl Overrun {
+    /// In words, with the key of the plugin's own limit where its name is known.
+    fn of(self, plugin: &str) -> String {
+        let text = self.to_string();
+        if plugin == NAMELESS { text } else { text.replace(".NAME.", &format!(".{plugin}.")) }
+    }
+}
+
+/// The name of a plugin whose file is looked at by itself.
+pub(super) const NAMELESS: &str = "?";
 
 /// Why a phase call gave no action. The instance is thrown away; the next call gets another.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -216,8 +233,10 @@ pub enum PluginError {
         message: String,
     },
     /// The guest ran into a limit.
-    #[error("{phase}: {overrun}")]
+    #[error("{phase}: {}", .overrun.of(.plugin))]
     Overrun {
+        /// Whose limit.
+        plugin: Arc<str>,
         /// Where.
         phase: Phase,
         /// Which.
@@ -233,7 +252,7 @@ pub enum PluginError {
     #[error("configure: {}", describe_config_errors(.0))]
     Configure(Vec<ConfigError>),
     /// Its pool took the instance back from a stream.
-    #[error("held a replaced version for longer than plugins.limits.retire_after")]
+    #[error("held a replaced version for longer than plugins.limits.NAME.retire_after")]
     TakenBack,
     /// The instance was used after an earlier failure, or without an exchange: a defect of the host.
     #[error("the instance can't be called")]
@@ -248,7 +267,7 @@ impl PluginError {
             Self::Overrun { overrun: Overrun::Cpu(_) | Overrun::LoadCpu(_), .. } => "deadline",
             Self::Overrun { overrun: Overrun::HostCalls(_), .. } => "host-calls",
             Self::Overrun { overrun: Overrun::Output(_), .. } => "output",
-            Self::Overrun { overrun: Overrun::Memory(_), .. } => "memory",
+            Self::Overrun { overrun: Overrun::Memory(_) | Overrun::PluginMemory(_), .. } => "memory",
             Self::Busy(_) => "instances",
             Self::Instance(_) | Self::Configure(_) | Self::TakenBack | Self::Unusable => "other",
         }
@@ -256,9 +275,10 @@ impl PluginError {
 
     /// From the engine's error of a call. `output` is the limit on what one call gives back.
     pub(crate) fn from_call(
+        plugin: &Arc<str>,
         phase: Phase,
         error: &wasmtime::Error,
-        memory_refused: Option<usize>,
+        memory_refused: Option<Overrun>,
         output: usize,
     ) -> Self {
         if let Some(overrun) = error.downcast_ref::<Overrun>() {
@@ -266,16 +286,16 @@ impl PluginError {
                 (Overrun::Cpu(budget), Phase::Describe | Phase::Configure) => Overrun::LoadCpu(budget),
                 (overrun, _) => overrun,
             };
-            return Self::Overrun { phase, overrun };
+            return Self::Overrun { plugin: plugin.clone(), phase, overrun };
         }
-        if let Some(limit) = memory_refused {
+        if let Some(overrun) = memory_refused {
             // The guest's allocator gives up with a trap of its own; what it asked for is the better explanation.
-            return Self::Overrun { phase, overrun: Overrun::Memory(limit) };
+            return Self::Overrun { plugin: plugin.clone(), phase, overrun };
         }
         // The cause alone: the backtrace around it is long, and its names are mangled.
         let cause = error.root_cause().to_string();
         if cause.starts_with(COPIED_TOO_MUCH) {
-            return Self::Overrun { phase, overrun: Overrun::Output(output) };
+            return Self::Overrun { plugin: plugin.clone(), phase, overrun: Overrun::Output(output) };
         }
         Self::Trap { phase, message: one_line(&cause, 300) }
     }
@@ -289,6 +309,7 @@ impl From<PluginError> for Error {
     fn from(error: PluginError) -> Self {
         let kind = match error {
             PluginError::Busy(_) => ErrorKind::Overload,
+            PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => ErrorKind::PluginMemory,
             PluginError::TakenBack => ErrorKind::PluginAbort,
             _ => ErrorKind::Plugin,
         };
@@ -334,6 +355,17 @@ pub(crate) fn sanitise(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_overrun_names_the_key_of_the_plugins_own_limit() {
+        let text = |plugin: &str| {
+            let (phase, overrun) = (Phase::RequestBody, Overrun::HostCalls(5));
+            PluginError::Overrun { plugin: plugin.into(), phase, overrun }.to_string()
+        };
+        let told = text("auth");
+        assert!(told.ends_with("made more than 5 host calls (plugins.limits.auth.host_calls)"), "{told}");
+        assert!(text(NAMELESS).contains("(plugins.limits.NAME.host_calls)"));
+    }
 
     #[test]
     fn guest_text_cannot_forge_log_lines() {

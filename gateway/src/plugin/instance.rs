@@ -16,7 +16,7 @@ use wasmtime::{Engine, Store};
 use super::callers::Callers;
 use super::engine::Host;
 use super::entry::{Entry, Shared};
-use super::error::{LoadError, Overrun, PluginError, one_line};
+use super::error::{LoadError, NAMELESS, Overrun, PluginError, one_line};
 use super::host::HostState;
 use super::limits::{FIRST_DEADLINE, shares};
 use super::phase::bindings::edge::gateway::http::Exchange as Handle;
@@ -179,7 +179,7 @@ pub(crate) fn describe(
     limits: &PluginLimits,
 ) -> Result<Manifest, LoadError> {
     let shared = Shared {
-        plugin: "?".into(),
+        plugin: NAMELESS.into(),
         route: "?".into(),
         limits: limits.clone(),
         upstreams: Vec::new(),
@@ -188,11 +188,13 @@ pub(crate) fn describe(
         namespace: crate::state::State::default().namespace(""),
         metrics: host.options.metrics.clone(),
         flights: host.flights.clone(),
+        memory: host.options.memory.clone(),
         log: Default::default(),
         hidden: Default::default(),
         refused: Default::default(),
     };
     let mut store = new_store(pre.engine(), Arc::new(shared), None);
+    store.data_mut().limits.favour();
     arm(&mut store, Phase::Describe, &Allowance::to_load(limits, suspends));
     let result: wasmtime::Result<_> = block_on(async {
         let instance = if suspends { pre.instantiate_async(&mut store).await? } else { pre.instantiate(&mut store)? };
@@ -211,7 +213,13 @@ pub(crate) fn describe(
 /// What a call's error means.
 fn failed(store: &mut Store<HostState>, phase: Phase, error: &wasmtime::Error) -> PluginError {
     let state = store.data_mut();
-    PluginError::from_call(phase, error, state.limits.take_refused(), state.shared.limits.output)
+    PluginError::from_call(
+        &state.shared.plugin.clone(),
+        phase,
+        error,
+        state.limits.take_refused(),
+        state.shared.limits.output,
+    )
 }
 
 fn handler(
@@ -237,11 +245,15 @@ fn handler(
 }
 
 impl Guest {
-    /// Instantiates and configures. Blocks: it is called off the workers.
-    pub(crate) fn make(entry: &Entry, callers: Option<Callers>) -> Result<Self, MakeError> {
+    /// Instantiates and configures. Blocks: it is called off the workers. `first`: of its pool, which is never without one
+    /// because others have much memory.
+    pub(crate) fn make(entry: &Entry, callers: Option<Callers>, first: bool) -> Result<Self, MakeError> {
         let artifact = &entry.artifact;
         let suspends = artifact.suspends;
         let mut store = new_store(artifact.pre.engine(), entry.context.clone(), callers);
+        if first {
+            store.data_mut().limits.favour();
+        }
         arm(&mut store, Phase::Configure, &Allowance::to_load(&entry.limits, suspends));
         let made: wasmtime::Result<_> = block_on(async {
             let instance = if suspends {
@@ -267,7 +279,10 @@ impl Guest {
                 Err(MakeError::Failed(PluginError::Configure(errors)))
             }
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
-            Err(error) => Err(MakeError::Failed(failed(&mut store, Phase::Configure, &error))),
+            Err(error) => Err(match failed(&mut store, Phase::Configure, &error) {
+                PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => MakeError::Exhausted,
+                error => MakeError::Failed(error),
+            }),
         }
     }
 
@@ -458,7 +473,8 @@ impl Instance {
         if size <= limit {
             return Ok(());
         }
-        let error = PluginError::Overrun { phase, overrun: Overrun::Output(limit) };
+        let plugin = self.taken.maker().entry().name.clone();
+        let error = PluginError::Overrun { plugin, phase, overrun: Overrun::Output(limit) };
         self.taken.maker().metrics().failed(error.kind());
         if let Some((guest, _)) = self.taken.hold() {
             guest.broken = true;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::error::Overrun;
+use crate::memory::{Budget, Hold};
 
 /// Length of an epoch: how often a call is looked at. One that spends its budget is stopped within two epochs after that. A
 /// shorter one would be felt in every request, because the thread that counts epochs takes a core some 10 µs each time.
@@ -119,50 +120,73 @@ impl CpuClock {
 #[derive(Debug)]
 pub(crate) struct InstanceLimits {
     memory: usize,
+    /// What all instances of the process have together.
+    all: Arc<Budget>,
+    /// Its part of that.
+    held: Hold,
+    /// It gets what it asks for, whatever the others have.
+    favoured: bool,
     /// Bytes in use now.
     used: usize,
     /// Bytes in use once it was configured.
     configured: usize,
     /// Set when a growth was refused.
-    refused: bool,
+    refused: Option<Overrun>,
 }
 
 /// Elements of one table; the largest real guests have a few thousand.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 
 impl InstanceLimits {
-    pub(crate) fn new(memory: usize) -> Self {
-        Self { memory, used: 0, configured: 0, refused: false }
+    pub(crate) fn new(memory: usize, all: Arc<Budget>) -> Self {
+        let held = all.take_anyway(0);
+        Self { memory, all, held, favoured: false, used: 0, configured: 0, refused: None }
+    }
+
+    /// What it is made with is not refused because of the others: the first instance of a pool, and one that a file is
+    /// tried in.
+    pub(crate) fn favour(&mut self) {
+        self.favoured = true;
     }
 
     /// The limit, when the guest has been refused more; forgets it.
-    pub(crate) fn take_refused(&mut self) -> Option<usize> {
-        std::mem::take(&mut self.refused).then_some(self.memory)
+    pub(crate) fn take_refused(&mut self) -> Option<Overrun> {
+        self.refused.take()
     }
 
     /// A call begins: what an earlier one was refused explains nothing any more.
     pub(crate) fn begin(&mut self) {
-        self.refused = false;
+        self.refused = None;
     }
 
     /// The instance is ready: a fresh one would be as large as this.
     pub(crate) fn configured(&mut self) {
         self.configured = self.used;
+        self.favoured = false;
     }
 
     /// Whether the instance has grown so far that a fresh one is better: memory never shrinks, and what a large body leaves
     /// free in it may be in pieces that are too small for a larger one.
     pub(crate) fn bloated(&self) -> bool {
-        self.used.saturating_sub(self.configured) > self.memory / 4
+        let grown = self.used.saturating_sub(self.configured);
+        grown > self.memory / 4 || (grown > 0 && self.all.is_tight())
     }
 }
 
 impl ResourceLimiter for InstanceLimits {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         if desired > self.memory {
-            self.refused = true;
+            self.refused = Some(Overrun::Memory(self.memory));
             return Ok(false);
         }
+        let more = desired.saturating_sub(current);
+        let held = if self.favoured { Some(self.all.take_anyway(more)) } else { self.all.try_take(more) };
+        let Some(held) = held else {
+            self.all.refuse();
+            self.refused = Some(Overrun::PluginMemory(self.all.limit()));
+            return Ok(false);
+        };
+        self.held.merge(held);
         self.used = desired;
         Ok(true)
     }
@@ -188,9 +212,33 @@ impl ResourceLimiter for InstanceLimits {
 mod tests {
     use super::*;
 
+    fn alone(memory: usize) -> InstanceLimits {
+        InstanceLimits::new(memory, Budget::new(usize::MAX / 2))
+    }
+
+    #[test]
+    fn what_all_instances_have_together_is_bounded_and_comes_back() {
+        const PAGE: usize = 64 << 10;
+        let all = Budget::new(16 * PAGE);
+        let mut first = InstanceLimits::new(12 * PAGE, all.clone());
+        assert!(first.memory_growing(0, 8 * PAGE, None).unwrap());
+        first.configured();
+        assert!(!first.bloated());
+        let mut second = InstanceLimits::new(12 * PAGE, all.clone());
+        assert!(second.memory_growing(0, 7 * PAGE, None).unwrap());
+        assert!(!second.memory_growing(7 * PAGE, 9 * PAGE, None).unwrap());
+        assert_eq!(second.take_refused(), Some(Overrun::PluginMemory(16 * PAGE)));
+        assert!(first.memory_growing(8 * PAGE, 9 * PAGE, None).unwrap());
+        assert!(first.bloated(), "what is kept only to be faster goes");
+        second.favour();
+        assert!(second.memory_growing(7 * PAGE, 12 * PAGE, None).unwrap(), "the first of a pool");
+        drop((first, second));
+        assert_eq!(all.held(), 0);
+    }
+
     #[test]
     fn memory_beyond_the_limit_is_refused_and_remembered_once() {
-        let mut limits = InstanceLimits::new(1 << 20);
+        let mut limits = alone(1 << 20);
         assert!(limits.memory_growing(0, 1 << 20, None).unwrap());
         assert!(limits.bloated());
         limits.configured();
@@ -201,13 +249,13 @@ mod tests {
         assert!(limits.bloated(), "three quarters are left of what a fresh one has");
         limits.configured();
         assert!(!limits.memory_growing(1 << 20, (1 << 20) + 1, None).unwrap());
-        assert_eq!(limits.take_refused(), Some(1 << 20));
+        assert_eq!(limits.take_refused(), Some(Overrun::Memory(1 << 20)));
         assert_eq!(limits.take_refused(), None);
     }
 
     #[test]
     fn a_growth_refused_in_one_call_does_not_explain_the_failure_of_the_next() {
-        let mut limits = InstanceLimits::new(1 << 20);
+        let mut limits = alone(1 << 20);
         assert!(!limits.memory_growing(0, 2 << 20, None).unwrap());
         limits.begin();
         assert_eq!(limits.take_refused(), None);

@@ -33,6 +33,7 @@ mod stock;
 pub mod stored;
 mod stream;
 mod trial;
+mod whole;
 
 pub(crate) use artifact::MAX_BYTES;
 pub use artifact::{Artifact, Inspection};
@@ -48,3 +49,4 @@ pub use pool::{Pool, WorkerHost};
 pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};
+pub(crate) use whole::Whole;

@@ -150,9 +150,9 @@ impl Maker for Guests {
     type Item = Box<Guest>;
 
     /// On a thread that may block: `configure` can take long.
-    async fn make(&self) -> Result<Box<Guest>, MakeError> {
+    async fn make(&self, first: bool) -> Result<Box<Guest>, MakeError> {
         let (entry, callers) = (self.entry.clone(), self.callers.clone());
-        match tokio::task::spawn_blocking(move || Guest::make(&entry, Some(callers)).map(Box::new)).await {
+        match tokio::task::spawn_blocking(move || Guest::make(&entry, Some(callers), first).map(Box::new)).await {
             Ok(made) => made,
             Err(error) => Err(MakeError::Failed(PluginError::Instance(error.to_string()))),
         }

@@ -47,8 +47,8 @@ pub(super) enum Wear {
 pub(super) trait Maker: 'static {
     /// An instance.
     type Item: 'static;
-    /// Makes one; the work goes on off the worker's thread.
-    fn make(&self) -> impl Future<Output = Result<Self::Item, MakeError>>;
+    /// Makes one; the work goes on off the worker's thread. `first`: there is no other one.
+    fn make(&self, first: bool) -> impl Future<Output = Result<Self::Item, MakeError>>;
     /// What a returned one is good for.
     fn wear(&self, item: &Self::Item) -> Wear;
     /// How many there may be.
@@ -144,11 +144,11 @@ impl<M: Maker> Stock<M> {
         self.live.set(self.live.get() + 1);
         self.making.set(self.making.get() + 1);
         self.maker.counted(1);
-        let stock = self.clone();
+        let (stock, first) = (self.clone(), self.live.get() == 1);
         tokio::task::spawn_local(async move {
-            let mut made = stock.maker.make().await;
+            let mut made = stock.maker.make(first).await;
             if matches!(made, Err(MakeError::Exhausted)) && stock.budget.evict_any(&*stock) {
-                made = stock.maker.make().await;
+                made = stock.maker.make(first).await;
             }
             stock.making.set(stock.making.get() - 1);
             match made {

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 pub use self::rules::{Refusal, caller, storable};
 use self::rules::{age, vary};
 use crate::exchange::ResponseHead;
+use crate::memory::{Budget, Hold};
 
 /// Largest body that is kept.
 pub(crate) const MAX_BODY: usize = 1 << 20;
@@ -117,16 +118,28 @@ impl Draft {
 struct Reservation {
     store: Arc<StoredResponses>,
     bytes: usize,
+    held: Option<Hold>,
 }
 
 impl Reservation {
     /// Takes some more; `false` = the drafts together have no more.
     fn add(&mut self, more: usize) -> bool {
+        let held = match &self.store.memory {
+            Some(memory) => match memory.try_take(more) {
+                Some(held) => Some(held),
+                None => return false,
+            },
+            None => None,
+        };
         let most = self.store.draft_bytes;
         let fits = |used: usize| used.checked_add(more).filter(|used| *used <= most);
         let added = self.store.drafts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
         if added {
             self.bytes += more;
+            match (&mut self.held, held) {
+                (Some(all), Some(held)) => all.merge(held),
+                (all, held) => *all = held,
+            }
         }
         added
     }
@@ -201,6 +214,8 @@ pub struct StoredResponses {
     /// Bytes reserved by drafts now, and at most.
     drafts: AtomicUsize,
     draft_bytes: usize,
+    /// What drafts count against as well.
+    memory: Option<Arc<Budget>>,
     started: std::time::Instant,
 }
 
@@ -213,8 +228,15 @@ impl StoredResponses {
             max_bytes: max_bytes - draft_bytes,
             drafts: AtomicUsize::new(0),
             draft_bytes,
+            memory: None,
             started: std::time::Instant::now(),
         }
+    }
+
+    /// The same; responses on their way in count against a budget as well, and are not kept where it has nothing left.
+    #[must_use]
+    pub fn counted(self, memory: Arc<Budget>) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     /// Begins to keep a response. `request` holds the client's fields; `identity`: the upstream was asked for `identity`,
@@ -240,7 +262,7 @@ impl StoredResponses {
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse().ok());
-        let mut reserved = Reservation { store: self.clone(), bytes: 0 };
+        let mut reserved = Reservation { store: self.clone(), bytes: 0, held: None };
         let head = OVERHEAD + size_of(&response.headers);
         if length.is_some_and(|length| length > MAX_BODY) || !reserved.add(head) {
             return None;

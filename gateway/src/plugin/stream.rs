@@ -10,9 +10,10 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
@@ -20,9 +21,11 @@ use http_body_util::BodyExt;
 use super::chain::{Guest, Link, named};
 use super::phase::{ChunkAction, LocalResponse};
 use super::stored::{Draft, StoredResponses};
+use super::whole::Whole;
 use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange, lock};
+use crate::memory::Budget;
 use crate::message::Body;
 
 /// Which message the body belongs to.
@@ -57,6 +60,8 @@ pub(super) struct Stage<L: Link> {
     pub(super) direction: Direction,
     /// One call with everything, which may not exceed `limit`.
     pub(super) whole: bool,
+    /// Where bodies that are held come from.
+    pub(super) memory: Arc<Budget>,
     pub(super) limit: u64,
     /// Set when it fails with policy `open`, for the phases that come later.
     pub(super) absent: Rc<Cell<bool>>,
@@ -123,10 +128,11 @@ impl<L: Link> Stage<L> {
 
     /// The whole body through the guest.
     async fn collect(&mut self) -> Result<Option<LocalResponse>, Error> {
-        let (mut all, mut trailers) = (BytesMut::new(), None);
+        let mut all = Whole::new(self.memory.clone(), self.body.size_hint().exact());
+        let mut trailers = None;
         while let Some(frame) = self.body.frame().await.transpose()? {
             match frame.into_data() {
-                Ok(data) if all.len() as u64 + data.len() as u64 > self.limit => {
+                Ok(data) if all.len() + data.len() as u64 > self.limit => {
                     let kind = match self.direction {
                         Direction::Request => ErrorKind::BodyTooLarge,
                         Direction::Response => ErrorKind::ResponseTooLarge,
@@ -134,12 +140,12 @@ impl<L: Link> Stage<L> {
                     let error = Error::new(kind, format!("wants the body whole, and the limit is {}", self.limit));
                     return Err(named(self.link.name(), &error));
                 }
-                Ok(data) => all.extend_from_slice(&data),
+                Ok(data) => all.push(&data).await.map_err(|error| named(self.link.name(), &error))?,
                 Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
         self.progress.ended = true;
-        self.hand_over(all.freeze(), trailers, true).await
+        self.hand_over(all.finish(), trailers, true).await
     }
 
     async fn hand_over(
@@ -176,7 +182,9 @@ impl<L: Link> Stage<L> {
             Ok(ChunkAction::Pass) => self.emit(data, trailers),
             Ok(ChunkAction::Replace(bytes)) => {
                 self.progress.replaced = true;
-                self.emit(bytes.into(), trailers);
+                drop(data);
+                let bytes = self.memory.count(bytes).map_err(|full| named(self.link.name(), &full.into()))?;
+                self.emit(bytes, trailers);
             }
             Ok(ChunkAction::Respond(response)) if !self.progress.released => return Ok(Some(response)),
             Ok(ChunkAction::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
@@ -300,7 +308,7 @@ impl<L: Link> HttpBody for Stream<L> {
 pub(super) struct Tee {
     pub(super) body: Body,
     pub(super) draft: Option<Draft>,
-    pub(super) stored: std::sync::Arc<StoredResponses>,
+    pub(super) stored: Arc<StoredResponses>,
 }
 
 impl Tee {

@@ -129,7 +129,7 @@ impl Trial<'_> {
                 return Err(Refusal { problems, state: FileState::Rejected, passing: false });
             }
             let fresh = Entry::new(self.host, artifact, &terms, route, entry, nth);
-            match Guest::make(&fresh, None) {
+            match Guest::make(&fresh, None, true) {
                 Ok(_) => entries.push(((r, e), Arc::new(fresh))),
                 Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
                     problems.extend(errors.into_iter().map(|error| {

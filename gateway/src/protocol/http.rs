@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -19,9 +19,11 @@ use super::activity::{Activity, Ending, Group};
 use super::linger::Lingering;
 use super::multiplexed::{Stream, Streams};
 use super::tracked::{OverTcp, Tracked};
+use super::unsent::{Counted, Unsent};
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::ListenerSettings;
+use crate::memory::Window;
 use crate::message::Body;
 use crate::pipeline;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -124,12 +126,15 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static>(
 ) {
     info.protocol = Protocol::Http1;
     let streams = Streams::default();
-    let requests = Requests { worker, connection: Arc::new(info), activity: activity.clone(), streams };
+    // Of a body that nobody reads hyper buffers no more than of a head.
+    let buffer = listener.limits.header_bytes.max(8192);
+    let window = Window::new(worker.memory.clone(), buffer, buffer);
+    let requests = Requests { worker, connection: Arc::new(info), activity: activity.clone(), streams, window };
     let mut connection = http1::Builder::new()
         // Time limits are the sweep's business, see `activity`.
         .header_read_timeout(None)
         .max_headers(listener.limits.header_count)
-        .max_buf_size(listener.limits.header_bytes.max(8192))
+        .max_buf_size(buffer)
         .max_header_size(listener.limits.header_bytes)
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(io), requests);
@@ -199,6 +204,12 @@ async fn linger(mut stream: impl AsyncRead + Unpin) {
     }
 }
 
+/// What an HTTP/2 client may send on one stream, and on all streams of a connection, before we read it.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What of one response may wait to be written; of all responses of a connection see [`super::unsent`].
+const SEND_BUFFER: usize = 256 << 10;
+
 async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker>,
     listener: &Listener,
@@ -209,15 +220,18 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     info.protocol = Protocol::Http2;
     activity.set_multiplexed();
     let streams = Streams::default();
-    let requests =
-        Requests { worker, connection: Arc::new(info), activity: activity.clone(), streams: streams.clone() };
+    let unsent = Unsent::new(worker.memory.clone());
+    let window = Window::new(worker.memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);
+    let (connection, streams_of) = (Arc::new(info), streams.clone());
+    let requests = Requests { worker, connection, activity: activity.clone(), streams: streams_of, window };
+    let requests = OverHttp2 { requests, unsent };
     let mut connection = pin!(
         http2::Builder::new(streams)
             .max_concurrent_streams(listener.limits.streams)
             .max_header_list_size(u32::try_from(listener.limits.header_bytes).unwrap_or(u32::MAX))
-            .initial_stream_window_size(256 << 10)
-            .initial_connection_window_size(1 << 20)
-            .max_send_buf_size(256 << 10)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             // A client that vanished without a FIN is noticed while its streams run.
             .keep_alive_interval(Some(listener.limits.idle_timeout))
             .keep_alive_timeout(listener.limits.header_timeout)
@@ -249,6 +263,8 @@ struct Requests {
     connection: Arc<ConnectionInfo>,
     activity: Rc<Activity>,
     streams: Streams,
+    /// What the client may send unread.
+    window: Rc<Window>,
 }
 
 impl Service<http::Request<Incoming>> for Requests {
@@ -261,11 +277,11 @@ impl Service<http::Request<Incoming>> for Requests {
         let running = Running::start(self.activity.clone());
         self.streams.next(running.stream.clone());
         let (worker, connection) = (self.worker.clone(), self.connection.clone());
-        let activity = self.activity.clone();
+        let (activity, window) = (self.activity.clone(), self.window.clone());
         Box::pin(async move {
             let http1 = connection.protocol == Protocol::Http1;
             let request = request.map(|body| {
-                let body = Body::downstream(body);
+                let body = Body::downstream(body, &window);
                 // HTTP/1.1 lingers on the connection, which ends with such a request.
                 if http1 { body } else { Lingering::body(body, &worker) }
             });
@@ -276,6 +292,37 @@ impl Service<http::Request<Incoming>> for Requests {
             }
             Ok(response)
         })
+    }
+}
+
+/// The same with responses whose pieces are counted until they are written.
+struct OverHttp2 {
+    requests: Requests,
+    unsent: Rc<Unsent>,
+}
+
+impl Service<http::Request<Incoming>> for OverHttp2 {
+    type Response = http::Response<Counted>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: http::Request<Incoming>) -> Answer {
+        Answer { response: self.requests.call(request), unsent: self.unsent.clone() }
+    }
+}
+
+/// A response over HTTP/2, as soon as there is one.
+struct Answer {
+    response: <Requests as Service<http::Request<Incoming>>>::Future,
+    unsent: Rc<Unsent>,
+}
+
+impl Future for Answer {
+    type Output = Result<http::Response<Counted>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.response.as_mut().poll(cx));
+        Poll::Ready(response.map(|response| response.map(|body| self.unsent.body(body))))
     }
 }
 

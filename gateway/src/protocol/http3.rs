@@ -29,6 +29,7 @@ use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
+use crate::memory::{Credit, Unread};
 use crate::message::{Body, headers};
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -51,6 +52,7 @@ struct Shared<F> {
     limit: ConnectionLimit,
     metrics: ListenerMetrics,
     handshakes: Rc<Cell<usize>>,
+    memory: Rc<Credit>,
     on_request: Rc<F>,
 }
 
@@ -69,7 +71,7 @@ pub async fn serve<F, R>(
     socket: std::net::UdpSocket,
     mut settings: watch::Receiver<Arc<ListenerSettings>>,
     local: SocketAddr,
-    limit: ConnectionLimit,
+    (limit, memory): (ConnectionLimit, Rc<Credit>),
     metrics: impl Fn(&str) -> ListenerMetrics,
     on_request: F,
     mut ending: Ending,
@@ -82,7 +84,7 @@ pub async fn serve<F, R>(
     let share = |settings: &ListenerSettings| {
         let (listener, metrics) = (settings.config.clone(), metrics(&settings.config.name));
         let (limit, handshakes, on_request) = (limit.clone(), open_handshakes.clone(), on_request.clone());
-        Rc::new(Shared { listener, local, limit, metrics, handshakes, on_request })
+        Rc::new(Shared { listener, local, limit, metrics, handshakes, memory: memory.clone(), on_request })
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };
@@ -240,6 +242,7 @@ where
     // What is under way to the client and back.
     let round_trip = || (2 * connected.rtt()).clamp(Duration::from_millis(50), Duration::from_secs(1));
 
+    let window = endpoint::window(&shared.memory);
     let running = Rc::new(Cell::new(0usize));
     let ended = Rc::new(Notify::new());
     let mut phase = Phase::Open;
@@ -289,9 +292,9 @@ where
         fresh = false;
         running.set(running.get() + 1);
         let task = Task { running: running.clone(), ended: ended.clone() };
-        let (shared, info) = (shared.clone(), info.clone());
+        let (shared, info, unread) = (shared.clone(), info.clone(), Unread::new(window.clone()));
         tokio::task::spawn_local(async move {
-            exchange(&shared, info, resolver, handle).await;
+            exchange(&shared, info, resolver, handle, unread).await;
             drop(task);
         });
     }
@@ -325,6 +328,7 @@ async fn exchange<F, R>(
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
     Handle { mut stopped, notes, delivery }: Handle,
+    unread: Unread,
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
@@ -348,7 +352,7 @@ async fn exchange<F, R>(
     };
     notes.engage();
     let (mut send, recv) = stream.split();
-    let request = RequestBody::attach(request, recv, notes).await;
+    let request = RequestBody::attach(request, recv, notes, unread).await;
     let response = tokio::select! {
         biased;
         response = (shared.on_request)(info, request) => response,

@@ -10,5 +10,6 @@ pub mod http3;
 mod linger;
 mod multiplexed;
 mod tracked;
+mod unsent;
 
 pub use multiplexed::Stream;

@@ -46,6 +46,7 @@ impl Client {
         report: &mut Report,
     ) -> Result<Response<Body>, Error> {
         let mut draft = Draft::new(request)?;
+        let admission = self.admit(upstream)?;
         let timeouts = &upstream.config.timeouts;
         let mut stopwatch = Stopwatch::new(self.timers.clone(), timeouts.response);
         let mut tried: SmallVec<[u64; retry::MAX_ENDPOINTS]> = SmallVec::new();
@@ -54,10 +55,10 @@ impl Client {
         // be made, nothing has been sent again, and the other endpoints are as good as for a first attempt.
         let mut again: Option<(Lease, usize, Newer)> = None;
         loop {
-            let (lease, endpoints, newer) = match again.take() {
+            let (mut lease, endpoints, newer) = match again.take() {
                 Some((lease, endpoints, newer)) => (lease, endpoints, Some(newer)),
                 None => {
-                    let (lease, endpoints) = self.choose(upstream, &tried)?;
+                    let (lease, endpoints) = self.choose(upstream, &admission, &tried)?;
                     (lease, endpoints, None)
                 }
             };
@@ -108,6 +109,7 @@ impl Client {
                     if let Some(took) = took {
                         slot.metrics.answered(took);
                     }
+                    lease.admission = Some(admission);
                     return answer(sent, lease, stopwatch, upstream);
                 }
                 Err(failed) => failed,
@@ -195,7 +197,7 @@ impl Client {
             let connected = connect::connect(upstream, slot).await?;
             slot.shares.set(connected.http2);
             if connected.http2 {
-                let connection = Http2::new(&self.http2, connected).await?;
+                let connection = Http2::new(&self.http2, connected, &self.memory).await?;
                 let place = connection.reserve(self.sweeps.get());
                 slot.share(connection);
                 place

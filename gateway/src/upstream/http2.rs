@@ -23,6 +23,7 @@ use super::http1::{MAX_HEAD, cut_short, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
 use crate::error::{Error, ErrorKind};
+use crate::memory::{Credit, Unread, Window};
 use crate::message::{Body, Merged};
 use crate::timer::Stopwatch;
 
@@ -32,6 +33,8 @@ const MAX_STREAMS: usize = 100;
 /// reads can't stop another.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
+/// What of a request's body may wait for an upstream that doesn't take it. hyper's own is four times as much.
+const SEND_BUFFER: usize = 256 << 10;
 
 type Driver = http2::Connection<TokioIo<Stream>, RequestBody, LocalExecutor>;
 
@@ -42,6 +45,8 @@ pub(super) struct Http2 {
     driver: Weak<RefCell<Driver>>,
     activity: Rc<Activity>,
     streams: Cell<usize>,
+    /// What the upstream may send without anybody reading it.
+    window: Rc<Window>,
     /// No new streams: it is going away, or it has gone silent.
     retired: Cell<bool>,
     /// The sweep during which a stream was last opened or found open.
@@ -65,12 +70,17 @@ pub(super) fn builder() -> http2::Builder<LocalExecutor> {
     builder
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEAD as u32);
     builder
 }
 
 impl Http2 {
-    pub(super) async fn new(builder: &http2::Builder<LocalExecutor>, connected: Connected) -> Result<Rc<Self>, Error> {
+    pub(super) async fn new(
+        builder: &http2::Builder<LocalExecutor>,
+        connected: Connected,
+        memory: &Rc<Credit>,
+    ) -> Result<Rc<Self>, Error> {
         let (sender, driver) = builder
             .handshake(TokioIo::new(connected.stream))
             .await
@@ -81,6 +91,7 @@ impl Http2 {
             driver: Rc::downgrade(&driver),
             activity: connected.activity,
             streams: Cell::new(0),
+            window: Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize),
             retired: Cell::new(false),
             used: Cell::new(0),
             number: Cell::new(0),
@@ -209,13 +220,15 @@ pub(super) fn finish(
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
-        Body::boxed(Merged::new(ResponseBody { incoming, flow, stopwatch, ended, _place: place, lease }))
+        let unread = Unread::new(place.0.window.clone());
+        Body::boxed(Merged::new(ResponseBody { incoming, unread, flow, stopwatch, ended, _place: place, lease }))
     })
 }
 
 /// A response body whose stream is reset when nobody reads it to its end.
 struct ResponseBody {
     incoming: Incoming,
+    unread: Unread,
     flow: Option<Rc<Flow>>,
     stopwatch: Stopwatch,
     ended: bool,
@@ -243,6 +256,12 @@ impl HttpBody for ResponseBody {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
                 this.ended = frame.is_trailers() || this.incoming.is_end_stream();
+                if this.ended {
+                    this.unread.awaited();
+                } else {
+                    // A response that is under way goes on.
+                    let _ = this.unread.handed_out();
+                }
                 Poll::Ready(Some(Ok(received(frame))))
             }
             Poll::Ready(None) => {
@@ -261,6 +280,7 @@ impl HttpBody for ResponseBody {
                 this.fail(cut_short(&error, this.flow.as_deref()))
             }
             Poll::Pending => {
+                this.unread.awaited();
                 if this.stopwatch.poll_expired(cx) {
                     // The stream itself is reset when this body is dropped.
                     let what = "no next piece of the response body in time";

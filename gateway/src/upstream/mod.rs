@@ -17,6 +17,7 @@ mod forward;
 mod health;
 mod http1;
 mod http2;
+mod places;
 mod pool;
 mod report;
 mod request;
@@ -40,6 +41,7 @@ use crate::config::model::{Upstream as Config, UpstreamHost};
 use crate::watch;
 
 pub use endpoint::{Endpoint, EndpointStatus};
+pub(crate) use places::Capacity;
 pub use pool::Client;
 pub use report::Report;
 pub use request::Outbound;
@@ -118,6 +120,8 @@ pub struct Upstream {
     tls: Option<Tls>,
     /// `:authority` where the config names a fixed host.
     authority: Option<Authority>,
+    /// Free places for requests, where their number is configured.
+    places: Option<Arc<places::Places>>,
     names: Vec<endpoint::Names>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     generation: AtomicU64,
@@ -178,6 +182,7 @@ impl Upstream {
             config.endpoints.iter().map(|one| endpoint::Names::new(&config, one)).collect::<Result<Vec<_>, _>>()?;
         let failing = config.endpoints.iter().map(|_| AtomicBool::new(false)).collect();
         let upstream = Arc::new(Self {
+            places: config.max_requests.map(places::Places::new),
             config,
             id: next_id(),
             tls,

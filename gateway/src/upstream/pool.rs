@@ -16,10 +16,12 @@ use super::balance::{Balancer, Candidates};
 use super::executor::LocalExecutor;
 use super::http1::Http1;
 use super::http2::{Http2, Place};
+use super::places::{Capacity, InFlight};
 use super::request::Addressee;
 use super::{Endpoint, Upstream};
 use crate::config::model::PassiveHealth;
 use crate::error::{Error, ErrorKind, Side};
+use crate::memory::Credit;
 use crate::telemetry::metrics::{UpstreamMetrics, WorkerMetrics};
 use crate::timer::Timers;
 
@@ -36,6 +38,9 @@ pub struct Client {
     /// Counts sweeps; the clock of idle connections.
     pub(super) sweeps: Cell<u32>,
     metrics: WorkerMetrics,
+    /// Where what upstreams may send unread is counted.
+    pub(super) memory: Rc<Credit>,
+    capacity: Cell<Capacity>,
     pub(crate) timers: Timers,
     /// Emptied lists for copies of heads.
     pub(super) copies: RefCell<Vec<Vec<(HeaderName, HeaderValue)>>>,
@@ -47,6 +52,7 @@ pub struct Client {
 struct Local {
     upstream: ArcWeak<Upstream>,
     metrics: UpstreamMetrics,
+    in_flight: InFlight,
     view: RefCell<View>,
 }
 
@@ -88,6 +94,20 @@ pub(super) struct Connecting {
 pub(super) struct Lease {
     pub(super) slot: Rc<Slot>,
     client: Weak<Client>,
+    /// The request's, once it was answered: its place is free when the response has ended.
+    pub(super) admission: Option<Admission>,
+}
+
+/// A request's place among those that are in flight to its upstream.
+pub(super) struct Admission {
+    local: Rc<Local>,
+    client: Rc<Client>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.local.in_flight.leave(self.client.capacity.get());
+    }
 }
 
 /// A pooled connection.
@@ -97,13 +117,16 @@ pub(super) enum Pooled {
 }
 
 impl Client {
-    /// A worker's client, which counts in `metrics`. Must be called on the worker's runtime: it starts the task that ends idle connections.
-    pub fn new(metrics: WorkerMetrics) -> Rc<Self> {
+    /// A worker's client, which counts in `metrics` and `memory`. Must be called on the worker's runtime: it starts the task
+    /// that ends idle connections.
+    pub(crate) fn new(metrics: WorkerMetrics, memory: Rc<Credit>, capacity: Capacity) -> Rc<Self> {
         let client = Rc::new(Self {
             locals: RefCell::default(),
             random: RefCell::new(fastrand::Rng::new()),
             sweeps: Cell::new(0),
             metrics,
+            memory,
+            capacity: Cell::new(capacity),
             timers: Timers::default(),
             copies: RefCell::default(),
             http1: super::http1::builder(),
@@ -154,19 +177,43 @@ impl Client {
         })
     }
 
+    /// Another configuration is in force.
+    pub(crate) fn follow(&self, capacity: Capacity) {
+        self.capacity.set(capacity);
+    }
+
+    /// A place among the requests that are in flight to an upstream.
+    pub(super) fn admit(self: &Rc<Self>, upstream: &Arc<Upstream>) -> Result<Admission, Error> {
+        let local = self.local(upstream);
+        if local.in_flight.enter(self.capacity.get()) {
+            return Ok(Admission { local, client: self.clone() });
+        }
+        local.metrics.refused.add(1);
+        local.metrics.failed(ErrorKind::UpstreamLimit.failure());
+        Err(Error::new(
+            ErrorKind::UpstreamLimit,
+            "upstreams.NAME.limits.requests are in flight to the upstream already",
+        ))
+    }
+
     fn local(&self, upstream: &Arc<Upstream>) -> Rc<Local> {
         let mut locals = self.locals.borrow_mut();
         let local = locals.entry(upstream.id).or_insert_with(|| {
             let view = View { generation: None, slots: Vec::new(), balancer: Balancer::LeastRequest };
             let metrics = self.metrics.upstream(&upstream.config.name);
-            Rc::new(Local { upstream: Arc::downgrade(upstream), metrics, view: RefCell::new(view) })
+            let in_flight = InFlight::new(upstream.places.clone());
+            Rc::new(Local { upstream: Arc::downgrade(upstream), metrics, in_flight, view: RefCell::new(view) })
         });
         local.clone()
     }
 
     /// Chooses an endpoint that is not among the tried ones. Also tells how many endpoints there are.
-    pub(super) fn choose(self: &Rc<Self>, upstream: &Arc<Upstream>, tried: &[u64]) -> Result<(Lease, usize), Error> {
-        let local = self.local(upstream);
+    pub(super) fn choose(
+        self: &Rc<Self>,
+        upstream: &Arc<Upstream>,
+        Admission { local, .. }: &Admission,
+        tried: &[u64],
+    ) -> Result<(Lease, usize), Error> {
         let view = &mut *local.view.borrow_mut();
         let random = &mut *self.random.borrow_mut();
         let generation = upstream.generation.load(Ordering::Acquire);
@@ -283,7 +330,7 @@ impl Lease {
     fn new(slot: Rc<Slot>, client: Weak<Client>) -> Self {
         slot.in_flight.set(slot.in_flight.get() + 1);
         slot.metrics.in_flight.add(1);
-        Self { slot, client }
+        Self { slot, client, admission: None }
     }
 
     /// Puts a connection that has done its request back.

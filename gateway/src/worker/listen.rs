@@ -94,8 +94,9 @@ async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch:
     let socket = match socket {
         Socket::Udp(socket) => {
             let ending = http3::Ending { stop, cut: worker.cut.subscribe() };
+            let memory = worker.memory.clone();
             let on_request = move |connection, request| pipeline::handle(worker.clone(), connection, request, None);
-            return http3::serve(socket, settings, local, limit, metrics, on_request, ending).await;
+            return http3::serve(socket, settings, local, (limit, memory), metrics, on_request, ending).await;
         }
         Socket::Tcp(socket) => socket,
     };

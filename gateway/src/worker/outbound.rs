@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body_util::{BodyExt, Limited};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ use super::Worker;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::message::{Body, headers};
 use crate::plugin::host::calls::MAX_BODY;
-use crate::plugin::{CallError, CallResponse, OutboundCall};
+use crate::plugin::{CallError, CallResponse, OutboundCall, Whole};
 use crate::upstream::{Outbound, Report};
 
 /// Executes calls until the worker ends.
@@ -50,15 +51,22 @@ async fn send(
 ) -> Result<CallResponse, CallError> {
     let snapshot = worker.snapshot();
     let upstream = snapshot.shared.upstreams.get(upstream).ok_or(CallError::UnknownUpstream)?;
+    let memory = worker.memory.budget();
+    let full = |_| CallError::Connect;
+    let body = memory.count(body.into()).map_err(full)?;
     let outbound = Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body) };
     let response = worker.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, mut body) = response.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers);
-    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
-        // Either the upstream's error, or the limit's own.
-        error.downcast_ref::<Error>().map_or(CallError::TooLarge, call_error)
-    })?;
-    Ok(CallResponse { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes() })
+    let mut all = Whole::new(memory.clone(), body.size_hint().exact());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| call_error(&error))?.into_data() else { continue };
+        if all.len() + data.len() as u64 > MAX_BODY as u64 {
+            return Err(CallError::TooLarge);
+        }
+        all.push(&data).await.map_err(|error| call_error(&error))?;
+    }
+    Ok(CallResponse { status: parts.status.as_u16(), headers: parts.headers, body: all.finish() })
 }
 
 fn call_error(error: &Error) -> CallError {

@@ -84,6 +84,7 @@ fn everything_has_a_default() {
     assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
+    assert_eq!((config.limits.body_memory, config.limits.plugin_memory), (None, None));
     assert_eq!(config.drain, Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) });
 }
 
@@ -94,6 +95,20 @@ fn a_drain_has_a_delay_and_a_short_form() {
     assert_eq!(drain("drain: {delay: 5s}"), seconds(5, 30));
     assert_eq!(drain("drain: {timeout: 1m}"), seconds(0, 60));
     assert_eq!(drain("drain_timeout: 7s"), seconds(0, 7));
+}
+
+#[test]
+fn limits_of_the_process_and_of_an_upstream() {
+    let text = format!(
+        "{MINIMAL}limits: {{body_memory: 64MiB, plugin_memory: 1GiB}}
+upstreams:
+  small: {{endpoints: ['127.0.0.1:1'], limits: {{requests: 5}}}}
+  other: {{endpoints: ['127.0.0.1:1']}}
+"
+    );
+    let config = accept(&text).config;
+    assert_eq!((config.limits.body_memory, config.limits.plugin_memory), (Some(64 << 20), Some(1 << 30)));
+    assert_eq!((config.upstreams["small"].max_requests, config.upstreams["other"].max_requests), (Some(5), None));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::link::{Lent, Link};
 use super::{Answer, ChainRun};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
-use crate::message::Body;
+use crate::message::{Body, content};
 use crate::plugin::host::http::{response_fields, response_status};
 use crate::plugin::phase::{LocalResponse, StoredResponse};
 use crate::plugin::stored::{Key, Readers, caller, storable};
@@ -23,7 +23,8 @@ impl<L: Link> ChainRun<L> {
         let status =
             response_status(response.status).map_err(|_| invalid("answered with a status outside 200 to 599"))?;
         let headers = response_fields(response.headers).map_err(invalid)?;
-        Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(response.body)))
+        let body = self.chain.memory.count(response.body)?;
+        Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(body)))
     }
 
     /// Puts a stored response into the exchange, or what the plugin has instead. `None`: there is neither.
@@ -98,6 +99,6 @@ fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: H
         exchange.response = Some(ResponseHead::new(status, headers));
         exchange.source = source;
     }
-    let body = if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) { Body::empty() } else { body };
+    let body = if content::is_allowed(status) { body } else { Body::empty() };
     Answer { source, body }
 }

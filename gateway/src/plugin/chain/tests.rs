@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{Mutex, Notify};
@@ -289,7 +289,7 @@ fn trip_with(plugins: Vec<Script>, method: Method, stored: &Arc<StoredResponses>
         })
         .collect();
     let links = places.iter().map(|script| Rc::new(Place(script.clone()))).collect();
-    let chain = Chain::new("route", links, stored.clone(), 10);
+    let chain = Chain::new("route", links, stored.clone(), Budget::new(1 << 20), 10);
     let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange(method)))));
     Trip { run: chain.start(exchange.clone()), exchange, trail, places, stored: stored.clone() }
 }

@@ -82,7 +82,7 @@ impl HostState {
             host_calls: 0,
             allowed_host_calls: 0,
             clock: CpuClock::new(),
-            limits: InstanceLimits::new(shared.limits.memory),
+            limits: InstanceLimits::new(shared.limits.memory, shared.memory.clone()),
             shared,
             callers,
             names: Names::default(),

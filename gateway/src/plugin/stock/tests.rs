@@ -29,7 +29,7 @@ enum Outcome {
 impl Maker for Script {
     type Item = u32;
 
-    async fn make(&self) -> Result<u32, MakeError> {
+    async fn make(&self, _first: bool) -> Result<u32, MakeError> {
         let number = self.made.get();
         self.made.set(number + 1);
         tokio::time::sleep(self.takes).await;

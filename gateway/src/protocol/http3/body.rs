@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::quic::{self, Notes};
 use crate::error::{Error, ErrorKind};
+use crate::memory::{Exhausted, Unread};
 use crate::message::Body;
 
 type Recv = RequestStream<quic::RecvStream, Bytes>;
@@ -19,6 +20,7 @@ type Recv = RequestStream<quic::RecvStream, Bytes>;
 pub(super) struct RequestBody {
     recv: Recv,
     notes: Notes,
+    unread: Unread,
     /// What came with the head.
     first: Option<Result<Frame<Bytes>, Error>>,
     /// What Content-Length says is still to come.
@@ -35,10 +37,15 @@ enum State {
 
 impl RequestBody {
     /// Gives a request its body: none where the stream has ended with the head already.
-    pub(super) async fn attach(request: http::Request<()>, recv: Recv, notes: Notes) -> http::Request<Body> {
+    pub(super) async fn attach(
+        request: http::Request<()>,
+        recv: Recv,
+        notes: Notes,
+        unread: Unread,
+    ) -> http::Request<Body> {
         let declared =
             request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let mut body = Self { recv, notes, first: None, declared, state: State::Data };
+        let mut body = Self { recv, notes, unread, first: None, declared, state: State::Data };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
         let first = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
         if let Poll::Ready(first) = first {
@@ -52,11 +59,19 @@ impl RequestBody {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.state == State::Data {
-            let data = ready!(self.recv.poll_recv_data(cx)).map(|data| data.map(copy));
+            let Poll::Ready(data) = self.recv.poll_recv_data(cx).map_ok(|data| data.map(copy)) else {
+                self.unread.awaited();
+                return Poll::Pending;
+            };
             match data {
                 Ok(Some(data)) => {
                     self.notes.deliver(data.len());
                     return match self.account(&data) {
+                        Ok(()) if self.declared == Some(0) => {
+                            self.unread.awaited();
+                            Poll::Ready(Some(Ok(Frame::data(data))))
+                        }
+                        Ok(()) if !self.unread.handed_out() => self.fail(Exhausted.into()),
                         Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
                         Err(error) => self.fail(error),
                     };

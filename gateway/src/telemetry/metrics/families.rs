@@ -94,6 +94,8 @@ pub struct UpstreamCells {
     pub attempts: Counter,
     /// Second attempts.
     pub retries: Counter,
+    /// Requests that were not sent because as many as are allowed were in flight.
+    pub refused: Counter,
     /// Connections opened.
     pub connects: Counter,
     /// Open connections, idle or busy.
@@ -109,6 +111,7 @@ impl Default for UpstreamCells {
         Self {
             attempts: Counter::default(),
             retries: Counter::default(),
+            refused: Counter::default(),
             connects: Counter::default(),
             connections: Gauge::default(),
             in_flight: Gauge::default(),

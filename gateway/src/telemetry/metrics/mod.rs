@@ -26,6 +26,8 @@ pub use families::{
     UpstreamCells, UpstreamMetrics,
 };
 
+use crate::memory::Memory;
+
 /// What is loaded anew while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
@@ -66,6 +68,8 @@ pub struct Metrics {
     reloads: [[AtomicU64; 2]; RELOADS.len()],
     /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
     endpoints: Mutex<Option<Endpoints>>,
+    /// What may be held in memory, and is.
+    memory: Mutex<Option<Memory>>,
     /// Hash of the configuration in force.
     config: Mutex<String>,
     config_refused: AtomicBool,
@@ -95,6 +99,7 @@ impl Metrics {
             allowed: Mutex::default(),
             reloads: Default::default(),
             endpoints: Mutex::default(),
+            memory: Mutex::default(),
             config: Mutex::default(),
             config_refused: AtomicBool::new(false),
             plugins: Mutex::default(),
@@ -124,6 +129,11 @@ impl Metrics {
     /// Whether the configuration on disk is one that was refused.
     pub fn config_refused(&self, refused: bool) {
         self.config_refused.store(refused, Relaxed);
+    }
+
+    /// From now on, the budgets of the process are shown.
+    pub fn show_memory(&self, memory: Memory) {
+        *lock(&self.memory) = Some(memory);
     }
 
     /// Notes the hash of the configuration in force.

@@ -85,6 +85,10 @@ fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
     for (upstream, cells) in &upstreams {
         out.sample("gateway_upstream_retries_total", &[("upstream", upstream)], sum(cells, |cell| &cell.retries));
     }
+    out.family("gateway_upstream_refused_total", "counter", "Requests above the number that may be in flight.");
+    for (upstream, cells) in &upstreams {
+        out.sample("gateway_upstream_refused_total", &[("upstream", upstream)], sum(cells, |cell| &cell.refused));
+    }
     out.family("gateway_upstream_connects_total", "counter", "Connections opened to an upstream.");
     for (upstream, cells) in &upstreams {
         out.sample("gateway_upstream_connects_total", &[("upstream", upstream)], sum(cells, |cell| &cell.connects));
@@ -211,10 +215,31 @@ fn listeners(out: &mut Exposition, shards: &[Arc<Shard>]) {
     }
 }
 
+fn memory(out: &mut Exposition, metrics: &Metrics) {
+    let Some(memory) = lock(&metrics.memory).clone() else { return };
+    out.family(
+        "gateway_body_memory_bytes",
+        "gauge",
+        "Bytes of bodies that are held, or that peers were allowed to send.",
+    );
+    out.sample("gateway_body_memory_bytes", &[], memory.bodies.held());
+    out.family("gateway_body_memory_limit_bytes", "gauge", "Bytes of bodies that may be held.");
+    out.sample("gateway_body_memory_limit_bytes", &[], memory.bodies.limit());
+    out.family("gateway_body_memory_refused_total", "counter", "How often nothing was left of them in time.");
+    out.sample("gateway_body_memory_refused_total", &[], memory.bodies.refused());
+    out.family("gateway_plugin_memory_bytes", "gauge", "Bytes that the instances of all plugins have.");
+    out.sample("gateway_plugin_memory_bytes", &[], memory.guests.held());
+    out.family("gateway_plugin_memory_limit_bytes", "gauge", "Bytes that they may have together.");
+    out.sample("gateway_plugin_memory_limit_bytes", &[], memory.guests.limit());
+    out.family("gateway_plugin_memory_refused_total", "counter", "How often an instance was refused more of them.");
+    out.sample("gateway_plugin_memory_refused_total", &[], memory.guests.refused());
+}
+
 fn gateway(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
     out.family("gateway_requests_in_flight", "gauge", "Requests that are being worked on.");
     let in_flight: i64 = shards.iter().map(|shard| shard.in_flight.value()).sum();
     out.sample("gateway_requests_in_flight", &[], in_flight);
+    memory(out, metrics);
     out.family("gateway_reloads_total", "counter", "What was loaded anew while running, by result.");
     for (place, (_, what)) in RELOADS.iter().enumerate() {
         for (counter, result) in metrics.reloads[place].iter().zip(["succeeded", "failed"]) {

@@ -19,11 +19,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Client, Outbound, Report, Upstream};
+use super::{Capacity, Client, Outbound, Report, Upstream};
 use crate::config::model::{
     EndpointConfig, LoadBalancing, PassiveHealth, Upstream as Config, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
 use crate::error::Error;
+use crate::memory::{Budget, Credit};
 use crate::message::Body;
 use crate::telemetry::metrics::Metrics;
 
@@ -50,6 +51,7 @@ fn config(addresses: &[SocketAddr]) -> Config {
             response: Duration::from_secs(10),
             idle: Duration::from_secs(10),
         },
+        max_requests: None,
         dns_refresh: Duration::from_secs(30),
     }
 }
@@ -59,7 +61,13 @@ async fn upstream(config: Config) -> Arc<Upstream> {
 }
 
 fn client() -> Rc<Client> {
-    Client::new(Metrics::new().worker())
+    counted_in(&Metrics::new())
+}
+
+/// The same, which counts where the test looks.
+fn counted_in(metrics: &Arc<Metrics>) -> Rc<Client> {
+    let memory = Credit::new(Budget::new(usize::MAX / 2));
+    Client::new(metrics.worker(), memory, Capacity { requests: 1000, workers: 1 })
 }
 
 fn outbound(method: Method, body: Body) -> Outbound<'static> {

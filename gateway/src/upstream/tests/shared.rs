@@ -132,7 +132,7 @@ fn what_happens_to_an_upstream_is_counted() {
         })
         .await;
         let metrics = Metrics::new();
-        let client = Client::new(metrics.worker());
+        let client = counted_in(&metrics);
         let upstream = upstream(config(&[address])).await;
         assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "ok");
         let response = get(&client, &upstream).await.0.unwrap();

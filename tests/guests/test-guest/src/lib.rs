@@ -75,6 +75,10 @@ impl Guest {
                     let state = exchange.state_bytes();
                     exchange.response().set_header(&format!("x-state-{}", self.0.id), state).ok();
                 }
+                verb if verb.starts_with("answer-") => {
+                    let status = verb["answer-".len()..].parse().unwrap_or(500);
+                    action = RequestAction::respond(LocalResponse::new(status).body("own"));
+                }
                 "bad-status" => action = RequestAction::respond(LocalResponse::new(99)),
                 "bad-header" => {
                     // Names that were read are known, and still nobody's to write.
@@ -124,6 +128,11 @@ impl Guest {
         for verb in self.verbs(exchange, phase) {
             misbehave(&verb);
             match verb.as_str() {
+                "json" => {
+                    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&data);
+                    let items = parsed.ok().and_then(|list| list.as_array().map(Vec::len));
+                    return ChunkAction::replace(items.map_or("no list".to_owned(), |items| items.to_string()));
+                }
                 "upper" => return ChunkAction::replace(data.to_ascii_uppercase()),
                 "sizes" => {
                     let mut text = format!("[{}]", data.len());

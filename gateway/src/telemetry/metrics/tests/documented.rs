@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::families::{CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
 use super::super::{RELOADS, Reload};
 use super::*;
+use crate::memory::{Budget, Memory};
 
 const REFERENCE: &str = include_str!("../../../../docs/metrics.md");
 
@@ -23,6 +24,7 @@ fn everything() -> String {
     plugin.count("NAME", &[], 1);
     plugin.observe("NAME", &[], 1.0);
     metrics.reloaded(Reload::Config, true);
+    metrics.show_memory(Memory { bodies: Budget::new(1), guests: Budget::new(1) });
     metrics.plugin_in_force("p", "1", "a");
     metrics.show_endpoints(|| {
         vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true, failures: 0 }]

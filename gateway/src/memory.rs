@@ -1,0 +1,48 @@
+//! What the process may hold in memory on behalf of clients and upstreams, as two budgets: bytes of bodies, and the memories
+//! of plugins' guests.
+//!
+//! Whoever is about to hold much takes it from a [`Budget`] first and waits a moment where there is nothing left. What
+//! passes through a worker in small pieces is counted by the worker's [`Credit`], which takes from the budget in batches,
+//! so that requests which hold nothing write to nothing that workers share.
+
+mod budget;
+mod credit;
+mod machine;
+
+use std::sync::Arc;
+
+pub use budget::{Budget, Exhausted, Hold};
+pub use credit::{Credit, Held, Unread, Window};
+
+use crate::config::model::Limits;
+
+/// The share of the machine's memory that each budget has where the configuration does not say: a quarter.
+const SHARE: u64 = 4;
+/// What is reckoned with where the machine does not say how much memory it has.
+const UNKNOWN: u64 = 1 << 30;
+
+/// The budgets of the process.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Bodies: `limits.body_memory`.
+    pub bodies: Arc<Budget>,
+    /// Linear memories of plugins' instances: `limits.plugin_memory`.
+    pub guests: Arc<Budget>,
+}
+
+impl Memory {
+    /// Budgets as the configuration says, or a share of the memory that this process may use.
+    pub fn new(limits: &Limits) -> Self {
+        let memory = Self { bodies: Budget::new(0), guests: Budget::new(0) };
+        memory.follow(limits);
+        memory
+    }
+
+    /// Changes the limits. What is held stays, also where it is more than the new limit.
+    pub fn follow(&self, limits: &Limits) {
+        let share = || machine::memory().unwrap_or(UNKNOWN) / SHARE;
+        let bytes = |set: Option<u64>| usize::try_from(set.unwrap_or_else(share)).unwrap_or(usize::MAX);
+        self.bodies.set_limit(bytes(limits.body_memory));
+        self.guests.set_limit(bytes(limits.plugin_memory));
+    }
+}

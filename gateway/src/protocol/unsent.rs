@@ -1,0 +1,263 @@
+//! What an HTTP/2 connection holds of its responses because the client doesn't take it.
+//!
+//! h2 buffers for every stream as far as the client's windows go, and clients may open windows of 2 GiB. So the pieces of
+//! all responses of a connection are counted until they are written. A connection that holds much is given the next piece of
+//! a response only when it has written that response's last one: a response that nobody reads costs one piece, and those
+//! that are read go on.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::error::Error;
+use crate::memory::Credit;
+use crate::message::Body;
+
+/// From this number of bytes on a connection holds much. It is what a fast client on a long way has under way.
+const MUCH: usize = 1 << 20;
+/// A response that is one piece of up to this size is not worth counting.
+const LITTLE: usize = 16 << 10;
+
+/// The responses of one connection.
+pub(super) struct Unsent {
+    memory: Rc<Credit>,
+    held: Cell<usize>,
+    /// Responses whose next piece waits.
+    waiting: RefCell<Vec<Rc<Response>>>,
+}
+
+/// What is held of one of them.
+struct Response {
+    connection: Rc<Unsent>,
+    held: Cell<usize>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Unsent {
+    /// Of a connection that holds nothing.
+    pub(super) fn new(memory: Rc<Credit>) -> Rc<Self> {
+        Rc::new(Self { memory, held: Cell::new(0), waiting: RefCell::default() })
+    }
+
+    /// A response's body, counted.
+    pub(super) fn body(self: &Rc<Self>, body: Body) -> Counted {
+        Counted { body, connection: self.clone(), response: None }
+    }
+
+    fn is_much(&self) -> bool {
+        self.held.get() >= MUCH || self.memory.is_overdrawn()
+    }
+}
+
+impl Response {
+    fn add(self: &Rc<Self>, bytes: Bytes) -> Piece {
+        let size = bytes.len();
+        self.held.set(self.held.get() + size);
+        self.connection.held.set(self.connection.held.get() + size);
+        self.connection.memory.take(size);
+        Piece { bytes, counted: Some((self.clone(), size)) }
+    }
+
+    fn written(&self, size: usize) {
+        let connection = &self.connection;
+        self.held.set(self.held.get() - size);
+        connection.held.set(connection.held.get() - size);
+        connection.memory.give(size);
+        if !connection.is_much() {
+            connection.waiting.take().iter().for_each(|response| response.wake());
+        } else if self.held.get() == 0 {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether its next piece has to wait; then the task is woken when it has not.
+    fn waits(self: &Rc<Self>, cx: &Context<'_>) -> bool {
+        if self.held.get() == 0 || !self.connection.is_much() {
+            return false;
+        }
+        if self.waker.replace(Some(cx.waker().clone())).is_none() {
+            let mut waiting = self.connection.waiting.borrow_mut();
+            waiting.retain(|known| !Rc::ptr_eq(known, self));
+            waiting.push(self.clone());
+        }
+        true
+    }
+}
+
+/// A piece of a response, counted until it is written or its stream is gone.
+pub(super) struct Piece {
+    bytes: Bytes,
+    counted: Option<(Rc<Response>, usize)>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some((response, size)) = self.counted.take() {
+            response.written(size);
+        }
+    }
+}
+
+/// A response's body whose pieces are counted.
+pub(super) struct Counted {
+    body: Body,
+    connection: Rc<Unsent>,
+    response: Option<Rc<Response>>,
+}
+
+impl HttpBody for Counted {
+    type Data = Piece;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Error>>> {
+        let this = self.get_mut();
+        if this.response.as_ref().is_some_and(|response| response.waits(cx)) {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        polled.map_ok(|frame| {
+            frame.map_data(|bytes| {
+                if this.response.is_none() && bytes.len() <= LITTLE && this.body.is_end_stream() {
+                    return Piece { bytes, counted: None };
+                }
+                let connection = &this.connection;
+                let new = || {
+                    let (held, waker) = Default::default();
+                    Rc::new(Response { connection: connection.clone(), held, waker })
+                };
+                this.response.get_or_insert_with(new).add(bytes)
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(response) = &self.response {
+            response.waker.take();
+            self.connection.waiting.borrow_mut().retain(|known| !Rc::ptr_eq(known, response));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+
+    use super::*;
+    use crate::memory::Budget;
+
+    const PIECE: usize = 64 << 10;
+
+    fn endless(connection: &Rc<Unsent>) -> Counted {
+        let pieces = stream::repeat_with(|| Ok(Frame::data(Bytes::from(vec![0; PIECE]))));
+        connection.body(Body::boxed(StreamBody::new(pieces)))
+    }
+
+    /// What comes until the body waits.
+    fn pieces(body: &mut Counted) -> Vec<Piece> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pieces = Vec::new();
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut cx) {
+            pieces.extend(frame.into_data().ok());
+        }
+        pieces
+    }
+
+    fn connection(limit: usize) -> (Rc<Unsent>, Rc<Credit>) {
+        let memory = Credit::new(Budget::new(limit));
+        (Unsent::new(memory.clone()), memory)
+    }
+
+    #[test]
+    fn responses_that_nobody_reads_cost_a_piece_each_once_the_connection_holds_much() {
+        let (connection, memory) = connection(1 << 30);
+        let mut bodies: Vec<Counted> = (0..100).map(|_| endless(&connection)).collect();
+        let held: Vec<Vec<Piece>> = bodies.iter_mut().map(pieces).collect();
+        assert_eq!(held[0].len(), MUCH / PIECE);
+        assert!(held[1..].iter().all(|pieces| pieces.len() == 1));
+        assert_eq!(connection.held.get(), MUCH + 99 * PIECE);
+        drop(held);
+        assert_eq!(connection.held.get(), 0);
+        memory.sweep();
+        assert_eq!(memory.budget().held(), 0);
+    }
+
+    #[test]
+    fn one_that_is_read_goes_on_beside_those_that_are_not() {
+        let (connection, _) = connection(1 << 30);
+        let mut idle: Vec<Counted> = (0..100).map(|_| endless(&connection)).collect();
+        let _held: Vec<Vec<Piece>> = idle.iter_mut().map(pieces).collect();
+        let mut read = endless(&connection);
+        for _ in 0..1000 {
+            assert_eq!(pieces(&mut read).len(), 1);
+        }
+    }
+
+    #[test]
+    fn one_that_waits_is_woken_when_its_piece_is_written_or_there_is_room_again() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        struct Wakes(AtomicUsize);
+        impl std::task::Wake for Wakes {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let (connection, _) = connection(1 << 30);
+        let (mut first, mut second) = (endless(&connection), endless(&connection));
+        let (many, one) = (pieces(&mut first), pieces(&mut second));
+        let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut second).poll_frame(&mut cx).is_pending());
+        drop(one);
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        let one = pieces(&mut second);
+        assert!(Pin::new(&mut second).poll_frame(&mut cx).is_pending());
+        drop(many);
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
+        drop(one);
+    }
+
+    #[test]
+    fn where_the_budget_is_used_up_a_piece_is_much() {
+        let (connection, memory) = connection(1000);
+        memory.take(2000);
+        assert_eq!(pieces(&mut endless(&connection)).len(), 1);
+        memory.give(2000);
+    }
+}

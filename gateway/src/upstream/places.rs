@@ -1,0 +1,146 @@
+//! How many requests may be in flight to one upstream.
+//!
+//! Without a number in the configuration an upstream may have half of what each worker may have in flight: one that hangs
+//! leaves the rest to the others, and nothing is shared between workers. A configured number holds over all workers, however
+//! connections are spread over them. Of a large one workers keep a few free places of their own (together no more than a
+//! 64th), so that they seldom meet at the common count; a small one is exact.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The part of all places that workers together may keep for themselves.
+const KEPT: usize = 64;
+
+/// The free places of a configured number, over all workers.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: usize,
+    free: AtomicUsize,
+}
+
+impl Places {
+    pub(super) fn new(all: usize) -> Arc<Self> {
+        Arc::new(Self { all, free: AtomicUsize::new(all) })
+    }
+
+    /// Takes up to `most`; 0 where none is free.
+    fn take(&self, most: usize) -> usize {
+        let mut taken = 0;
+        let _ = self.free.fetch_update(Relaxed, Relaxed, |free| {
+            taken = free.min(most);
+            (taken > 0).then(|| free - taken)
+        });
+        taken
+    }
+
+    fn give_back(&self, places: usize) {
+        self.free.fetch_add(places, Relaxed);
+    }
+}
+
+/// What workers may have, from the configuration in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    /// Requests in flight on one worker, to all upstreams.
+    pub(crate) requests: usize,
+    /// How many workers there are.
+    pub(crate) workers: usize,
+}
+
+/// A worker's requests to one upstream.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    places: Option<Arc<Places>>,
+    count: Cell<usize>,
+    /// Places that were taken, and are free again.
+    spare: Cell<usize>,
+}
+
+impl InFlight {
+    /// None yet. `places`: of a configured number.
+    pub(super) const fn new(places: Option<Arc<Places>>) -> Self {
+        Self { places, count: Cell::new(0), spare: Cell::new(0) }
+    }
+
+    /// One more request; `false`: there is no place for it.
+    pub(super) fn enter(&self, capacity: Capacity) -> bool {
+        match &self.places {
+            None if self.count.get() >= (capacity.requests / 2).max(1) => return false,
+            None => {}
+            Some(places) => {
+                let free = match self.spare.get() {
+                    0 => places.take(kept(places, capacity) / 2 + 1),
+                    free => free,
+                };
+                let Some(left) = free.checked_sub(1) else { return false };
+                self.spare.set(left);
+            }
+        }
+        self.count.set(self.count.get() + 1);
+        true
+    }
+
+    /// A request is over.
+    pub(super) fn leave(&self, capacity: Capacity) {
+        self.count.set(self.count.get() - 1);
+        let Some(places) = &self.places else { return };
+        let (free, kept) = (self.spare.get() + 1, kept(places, capacity));
+        let stay = if free > kept { kept / 2 } else { free };
+        self.spare.set(stay);
+        if free > stay {
+            places.give_back(free - stay);
+        }
+    }
+}
+
+/// Free places that a worker may keep.
+const fn kept(places: &Places, capacity: Capacity) -> usize {
+    places.all / KEPT / if capacity.workers == 0 { 1 } else { capacity.workers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity { requests: 100, workers: 2 };
+
+    fn entered(worker: &InFlight) -> usize {
+        (0..100_000).take_while(|_| worker.enter(CAPACITY)).count()
+    }
+
+    #[test]
+    fn without_a_number_it_is_half_of_what_a_worker_may_have() {
+        let worker = InFlight::new(None);
+        assert_eq!(entered(&worker), 50);
+        worker.leave(CAPACITY);
+        assert_eq!(entered(&worker), 1);
+        assert!(InFlight::new(None).enter(Capacity { requests: 1, workers: 1 }), "one is always served");
+    }
+
+    #[test]
+    fn a_configured_number_holds_over_all_workers_however_requests_are_spread() {
+        for all in [1, 2, 100, 127] {
+            let places = Places::new(all);
+            let workers = [0, 1].map(|_| InFlight::new(Some(places.clone())));
+            assert_eq!(entered(&workers[0]), all, "one worker may have all of them");
+            assert_eq!(entered(&workers[1]), 0);
+            workers[0].leave(CAPACITY);
+            assert_eq!(entered(&workers[1]), 1, "what one gives back another one has");
+        }
+    }
+
+    #[test]
+    fn of_a_large_number_workers_keep_a_few() {
+        let places = Places::new(6400);
+        let (busy, idle) = (InFlight::new(Some(places.clone())), InFlight::new(Some(places.clone())));
+        assert!(idle.enter(CAPACITY));
+        idle.leave(CAPACITY);
+        assert!((6300..=6400).contains(&entered(&busy)));
+        (0..6300).for_each(|_| busy.leave(CAPACITY));
+        let free = places.free.load(Relaxed);
+        busy.leave(CAPACITY);
+        assert!(busy.enter(CAPACITY));
+        assert_eq!(places.free.load(Relaxed), free, "what comes and goes touches nothing shared");
+    }
+}
