@@ -5,10 +5,12 @@
 //! `http.rs`.
 
 pub mod activity;
+mod cleartext;
 pub mod http;
 pub mod http3;
 mod linger;
 mod multiplexed;
 mod tracked;
+mod upload;
 
 pub use multiplexed::Stream;

@@ -11,9 +11,7 @@ use std::sync::Mutex;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use smallvec::SmallVec;
 
-use super::{
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, cookie, members, strip_hop_by_hop,
-};
+use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members, strip_hop_by_hop};
 use crate::config::model::Forwarding;
 
 /// The longest request id that is taken over.
@@ -63,7 +61,7 @@ impl HeaderRules {
     }
 
     /// Turns the fields of a request as it came into those that plugins and the upstream see: hop-by-hop fields and
-    /// Host go, a cookie is whole, forwarding fields are set.
+    /// Host go, forwarding fields are set.
     pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
         let peer = arrival.peer.to_canonical();
         let trusted = self.forwarding.trusts(peer);
@@ -79,13 +77,17 @@ impl HeaderRules {
         };
         strip_hop_by_hop(headers);
         headers.remove(header::HOST);
-        cookie::join(headers);
 
         headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| address(peer)));
         headers.insert(X_REAL_IP, address(client));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
-            headers.insert(X_FORWARDED_HOST, value(arrival.authority));
+            // A request of HTTP/1.0 may name no host.
+            if arrival.authority.is_empty() {
+                headers.remove(X_FORWARDED_HOST);
+            } else {
+                headers.insert(X_FORWARDED_HOST, value(arrival.authority));
+            }
         }
         if !trusted {
             headers.remove(header::FORWARDED);

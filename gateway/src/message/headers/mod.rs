@@ -8,13 +8,16 @@ mod date;
 mod forwarding;
 mod framing;
 mod hop_by_hop;
+mod max_forwards;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+pub use cookie::join as join_cookies;
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received};
-pub use framing::{check_framing, check_upgrade};
+pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persistent};
 pub use hop_by_hop::{is_forbidden_in_trailers, is_made_here, strip_hop_by_hop, strip_trailers};
+pub use max_forwards::count_down as count_down_max_forwards;
 
 use crate::config::model::HeaderEdits;
 
@@ -47,6 +50,22 @@ pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
         headers.insert(name.clone(), value.clone());
     }
 }
+
+/// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
+/// for each field besides its name and value, pseudo-header fields included.
+pub fn size(head: &http::request::Parts) -> usize {
+    const FIELD: usize = 32;
+    let uri = &head.uri;
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + ":authority".len() + FIELD);
+    let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + ":scheme".len() + FIELD);
+    let pseudo = head.method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
+    head.headers.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
+}
+
+/// The bytes that the pieces of a cookie may take in that count beyond those of the whole cookie: "cookie" and what is
+/// counted for a field, less the separator, for each of a thousand pieces. Browsers keep fewer for a site.
+pub const COOKIE_PIECES: usize = 1024 * ("cookie".len() + 32 - "; ".len());
 
 /// The comma-separated members of all fields of this name, trimmed, without empty ones (RFC 9110 section 5.6.1).
 fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
