@@ -111,6 +111,8 @@ pub enum ErrorKind {
     Protocol,
     /// The response is encoded although a plugin has to read it and `identity` was asked for.
     EncodedResponse,
+    /// A response's head has too many fields or bytes.
+    ResponseHeadTooLarge,
     /// A response body that a plugin wants whole exceeds the limit.
     ResponseTooLarge,
     /// A plugin trapped, overran a limit or answered nonsense, and its policy is `closed`.
@@ -179,6 +181,10 @@ impl ErrorKind {
             Self::Protocol => Row(Upstream, S::BAD_GATEWAY, "http_protocol_error", F::Protocol, "protocol"),
             Self::EncodedResponse => {
                 Row(Upstream, S::BAD_GATEWAY, "http_response_content_coding", F::Protocol, "encoded-response")
+            }
+            Self::ResponseHeadTooLarge => {
+                let word = "http_response_header_section_size";
+                Row(Upstream, S::BAD_GATEWAY, word, F::Protocol, "response-head-too-large")
             }
             Self::ResponseTooLarge => {
                 Row(Upstream, S::BAD_GATEWAY, "http_response_body_size", F::Protocol, "response-too-large")

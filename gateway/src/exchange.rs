@@ -53,6 +53,8 @@ pub struct ConnectionInfo {
     pub protocol: Protocol,
     /// The listener's limit on the number of header fields, for protocols whose library does not enforce it.
     pub max_fields: usize,
+    /// The listener's limit on the bytes of a head, for protocols whose library is given a larger one.
+    pub max_head: usize,
     /// The listener's limit on how long the client may stall while it sends a body.
     pub body_timeout: Duration,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use http::header::{ALT_SVC, CONTENT_LENGTH, EXPECT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, request};
 use http_body::Body as _;
 use smallvec::SmallVec;
 use tokio::sync::Mutex;
@@ -91,6 +91,10 @@ fn receive(
     connection: Arc<ConnectionInfo>,
     mut parts: request::Parts,
 ) -> (Exchange, Result<(), Error>) {
+    let streamed = parts.version >= Version::HTTP_2;
+    if streamed {
+        headers::join_cookies(&mut parts.headers);
+    }
     let checked = headers::check_framing(parts.version, &parts.headers)
         .and_then(|()| headers::check_upgrade(parts.version, &parts.headers))
         .and_then(|()| normalize::target(&parts.method, &parts.uri, &parts.headers, parts.version));
@@ -106,6 +110,9 @@ fn receive(
     }
     if accepted.is_ok() && parts.headers.len() > connection.max_fields {
         accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "more header fields than the listener allows"));
+    }
+    if accepted.is_ok() && streamed && headers::size(&parts) > connection.max_head {
+        accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "a larger head than the listener allows"));
     }
     let arrival =
         Arrival { version: parts.version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
@@ -162,7 +169,7 @@ async fn answer(
         (find_route(snapshot, exchange), declared_length(exchange), exchange.started, patience)
     })
     .await;
-    let route = found?;
+    let (route, last_hop) = found?;
     completion.route = Some(route.clone());
 
     // The body: refused at once where its declared length is too large, counted where it is not declared.
@@ -194,13 +201,20 @@ async fn answer(
 
     // The action.
     match &route.config.action {
-        RouteAction::Redirect(redirect) => Ok(access(exchange, |exchange| {
-            let answer = response::redirect(redirect, &exchange.request);
-            (ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer))
-        })
-        .await),
+        RouteAction::Redirect(redirect) => {
+            access(exchange, |exchange| {
+                let answer = response::redirect(redirect, &exchange.request)?;
+                Ok((ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer)))
+            })
+            .await
+        }
         RouteAction::Respond(fixed) => Ok(access(exchange, |exchange| {
             (ResponseSource::Route, put_response(exchange, ResponseSource::Route, response::fixed(fixed)))
+        })
+        .await),
+        RouteAction::Upstream(_) if last_hop => Ok(access(exchange, |exchange| {
+            let answer = response::options(&route.config.matches.methods);
+            (ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer))
         })
         .await),
         RouteAction::Upstream(_) => {
@@ -235,7 +249,10 @@ async fn answer(
     }
 }
 
-fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<Rc<RouteHandle>, Error> {
+/// The request's route, and whether the request may go no further than here.
+fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<RouteHandle>, bool), Error> {
+    let options = exchange.request.method == Method::OPTIONS;
+    let last_hop = options && headers::count_down_max_forwards(&mut exchange.request.headers)?;
     let request = &exchange.request;
     let query = route::Query {
         scheme: request.scheme,
@@ -251,7 +268,7 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<Rc<R
     if let RouteAction::Upstream(name) = &route.config.action {
         exchange.upstream = Some(name.clone());
     }
-    Ok(route)
+    Ok((route, last_hop))
 }
 
 /// Sends the request upstream and takes the response's head into the exchange.
@@ -274,7 +291,8 @@ async fn forward(
     let body = BarredTrailers::wrap(body, barred, &route.config);
     let outbound = Outbound {
         method: draft.method,
-        authority: Some(&draft.authority),
+        // A request of HTTP/1.0 may name no host; the service has a name all the same.
+        authority: Some(&*draft.authority).filter(|authority| !authority.is_empty()),
         path_and_query: &draft.path_and_query,
         headers: draft.headers,
         body,

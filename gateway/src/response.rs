@@ -2,10 +2,10 @@
 //!
 //! A client learns the kind of an error and the request id, never the detail behind it.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::config::model::{FixedResponse, Redirect};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::exchange::RequestHead;
 use crate::message::{Body, content};
 
@@ -97,6 +97,7 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::Reset => "The service ended the exchange early.",
         ErrorKind::Protocol => "The service's response was invalid.",
         ErrorKind::EncodedResponse => "The service's response had an encoding that was not asked for.",
+        ErrorKind::ResponseHeadTooLarge => "The service's response had too many or too large header fields.",
         ErrorKind::ResponseTooLarge => "The service's response was too large.",
         ErrorKind::Plugin | ErrorKind::PluginAbort => "The request could not be processed.",
         ErrorKind::Internal => "The gateway failed.",
@@ -119,9 +120,16 @@ fn item(name: &str) -> String {
 /// The redirect of a route: what it leaves open stays as in the request, and the query stays unless the path has one.
 ///
 /// The location is absolute and made of canonical parts, so it can neither be split nor point to another site.
-pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Response<Body> {
+///
+/// # Errors
+/// Where neither the redirect nor the request (of HTTP/1.0) names a host.
+pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response<Body>, Error> {
     let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme);
     let hostname = crate::message::normalize::hostname(&request.authority);
+    if redirect.hostname.is_none() && hostname.is_empty() {
+        // The gateway's own address is nobody's business, and a relative location can't change the scheme or the port.
+        return Err(Error::new(ErrorKind::BadRequest, "a redirect of a request that names no host"));
+    }
     let sent_port = request.authority[hostname.len()..].strip_prefix(':').and_then(|port| port.parse().ok());
     let port = redirect.port.or(if scheme == request.scheme { sent_port } else { None });
     let default_port = if scheme == "https" { 443 } else { 80 };
@@ -150,6 +158,17 @@ pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Response<Body> {
         // Only a configured part that is no valid URI can lead here.
         Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
+    Ok(response)
+}
+
+/// The answer to an OPTIONS request that may go no further than here (RFC 9110 sections 7.6.2 and 9.3.7). `methods` are
+/// those that the route names; where it names none, what is allowed is the service's to say.
+pub fn options(methods: &[Method]) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    if let (false, Ok(allow)) = (names.is_empty(), HeaderValue::try_from(names.join(", "))) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
     response
 }
 
@@ -167,7 +186,7 @@ pub fn fixed(answer: &FixedResponse) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::HeaderMap;
 
     use super::*;
 
@@ -217,7 +236,18 @@ mod tests {
             sent: false,
             edits: crate::exchange::Edits::default(),
         };
-        redirect(redirect_to, &request).headers()["location"].to_str().unwrap().to_owned()
+        match redirect(redirect_to, &request) {
+            Ok(response) => response.headers()["location"].to_str().unwrap().to_owned(),
+            Err(error) => error.kind().name().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_redirect_of_a_request_without_a_host_tells_no_address_of_ours() {
+        let none = Redirect { scheme: None, hostname: None, port: None, path: None, status: StatusCode::FOUND };
+        let named = Redirect { hostname: Some("b.no".to_owned()), ..none.clone() };
+        assert_eq!(location(&named, "http", "", "/x?y"), "http://b.no/x?y");
+        assert_eq!(location(&none, "http", "", "/x"), "bad-request");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Timers without a user, of one worker.
@@ -53,9 +54,15 @@ impl Stopwatch {
     }
 
     /// Whether the time is up; otherwise the task is woken when it may be.
+    ///
+    /// Holds also beside a peer that is never done: whoever reads without a pause spends the budget of its task (tokio's
+    /// `coop`), and then a timer says no more than "not yet". The clock is asked instead.
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
         let limit = self.limit;
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + limit);
+        if !coop::has_budget_remaining() && Instant::now() >= deadline {
+            return true;
+        }
         let sleep = self
             .sleep
             .get_or_insert_with(|| self.store.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(deadline))));
@@ -127,6 +134,36 @@ mod tests {
             );
             let later = std::time::Instant::now() + Duration::from_secs(3600);
             assert_eq!(until(&store, later, pin!(tokio::task::yield_now())).await, Some(()), "with a used timer");
+        });
+    }
+
+    /// What a peer does that has always sent more: it spends the budget of whoever reads, and is never done.
+    async fn busy() {
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                match coop::poll_proceed(cx) {
+                    Poll::Ready(restore) => restore.made_progress(),
+                    Poll::Pending => break,
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    #[test]
+    fn a_peer_that_is_never_done_does_not_stop_the_clock() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let began = std::time::Instant::now();
+            let soon = began + Duration::from_millis(20);
+            // In a task of its own, for one without a budget could not be starved.
+            let bounded = async move { until(&Timers::default(), soon, pin!(busy())).await };
+            let local = tokio::task::LocalSet::new();
+            let over = local.run_until(async move { tokio::task::spawn_local(bounded).await.unwrap() });
+            assert_eq!(tokio::time::timeout(Duration::from_secs(30), over).await, Ok(None));
+            assert!(began.elapsed() >= Duration::from_millis(20));
         });
     }
 

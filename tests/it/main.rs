@@ -7,6 +7,8 @@ mod cli;
 mod config;
 mod docs;
 mod drain;
+mod early_answers;
+mod edges;
 mod examples;
 mod grpc;
 mod headers;

@@ -55,6 +55,8 @@ impl Sender {
     async fn connect(protocol: &str, address: SocketAddr) -> (Self, tokio::task::AbortHandle) {
         if protocol == "http1" {
             let stream = tls_stream(address, "localhost", b"http/1.1").await.expect("connected");
+            // Who gives up resets the connection: that its side is shut would only say that it has no more to send.
+            stream.get_ref().0.set_zero_linger().expect("an option");
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
             (Self::Http1(sender), tokio::spawn(async move { drop(connection.await) }).abort_handle())
         } else {

@@ -74,6 +74,8 @@ impl Duplex {
         let address = gateway.listener("clear");
         let stream = connect(address).await;
         let (head, driver) = if protocol == "http1" {
+            // Who gives up resets the connection: that its side is shut would only say that it has no more to send.
+            stream.set_zero_linger().expect("an option");
             request.headers_mut().insert("host", "localhost".parse().expect("valid"));
             let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
             let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
@@ -177,7 +179,7 @@ impl Duplex {
         Ok((whole.into(), trailers))
     }
 
-    /// Gives the exchange up: over HTTP/1 the connection is closed, over HTTP/2 the stream is reset, over HTTP/3 the
+    /// Gives the exchange up: over HTTP/1 the connection is reset, over HTTP/2 the stream is reset, over HTTP/3 the
     /// connection is closed.
     pub async fn cancel(self) {
         match self.receive {

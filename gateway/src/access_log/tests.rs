@@ -24,6 +24,7 @@ fn exchange(path_and_query: &str) -> Exchange {
             sni: None,
             protocol: Protocol::Http3,
             max_fields: 100,
+            max_head: 65536,
             body_timeout: Duration::from_secs(60),
         }),
         client: [192, 0, 2, 77].into(),

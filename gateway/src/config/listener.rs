@@ -37,7 +37,7 @@ pub(super) fn listener(fields: &mut Fields<'_, '_>) -> Option<PlacedListener> {
     let name = fields.required("name", "Its name, for logs and metrics.", At(text(names::name)));
     let address = fields.required(
         "address",
-        "IP address and port, for example 0.0.0.0:8443 or [::]:8443. Port 0 lets the system choose.",
+        "IP address and port, for example 0.0.0.0:8443 or [::]:8443. The latter is IPv6 only: for both families, a listener each. Port 0 lets the system choose.",
         At(text(names::socket_address).hint(names::socket_address_hint)),
     );
     let protocols = fields.default(
@@ -171,6 +171,7 @@ pub(super) fn check(listeners: &[PlacedListener], admin: Option<&Placed<SocketAd
             context.error(this.address, message);
         }
     }
+    listeners.iter().for_each(|this| warn_of_one_family(this, listeners, context));
     let Some(admin) = admin else { return };
     let taken = |this: &&PlacedListener| uses_tcp(&this.listener) && same_port(this.listener.address, admin.value);
     if let Some(other) = listeners.iter().find(taken) {
@@ -179,6 +180,23 @@ pub(super) fn check(listeners: &[PlacedListener], admin: Option<&Placed<SocketAd
             admin.value, other.listener.address, other.listener.name, other.address.0
         );
         context.error(admin.position, message);
+    }
+}
+
+/// `[::]` is one address family here as it is for NGINX (`ipv6only=on`), while with many servers it stands for both.
+fn warn_of_one_family(this: &PlacedListener, listeners: &[PlacedListener], context: &mut Context<'_>) {
+    let address = this.listener.address;
+    let is_ipv4 = |other: &PlacedListener| {
+        let other = other.listener.address;
+        other.is_ipv4() && (other.port() == address.port() || address.port() == 0)
+    };
+    if address.is_ipv6() && address.ip().is_unspecified() && !listeners.iter().any(is_ipv4) {
+        let name = &this.listener.name;
+        let port = address.port();
+        let message = format!(
+            "listener \"{name}\": {address} serves IPv6 only; for clients of IPv4 add a listener at 0.0.0.0:{port}"
+        );
+        context.warn(this.address, message);
     }
 }
 

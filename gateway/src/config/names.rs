@@ -273,6 +273,7 @@ pub(super) fn whole_regex(text: &str) -> Result<Regex, String> {
 pub(super) fn method(text: &str) -> Result<Method, String> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if method == Method::CONNECT => Err("can't be routed; tunnels are not supported".to_owned()),
+        Ok(method) if method == Method::TRACE => Err("can't be routed; the gateway echoes no request".to_owned()),
         Ok(method) if !text.contains(|c: char| c.is_ascii_lowercase()) => Ok(method),
         _ => Err("is not a method; they are in upper case".to_owned()),
     }
@@ -450,7 +451,7 @@ mod tests {
     #[test]
     fn methods_are_in_upper_case() {
         assert_eq!(method("PURGE"), Ok(Method::from_bytes(b"PURGE").unwrap()));
-        for text in ["get", "Get", "", "A B", "CONNECT"] {
+        for text in ["get", "Get", "", "A B", "CONNECT", "TRACE"] {
             assert!(method(text).is_err(), "{text}");
         }
     }

@@ -15,6 +15,7 @@ use crate::config::model::{Config, Listener};
 use crate::config::{SocketChanges, SocketKey, Transport};
 use crate::listener::ListenerSettings;
 use crate::listener::bind::{self, BindError, Bound, Sockets};
+use crate::listener::steering;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::tls::{Certificates, TlsState};
 use crate::snapshot::Ports;
@@ -196,7 +197,10 @@ impl Listeners {
                 };
                 let sockets: Vec<Socket> = match sockets {
                     Sockets::Tcp(sockets) => sockets.into_iter().map(Socket::Tcp).collect(),
-                    Sockets::Udp(sockets) => sockets.into_iter().map(Socket::Udp).collect(),
+                    Sockets::Udp(sockets) => {
+                        let seats = steering::seats(sockets.len());
+                        sockets.into_iter().zip(seats).map(|(socket, seat)| Socket::Udp(socket, seat)).collect()
+                    }
                 };
                 workers.tell_each(sockets.into_iter().map(|socket| {
                     Command::Listen(Box::new(Share {

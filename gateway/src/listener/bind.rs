@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::config::Transport;
 
 /// Connections that the kernel holds for a worker that has not accepted them yet.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 /// Buffer per UDP socket: a burst of all connections of a worker has to fit. The kernel caps it at its own maximum.
 const UDP_BUFFER: usize = 4 * 1024 * 1024;
 /// How often another port is tried when port 0 gave one that is free for TCP but taken for UDP.

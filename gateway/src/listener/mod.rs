@@ -6,6 +6,7 @@
 pub mod bind;
 pub mod fdlimit;
 pub mod quic;
+pub mod steering;
 pub mod tcp;
 pub mod tls;
 

@@ -1,14 +1,15 @@
 //! The QUIC endpoint of one worker.
 //!
-//! Each worker has a socket and a quinn endpoint of its own; the kernel hands datagrams out by their four-tuple, so a
-//! connection stays on its worker as long as its address does. Connection migration is therefore off.
+//! Each worker has a socket and a quinn endpoint of its own; the kernel hands datagrams out by their four-tuple, and those
+//! of a client whose address has changed come back to their worker by `steering`.
 
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, Runtime as _, TransportConfig, VarInt};
 
+use super::steering::Seat;
 use crate::config::model::ListenerLimits;
 use crate::memory::{Credit, Window};
 
@@ -44,11 +45,14 @@ pub(super) fn server_config(
         .keep_alive_interval(Some(limits.idle_timeout / 3))
         .datagram_receive_buffer_size(None);
     let mut config = quinn::ServerConfig::with_crypto(crypto);
-    config.transport_config(Arc::new(transport)).migration(false);
+    // On by default: a client may come from another address once it has shown that it is there (RFC 9000 section 9).
+    config.transport_config(Arc::new(transport));
     config
 }
 
 /// Starts the endpoint on its worker; must be called inside the worker's runtime.
-pub fn endpoint(socket: std::net::UdpSocket, config: quinn::ServerConfig) -> io::Result<quinn::Endpoint> {
-    quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(quinn::TokioRuntime))
+pub fn endpoint(socket: std::net::UdpSocket, seat: Seat, config: quinn::ServerConfig) -> io::Result<quinn::Endpoint> {
+    let runtime = Arc::new(quinn::TokioRuntime);
+    let (endpoint, socket) = seat.take(runtime.wrap_udp_socket(socket)?);
+    quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)
 }

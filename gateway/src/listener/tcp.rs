@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::bind::BACKLOG;
+
 /// How long accepting rests when the process or the system has no file descriptor or memory left.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -102,10 +104,11 @@ pub async fn accept_loop<F>(
     drain(listener, handle);
 }
 
-/// Takes the connections that the kernel has already completed, without waiting for more.
+/// Takes the connections that the kernel has already completed, without waiting for more. As many as its queue holds:
+/// clients that connect faster than they are accepted do not keep the worker here.
 fn drain(listener: TcpListener, mut handle: impl FnMut(TcpStream, SocketAddr)) {
     let Ok(listener) = listener.into_std() else { return };
-    loop {
+    for _ in 0..BACKLOG {
         match listener.accept() {
             Ok((stream, peer)) => {
                 if stream.set_nonblocking(true).is_ok()

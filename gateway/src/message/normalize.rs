@@ -31,7 +31,7 @@ const UPPER_HEX: &[u8; 16] = b"0123456789ABCDEF";
 /// A request's target in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Hostname and, where the client sent one, port.
+    /// Hostname and, where the client sent one, port. Empty where a request of HTTP/1.0 names none.
     pub authority: String,
     /// The path, and the query with its question mark. `*` for a server-wide OPTIONS.
     pub path_and_query: String,
@@ -47,6 +47,10 @@ fn bad(detail: &'static str) -> Error {
 pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Target, Error> {
     if method == Method::CONNECT {
         return Err(Error::new(ErrorKind::NotImplemented, "CONNECT is not served"));
+    }
+    if method == Method::TRACE {
+        // Whoever echoes a request tells what it holds to those who may not read it: RFC 9110 section 9.3.8.
+        return Err(Error::new(ErrorKind::NotImplemented, "TRACE is not served"));
     }
     if let Some(scheme) = uri.scheme_str()
         && scheme != "http"
@@ -106,6 +110,9 @@ fn request_authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result
             Ok(named)
         }
         (Some(one), None) | (None, Some(one)) => Ok(one),
+        // RFC 9112 section 3.3: there is a default for what names none, here the routes without hostnames. Health checks of
+        // balancers are like that. HTTP/1.1 has to name one, if only an empty one, and so have streams.
+        (None, None) if version == Version::HTTP_10 => Ok(String::new()),
         (None, None) => Err(bad("no authority")),
     }
 }
@@ -405,6 +412,22 @@ mod tests {
         }
         let connect = target(&Method::CONNECT, &"a.no:443".parse().unwrap(), &headers(&["a.no"]), Version::HTTP_11);
         assert_eq!(connect.unwrap_err().kind(), ErrorKind::NotImplemented);
+    }
+
+    #[test]
+    fn only_http_1_0_may_name_no_host() {
+        let of = |version| target(&Method::GET, &"/a".parse().unwrap(), &headers(&[]), version);
+        let target = of(Version::HTTP_10).unwrap();
+        assert_eq!((target.authority.as_str(), target.path_and_query.as_str()), ("", "/a"));
+        for version in [Version::HTTP_11, Version::HTTP_2, Version::HTTP_3] {
+            assert_eq!(of(version).unwrap_err().kind(), ErrorKind::BadRequest, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn trace_is_not_echoed() {
+        let trace = target(&Method::TRACE, &"/".parse().unwrap(), &headers(&["a.no"]), Version::HTTP_11);
+        assert_eq!(trace.unwrap_err().kind(), ErrorKind::NotImplemented);
     }
 
     #[test]

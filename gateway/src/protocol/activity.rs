@@ -23,6 +23,9 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The same where only the idle timeout has passed.
 const CLOSING_IDLE: Duration = Duration::from_secs(5);
 
+/// How many sweeps there are from one look at sockets that don't tell of their client's leaving to the next: a second.
+const SWEEPS_PER_ASKING: u32 = 10;
+
 /// How a connection is to end. Each includes the ones before it; none is taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
@@ -50,6 +53,12 @@ pub struct Activity {
     /// HTTP/2: bytes between requests (PING, WINDOW_UPDATE) do not begin a request head.
     multiplexed: Cell<bool>,
     in_flight: Cell<u32>,
+    /// Bodies that are taken in although nobody wants them.
+    receiving: Cell<u32>,
+    /// Something lies in the socket, so that it can't tell of the client's leaving by itself: the sweep has it asked.
+    unwatched: Cell<bool>,
+    /// The socket is to be asked now.
+    ask: Cell<bool>,
     /// When the connection became idle (or was accepted).
     idle_since: Cell<Instant>,
     /// When the first byte of a head came that is not complete yet.
@@ -71,6 +80,9 @@ impl Activity {
             group,
             multiplexed: Cell::new(false),
             in_flight: Cell::new(0),
+            receiving: Cell::new(0),
+            unwatched: Cell::new(false),
+            ask: Cell::new(false),
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
             write_stalled: Cell::new(None),
@@ -112,9 +124,31 @@ impl Activity {
             }
         }
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
-        if self.in_flight.get() == 0 {
+        self.note_idle();
+    }
+
+    fn note_idle(&self) {
+        if !self.is_busy() {
             self.idle_since.set(Instant::now());
         }
+    }
+
+    /// A body is taken in that nobody wants. The connection is not idle meanwhile, although no request runs.
+    pub(super) fn receive(activity: &Rc<Self>) -> Receiving {
+        activity.receiving.set(activity.receiving.get() + 1);
+        Receiving(activity.clone())
+    }
+
+    /// Notes whether the socket would tell by itself of a client that leaves. True where it has to be asked now: when that
+    /// begins, and when the sweep says so.
+    pub(super) fn note_watched(&self, watched: bool) -> bool {
+        let before = self.unwatched.replace(!watched);
+        !watched && (self.ask.replace(false) || !before)
+    }
+
+    /// Whether a client waits for something to be written.
+    pub(super) fn has_request(&self) -> bool {
+        !self.multiplexed.get() && self.in_flight.get() > 0
     }
 
     /// Bytes came from the client.
@@ -147,14 +181,14 @@ impl Activity {
         self.ending.get()
     }
 
-    /// Whether a request runs.
+    /// Whether a request runs, or is still being received.
     pub fn is_busy(&self) -> bool {
-        self.in_flight.get() > 0
+        self.in_flight.get() > 0 || self.receiving.get() > 0
     }
 
     /// Whether a client waits for a response, or for the end of one.
     pub(super) fn is_responding(&self) -> bool {
-        self.is_busy() || self.write_stalled.get().is_some()
+        self.in_flight.get() > 0 || self.write_stalled.get().is_some()
     }
 
     /// Whether a head has begun that is not complete.
@@ -174,9 +208,21 @@ impl Activity {
     fn end(&self, ending: Ending) {
         if ending > self.ending.get() {
             self.ending.set(ending);
-            if let Some(waker) = &*self.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Has a socket asked that does not tell by itself.
+    fn ask(&self) {
+        if self.unwatched.get() && self.has_request() {
+            self.ask.set(true);
+            self.wake();
         }
     }
 
@@ -236,11 +282,22 @@ impl Activity {
     }
 }
 
+/// Held while a body is taken in that nobody wants.
+pub(super) struct Receiving(Rc<Activity>);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.receiving.set(self.0.receiving.get() - 1);
+        self.0.note_idle();
+    }
+}
+
 /// All TCP connections of one worker.
 #[derive(Default)]
 pub struct Connections {
     all: RefCell<Vec<Weak<Activity>>>,
     draining: Cell<bool>,
+    sweeps: Cell<u32>,
 }
 
 impl Connections {
@@ -257,6 +314,9 @@ impl Connections {
 
     /// Checks every connection; forgets those that are gone.
     pub fn sweep(&self, now: Instant) {
+        let sweeps = self.sweeps.get().wrapping_add(1);
+        self.sweeps.set(sweeps);
+        let asks = sweeps.is_multiple_of(SWEEPS_PER_ASKING);
         self.all.borrow_mut().retain(|connection| {
             let Some(activity) = connection.upgrade() else { return false };
             match activity.verdict(now) {
@@ -264,6 +324,9 @@ impl Connections {
                 ending => activity.end(ending),
             }
             activity.cut_stalled_streams(now);
+            if asks {
+                activity.ask();
+            }
             true
         });
     }
@@ -302,151 +365,4 @@ impl Connections {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits() -> ListenerLimits {
-        ListenerLimits {
-            connections: 10,
-            header_bytes: 65536,
-            header_count: 100,
-            header_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(60),
-            streams: 128,
-        }
-    }
-
-    const fn seconds(count: u64) -> Duration {
-        Duration::from_secs(count)
-    }
-
-    #[test]
-    fn a_silent_new_connection_is_closed_after_the_header_timeout() {
-        let start = Instant::now();
-        let activity = Activity::new(limits(), Rc::default(), start);
-        assert_eq!(activity.verdict(start + seconds(14)), Ending::None);
-        assert_eq!(activity.verdict(start + seconds(16)), Ending::Finish);
-        assert_eq!(activity.verdict(start + seconds(21)), Ending::Close);
-    }
-
-    #[test]
-    fn an_unfinished_head_is_cut_at_the_header_timeout_and_an_idle_connection_at_the_idle_timeout() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        activity.request_started();
-        assert_eq!(activity.verdict(Instant::now() + seconds(1000)), Ending::None, "a request runs");
-        activity.request_ended(None);
-        let idle = Instant::now();
-        assert_eq!(activity.verdict(idle + seconds(70)), Ending::None);
-        assert_eq!(activity.verdict(idle + seconds(76)), Ending::Finish);
-        activity.head_since.set(Some(idle));
-        assert_eq!(activity.verdict(idle + seconds(16)), Ending::Close);
-    }
-
-    #[test]
-    fn a_head_that_begins_just_before_the_idle_timeout_is_waited_for() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        activity.request_started();
-        activity.request_ended(None);
-        let idle = Instant::now();
-        activity.head_since.set(Some(idle + seconds(74)));
-        assert_eq!(activity.verdict(idle + seconds(76)), Ending::None);
-        assert_eq!(activity.verdict(idle + seconds(88)), Ending::None);
-        assert_eq!(activity.verdict(idle + seconds(90)), Ending::Close);
-    }
-
-    #[test]
-    fn a_client_that_stops_reading_is_cut_even_while_a_request_runs() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        activity.request_started();
-        let stalled = Instant::now();
-        activity.write_stalled.set(Some(stalled));
-        assert_eq!(activity.verdict(stalled + seconds(59)), Ending::None);
-        assert_eq!(activity.verdict(stalled + seconds(61)), Ending::Close);
-    }
-
-    #[test]
-    fn a_drain_leaves_time_for_what_has_been_sent_and_none_for_silence() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        let drained = Instant::now();
-        activity.drain(drained);
-        assert_eq!(activity.ending(), Ending::Drain);
-        assert_eq!(activity.verdict(drained + Duration::from_millis(900)), Ending::None, "its first request may come");
-        assert_eq!(activity.verdict(drained + Duration::from_millis(1100)), Ending::Finish);
-        activity.request_started();
-        assert_eq!(activity.verdict(drained + seconds(50)), Ending::None, "a request runs");
-        activity.request_ended(None);
-        let idle = Instant::now();
-        assert_eq!(activity.verdict(idle + Duration::from_millis(200)), Ending::None);
-        assert_eq!(activity.verdict(idle + Duration::from_millis(300)), Ending::Finish);
-        assert_eq!(activity.verdict(idle + Duration::from_millis(2300)), Ending::Close, "it does not answer a PING");
-    }
-
-    #[test]
-    fn the_end_of_a_response_may_wait_for_its_client_at_a_drain() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        activity.request_started();
-        activity.note_write(false);
-        activity.request_ended(None);
-        let drained = Instant::now();
-        activity.drain(drained);
-        assert_eq!(activity.verdict(drained + seconds(50)), Ending::None);
-        assert_eq!(activity.verdict(drained + seconds(61)), Ending::Close);
-        activity.note_write(true);
-        assert_eq!(activity.verdict(drained + seconds(50)), Ending::Close);
-    }
-
-    #[test]
-    fn an_ending_is_not_taken_back() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        activity.end(Ending::Close);
-        activity.drain(Instant::now());
-        assert_eq!(activity.ending(), Ending::Close);
-    }
-
-    #[test]
-    fn streams_leave_in_any_order_and_stalled_ones_are_cut() {
-        let activity = Activity::new(limits(), Rc::default(), Instant::now());
-        activity.set_multiplexed();
-        let streams: Vec<_> = (0..4).map(|_| activity.request_started().expect("a stream")).collect();
-        for leaving in [0, 3, 1] {
-            activity.request_ended(Some(&*streams[leaving]));
-        }
-        let left: Vec<_> = activity.streams.borrow().iter().map(|stream| Rc::ptr_eq(stream, &streams[2])).collect();
-        assert_eq!((left, streams[2].place.get()), (vec![true], 0));
-        let offered = Instant::now();
-        activity.cut_stalled_streams(offered + seconds(1000));
-        assert!(!streams[2].is_cut(), "the upstream is waited for, not the client");
-        streams[2].offered(offered);
-        activity.cut_stalled_streams(offered + seconds(59));
-        assert!(!streams[2].is_cut());
-        activity.cut_stalled_streams(offered + seconds(61));
-        assert!(streams[2].is_cut());
-    }
-
-    #[test]
-    fn connections_that_are_gone_are_forgotten() {
-        let connections = Connections::default();
-        let first = connections.add(&limits(), &Rc::default());
-        let second = connections.add(&limits(), &Rc::default());
-        drop(first);
-        connections.sweep(Instant::now());
-        assert_eq!(connections.count(), 1);
-        connections.drain(Instant::now());
-        assert_eq!(second.ending(), Ending::Drain);
-        assert_eq!(connections.add(&limits(), &Rc::default()).ending(), Ending::Drain, "also those that come later");
-        connections.cut();
-        assert_eq!(second.ending(), Ending::Close);
-    }
-
-    #[test]
-    fn draining_one_listener_leaves_the_others_alone() {
-        let connections = Connections::default();
-        let (gone, stays) = (Rc::new(Group::default()), Rc::new(Group::default()));
-        let (one, other) = (connections.add(&limits(), &gone), connections.add(&limits(), &stays));
-        connections.drain_group(&gone, Instant::now());
-        assert_eq!((one.ending(), other.ending()), (Ending::Drain, Ending::None));
-        let late = connections.add(&limits(), &gone);
-        assert_eq!(late.ending(), Ending::Drain, "it was in the queue of the socket");
-    }
-}
+mod tests;

@@ -6,7 +6,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -14,17 +13,21 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Ending, Group};
-use super::linger::Lingering;
+use super::cleartext::{self, Opening};
+use super::linger::{LINGER, Lingering, PAUSE};
 use super::multiplexed::{Stream, Streams};
 use super::tracked::{OverTcp, Tracked};
 use super::unsent::{Counted, Unsent};
+use super::upload::Upload;
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::ListenerSettings;
 use crate::memory::Window;
 use crate::message::Body;
+use crate::message::headers::COOKIE_PIECES;
 use crate::pipeline;
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::worker::Worker;
@@ -46,7 +49,7 @@ pub async fn serve(
     let Some(tls) = settings.tls.clone() else {
         return Box::pin(serve_cleartext(worker, &listener, stream, info, activity, metrics)).await;
     };
-    let handshake = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+    let handshake = handshake(tls, stream);
     let handshaken = tokio::select! {
         biased;
         handshaken = tokio::time::timeout(listener.limits.header_timeout, handshake) => handshaken,
@@ -54,7 +57,12 @@ pub async fn serve(
     };
     let stream = match handshaken {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
+        Ok(Err(Unencrypted::Refused(stream))) => {
+            metrics.rejected("cleartext");
+            tracing::debug!(listener = %listener.name, "plain HTTP on a port that speaks TLS");
+            return linger_on(stream, &activity).await;
+        }
+        Ok(Err(Unencrypted::Failed(error))) => {
             metrics.rejected("tls");
             return tracing::debug!(listener = %listener.name, %error, "TLS handshake failed");
         }
@@ -72,6 +80,24 @@ pub async fn serve(
         Box::pin(serve_http2(worker, &listener, io, info, activity)).await;
     } else if listener.http1 {
         Box::pin(serve_http1(worker, &listener, io, info, activity, metrics)).await;
+    }
+}
+
+/// Why a connection that was to be encrypted is not.
+enum Unencrypted {
+    Failed(std::io::Error),
+    /// It began with HTTP in clear text, and that has been answered.
+    Refused(TcpStream),
+}
+
+async fn handshake(tls: Arc<rustls::ServerConfig>, mut stream: TcpStream) -> Result<TlsStream<TcpStream>, Unencrypted> {
+    match cleartext::opening(&mut stream).await {
+        Opening::Tls => tokio_rustls::TlsAcceptor::from(tls).accept(stream).await.map_err(Unencrypted::Failed),
+        Opening::Http { head } => {
+            cleartext::refuse(&mut stream, head).await;
+            Err(Unencrypted::Refused(stream))
+        }
+        Opening::Unknown => Err(Unencrypted::Failed(std::io::Error::other("neither TLS nor HTTP"))),
     }
 }
 
@@ -133,6 +159,8 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static>(
     let mut connection = http1::Builder::new()
         // Time limits are the sweep's business, see `activity`.
         .header_read_timeout(None)
+        // A client that has shut its side gets its answer; that it has left is noticed below, see `tracked`.
+        .half_close(true)
         .max_headers(listener.limits.header_count)
         .max_buf_size(buffer)
         .max_header_size(listener.limits.header_bytes)
@@ -176,23 +204,24 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static>(
     if cut {
         io.reset();
     } else if over {
-        // In a box: an idle connection must not keep room for it.
-        let lingering = Box::pin(linger(io));
-        tokio::select! {
-            () = activity.closed() => {}
-            _ = tokio::time::timeout(LINGER, lingering) => {}
-        }
+        linger_on(io, &activity).await;
     }
 }
 
-/// How long a client may go on sending what nobody wants, after the last response.
-const LINGER: Duration = Duration::from_secs(5);
+/// Lets a client read the last response, for as long as a client may go on sending what nobody wants.
+async fn linger_on(io: impl AsyncRead + Unpin, activity: &Activity) {
+    // In a box: an idle connection must not keep room for it.
+    let lingering = Box::pin(linger(io));
+    tokio::select! {
+        () = activity.closed() => {}
+        _ = tokio::time::timeout(LINGER, lingering) => {}
+    }
+}
 
 /// Closes a connection so that its last response arrives: a socket that is closed with unread bytes in it is reset, and
 /// a reset overtakes the response (RFC 9112 section 9.6). hyper has shut its writing half down; a client that is still
 /// sending a body which was refused is read for a moment longer.
 async fn linger(mut stream: impl AsyncRead + Unpin) {
-    const PAUSE: Duration = Duration::from_secs(1);
     const MOST: usize = 4 << 20;
     let mut discarded = 0;
     let mut buffer = [0; 4096];
@@ -210,7 +239,7 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What of one response may wait to be written; of all responses of a connection see [`super::unsent`].
 const SEND_BUFFER: usize = 256 << 10;
 
-async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+async fn serve_http2<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static>(
     worker: Rc<Worker>,
     listener: &Listener,
     io: Tracked<S>,
@@ -228,7 +257,8 @@ async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     let mut connection = pin!(
         http2::Builder::new(streams)
             .max_concurrent_streams(listener.limits.streams)
-            .max_header_list_size(u32::try_from(listener.limits.header_bytes).unwrap_or(u32::MAX))
+            // More than the listener allows, which the pipeline checks when the cookie is in one piece.
+            .max_header_list_size(u32::try_from(listener.limits.header_bytes + COOKIE_PIECES).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
@@ -274,21 +304,32 @@ impl Service<http::Request<Incoming>> for Requests {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let running = Running::start(self.activity.clone());
+        let mut running = Running::start(self.activity.clone());
         self.streams.next(running.stream.clone());
         let (worker, connection) = (self.worker.clone(), self.connection.clone());
         let (activity, window) = (self.activity.clone(), self.window.clone());
         Box::pin(async move {
-            let http1 = connection.protocol == Protocol::Http1;
-            let request = request.map(|body| {
-                let body = Body::downstream(body, &window);
-                // HTTP/1.1 lingers on the connection, which ends with such a request.
-                if http1 { body } else { Lingering::body(body, &worker) }
-            });
+            let (head, body) = request.into_parts();
+            if connection.protocol != Protocol::Http1 {
+                let body = Lingering::body(Body::downstream(body, &window), &worker);
+                let request = http::Request::from_parts(head, body);
+                return Ok(pipeline::handle(worker, connection, request, Some(running)).await);
+            }
+            let (body, upload) = Upload::watch(&head, body, &window, &worker, &activity, connection.body_timeout);
+            running.upload.clone_from(&upload);
+            let request = http::Request::from_parts(head, body);
             let mut response = pipeline::handle(worker, connection, request, Some(running)).await;
-            if http1 && activity.ending() >= Ending::Drain {
+            let draining = || activity.ending() >= Ending::Drain;
+            let stays = match &upload {
+                Some(upload) => !draining() && upload.stays(response.status()).await,
+                None => true,
+            };
+            if !stays || draining() {
                 // RFC 9112 section 9.6: the client learns that this is the last response before it sends again.
                 response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+                if let Some(upload) = &upload {
+                    upload.close();
+                }
             }
             Ok(response)
         })
@@ -330,12 +371,13 @@ impl Future for Answer {
 pub struct Running {
     activity: Rc<Activity>,
     stream: Option<Rc<Stream>>,
+    upload: Option<Rc<Upload>>,
 }
 
 impl Running {
     fn start(activity: Rc<Activity>) -> Self {
         let stream = activity.request_started();
-        Self { activity, stream }
+        Self { activity, stream, upload: None }
     }
 
     /// The stream of its own that the response has on a multiplexed connection.
@@ -347,5 +389,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.activity.request_ended(self.stream.as_deref());
+        if let Some(upload) = &self.upload {
+            upload.answered();
+        }
     }
 }

@@ -27,6 +27,7 @@ use self::body::RequestBody;
 use self::quic::{Handle, Stopped};
 use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
+use crate::listener::steering::Seat;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::memory::{Credit, Unread};
@@ -68,7 +69,7 @@ pub struct Ending {
 /// Serves a listener's HTTP/3 until it is told to stop, then lets requests finish; returns when all connections are
 /// closed.
 pub async fn serve<F, R>(
-    socket: std::net::UdpSocket,
+    (socket, seat): (std::net::UdpSocket, Seat),
     mut settings: watch::Receiver<Arc<ListenerSettings>>,
     local: SocketAddr,
     (limit, memory): (ConnectionLimit, Rc<Credit>),
@@ -88,7 +89,7 @@ pub async fn serve<F, R>(
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };
-    let endpoint = match endpoint::endpoint(socket, config) {
+    let endpoint = match endpoint::endpoint(socket, seat, config) {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(listener = %first.config.name, %error, "HTTP/3 can't be served"),
     };
@@ -197,9 +198,10 @@ where
         sni: sni.map(|name| Arc::from(name.to_ascii_lowercase())),
         protocol: Protocol::Http3,
         max_fields: limits.header_count,
+        max_head: limits.header_bytes,
         body_timeout: limits.body_timeout,
     });
-    if let Err(error) = requests(&shared, connected, &info, &mut stop).await {
+    if let Err(error) = requests(&shared, connected, info, &mut stop).await {
         tracing::debug!(listener = %shared.listener.name, %error, "HTTP/3 connection ended");
     }
     shared.metrics.connections.add(-1);
@@ -221,7 +223,7 @@ enum Phase {
 async fn requests<F, R>(
     shared: &Rc<Shared<F>>,
     connected: quinn::Connection,
-    info: &Arc<ConnectionInfo>,
+    mut info: Arc<ConnectionInfo>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<(), h3::error::ConnectionError>
 where
@@ -229,9 +231,11 @@ where
     R: Future<Output = http::Response<Body>> + 'static,
 {
     let limits = &shared.listener.limits;
-    let (transport, hatch) = quic::Connection::new(connected.clone(), limits.header_bytes);
+    // More than the listener allows, which the pipeline checks when the cookie is in one piece.
+    let section = limits.header_bytes + headers::COOKIE_PIECES;
+    let (transport, hatch) = quic::Connection::new(connected.clone(), section);
     let mut builder = h3::server::builder();
-    builder.max_field_section_size(limits.header_bytes as u64).send_grease(false);
+    builder.max_field_section_size(section as u64).send_grease(false);
     // A client that grants no streams for control and QPACK would hold it here.
     let built = tokio::time::timeout(limits.header_timeout, builder.build::<_, Bytes>(transport)).await;
     let Ok(built) = built else {
@@ -292,6 +296,10 @@ where
         fresh = false;
         running.set(running.get() + 1);
         let task = Task { running: running.clone(), ended: ended.clone() };
+        if info.peer != connected.remote_address() {
+            // The client has moved; its new address is validated.
+            info = Arc::new(ConnectionInfo { peer: connected.remote_address(), ..ConnectionInfo::clone(&info) });
+        }
         let (shared, info, unread) = (shared.clone(), info.clone(), Unread::new(window.clone()));
         tokio::task::spawn_local(async move {
             exchange(&shared, info, resolver, handle, unread).await;

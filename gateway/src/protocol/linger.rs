@@ -1,4 +1,5 @@
-//! A request's body that was answered before it was whole.
+//! A request's body over HTTP/2 that was answered before it was whole. (Over HTTP/1 see `upload`; over HTTP/3 a body
+//! that is dropped asks the client to stop sending, with NO_ERROR, RFC 9114 section 4.1.)
 //!
 //! A server may answer early and then reset the stream with NO_ERROR (RFC 9113 section 8.1). Some clients, curl up to
 //! 7.88 among them, take a reset that comes while they are sending for a failure, and never show the answer. So what is
@@ -14,12 +15,12 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 use crate::error::Error;
-use crate::message::Body;
+use crate::message::{Body, headers};
 use crate::worker::Worker;
 
 /// How long a client may go on sending what nobody wants, and how long it may pause meanwhile.
-const LINGER: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How much of it is taken in.
 const MOST: usize = 1 << 20;
 
@@ -41,7 +42,14 @@ impl HttpBody for Lingering {
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let polled = Pin::new(&mut self.get_mut().body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(trailers) = frame.trailers_ref()
+            && let Err(malformed) = headers::check_stream_fields(trailers)
+        {
+            return Poll::Ready(Some(Err(malformed)));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,11 +5,13 @@
 //! `http.rs`.
 
 pub mod activity;
+mod cleartext;
 pub mod http;
 pub mod http3;
 mod linger;
 mod multiplexed;
 mod tracked;
 mod unsent;
+mod upload;
 
 pub use multiplexed::Stream;

@@ -4,12 +4,17 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
+
+/// How often a client is probed that has shut its side and waits.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// Bytes over TCP, with or without TLS.
 pub(super) trait OverTcp {
@@ -82,7 +87,37 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
+impl<S: OverTcp> Tracked<S> {
+    /// Fails where the client has left while it waits for its response over HTTP/1, when there may be nothing to read or to
+    /// write that would tell.
+    ///
+    /// That it has shut its side is no leaving: it has said everything and listens (RFC 9112 section 9.6 has servers close
+    /// like that, and clients do: `nc -N`, health checks). A reset is, and so is what a probe finds: after its end of a
+    /// connection was closed, a client's system answers probes with a reset within a minute or so.
+    fn poll_present(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        let socket = self.stream.socket();
+        let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
+            self.activity.note_watched(true);
+            return Ok(());
+        };
+        ready?;
+        // Something lies in the socket, if only its end, so that a later event may wake nobody.
+        if !self.activity.note_watched(false) {
+            return Ok(());
+        }
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        if SockRef::from(socket).peek(&mut byte).is_ok_and(|count| count == 0) {
+            // Without probes it is noticed by a failed write, or by a deadline.
+            let _ = SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE).with_interval(PROBE));
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncWrite + OverTcp + Unpin> AsyncWrite for Tracked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.activity.note_write(result.is_ready());
@@ -107,6 +142,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         // What was written may still lie in the buffer of TLS.
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         self.activity.note_write(result.is_ready());
+        // hyper comes here whenever it has nothing else to do.
+        if matches!(result, Poll::Ready(Ok(()))) && self.activity.has_request() {
+            self.poll_present(cx)?;
+        }
         result
     }
 

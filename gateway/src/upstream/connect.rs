@@ -23,6 +23,8 @@ pub(super) struct Activity {
     pub(super) reads: Cell<u64>,
     /// Writes that took something.
     pub(super) writes: Cell<u64>,
+    /// How many more bytes are read before whoever reads is asked again; `None` where nobody counts.
+    pub(super) allowance: Cell<Option<usize>>,
     /// The other end takes no more. What it has said before it closed can still be read, and is what counts: a service
     /// that refuses an upload answers, closes and reads no further, so that a write may fail before the answer is read.
     /// What is written from then on goes nowhere.
@@ -56,8 +58,14 @@ fn is_closed(error: &io::Error) -> bool {
 pub(super) struct Stream {
     io: Io,
     activity: Rc<Activity>,
+    /// Reads in a row that brought something.
+    burst: u8,
     _open: Open,
 }
+
+/// After so many reads in a row others have their turn: an upstream that sends without a pause must not hold the worker,
+/// and with it the timers of all.
+const BURST: u8 = 32;
 
 /// Counts an open connection.
 struct Open(UpstreamMetrics);
@@ -113,7 +121,7 @@ pub(super) async fn connect(upstream: &Upstream, slot: &Slot) -> Result<Connecte
         _ => (Io::Tcp(tcp), protocol == UpstreamProtocol::Http2),
     };
     let activity = Rc::new(Activity::default());
-    let stream = Stream { io, activity: activity.clone(), _open: Open::new(slot.metrics.clone()) };
+    let stream = Stream { io, activity: activity.clone(), burst: 0, _open: Open::new(slot.metrics.clone()) };
     Ok(Connected { stream, activity, http2 })
 }
 
@@ -124,13 +132,22 @@ fn bump(counter: &Cell<u64>) {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let allowance = this.activity.allowance.get();
+        if allowance == Some(0) || this.burst >= BURST {
+            this.burst = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let result = match &mut this.io {
             Io::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
             Io::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         };
-        if buffer.filled().len() > before {
+        let count = buffer.filled().len() - before;
+        this.burst = if count > 0 { this.burst + 1 } else { 0 };
+        if count > 0 {
             bump(&this.activity.reads);
+            this.activity.allowance.set(allowance.map(|allowance| allowance.saturating_sub(count)));
         }
         result
     }

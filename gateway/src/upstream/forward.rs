@@ -225,7 +225,7 @@ fn answer(sent: Sent, lease: Lease, stopwatch: Stopwatch, upstream: &Upstream) -
     let idle = upstream.config.timeouts.idle;
     let result = match sent {
         Sent::Http1(sent) => http1::finish(sent, lease, stopwatch, idle),
-        Sent::Http2(response, place, flow) => Ok(http2::finish(response, place, flow, lease, stopwatch, idle)),
+        Sent::Http2(response, place, flow) => http2::finish(response, place, flow, lease, stopwatch, idle),
     };
     match &result {
         Ok(_) => slot.endpoint.succeeded(),

@@ -26,8 +26,14 @@ use crate::error::{Error, ErrorKind};
 use crate::message::{Body, Merged};
 use crate::timer::Stopwatch;
 
-/// The largest response head. hyper allows 100 fields in it; more would cost every response a larger table.
+/// The largest response head.
 pub(super) const MAX_HEAD: usize = 64 << 10;
+/// The most fields of a response, over either protocol: what hyper's table for HTTP/1 holds without an allocation per
+/// response, and Envoy's default (`max_headers_count`).
+pub(super) const MAX_FIELDS: usize = 100;
+/// The most that may come until a response's head is whole: the head, and as much of interim responses (RFC 9110 section
+/// 15.2) before it. Bytes bound their number as well: there is none below 16.
+const UNTIL_HEAD: usize = 2 * MAX_HEAD;
 
 /// What hyper may buffer per connection, in each direction.
 const MAX_BUFFER: usize = 128 << 10;
@@ -45,6 +51,9 @@ pub(super) struct Http1 {
 pub(super) fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_BUFFER).max_header_size(MAX_HEAD);
+    // RFC 9112 section 5.1: a proxy removes blanks between a field's name and the colon from a response. (In a request
+    // they are refused: hyper's server knows no such option.)
+    builder.allow_spaces_after_header_name_in_responses(true);
     builder
 }
 
@@ -83,10 +92,12 @@ pub(super) async fn send(
         // by the task's budget, for then nobody would wake it.
         let mut response = pin!(unconstrained(sender.try_send_request(request)));
         let mut seen = writes;
+        activity.allowance.set(Some(UNTIL_HEAD));
         poll_fn(|cx| {
             // hyper's driver must not be polled after its end, so its end is part of every outcome.
             let closed = Pin::new(&mut *driver).poll(cx).is_ready();
             if let Poll::Ready(result) = response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                activity.allowance.set(None);
                 let result = result.map_err(|mut error| {
                     let message = error.take_message();
                     (describe(&error.into_error()), message)
@@ -95,6 +106,10 @@ pub(super) async fn send(
             }
             if closed {
                 return Poll::Ready(Err((Error::new(ErrorKind::Reset, "the connection was closed"), None)));
+            }
+            if activity.allowance.get() == Some(0) {
+                let what = "interim responses (1xx) without an end, or a response head that is larger than 64 KiB";
+                return Poll::Ready(Err((Error::new(ErrorKind::Protocol, what), None)));
             }
             // The upstream's time runs from what it took last, and stands still while the client is the one to move: the
             // driver, polled above, wakes this task when the client does.
@@ -133,8 +148,17 @@ pub(super) async fn send(
 
 /// What hyper's error means to us.
 fn describe(error: &hyper::Error) -> Error {
+    if error.is_parse_too_large() {
+        return head_too_large();
+    }
     let kind = if error.is_parse() { ErrorKind::Protocol } else { ErrorKind::Reset };
     Error::new(kind, with_cause(error))
+}
+
+/// A head beyond the limits, which are the same for both protocols.
+pub(super) fn head_too_large() -> Error {
+    const { assert!(MAX_FIELDS == 100 && MAX_HEAD == 64 << 10) };
+    Error::new(ErrorKind::ResponseHeadTooLarge, "the response's head has more than 100 fields or 64 KiB")
 }
 
 /// hyper keeps the interesting half of an error in its source.

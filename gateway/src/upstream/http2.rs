@@ -19,11 +19,12 @@ use super::body::{Flow, RequestBody, received};
 use super::connect::{Activity, Connected, Stream};
 use super::executor::LocalExecutor;
 use super::forward::Failed;
-use super::http1::{MAX_HEAD, cut_short, with_cause};
+use super::http1::{MAX_FIELDS, MAX_HEAD, cut_short, head_too_large, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Credit, Unread, Window};
+use crate::message::headers::check_stream_fields;
 use crate::message::{Body, Merged};
 use crate::timer::Stopwatch;
 
@@ -205,6 +206,15 @@ fn describe(error: &hyper::Error, cause: Option<&h2::Error>) -> Error {
     Error::new(if protocol { ErrorKind::Protocol } else { ErrorKind::Reset }, with_cause(error))
 }
 
+/// Refuses a head with more fields than HTTP/1 may have, and one that is malformed (RFC 9113 section 8.2): "intermediaries
+/// MUST NOT forward a malformed request or response".
+fn check(response: &Response<Incoming>) -> Result<(), Error> {
+    if response.headers().len() > MAX_FIELDS {
+        return Err(head_too_large());
+    }
+    check_stream_fields(response.headers()).map_err(|error| Error::new(ErrorKind::Protocol, error.detail().to_owned()))
+}
+
 /// Turns what `send` gave into a response of ours.
 pub(super) fn finish(
     response: Response<Incoming>,
@@ -213,16 +223,17 @@ pub(super) fn finish(
     lease: Lease,
     mut stopwatch: Stopwatch,
     idle: Duration,
-) -> Response<Body> {
+) -> Result<Response<Body>, Error> {
+    check(&response)?;
     stopwatch.restart_with(idle);
-    response.map(|incoming| {
+    Ok(response.map(|incoming| {
         if incoming.is_end_stream() && flow.as_deref().is_none_or(Flow::ended) {
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
         let unread = Unread::new(place.0.window.clone());
         Body::boxed(Merged::new(ResponseBody { incoming, unread, flow, stopwatch, ended, _place: place, lease }))
-    })
+    }))
 }
 
 /// A response body whose stream is reset when nobody reads it to its end.
@@ -255,6 +266,10 @@ impl HttpBody for ResponseBody {
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
+                if let Some(Err(malformed)) = frame.trailers_ref().map(check_stream_fields) {
+                    this.ended = true;
+                    return this.fail(Error::new(ErrorKind::Protocol, malformed.detail().to_owned()));
+                }
                 this.ended = frame.is_trailers() || this.incoming.is_end_stream();
                 if this.ended {
                     this.unread.awaited();

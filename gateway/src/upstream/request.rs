@@ -1,7 +1,7 @@
 //! The request as an upstream gets it: target form, Host or `:authority`, and framing made anew.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -94,6 +94,7 @@ impl<'a> Draft<'a> {
         let (head, body) = request.into_parts();
         self.headers = head.headers;
         self.headers.remove(HOST);
+        self.headers.remove(CONNECTION);
         self.body = body.into_inner();
         frame(&mut self.headers, &self.method, &self.body);
     }
@@ -110,6 +111,10 @@ impl<'a> Draft<'a> {
         let body = std::mem::take(&mut self.body);
         let mut headers = std::mem::take(&mut self.headers);
         headers.insert(HOST, host);
+        if headers.contains_key(TE) {
+            // RFC 9110 section 10.1.4: TE is of this hop, and Connection says so.
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
         // Said in so many words, because hyper takes a GET without a length for one without a body.
         if body.size_hint().exact().is_none() && !headers.contains_key(CONTENT_LENGTH) {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

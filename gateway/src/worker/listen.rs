@@ -12,6 +12,7 @@ use super::Worker;
 use crate::config::SocketKey;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::ListenerSettings;
+use crate::listener::steering::Seat;
 use crate::listener::tcp::{self, ConnectionGuard, ConnectionLimit};
 use crate::pipeline;
 use crate::protocol::activity::Group;
@@ -38,7 +39,7 @@ pub enum Socket {
     /// For HTTP/1.1 and HTTP/2.
     Tcp(std::net::TcpListener),
     /// For HTTP/3.
-    Udp(std::net::UdpSocket),
+    Udp(std::net::UdpSocket, Seat),
 }
 
 /// What a worker accepts connections on, and what still drains.
@@ -92,11 +93,11 @@ async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch:
         move |name: &str| worker.metrics.listener(name)
     };
     let socket = match socket {
-        Socket::Udp(socket) => {
+        Socket::Udp(socket, seat) => {
             let ending = http3::Ending { stop, cut: worker.cut.subscribe() };
             let memory = worker.memory.clone();
             let on_request = move |connection, request| pipeline::handle(worker.clone(), connection, request, None);
-            return http3::serve(socket, settings, local, (limit, memory), metrics, on_request, ending).await;
+            return http3::serve((socket, seat), settings, local, (limit, memory), metrics, on_request, ending).await;
         }
         Socket::Tcp(socket) => socket,
     };
@@ -125,6 +126,7 @@ async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch:
                 sni: None,
                 protocol: Protocol::Http1,
                 max_fields: settings.config.limits.header_count,
+                max_head: settings.config.limits.header_bytes,
                 body_timeout: settings.config.limits.body_timeout,
             };
             http::serve(worker, &settings, &group, stream, info, &metrics).await;

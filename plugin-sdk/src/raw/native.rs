@@ -130,7 +130,7 @@ pub(crate) mod calls {
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
         };
         let visible = of.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if of.method == "CONNECT" || !token(&of.method) || !of.path.starts_with('/') || !visible {
+        if matches!(&*of.method, "CONNECT" | "TRACE") || !token(&of.method) || !of.path.starts_with('/') || !visible {
             return Err(Error::Denied);
         }
         if of.body.len() > MAX_BODY || of.headers.len() > 100 {

@@ -236,7 +236,7 @@ pub(crate) mod exchange_calls {
         path: Option<&str>,
     ) -> Result<(), FieldError> {
         writable(of, Part::Request)?;
-        if method == Some("CONNECT") {
+        if matches!(method, Some("CONNECT" | "TRACE")) {
             return Err(FieldError::NotAllowed);
         }
         let authority = authority.map(str::to_ascii_lowercase);

@@ -310,6 +310,25 @@ fn a_route_that_takes_all_of_a_scheme_is_warned_of_where_it_hides_others() {
 }
 
 #[test]
+fn the_wildcard_of_ipv6_is_said_to_serve_no_ipv4() {
+    let warnings = |listeners: &str| {
+        let routes = "routes: [{name: r, match: {path: {prefix: /}}, respond: {status: 200}}]";
+        let loaded = accept(&format!("listeners: [{listeners}]\n{routes}"));
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let message = "listener \"a\": [::]:8443 serves IPv6 only; for clients of IPv4 add a listener at 0.0.0.0:8443";
+    assert_eq!(warnings("{name: a, address: '[::]:8443'}"), [format!("gateway.yaml:1:32: {message}")]);
+    for fine in [
+        "{name: a, address: '[::]:8443'}, {name: b, address: '0.0.0.0:8443'}",
+        "{name: a, address: '[::]:8443'}, {name: b, address: '127.0.0.1:8443'}",
+        "{name: a, address: '[::1]:8443'}",
+        "{name: a, address: '0.0.0.0:8443'}",
+    ] {
+        assert!(warnings(fine).is_empty(), "{fine}");
+    }
+}
+
+#[test]
 fn redirects_that_lead_elsewhere_are_accepted() {
     for routes in [
         "{name: r, match: {scheme: http}, redirect: {scheme: https}}",

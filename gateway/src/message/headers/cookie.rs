@@ -3,8 +3,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Makes one Cookie field of several.
-pub(super) fn join(headers: &mut HeaderMap) {
+/// Makes one Cookie field of several. What counts fields, or bytes of them, counts afterwards.
+pub fn join(headers: &mut HeaderMap) {
     let mut fields = headers.get_all(header::COOKIE).iter();
     let (Some(first), Some(second)) = (fields.next(), fields.next()) else { return };
     let mut joined = first.as_bytes().to_vec();

@@ -13,8 +13,7 @@ use smallvec::SmallVec;
 
 use super::class::{is_forwarding, is_lookalike, is_odd};
 use super::{
-    Hops, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, cookie, members,
-    strip_hop_by_hop,
+    Hops, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members, strip_hop_by_hop,
 };
 use crate::config::model::Forwarding;
 
@@ -77,7 +76,7 @@ impl HeaderRules {
     }
 
     /// Turns the fields of a request as it came into those that plugins and the upstream see: hop-by-hop fields and
-    /// Host go, a cookie is whole, forwarding fields are set.
+    /// Host go, forwarding fields are set.
     pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
         let peer = arrival.peer.to_canonical();
         let trusted = self.forwarding.trusts(peer);
@@ -96,13 +95,17 @@ impl HeaderRules {
         let listed = strip_hop_by_hop(headers);
         let odd_names = self.strip_unbelieved(headers, trusted);
         headers.remove(header::HOST);
-        cookie::join(headers);
 
         headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| address(peer)));
         headers.insert(X_REAL_IP, address(client));
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
-            headers.insert(X_FORWARDED_HOST, value(arrival.authority));
+            // A request of HTTP/1.0 may name no host.
+            if arrival.authority.is_empty() {
+                headers.remove(X_FORWARDED_HOST);
+            } else {
+                headers.insert(X_FORWARDED_HOST, value(arrival.authority));
+            }
         }
         if self.forwarding.forwarded {
             headers.append(header::FORWARDED, forwarded(peer, arrival));

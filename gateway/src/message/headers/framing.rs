@@ -50,20 +50,37 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Error>
     Ok(())
 }
 
-/// RFC 9113 section 8.2.2 and RFC 9114 section 4.2: connection-specific fields make a message malformed.
+/// What makes a header section malformed that came over a stream.
 fn check_streams(headers: &HeaderMap) -> Result<(), Error> {
-    for name in headers.keys() {
-        let specific =
-            matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade");
-        if specific {
-            return Err(bad("a connection-specific field on a stream"));
-        }
-    }
+    check_stream_fields(headers)?;
     let mut te = members(headers, &header::TE);
     if te.any(|member| !member.eq_ignore_ascii_case(b"trailers")) {
         return Err(bad("TE other than trailers on a stream"));
     }
     Ok(())
+}
+
+/// What makes a field section malformed, head or trailers, that came over HTTP/2 or HTTP/3: fields that belong to a
+/// connection (RFC 9113 section 8.2.2, RFC 9114 section 4.2), and values with a blank at either end (RFC 9113 section
+/// 8.2.1; RFC 9110 section 5.5 has such blanks outside of a value). The next hop would read those without.
+pub fn check_stream_fields(fields: &HeaderMap) -> Result<(), Error> {
+    for (name, value) in fields {
+        let specific =
+            matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade");
+        if specific {
+            return Err(bad("a connection-specific field on a stream"));
+        }
+        if let [b' ' | b'\t', ..] | [.., b' ' | b'\t'] = value.as_bytes() {
+            return Err(bad("a field value on a stream that begins or ends with a blank"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a client of HTTP/1 wants to go on with the connection after this request (RFC 9112 section 9.3).
+pub fn is_persistent(version: Version, headers: &HeaderMap) -> bool {
+    let says = |option: &[u8]| members(headers, &header::CONNECTION).any(|member| member.eq_ignore_ascii_case(option));
+    !says(b"close") && (version == Version::HTTP_11 || says(b"keep-alive"))
 }
 
 /// Refuses a switch of protocols. An offer of h2c is ignored, as RFC 9113 section 3.1 has it; so is any Upgrade that
@@ -148,6 +165,33 @@ mod tests {
                 assert!(check_framing(version, &map(&[fields])).is_err(), "{fields:?}");
             }
         }
+    }
+
+    #[test]
+    fn connections_persist_unless_the_client_says_otherwise() {
+        for (version, connection, persists) in [
+            (Version::HTTP_11, &[][..], true),
+            (Version::HTTP_11, &[("connection", "keep-alive, Close")], false),
+            (Version::HTTP_10, &[], false),
+            (Version::HTTP_10, &[("connection", "Keep-Alive")], true),
+            (Version::HTTP_10, &[("connection", "keep-alive"), ("connection", "close")], false),
+        ] {
+            assert_eq!(is_persistent(version, &map(connection)), persists, "{version:?} {connection:?}");
+        }
+    }
+
+    #[test]
+    fn values_on_streams_have_no_outer_blanks() {
+        for value in [" a", "a ", "\ta", "a\t", " ", "\t"] {
+            let fields = map(&[("x-a", "1"), ("x-b", value)]);
+            assert!(check_stream_fields(&fields).is_err(), "{value:?}");
+            for version in [Version::HTTP_2, Version::HTTP_3] {
+                assert!(check_framing(version, &fields).is_err(), "{value:?}");
+            }
+            // HTTP/1 has them outside of the value: a parser that leaves them in is not a client's mistake.
+            assert!(check_framing(Version::HTTP_11, &fields).is_ok(), "{value:?}");
+        }
+        assert!(check_stream_fields(&map(&[("x-a", ""), ("x-b", "a b\tc")])).is_ok());
     }
 
     #[test]

@@ -10,17 +10,20 @@ mod forwarding;
 mod framing;
 mod hop_by_hop;
 mod loops;
+mod max_forwards;
 mod template;
 mod trailers;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
+pub use cookie::join as join_cookies;
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received};
-pub use framing::{check_framing, check_upgrade};
+pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persistent};
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
+pub use max_forwards::count_down as count_down_max_forwards;
 pub use template::{Piece, Template, VARIABLES, Variable};
 pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
 
@@ -79,6 +82,22 @@ pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'
         headers.remove(name);
     }
 }
+
+/// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
+/// for each field besides its name and value, pseudo-header fields included.
+pub fn size(head: &http::request::Parts) -> usize {
+    const FIELD: usize = 32;
+    let uri = &head.uri;
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + ":authority".len() + FIELD);
+    let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + ":scheme".len() + FIELD);
+    let pseudo = head.method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
+    head.headers.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
+}
+
+/// The bytes that the pieces of a cookie may take in that count beyond those of the whole cookie: "cookie" and what is
+/// counted for a field, less the separator, for each of a thousand pieces. Browsers keep fewer for a site.
+pub const COOKIE_PIECES: usize = 1024 * ("cookie".len() + 32 - "; ".len());
 
 /// The comma-separated members of all fields of this name, trimmed, without empty ones (RFC 9110 section 5.6.1).
 fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {

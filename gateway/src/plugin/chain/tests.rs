@@ -246,6 +246,7 @@ fn exchange(method: Method) -> Exchange {
             sni: None,
             protocol: Protocol::Http2,
             max_fields: 100,
+            max_head: 65536,
             body_timeout: Duration::from_secs(60),
         }),
         client: [192, 0, 2, 1].into(),

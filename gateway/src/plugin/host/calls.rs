@@ -87,7 +87,7 @@ impl From<CallError> for Error {
 fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| CallError::Denied)?;
     let visible = request.path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if method == Method::CONNECT || !request.path.starts_with('/') || !visible {
+    if matches!(method, Method::CONNECT | Method::TRACE) || !request.path.starts_with('/') || !visible {
         return Err(CallError::Denied);
     }
     if request.body.len() > MAX_BODY || request.headers.len() > 100 {

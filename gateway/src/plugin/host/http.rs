@@ -360,8 +360,8 @@ impl contract::Host for HostState {
             // All is checked before anything is changed.
             let method = method
                 .map(|method| match Method::from_bytes(method.as_bytes()) {
-                    // CONNECT makes a tunnel, which no plugin can ask for.
-                    Ok(Method::CONNECT) => Err(FieldError::NotAllowed),
+                    // CONNECT makes a tunnel, and TRACE tells what the request holds: no plugin can ask for them.
+                    Ok(Method::CONNECT | Method::TRACE) => Err(FieldError::NotAllowed),
                     Ok(method) if method.as_str().len() <= 32 => Ok(method),
                     _ => Err(FieldError::InvalidValue),
                 })

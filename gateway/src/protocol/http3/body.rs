@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::quic::{self, Notes};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Exhausted, Unread};
-use crate::message::Body;
+use crate::message::{Body, headers};
 
 type Recv = RequestStream<quic::RecvStream, Bytes>;
 
@@ -85,7 +85,8 @@ impl RequestBody {
             let trailers = ready!(self.recv.poll_recv_trailers(cx));
             self.state = State::Ended;
             return Poll::Ready(match trailers {
-                Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+                Ok(None) => None,
+                Ok(Some(trailers)) => Some(headers::check_stream_fields(&trailers).map(|()| Frame::trailers(trailers))),
                 Err(error) => Some(Err(gone(&error))),
             });
         }

@@ -39,7 +39,7 @@ pub(super) const PHASES: [Phase; 6] = [
 /// Why a call of a plugin failed.
 pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
 /// Why a connection, or a request that never became one, was not served.
-pub const REJECTIONS: [&str; 5] = ["limit", "tls", "timeout", "malformed", "other"];
+pub const REJECTIONS: [&str; 6] = ["limit", "tls", "cleartext", "timeout", "malformed", "other"];
 
 /// One worker's numbers of one route.
 #[derive(Debug)]

@@ -178,7 +178,90 @@ fn ambiguous_or_broken_heads_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{bad:?}: {error}");
     }
     let large: &'static str = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(200 << 10)).leak();
-    assert_eq!(run(answer(large)).expect_err("too large").kind(), ErrorKind::Protocol);
+    assert_eq!(run(answer(large)).expect_err("too large").kind(), ErrorKind::ResponseHeadTooLarge);
+}
+
+#[test]
+fn a_blank_before_the_colon_is_removed() {
+    run(async {
+        let address = raw(|_, mut socket| async move {
+            socket.head().await;
+            let fields = "Content-Length : 2\r\nX-A  \t: 1\r\nX-B:2\r\n";
+            socket.write(&format!("HTTP/1.1 200 OK\r\n{fields}\r\nok")).await;
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
+        let response = get(&client, &upstream).await.0.unwrap();
+        assert_eq!(
+            (&response.headers()["x-a"], &response.headers()["x-b"]),
+            (&"1".parse().unwrap(), &"2".parse().unwrap())
+        );
+        assert_eq!(text(response).await.unwrap(), "ok");
+    });
+}
+
+#[test]
+fn a_hundred_fields_pass_and_one_more_is_said_to_be_too_many() {
+    let with = |count: usize| -> &'static str {
+        let fields: String = (1..count).map(|number| format!("x-{number}: 1\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{fields}\r\nok").leak()
+    };
+    assert_eq!(run(answer(with(100))).unwrap(), "ok");
+    let error = run(answer(with(101))).expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::ResponseHeadTooLarge);
+    assert!(error.detail().contains("100 fields"), "{error}");
+}
+
+#[test]
+fn interim_responses_without_an_end_are_given_up_before_any_deadline() {
+    run(async {
+        let address = raw(|_, mut socket| async move {
+            socket.head().await;
+            let burst = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(500);
+            for _ in 0..200 {
+                socket.write(&burst).await;
+            }
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
+        let error = get(&client, &upstream).await.0.err().expect("no head");
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(error.detail().contains("interim"), "{error}");
+        assert_eq!(client.pooled(), (0, 0));
+    });
+}
+
+#[test]
+fn a_decent_number_of_interim_responses_passes() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(500);
+    let whole: &'static str = format!("{hints}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").leak();
+    assert_eq!(run(answer(whole)).unwrap(), "ok");
+}
+
+#[test]
+fn te_is_named_by_connection() {
+    run(async {
+        let (seen, mut heads) = mpsc::unbounded_channel();
+        let address = raw(move |_, mut socket| {
+            let seen = seen.clone();
+            async move {
+                let _ = seen.send(socket.head().await.unwrap_or_default().to_ascii_lowercase());
+                socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(config(&[address])).await);
+        for (te, expected) in [(true, true), (false, false)] {
+            let mut request = outbound(Method::GET, Body::empty());
+            if te {
+                request.headers.insert("te", http::HeaderValue::from_static("trailers"));
+            }
+            client.send(&upstream, request, &mut Report::default()).await.unwrap();
+            let head = heads.recv().await.unwrap();
+            assert_eq!(head.contains("connection: te"), expected, "{head}");
+        }
+    });
 }
 
 #[test]

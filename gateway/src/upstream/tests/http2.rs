@@ -496,3 +496,46 @@ fn a_replay_does_not_land_on_another_dead_connection() {
         assert_eq!((report.attempts, report.reused), (2, false));
     });
 }
+
+/// Answers every request over HTTP/2 with these fields.
+async fn answering(fields: Vec<(String, &'static str)>) -> SocketAddr {
+    raw(move |_, socket| {
+        let fields = fields.clone();
+        let service = hyper::service::service_fn(move |_: Request<Incoming>| {
+            let mut response = Response::builder();
+            for (name, value) in &fields {
+                response = response.header(name, *value);
+            }
+            let response = response.body(http_body_util::Empty::<Bytes>::new()).unwrap();
+            async move { Ok::<_, std::convert::Infallible>(response) }
+        });
+        async move {
+            let io = TokioIo::new(socket.io);
+            let _ = hyper::server::conn::http2::Builder::new(LocalExecutor).serve_connection(io, service).await;
+        }
+    })
+    .await
+}
+
+#[test]
+fn the_number_of_fields_is_limited_as_over_http1() {
+    run(async {
+        // Beside the date, which the server adds.
+        for (count, passes) in [(99, true), (100, false)] {
+            let address = answering((0..count).map(|number| (format!("x-{number}"), "1")).collect()).await;
+            let (client, upstream) = (client(), upstream(h2(address)).await);
+            let result = get(&client, &upstream).await.0.map(drop).map_err(|error| error.kind());
+            assert_eq!(result, if passes { Ok(()) } else { Err(ErrorKind::ResponseHeadTooLarge) }, "{count}");
+        }
+    });
+}
+
+#[test]
+fn a_malformed_response_is_not_passed_on() {
+    run(async {
+        let address = answering(vec![("x-a".to_owned(), "1 ")]).await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let error = get(&client, &upstream).await.0.err().expect("malformed");
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+    });
+}
