@@ -97,9 +97,8 @@ fn plugin_swaps_and_reloads_under_load_lose_no_request_and_keep_no_memory() {
         }
         memory.push(gateway.memory());
     }
-    // A compilation takes tens of MiB for a moment, which the allocator gives back at a time of its own, so one sample
-    // says little and the middle one of many a lot: over 500 swaps, that of every twenty but the first stayed within
-    // 8 MiB.
+    // Loading takes memory for a moment, which the allocator gives back at a time of its own, so one sample says little
+    // and the middle one of many a lot: over 500 swaps, that of every twenty but the first stayed within 8 MiB.
     let middle = |samples: &[usize]| {
         let mut samples = samples.to_vec();
         samples.sort_unstable();
