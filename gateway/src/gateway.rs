@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::model::LogTarget;
 use crate::config::{ConfigError, ConfigErrors};
 use crate::listener::bind::BindError;
 use crate::listener::tls::TlsError;
+use crate::model::LogTarget;
 use crate::plugin::{Compiler, HostError};
 
 /// Why the gateway could not start, or could not take a new configuration.

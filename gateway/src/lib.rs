@@ -25,6 +25,8 @@ pub mod upstream;
 
 pub mod message;
 
+pub mod model;
+
 pub mod access_log;
 pub mod error;
 pub mod response;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use budget::{Budget, Exhausted, Hold};
 pub use credit::{Credit, Held, Unread, Window};
 
-use crate::config::model::Limits;
+use crate::model::Limits;
 
 /// The share of the machine's memory that each budget has where the configuration does not say: a quarter.
 const SHARE: u64 = 4;

@@ -15,7 +15,6 @@ use smallvec::SmallVec;
 use tokio::sync::Mutex;
 
 use crate::completion::{Completion, note};
-use crate::config::model::{PathMatch, RouteAction};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{
     ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, ResponseSource, SharedExchange,
@@ -23,6 +22,7 @@ use crate::exchange::{
 use crate::memory::Exhausted;
 use crate::message::headers::{self, Arrival};
 use crate::message::{BarredTrailers, Body, RequestBody, content, normalize};
+use crate::model::{PathMatch, RouteAction};
 use crate::plugin::chain::Flow;
 use crate::protocol::http::Running;
 use crate::upstream::{Outbound, Report, Upstream};

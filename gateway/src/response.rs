@@ -4,10 +4,10 @@
 
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use crate::config::model::{FixedResponse, Redirect};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::RequestHead;
 use crate::message::{Body, content};
+use crate::model::{FixedResponse, Redirect};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

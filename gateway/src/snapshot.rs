@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::access_log::Opened;
-use crate::config::model::{Config, RouteAction};
 use crate::message::headers::HeaderRules;
+use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
 use crate::route::Router;
 use crate::telemetry::metrics::EndpointHealth;

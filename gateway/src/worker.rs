@@ -18,10 +18,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::access_log::WorkerLog;
 use crate::config::SocketKey;
-use crate::config::model::Route;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::memory::{Budget, Credit};
 use crate::message::headers::HeaderRules;
+use crate::model::Route;
 use crate::plugin::chain::Chain;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{Entry, Pool, WorkerHost};

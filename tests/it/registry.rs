@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway::config;
-use gateway::config::model::{Config, PluginLimits};
+use gateway::model::{Config, PluginLimits};
 use gateway::plugin::{Host, HostOptions, Judgement, Pool, Registry, WorkerHost};
 use gateway::telemetry::metrics::Metrics;
 use gateway_tests::eventually;

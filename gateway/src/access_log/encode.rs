@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderName;
 
-use crate::config::model::AccessLog as Config;
 use crate::exchange::{Exchange, ResponseSource};
+use crate::model::AccessLog as Config;
 
 /// Stands for a path segment that looks like personal data.
 const MASK: &str = "***";

@@ -2,7 +2,7 @@
 //!
 //! A worker encodes into a buffer of its own and hands full buffers to one writer thread over a bounded queue. It never
 //! waits: when the writer is behind, lines are dropped and counted. Personal data is left out or masked unless the
-//! configuration names it: see [`crate::config::model::AccessLog`].
+//! configuration names it: see [`crate::model::AccessLog`].
 
 mod encode;
 mod writer;
@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::model::{AccessLog as Config, LogTarget};
 use crate::exchange::Exchange;
+use crate::model::{AccessLog as Config, LogTarget};
 use encode::Encoder;
 pub use writer::Opened;
 use writer::{Message, Writer};

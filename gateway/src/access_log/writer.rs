@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::model::LogTarget;
+use crate::model::LogTarget;
 
 /// What the writer is asked.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::model::{Log, LogFormat};
 use crate::gateway;
+use crate::model::{Log, LogFormat};
 use crate::plugin;
 use crate::telemetry::log::ErrorLog;
 

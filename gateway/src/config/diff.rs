@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::model::{Config, Listener, LogFormat};
+use crate::model::{Config, Listener, LogFormat};
 
 /// What a reload means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::fields::{Fields, Object};
-use super::model::Drain;
 use super::types::Time;
+use crate::model::Drain;
 
 /// No balancer takes an hour to see that an instance is not ready.
 const LONGEST_DELAY: Duration = Duration::from_secs(3600);

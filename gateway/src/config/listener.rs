@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::fields::{Context, Fields, Object};
-use super::model::{CertificateFiles, Listener, ListenerLimits, ListenerTls};
 use super::names;
 use super::tree::Position;
 use super::types::{At, Choice, ExistingFile, Integer, List, NonEmpty, Placed, Size, text, time};
+use crate::model::{CertificateFiles, Listener, ListenerLimits, ListenerTls};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Protocol {

@@ -1,4 +1,4 @@
-//! Configuration: YAML text → positioned tree → [`model::Config`], with every mistake reported at once.
+//! Configuration: YAML text → positioned tree → [`model::Config`](crate::model::Config), with every mistake reported at once.
 //!
 //! `tree` reads the text, fills in the environment and keeps positions. The other files declare one section each, by
 //! the means of `fields`: key, type, default and description stand in one place, from which come the parser, the
@@ -11,7 +11,6 @@ mod error;
 mod fields;
 mod json;
 mod listener;
-pub mod model;
 mod names;
 mod plugin;
 mod reach;
@@ -42,10 +41,12 @@ pub use error::{ConfigError, ConfigErrors};
 pub use schema::schema;
 pub use secrecy::Hidden;
 
+use crate::model::{
+    AccessLog, Admin, Config, Drain, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream,
+};
 use error::suggest;
 use fields::{Context, Fields, Object, RouteNames, parse as parse_node};
 use listener::PlacedListener;
-use model::{AccessLog, Admin, Config, Drain, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream};
 use plugin::RawPlugins;
 use settings::{AccessLogFields, Included};
 use tree::Position;
@@ -174,7 +175,7 @@ struct Raw {
     listeners: Option<Vec<PlacedListener>>,
     upstreams: Option<Vec<(Placed<String>, Option<Upstream>)>>,
     plugins: Option<RawPlugins>,
-    routes: Option<Vec<model::Route>>,
+    routes: Option<Vec<crate::model::Route>>,
     secrets: Option<Vec<(Placed<String>, Option<Secret>)>>,
     state: Option<State>,
     admin: Option<Placed<std::net::SocketAddr>>,

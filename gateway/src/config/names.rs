@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use regex::Regex;
 
-use super::model::{HostnameMatch, Pin};
 use crate::message::headers::{CDN_LOOP, is_made_here, strip_hop_by_hop};
 use crate::message::normalize;
+use crate::model::{HostnameMatch, Pin};
 
 /// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
 pub(super) fn name(text: &str) -> Result<String, String> {

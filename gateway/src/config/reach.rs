@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::fields::Context;
-use super::model::{HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch};
 use super::types::Placed;
+use crate::model::{HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch};
 use crate::route::{Query, Router};
 
 /// Checks the routes; `names` are theirs, with their places.

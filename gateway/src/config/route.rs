@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{Fields, Object};
-use super::model::{
-    FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch,
-};
 use super::names;
 use super::plugin;
 use super::template::{FieldValue, Value};
 use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Size, Text, text, time};
+use crate::model::{
+    FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch,
+};
 
 /// One entry of `routes`.
 pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {

@@ -7,10 +7,10 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::fields::Fields;
-use super::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
 use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
 use super::{names, secrecy};
 use crate::message::headers::{is_forwarding, is_odd};
+use crate::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
 use crate::watch::read_regular;
 
 /// Bytes of a secret; keys and tokens are far smaller.

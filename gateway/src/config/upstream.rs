@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fields::{Fields, Object};
-use super::model::{
+use super::names;
+use super::types::{Choice, ExistingFile, Integer, NonEmpty, ObjectOr, Several, Time, text, time};
+use crate::model::{
     EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
     UpstreamTls,
 };
-use super::names;
-use super::types::{Choice, ExistingFile, Integer, NonEmpty, ObjectOr, Several, Time, text, time};
 
 /// One value of `upstreams`; its name is filled in by the caller, who knows the key.
 pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, Version, header};
 
 use super::{fields, lines, list};
-use crate::config::model::Forwarding;
 use crate::message::headers::{
     Arrival, Direction, HeaderRules, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
     check_framing, check_upgrade, strip_hop_by_hop, strip_trailers,
 };
+use crate::model::Forwarding;
 
 /// Input: a line with the peer's address, then header fields. Trusted are 10.0.0.0/8 and fd00::/8.
 ///

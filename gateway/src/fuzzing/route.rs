@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
-use crate::config::model::{HostnameMatch, PathMatch, RouteMatch, ValueMatch};
 use crate::message::normalize;
+use crate::model::{HostnameMatch, PathMatch, RouteMatch, ValueMatch};
 use crate::route::{Query, Router};
 
 /// The most routes of one input: the naive way takes its time.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::{fields, lines, list};
-use crate::config::model::Storing;
 use crate::exchange::{Edits, RequestHead, ResponseHead};
+use crate::model::Storing;
 use crate::plugin::stored::{Key, Readers, StoredResponses, storable};
 
 const TTL: Duration = Duration::from_secs(3600);

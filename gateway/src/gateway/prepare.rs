@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ApplyError;
-use crate::config::model::Config;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
+use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
 use crate::upstream::InvalidUpstream;

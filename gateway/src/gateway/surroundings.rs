@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::model::Config;
+use crate::model::Config;
 
 /// A clock that is set by less is a clock that is kept right.
 const JUMP: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ pub mod tls;
 
 use std::sync::Arc;
 
-use crate::config::model::Listener;
+use crate::model::Listener;
 use tls::{TlsError, TlsState};
 
 /// What the new connections of a listener get; a reload replaces it.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use quinn::{IdleTimeout, Runtime as _, TransportConfig, VarInt};
 
 use super::steering::Seat;
-use crate::config::model::ListenerLimits;
 use crate::memory::{Credit, Window};
+use crate::model::ListenerLimits;
 
 /// Bytes that a client may send on one stream before we read them.
 const STREAM_WINDOW: u32 = 1024 * 1024;

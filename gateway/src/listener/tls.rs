@@ -17,7 +17,7 @@ use rustls::{InconsistentKeys, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
 use super::quic;
-use crate::config::model::{CertificateFiles, Listener, ListenerTls};
+use crate::model::{CertificateFiles, Listener, ListenerTls};
 use crate::{pki, watch};
 
 /// Bytes of a certificate or key file.

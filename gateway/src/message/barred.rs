@@ -9,8 +9,8 @@ use http::HeaderName;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Body, headers};
-use crate::config::model::Route;
 use crate::error::Error;
+use crate::model::Route;
 
 /// Wraps a body.
 pub struct BarredTrailers {

@@ -26,11 +26,11 @@ use super::phase::{BodyMode, FailureAction, Phases, RequestAction, ResponseActio
 use super::pool::Pool;
 use super::stored::StoredResponses;
 use super::stream::{Direction, Primed, Progress, Stage};
-use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource, SharedExchange, lock};
 use crate::memory::Budget;
 use crate::message::{Body, Detached, content};
+use crate::model::OnFailure;
 
 /// The plugins of one route on one worker.
 pub struct Chain<L: Link = Pool> {

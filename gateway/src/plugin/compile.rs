@@ -16,7 +16,7 @@ use super::engine::Host;
 use super::error::{LoadError, one_line, sanitise};
 use super::grants;
 use super::phase::{Phases, Traits, phase_names, phases_of};
-use crate::config::model::{Compile, PluginLimits};
+use crate::model::{Compile, PluginLimits};
 
 /// The command line's word for [`serve`].
 const COMMAND: &str = "compile-plugin";

@@ -13,8 +13,8 @@ use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
 use crate::config::Hidden;
-use crate::config::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
 use crate::memory::Budget;
+use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
 use crate::state::{Namespace, State};
 
 /// What all instances of an entry share; reached from host calls.

@@ -1,7 +1,7 @@
 //! What a plugin may reach: its imports are its request, the operator's grants are the answer.
 
 use super::error::{LoadError, sanitise};
-use crate::config::model::Grants;
+use crate::model::Grants;
 
 /// Interfaces of the contract, and whether using one needs a grant.
 const INTERFACES: [(&str, Option<Need>); 9] = [

@@ -26,8 +26,8 @@ use super::phase::{
 };
 use super::pool::Guests;
 use super::stock::{MakeError, Taken, Wear};
-use crate::config::model::PluginLimits;
 use crate::exchange::Exchange;
+use crate::model::PluginLimits;
 
 /// CPU time of `describe` and `configure`, which compile expressions and parse keys.
 const LOAD_BUDGET: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ use super::artifact::Artifact;
 use super::compile::compile;
 use super::engine::Host;
 use super::error::{LoadError, sanitise};
-use crate::config::model::{Compile, PluginLimits};
+use crate::model::{Compile, PluginLimits};
 
 /// How long a compilation runs before it is told of, and goes out of the others' way.
 const LONG: Duration = Duration::from_secs(3);

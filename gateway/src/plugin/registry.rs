@@ -20,7 +20,7 @@ use super::loads::{Asked, Found, Loads};
 use super::phase::phase_names;
 use super::status::{self, FileState, Status};
 use super::trial::{Places, Refusal, Spent, Trial, places};
-use crate::config::model::{Config, Grants};
+use crate::model::{Config, Grants};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]

@@ -22,11 +22,11 @@ use super::chain::{Guest, Link, named};
 use super::phase::{ChunkAction, LocalResponse};
 use super::stored::{Draft, StoredResponses};
 use super::whole::Whole;
-use crate::config::model::OnFailure;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange, lock};
 use crate::memory::Budget;
 use crate::message::Body;
+use crate::model::OnFailure;
 
 /// Which message the body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

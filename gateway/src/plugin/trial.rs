@@ -11,7 +11,7 @@ use super::grants;
 use super::instance::Guest;
 use super::status::FileState;
 use super::stock::MakeError;
-use crate::config::model::{Config, PluginEntry, Route};
+use crate::model::{Config, PluginEntry, Route};
 
 /// An entry of a plugin in a configuration.
 pub(super) struct Place {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::multiplexed::Stream;
-use crate::config::model::ListenerLimits;
+use crate::model::ListenerLimits;
 
 /// How often limits are checked; also their precision.
 pub const SWEEP: Duration = Duration::from_millis(100);

@@ -25,13 +25,13 @@ use tokio::time::Instant;
 
 use self::body::RequestBody;
 use self::quic::{Handle, Stopped};
-use crate::config::model::Listener;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::steering::Seat;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::memory::{Credit, Unread};
 use crate::message::{Body, headers};
+use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// How long the last packets of a closed connection may take.

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 use super::query::Query;
-use crate::config::model::ValueMatch;
+use crate::model::ValueMatch;
 
 /// What has to hold beside hostname and path.
 #[derive(Debug)]

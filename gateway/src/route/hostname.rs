@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::model::HostnameMatch;
+use crate::model::HostnameMatch;
 
 /// Something per hostname condition.
 #[derive(Debug)]

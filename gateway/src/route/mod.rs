@@ -34,7 +34,7 @@ mod literal;
 mod path;
 mod query;
 
-use crate::config::model::RouteMatch;
+use crate::model::RouteMatch;
 use condition::{Asked, Condition};
 use hostname::HostTable;
 use path::PathTable;

@@ -6,7 +6,7 @@ use regex::{Regex, RegexSet};
 use smallvec::SmallVec;
 
 use super::literal::literal_segments;
-use crate::config::model::PathMatch;
+use crate::model::PathMatch;
 
 /// A path condition in the form of the tables.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, Method};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::model::{HostnameMatch, PathMatch, ValueMatch};
 use crate::fuzzing::route::naive;
+use crate::model::{HostnameMatch, PathMatch, ValueMatch};
 
 fn regex(text: &str) -> regex::Regex {
     regex::Regex::new(&format!(r"\A(?:{text})\z")).unwrap()

@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::config::model::{Log, LogFormat};
+use crate::model::{Log, LogFormat};
 
 /// Crates that log what passes through them below `info`: headers, frames, names. They are held back at `info` also where
 /// the gateway's own level is lower, and at `warn` otherwise.

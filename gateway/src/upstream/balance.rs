@@ -1,7 +1,7 @@
 //! Which endpoint is next: pure selection over weights and loads. A worker balances for itself; its start offset is
 //! random, so that workers do not march in step.
 
-use crate::config::model::LoadBalancing;
+use crate::model::LoadBalancing;
 
 /// What selection sees of the endpoints, by their places.
 pub(super) trait Candidates {

@@ -12,8 +12,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::pool::Slot;
 use super::{Upstream, tls as upstream_tls};
-use crate::config::model::UpstreamProtocol;
 use crate::error::{Error, ErrorKind};
+use crate::model::UpstreamProtocol;
 use crate::telemetry::metrics::UpstreamMetrics;
 
 /// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.

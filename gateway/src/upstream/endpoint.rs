@@ -12,8 +12,8 @@ use rustls::pki_types::ServerName;
 
 use super::health::Health;
 use super::{InvalidUpstream, next_id};
-use crate::config::model::{EndpointConfig, PassiveHealth, Upstream as Config};
 use crate::error::Error;
+use crate::model::{EndpointConfig, PassiveHealth, Upstream as Config};
 
 /// One address of an upstream.
 #[derive(Debug)]

@@ -15,9 +15,9 @@ use super::pool::{Client, Connecting, Lease, Pooled, Slot};
 use super::request::{Draft, Outbound};
 use super::retry::{self, Attempt};
 use super::{Report, Upstream, connect, http1, http2};
-use crate::config::model::UpstreamProtocol;
 use crate::error::{Error, ErrorKind, Side};
 use crate::message::Body;
+use crate::model::UpstreamProtocol;
 use crate::timer::Stopwatch;
 
 /// More than this many lists for copies are not kept.

@@ -16,7 +16,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::config::model::PassiveHealth;
+use crate::model::PassiveHealth;
 
 /// Health of one endpoint. Times are milliseconds since an epoch of the caller's.
 #[derive(Debug, Default)]

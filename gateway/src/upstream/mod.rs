@@ -37,7 +37,7 @@ use arc_swap::ArcSwap;
 use http::uri::Authority;
 use tokio_rustls::TlsConnector;
 
-use crate::config::model::{Upstream as Config, UpstreamHost};
+use crate::model::{Upstream as Config, UpstreamHost};
 use crate::watch;
 
 pub use endpoint::{Endpoint, EndpointStatus};

@@ -19,9 +19,9 @@ use super::http2::{Http2, Place};
 use super::places::{Capacity, InFlight};
 use super::request::Addressee;
 use super::{Endpoint, Upstream};
-use crate::config::model::PassiveHealth;
 use crate::error::{Error, ErrorKind, Side};
 use crate::memory::Credit;
+use crate::model::PassiveHealth;
 use crate::telemetry::metrics::{UpstreamMetrics, WorkerMetrics};
 use crate::timer::Timers;
 

@@ -8,9 +8,9 @@ use http_body::Body as _;
 
 use super::body::RequestBody;
 use super::{Endpoint, Upstream};
-use crate::config::model::UpstreamHost;
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
+use crate::model::UpstreamHost;
 
 /// A request to send.
 pub struct Outbound<'a> {

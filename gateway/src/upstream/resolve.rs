@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Upstream;
-use crate::config::model::EndpointConfig;
+use crate::model::EndpointConfig;
 
 /// How long one look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);

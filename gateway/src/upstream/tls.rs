@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::InvalidUpstream;
-use crate::config::model::{Upstream as Config, UpstreamProtocol};
+use crate::model::{Upstream as Config, UpstreamProtocol};
 use crate::pki;
 pub(super) use explain::explain;
 use verify::Verifier;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use crate::config::model::{FixedResponse, HeaderEdits, Route, RouteAction};
+use crate::model::{FixedResponse, HeaderEdits, Route, RouteAction};
 
 /// A route with names, header fields, values and a body of its own. Without plugins: what runs is the worker's chain, and
 /// their configuration can be large.

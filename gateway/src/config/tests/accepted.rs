@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::model::*;
 use super::{EXAMPLE, accept, directory, parse_in};
+use crate::model::*;
 
 /// The least that is a config.
 const MINIMAL: &str = "listeners: [{name: a, address: '127.0.0.1:0'}]\nroutes: []\n";

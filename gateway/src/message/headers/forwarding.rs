@@ -15,7 +15,7 @@ use super::class::{is_forwarding, is_lookalike, is_odd};
 use super::{
     Hops, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members, strip_hop_by_hop,
 };
-use crate::config::model::Forwarding;
+use crate::model::Forwarding;
 
 /// The longest request id that is taken over.
 const MAX_REQUEST_ID: usize = 128;

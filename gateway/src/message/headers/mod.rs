@@ -27,8 +27,8 @@ pub use max_forwards::count_down as count_down_max_forwards;
 pub use template::{Piece, Template, VARIABLES, Variable};
 pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
 
-use crate::config::model::HeaderEdits;
 use crate::exchange::Exchange;
+use crate::model::HeaderEdits;
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use super::class::{Class, class, is_credential, is_lookalike, same_when_folded};
-use crate::config::model::HeaderEdits;
+use crate::model::HeaderEdits;
 
 /// Which message trailers belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

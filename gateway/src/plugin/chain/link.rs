@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::config::model::{OnFailure, Storing};
 use crate::error::{Error, Failure};
 use crate::exchange::Exchange;
+use crate::model::{OnFailure, Storing};
 use crate::plugin::error::PluginError;
 use crate::plugin::instance::Instance;
 use crate::plugin::phase::{ChunkAction, FailureAction, Phases, RequestAction, ResponseAction};

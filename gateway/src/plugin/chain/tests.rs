@@ -16,9 +16,9 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{Mutex, Notify};
 
 use super::*;
-use crate::config::model::Storing;
 use crate::exchange::{ConnectionInfo, Edits, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
 use crate::message::headers::Hops;
+use crate::model::Storing;
 use crate::plugin::phase::{ChunkAction, Header, LocalResponse, StoredResponse};
 
 /// What a script does in a phase.

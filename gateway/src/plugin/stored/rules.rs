@@ -8,9 +8,9 @@ use http::header::{AGE, CACHE_CONTROL, CONTENT_RANGE, DATE, EXPIRES, HeaderName,
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::Readers;
-use crate::config::model::Storing;
 use crate::exchange::{RequestHead, ResponseHead};
 use crate::message::headers::is_credential;
+use crate::model::Storing;
 
 /// Fields that tell responses of one key apart; more are not kept.
 const MAX_VARY: usize = 8;

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use http::header::COOKIE;
 
 use super::*;
-use crate::config::model::Storing;
 use crate::exchange::{Edits, RequestHead};
+use crate::model::Storing;
 
 const TTL: Duration = Duration::from_secs(60);
 /// Says nothing of freshness, so that what else keeps a response out is seen.

@@ -20,12 +20,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::{Capacity, Client, Outbound, Report, Upstream};
-use crate::config::model::{
-    EndpointConfig, LoadBalancing, PassiveHealth, Upstream as Config, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
-};
 use crate::error::Error;
 use crate::memory::{Budget, Credit};
 use crate::message::Body;
+use crate::model::{
+    EndpointConfig, LoadBalancing, PassiveHealth, Upstream as Config, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
+};
 use crate::telemetry::metrics::Metrics;
 
 /// Runs a test as a worker does: one thread, local tasks. Nothing may take long.

@@ -1,8 +1,8 @@
 //! What holds over endpoints: other endpoints on connect failures, passive health, reuse over reloads, DNS, TLS.
 
 use super::*;
-use crate::config::model::UpstreamTls;
 use crate::error::ErrorKind;
+use crate::model::UpstreamTls;
 
 fn failure() -> Error {
     Error::new(ErrorKind::Connect, "refused")

@@ -11,7 +11,7 @@ use rustls::{Error, RootCertStore};
 
 use super::explain;
 use super::verify::Verifier;
-use crate::config::model::Pin;
+use crate::model::Pin;
 
 /// Between the dates that the certificates below have.
 const NOW: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_750_000_000));

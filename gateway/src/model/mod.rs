@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 
-use super::secrecy::Hidden;
+use crate::config::Hidden;
 use crate::message::headers::Template;
 
 /// The whole configuration.
