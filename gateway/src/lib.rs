@@ -15,6 +15,7 @@ pub mod protocol;
 pub mod memory;
 
 pub mod exchange;
+pub mod phase;
 pub mod pipeline;
 mod pki;
 pub mod route;

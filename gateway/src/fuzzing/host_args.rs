@@ -4,11 +4,10 @@ use http::Uri;
 
 use crate::message::headers::is_made_here;
 use crate::message::normalize;
-use crate::plugin::host::http::{
-    canonical_authority, canonical_target, field_name, field_value, response_fields, response_status,
-};
-use crate::plugin::phase::Header;
-use crate::plugin::phase::bindings::edge::gateway::http::Part;
+use crate::plugin::call::Field;
+use crate::plugin::host::fields::{Part, field_name, field_value};
+use crate::plugin::host::response::{response_fields, response_status};
+use crate::plugin::host::target::{canonical_authority, canonical_target};
 
 /// Input: a line with an authority, one with the current target, one with the new one; then `name: value`, where the
 /// value runs to the next byte 0xff, so that it may hold line breaks.
@@ -31,7 +30,7 @@ pub fn run(data: &[u8]) {
     for (name, value) in &fields {
         check_field(name, value);
     }
-    let made = fields.into_iter().map(|(name, value)| Header { name, value }).collect();
+    let made = fields.into_iter().map(|(name, value)| Field { name, value }).collect();
     if let Ok(headers) = response_fields(made) {
         assert!(headers.len() <= 256);
         assert!(!headers.keys().any(is_made_here), "{headers:?}");

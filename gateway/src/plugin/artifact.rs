@@ -1,22 +1,20 @@
 //! A plugin file: read whole and hashed; what was compiled of it, loaded and linked.
 
-use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use precompiled::Precompiled;
+use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre};
 
-use super::compile::Manifest;
 use super::engine::{Host, Runtime};
 use super::error::{LoadError, one_line};
 use super::grants::{self, Need, PACKAGE, VERSION};
-use super::host::HostState;
-use super::instance::Functions;
-use super::phase::{HANDLER, Phases, Traits, phase_names};
+use super::manifest::{Manifest, needs};
+use super::wit::{HANDLER, Plugin};
 use crate::config::nearest;
+use crate::phase::{Phase, Phases};
 use crate::watch;
 
 /// Bytes of a plugin file; the largest language runtimes stay far below.
@@ -65,18 +63,16 @@ pub struct Artifact {
     pub hash: String,
     /// The phases that it wants to be called in.
     pub phases: Phases,
-    /// Its traits.
-    pub traits: Traits,
+    /// Whether it decides who may pass.
+    pub authenticator: bool,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
     /// The grants that they ask for.
     pub needs: Vec<Need>,
     /// Whether it says that it has use without them too.
     pub grants_are_optional: bool,
-    pub(crate) pre: InstancePre<HostState>,
-    pub(crate) functions: Functions,
-    /// Whether it may wait for the host, so that it needs a stack of its own.
-    pub(crate) suspends: bool,
+    /// What is instantiated.
+    pub(super) code: Plugin,
 }
 
 impl Artifact {
@@ -88,21 +84,19 @@ impl Artifact {
         let linked = Linked::new(runtime, &component)?;
         let manifest = Manifest::read(made)?;
         let phases = manifest.phases();
-        if phases.contains(Phases::TICK) {
+        if phases.contains(Phase::Tick) {
             tracing::warn!(plugin = %manifest.name, "the phase `tick` is not called by this version of the gateway");
         }
         Ok(Self {
-            traits: manifest.traits(),
+            authenticator: manifest.authenticator,
             name: manifest.name,
             version: manifest.version,
             hash: hash.to_owned(),
             phases,
-            suspends: linked.suspends(),
             imports: linked.imports,
             needs: linked.needs,
             grants_are_optional: manifest.grants_are_optional,
-            pre: linked.pre,
-            functions: linked.functions,
+            code: linked.code,
         })
     }
 }
@@ -113,8 +107,7 @@ pub(super) struct Linked {
     /// Functions of them that make use of a grant which it can do without.
     pub(super) uses: Vec<String>,
     needs: Vec<Need>,
-    pub(super) pre: InstancePre<HostState>,
-    pub(super) functions: Functions,
+    pub(super) code: Plugin,
 }
 
 impl Linked {
@@ -131,24 +124,11 @@ impl Linked {
         }
         let needs = needs(&imports)?;
         check_exports(component)?;
-        let functions = Functions::find(component)?;
-        let pre = runtime
-            .linker
-            .instantiate_pre(component)
-            .map_err(|error| LoadError::Import(one_line(&format!("{error:#}"), 600)))?;
-        Ok(Self { imports, uses, needs, pre, functions })
+        // What may wait for a call of its own needs a stack of its own.
+        let suspends = needs.contains(&Need::Upstreams);
+        let code = Plugin::link(&runtime.linker, component, suspends)?;
+        Ok(Self { imports, uses, needs, code })
     }
-
-    /// Whether it may wait for the host.
-    pub(super) fn suspends(&self) -> bool {
-        self.needs.contains(&Need::Upstreams)
-    }
-}
-
-/// The grants that imports ask for.
-fn needs(imports: &[String]) -> Result<Vec<Need>, LoadError> {
-    let needs: Result<Vec<_>, _> = imports.iter().map(|name| grants::classify(name)).collect();
-    Ok(needs?.into_iter().flatten().collect())
 }
 
 fn check_exports(component: &Component) -> Result<(), LoadError> {
@@ -172,72 +152,6 @@ fn check_exports(component: &Component) -> Result<(), LoadError> {
             "does not export `{PACKAGE}/handler@{VERSION}`; build it with the plugin SDK (`plugin_sdk::export!`)"
         )),
     })
-}
-
-/// What `gateway plugin check` shows.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Inspection {
-    /// From the manifest.
-    pub name: String,
-    /// From the manifest.
-    pub version: String,
-    /// SHA-256 of the file.
-    pub hash: String,
-    /// The phases that it wants to be called in.
-    pub phases: Vec<&'static str>,
-    /// Its traits.
-    pub traits: Vec<&'static str>,
-    /// The interfaces that it imports.
-    pub imports: Vec<String>,
-    /// The keys under `plugins.grants.NAME` that its imports ask for.
-    pub needed_grants: Vec<&'static str>,
-    /// Those that it makes use of where its config says so, each with the function that does.
-    pub usable_grants: Vec<(&'static str, &'static str)>,
-    /// Whether it loads without them too.
-    pub grants_are_optional: bool,
-}
-
-impl fmt::Display for Inspection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |words: &[&str]| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
-        writeln!(f, "name     {}", self.name)?;
-        writeln!(f, "version  {}", self.version)?;
-        writeln!(f, "sha256   {}", self.hash)?;
-        writeln!(f, "phases   {}", list(&self.phases))?;
-        writeln!(f, "traits   {}", list(&self.traits))?;
-        let imports: Vec<&str> = self.imports.iter().map(String::as_str).collect();
-        let imports = if imports.is_empty() { "none".to_owned() } else { imports.join("\n         ") };
-        writeln!(f, "imports  {imports}")?;
-        let to_allow =
-            |grant: &str| format!("to allow it: plugins: {{grants: {{{}: {{{grant}: [NAME, ...]}}}}}}", self.name);
-        let optional = if self.grants_are_optional { " (optional: its config may need none)" } else { "" };
-        let needed = self.needed_grants.iter().map(|grant| format!("{grant}{optional}\n         {}", to_allow(grant)));
-        let usable = self.usable_grants.iter().map(|(grant, function)| {
-            format!("{grant}, if its config names any ({function})\n         {}", to_allow(grant))
-        });
-        let lines: Vec<String> = needed.chain(usable).collect();
-        let lines = if lines.is_empty() { "none".to_owned() } else { lines.join("\n         ") };
-        writeln!(f, "grants   {lines}")
-    }
-}
-
-impl Inspection {
-    pub(super) fn new(manifest: &Manifest, hash: String) -> Result<Self, LoadError> {
-        let authenticator = manifest.traits().contains(Traits::AUTHENTICATOR);
-        let needs = needs(&manifest.imports)?;
-        let uses = manifest.uses.iter().filter_map(|function| grants::use_of(function));
-        Ok(Self {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            hash,
-            phases: phase_names(manifest.phases()),
-            traits: if authenticator { vec!["authenticator"] } else { vec![] },
-            imports: manifest.imports.clone(),
-            usable_grants: uses.filter(|(need, _)| !needs.contains(need)).map(|(need, by)| (need.key(), by)).collect(),
-            grants_are_optional: manifest.grants_are_optional && !needs.is_empty(),
-            needed_grants: needs.into_iter().map(Need::key).collect(),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,22 +1,25 @@
-//! The compilation of a plugin file: what the process does that is started for it ([`serve`]), and what it tells of the
-//! plugin ([`Manifest`]).
+//! The compilation of a plugin file: what the process does that is started for it ([`serve`]), and how it is asked.
 //!
 //! The process does everything that the gateway will do with the file: it validates, makes a component of it, compiles,
 //! loads, links, and asks `describe`. So what a file does to any of these steps, it does there.
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use precompiled::{Answer, Code, Compiler, Failure, Job, Limits, Precompiled, Progress, Watch};
 use serde::{Deserialize, Serialize};
 
-use super::artifact::{Inspection, Linked, sha256};
+use super::artifact::{Linked, sha256};
 use super::componentize::componentize;
+use super::context::Context;
 use super::engine::Host;
-use super::error::{LoadError, one_line, sanitise};
+use super::error::{LoadError, NAMELESS, one_line, sanitise};
 use super::grants;
-use super::phase::{Phases, Traits, phase_names, phases_of};
+use super::manifest::{Inspection, Manifest};
+use super::wit;
 use crate::model::{Compile, PluginLimits};
+use crate::state::State;
 
 /// The command line's word for [`serve`].
 const COMMAND: &str = "compile-plugin";
@@ -30,36 +33,6 @@ pub fn this_program() -> Compiler {
 /// The `gateway` program of the same build as this library, as the one that compiles plugins.
 pub fn compiler_at(program: &Path) -> Compiler {
     Compiler::at(program, COMMAND)
-}
-
-/// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Manifest {
-    pub(super) name: String,
-    pub(super) version: String,
-    phases: Vec<String>,
-    authenticator: bool,
-    pub(super) imports: Vec<String>,
-    /// Functions that make use of grants which it can do without.
-    pub(super) uses: Vec<String>,
-    /// Whether it says that it has use without grants too.
-    pub(super) grants_are_optional: bool,
-}
-
-impl Manifest {
-    pub(super) fn phases(&self) -> Phases {
-        phases_of(&self.phases)
-    }
-
-    pub(super) fn traits(&self) -> Traits {
-        if self.authenticator { Traits::AUTHENTICATOR } else { Traits::empty() }
-    }
-
-    /// From what was compiled.
-    pub(super) fn read(made: &Precompiled) -> Result<Self, LoadError> {
-        serde_json::from_slice(&made.about)
-            .map_err(|error| LoadError::Invalid(format!("what it is can't be read: {error}")))
-    }
 }
 
 /// What `describe` may use, of the plugin's limits.
@@ -112,6 +85,25 @@ pub fn serve() -> ExitCode {
     })
 }
 
+/// What a plugin of which nothing is known yet is asked in.
+fn nameless(host: &Host, limits: PluginLimits) -> Context {
+    Context {
+        plugin: NAMELESS.into(),
+        route: "?".into(),
+        limits,
+        upstreams: Vec::new(),
+        secrets: Default::default(),
+        state: host.state().clone(),
+        namespace: State::default().namespace(""),
+        metrics: host.options.metrics.clone(),
+        flights: host.flights.clone(),
+        memory: host.options.memory.clone(),
+        log: Default::default(),
+        hidden: Default::default(),
+        refused: Default::default(),
+    }
+}
+
 fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
     let asked: Asked = serde_json::from_slice(asked).map_err(|error| LoadError::Host(error.to_string()))?;
     let limits = PluginLimits {
@@ -126,12 +118,12 @@ fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
     let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
     let code = Code::compile(&runtime.engine, &component).map_err(invalid)?;
     let linked = Linked::new(runtime, &code.load(&runtime.engine).map_err(invalid)?)?;
-    let found = super::instance::describe(&host, &linked.pre, &linked.functions, linked.suspends(), &limits)?;
+    let found = wit::describe(&linked.code, Arc::new(nameless(&host, limits)))?;
     let manifest = Manifest {
         name: sanitise(&found.name, 200),
         version: sanitise(&found.version, 100),
-        phases: phase_names(found.phases).into_iter().map(str::to_owned).collect(),
-        authenticator: found.traits.contains(Traits::AUTHENTICATOR),
+        phases: found.phases.names().into_iter().map(str::to_owned).collect(),
+        authenticator: found.authenticator,
         imports: linked.imports,
         uses: linked.uses,
         grants_are_optional: grants::are_optional(&found.attributes),

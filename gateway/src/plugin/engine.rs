@@ -4,17 +4,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use precompiled::Compiler;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::error::HostError;
 use super::host::flights::Flights;
-use super::host::metrics::{NoMetrics, PluginMetricsSink};
-use super::host::{HostState, fields};
 use super::limits::{TABLE_ELEMENTS, TICK};
-use super::phase::bindings;
+use super::wit::Linker;
 use crate::memory::Budget;
 use crate::state::State;
+use crate::telemetry::plugin_sink::{NoMetrics, PluginMetricsSink};
 
 /// Settings of a [`Host`].
 #[derive(Clone)]
@@ -102,9 +101,9 @@ pub(super) enum Role {
 }
 
 /// What plugins run in.
-pub(crate) struct Runtime {
-    pub(crate) engine: Engine,
-    pub(crate) linker: Linker<HostState>,
+pub(super) struct Runtime {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker,
 }
 
 impl Host {
@@ -130,7 +129,7 @@ impl Host {
     }
 
     /// The engine, which is started now if it was not.
-    pub(crate) fn runtime(&self) -> Result<&Runtime, HostError> {
+    pub(super) fn runtime(&self) -> Result<&Runtime, HostError> {
         let _one_at_a_time = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
@@ -150,9 +149,7 @@ impl Runtime {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let config = configuration(options, role);
         let engine = Engine::new(&config).map_err(engine_error)?;
-        let mut linker = Linker::new(&engine);
-        bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state).map_err(engine_error)?;
-        fields::add_to_linker(&mut linker).map_err(engine_error)?;
+        let linker = Linker::new(&engine).map_err(engine_error)?;
         let runtime = Self { engine, linker };
         runtime.tick()?;
         Ok(runtime)

@@ -6,37 +6,16 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::artifact::Artifact;
+use super::callers::Callers;
+use super::context::Context;
 use super::engine::Host;
-use super::host::Refused;
-use super::host::flights::Flights;
-use super::host::metrics::PluginMetricsSink;
-use super::host::sys::LogGate;
-use super::phase::{Phases, Traits};
-use crate::config::Hidden;
-use crate::memory::Budget;
+use super::grants::Refused;
+use super::host::log_gate::LogGate;
+use super::stock::MakeError;
+use super::wit::Guest;
 use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
-use crate::state::{Namespace, State};
-
-/// What all instances of an entry share; reached from host calls.
-pub(crate) struct Shared {
-    pub(crate) plugin: Arc<str>,
-    pub(crate) route: Arc<str>,
-    pub(crate) limits: PluginLimits,
-    /// Granted upstreams.
-    pub(crate) upstreams: Vec<Arc<str>>,
-    /// Granted secrets.
-    pub(crate) secrets: BTreeMap<String, Vec<u8>>,
-    pub(crate) state: State,
-    pub(crate) namespace: Arc<Namespace>,
-    pub(crate) metrics: Arc<dyn PluginMetricsSink>,
-    pub(crate) flights: Arc<Flights>,
-    /// What the memories of all instances may take together.
-    pub(crate) memory: Arc<Budget>,
-    pub(crate) log: LogGate,
-    /// What of the config no message may show.
-    pub(crate) hidden: Hidden,
-    pub(crate) refused: Refused,
-}
+use crate::phase::Phases;
+use crate::state::State;
 
 /// What a configuration lets a plugin have, in all of its entries.
 #[derive(Clone, PartialEq)]
@@ -84,9 +63,9 @@ pub struct Entry {
     /// Limits of its calls and instances.
     pub limits: PluginLimits,
     pub(crate) artifact: Arc<Artifact>,
-    pub(crate) context: Arc<Shared>,
+    context: Arc<Context>,
     /// The config as the plugin gets it.
-    pub(crate) config: String,
+    config: String,
     /// The same as a value, whose keys have no order.
     settings: serde_json::Value,
     /// Which of the route's entries of the same plugin it is.
@@ -103,13 +82,13 @@ impl Entry {
         entry: &PluginEntry,
         nth: usize,
     ) -> Self {
-        let authenticator = artifact.traits.contains(Traits::AUTHENTICATOR);
+        let authenticator = artifact.authenticator;
         let namespace = match &entry.share_state {
             Some(shared) => State::shared_name(&entry.name, shared),
             None => State::entry_name(&entry.name, &route.name, nth),
         };
         let Terms { limits, upstreams, secrets, .. } = terms;
-        let context = Shared {
+        let context = Context {
             plugin: entry.name.clone(),
             route: route.name.clone(),
             limits: limits.clone(),
@@ -141,6 +120,12 @@ impl Entry {
             settings: entry.config.clone(),
             nth,
         }
+    }
+
+    /// An instance, configured. Blocks: it is called off the workers. `first`: of its pool, which is never without one
+    /// because others have much memory.
+    pub(super) fn instantiate(&self, callers: Option<Callers>, first: bool) -> Result<Guest, MakeError> {
+        Guest::make(&self.artifact.code, self.context.clone(), &self.config, callers, first)
     }
 
     /// Its place in a configuration: route, plugin, and which of the route's entries of that plugin it is.

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use precompiled::{Failure, Limits};
 
-use super::phase::{ConfigError, Phase};
+use super::call::ConfigError;
 use crate::error::{Error, ErrorKind};
+use crate::phase::Phase;
 
 /// The plugin host can't start.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,8 @@
 //! What a plugin may reach: its imports are its request, the operator's grants are the answer.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use super::error::{LoadError, sanitise};
 use crate::model::Grants;
 
@@ -75,6 +78,20 @@ pub(crate) fn refusal(plugin: &str, need: Need, name: &str) -> String {
         "the {what} `{name}` is not granted to the plugin `{plugin}`; add it to the configuration: `plugins: {{grants: \
          {{{plugin}: {{{key}: [{name}]}}}}}}`, and under `{key}` itself if it is not there"
     )
+}
+
+/// What an entry was refused so far.
+#[derive(Debug, Default)]
+pub(super) struct Refused(Mutex<BTreeSet<(Need, String)>>);
+
+impl Refused {
+    /// Names that are remembered, and said, of one entry.
+    const MOST: usize = 16;
+
+    pub(super) fn is_new(&self, need: Need, name: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < Self::MOST && known.insert((need, sanitise(name, 64)))
+    }
 }
 
 /// The contract's package and the version that this host speaks.

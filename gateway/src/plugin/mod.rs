@@ -4,17 +4,20 @@
 //! own makes it a component ([`componentize`], [`reexport`]) and compiles it ([`compile`]); its imports are checked against
 //! the operator's [`grants`], and it is bound to each place that names it ([`entry`]). A worker keeps a [`pool`] per entry
 //! (its [`stock`] of instances is bounded by a [`budget`], those that wait for calls of their own by [`callers`]) and calls an
-//! [`instance`] under [`limits`]; what the guest may call back is in [`host`].
+//! [`instance`] under [`limits`]. Between a [`chain`] and an instance everything is the gateway's own ([`call`]); what the
+//! guest speaks is the adapter's ([`wit`]), and what it may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
 //! reaches a message unchecked; the host opens no sockets but through [`host::calls`].
 
 mod artifact;
 mod budget;
+pub mod call;
 mod callers;
 pub mod chain;
 mod compile;
 pub(crate) mod componentize;
+mod context;
 mod encoding;
 mod engine;
 mod entry;
@@ -24,27 +27,27 @@ pub mod host;
 mod instance;
 mod limits;
 mod loads;
-pub mod phase;
+mod manifest;
 mod pool;
 mod reexport;
 mod registry;
 mod status;
 mod stock;
 pub mod stored;
-mod stream;
 mod trial;
 mod whole;
+mod wit;
 
+pub use artifact::Artifact;
 pub(crate) use artifact::MAX_BYTES;
-pub use artifact::{Artifact, Inspection};
 pub use compile::{compiler_at, inspect, serve as serve_compilation, this_program};
 pub use engine::{Host, HostOptions, instances_per_worker};
 pub use entry::Entry;
 pub use error::{HostError, LoadError, Overrun, PluginError, PluginProblem};
 pub use grants::Need;
 pub use host::calls::{CallError, CallResponse, OutboundCall};
-pub use host::metrics::{NoMetrics, PluginMetricsSink};
 pub use instance::Instance;
+pub use manifest::Inspection;
 pub use pool::{Pool, WorkerHost};
 pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};

@@ -19,11 +19,11 @@ use super::engine::slots;
 use super::entry::Entry;
 use super::error::PluginError;
 use super::host::calls::OutboundCall;
-use super::host::sys::LogGate;
-use super::instance::{Guest, Instance};
-use super::stock::{MakeError, Maker, Stock, Wear};
+use super::host::log_gate::LogGate;
+use super::instance::{Guests, Instance};
+use super::stock::Stock;
 use crate::error::Error;
-use crate::telemetry::metrics::{PluginMetrics, WorkerMetrics};
+use crate::telemetry::metrics::WorkerMetrics;
 
 /// Warnings per second about the failures of one entry on one worker.
 const WARNINGS: u32 = 1;
@@ -69,7 +69,7 @@ impl Pool {
     /// An empty pool.
     pub fn new(entry: Arc<Entry>, worker: Rc<WorkerHost>) -> Rc<Self> {
         let metrics = worker.metrics.plugin(&entry.name);
-        let weight = slots(entry.artifact.pre.component());
+        let weight = slots(entry.artifact.code.component());
         let own = Room::of(entry.limits.instances);
         let callers = Callers::new(worker.calls.clone(), own, worker.calling.clone(), weight, metrics.clone());
         let guests = Guests { metrics, callers, weight, warnings: LogGate::new(WARNINGS), entry };
@@ -122,55 +122,5 @@ impl Pool {
     fn is_overdue(&self, now: Instant) -> bool {
         let limit = self.entry().limits.retire_after;
         self.stock.retired().is_some_and(|since| now.saturating_duration_since(since) >= limit)
-    }
-}
-
-/// Makes the guests of an entry.
-pub(super) struct Guests {
-    entry: Arc<Entry>,
-    callers: Callers,
-    metrics: PluginMetrics,
-    weight: usize,
-    warnings: LogGate,
-}
-
-impl Guests {
-    /// The entry.
-    pub(super) const fn entry(&self) -> &Arc<Entry> {
-        &self.entry
-    }
-
-    /// Where calls are counted.
-    pub(super) const fn metrics(&self) -> &PluginMetrics {
-        &self.metrics
-    }
-}
-
-impl Maker for Guests {
-    type Item = Box<Guest>;
-
-    /// On a thread that may block: `configure` can take long.
-    async fn make(&self, first: bool) -> Result<Box<Guest>, MakeError> {
-        let (entry, callers) = (self.entry.clone(), self.callers.clone());
-        match tokio::task::spawn_blocking(move || Guest::make(&entry, Some(callers), first).map(Box::new)).await {
-            Ok(made) => made,
-            Err(error) => Err(MakeError::Failed(PluginError::Instance(error.to_string()))),
-        }
-    }
-
-    fn wear(&self, guest: &Box<Guest>) -> Wear {
-        guest.wear()
-    }
-
-    fn limit(&self) -> usize {
-        self.entry.limits.instances.max(1)
-    }
-
-    fn weight(&self) -> usize {
-        self.weight
-    }
-
-    fn counted(&self, by: i64) {
-        self.metrics.instances().add(by);
     }
 }

@@ -17,7 +17,6 @@ use super::engine::Host;
 use super::entry::{Entry, limits_of};
 use super::error::{LoadError, PluginProblem};
 use super::loads::{Asked, Found, Loads};
-use super::phase::phase_names;
 use super::status::{self, FileState, Status};
 use super::trial::{Places, Refusal, Spent, Trial, places};
 use crate::model::{Config, Grants};
@@ -332,7 +331,7 @@ impl Registry {
                 "last_error": status.error,
                 "grants": {"upstreams": grants.upstreams, "secrets": grants.secrets},
                 "imports": artifact.imports,
-                "phases": phase_names(artifact.phases),
+                "phases": artifact.phases.names(),
                 "routes": routes,
             })
         });

@@ -343,11 +343,6 @@ impl<M: Maker> Taken<M> {
         Self { stock: stock.clone(), held: Some(item), pin: None }
     }
 
-    /// Where it comes from.
-    pub(super) fn maker(&self) -> &M {
-        &self.stock.maker
-    }
-
     /// The instance, for one call; `None` = its stock has taken it back, or an earlier call was dropped half-way.
     pub(super) fn hold(&mut self) -> Option<(&mut M::Item, &M)> {
         if let (None, Some(pin)) = (&self.held, &self.pin) {

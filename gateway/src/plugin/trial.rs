@@ -8,7 +8,6 @@ use super::engine::Host;
 use super::entry::{Entry, Terms};
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
 use super::grants;
-use super::instance::Guest;
 use super::status::FileState;
 use super::stock::MakeError;
 use crate::model::{Config, PluginEntry, Route};
@@ -129,7 +128,7 @@ impl Trial<'_> {
                 return Err(Refusal { problems, state: FileState::Rejected, passing: false });
             }
             let fresh = Entry::new(self.host, artifact, &terms, route, entry, nth);
-            match Guest::make(&fresh, None, true) {
+            match fresh.instantiate(None, true) {
                 Ok(_) => entries.push(((r, e), Arc::new(fresh))),
                 Err(MakeError::Failed(PluginError::Configure(errors))) if !errors.is_empty() => {
                     problems.extend(errors.into_iter().map(|error| {

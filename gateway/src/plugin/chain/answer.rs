@@ -4,14 +4,14 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 
 use super::link::{Lent, Link};
+use super::tee::Tee;
 use super::{Answer, ChainRun};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::message::{Body, content};
-use crate::plugin::host::http::{response_fields, response_status};
-use crate::plugin::phase::{LocalResponse, StoredResponse};
+use crate::plugin::call::{Action, LocalResponse, StoredResponse};
+use crate::plugin::host::response::{response_fields, response_status};
 use crate::plugin::stored::{Key, Readers, caller, storable};
-use crate::plugin::stream::Tee;
 
 impl<L: Link> ChainRun<L> {
     /// Puts a plugin's response into the exchange.
@@ -27,13 +27,20 @@ impl<L: Link> ChainRun<L> {
         Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(body)))
     }
 
+    /// What a phase's action other than to go on comes to. `None`: to go on, because nothing is stored.
+    pub(super) fn answered(&self, lent: &mut Lent, index: usize, action: Action) -> Option<Result<Answer, Error>> {
+        match action {
+            Action::Respond(response) => Some(self.answer(lent, index, response)),
+            Action::RespondStored(stored) => self.answer_stored(lent, index, stored),
+            Action::Continue(_) => None,
+            Action::Replace(_) | Action::Retry | Action::Abort => {
+                Some(Err(Error::new(ErrorKind::Plugin, "answered with an action that the phase does not have")))
+            }
+        }
+    }
+
     /// Puts a stored response into the exchange, or what the plugin has instead. `None`: there is neither.
-    pub(super) fn answer_stored(
-        &self,
-        lent: &mut Lent,
-        index: usize,
-        stored: StoredResponse,
-    ) -> Option<Result<Answer, Error>> {
+    fn answer_stored(&self, lent: &mut Lent, index: usize, stored: StoredResponse) -> Option<Result<Answer, Error>> {
         let hit = lent.as_deref().and_then(|exchange| {
             let store = &self.chain.stored;
             let request = &exchange.request;

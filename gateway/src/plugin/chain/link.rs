@@ -1,14 +1,17 @@
 //! A plugin's place in a chain, and an instance of it, as the chain sees them: a pool with its instances, or a script in
 //! tests.
 
-use bytes::Bytes;
+use std::rc::Rc;
 
-use crate::error::{Error, Failure};
-use crate::exchange::Exchange;
+use tokio::sync::MutexGuard;
+
+use crate::error::Error;
+use crate::exchange::{Exchange, SharedExchange, lock};
 use crate::model::{OnFailure, Storing};
+use crate::phase::Phases;
+use crate::plugin::call::{Action, Call};
 use crate::plugin::error::PluginError;
 use crate::plugin::instance::Instance;
-use crate::plugin::phase::{ChunkAction, FailureAction, Phases, RequestAction, ResponseAction};
 use crate::plugin::pool::Pool;
 
 /// A plugin's place in a chain: [`Pool`], or a script in tests.
@@ -36,23 +39,12 @@ pub trait Link: 'static {
     fn warn(&self, error: &Error, passed_by: bool);
 }
 
-/// An instance of a plugin. Every call puts the exchange back, also when it is dropped, and adds its time to the
-/// exchange's measures.
-#[expect(async_fn_in_trait, missing_docs, reason = "as in `Link`; one function per phase of the contract")]
+/// An instance of a plugin.
+#[expect(async_fn_in_trait, reason = "as in `Link`")]
 pub trait Guest: 'static {
-    async fn request_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<RequestAction, Error>;
-    async fn request_body(&mut self, of: &mut Lent, index: usize, data: Bytes, end: bool)
-    -> Result<ChunkAction, Error>;
-    async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error>;
-    async fn response_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error>;
-    async fn upstream_failure(&mut self, of: &mut Lent, index: usize, why: Failure) -> Result<FailureAction, Error>;
-    async fn log(&mut self, of: &mut Lent, index: usize) -> Result<(), Error>;
+    /// One phase call; `index` is the plugin's place in the chain. It puts the exchange back, also when it is dropped, and
+    /// adds its time to the exchange's measures. The action is one that the phase has.
+    async fn call(&mut self, of: &mut Lent, index: usize, call: Call<'_>) -> Result<Action, Error>;
     /// It is held between calls from here on. Whoever lent it may take it back meanwhile; the next call then fails.
     fn pin(&mut self) {}
 }
@@ -60,8 +52,23 @@ pub trait Guest: 'static {
 /// The exchange behind its lock.
 pub type Lent = Option<Box<Exchange>>;
 
+/// An instance, with the exchange. The lock is given up where an instance has to be waited for: a streaming body may hold
+/// the last one, and needs the lock to give it back.
+pub(super) async fn ready<'a, L: Link>(
+    link: &Rc<L>,
+    shared: &'a SharedExchange,
+    lent: MutexGuard<'a, Lent>,
+) -> (Result<L::Guest, Error>, MutexGuard<'a, Lent>) {
+    if let Some(guest) = link.idle() {
+        return (Ok(guest), lent);
+    }
+    drop(lent);
+    let guest = link.checkout().await;
+    (guest, lock(shared).await)
+}
+
 /// An error that says which plugin it is about.
-pub(in crate::plugin) fn named(plugin: &str, error: &Error) -> Error {
+pub(super) fn named(plugin: &str, error: &Error) -> Error {
     Error::new(error.kind(), format!("plugin `{plugin}`: {}", error.detail()))
 }
 
@@ -85,7 +92,7 @@ impl Link for Pool {
     }
 
     fn suspends(&self) -> bool {
-        self.entry().artifact.suspends
+        self.entry().artifact.code.suspends
     }
 
     fn idle(&self) -> Option<Instance> {
@@ -106,40 +113,8 @@ impl Link for Pool {
 }
 
 impl Guest for Instance {
-    async fn request_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<RequestAction, Error> {
-        Self::request_headers(self, of, index, end).await.map_err(PluginError::into)
-    }
-
-    async fn request_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        Self::request_body(self, of, index, data, end).await.map_err(PluginError::into)
-    }
-
-    async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error> {
-        Self::response_headers(self, of, index, end).await.map_err(PluginError::into)
-    }
-
-    async fn response_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        Self::response_body(self, of, index, data, end).await.map_err(PluginError::into)
-    }
-
-    async fn upstream_failure(&mut self, of: &mut Lent, index: usize, why: Failure) -> Result<FailureAction, Error> {
-        Self::upstream_failure(self, of, index, why).await.map_err(PluginError::into)
-    }
-
-    async fn log(&mut self, of: &mut Lent, index: usize) -> Result<(), Error> {
-        Self::log(self, of, index).await.map_err(PluginError::into)
+    async fn call(&mut self, of: &mut Lent, index: usize, call: Call<'_>) -> Result<Action, Error> {
+        Self::call(self, of, index, call).await.map_err(PluginError::into)
     }
 
     fn pin(&mut self) {

@@ -10,16 +10,17 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body::Frame;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{Mutex, Notify};
 
 use super::*;
-use crate::exchange::{ConnectionInfo, Edits, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
+use crate::error::{ErrorKind, Failure};
+use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
 use crate::message::headers::Hops;
 use crate::model::Storing;
-use crate::plugin::phase::{ChunkAction, Header, LocalResponse, StoredResponse};
+use crate::plugin::call::{Field, LocalResponse, StoredResponse};
 
 /// What a script does in a phase.
 #[derive(Clone, Copy)]
@@ -111,7 +112,7 @@ impl Script {
     }
 
     fn local(&self, status: u16) -> LocalResponse {
-        let by = Header { name: "x-by".to_owned(), value: self.name.as_bytes().to_vec() };
+        let by = Field { name: "x-by".to_owned(), value: self.name.as_bytes().to_vec() };
         LocalResponse { status, headers: vec![by], body: self.name.as_bytes().to_vec() }
     }
 
@@ -123,80 +124,42 @@ impl Script {
         StoredResponse { otherwise: None, ..self.stored() }
     }
 
-    fn chunk(
-        &self,
-        phase: &'static str,
-        of: &mut Lent,
-        index: usize,
-        data: &[u8],
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        self.note(&format!("{phase} {}{}", String::from_utf8_lossy(data), if end { "$" } else { "" }));
-        Ok(match self.act(phase, of, index, data)? {
-            Act::Replace(text) => ChunkAction::Replace(text.as_bytes().to_vec()),
-            Act::Respond(status) => ChunkAction::Respond(self.local(status)),
-            Act::Abort => ChunkAction::Abort,
-            _ => ChunkAction::Pass,
-        })
+    fn action(&self, act: Act) -> Action {
+        match act {
+            Act::Go(mode) => Action::Continue(mode),
+            Act::Respond(status) => Action::Respond(self.local(status)),
+            Act::RespondStored => Action::RespondStored(self.stored()),
+            Act::RespondStoredOrGo => Action::RespondStored(self.stored_or_nothing()),
+            Act::Replace(text) => Action::Replace(text.as_bytes().to_vec()),
+            Act::Abort => Action::Abort,
+            Act::Fail => panic!("not an action"),
+        }
     }
 }
 
 impl Guest for Scripted {
-    async fn request_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<RequestAction, Error> {
-        self.0.note(if end { "request $" } else { "request" });
-        Ok(match self.0.act("request", of, index, &[])? {
-            Act::Go(mode) => RequestAction::Continue(mode),
-            Act::RespondStored => RequestAction::RespondStored(self.0.stored()),
-            Act::RespondStoredOrGo => RequestAction::RespondStored(self.0.stored_or_nothing()),
-            Act::Respond(status) => RequestAction::Respond(self.0.local(status)),
-            _ => panic!("not an action of this phase"),
-        })
-    }
-    async fn request_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        let action = self.0.chunk("request body", of, index, &data, end);
-        if let Some(gate) = &self.0.gate {
+    async fn call(&mut self, of: &mut Lent, index: usize, call: Call<'_>) -> Result<Action, Error> {
+        let mark = |end| if end { "$" } else { "" };
+        let status = of.as_deref().and_then(|of| of.response.as_ref()).map_or(0, |head| head.status.as_u16());
+        let (phase, word, data) = match call {
+            Call::RequestHeaders { end: true } => ("request", "request $".to_owned(), &[][..]),
+            Call::RequestHeaders { end: false } => ("request", "request".to_owned(), &[][..]),
+            Call::ResponseHeaders { end } => ("response", format!("response {status}{}", mark(end)), &[][..]),
+            Call::UpstreamFailure(_) => ("failure", "failure".to_owned(), &[][..]),
+            Call::Log => ("log", "log".to_owned(), &[][..]),
+            Call::RequestBody { data, end } => {
+                ("request body", format!("request body {}{}", String::from_utf8_lossy(data), mark(end)), data)
+            }
+            Call::ResponseBody { data, end } => {
+                ("response body", format!("response body {}{}", String::from_utf8_lossy(data), mark(end)), data)
+            }
+        };
+        self.0.note(&word);
+        let action = self.0.act(phase, of, index, data).map(|act| self.0.action(act));
+        if let (Some(gate), Phase::RequestBody) = (&self.0.gate, call.phase()) {
             gate.notified().await;
         }
         action
-    }
-    async fn response_headers(&mut self, of: &mut Lent, index: usize, end: bool) -> Result<ResponseAction, Error> {
-        let status = of.as_deref().and_then(|of| of.response.as_ref()).map_or(0, |head| head.status.as_u16());
-        self.0.note(&format!("response {status}{}", if end { "$" } else { "" }));
-        Ok(match self.0.act("response", of, index, &[])? {
-            Act::Go(mode) => ResponseAction::Continue(mode),
-            Act::RespondStored => ResponseAction::RespondStored(self.0.stored()),
-            Act::RespondStoredOrGo => ResponseAction::RespondStored(self.0.stored_or_nothing()),
-            Act::Respond(status) => ResponseAction::Respond(self.0.local(status)),
-            _ => panic!("not an action of this phase"),
-        })
-    }
-    async fn response_body(
-        &mut self,
-        of: &mut Lent,
-        index: usize,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        self.0.chunk("response body", of, index, &data, end)
-    }
-    async fn upstream_failure(&mut self, of: &mut Lent, index: usize, _: Failure) -> Result<FailureAction, Error> {
-        self.0.note("failure");
-        Ok(match self.0.act("failure", of, index, &[])? {
-            Act::Respond(status) => FailureAction::Respond(self.0.local(status)),
-            Act::RespondStored => FailureAction::RespondStored(self.0.stored()),
-            Act::RespondStoredOrGo => FailureAction::RespondStored(self.0.stored_or_nothing()),
-            _ => FailureAction::Continue,
-        })
-    }
-    async fn log(&mut self, of: &mut Lent, index: usize) -> Result<(), Error> {
-        self.0.note("log");
-        self.0.act("log", of, index, &[]).map(drop)
     }
 }
 

@@ -1,25 +1,14 @@
-//! Interface `calls`: HTTP calls to granted upstreams. The plugin host opens no sockets: it hands the call to a task of
-//! the worker and waits for the answer.
+//! Calls that plugins make to upstreams, on their way to the task of the worker that makes them.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
-
-use super::HostState;
-use crate::message::headers::{self, CDN_LOOP};
-use crate::plugin::grants::Need;
-use crate::plugin::phase::bindings::edge::gateway::calls::{self, Error, Request, Response};
-use crate::plugin::phase::{Header, Phase};
+use tokio::time::Instant;
 
 /// Largest body of a request or a response of a call.
 pub const MAX_BODY: usize = 1 << 20;
-/// Longest time that a call may take, whatever the plugin says.
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// Used where the plugin says 0.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call on its way from a plugin to the worker's task.
 #[derive(Debug)]
@@ -68,139 +57,4 @@ pub enum CallError {
     TooLarge,
     /// The answer broke off.
     Reset,
-}
-
-impl From<CallError> for Error {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Denied => Self::Denied,
-            CallError::UnknownUpstream => Self::UnknownUpstream,
-            CallError::Timeout => Self::Timeout,
-            CallError::Connect => Self::Connect,
-            CallError::TooLarge => Self::TooLarge,
-            CallError::Reset => Self::Reset,
-        }
-    }
-}
-
-/// What the guest asked for, checked.
-fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
-    let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| CallError::Denied)?;
-    let visible = request.path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if matches!(method, Method::CONNECT | Method::TRACE) || !request.path.starts_with('/') || !visible {
-        return Err(CallError::Denied);
-    }
-    if request.body.len() > MAX_BODY || request.headers.len() > 100 {
-        return Err(CallError::TooLarge);
-    }
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
-    for Header { name, value } in &request.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Denied)?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| CallError::Denied)?;
-        if headers::is_made_here(&name) {
-            return Err(CallError::Denied);
-        }
-        headers.append(name, value);
-    }
-    Ok((method, headers))
-}
-
-fn is_cache_control(header: &Header) -> bool {
-    header.name.eq_ignore_ascii_case("cache-control")
-}
-
-/// Everything that makes two calls equal. `passed`: how often their requests have been here. A call that leads back to its
-/// own gateway, and there to an equal one, must not wait for itself.
-fn flight_key(plugin: &str, passed: usize, request: &Request) -> String {
-    use std::fmt::Write as _;
-    let mut key = String::with_capacity(128);
-    let _ = write!(key, "{passed};");
-    // Lengths in front keep values that contain a separator apart; writing to a string cannot fail.
-    for part in [plugin, &request.upstream, &request.path] {
-        let _ = write!(key, "{}:{part}", part.len());
-    }
-    // What is asked for is the same, whether anew or not.
-    for Header { name, value } in request.headers.iter().filter(|header| !is_cache_control(header)) {
-        let _ = write!(key, "{}:{}{}:{}", name.len(), name, value.len(), value.escape_ascii());
-    }
-    key
-}
-
-fn response(answer: CallResponse) -> Response {
-    Response {
-        status: answer.status,
-        headers: answer
-            .headers
-            .iter()
-            .map(|(name, value)| Header { name: name.as_str().to_owned(), value: value.as_bytes().to_vec() })
-            .collect(),
-        body: answer.body.to_vec(),
-    }
-}
-
-impl HostState {
-    fn is_granted(&self, upstream: &str) -> bool {
-        self.shared.upstreams.iter().any(|granted| **granted == *upstream)
-    }
-}
-
-impl calls::Host for HostState {
-    fn granted(&mut self, upstream: String) -> wasmtime::Result<bool> {
-        self.charge()?;
-        Ok(self.is_granted(&upstream))
-    }
-
-    async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
-        self.charge()?;
-        let granted = self.is_granted(&of.upstream);
-        if !granted {
-            self.refuse(Need::Upstreams, &of.upstream);
-        }
-        let callers = match &self.callers {
-            Some(callers) if granted && self.phase != Phase::Configure => callers,
-            _ => return Ok(Err(Error::Denied)),
-        };
-        let (method, mut headers) = match validate(&of) {
-            Ok(parts) => parts,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        let Some(leave) = callers.leave() else { return Ok(Err(Error::Connect)) };
-        let calls = callers.calls().clone();
-        // On behalf of the request: a plugin that calls its own gateway must come to an end.
-        let hops = self.exchange.as_ref().map(|exchange| exchange.hops.clone()).unwrap_or_default();
-        headers.insert(CDN_LOOP, hops.next());
-        let passed = hops.passed;
-        let timeout = match of.timeout_ms {
-            0 => DEFAULT_TIMEOUT,
-            millis => Duration::from_millis(u64::from(millis)).min(MAX_TIMEOUT),
-        };
-        let deadline = Instant::now() + timeout;
-        let key = (of.single_flight && method == Method::GET && of.body.is_empty())
-            .then(|| flight_key(&self.shared.plugin, passed, &of));
-        let news = of.headers.iter().any(|header| is_cache_control(header) && header.value == b"no-cache");
-        let call = async move {
-            let (reply, answer) = oneshot::channel();
-            let Request { upstream, path, body, .. } = of;
-            let call = OutboundCall { upstream, method, path, headers, body: body.into(), timeout, deadline, reply };
-            calls.send(call).map_err(|_| CallError::Reset)?;
-            match timeout_at(deadline, answer).await {
-                Ok(Ok(Ok(response))) if response.body.len() > MAX_BODY => Err(CallError::TooLarge),
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(CallError::Reset),
-                Err(_) => Err(CallError::Timeout),
-            }
-        };
-        self.clock.pause();
-        // Whoever shares a call waits no longer than its own time, which may be shorter than the call's.
-        let outcome = timeout_at(deadline, async {
-            match &key {
-                Some(key) => self.shared.flights.share(key, news, call).await,
-                None => call.await,
-            }
-        })
-        .await;
-        self.clock.resume();
-        drop(leave);
-        Ok(outcome.unwrap_or(Err(CallError::Timeout)).map(response).map_err(Into::into))
-    }
 }

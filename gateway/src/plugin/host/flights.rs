@@ -17,7 +17,7 @@ use super::calls::{CallError, CallResponse};
 /// How long an outcome is still given to equal calls that come just behind it.
 const AFTERGLOW: Duration = Duration::from_millis(100);
 
-pub(super) type Outcome = Result<CallResponse, CallError>;
+pub(crate) type Outcome = Result<CallResponse, CallError>;
 type Board = watch::Sender<Option<Outcome>>;
 
 /// The flights of a process, by what makes calls equal.
@@ -66,7 +66,7 @@ impl Drop for Flight {
 impl Flights {
     /// Makes the call, or waits for the equal one that is under way. One that is over already does only where no `news` are
     /// asked for.
-    pub(super) async fn share<F>(self: &Arc<Self>, key: &str, news: bool, call: F) -> Outcome
+    pub(crate) async fn share<F>(self: &Arc<Self>, key: &str, news: bool, call: F) -> Outcome
     where
         F: Future<Output = Outcome> + Send + 'static,
     {

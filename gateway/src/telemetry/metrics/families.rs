@@ -10,7 +10,7 @@ use super::cells::{Counter, Gauge, Histogram, SECONDS};
 use super::custom::{Allowed, CustomCells};
 use crate::error::Failure;
 use crate::exchange::Protocol;
-use crate::plugin::phase::Phase;
+use crate::phase::Phase;
 
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
 /// By first digit of the status; `none` where the client was sent no status.
@@ -28,14 +28,7 @@ pub(super) const FAILURES: [Failure; 10] = [
     Failure::Other,
 ];
 /// The phases of an exchange; calls at load belong to no worker.
-pub(super) const PHASES: [Phase; 6] = [
-    Phase::RequestHeaders,
-    Phase::RequestBody,
-    Phase::ResponseHeaders,
-    Phase::ResponseBody,
-    Phase::UpstreamFailure,
-    Phase::Log,
-];
+pub(super) const PHASES: [Phase; 6] = Phase::OF_AN_EXCHANGE;
 /// Why a call of a plugin failed.
 pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
 /// Why a connection, or a request that never became one, was not served.

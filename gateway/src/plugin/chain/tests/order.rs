@@ -183,7 +183,7 @@ fn fields_are_masked_where_the_client_left_within_the_scrubbers_request_phase() 
 #[test]
 fn fields_of_a_plugin_without_a_log_phase_that_fails_stay() {
     let script = Script {
-        phases: Phases::REQUEST_HEADERS,
+        phases: Phases::of(Phase::RequestHeaders),
         ..plugin("b", |phase| if phase == "request" { Act::Fail } else { GO })
     };
     assert_eq!(noted(script, |trip| drop(trip.request(Body::empty()))).as_deref(), Some("raw"));

@@ -3,14 +3,16 @@
 
 use wasmtime::component::Resource;
 
-use super::HostState;
 use crate::plugin::grants::Need;
-use crate::plugin::phase::bindings::edge::gateway::crypto::{self, DigestAlgorithm, SignatureAlgorithm};
+use crate::plugin::wit::bindings::edge::gateway::crypto::{self, DigestAlgorithm, SignatureAlgorithm};
+use crate::plugin::wit::state::HostState;
 
-#[path = "../../../../plugin-sdk/src/testing/crypto/key.rs"]
+#[path = "../../../../../plugin-sdk/src/testing/crypto/key.rs"]
 mod key;
 
-pub use key::{InvalidKey, Key, digest};
+#[expect(unreachable_pub, reason = "the generated bindings name it as a public type")]
+pub use key::Key;
+use key::{InvalidKey, digest};
 
 impl crypto::Host for HostState {
     fn digest(&mut self, using: DigestAlgorithm, data: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
@@ -41,8 +43,8 @@ impl crypto::HostKey for HostState {
 
     fn from_secret(&mut self, name: String) -> wasmtime::Result<Result<Resource<Key>, String>> {
         self.charge()?;
-        let Some(secret) = self.secrets().get(&name) else {
-            return Ok(Err(self.refuse(Need::Secrets, &name)));
+        let Some(secret) = self.context.secrets.get(&name) else {
+            return Ok(Err(self.context.refuse(Need::Secrets, &name)));
         };
         let key = Key::parse_secret(secret);
         self.keep(key)

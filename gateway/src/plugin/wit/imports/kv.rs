@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{HostState, check_key};
-use crate::plugin::phase::bindings::edge::gateway::kv;
+use super::check_key;
+use crate::plugin::wit::bindings::edge::gateway::kv;
+use crate::plugin::wit::state::HostState;
 use crate::state::{self, SwapError};
 
 fn entry(entry: state::Entry) -> kv::Entry {
@@ -14,20 +15,20 @@ impl kv::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<kv::Entry>> {
         self.charge()?;
         check_key("kv.get", &key)?;
-        Ok(self.shared.namespace.get(&key, self.shared.state.now()).map(entry))
+        Ok(self.context.namespace.get(&key, self.context.state.now()).map(entry))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<u64> {
         self.charge()?;
         check_key("kv.set", &key)?;
         let ttl = ttl_ms.map(Duration::from_millis);
-        Ok(self.shared.namespace.set(&key, value.into(), ttl, self.shared.state.now())?)
+        Ok(self.context.namespace.set(&key, value.into(), ttl, self.context.state.now())?)
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
         self.charge()?;
         check_key("kv.delete", &key)?;
-        self.shared.namespace.delete(&key, self.shared.state.now());
+        self.context.namespace.delete(&key, self.context.state.now());
         Ok(())
     }
 
@@ -41,8 +42,8 @@ impl kv::Host for HostState {
         self.charge()?;
         check_key("kv.compare-and-swap", &key)?;
         let ttl = ttl_ms.map(Duration::from_millis);
-        let now = self.shared.state.now();
-        match self.shared.namespace.compare_and_swap(&key, expect, value.map(Into::into), ttl, now) {
+        let now = self.context.state.now();
+        match self.context.namespace.compare_and_swap(&key, expect, value.map(Into::into), ttl, now) {
             Ok(version) => Ok(Ok(version)),
             Err(SwapError::Mismatch(found)) => Ok(Err(found.map(entry))),
             Err(error @ SwapError::TooLarge(_)) => Err(error.into()),

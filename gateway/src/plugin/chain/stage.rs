@@ -18,15 +18,14 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 
-use super::chain::{Guest, Link, named};
-use super::phase::{ChunkAction, LocalResponse};
-use super::stored::{Draft, StoredResponses};
-use super::whole::Whole;
+use super::link::{Guest, Lent, Link, named};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange, lock};
 use crate::memory::Budget;
 use crate::message::Body;
 use crate::model::OnFailure;
+use crate::plugin::call::{Action, Call, LocalResponse};
+use crate::plugin::whole::Whole;
 
 /// Which message the body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +168,7 @@ impl<L: Link> Stage<L> {
             *self.trailers_of(exchange) = Some(trailers);
         }
         let action = match guest {
-            Ok(guest) => self.call(guest, &mut exchange, data.clone(), end).await,
+            Ok(guest) => self.call(guest, &mut exchange, &data, end).await,
             Err(error) => Err(error),
         };
         // What the guest made of the trailers, or added where there were none.
@@ -179,16 +178,19 @@ impl<L: Link> Stage<L> {
         };
         drop(exchange);
         match action {
-            Ok(ChunkAction::Pass) => self.emit(data, trailers),
-            Ok(ChunkAction::Replace(bytes)) => {
+            Ok(Action::Continue(_)) => self.emit(data, trailers),
+            Ok(Action::Replace(bytes)) => {
                 self.progress.replaced = true;
                 drop(data);
                 let bytes = self.memory.count(bytes).map_err(|full| named(self.link.name(), &full.into()))?;
                 self.emit(bytes, trailers);
             }
-            Ok(ChunkAction::Respond(response)) if !self.progress.released => return Ok(Some(response)),
-            Ok(ChunkAction::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
-            Ok(ChunkAction::Abort) => return Err(self.aborts("aborted the stream")),
+            Ok(Action::Respond(response)) if !self.progress.released => return Ok(Some(response)),
+            Ok(Action::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
+            Ok(Action::Abort) => return Err(self.aborts("aborted the stream")),
+            Ok(Action::RespondStored(_) | Action::Retry) => {
+                return Err(self.aborts("answered with an action that a body phase does not have"));
+            }
             Err(error) if self.link.on_failure() == OnFailure::Open && !self.progress.replaced => {
                 self.link.warn(&error, true);
                 self.progress.bypass = true;
@@ -208,17 +210,12 @@ impl<L: Link> Stage<L> {
         named(self.link.name(), &Error::new(ErrorKind::PluginAbort, what))
     }
 
-    async fn call(
-        &mut self,
-        mut guest: L::Guest,
-        exchange: &mut Option<Box<Exchange>>,
-        data: Bytes,
-        end: bool,
-    ) -> Result<ChunkAction, Error> {
-        let action = match self.direction {
-            Direction::Request => guest.request_body(exchange, self.index, data, end).await,
-            Direction::Response => guest.response_body(exchange, self.index, data, end).await,
+    async fn call(&mut self, mut guest: L::Guest, lent: &mut Lent, data: &[u8], end: bool) -> Result<Action, Error> {
+        let call = match self.direction {
+            Direction::Request => Call::RequestBody { data, end },
+            Direction::Response => Call::ResponseBody { data, end },
         };
+        let action = guest.call(lent, self.index, call).await;
         if action.is_ok() && !end {
             guest.pin();
             self.guest = Some(guest);
@@ -301,53 +298,5 @@ impl<L: Link> HttpBody for Stream<L> {
             Self::Running(_) => false,
             Self::Done => true,
         }
-    }
-}
-
-/// Copies a body that passes into a draft, and stores it when the body comes to its end.
-pub(super) struct Tee {
-    pub(super) body: Body,
-    pub(super) draft: Option<Draft>,
-    pub(super) stored: Arc<StoredResponses>,
-}
-
-impl Tee {
-    fn finish(&mut self) {
-        if let Some(draft) = self.draft.take() {
-            self.stored.put(draft, self.stored.now());
-        }
-    }
-}
-
-impl HttpBody for Tee {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(None) => this.finish(),
-            Poll::Ready(Some(Err(_))) => this.draft = None,
-            Poll::Ready(Some(Ok(frame))) => {
-                // A response with trailers is not kept: nothing here would give them out again.
-                let fits = frame.data_ref().is_some_and(|data| this.draft.as_mut().is_some_and(|d| d.push(data)));
-                if !fits {
-                    this.draft = None;
-                } else if this.body.is_end_stream() {
-                    this.finish();
-                }
-            }
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.draft.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{HostState, check_key};
-use crate::plugin::phase::bindings::edge::gateway::counters;
+use super::check_key;
+use crate::plugin::wit::bindings::edge::gateway::counters;
+use crate::plugin::wit::state::HostState;
 use crate::state;
 
 /// Claims of one call.
@@ -24,7 +25,7 @@ impl counters::Host for HostState {
                 rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
             })
             .collect();
-        let decisions = self.shared.namespace.take(&claims, self.shared.state.now());
+        let decisions = self.context.namespace.take(&claims, self.context.state.now());
         Ok(decisions
             .into_iter()
             .map(|decision| counters::Decision {
@@ -40,6 +41,6 @@ impl counters::Host for HostState {
         self.charge()?;
         check_key("counters.add", &key)?;
         let window = Duration::from_millis(window_ms);
-        Ok(self.shared.namespace.add(&key, delta, window, self.shared.state.now()))
+        Ok(self.context.namespace.add(&key, delta, window, self.context.state.now()))
     }
 }

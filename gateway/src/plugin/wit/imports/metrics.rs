@@ -2,26 +2,9 @@
 //! drops what can't, and counts that. What is counted in `describe` and `configure` is forgotten: how often those run tells
 //! of the gateway's instances, not of its traffic.
 
-use super::HostState;
-use crate::plugin::phase::Phase;
-use crate::plugin::phase::bindings::edge::gateway::metrics::{self, Label};
-
-/// Where plugins' metrics go. Called on workers: it must neither block nor grow without bound, whatever a guest names.
-pub trait PluginMetricsSink: Send + Sync {
-    /// Adds to a counter.
-    fn count(&self, plugin: &str, name: &str, labels: &[(String, String)], delta: u64);
-    /// Records a value of a distribution.
-    fn observe(&self, plugin: &str, name: &str, labels: &[(String, String)], value: f64);
-}
-
-/// Forgets everything.
-#[derive(Clone, Copy, Debug)]
-pub struct NoMetrics;
-
-impl PluginMetricsSink for NoMetrics {
-    fn count(&self, _: &str, _: &str, _: &[(String, String)], _: u64) {}
-    fn observe(&self, _: &str, _: &str, _: &[(String, String)], _: f64) {}
-}
+use crate::phase::Phase;
+use crate::plugin::wit::bindings::edge::gateway::metrics::{self, Label};
+use crate::plugin::wit::state::HostState;
 
 impl HostState {
     /// Whether this is a call of an exchange. Those run on workers; what runs elsewhere has no cells to count in.
@@ -38,7 +21,7 @@ impl metrics::Host for HostState {
     fn count(&mut self, name: String, labels: Vec<Label>, delta: u64) -> wasmtime::Result<()> {
         self.charge()?;
         if self.counts() {
-            self.shared.metrics.count(&self.shared.plugin, &name, &pairs(labels), delta);
+            self.context.metrics.count(&self.context.plugin, &name, &pairs(labels), delta);
         }
         Ok(())
     }
@@ -46,7 +29,7 @@ impl metrics::Host for HostState {
     fn observe(&mut self, name: String, labels: Vec<Label>, value: f64) -> wasmtime::Result<()> {
         self.charge()?;
         if self.counts() {
-            self.shared.metrics.observe(&self.shared.plugin, &name, &pairs(labels), value);
+            self.context.metrics.observe(&self.context.plugin, &name, &pairs(labels), value);
         }
         Ok(())
     }

@@ -1,0 +1,163 @@
+//! One phase call in the gateway's own words: what a plugin is told, and what it answers.
+//!
+//! Everything between a chain and an instance speaks these types. An ABI (`wit`) is an adapter to them: it hands a
+//! [`Call`] to the guest in its own form, and makes an [`Action`] of the answer that the phase has.
+
+use crate::error::Failure;
+use crate::phase::{Phase, Phases};
+
+/// A phase of an exchange with what the plugin is told in it. The exchange itself is lent beside it.
+#[derive(Clone, Copy, Debug)]
+pub enum Call<'a> {
+    /// The request's head. `end`: no body follows.
+    RequestHeaders {
+        /// See above.
+        end: bool,
+    },
+    /// A piece of the request's body, or all of it.
+    RequestBody {
+        /// The bytes.
+        data: &'a [u8],
+        /// Nothing follows.
+        end: bool,
+    },
+    /// The response's head. `end`: no body follows.
+    ResponseHeaders {
+        /// See above.
+        end: bool,
+    },
+    /// A piece of the response's body, or all of it.
+    ResponseBody {
+        /// The bytes.
+        data: &'a [u8],
+        /// Nothing follows.
+        end: bool,
+    },
+    /// There is no response from the upstream, for this reason.
+    UpstreamFailure(Failure),
+    /// The exchange is over.
+    Log,
+}
+
+impl Call<'_> {
+    /// Which phase it is.
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::RequestHeaders { .. } => Phase::RequestHeaders,
+            Self::RequestBody { .. } => Phase::RequestBody,
+            Self::ResponseHeaders { .. } => Phase::ResponseHeaders,
+            Self::ResponseBody { .. } => Phase::ResponseBody,
+            Self::UpstreamFailure(_) => Phase::UpstreamFailure,
+            Self::Log => Phase::Log,
+        }
+    }
+
+    /// How many bytes of a body it hands over.
+    pub const fn bytes(&self) -> usize {
+        match self {
+            Self::RequestBody { data, .. } | Self::ResponseBody { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// What a plugin answers. Not every phase has every action; see each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Go on: a headers phase says what it wants of the body, a chunk passes as it is. Every phase has it.
+    Continue(BodyMode),
+    /// These bytes in place of the chunk; none hold it back. Body phases.
+    Replace(Vec<u8>),
+    /// A response of the plugin's own. All phases but `Log`.
+    Respond(LocalResponse),
+    /// A response that was stored earlier. Headers phases and `UpstreamFailure`.
+    RespondStored(StoredResponse),
+    /// Ask the upstream once more. `UpstreamFailure`.
+    Retry,
+    /// Reset the stream. Body phases.
+    Abort,
+}
+
+impl Action {
+    /// How many bytes it hands to the host.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Replace(bytes) => bytes.len(),
+            Self::Respond(response) | Self::RespondStored(StoredResponse { otherwise: Some(response), .. }) => {
+                response.bytes()
+            }
+            Self::Continue(_) | Self::RespondStored(_) | Self::Retry | Self::Abort => 0,
+        }
+    }
+}
+
+/// What a headers phase asks for of the body that follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyMode {
+    /// Nothing: it goes past the plugin.
+    #[default]
+    Skip,
+    /// A call for each chunk.
+    Chunks,
+    /// One call with all of it.
+    Whole,
+}
+
+/// A header field, not checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
+/// A response that a plugin makes, not checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalResponse {
+    /// The status.
+    pub status: u16,
+    /// The header fields.
+    pub headers: Vec<Field>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl LocalResponse {
+    fn bytes(&self) -> usize {
+        self.headers.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>() + self.body.len()
+    }
+}
+
+/// A stored response that a plugin asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredResponse {
+    /// The plugin's part of its key.
+    pub key: String,
+    /// What to answer where there is none. Without that the exchange goes on.
+    pub otherwise: Option<LocalResponse>,
+}
+
+/// One mistake in a plugin's config, as the plugin found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// A JSON pointer into the config.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What a plugin says of itself, not checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The phases that it wants to be called in.
+    pub phases: Phases,
+    /// Whether it decides who may pass.
+    pub authenticator: bool,
+    /// What later versions of the contract may want to know.
+    pub attributes: Vec<(String, String)>,
+}

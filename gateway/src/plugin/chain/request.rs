@@ -1,0 +1,132 @@
+//! The request side of a run: heads in chain order, the body through its readers, and what plugins make of an upstream's
+//! failure.
+
+use super::link::{Guest as _, Link, named, ready};
+use super::stage::{Direction, Primed};
+use super::{Answer, ChainRun, Flow};
+use crate::error::{Error, ErrorKind, Failure};
+use crate::exchange::{Exchange, lock};
+use crate::message::{Body, Detached};
+use crate::phase::Phase;
+use crate::plugin::call::{Action, BodyMode, Call};
+use crate::plugin::encoding;
+
+impl<L: Link> ChainRun<L> {
+    /// All request-headers phases in chain order. `end`: the request has no body.
+    pub async fn request_headers(&mut self, end: bool) -> Result<Flow<()>, Error> {
+        let (chain, shared) = (self.chain.clone(), self.exchange.clone());
+        let mut lent = lock(&shared).await;
+        for (index, link) in chain.links.iter().enumerate() {
+            self.slots[index].reached = true;
+            if !link.phases().contains(Phase::RequestHeaders) {
+                self.slots[index].ran = true;
+                continue;
+            }
+            let guest;
+            (guest, lent) = ready(link, &shared, lent).await;
+            let call = Call::RequestHeaders { end };
+            let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
+            if let Action::Continue(mode) = action {
+                let slot = &mut self.slots[index];
+                slot.ran = true;
+                if !end && link.phases().contains(Phase::RequestBody) {
+                    slot.request_mode = mode;
+                    if mode == BodyMode::Chunks {
+                        guest.pin();
+                        slot.guest = Some(guest);
+                    }
+                }
+                continue;
+            }
+            let Some(answer) = self.answered(&mut lent, index, action) else {
+                self.slots[index].ran = true;
+                continue;
+            };
+            if let Some(answer) = self.policy(index, answer)? {
+                self.slots[index].ran = true;
+                self.slots.iter_mut().for_each(|slot| slot.guest = None);
+                return Ok(Flow::Respond(answer));
+            }
+        }
+        if let Some(exchange) = lent.as_deref_mut() {
+            self.prepare_for_readers(exchange)?;
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// What is sent upstream where plugins read bodies: only `identity` can be read.
+    fn prepare_for_readers(&mut self, exchange: &mut Exchange) -> Result<(), Error> {
+        let reader = self.slots.iter().position(|slot| slot.request_mode != BodyMode::Skip);
+        if let Some(reader) = reader {
+            if encoding::is_encoded(&exchange.request.headers) {
+                let error = Error::new(ErrorKind::UnsupportedEncoding, "reads the body, and it is encoded");
+                return Err(named(self.chain.links[reader].name(), &error));
+            }
+            encoding::body_may_change(&mut exchange.request.headers);
+        }
+        if self.chain.phases.contains(Phase::ResponseBody) {
+            encoding::ask_for_identity(&mut exchange.request.headers);
+            self.identity = true;
+        }
+        Ok(())
+    }
+
+    /// Whether [`ChainRun::request_body`] has something to do.
+    pub fn reads_request(&self) -> bool {
+        self.slots.iter().any(|slot| slot.request_mode != BodyMode::Skip)
+    }
+
+    /// The request body through those that asked for it, up to the first bytes that they let go.
+    pub async fn request_body(&mut self, mut body: Body) -> Result<Flow<Body>, Error> {
+        let mut suspends = false;
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            if slot.request_mode == BodyMode::Skip {
+                continue;
+            }
+            let (whole, guest) = (slot.request_mode == BodyMode::Whole, slot.guest.take());
+            suspends |= self.chain.links[index].suspends();
+            match self.stage(index, Direction::Request, whole, guest, body).prime().await? {
+                Primed::Body(primed) => body = primed,
+                Primed::Respond(response) => {
+                    self.slots.iter_mut().for_each(|slot| slot.guest = None);
+                    let shared = self.exchange.clone();
+                    let mut lent = lock(&shared).await;
+                    let answer = self.answer(&mut lent, index, response);
+                    return answer.map(Flow::Respond).map_err(|error| self.failed(index, &error));
+                }
+            }
+        }
+        // A guest that waits keeps the exchange meanwhile. Whoever sends the body may be waiting for that and not look at
+        // the body any more: an upstream may answer before it has all of it.
+        Ok(Flow::Continue(if suspends { Detached::body(body) } else { body }))
+    }
+
+    /// There is no response from the upstream: asks plugins in reverse order. `retry` is not offered yet and counts as
+    /// `continue`.
+    pub async fn upstream_failure(&mut self, failure: Failure) -> Result<Option<Answer>, Error> {
+        let (chain, shared) = (self.chain.clone(), self.exchange.clone());
+        let mut lent = lock(&shared).await;
+        if let Some(exchange) = lent.as_deref_mut() {
+            exchange.failure.get_or_insert(failure);
+        }
+        for (index, link) in chain.links.iter().enumerate().rev() {
+            let slot = &self.slots[index];
+            if !slot.ran || slot.is_absent() || !link.phases().contains(Phase::UpstreamFailure) {
+                continue;
+            }
+            let guest;
+            (guest, lent) = ready(link, &shared, lent).await;
+            let call = Call::UpstreamFailure(failure);
+            let answer = match self.call(index, guest, &mut lent, call).await? {
+                None | Some((_, Action::Continue(_) | Action::Retry)) => continue,
+                Some((_, action)) => self.answered(&mut lent, index, action),
+            };
+            let Some(answer) = answer else { continue };
+            if let Some(answer) = self.policy(index, answer)? {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+}

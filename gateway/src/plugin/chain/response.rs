@@ -1,0 +1,130 @@
+//! The response side of a run: heads and bodies in reverse order.
+
+use http::Method;
+use http_body::Body as _;
+
+use super::ChainRun;
+use super::link::{Guest as _, Link, named, ready};
+use super::stage::{Direction, Primed};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{Exchange, ResponseHead, ResponseSource, lock};
+use crate::message::{Body, content};
+use crate::phase::Phase;
+use crate::plugin::call::{Action, BodyMode, Call};
+use crate::plugin::encoding;
+
+impl<L: Link> ChainRun<L> {
+    /// Whether [`ChainRun::response`] has something to do.
+    pub fn sees_response(&self) -> bool {
+        self.chain.phases.contains(Phase::ResponseHeaders) || self.slots.iter().any(|slot| slot.guest.is_some())
+    }
+
+    /// The response phases, in reverse order over the plugins whose request-headers phase had run: all of them, or those
+    /// before the plugin that `source` names. The head is in the exchange before and after; call it again after an
+    /// error with the gateway's own response, and the plugins that have not answered yet see that.
+    pub async fn response(&mut self, source: ResponseSource, mut body: Body) -> Result<Body, Error> {
+        let (chain, shared) = (self.chain.clone(), self.exchange.clone());
+        let before = match source {
+            ResponseSource::Plugin(index) | ResponseSource::Stored(index) => index,
+            _ => chain.links.len(),
+        };
+        // What the request side still holds after an error is of no more use, and may be the last instance of its plugin.
+        self.slots.iter_mut().for_each(|slot| slot.guest = None);
+        self.hides_length = false;
+        let mut source = source;
+        let mut lent = lock(&shared).await;
+        for (index, link) in chain.links.iter().enumerate().take(before).rev() {
+            let slot = &mut self.slots[index];
+            if !slot.ran || std::mem::replace(&mut slot.answered, true) || slot.is_absent() {
+                continue;
+            }
+            if !link.phases().contains(Phase::ResponseHeaders) {
+                continue;
+            }
+            let guest;
+            (guest, lent) = ready(link, &shared, lent).await;
+            let end = lent.as_deref().is_none_or(has_no_body) || body.is_end_stream();
+            let call = Call::ResponseHeaders { end };
+            let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
+            let answer = match action {
+                Action::Continue(mode) if self.reads_response(lent.as_deref_mut(), index, mode, end)? => {
+                    drop(lent);
+                    let whole = mode == BodyMode::Whole;
+                    if !whole {
+                        guest.pin();
+                    }
+                    let stage = self.stage(index, Direction::Response, whole, (!whole).then_some(guest), body);
+                    let primed = stage.prime().await?;
+                    lent = lock(&shared).await;
+                    match primed {
+                        Primed::Body(primed) => {
+                            body = primed;
+                            None
+                        }
+                        Primed::Respond(response) => {
+                            // The upstream's body is gone: no policy can let it pass any more.
+                            body = Body::empty();
+                            let answer = self.answer(&mut lent, index, response);
+                            Some(Ok(answer.map_err(|error| self.failed(index, &error))?))
+                        }
+                    }
+                }
+                Action::Continue(_) => None,
+                action => self.answered(&mut lent, index, action),
+            };
+            let Some(answer) = answer else {
+                body = self.keep(&mut lent, index, source, body);
+                continue;
+            };
+            if let Some(answer) = self.policy(index, answer)? {
+                (source, body) = (answer.source, answer.body);
+                self.hides_length = false;
+            }
+        }
+        Ok(body)
+    }
+
+    /// Whether the plugin reads the body that follows. The head says no more than holds for whatever comes of it.
+    fn reads_response(
+        &mut self,
+        mut exchange: Option<&mut Exchange>,
+        index: usize,
+        mode: BodyMode,
+        end: bool,
+    ) -> Result<bool, Error> {
+        let link = &self.chain.links[index];
+        let can_read = link.phases().contains(Phase::ResponseBody);
+        let reads = can_read && mode != BodyMode::Skip;
+        if reads && let Some(response) = exchange.as_deref_mut().and_then(response_of) {
+            if !end && encoding::is_encoded(&response.headers) {
+                let error = Error::new(ErrorKind::EncodedResponse, "reads the body, and it is encoded");
+                return Err(named(link.name(), &error));
+            }
+            // Also where there is none: an answer to HEAD tells nothing that one to GET would not.
+            encoding::body_may_change(&mut response.headers);
+        }
+        if end && can_read {
+            // What it would have made of the body in answer to GET is not known, whatever it says now.
+            self.hides_length = true;
+            if let Some(response) = exchange.filter(|of| has_no_body(of)).and_then(response_of) {
+                encoding::length_is_unknown(&mut response.headers);
+            }
+        }
+        Ok(reads && !end)
+    }
+
+    /// Whether the answer to HEAD has passed a plugin that reads bodies in answers to GET, so that nobody knows the length.
+    pub const fn hides_length(&self) -> bool {
+        self.hides_length
+    }
+}
+
+fn response_of(exchange: &mut Exchange) -> Option<&mut ResponseHead> {
+    exchange.response.as_mut()
+}
+
+/// RFC 9110 section 6.4.1.
+fn has_no_body(exchange: &Exchange) -> bool {
+    exchange.request.asked_method() == Method::HEAD
+        || exchange.response.as_ref().is_some_and(|response| !content::is_allowed(response.status))
+}

@@ -1,0 +1,147 @@
+//! Between the contract's types and the gateway's own. Lists are converted where they lie: records have the same layout
+//! on both sides.
+
+use super::bindings::edge::gateway::http::{FieldError, Part};
+use super::bindings::edge::gateway::types as wit;
+use super::state::HostState;
+use crate::error::Failure;
+use crate::phase::{Phase, Phases};
+use crate::plugin::call::{Action, BodyMode, ConfigError, Description, Field, LocalResponse, StoredResponse};
+use crate::plugin::host::fields;
+
+impl wit::Host for HostState {}
+
+impl From<wit::BodyMode> for BodyMode {
+    fn from(mode: wit::BodyMode) -> Self {
+        match mode {
+            wit::BodyMode::Skip => Self::Skip,
+            wit::BodyMode::Chunks => Self::Chunks,
+            wit::BodyMode::Whole => Self::Whole,
+        }
+    }
+}
+
+impl From<wit::LocalResponse> for LocalResponse {
+    fn from(response: wit::LocalResponse) -> Self {
+        let field = |wit::Header { name, value }| Field { name, value };
+        let headers = response.headers.into_iter().map(field).collect();
+        Self { status: response.status, headers, body: response.body }
+    }
+}
+
+impl From<wit::StoredResponse> for StoredResponse {
+    fn from(stored: wit::StoredResponse) -> Self {
+        Self { key: stored.key, otherwise: stored.otherwise.map(Into::into) }
+    }
+}
+
+impl From<wit::RequestAction> for Action {
+    fn from(action: wit::RequestAction) -> Self {
+        match action {
+            wit::RequestAction::Continue(mode) => Self::Continue(mode.into()),
+            wit::RequestAction::Respond(response) => Self::Respond(response.into()),
+            wit::RequestAction::RespondStored(stored) => Self::RespondStored(stored.into()),
+        }
+    }
+}
+
+impl From<wit::ResponseAction> for Action {
+    fn from(action: wit::ResponseAction) -> Self {
+        match action {
+            wit::ResponseAction::Continue(mode) => Self::Continue(mode.into()),
+            wit::ResponseAction::Respond(response) => Self::Respond(response.into()),
+            wit::ResponseAction::RespondStored(stored) => Self::RespondStored(stored.into()),
+        }
+    }
+}
+
+impl From<wit::FailureAction> for Action {
+    fn from(action: wit::FailureAction) -> Self {
+        match action {
+            wit::FailureAction::Continue => Self::Continue(BodyMode::Skip),
+            wit::FailureAction::Respond(response) => Self::Respond(response.into()),
+            wit::FailureAction::RespondStored(stored) => Self::RespondStored(stored.into()),
+            wit::FailureAction::Retry => Self::Retry,
+        }
+    }
+}
+
+impl From<wit::ChunkAction> for Action {
+    fn from(action: wit::ChunkAction) -> Self {
+        match action {
+            wit::ChunkAction::Pass => Self::Continue(BodyMode::Skip),
+            wit::ChunkAction::Replace(bytes) => Self::Replace(bytes),
+            wit::ChunkAction::Respond(response) => Self::Respond(response.into()),
+            wit::ChunkAction::Abort => Self::Abort,
+        }
+    }
+}
+
+impl From<wit::Phases> for Phases {
+    fn from(phases: wit::Phases) -> Self {
+        const PAIRS: [(wit::Phases, Phase); 7] = [
+            (wit::Phases::REQUEST_HEADERS, Phase::RequestHeaders),
+            (wit::Phases::REQUEST_BODY, Phase::RequestBody),
+            (wit::Phases::RESPONSE_HEADERS, Phase::ResponseHeaders),
+            (wit::Phases::RESPONSE_BODY, Phase::ResponseBody),
+            (wit::Phases::UPSTREAM_FAILURE, Phase::UpstreamFailure),
+            (wit::Phases::LOG, Phase::Log),
+            (wit::Phases::TICK, Phase::Tick),
+        ];
+        PAIRS.into_iter().filter(|(flag, _)| phases.contains(*flag)).map(|(_, phase)| phase).collect()
+    }
+}
+
+impl From<wit::Manifest> for Description {
+    fn from(manifest: wit::Manifest) -> Self {
+        let wit::Manifest { name, version, phases, traits, attributes } = manifest;
+        let authenticator = traits.contains(wit::Traits::AUTHENTICATOR);
+        Self { name, version, phases: phases.into(), authenticator, attributes }
+    }
+}
+
+impl From<wit::ConfigError> for ConfigError {
+    fn from(error: wit::ConfigError) -> Self {
+        Self { pointer: error.pointer, message: error.message }
+    }
+}
+
+impl From<Failure> for wit::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Dns => Self::Dns,
+            Failure::Connect => Self::Connect,
+            Failure::Tls => Self::Tls,
+            Failure::Timeout => Self::Timeout,
+            Failure::Reset => Self::Reset,
+            Failure::Protocol => Self::Protocol,
+            Failure::Overload => Self::Overload,
+            Failure::NoEndpoint => Self::NoEndpoint,
+            Failure::Cancelled => Self::Cancelled,
+            Failure::Other => Self::Other,
+        }
+    }
+}
+
+impl From<Part> for fields::Part {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Request => Self::Request,
+            Part::RequestTrailers => Self::RequestTrailers,
+            Part::Response => Self::Response,
+            Part::ResponseTrailers => Self::ResponseTrailers,
+        }
+    }
+}
+
+impl From<fields::FieldError> for FieldError {
+    fn from(error: fields::FieldError) -> Self {
+        match error {
+            fields::FieldError::InvalidName => Self::InvalidName,
+            fields::FieldError::InvalidValue => Self::InvalidValue,
+            fields::FieldError::NotAllowed => Self::NotAllowed,
+            fields::FieldError::TooLarge => Self::TooLarge,
+            fields::FieldError::TooLate => Self::TooLate,
+        }
+    }
+}

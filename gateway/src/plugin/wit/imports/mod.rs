@@ -1,0 +1,27 @@
+//! What guests may call back: one file per interface of the contract.
+//!
+//! Every host function begins with [`HostState::charge`]; what a guest hands over is validated before anything is
+//! changed. A mistake that a good plugin can make is an error value, a breach of bounds is a trap.
+//!
+//! [`HostState::charge`]: super::state::HostState::charge
+
+mod calls;
+mod counters;
+pub(super) mod crypto;
+pub(super) mod fast;
+mod http;
+mod kv;
+mod metrics;
+mod secrets;
+mod sys;
+
+/// Longest key of `kv` and name of `counters`.
+const MAX_KEY: usize = 1 << 10;
+
+/// Refuses keys that would make the state store's memory a guest's to fill.
+fn check_key(function: &str, key: &str) -> wasmtime::Result<()> {
+    if key.len() > MAX_KEY {
+        return Err(wasmtime::Error::msg(format!("{function}: a key of at most {MAX_KEY} bytes")));
+    }
+    Ok(())
+}
