@@ -17,7 +17,7 @@ pub(super) fn run(config: &Path) -> ExitCode {
             for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
-            super::show(&format!("{}: fine\n", config.display()))
+            super::show::show(&format!("{}: fine\n", config.display()))
         }
         Err(error) => super::refuse(config, &error),
     }

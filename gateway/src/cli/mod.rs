@@ -5,9 +5,9 @@ mod plugin;
 mod plugin_new;
 mod run;
 mod schema;
+mod show;
 
 use std::fmt::Display;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -76,14 +76,6 @@ pub fn main() -> ExitCode {
         Command::Plugin(PluginCommand::New { name, directory }) => plugin_new::run(&name, &directory),
         Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
         Command::CompilePlugin => crate::plugin::serve_compilation(),
-    }
-}
-
-/// Prints what was asked for. A reader that has seen enough (`gateway schema | head`) is no failure.
-fn show(text: &str) -> ExitCode {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
         }
     };
     match plugin::inspect(&plugin::this_program(), &bytes) {
-        Ok(inspection) => super::show(&inspection.to_string()),
+        Ok(inspection) => super::show::show(&inspection.to_string()),
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             ExitCode::FAILURE

@@ -6,6 +6,8 @@ use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::show::show;
+
 /// Files of the SDK by their path in it.
 macro_rules! sdk {
     ($($path:literal)*) => {
@@ -43,6 +45,10 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/testing/message.rs"
     "src/testing/mod.rs"
     "src/testing/run.rs"
+    "src/testing/run/answers.rs"
+    "src/testing/run/bodies.rs"
+    "src/testing/run/request.rs"
+    "src/testing/run/response.rs"
     "src/testing/state.rs"
     "src/testing/stored.rs"
     "src/time.rs"
@@ -133,7 +139,7 @@ pub(super) fn run(name: &str, directory: &Path) -> ExitCode {
     match write(name, &target) {
         Ok(()) => {
             let (shown, file) = (target.display(), file_name(name));
-            super::show(&format!(
+            show(&format!(
                 "{shown} is a plugin that adds a header to every response. Next:\n\n  \
                  cd {shown}\n  \
                  cargo test\n  \

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 /// Prints the schema to standard output.
 pub(super) fn run() -> ExitCode {
-    super::show(&format!("{:#}\n", crate::config::schema()))
+    super::show::show(&format!("{:#}\n", crate::config::schema()))
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AGE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-pub use self::rules::{Refusal, caller, storable};
+pub use self::rules::{Readers, Refusal, caller, storable};
 use self::rules::{age, vary};
 use crate::exchange::ResponseHead;
 use crate::memory::{Budget, Hold};
@@ -29,17 +29,6 @@ const MAX_VARIANTS: usize = 32;
 
 fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &HeaderMap) -> bool {
     stored.iter().all(|(name, values)| request.get_all(name).iter().eq(values.iter()))
-}
-
-/// Who may get a stored response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readers<'a> {
-    /// All callers: the operator said that the answers do not depend on who asks (`shared`).
-    All,
-    /// Callers of whom no name is known.
-    Unnamed,
-    /// The principal of this name.
-    Principal(&'a str),
 }
 
 /// What separates one stored response from another, besides Vary.

@@ -7,13 +7,23 @@ use aws_lc_rs::digest;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_RANGE, DATE, EXPIRES, HeaderName, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::Readers;
 use crate::exchange::{RequestHead, ResponseHead};
 use crate::message::headers::is_credential;
 use crate::model::Storing;
 
 /// Fields that tell responses of one key apart; more are not kept.
 const MAX_VARY: usize = 8;
+
+/// Who may get a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers<'a> {
+    /// All callers: the operator said that the answers do not depend on who asks (`shared`).
+    All,
+    /// Callers of whom no name is known.
+    Unnamed,
+    /// The principal of this name.
+    Principal(&'a str),
+}
 
 /// Why a response is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

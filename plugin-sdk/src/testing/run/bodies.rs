@@ -1,0 +1,95 @@
+//! A body through the plugin, whole or chunk by chunk.
+
+use std::cell::Cell;
+
+use super::{Direction, Passed, Run};
+use crate::bindings::edge::gateway::http::Part;
+use crate::testing::message::FieldList;
+use crate::{BodyMode, ChunkAction, Plugin};
+
+impl<P: Plugin> Run<'_, P> {
+    /// A body through the plugin.
+    pub(super) fn stream(
+        &self,
+        of: Direction,
+        mode: BodyMode,
+        mut chunks: Vec<Vec<u8>>,
+        trailers: FieldList,
+    ) -> Passed {
+        if mode == BodyMode::Whole {
+            chunks = vec![chunks.concat()];
+        } else if !trailers.is_empty() && chunks.last().is_none_or(|last| !last.is_empty()) {
+            // Trailers are a frame of their own after the last bytes.
+            chunks.push(Vec::new());
+        }
+        let part = if of == Direction::Request { Part::RequestTrailers } else { Part::ResponseTrailers };
+        let last = chunks.len().saturating_sub(1);
+        let mut out = Vec::new();
+        for (at, data) in chunks.into_iter().enumerate() {
+            let end = at == last;
+            if data.is_empty() && !end {
+                continue;
+            }
+            if end {
+                self.data.part(part).borrow_mut().clone_from(&trailers);
+            }
+            match self.chunk(of, data, end, &mut out) {
+                None => {}
+                Some(passed) => return passed,
+            }
+        }
+        Passed::Body { chunks: out, aborted: false }
+    }
+
+    pub(super) fn stream_until_cut(&self, chunks: Vec<Vec<u8>>) -> Passed {
+        let mut out = Vec::new();
+        for data in chunks.into_iter().filter(|data| !data.is_empty()) {
+            if let Some(passed) = self.chunk(Direction::Response, data, false, &mut out) {
+                return passed;
+            }
+        }
+        if out.is_empty() { Passed::Refused } else { Passed::Body { chunks: out, aborted: true } }
+    }
+
+    /// One call of a body phase; `Some` where the stream ends with it.
+    pub(super) fn chunk(&self, of: Direction, data: Vec<u8>, end: bool, out: &mut Vec<Vec<u8>>) -> Option<Passed> {
+        let given = data.clone();
+        let action = match of {
+            Direction::Request => self.call(|plugin, exchange| plugin.on_request_body(exchange, given, end)),
+            Direction::Response => self.call(|plugin, exchange| plugin.on_response_body(exchange, given, end)),
+        };
+        let bytes = match action {
+            ChunkAction::Pass => data,
+            ChunkAction::Replace(bytes) => bytes,
+            ChunkAction::Respond(response) if out.is_empty() => return Some(Passed::Respond(response)),
+            // An answer after bytes have gone out can only end the stream.
+            ChunkAction::Respond(_) | ChunkAction::Abort if !out.is_empty() => {
+                return Some(Passed::Body { chunks: std::mem::take(out), aborted: true });
+            }
+            ChunkAction::Respond(_) | ChunkAction::Abort => return Some(Passed::Refused),
+        };
+        if !bytes.is_empty() {
+            out.push(bytes);
+            // With the first bytes, the head has gone out.
+            let sent: &Cell<bool> =
+                if of == Direction::Request { &self.data.request_sent } else { &self.data.response_sent };
+            sent.set(true);
+        }
+        None
+    }
+}
+
+/// Whether the content is encoded (RFC 9110 section 8.4), so that a plugin would see gibberish.
+pub(super) fn is_encoded(fields: &FieldList) -> bool {
+    let codings = fields.iter().filter(|(name, _)| name == "content-encoding").map(|(_, value)| value);
+    codings
+        .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Drops what holds only for the body as it came.
+pub(super) fn body_may_change(fields: &mut FieldList) {
+    const STALE: [&str; 7] =
+        ["content-length", "etag", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
+    fields.retain(|(name, _)| !STALE.contains(&name.as_str()));
+}

@@ -1,0 +1,83 @@
+//! The request side: the head, the body, and what goes upstream.
+
+use super::bodies::{body_may_change, is_encoded};
+use super::{Direction, Outcome, Passed, Run};
+use crate::bindings::edge::gateway::http::Part;
+use crate::testing::message::{FieldList, Forwarded};
+use crate::{BodyMode, HeadersAction, Phases, Plugin};
+
+impl<P: Plugin> Run<'_, P> {
+    pub(super) fn request(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList) {
+        let end = chunks.is_empty() && trailers.is_empty();
+        self.measure("bytes.in", chunks.iter().map(|chunk| chunk.len() as u64).sum());
+        let mut mode = BodyMode::Skip;
+        if P::PHASES.contains(Phases::REQUEST_HEADERS) {
+            match self.call(|plugin, exchange| plugin.on_request_headers(exchange, end)) {
+                HeadersAction::Continue(asked) => mode = asked,
+                HeadersAction::Respond(response) => {
+                    self.answer(response);
+                    return self.responded();
+                }
+                HeadersAction::RespondStored(key, otherwise) => {
+                    if self.answer_stored(&key, otherwise) {
+                        return self.responded();
+                    }
+                }
+            }
+        }
+        let reads = !end && mode != BodyMode::Skip && P::PHASES.contains(Phases::REQUEST_BODY);
+        if reads && is_encoded(&self.data.part(Part::Request).borrow()) {
+            self.gateway_answers(415);
+            return self.responded();
+        }
+        if reads {
+            body_may_change(&mut self.data.part(Part::Request).borrow_mut());
+        }
+        if P::PHASES.contains(Phases::RESPONSE_BODY) {
+            // The gateway asks for a response that a plugin can read: unencoded and whole.
+            let mut fields = self.data.part(Part::Request).borrow_mut();
+            fields.retain(|(name, _)| !["accept-encoding", "range", "if-range"].contains(&name.as_str()));
+            fields.push(("accept-encoding".to_owned(), b"identity".to_vec()));
+        }
+        let passed = match reads {
+            true => self.stream(Direction::Request, mode, chunks, trailers),
+            false => {
+                *self.data.part(Part::RequestTrailers).borrow_mut() = trailers;
+                Passed::Body { chunks, aborted: false }
+            }
+        };
+        let (chunks, aborted) = match passed {
+            Passed::Body { chunks, aborted } => (chunks, aborted),
+            Passed::Respond(response) => {
+                self.answer(response);
+                return self.responded();
+            }
+            Passed::Refused => {
+                self.gateway_answers(503);
+                return self.responded();
+            }
+        };
+        self.data.request_sent.set(true);
+        self.forwarded_at = self.host.0.elapsed();
+        self.outcome = Outcome::Forwarded(Forwarded {
+            method: self.data.method.borrow().clone(),
+            authority: self.data.authority.borrow().clone(),
+            target: self.data.target.borrow().clone(),
+            upstream: self.data.properties.borrow().get("upstream.name").cloned().unwrap_or_default(),
+            headers: self.data.part(Part::Request).borrow().clone(),
+            chunks,
+            trailers: self.data.part(Part::RequestTrailers).borrow().clone(),
+            aborted,
+        });
+        if aborted {
+            self.gateway_answers(503);
+            self.end();
+        }
+    }
+
+    /// The exchange ended without the upstream.
+    pub(super) fn responded(&mut self) {
+        self.end();
+        self.outcome = Outcome::Responded(self.response().clone());
+    }
+}
