@@ -19,6 +19,6 @@ pub(super) fn run(config: &Path) -> ExitCode {
             }
             super::show::show(&format!("{}: fine\n", config.display()))
         }
-        Err(error) => super::refuse(config, &error),
+        Err(error) => super::show::refuse(config, &error),
     }
 }

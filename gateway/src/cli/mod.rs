@@ -7,14 +7,12 @@ mod run;
 mod schema;
 mod show;
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The configuration where no other is named.
-const DEFAULT_CONFIG: &str = "gateway.yaml";
+use self::show::DEFAULT_CONFIG;
 
 /// A WebAssembly-extensible edge gateway.
 #[derive(Parser)]
@@ -77,13 +75,4 @@ pub fn main() -> ExitCode {
         Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
         Command::CompilePlugin => crate::plugin::serve_compilation(),
     }
-}
-
-/// Prints what is wrong with a configuration.
-fn refuse(config: &Path, error: &dyn Display) -> ExitCode {
-    eprintln!("{error}");
-    if config == Path::new(DEFAULT_CONFIG) && !config.exists() {
-        eprintln!("name the configuration: -c FILE");
-    }
-    ExitCode::FAILURE
 }

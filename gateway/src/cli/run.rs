@@ -17,6 +17,6 @@ pub(super) fn run(config: &Path) -> ExitCode {
             Drained::Cut => ExitCode::from(3),
         },
         Err(ApplyError::Stopped) => ExitCode::SUCCESS,
-        Err(error) => super::refuse(config, &error),
+        Err(error) => super::show::refuse(config, &error),
     }
 }
