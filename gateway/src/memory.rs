@@ -28,20 +28,22 @@ pub struct Memory {
     pub bodies: Arc<Budget>,
     /// Linear memories of plugins' instances: `limits.plugin_memory`.
     pub guests: Arc<Budget>,
+    /// Bytes of each where the configuration says nothing. Found out once: what changes a limit reads no files.
+    share: u64,
 }
 
 impl Memory {
     /// Budgets as the configuration says, or a share of the memory that this process may use.
     pub fn new(limits: &Limits) -> Self {
-        let memory = Self { bodies: Budget::new(0), guests: Budget::new(0) };
+        let share = machine::memory().unwrap_or(UNKNOWN) / SHARE;
+        let memory = Self { bodies: Budget::new(0), guests: Budget::new(0), share };
         memory.follow(limits);
         memory
     }
 
     /// Changes the limits. What is held stays, also where it is more than the new limit.
     pub fn follow(&self, limits: &Limits) {
-        let share = || machine::memory().unwrap_or(UNKNOWN) / SHARE;
-        let bytes = |set: Option<u64>| usize::try_from(set.unwrap_or_else(share)).unwrap_or(usize::MAX);
+        let bytes = |set: Option<u64>| usize::try_from(set.unwrap_or(self.share)).unwrap_or(usize::MAX);
         self.bodies.set_limit(bytes(limits.body_memory));
         self.guests.set_limit(bytes(limits.plugin_memory));
     }

@@ -293,7 +293,7 @@ pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
     );
     let plugin_memory = fields.optional(
         "plugin_memory",
-        "Bytes that the instances of all plugins may have together; by default as much as body_memory has.",
+        "Bytes that the instances of all plugins may have together; by default a quarter of that memory as well.",
         Size(MIN_MEMORY..=1 << 50),
     );
     if !fields.is_sound() {

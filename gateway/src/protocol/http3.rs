@@ -14,6 +14,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -246,7 +247,7 @@ where
     // What is under way to the client and back.
     let round_trip = || (2 * connected.rtt()).clamp(Duration::from_millis(50), Duration::from_secs(1));
 
-    let window = endpoint::window(&shared.memory);
+    let (window, send_window) = (endpoint::window(&shared.memory), endpoint::send_window(&shared.memory));
     let running = Rc::new(Cell::new(0usize));
     let ended = Rc::new(Notify::new());
     let mut phase = Phase::Open;
@@ -300,9 +301,10 @@ where
             // The client has moved; its new address is validated.
             info = Arc::new(ConnectionInfo { peer: connected.remote_address(), ..ConnectionInfo::clone(&info) });
         }
-        let (shared, info, unread) = (shared.clone(), info.clone(), Unread::new(window.clone()));
+        let (shared, info) = (shared.clone(), info.clone());
+        let (unread, unsent) = (Unread::new(window.clone()), Unread::new(send_window.clone()));
         tokio::task::spawn_local(async move {
-            exchange(&shared, info, resolver, handle, unread).await;
+            exchange(&shared, info, resolver, handle, (unread, unsent)).await;
             drop(task);
         });
     }
@@ -336,7 +338,7 @@ async fn exchange<F, R>(
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
     Handle { mut stopped, notes, delivery }: Handle,
-    unread: Unread,
+    (unread, mut unsent): (Unread, Unread),
 ) where
     F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
     R: Future<Output = http::Response<Body>> + 'static,
@@ -366,7 +368,7 @@ async fn exchange<F, R>(
         response = (shared.on_request)(info, request) => response,
         true = &mut stopped => return,
     };
-    if respond(&mut send, response, limits.body_timeout, &mut stopped).await.is_ok() {
+    if respond(&mut send, response, limits.body_timeout, &mut stopped, &mut unsent).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
         delivery.finished(stopped).await;
     }
@@ -380,6 +382,7 @@ async fn respond(
     response: http::Response<Body>,
     patience: Duration,
     stopped: &mut Stopped,
+    unsent: &mut Unread,
 ) -> Result<(), Cut> {
     let (parts, mut body) = response.into_parts();
     let mut head = http::Response::new(());
@@ -398,7 +401,19 @@ async fn respond(
             None => return within(patience, send.finish()).await,
             Some(Ok(frame)) => match frame.into_data() {
                 // No piece is so large that a client which takes it in time would be too slow: see `completion`.
-                Ok(data) => within(patience, send.send_data(data)).await?,
+                Ok(data) => {
+                    let mut write = std::pin::pin!(send.send_data(data));
+                    let begun = std::future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
+                    match begun {
+                        Poll::Ready(written) => written.map_err(|_| Cut)?,
+                        Poll::Pending => {
+                            // What the connection may keep for the client is full.
+                            let _ = unsent.handed_out();
+                            within(patience, write).await?;
+                            unsent.awaited();
+                        }
+                    }
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         within(patience, send.send_trailers(trailers)).await?;

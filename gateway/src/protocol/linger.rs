@@ -71,6 +71,7 @@ impl Drop for Lingering {
 }
 
 async fn discard(mut rest: Body) {
+    rest.discard();
     let mut discarded = 0;
     while discarded < MOST {
         match tokio::time::timeout(PAUSE, rest.frame()).await {

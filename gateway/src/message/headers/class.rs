@@ -106,14 +106,15 @@ pub fn is_made_here(name: &HeaderName) -> bool {
 pub fn is_forwarding(name: &str) -> bool {
     let begins = |with: &[&str]| with.iter().any(|start| name.starts_with(start));
     // X-Real-IP, True-Client-IP, CF-Connecting-IP, X-Cluster-Client-IP, and whatever is next.
-    if name.ends_with("-ip") || name.ends_with("clientip") {
+    // X-Vercel-Forwarded-For, Fly-Forwarded-Proto, CloudFront-Forwarded-Proto likewise.
+    if name.ends_with("-ip") || name.ends_with("clientip") || name.contains("-forwarded-") {
         return true;
     }
     match name.as_bytes().first() {
         Some(b'x') => name.strip_prefix("x-").is_some_and(is_x_forwarding),
         Some(b'f') => begins(&["forward", "fastly-"]) || name == "front-end-https",
         // RFC 9440 section 2.4: Client-Cert and Client-Cert-Chain are taken off whatever comes from outside.
-        Some(b'c') => begins(&["cf-", "client-cert", "client-ip"]),
+        Some(b'c') => begins(&["cf-", "client-cert", "client-ip", "cloudfront-"]),
         Some(b'h') => name == "https",
         Some(b'r') => begins(&["remote-"]),
         Some(b's') => begins(&["ssl-"]),
@@ -140,7 +141,7 @@ fn is_x_forwarding(rest: &str) -> bool {
         Some(b'o') => begins(&["original-", "originating-"]),
         Some(b'p') => rest == "proto",
         Some(b'r') => begins(&["real-", "remote-", "rewrite-"]),
-        Some(b's') => begins(&["sendfile", "ssl"]) || rest == "scheme",
+        Some(b's') => begins(&["sendfile", "ssl"]) || matches!(rest, "scheme" | "script-name"),
         Some(b't') => begins(&["tls-"]),
         Some(b'u') => rest == "url-scheme",
         _ => false,
@@ -225,6 +226,11 @@ mod tests {
             "x-forwarded-client-cert",
             "x-forwarded-by-next-years-proxy",
             "x-vercel-forwarded-for",
+            "cloudfront-forwarded-proto",
+            "cloudfront-viewer-address",
+            "fly-forwarded-port",
+            "z-forwarded-for",
+            "x-script-name",
             "x-forward-for",
             "x-original-url",
             "x-original-forwarded-for",
