@@ -90,9 +90,7 @@ fn receive(
     mut parts: request::Parts,
 ) -> (Exchange, Result<(), Error>) {
     let streamed = parts.version >= Version::HTTP_2;
-    if streamed {
-        headers::join_cookies(&mut parts.headers);
-    }
+    headers::join_cookies(&mut parts.headers);
     let checked = headers::check_framing(parts.version, &parts.headers)
         .and_then(|()| headers::check_upgrade(parts.version, &parts.headers))
         .and_then(|()| normalize::target(&parts.method, &parts.uri, &parts.headers, parts.version));
