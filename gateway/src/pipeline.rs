@@ -96,9 +96,7 @@ fn receive(
         .and_then(|()| headers::check_upgrade(parts.version, &parts.headers))
         .and_then(|()| normalize::target(&parts.method, &parts.uri, &parts.headers, parts.version));
     // Checked piece by piece, counted as one.
-    if streamed {
-        headers::join_cookies(&mut parts.headers);
-    }
+    headers::join_cookies(&mut parts.headers);
     let (authority, path_and_query, mut accepted) = match checked {
         Ok(target) => (target.authority, target.path_and_query, Ok(())),
         Err(error) => (String::new(), "/".to_owned(), Err(error)),
