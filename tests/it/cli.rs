@@ -99,7 +99,11 @@ fn a_plugin_that_uses_a_secret_only_where_its_config_names_one_says_so() {
     assert!(text.contains("grants   secrets, if its config names any (crypto::Key::from_secret)"), "{text}");
     assert!(text.contains("plugins: {grants: {pii-redact: {secrets: [NAME, ...]}}}"), "{text}");
     let text = check("auth");
-    assert!(text.contains("grants   upstreams\n") && text.contains("secrets, if its config names any"), "{text}");
+    assert!(
+        text.contains("grants   upstreams (optional: its config may need none)\n")
+            && text.contains("secrets, if its config names any"),
+        "{text}"
+    );
     assert!(check("hello-plugin").contains("grants   none"), "{}", check("hello-plugin"));
 }
 

@@ -61,7 +61,9 @@ const NONSENSE: [(&str, &str, &str); 3] = [
 fn told(gateway: &TestGateway, plugin: &str, path: &str, expected: &str) {
     let line = gateway.logged(path, |line| line["path"] == path);
     let detail = line["detail"].as_str().unwrap_or_default();
-    assert!(detail.starts_with(&format!("plugin `{plugin}`: ")) && detail.contains(expected), "{path}: {line}");
+    // A limit is named by the key that it has for this plugin.
+    let expected = expected.replace("limits.test-guest.", &format!("limits.{plugin}."));
+    assert!(detail.starts_with(&format!("plugin `{plugin}`: ")) && detail.contains(&expected), "{path}: {line}");
     assert!(detail.len() < 200 && !detail.contains("_ZN"), "{path} has no backtrace: {line}");
 }
 

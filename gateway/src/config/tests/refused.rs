@@ -207,6 +207,17 @@ fn no_message_shows_what_a_secret_s_number_is() {
 }
 
 #[test]
+fn an_access_log_that_can_not_be_made_is_refused_at_its_place() {
+    let said = errors(&with("access_log: {path: no/access.log}"));
+    assert_eq!(
+        said,
+        "3:20: the access log \"no/access.log\" can't be opened (HERE/no/access.log): its directory does not exist"
+    );
+    let said = errors(&with("access_log: {path: '/${KEY}/access.log'}"));
+    assert_eq!(said, "3:20: the access log \"/${KEY}/access.log\" can't be opened: its directory does not exist");
+}
+
+#[test]
 fn what_a_plugin_says_of_its_config_repeats_no_secret() {
     let text = with(
         "plugins: {directory: p}
