@@ -98,6 +98,15 @@ fn change(gateway: &TestGateway, compile: &str, ended: &AtomicBool) -> (usize, D
     (rounds, longest)
 }
 
+/// Also where an assertion fails: the threads of a test would go on for ever.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_hostile_file_harms_the_process_or_holds_up_another_plugin_or_a_configuration() {
     let compile = "{memory: 256MiB, time: 1s}";
@@ -117,13 +126,6 @@ fn no_hostile_file_harms_the_process_or_holds_up_another_plugin_or_a_configurati
             });
         }
         let changes = scope.spawn(|| change(&gateway, compile, &ended));
-        // Also where an assertion fails: the threads above would go on for ever.
-        struct End<'a>(&'a AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
         let end = End(&ended);
         let mut before = None;
         for file in files(describing) {
@@ -265,4 +267,62 @@ fn however_many_files_take_long_another_plugin_is_swapped_meanwhile() {
     put(&plugins, "test-guest.wasm", &other_build());
     eventually("another plugin is swapped", || (build(&mut client) == "test-guest-build-B").then_some(()));
     assert!(children(&gateway.process).len() < count, "those that take long are not all compiled at once");
+}
+
+/// A route with a plugin that is not there yet.
+fn route_with(name: &str, config: &str) -> String {
+    format!(
+        "  - {{name: {name}, match: {{path: {{prefix: /{name}}}}}, plugins: [{{name: {name}, config: {config}}}], respond: \
+         {{status: 200}}}}\n"
+    )
+}
+
+#[test]
+fn two_new_plugins_are_compiled_once_each_and_serve_also_where_they_cannot_be_kept() {
+    let gateway = spawn();
+    let plugins = gateway.directory().join("plugins");
+    for name in ["hello-plugin", "rate-limit"] {
+        put(&plugins, &format!("{name}.wasm"), &built(name));
+    }
+    let more = route_with("hello-plugin", "{}") + &route_with("rate-limit", "{limits: [{requests: 5, per: 1s}]}");
+    // No cache: what is forgotten is compiled anew.
+    gateway.configure(&(yaml(&format!("{AMPLE}, cache: /dev/null/none"), 201) + &more));
+    let mut client = Client::http1(gateway.listener("clear"));
+    eventually("both serve", || (client.get("/edited").status == 201).then_some(()));
+}
+
+#[test]
+fn a_configuration_that_is_refused_for_its_plugins_has_them_compiled_once_each() {
+    let gateway = spawn();
+    let plugins = gateway.directory().join("plugins");
+    for name in ["slow-guest", "late-guest"] {
+        put(&plugins, &format!("{name}.wasm"), &slow());
+    }
+    let ended = AtomicBool::new(false);
+    let (swaps, seen) = std::thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            let mut seen = std::collections::BTreeSet::new();
+            while !ended.load(Ordering::Relaxed) {
+                seen.extend(children(&gateway.process));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            seen
+        });
+        let end = End(&ended);
+        let more = route_with("slow-guest", "{}") + &route_with("late-guest", "{}");
+        gateway.configure(&(yaml("{memory: 512MiB, time: 1s}, cache: /dev/null/none", 201) + &more));
+        let refused = || gateway.process.wait_for("the new configuration is refused");
+        while !["slow-guest", "late-guest"].iter().all(|name| refused().contains(&format!("plugin `{name}`"))) {}
+        // Each swap has what was refused tried again.
+        let mut client = Client::http1(gateway.listener("clear"));
+        let swaps = ['C', 'D', 'E'];
+        for build in swaps {
+            let name = format!("test-guest-build-{build}");
+            put(&plugins, "test-guest.wasm", &replaced(built("test-guest"), b"test-guest-build-A", name.as_bytes()));
+            eventually(&name, || (self::build(&mut client) == name).then_some(()));
+        }
+        drop(end);
+        (swaps.len(), counting.join().expect("it counts"))
+    });
+    assert!(seen.len() <= 2 + swaps, "{} compilations", seen.len());
 }

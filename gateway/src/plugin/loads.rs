@@ -25,6 +25,8 @@ use crate::model::{Compile, PluginLimits};
 const LONG: Duration = Duration::from_secs(3);
 /// How long a failure holds that says nothing about the file.
 const PASSES: Duration = Duration::from_secs(1);
+/// How many results are kept of one file, each under limits of its own.
+const KEPT: usize = 4;
 /// Stack of a thread that loads what was compiled. The process that compiles has tried that on less.
 const STACK: usize = 2 << 20;
 
@@ -46,6 +48,13 @@ pub(super) struct Asked {
     pub(super) compile: Compile,
     /// Where compiled code is kept.
     pub(super) cache: Option<PathBuf>,
+}
+
+impl Asked {
+    /// Whether both have the same limits.
+    fn same_terms(&self, other: &Self) -> bool {
+        self.limits == other.limits && self.compile == other.compile
+    }
 }
 
 /// What a file is found to be.
@@ -72,7 +81,7 @@ impl File {
     fn answers(&self, asked: &Asked) -> bool {
         let same = self.asked.path == asked.path && self.asked.hash == asked.hash;
         same && match &self.stage {
-            Stage::Waits(_) | Stage::Runs => self.asked.limits == asked.limits && self.asked.compile == asked.compile,
+            Stage::Waits(_) | Stage::Runs => self.asked.same_terms(asked),
             Stage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < PASSES,
             Stage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
             Stage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
@@ -119,6 +128,21 @@ impl State {
 }
 
 impl State {
+    /// Forgets what a new question makes useless: what lay in the same place before, and what the same question was
+    /// answered. What ended under other limits stays, because two configurations may ask in turn (the one in force and one
+    /// that is refused), each of which would undo what the other one found out; but only so much of it.
+    fn make_room(&mut self, asked: &Asked) {
+        self.drop_where(|file| {
+            file.asked.path == asked.path
+                && (file.asked.hash != asked.hash || (file.has_ended() && file.asked.same_terms(asked)))
+        });
+        let ended = |file: &&File| file.has_ended() && file.asked.path == asked.path;
+        let known = self.files.iter().filter(ended).count();
+        let oldest: Vec<u64> =
+            self.files.iter().filter(ended).map(|file| file.id).take((known + 1).saturating_sub(KEPT)).collect();
+        self.drop_where(|file| oldest.contains(&file.id));
+    }
+
     /// The next file for which there is a turn.
     fn next(&mut self) -> Option<Turn> {
         loop {
@@ -183,8 +207,7 @@ impl Loads {
         if state.stopped {
             return Some(Err(LoadError::Host("the gateway is ending".to_owned())));
         }
-        // What lies in the same place now is what counts; what ended under other limits is of no use any more.
-        state.drop_where(|file| file.asked.path == asked.path && (file.asked.hash != asked.hash || file.has_ended()));
+        state.make_room(&asked);
         state.last += 1;
         let id = state.last;
         let (name, given_up) = (name.clone(), Arc::default());
@@ -208,14 +231,9 @@ impl Loads {
         self.0.count.subscribe()
     }
 
-    /// Forgets what was found out about other plugins than these.
-    pub(super) fn retain(&self, wanted: impl Fn(&str) -> bool) {
-        self.0.lock().drop_where(|file| file.has_ended() && !wanted(&file.name));
-    }
-
-    /// Ends the compilation of other plugins than these.
-    pub(super) fn give_up(&self, wanted: impl Fn(&str) -> bool) {
-        self.0.lock().drop_where(|file| !file.has_ended() && !wanted(&file.name));
+    /// Forgets other plugins than these, by name and file, and ends their compilation.
+    pub(super) fn retain(&self, wanted: impl Fn(&str, &Path) -> bool) {
+        self.0.lock().drop_where(|file| !wanted(&file.name, &file.asked.path));
     }
 
     /// Ends everything, for good.
@@ -371,4 +389,44 @@ impl Shared {
 /// Where the cache has a file's code: what another build of the program made is another's.
 fn key(compiler: &Compiler, hash: &str) -> Option<String> {
     compiler.build().ok().map(|build| format!("{hash}-{build}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(path: &str, hash: &str, seconds: u64) -> Asked {
+        let compile = Compile { time: Duration::from_secs(seconds), ..Compile::default() };
+        let (limits, hash) = (PluginLimits::default(), hash.to_owned());
+        Asked { path: path.into(), hash, limits, compile, cache: None }
+    }
+
+    /// Asks, and ends it with an error of its compilation where it is to be compiled. Whether it was known.
+    fn ask(state: &mut State, asked: &Asked) -> bool {
+        if state.files.iter().any(|file| file.answers(asked)) {
+            return true;
+        }
+        state.make_room(asked);
+        state.last += 1;
+        let stage = Stage::Ended(Err(LoadError::Compile("too slow".to_owned())), Instant::now());
+        let (id, given_up) = (state.last, Arc::default());
+        state.files.push(File { id, name: "f".into(), asked: asked.clone(), stage, given_up });
+        false
+    }
+
+    #[test]
+    fn what_a_file_is_under_some_limits_is_not_forgotten_when_it_is_asked_for_under_others() {
+        let mut state = State::default();
+        let [in_force, edited] = [30, 60].map(|seconds| asked("f.wasm", "1", seconds));
+        assert!(!ask(&mut state, &in_force) && !ask(&mut state, &edited));
+        for _ in 0..3 {
+            assert!(ask(&mut state, &in_force) && ask(&mut state, &edited), "it is compiled over and over");
+        }
+        for seconds in 100..100 + 3 * KEPT as u64 {
+            ask(&mut state, &asked("f.wasm", "1", seconds));
+        }
+        assert_eq!(state.files.len(), KEPT, "every edit leaves something");
+        assert!(!ask(&mut state, &asked("f.wasm", "2", 30)));
+        assert_eq!(state.files.len(), 1, "of a file that is not there any more");
+    }
 }

@@ -244,7 +244,6 @@ impl Registry {
                 status::write(directory, name, &serving.status);
             }
         }
-        self.loads.retain(|name| accepted.serving.contains_key(name));
         let moved = self.directory != accepted.directory;
         self.remove_status_files(|name| moved || !accepted.serving.contains_key(name));
         self.directory = accepted.directory;
@@ -261,9 +260,11 @@ impl Registry {
         }
     }
 
-    /// Ends the compilation of plugins that nothing in force names: of a configuration that was replaced by another one.
-    pub fn give_up_others(&self) {
-        self.loads.give_up(|name| self.serving.contains_key(name));
+    /// Ends the compilation of files, and forgets what was found out about them, that neither serve nor are `attempted`: of
+    /// a configuration that was replaced by another one. Not at every change of a plugin: what a configuration needs that
+    /// is not in force yet would be compiled over and over.
+    pub fn give_up_others(&self, attempted: &BTreeSet<PathBuf>) {
+        self.loads.retain(|name, path| self.serving.contains_key(name) || attempted.contains(path));
     }
 
     /// Ends every compilation, for good.
