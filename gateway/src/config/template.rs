@@ -6,7 +6,7 @@
 use http::HeaderValue;
 use serde_json::json;
 
-use super::error::suggest;
+use super::error::{nearest, suggest};
 use super::fields::{Context, Type};
 use super::names;
 use super::tree::Node;
@@ -82,8 +82,11 @@ fn template(text: &str) -> Result<Value, String> {
 fn variable(name: &str) -> Result<Variable, String> {
     let known = VARIABLES.iter().find(|(known, ..)| *known == name);
     known.map(|(_, variable, _)| *variable).ok_or_else(|| {
-        let hint = suggest(name, VARIABLES.iter().map(|(known, ..)| *known));
-        format!("names a variable that does not exist, ${{{name}}}; {hint}")
+        // A value may be a secret with a `${` in it: it is repeated only where it is nearly a variable.
+        let known = || VARIABLES.iter().map(|(known, ..)| *known);
+        let hint = suggest(name, known());
+        let named = nearest(name, known()).map(|_| format!(", ${{{name}}}")).unwrap_or_default();
+        format!("names a variable that does not exist{named}; {hint}")
     })
 }
 
@@ -128,30 +131,40 @@ const ENVOY: [(&str, &str); 12] = [
     ("UPSTREAM_CLUSTER", "upstream.name"),
 ];
 
-/// What is wrong with a value that has another gateway's variables in it.
+/// What is wrong with a value that has another gateway's variables in it. What is no known variable may be a part of a
+/// secret, and is not repeated.
 fn foreign(written: &str) -> Option<String> {
     if let Some(name) = nginx_name(written) {
-        let instead = instead(&name.to_ascii_lowercase(), &NGINX);
-        return Some(format!(
-            "has ${name}, which would be sent as it stands; {instead}, or $${name} for the text itself"
-        ));
+        return Some(match known(&name.to_ascii_lowercase(), &NGINX) {
+            Some((name, ours)) => format!(
+                "has ${name}, which would be sent as it stands; write ${{{ours}}}, or $${name} for the text itself"
+            ),
+            None => format!(
+                "has a \"$name\", which would be sent as it stands; {}, and $$ stands for a $ before a name",
+                listed()
+            ),
+        });
     }
     if let Some(operator) = envoy_operator(written) {
-        let instead = instead(&operator.to_ascii_uppercase(), &ENVOY);
-        return Some(format!("has %{operator}%, which would be sent as it stands; {instead}"));
+        return Some(match known(&operator.to_ascii_uppercase(), &ENVOY) {
+            Some((operator, ours)) => {
+                format!("has %{operator}%, which would be sent as it stands; write ${{{ours}}}")
+            }
+            None => format!("has a \"%OPERATOR%\", which would be sent as it stands; {}", listed()),
+        });
     }
     let others = ["%[", "%{", "{http.", "{remote", "{{"];
     let other = others.iter().find(|other| written.contains(*other))?;
-    Some(format!("has \"{other}\", which would be sent as it stands; {}", instead("", &[])))
+    Some(format!("has \"{other}\", which would be sent as it stands; {}", listed()))
 }
 
-fn instead(name: &str, table: &[(&str, &str)]) -> String {
-    let listed = || {
-        let all: Vec<_> = VARIABLES.iter().map(|(name, ..)| format!("${{{name}}}")).collect();
-        format!("variables are {}", all.join(", "))
-    };
-    let known = table.iter().find(|(foreign, _)| *foreign == name);
-    known.map_or_else(listed, |(_, ours)| format!("write ${{{ours}}}"))
+fn listed() -> String {
+    let all: Vec<_> = VARIABLES.iter().map(|(name, ..)| format!("${{{name}}}")).collect();
+    format!("variables are {}", all.join(", "))
+}
+
+fn known(name: &str, table: &[(&'static str, &'static str)]) -> Option<(&'static str, &'static str)> {
+    table.iter().find(|(foreign, _)| *foreign == name).copied()
 }
 
 /// The name behind a `$` that is no `${` and not escaped.
@@ -226,5 +239,7 @@ mod tests {
     fn an_unknown_variable_is_refused_with_the_nearest() {
         assert!(variable("client.adress").is_err_and(|message| message.contains("did you mean \"client.address\"")));
         assert!(variable("client.address").is_ok());
+        let said = variable("hunter2").unwrap_err();
+        assert!(!said.contains("hunter2") && said.contains("valid: client.address"), "{said}");
     }
 }
