@@ -228,6 +228,11 @@ impl Registry {
         spent.drain(..spent.len().saturating_sub(MOST_SPENT));
     }
 
+    /// Forgets which dry runs failed: somebody asks for all of it to be tried again.
+    pub fn forget_dry_runs(&mut self) {
+        self.findings.spent.clear();
+    }
+
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
     /// whose files are newly left out.
     pub fn commit(&mut self, accepted: Accepted) -> Vec<Arc<str>> {
