@@ -70,8 +70,9 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
     );
     let cache = fields.optional(
         "cache",
-        "Where compiled plugins are kept between starts: a directory that nobody else may write to, nor replace. Left out: \
-         plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ in $XDG_CACHE_HOME or ~/.cache.",
+        "Where compiled plugins are kept between starts: in gateway-plugins/ in this directory, which the gateway makes for \
+         its user alone. Nobody else may be able to replace it. Left out: plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ \
+         in $XDG_CACHE_HOME or ~/.cache.",
         FilePath,
     );
     Some(RawPlugins { directory, grants: grants?, limits: limits?, compile: compile?, cache })

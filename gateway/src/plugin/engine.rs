@@ -21,9 +21,10 @@ use crate::state::State;
 pub struct HostOptions {
     /// The program that compiles plugins. `None` loads none.
     pub compiler: Option<Compiler>,
-    /// Where compiled code is kept between starts, unless the configuration says; made private (0700). `None` compiles
-    /// anew each time.
+    /// Where compiled code is kept between starts, unless the configuration says. `None` compiles anew each time.
     pub cache: Option<PathBuf>,
+    /// Whether that directory is made where it is missing.
+    pub makes_cache: bool,
     /// Worker threads.
     pub workers: u32,
     /// Instances that each of them may have, of all plugins together. Each reserves address space, and memory only once
@@ -42,6 +43,7 @@ impl Default for HostOptions {
         Self {
             compiler: None,
             cache: None,
+            makes_cache: true,
             workers: 1,
             instances_per_worker: INSTANCES_PER_WORKER,
             state: State::default(),

@@ -365,8 +365,12 @@ impl Shared {
 
     /// The cache. One that can't be used is no reason not to serve, and is told of once.
     fn cache(&self, directory: &Path) -> Option<Cache> {
-        match Cache::open(directory) {
-            Ok(cache) => Some(cache),
+        let opened = match self.host.options.makes_cache {
+            true => Cache::open(directory).map(Some),
+            false => Cache::find(directory),
+        };
+        match opened {
+            Ok(cache) => cache,
             Err(error) => {
                 self.warn(format!(
                     "compiled plugins are not kept, each start compiles them anew: {error}. Another directory can be named \

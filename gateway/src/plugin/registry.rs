@@ -47,6 +47,8 @@ pub struct Findings {
     spent: Vec<Spent>,
 }
 
+/// What the directory of compiled plugins is called in the one that the configuration names.
+const CACHE: &str = "gateway-plugins";
 /// How many of them are remembered.
 const MOST_SPENT: usize = 64;
 
@@ -317,7 +319,13 @@ impl Registry {
         if let Some(serving) = self.serving.get(name).filter(|serving| serving.artifact.hash == hash) {
             return Some(Ok(serving.artifact.clone()));
         }
-        let cache = config.plugins.cache.clone().or_else(|| self.host.options.cache.clone());
+        // Of its own name, because the directory that is named may be there for others too.
+        let cache = config
+            .plugins
+            .cache
+            .as_ref()
+            .map(|directory| directory.join(CACHE))
+            .or_else(|| self.host.options.cache.clone());
         let (limits, compile) = (limits_of(config, name), config.plugins.compile);
         self.loads.ask(name, Asked { path, hash, limits, compile, cache }, bytes)
     }
