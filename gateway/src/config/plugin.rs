@@ -81,7 +81,9 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
 fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {
     let memory = fields.default(
         "memory",
-        "Memory of the process that compiles it. The code that comes out may have an eighth of that.",
+        "Memory of the process that compiles it. All that are compiled at a time have a quarter of the machine's (or the \
+         container's) together, and one alone no more than that, at least 256 MiB; others wait. The code that comes out may \
+         have an eighth.",
         Size(LEAST_TO_COMPILE..=1 << 40),
         "1GiB",
     );
