@@ -177,22 +177,22 @@ fn spawn() -> Spawned {
 }
 
 /// The processes that a process has started and that have not ended.
-fn children(process: &Process) -> Vec<u32> {
+fn children(of: u32) -> Vec<u32> {
     let parent = |stat: &str| stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok();
     let processes = std::fs::read_dir("/proc").expect("the process table").flatten();
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|id| {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            parent(&stat) == Some(process.id()) && !stat.contains(") Z ")
+            parent(&stat) == Some(of) && !stat.contains(") Z ")
         })
         .collect()
 }
 
 fn only_child(process: &Process) -> u32 {
-    eventually("it is being compiled", || match children(process)[..] {
+    eventually("it is being compiled", || match children(process.id())[..] {
         [only] => Ok(only),
-        _ => Err(children(process)),
+        _ => Err(children(process.id())),
     })
 }
 
@@ -208,7 +208,7 @@ fn a_newer_file_ends_the_compilation_of_the_older_one_and_the_end_of_the_gateway
     eventually("the newer one serves", || {
         (client.get("/evil").header("x-build") == "evil-guest-build-C").then_some(())
     });
-    eventually("nothing is compiled", || (!children(&gateway.process).contains(&child)).then_some(()));
+    eventually("nothing is compiled", || (!children(gateway.process.id()).contains(&child)).then_some(()));
 
     put(&plugins, "evil-guest.wasm", &slow());
     let child = only_child(&gateway.process);
@@ -236,7 +236,9 @@ fn a_configuration_waits_for_a_plugin_that_it_needs_and_holds_up_nothing_else() 
     assert_eq!(client.get("/edited").status, 200, "the configuration is not in force");
     gateway.configure(&yaml(AMPLE, 202));
     eventually("the next one is", || (client.get("/edited").status == 202).then_some(()));
-    eventually("what nothing needs is not compiled", || (!children(&gateway.process).contains(&child)).then_some(()));
+    eventually("what nothing needs is not compiled", || {
+        (!children(gateway.process.id()).contains(&child)).then_some(())
+    });
 }
 
 #[test]
@@ -263,10 +265,10 @@ fn however_many_files_take_long_another_plugin_is_swapped_meanwhile() {
     for name in (0..count).map(name) {
         put(&plugins, &format!("{name}.wasm"), &slow());
     }
-    eventually("several are being compiled", || (children(&gateway.process).len() > 1).then_some(()));
+    eventually("several are being compiled", || (children(gateway.process.id()).len() > 1).then_some(()));
     put(&plugins, "test-guest.wasm", &other_build());
     eventually("another plugin is swapped", || (build(&mut client) == "test-guest-build-B").then_some(()));
-    assert!(children(&gateway.process).len() < count, "those that take long are not all compiled at once");
+    assert!(children(gateway.process.id()).len() < count, "those that take long are not all compiled at once");
 }
 
 /// A route with a plugin that is not there yet.
@@ -298,12 +300,12 @@ fn a_configuration_that_is_refused_for_its_plugins_has_them_compiled_once_each()
     for name in ["slow-guest", "late-guest"] {
         put(&plugins, &format!("{name}.wasm"), &slow());
     }
-    let ended = AtomicBool::new(false);
+    let (ended, id) = (AtomicBool::new(false), gateway.process.id());
     let (swaps, seen) = std::thread::scope(|scope| {
         let counting = scope.spawn(|| {
             let mut seen = std::collections::BTreeSet::new();
             while !ended.load(Ordering::Relaxed) {
-                seen.extend(children(&gateway.process));
+                seen.extend(children(id));
                 std::thread::sleep(Duration::from_millis(10));
             }
             seen
