@@ -297,8 +297,9 @@ fn two_new_plugins_are_compiled_once_each_and_serve_also_where_they_cannot_be_ke
 fn a_configuration_that_is_refused_for_its_plugins_has_them_compiled_once_each() {
     let gateway = spawn();
     let plugins = gateway.directory().join("plugins");
-    for name in ["slow-guest", "late-guest"] {
-        put(&plugins, &format!("{name}.wasm"), &slow());
+    // Neither is a matter of how much processor there is.
+    for (name, depth) in [("deep-guest", 1500), ("vast-guest", 300_000)] {
+        put(&plugins, &format!("{name}.wasm"), &nested_types(depth));
     }
     let (ended, id) = (AtomicBool::new(false), gateway.process.id());
     let (swaps, seen) = std::thread::scope(|scope| {
@@ -311,10 +312,10 @@ fn a_configuration_that_is_refused_for_its_plugins_has_them_compiled_once_each()
             seen
         });
         let end = End(&ended);
-        let more = route_with("slow-guest", "{}") + &route_with("late-guest", "{}");
-        gateway.configure(&(yaml("{memory: 512MiB, time: 1s}, cache: /dev/null/none", 201) + &more));
+        let more = route_with("deep-guest", "{}") + &route_with("vast-guest", "{}");
+        gateway.configure(&(yaml(&format!("{AMPLE}, cache: /dev/null/none"), 201) + &more));
         let refused = || gateway.process.wait_for("the new configuration is refused");
-        while !["slow-guest", "late-guest"].iter().all(|name| refused().contains(&format!("plugin `{name}`"))) {}
+        while !["deep-guest", "vast-guest"].iter().all(|name| refused().contains(&format!("plugin `{name}`"))) {}
         // Each swap has what was refused tried again.
         let mut client = Client::http1(gateway.listener("clear"));
         let swaps = ['C', 'D', 'E'];
