@@ -286,7 +286,8 @@ fn two_new_plugins_are_compiled_once_each_and_serve_also_where_they_cannot_be_ke
     for name in ["hello-plugin", "rate-limit"] {
         put(&plugins, &format!("{name}.wasm"), &built(name));
     }
-    let more = route_with("hello-plugin", "{}") + &route_with("rate-limit", "{limits: [{requests: 5, per: 1s}]}");
+    let more =
+        route_with("hello-plugin", "{value: hello}") + &route_with("rate-limit", "{limits: [{requests: 5, per: 1s}]}");
     // No cache: what is forgotten is compiled anew.
     gateway.configure(&(yaml(&format!("{AMPLE}, cache: /dev/null/none"), 201) + &more));
     let mut client = Client::http1(gateway.listener("clear"));
