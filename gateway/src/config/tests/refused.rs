@@ -189,6 +189,13 @@ fn no_message_shows_a_secret() {
         route("request_headers: {set: {x-api-key: '${hunter2.x}'}}"),
         route("request_headers: {set: {x-api-key: 'x${hunter2}'}}"),
         route("request_headers: {set: {x-api-key: '${hunter2'}}"),
+        route("request_headers: {set: {x-api-key: 'abc$hunter2'}}"),
+        route("request_headers: {set: {x-api-key: 'hun$hunter2_x$remote_addr'}}"),
+        route("request_headers: {set: {x-api-key: 'a%HUNTER%b'}}"),
+        route("request_headers: {set: {x-api-key: 'a%HUNTER(hunter2)%b'}}"),
+        route("request_headers: {set: {x-api-key: 'hunter2%[src]'}}"),
+        route("request_headers: {set: {x-api-key: '{{hunter2}}'}}"),
+        route("request_headers: {set: {x-api-key: 'x${hunter2.x}'}}"),
         route("match: {headers: {x-origin: {regex: 'hunter2('}}}"),
         route("match: {query: {token: [hunter2]}}"),
         "listeners: [{name: a, address: '0.0.0.0:80', tls: {certificates: [{certificate: c, private_key: \"-----BEGIN \
@@ -205,7 +212,8 @@ fn no_message_shows_a_secret() {
     ];
     for input in inputs {
         let said = errors(&with(&input));
-        assert!(!said.contains("hunter2") || said.contains("variable hunter2"), "{input}\n{said}");
+        let lower = said.to_lowercase();
+        assert!(!lower.contains("hunter") || lower.contains("variable hunter2"), "{input}\n{said}");
         assert!(said != "accepted", "{input}");
     }
 }
