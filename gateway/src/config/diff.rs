@@ -2,10 +2,8 @@
 //! in `docs/configuration.md`.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use crate::model::{Config, Listener, LogFormat};
+use crate::model::{Config, Listener, LogFormat, SocketKey};
 
 /// What a reload means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,35 +14,6 @@ pub struct Diff {
     pub sockets: SocketChanges,
 }
 
-/// What a listener's sockets are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// HTTP/1.1 and HTTP/2.
-    Tcp,
-    /// HTTP/3.
-    Udp,
-}
-
-impl std::fmt::Display for Transport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        })
-    }
-}
-
-/// What sockets are told apart by: as long as it stays, they stay, whatever else changes of their listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SocketKey {
-    /// The transport.
-    pub transport: Transport,
-    /// The address as it is configured.
-    pub address: SocketAddr,
-    /// The listener, where the port is 0: that is another port each time, so only the name tells them apart.
-    pub name: Option<Arc<str>>,
-}
-
 /// Sockets that come and go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SocketChanges {
@@ -52,17 +21,6 @@ pub struct SocketChanges {
     pub added: BTreeSet<SocketKey>,
     /// To be closed, their connections drained.
     pub removed: BTreeSet<SocketKey>,
-}
-
-impl Listener {
-    /// Its sockets.
-    pub fn sockets(&self) -> impl Iterator<Item = SocketKey> {
-        let name = (self.address.port() == 0).then(|| self.name.clone());
-        let tcp = (self.http1 || self.http2).then_some(Transport::Tcp);
-        let udp = self.http3.then_some(Transport::Udp);
-        let key = |transport| SocketKey { transport, address: self.address, name: name.clone() };
-        [tcp, udp].into_iter().flatten().map(key).collect::<Vec<_>>().into_iter()
-    }
 }
 
 /// Compares the config that runs with one that was read. Both come from [`super::parse`]; `old` is what really runs,
@@ -118,6 +76,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::model::Transport;
 
     fn config(text: &str) -> Config {
         let text = format!("{text}\nroutes: []");

@@ -35,11 +35,10 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub use contents::Contents;
-pub use diff::{Diff, SocketChanges, SocketKey, Transport, diff};
+pub use diff::{Diff, SocketChanges, diff};
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors};
 pub use schema::schema;
-pub use secrecy::Hidden;
 
 use crate::model::{
     AccessLog, Admin, Config, Drain, Forwarding, Limits, Log, LogTarget, Plugins, Secret, State, Upstream,

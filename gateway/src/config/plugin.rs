@@ -7,9 +7,8 @@ use std::sync::Arc;
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
 use super::names;
-use super::secrecy::Hidden;
 use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
-use crate::model::{Compile, Config, Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
+use crate::model::{Compile, Config, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
 
 impl Config {
     /// The files of the plugins that routes name.

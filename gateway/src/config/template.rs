@@ -12,7 +12,7 @@ use super::names;
 use super::tree::Node;
 use super::types::{Text, scalar};
 use super::value::MARK;
-use crate::message::headers::{Piece, Template, VARIABLES, Variable};
+use crate::model::{Piece, Template, VARIABLES, Variable};
 
 /// What a field is set to.
 pub(super) enum Value {
