@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Context, Type};
+use super::context::{Context, Type};
 use super::tree::{Kind, Node, Position};
 use super::types::NO_VARIABLES;
 use super::value::core_schema;

@@ -6,8 +6,8 @@
 use http::HeaderValue;
 use serde_json::json;
 
+use super::context::{Context, Type};
 use super::error::suggest;
-use super::fields::{Context, Type};
 use super::names;
 use super::tree::Node;
 use super::types::{Text, scalar};

@@ -19,7 +19,8 @@ mod state;
 mod template;
 mod upstream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -75,4 +76,13 @@ pub struct Config {
     pub limits: Limits,
     /// How the gateway stops.
     pub drain: Drain,
+}
+
+impl Config {
+    /// The files of the plugins that routes name.
+    pub fn plugin_files(&self) -> BTreeSet<PathBuf> {
+        let names = self.routes.iter().flat_map(|route| &route.plugins).map(|entry| &entry.name);
+        let file = |name: &Arc<str>| Some(self.plugins.directory.as_ref()?.join(format!("{name}.wasm")));
+        names.filter_map(file).collect()
+    }
 }

@@ -410,7 +410,7 @@ fn a_file_that_changed_while_it_was_read_is_refused_and_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.yaml");
     std::fs::write(&file, "routes: []").unwrap();
-    let errors = super::super::whole(&file, Ok(None)).unwrap_err();
+    let errors = super::super::load::whole(&file, Ok(None)).unwrap_err();
     assert!(errors.to_string().contains("gateway.yaml: changed while it was read"), "{errors}");
     assert_eq!(errors.contents().now().changed_since(errors.contents()), [file.as_path()]);
 }
