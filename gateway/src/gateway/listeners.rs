@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::error::ApplyError;
 use super::prepare::ListenerCertificates;
-use super::workers::Workers;
-use super::{ApplyError, POLL};
+use super::workers::{POLL, Workers};
 use crate::config::SocketChanges;
 use crate::listener::ListenerSettings;
 use crate::listener::bind::{self, BindError, Bound, Sockets};

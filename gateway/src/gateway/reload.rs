@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ApplyError;
 use super::control::Control;
+use super::error::ApplyError;
 use super::listeners::Leaving;
 use super::prepare::{self, Parts, Tried, Unready};
 use crate::access_log::Opened;

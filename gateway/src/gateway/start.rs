@@ -1,14 +1,15 @@
 //! The start: everything is made in the order in which it depends on each other, and nothing serves before all is there.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::ApplyError;
-use super::control::{Control, Started};
+use super::control::Control;
+use super::error::ApplyError;
 use super::listeners::Listeners;
 use super::prepare::{self, Parts, Tried};
 use super::surroundings;
@@ -26,6 +27,12 @@ use crate::telemetry::log::ErrorLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
+
+/// What `Gateway::start` waits for.
+pub(super) struct Started {
+    pub(super) listeners: Vec<(Arc<str>, SocketAddr)>,
+    pub(super) admin: Option<SocketAddr>,
+}
 
 /// Starts everything that a configuration names.
 pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, Started), ApplyError> {
