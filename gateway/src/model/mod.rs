@@ -13,6 +13,7 @@ mod limits;
 mod listener;
 mod log;
 mod plugin;
+mod reload;
 mod route;
 mod secret;
 mod state;
@@ -44,6 +45,8 @@ pub use upstream::{
     EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
     UpstreamTls,
 };
+
+use reload::Deferred;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -79,6 +82,38 @@ pub struct Config {
 }
 
 impl Config {
+    /// Puts what can't change while the gateway runs back to what `running` has, so that this says what will run, and
+    /// tells of each such change.
+    pub fn keep(&mut self, running: &Self) -> Vec<String> {
+        let mut deferred = Deferred::default();
+        // Each is named, so that a new one does not compile before somebody has decided.
+        let Self {
+            workers,
+            admin,
+            state,
+            log,
+            // Followed at once.
+            listeners: _,
+            upstreams: _,
+            plugins: _,
+            routes: _,
+            secrets: _,
+            access_log: _,
+            forwarding: _,
+            credentials: _,
+            limits: _,
+            drain: _,
+        } = self;
+        deferred.keep(workers, &running.workers, |new| {
+            let now = running.workers;
+            format!("workers changes from {now} to {new} at the next start; until then it stays {now}")
+        });
+        Admin::keep(admin, &running.admin, &mut deferred);
+        state.keep(&running.state, &mut deferred);
+        log.keep(&running.log, &mut deferred);
+        deferred.into_notices()
+    }
+
     /// The files of the plugins that routes name.
     pub fn plugin_files(&self) -> BTreeSet<PathBuf> {
         let names = self.routes.iter().flat_map(|route| &route.plugins).map(|entry| &entry.name);
