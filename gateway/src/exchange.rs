@@ -3,6 +3,8 @@
 //!
 //! It is `Send` because wasmtime demands it of a store's data, not because it ever leaves its worker.
 
+pub mod header_edits;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -29,6 +29,7 @@ pub mod model;
 
 pub mod access_log;
 pub mod error;
+pub mod phase;
 pub mod response;
 
 pub mod admin;

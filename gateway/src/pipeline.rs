@@ -372,7 +372,7 @@ fn draft(snapshot: &WorkerSnapshot, route: &RouteHandle, keeps_headers: bool, ex
     };
     exchange.request.sent = true;
     let (request, edits) = (&exchange.request, &route.config.request_headers);
-    headers::edit(&mut fields, edits, exchange);
+    exchange::header_edits::edit(&mut fields, edits, exchange);
     if request.edits.odd_names {
         let changed = request.field_edits().iter().map(|edit| &edit.name);
         headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
@@ -410,7 +410,7 @@ async fn finish(
         barred = std::mem::take(&mut head.barred);
         let status = head.status;
         if let Some(route) = &completion.route {
-            headers::edit(&mut fields, &route.config.response_headers, exchange);
+            exchange::header_edits::edit(&mut fields, &route.config.response_headers, exchange);
         }
         if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
             fields.insert(ALT_SVC, alternative);

@@ -17,11 +17,11 @@ use ::http::HeaderValue;
 use tokio::sync::{mpsc, watch};
 
 use crate::access_log::WorkerLog;
-use crate::config::SocketKey;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::memory::{Budget, Credit};
 use crate::message::headers::HeaderRules;
 use crate::model::Route;
+use crate::model::SocketKey;
 use crate::plugin::chain::Chain;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{Entry, Pool, WorkerHost};

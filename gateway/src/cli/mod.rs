@@ -1,20 +1,17 @@
 //! The command line: `run`, `check`, `schema`, `plugin …`.
 
 mod check;
+mod output;
 mod plugin;
 mod plugin_new;
 mod run;
 mod schema;
 
-use std::fmt::Display;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// The configuration where no other is named.
-const DEFAULT_CONFIG: &str = "gateway.yaml";
+use output::DEFAULT_CONFIG;
 
 /// A WebAssembly-extensible edge gateway.
 #[derive(Parser)]
@@ -77,21 +74,4 @@ pub fn main() -> ExitCode {
         Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
         Command::CompilePlugin => crate::plugin::serve_compilation(),
     }
-}
-
-/// Prints what was asked for. A reader that has seen enough (`gateway schema | head`) is no failure.
-fn show(text: &str) -> ExitCode {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-/// Prints what is wrong with a configuration.
-fn refuse(config: &Path, error: &dyn Display) -> ExitCode {
-    eprintln!("{error}");
-    if config == Path::new(DEFAULT_CONFIG) && !config.exists() {
-        eprintln!("name the configuration: -c FILE");
-    }
-    ExitCode::FAILURE
 }

@@ -1,24 +1,14 @@
 //! The `plugins` section, and the entries of a route's chain.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
 use super::names;
-use super::secrecy::Hidden;
-use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
-use crate::model::{Compile, Config, Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
-
-impl Config {
-    /// The files of the plugins that routes name.
-    pub fn plugin_files(&self) -> BTreeSet<PathBuf> {
-        let names = self.routes.iter().flat_map(|route| &route.plugins).map(|entry| &entry.name);
-        let file = |name: &Arc<str>| Some(self.plugins.directory.as_ref()?.join(format!("{name}.wasm")));
-        names.filter_map(file).collect()
-    }
-}
+use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Size, text, time};
+use crate::model::{Compile, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
 
 /// The `plugins` section before its names were looked up.
 #[derive(Default)]

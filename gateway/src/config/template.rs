@@ -6,13 +6,13 @@
 use http::HeaderValue;
 use serde_json::json;
 
+use super::context::{Context, Type};
 use super::error::{nearest, suggest};
-use super::fields::{Context, Type};
 use super::names;
 use super::tree::Node;
 use super::types::{Text, scalar};
 use super::value::MARK;
-use crate::message::headers::{Piece, Template, VARIABLES, Variable};
+use crate::model::{Piece, Template, VARIABLES, Variable};
 
 /// What a field is set to.
 pub(super) enum Value {

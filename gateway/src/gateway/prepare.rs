@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ApplyError;
+use super::error::ApplyError;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
@@ -88,8 +88,8 @@ pub(super) async fn prepare(
     Tried { findings, parts }
 }
 
-/// See [`super::check`].
-pub(super) fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
+/// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
+pub fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
     let Loaded { config, places, warnings, .. } = config::load(file).map_err(ApplyError::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

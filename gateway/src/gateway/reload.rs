@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ApplyError;
 use super::control::Control;
+use super::error::ApplyError;
 use super::listeners::Leaving;
 use super::prepare::{self, Parts, Tried, Unready};
 use crate::access_log::Opened;
@@ -107,10 +107,9 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
-    let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &config);
+    let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &mut config);
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     deferred.extend(crowded(entries, registry.instances_per_worker()));
-    Diff::keep(&snapshot.config, &mut config);
     let config = Arc::new(config);
     let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
     let parts = match parts {

@@ -9,12 +9,12 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 
 use super::error::HostError;
 use super::host::flights::Flights;
-use super::host::metrics::{NoMetrics, PluginMetricsSink};
 use super::host::{HostState, fields};
 use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS, TICK};
 use super::phase::bindings;
 use crate::memory::Budget;
 use crate::state::State;
+use crate::telemetry::plugin_sink::{NoMetrics, PluginMetricsSink};
 
 /// Settings of a [`Host`].
 #[derive(Clone)]

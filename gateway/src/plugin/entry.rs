@@ -9,13 +9,12 @@ use super::artifact::Artifact;
 use super::engine::Host;
 use super::host::Refused;
 use super::host::flights::Flights;
-use super::host::metrics::PluginMetricsSink;
 use super::host::sys::LogGate;
 use super::phase::{Phases, Traits};
-use crate::config::Hidden;
 use crate::memory::Budget;
-use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
+use crate::model::{Config, Hidden, OnFailure, PluginEntry, PluginLimits, Route, Storing};
 use crate::state::{Namespace, State};
+use crate::telemetry::plugin_sink::PluginMetricsSink;
 
 /// What all instances of an entry share; reached from host calls.
 pub(crate) struct Shared {

@@ -43,7 +43,6 @@ pub use entry::Entry;
 pub use error::{HostError, LoadError, Overrun, PluginError, PluginProblem};
 pub use grants::Need;
 pub use host::calls::{CallError, CallResponse, OutboundCall};
-pub use host::metrics::{NoMetrics, PluginMetricsSink};
 pub use instance::Instance;
 pub use pool::{Pool, WorkerHost};
 pub use precompiled::Compiler;

@@ -3,8 +3,6 @@
 //! Only the imports are generated; the exported `handler` is looked up once per instance (see `instance`), which needs
 //! no generated (unsafe) glue and keeps the typed functions at hand.
 
-use std::fmt;
-
 /// What `bindgen!` makes of the contract.
 pub mod bindings {
     #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::unwrap_used)]
@@ -37,6 +35,7 @@ pub mod bindings {
     });
 }
 
+pub use crate::phase::Phase;
 pub use bindings::edge::gateway::types::{
     BodyMode, ChunkAction, ConfigError, Failure, FailureAction, Header, LocalResponse, Manifest, Phases, RequestAction,
     ResponseAction, StoredResponse, Traits,
@@ -44,49 +43,6 @@ pub use bindings::edge::gateway::types::{
 
 /// The interface that a plugin exports, with the version of the contract that this host speaks.
 pub const HANDLER: &str = "edge:gateway/handler@0.1.0";
-
-/// A phase of an exchange, in which a plugin may be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// `describe`, at load.
-    Describe,
-    /// `configure`, once per instance.
-    Configure,
-    /// The request's head.
-    RequestHeaders,
-    /// A piece, or the whole, of the request's body.
-    RequestBody,
-    /// The response's head.
-    ResponseHeaders,
-    /// A piece, or the whole, of the response's body.
-    ResponseBody,
-    /// No response from the upstream.
-    UpstreamFailure,
-    /// The end of the exchange.
-    Log,
-}
-
-impl Phase {
-    /// The word used in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Describe => "describe",
-            Self::Configure => "configure",
-            Self::RequestHeaders => "request_headers",
-            Self::RequestBody => "request_body",
-            Self::ResponseHeaders => "response_headers",
-            Self::ResponseBody => "response_body",
-            Self::UpstreamFailure => "upstream_failure",
-            Self::Log => "log",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 impl From<crate::error::Failure> for Failure {
     fn from(failure: crate::error::Failure) -> Self {

@@ -5,7 +5,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::metrics::{MAX_LABELS, Metrics, PluginMetrics, WorkerMetrics};
-use crate::plugin::PluginMetricsSink;
+
+/// Where plugins' metrics go. Called on workers: it must neither block nor grow without bound, whatever a guest names.
+pub trait PluginMetricsSink: Send + Sync {
+    /// Adds to a counter.
+    fn count(&self, plugin: &str, name: &str, labels: &[(String, String)], delta: u64);
+    /// Records a value of a distribution.
+    fn observe(&self, plugin: &str, name: &str, labels: &[(String, String)], value: f64);
+}
+
+/// Forgets everything.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMetrics;
+
+impl PluginMetricsSink for NoMetrics {
+    fn count(&self, _: &str, _: &str, _: &[(String, String)], _: u64) {}
+    fn observe(&self, _: &str, _: &str, _: &[(String, String)], _: f64) {}
+}
 
 type Handles = (WorkerMetrics, HashMap<Box<str>, PluginMetrics>);
 

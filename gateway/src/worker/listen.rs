@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Worker;
-use crate::config::SocketKey;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::listener::ListenerSettings;
 use crate::listener::steering::Seat;
 use crate::listener::tcp::{self, ConnectionGuard, ConnectionLimit};
+use crate::model::SocketKey;
 use crate::pipeline;
 use crate::protocol::activity::Group;
 use crate::protocol::{http, http3};

@@ -54,7 +54,7 @@ fn value(shared: &HeaderValue) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::headers::Template;
+    use crate::model::Template;
 
     #[test]
     fn a_fixed_body_is_not_counted_in_common() {

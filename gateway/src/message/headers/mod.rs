@@ -11,7 +11,6 @@ mod framing;
 mod hop_by_hop;
 mod loops;
 mod max_forwards;
-mod template;
 mod trailers;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -24,11 +23,7 @@ pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persiste
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;
-pub use template::{Piece, Template, VARIABLES, Variable};
 pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
-
-use crate::exchange::Exchange;
-use crate::model::HeaderEdits;
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -47,23 +42,6 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     match value.as_bytes().strip_prefix(b"application/grpc") {
         Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
         None => false,
-    }
-}
-
-/// Applies a route's changes: removals first, then values that replace what is there. One that comes out empty leaves no
-/// field, as NGINX's `proxy_set_header` does: what the client sent must not stand in its place.
-pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits, exchange: &Exchange) {
-    for name in &edits.remove {
-        headers.remove(name);
-    }
-    for (name, value) in &edits.set {
-        headers.insert(name.clone(), value.clone());
-    }
-    for (name, template) in &edits.computed {
-        match template.value(exchange) {
-            Some(value) => drop(headers.insert(name.clone(), value)),
-            None => drop(headers.remove(name)),
-        }
     }
 }
 

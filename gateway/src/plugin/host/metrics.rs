@@ -6,23 +6,6 @@ use super::HostState;
 use crate::plugin::phase::Phase;
 use crate::plugin::phase::bindings::edge::gateway::metrics::{self, Label};
 
-/// Where plugins' metrics go. Called on workers: it must neither block nor grow without bound, whatever a guest names.
-pub trait PluginMetricsSink: Send + Sync {
-    /// Adds to a counter.
-    fn count(&self, plugin: &str, name: &str, labels: &[(String, String)], delta: u64);
-    /// Records a value of a distribution.
-    fn observe(&self, plugin: &str, name: &str, labels: &[(String, String)], value: f64);
-}
-
-/// Forgets everything.
-#[derive(Clone, Copy, Debug)]
-pub struct NoMetrics;
-
-impl PluginMetricsSink for NoMetrics {
-    fn count(&self, _: &str, _: &str, _: &[(String, String)], _: u64) {}
-    fn observe(&self, _: &str, _: &str, _: &[(String, String)], _: f64) {}
-}
-
 impl HostState {
     /// Whether this is a call of an exchange. Those run on workers; what runs elsewhere has no cells to count in.
     const fn counts(&self) -> bool {

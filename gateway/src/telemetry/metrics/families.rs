@@ -10,7 +10,7 @@ use super::cells::{Counter, Gauge, Histogram, SECONDS};
 use super::custom::{Allowed, CustomCells};
 use crate::error::Failure;
 use crate::exchange::Protocol;
-use crate::plugin::phase::Phase;
+use crate::phase::Phase;
 
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
 /// By first digit of the status; `none` where the client was sent no status.

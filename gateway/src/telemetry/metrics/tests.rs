@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::*;
 use crate::error::Failure;
 use crate::exchange::Protocol;
-use crate::plugin::phase::Phase;
+use crate::phase::Phase;
 
 mod documented;
 
