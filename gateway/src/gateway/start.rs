@@ -50,22 +50,9 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     metrics.show_memory(memory.clone());
     let state = state(&config);
     let stored = Arc::new(StoredResponses::new(config.state.stored_responses).counted(memory.bodies.clone()));
-    let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
-    let instances = plugin::instances_per_worker(config.workers, entries);
-    let host = Host::new(HostOptions {
-        compiler: Some(compiler),
-        cache: prepare::cache_directory(),
-        makes_cache: true,
-        workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
-        instances_per_worker: instances,
-        state: state.clone(),
-        metrics: Arc::new(PluginSink::new(metrics.clone())),
-        memory: memory.guests.clone(),
-    });
-    if entries > 0 {
-        host.start()?;
-    }
+    let host = plugin_host(&config, compiler, &state, &metrics, &memory)?;
     let mut registry = Arc::new(Registry::new(host));
+    let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
     let Parts { plugins, upstreams, certificates } = parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
@@ -135,6 +122,31 @@ fn state(config: &Config) -> State {
         bytes: config.state.max_bytes,
         ..NamespaceLimits::default()
     })
+}
+
+/// The plugin host; its engine runs where there are plugins at all.
+fn plugin_host(
+    config: &Config,
+    compiler: Compiler,
+    state: &State,
+    metrics: &Arc<Metrics>,
+    memory: &Memory,
+) -> Result<Arc<Host>, ApplyError> {
+    let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
+    let host = Host::new(HostOptions {
+        compiler: Some(compiler),
+        cache: prepare::cache_directory(),
+        makes_cache: true,
+        workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
+        instances_per_worker: plugin::instances_per_worker(config.workers, entries),
+        state: state.clone(),
+        metrics: Arc::new(PluginSink::new(metrics.clone())),
+        memory: memory.guests.clone(),
+    });
+    if entries > 0 {
+        host.start()?;
+    }
+    Ok(host)
 }
 
 /// The admin listener's parts, also where it is switched off.

@@ -17,6 +17,7 @@ use super::host::HostState;
 use super::instance::Functions;
 use super::phase::{HANDLER, Phases, Traits, phase_names};
 use crate::config::nearest;
+use crate::state::State;
 use crate::watch;
 
 /// Bytes of a plugin file; the largest language runtimes stay far below.
@@ -97,7 +98,7 @@ impl Artifact {
             version: manifest.version,
             hash: hash.to_owned(),
             phases,
-            suspends: linked.suspends(),
+            suspends: linked.suspends(host.state()),
             imports: linked.imports,
             needs: linked.needs,
             grants_are_optional: manifest.grants_are_optional,
@@ -139,9 +140,10 @@ impl Linked {
         Ok(Self { imports, uses, needs, pre, functions })
     }
 
-    /// Whether it may wait for the host.
-    pub(super) fn suspends(&self) -> bool {
-        self.needs.contains(&Need::Upstreams)
+    /// Whether it may wait for the host: for calls of its own, and for state that is not in this process.
+    pub(super) fn suspends(&self, state: &State) -> bool {
+        let keeps = |import: &String| import.contains("/kv@") || import.contains("/counters@");
+        self.needs.contains(&Need::Upstreams) || (state.waits() && self.imports.iter().any(keeps))
     }
 }
 

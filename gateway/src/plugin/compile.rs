@@ -126,7 +126,8 @@ fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
     let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
     let code = Code::compile(&runtime.engine, &component).map_err(invalid)?;
     let linked = Linked::new(runtime, &code.load(&runtime.engine).map_err(invalid)?)?;
-    let found = super::instance::describe(&host, &linked.pre, &linked.functions, linked.suspends(), &limits)?;
+    let found =
+        super::instance::describe(&host, &linked.pre, &linked.functions, linked.suspends(host.state()), &limits)?;
     let manifest = Manifest {
         name: sanitise(&found.name, 200),
         version: sanitise(&found.version, 100),

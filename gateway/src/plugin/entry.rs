@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     /// Granted secrets.
     pub(crate) secrets: BTreeMap<String, Vec<u8>>,
     pub(crate) state: State,
-    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) namespace: Namespace,
     pub(crate) metrics: Arc<dyn PluginMetricsSink>,
     pub(crate) flights: Arc<Flights>,
     /// What the memories of all instances may take together.

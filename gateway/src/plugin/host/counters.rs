@@ -24,7 +24,7 @@ impl counters::Host for HostState {
                 rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
             })
             .collect();
-        let decisions = self.shared.namespace.take(&claims, self.shared.state.now());
+        let decisions = self.shared.namespace.take(&claims, self.shared.state.now()).now()?;
         Ok(decisions
             .into_iter()
             .map(|decision| counters::Decision {
@@ -40,6 +40,6 @@ impl counters::Host for HostState {
         self.charge()?;
         check_key("counters.add", &key)?;
         let window = Duration::from_millis(window_ms);
-        Ok(self.shared.namespace.add(&key, delta, window, self.shared.state.now()))
+        Ok(self.shared.namespace.add(&key, delta, window, self.shared.state.now()).now()?)
     }
 }
