@@ -297,6 +297,7 @@ impl Drop for Receiving {
 pub struct Connections {
     all: RefCell<Vec<Weak<Activity>>>,
     draining: Cell<bool>,
+    stopping: Cell<bool>,
     sweeps: Cell<u32>,
 }
 
@@ -356,6 +357,16 @@ impl Connections {
                 activity.drain(now);
             }
         });
+    }
+
+    /// The runtime is about to end: no new tasks.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Whether no task may begin any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     /// Open connections.

@@ -25,12 +25,15 @@ use tokio::time::Instant;
 
 use self::body::RequestBody;
 use self::quic::{Handle, Stopped};
+use super::paced::Paced;
+use super::server::Server;
 use crate::exchange::{ConnectionInfo, Protocol};
+use crate::handler::{Handler, Inbound};
 use crate::listener::steering::Seat;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
-use crate::memory::{Credit, Unread};
-use crate::message::{Body, headers};
+use crate::memory::Unread;
+use crate::message::headers;
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -47,14 +50,13 @@ const HANDSHAKES: usize = 2048;
 type Send = RequestStream<quic::SendStream<Bytes>, Bytes>;
 
 /// What the requests of a listener share, until a reload gives later connections other settings.
-struct Shared<F> {
+struct Shared<H> {
     listener: Arc<Listener>,
     local: SocketAddr,
     limit: ConnectionLimit,
     metrics: ListenerMetrics,
     handshakes: Rc<Cell<usize>>,
-    memory: Rc<Credit>,
-    on_request: Rc<F>,
+    server: Rc<Server<H>>,
 }
 
 /// When a listener's HTTP/3 ends.
@@ -68,24 +70,20 @@ pub struct Ending {
 
 /// Serves a listener's HTTP/3 until it is told to stop, then lets requests finish; returns when all connections are
 /// closed.
-pub async fn serve<F, R>(
+pub async fn serve<H: Handler>(
+    server: Rc<Server<H>>,
     (socket, seat): (std::net::UdpSocket, Seat),
     mut settings: watch::Receiver<Arc<ListenerSettings>>,
     local: SocketAddr,
-    (limit, memory): (ConnectionLimit, Rc<Credit>),
+    limit: ConnectionLimit,
     metrics: impl Fn(&str) -> ListenerMetrics,
-    on_request: F,
     mut ending: Ending,
-) where
-    F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
-    R: Future<Output = http::Response<Body>> + 'static,
-{
-    let on_request = Rc::new(on_request);
+) {
     let open_handshakes = Rc::new(Cell::new(0));
     let share = |settings: &ListenerSettings| {
         let (listener, metrics) = (settings.config.clone(), metrics(&settings.config.name));
-        let (limit, handshakes, on_request) = (limit.clone(), open_handshakes.clone(), on_request.clone());
-        Rc::new(Shared { listener, local, limit, metrics, handshakes, memory: memory.clone(), on_request })
+        let (limit, handshakes, server) = (limit.clone(), open_handshakes.clone(), server.clone());
+        Rc::new(Shared { listener, local, limit, metrics, handshakes, server })
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };
@@ -154,11 +152,7 @@ impl Drop for Handshake<'_> {
     }
 }
 
-async fn connection<F, R>(shared: Rc<Shared<F>>, incoming: quinn::Incoming, mut stop: watch::Receiver<bool>)
-where
-    F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
-    R: Future<Output = http::Response<Body>> + 'static,
-{
+async fn connection<H: Handler>(shared: Rc<Shared<H>>, incoming: quinn::Incoming, mut stop: watch::Receiver<bool>) {
     let limits = &shared.listener.limits;
     let shaking = Handshake::begin(&shared.handshakes);
     let handshake = async { incoming.accept()?.await };
@@ -220,16 +214,12 @@ enum Phase {
 
 /// Accepts the requests of a connection. Returns when the client is gone; when the gateway drains, or the connection was
 /// idle for too long, once every response has arrived.
-async fn requests<F, R>(
-    shared: &Rc<Shared<F>>,
+async fn requests<H: Handler>(
+    shared: &Rc<Shared<H>>,
     connected: quinn::Connection,
     mut info: Arc<ConnectionInfo>,
     stop: &mut watch::Receiver<bool>,
-) -> Result<(), h3::error::ConnectionError>
-where
-    F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
-    R: Future<Output = http::Response<Body>> + 'static,
-{
+) -> Result<(), h3::error::ConnectionError> {
     let limits = &shared.listener.limits;
     // More than the listener allows, which the pipeline checks when the cookie is in one piece.
     let section = limits.header_bytes + headers::COOKIE_PIECES;
@@ -246,7 +236,7 @@ where
     // What is under way to the client and back.
     let round_trip = || (2 * connected.rtt()).clamp(Duration::from_millis(50), Duration::from_secs(1));
 
-    let window = endpoint::window(&shared.memory);
+    let window = endpoint::window(&shared.server.memory);
     let running = Rc::new(Cell::new(0usize));
     let ended = Rc::new(Notify::new());
     let mut phase = Phase::Open;
@@ -331,16 +321,13 @@ impl Drop for Task {
 }
 
 /// One request and its response. Returning early drops the stream, which resets what is unfinished.
-async fn exchange<F, R>(
-    shared: &Shared<F>,
+async fn exchange<H: Handler>(
+    shared: &Shared<H>,
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
     Handle { mut stopped, notes, delivery }: Handle,
     unread: Unread,
-) where
-    F: Fn(Arc<ConnectionInfo>, http::Request<Body>) -> R + 'static,
-    R: Future<Output = http::Response<Body>> + 'static,
-{
+) {
     let limits = &shared.listener.limits;
     let resolved = tokio::time::timeout(limits.header_timeout, resolver.resolve_request()).await;
     let (request, stream) = match resolved {
@@ -363,9 +350,10 @@ async fn exchange<F, R>(
     let request = RequestBody::attach(request, recv, notes, unread).await;
     let response = tokio::select! {
         biased;
-        response = (shared.on_request)(info, request) => response,
+        response = (shared.server.handler)(Inbound::new(info, request)) => response,
         true = &mut stopped => return,
     };
+    let response = response.map(|body| Paced::new(body, true, None, &shared.server.memory));
     if respond(&mut send, response, limits.body_timeout, &mut stopped).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
         delivery.finished(stopped).await;
@@ -377,7 +365,7 @@ struct Cut;
 
 async fn respond(
     send: &mut Send,
-    response: http::Response<Body>,
+    response: http::Response<Paced>,
     patience: Duration,
     stopped: &mut Stopped,
 ) -> Result<(), Cut> {
@@ -397,7 +385,7 @@ async fn respond(
         match frame {
             None => return within(patience, send.finish()).await,
             Some(Ok(frame)) => match frame.into_data() {
-                // No piece is so large that a client which takes it in time would be too slow: see `completion`.
+                // No piece is so large that a client which takes it in time would be too slow: see `paced`.
                 Ok(data) => within(patience, send.send_data(data)).await?,
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {

@@ -26,25 +26,22 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::activity::{Activity, Ending, Receiving};
-use super::linger::{LINGER, PAUSE};
+use super::activity::{Activity, Connections, Ending, Receiving};
+use super::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::error::Error;
 use crate::memory::Window;
 use crate::message::Body;
 use crate::message::headers;
-use crate::worker::Worker;
 
 /// So much is taken in for the sake of the connection alone.
 const SMALL: u64 = 64 << 10;
 /// How long a response may be held back for a body that is perhaps nearly here, and how much of it is taken for that.
 const MOMENT: Duration = Duration::from_millis(100);
 const NEARLY: u64 = 1 << 20;
-/// How much is taken in beside the last response of a connection.
-const MOST: u64 = 4 << 20;
 
 /// What is known of a body.
 pub(super) struct Upload {
-    worker: Rc<Worker>,
+    connections: Rc<Connections>,
     activity: Rc<Activity>,
     /// How long it may take once it is of no use to anybody.
     patience: Duration,
@@ -79,7 +76,7 @@ impl Upload {
         head: &request::Parts,
         incoming: Incoming,
         window: &Rc<Window>,
-        worker: &Rc<Worker>,
+        connections: &Rc<Connections>,
         activity: &Rc<Activity>,
         patience: Duration,
     ) -> (Body, Option<Rc<Self>>) {
@@ -87,7 +84,7 @@ impl Upload {
             return (Body::empty(), None);
         }
         let upload = Rc::new(Self {
-            worker: worker.clone(),
+            connections: connections.clone(),
             activity: activity.clone(),
             patience,
             expects: head.version == Version::HTTP_11 && head.headers.contains_key(http::header::EXPECT),
@@ -185,17 +182,15 @@ impl Upload {
     /// Takes in what nobody wants, within limits. What is left when it is dropped makes hyper close the connection.
     async fn discard(self: Rc<Self>, mut rest: Body, _receiving: Receiving) {
         let small = self.left.get().is_some_and(|left| left <= SMALL);
-        let (patience, most) = if small { (self.patience, SMALL) } else { (LINGER, MOST) };
-        let taking = async {
-            while self.state.get() == State::Coming && self.taken.get() < most {
-                let paused = tokio::time::timeout(PAUSE, poll_fn(|cx| self.poll(&mut rest, cx))).await.is_err();
-                // The connection is waited for while it is of use.
-                if paused && (!small || self.activity.ending() >= Ending::Drain) {
-                    return;
-                }
-            }
+        let (patience, most) = if small { (self.patience, SMALL) } else { (LINGER, MOST_OF_CONNECTION) };
+        // The connection is waited for while it is of use.
+        let waits = || small && self.activity.ending() < Ending::Drain;
+        let next = async || {
+            let frame = poll_fn(|cx| self.poll(&mut rest, cx)).await?.ok()?;
+            // Nothing comes after what made it whole.
+            (self.state.get() == State::Coming).then(|| frame.data_ref().map_or(0, Bytes::len))
         };
-        let _ = tokio::time::timeout(patience, taking).await;
+        take_in(patience, most, waits, next).await;
     }
 }
 
@@ -233,7 +228,7 @@ impl Drop for Watched {
         // To ask for it would send the 100.
         let unasked = upload.expects && !upload.asked.get();
         let over = upload.closing.get() && upload.answered.get();
-        if unasked || over || upload.worker.stopping.get() {
+        if unasked || over || upload.connections.is_stopping() {
             return;
         }
         let (rest, receiving) = (std::mem::take(&mut self.body), Activity::receive(&upload.activity));
