@@ -26,9 +26,9 @@ pub(super) async fn forward(
     deadline: Option<Instant>,
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
-    let mut attempt = Attempt { exchange, report: Report::default(), started: Instant::now() };
+    let mut forwarding = Forwarding { exchange, report: Report::default(), started: Instant::now() };
     let forwarded = {
-        let sent = pin!(send(services, snapshot, &mut attempt, completion, route, body));
+        let sent = pin!(send(services, snapshot, &mut forwarding, completion, route, body));
         within(services, deadline, sent).await
     };
     let failed = match forwarded {
@@ -36,14 +36,14 @@ pub(super) async fn forward(
         Err(error) => explain(completion, error),
     };
     if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.request_timeout) {
-        attempt.report.timed_out(limit);
+        forwarding.report.timed_out(limit);
     }
     access(exchange, |exchange| {
-        attempt.note(exchange);
+        forwarding.note(exchange);
         note(exchange, &failed);
     })
     .await;
-    drop(attempt);
+    drop(forwarding);
     if let Some(run) = &mut completion.run
         && failed.kind().side() == Side::Upstream
     {
@@ -59,31 +59,31 @@ pub(super) async fn forward(
 async fn send(
     services: &Services,
     snapshot: &WorkerSnapshot,
-    attempt: &mut Attempt<'_>,
+    forwarding: &mut Forwarding<'_>,
     completion: &Completion,
     route: &RouteHandle,
     body: Body,
 ) -> Result<Body, Error> {
-    let exchange = attempt.exchange;
+    let exchange = forwarding.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
-    let (upstream, draft, barred) = access(exchange, |exchange| {
+    let (upstream, head, barred) = access(exchange, |exchange| {
         let upstream = upstream_of(snapshot, route, exchange)?;
         let barred = exchange.request.barred().cloned().collect();
-        Ok::<_, Error>((upstream, draft(snapshot, route, keeps_headers, exchange), barred))
+        Ok::<_, Error>((upstream, outgoing_head(snapshot, route, keeps_headers, exchange), barred))
     })
     .await?;
     let body = BarredTrailers::wrap(body, barred, &route.config);
     let outbound = Outbound {
-        method: draft.method,
+        method: head.method,
         // A request of HTTP/1.0 may name no host; the service has a name all the same.
-        authority: Some(&*draft.authority).filter(|authority| !authority.is_empty()),
-        path_and_query: &draft.path_and_query,
-        headers: draft.headers,
+        authority: Some(&*head.authority).filter(|authority| !authority.is_empty()),
+        path_and_query: &head.path_and_query,
+        headers: head.headers,
         body,
     };
-    let sent = services.client.send(upstream, outbound, &mut attempt.report).await;
+    let sent = services.client.send(upstream, outbound, &mut forwarding.report).await;
     access(exchange, |exchange| {
-        attempt.note(exchange);
+        forwarding.note(exchange);
         let (mut parts, body) = sent?.into_parts();
         let listed = headers::strip_hop_by_hop(&mut parts.headers);
         // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
@@ -97,13 +97,13 @@ async fn send(
 }
 
 /// What is known of the attempts upstream. It reaches the log also when they are given up in the middle of one.
-struct Attempt<'a> {
+struct Forwarding<'a> {
     exchange: &'a SharedExchange,
     report: Report,
     started: Instant,
 }
 
-impl Attempt<'_> {
+impl Forwarding<'_> {
     fn note(&self, exchange: &mut Exchange) {
         if exchange.measures.upstream.is_zero() {
             exchange.measures.upstream = self.started.elapsed();
@@ -113,7 +113,7 @@ impl Attempt<'_> {
     }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for Forwarding<'_> {
     fn drop(&mut self) {
         if let Ok(mut slot) = self.exchange.try_lock()
             && let Some(exchange) = slot.as_deref_mut()
@@ -141,7 +141,7 @@ fn upstream_of<'a>(
 }
 
 /// The request as it goes upstream.
-struct Draft {
+struct OutgoingHead {
     method: Method,
     authority: String,
     path_and_query: String,
@@ -149,7 +149,12 @@ struct Draft {
 }
 
 /// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
-fn draft(snapshot: &WorkerSnapshot, route: &RouteHandle, keeps_headers: bool, exchange: &mut Exchange) -> Draft {
+fn outgoing_head(
+    snapshot: &WorkerSnapshot,
+    route: &RouteHandle,
+    keeps_headers: bool,
+    exchange: &mut Exchange,
+) -> OutgoingHead {
     let mut fields = if keeps_headers || snapshot.logs_request_headers {
         exchange.request.headers.clone()
     } else {
@@ -167,5 +172,10 @@ fn draft(snapshot: &WorkerSnapshot, route: &RouteHandle, keeps_headers: bool, ex
         (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
         _ => request.path_and_query.clone(),
     };
-    Draft { method: request.method.clone(), authority: request.authority.clone(), path_and_query, headers: fields }
+    OutgoingHead {
+        method: request.method.clone(),
+        authority: request.authority.clone(),
+        path_and_query,
+        headers: fields,
+    }
 }

@@ -101,7 +101,7 @@ impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let running = Running::start(self.activity.clone());
+        let running = Running::on_stream(self.activity.clone());
         self.streams.next(running.stream.clone());
         let (server, connection) = (self.server.clone(), self.connection.clone());
         let (window, unsent) = (self.window.clone(), self.unsent.clone());

@@ -17,7 +17,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::activity::{Activity, Connections};
+use super::activity::Activity;
+use super::connections::Connections;
 use crate::error::Error;
 use crate::message::{Body, headers};
 

@@ -6,6 +6,7 @@
 
 pub mod activity;
 mod cleartext;
+pub mod connections;
 mod http1;
 mod http2;
 pub mod http3;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::multiplexed::Stream;
+use super::multiplexed::StreamActivity;
 use super::running::Running;
 use crate::error::Error;
 use crate::memory::{Credit, Held};
@@ -45,7 +45,7 @@ impl Paced {
         Self { body, rest: Bytes::new(), multiplexed, held: Held::new(memory.clone()), running }
     }
 
-    fn stream(&self) -> Option<&Stream> {
+    fn stream(&self) -> Option<&StreamActivity> {
         self.running.as_ref()?.stream.as_deref()
     }
 
@@ -117,7 +117,7 @@ impl HttpBody for Paced {
 impl Drop for Paced {
     fn drop(&mut self) {
         // What was kept back never went out; what was offered and never taken did not arrive.
-        if !self.rest.is_empty() || self.stream().is_some_and(Stream::is_cut) {
+        if !self.rest.is_empty() || self.stream().is_some_and(StreamActivity::is_cut) {
             self.body.undelivered(self.rest.len() as u64);
         }
     }

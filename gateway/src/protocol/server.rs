@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::activity::Connections;
+use super::connections::Connections;
 use crate::memory::Credit;
 
 /// What the connections of a worker are served with.

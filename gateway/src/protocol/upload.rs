@@ -26,7 +26,8 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::activity::{Activity, Connections, Ending, Receiving};
+use super::activity::{Activity, Ending, Receiving};
+use super::connections::Connections;
 use super::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::error::Error;
 use crate::memory::Window;
@@ -52,7 +53,7 @@ pub(super) struct Upload {
     persistent: bool,
     /// What Content-Length says is still to come.
     left: Cell<Option<u64>>,
-    state: Cell<State>,
+    arrival: Cell<Arrival>,
     /// Whether its reader has let go of it, and how much was taken in since.
     refused: Cell<bool>,
     taken: Cell<u64>,
@@ -64,7 +65,7 @@ pub(super) struct Upload {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum Arrival {
     Coming,
     Whole,
     Broken,
@@ -91,7 +92,7 @@ impl Upload {
             asked: Cell::new(false),
             persistent: headers::is_persistent(head.version, &head.headers),
             left: Cell::new(incoming.size_hint().exact()),
-            state: Cell::new(State::Coming),
+            arrival: Cell::new(Arrival::Coming),
             refused: Cell::new(false),
             taken: Cell::new(0),
             changed: Notify::new(),
@@ -116,10 +117,10 @@ impl Upload {
     }
 
     async fn will_be_whole(&self, status: StatusCode) -> bool {
-        match self.state.get() {
-            State::Whole => return true,
-            State::Broken => return false,
-            State::Coming => {}
+        match self.arrival.get() {
+            Arrival::Whole => return true,
+            Arrival::Broken => return false,
+            Arrival::Coming => {}
         }
         // RFC 9110 section 15.5.9: who was too slow starts anew.
         if status == StatusCode::REQUEST_TIMEOUT || (self.expects && !self.asked.get()) {
@@ -133,12 +134,12 @@ impl Upload {
             _ => {}
         }
         let nearly = async {
-            while self.state.get() == State::Coming && self.taken.get() <= NEARLY {
+            while self.arrival.get() == Arrival::Coming && self.taken.get() <= NEARLY {
                 self.changed.notified().await;
             }
         };
         let _ = tokio::time::timeout(MOMENT, nearly).await;
-        self.state.get() == State::Whole
+        self.arrival.get() == Arrival::Whole
     }
 
     /// The response was given to the connection in full, or was given up.
@@ -160,8 +161,8 @@ impl Upload {
         self.asked.set(true);
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         match &frame {
-            None => self.state.set(State::Whole),
-            Some(Err(_)) => self.state.set(State::Broken),
+            None => self.arrival.set(Arrival::Whole),
+            Some(Err(_)) => self.arrival.set(Arrival::Broken),
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.left.set(self.left.get().map(|left| left.saturating_sub(length)));
@@ -169,7 +170,7 @@ impl Upload {
                     self.taken.set(self.taken.get() + length);
                 }
                 if frame.is_trailers() || body.is_end_stream() {
-                    self.state.set(State::Whole);
+                    self.arrival.set(Arrival::Whole);
                 }
             }
         }
@@ -188,7 +189,7 @@ impl Upload {
         let next = async || {
             let frame = poll_fn(|cx| self.poll(&mut rest, cx)).await?.ok()?;
             // Nothing comes after what made it whole.
-            (self.state.get() == State::Coming).then(|| frame.data_ref().map_or(0, Bytes::len))
+            (self.arrival.get() == Arrival::Coming).then(|| frame.data_ref().map_or(0, Bytes::len))
         };
         take_in(patience, most, waits, next).await;
     }
@@ -221,7 +222,7 @@ impl HttpBody for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let upload = &self.upload;
-        if upload.state.get() != State::Coming {
+        if upload.arrival.get() != Arrival::Coming {
             return;
         }
         upload.refused.set(true);

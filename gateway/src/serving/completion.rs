@@ -97,7 +97,7 @@ impl Drop for Completion {
     fn drop(&mut self) {
         let services = self.services.clone();
         let in_flight = self.in_flight.take();
-        let ending = Ending {
+        let outcome = Outcome {
             bytes_in: self.request.bytes.get(),
             bytes_out: self.response_bytes.get(),
             cut: self.cut.take(),
@@ -110,7 +110,7 @@ impl Drop for Completion {
             && let Ok(mut slot) = self.exchange.try_lock()
             && let Some(exchange) = slot.as_deref_mut()
         {
-            ending.note(exchange);
+            outcome.note(exchange);
             return record(&services, route.as_deref(), exchange);
         }
         if services.stopping.get() {
@@ -119,7 +119,7 @@ impl Drop for Completion {
         let exchange = self.exchange.clone();
         tokio::task::spawn_local(async move {
             if let Some(exchange) = exchange.lock().await.as_deref_mut() {
-                ending.note(exchange);
+                outcome.note(exchange);
             }
             if let Some(run) = run {
                 run.log().await;
@@ -133,14 +133,14 @@ impl Drop for Completion {
 }
 
 /// How an exchange ended.
-struct Ending {
+struct Outcome {
     bytes_in: u64,
     bytes_out: u64,
     cut: Option<Error>,
     complete: bool,
 }
 
-impl Ending {
+impl Outcome {
     fn note(&self, exchange: &mut Exchange) {
         exchange.measures.total = exchange.started.elapsed();
         exchange.measures.bytes_in = self.bytes_in;

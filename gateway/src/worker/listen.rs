@@ -14,7 +14,8 @@ use crate::handler::Handler;
 use crate::listener::ListenerSettings;
 use crate::listener::steering::Seat;
 use crate::listener::tcp::{ConnectionGuard, ConnectionLimit, accept_loop};
-use crate::protocol::activity::{Connections, Group};
+use crate::protocol::activity::Group;
+use crate::protocol::connections::Connections;
 use crate::protocol::{Server, http3, tcp};
 use crate::telemetry::metrics::WorkerMetrics;
 
@@ -44,16 +45,11 @@ pub enum Socket {
 
 /// What a worker accepts connections on, and what still drains.
 #[derive(Default)]
-pub(super) struct Listening {
-    sockets: Vec<Accepting>,
-    /// Becomes true when what still runs over QUIC is to be closed.
-    cut: watch::Sender<bool>,
-}
+pub(super) struct Listening(Vec<Accepting>);
 
 struct Accepting {
     key: SocketKey,
     stop: watch::Sender<bool>,
-    /// Its TCP connections; those of HTTP/3 watch `stop` themselves.
     connections: Rc<Group>,
     task: JoinHandle<()>,
 }
@@ -63,16 +59,15 @@ impl Listening {
     pub(super) fn start<H: Handler>(&mut self, server: &Rc<Server<H>>, metrics: &WorkerMetrics, share: Share) {
         let (stop, stopped) = watch::channel(false);
         let (key, connections) = (share.key.clone(), Rc::new(Group::default()));
-        let ending = http3::Ending { stop: stopped, cut: self.cut.subscribe() };
         let metrics = metrics.clone();
-        let task = tokio::task::spawn_local(listen(server.clone(), metrics, share, connections.clone(), ending));
-        self.sockets.push(Accepting { key, stop, connections, task });
+        let task = tokio::task::spawn_local(listen(server.clone(), metrics, share, connections.clone(), stopped));
+        self.0.push(Accepting { key, stop, connections, task });
     }
 
     /// Stops accepting on a socket, and lets its connections finish.
     pub(super) fn stop(&mut self, connections: &Connections, key: &SocketKey) {
-        self.sockets.retain(|one| !one.task.is_finished());
-        for one in self.sockets.iter().filter(|one| one.key == *key) {
+        self.0.retain(|one| !one.task.is_finished());
+        for one in self.0.iter().filter(|one| one.key == *key) {
             let _ = one.stop.send(true);
             connections.drain_group(&one.connections, Instant::now());
         }
@@ -80,19 +75,14 @@ impl Listening {
 
     /// Stops accepting at all.
     pub(super) fn stop_all(&self) {
-        for one in &self.sockets {
+        for one in &self.0 {
             let _ = one.stop.send(true);
         }
     }
 
-    /// Closes every HTTP/3 connection, whatever still runs on it.
-    pub(super) fn cut(&self) {
-        self.cut.send_replace(true);
-    }
-
     /// Whether every socket is closed, and every HTTP/3 connection with it.
     pub(super) fn is_finished(&self) -> bool {
-        self.sockets.iter().all(|one| one.task.is_finished())
+        self.0.iter().all(|one| one.task.is_finished())
     }
 }
 
@@ -102,13 +92,13 @@ async fn listen<H: Handler>(
     metrics: WorkerMetrics,
     share: Share,
     group: Rc<Group>,
-    ending: http3::Ending,
+    stop: watch::Receiver<bool>,
 ) {
     let Share { local, socket, mut settings, limit, open: _open, .. } = share;
     let metrics = move |name: &str| metrics.listener(name);
     let socket = match socket {
         Socket::Udp(socket, seat) => {
-            return http3::serve(server, (socket, seat), settings, local, limit, metrics, ending).await;
+            return http3::serve(server, (socket, seat), settings, (local, limit), metrics, group, stop).await;
         }
         Socket::Tcp(socket) => socket,
     };
@@ -145,5 +135,5 @@ async fn listen<H: Handler>(
             drop(guard);
         });
     };
-    accept_loop(socket, limit, ending.stop, on_connection).await;
+    accept_loop(socket, limit, stop, on_connection).await;
 }

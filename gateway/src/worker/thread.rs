@@ -16,7 +16,7 @@ use crate::pipeline;
 use crate::plugin::WorkerHost;
 use crate::plugin::stored::StoredResponses;
 use crate::protocol::Server;
-use crate::protocol::activity::{self, Connections};
+use crate::protocol::connections::{self, Connections};
 use crate::serving::{Services, SnapshotBuilder};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -75,13 +75,13 @@ async fn serve(mut parts: WorkerParts) {
     let client = Client::new(metrics.clone(), memory.clone(), capacity(&parts.snapshot));
     let snapshot = snapshots.build(parts.snapshot, &[]);
     let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log);
-    let connections = Rc::new(Connections::default());
+    let connections = Rc::<Connections>::default();
     let handler = handler(services.clone());
     let server = Rc::new(Server { connections: connections.clone(), memory: memory.clone(), handler });
     tokio::task::spawn_local(outbound::serve(services.clone(), outbound_calls));
 
     let mut listening = Listening::default();
-    let mut sweep = tokio::time::interval(activity::SWEEP);
+    let mut sweep = tokio::time::interval(connections::SWEEP);
     let mut draining = false;
     loop {
         tokio::select! {
@@ -89,10 +89,7 @@ async fn serve(mut parts: WorkerParts) {
                 Some(Command::Swap(shared)) => swap(&services, &mut snapshots, shared),
                 Some(Command::Listen(share)) => listening.start(&server, &services.metrics, *share),
                 Some(Command::Unlisten(key)) => listening.stop(&connections, &key),
-                Some(Command::Cut) => {
-                    connections.cut();
-                    listening.cut();
-                }
+                Some(Command::Cut) => connections.cut(),
                 Some(Command::Drain) | None => {
                     draining = true;
                     listening.stop_all();
