@@ -70,8 +70,9 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
     );
     let cache = fields.optional(
         "cache",
-        "Where compiled plugins are kept between starts: a directory that nobody else may write to, nor replace. Left out: \
-         plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ in $XDG_CACHE_HOME or ~/.cache.",
+        "Where compiled plugins are kept between starts: in gateway-plugins/ in this directory, which the gateway makes for \
+         its user alone. Nobody else may be able to replace it. Left out: plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ \
+         in $XDG_CACHE_HOME or ~/.cache.",
         FilePath,
     );
     Some(RawPlugins { directory, grants: grants?, limits: limits?, compile: compile?, cache })
@@ -80,7 +81,9 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
 fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {
     let memory = fields.default(
         "memory",
-        "Memory of the process that compiles it. The code that comes out may have an eighth of that.",
+        "Memory of the process that compiles it. All that are compiled at a time have a quarter of the machine's (or the \
+         container's) together, and one alone no more than that, at least 256 MiB; others wait. The code that comes out may \
+         have an eighth.",
         Size(LEAST_TO_COMPILE..=1 << 40),
         "1GiB",
     );

@@ -16,8 +16,11 @@ pub(super) fn is_secret(path: &[&str], object: bool) -> bool {
         ["secrets", _, "file" | "env"] => false,
         ["secrets", ..] => true,
         // Fields that a gateway adds or asks for are, more often than not, what one service proves itself to another with.
+        ["routes", "request_headers" | "response_headers"] => !object,
         ["routes", "request_headers" | "response_headers", "set", ..] => !object,
-        ["routes", "match", "headers" | "query", _, ..] => !object,
+        ["routes", "match", "headers" | "query", ..] => !object,
+        // Where an object belongs, it is anybody's guess what a text was meant to say.
+        ["routes", "plugins", "config"] => !object,
         ["routes", "plugins", "config", keys @ ..] => keys.iter().any(|key| names_a_secret(key)),
         _ => false,
     }
@@ -54,11 +57,29 @@ fn names_a_secret(key: &str) -> bool {
         "clientsecret",
         "secretvalue",
     ];
-    let key = key.to_ascii_lowercase();
-    let words = || key.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let several = words().nth(1).is_some();
-    words().any(|word| WORDS.contains(&word))
-        || words().next_back().is_some_and(|last| ENDINGS.contains(&last) || (several && last == "secret"))
+    let words = words(key);
+    let Some(last) = words.last() else { return false };
+    // One `keys` alone lists what things are told apart by.
+    let one = last.strip_suffix('s').filter(|_| words.len() > 1).unwrap_or(last);
+    words.iter().any(|word| WORDS.contains(&word.as_str()))
+        || ENDINGS.iter().any(|ending| *ending == last || *ending == one)
+        || (words.len() > 1 && one == "secret")
+}
+
+/// The words of a key in lower case: `db_password`, `DB-Password` and `dbPassword` have the same.
+fn words(key: &str) -> Vec<String> {
+    let (mut words, mut after_small) = (vec![String::new()], false);
+    for char in key.chars() {
+        if !char.is_ascii_alphanumeric() || (char.is_ascii_uppercase() && after_small) {
+            words.push(String::new());
+        }
+        after_small = char.is_ascii_lowercase() || char.is_ascii_digit();
+        if let (true, Some(word)) = (char.is_ascii_alphanumeric(), words.last_mut()) {
+            word.push(char.to_ascii_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// Whether a text is one that is secret wherever it stands: a pasted key, an address with a password in it, what goes into
@@ -149,6 +170,8 @@ mod tests {
     fn keys_of_a_plugin_s_config_that_promise_a_secret() {
         for key in
             ["password", "api_key", "apiKey", "X-Api-Key", "Authorization", "client-secret", "key", "pem", "db_dsn"]
+                .into_iter()
+                .chain(["accessToken", "dbPassword", "APIKey", "api_keys", "private_keys", "clientSecrets"])
         {
             assert!(is_secret(&["routes", "plugins", "config", key], false), "{key}");
             assert!(is_secret(&["routes", "plugins", "config", key, "deep", "er"], true), "{key}");
@@ -160,6 +183,11 @@ mod tests {
             !is_secret(&["routes", "plugins", "name"], false)
                 && !is_secret(&["plugins", "grants", "token", "secrets"], false)
         );
+        for path in
+            [&["routes", "request_headers"][..], &["routes", "plugins", "config"], &["routes", "match", "query"]]
+        {
+            assert!(is_secret(path, false) && !is_secret(path, true), "{path:?}");
+        }
         assert!(is_secret(&["secrets"], true) && is_secret(&["secrets", "a", "value", "x"], false));
         assert!(!is_secret(&["secrets", "a", "env"], false));
     }

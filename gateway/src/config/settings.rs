@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use http::HeaderName;
 use ipnet::IpNet;
 
-use super::fields::Fields;
-use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+use super::fields::{Context, Fields, Type};
+use super::tree::Node;
+use super::types::{At, Boolean, Choice, ExistingFile, FilePath, Integer, List, Parsed, Placed, Size, Text, text};
 use super::{names, secrecy};
 use crate::message::headers::{is_forwarding, is_odd};
 use crate::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
@@ -136,7 +137,7 @@ pub(super) struct AccessLogFields {
 
 /// The `access_log` section as an object.
 pub(super) fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLogFields> {
-    let path = fields.default("path", "stdout, off, or a file to append to (reopened on SIGHUP).", Text, "stdout");
+    let path = fields.default("path", "stdout, off, or a file to append to (reopened on SIGHUP).", LogPath, "stdout");
     let format = fields.default("format", "json: one object per line.", Choice(&[("json", ())]), "json");
     let include = fields.default(
         "include",
@@ -145,13 +146,40 @@ pub(super) fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLogFields>
         List(Parsed { parse: included, schema: included_schema, hint: |_| None }),
         "[]",
     );
-    let (path, (), include) = (path?, format?, include?);
-    let (target, off) = match path.as_str() {
-        "stdout" => (None, false),
-        "off" => (None, true),
-        path => (Some(fields.context()?.directory.join(path)), false),
-    };
+    let ((target, off), (), include) = (path?, format?, include?);
     Some(AccessLogFields { target, off, include })
+}
+
+/// Where the access log goes: a file, and whether it is off.
+struct LogPath;
+
+impl Type for LogPath {
+    type Value = (Option<PathBuf>, bool);
+
+    fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<Self::Value> {
+        match Text.parse(node, context)?.as_str() {
+            "stdout" => Some((None, false)),
+            "off" => Some((None, true)),
+            _ => {
+                let path = FilePath.parse(node, context)?;
+                // The file is made where there is none; its directory is not.
+                if path.parent().is_some_and(|directory| !directory.is_dir()) {
+                    let tried = if node.may_be_shown() { format!(" ({})", path.display()) } else { String::new() };
+                    let message = format!(
+                        "the access log {} can't be opened{tried}: its directory does not exist",
+                        node.describe()
+                    );
+                    context.error(node.position, message);
+                    return None;
+                }
+                Some((Some(path), false))
+            }
+        }
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        Text.schema()
+    }
 }
 
 impl AccessLogFields {
@@ -293,7 +321,7 @@ pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
     );
     let plugin_memory = fields.optional(
         "plugin_memory",
-        "Bytes that the instances of all plugins may have together; by default as much as body_memory has.",
+        "Bytes that the instances of all plugins may have together; by default a quarter of that memory as well.",
         Size(MIN_MEMORY..=1 << 50),
     );
     if !fields.is_sound() {

@@ -165,6 +165,7 @@ impl Control {
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Reload(reply)) => {
+                        Arc::make_mut(&mut self.registry).forget_dry_runs();
                         wanted.requests.push_back(reply);
                         wanted.waits = false;
                     }
@@ -178,6 +179,7 @@ impl Control {
                     Signal::Interrupt => break Duration::ZERO,
                     Signal::Reload => {
                         self.access_log.reopen(&self.snapshot.log_target);
+                        Arc::make_mut(&mut self.registry).forget_dry_runs();
                         wanted.again = true;
                         wanted.asked = true;
                     }

@@ -168,7 +168,7 @@ impl Control {
         self.attempted.clone_from(&self.applied);
         self.refused_plugins.clear();
         self.refused_for_now = false;
-        self.registry.give_up_others();
+        self.registry.give_up_others(&self.refused_plugins);
     }
 
     /// Notes a configuration that needs plugins which are being compiled.
@@ -180,6 +180,7 @@ impl Control {
         self.attempted = contents;
         self.refused_plugins = files;
         Arc::make_mut(&mut self.registry).learn(findings);
+        self.registry.give_up_others(&self.refused_plugins);
     }
 
     /// Puts what an attempt made in force, or says why it can't be; `None` where that is not known yet. What was asked for is
@@ -205,6 +206,7 @@ impl Control {
             Attempt::Refused { findings, plugins, error, .. } => {
                 Arc::make_mut(&mut self.registry).learn(findings);
                 self.refused_plugins = plugins;
+                self.registry.give_up_others(&self.refused_plugins);
                 Err(error)
             }
             Attempt::Ready(ready) => self.apply(*ready),
@@ -244,7 +246,7 @@ impl Control {
         self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
         self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
-        self.registry.give_up_others();
+        self.registry.give_up_others(&BTreeSet::new());
         self.listeners.apply(plan, &self.workers);
         if let Some(log) = &self.log {
             log.follow(&config.log);

@@ -51,6 +51,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let host = Host::new(HostOptions {
         compiler: Some(compiler),
         cache: prepare::cache_directory(),
+        makes_cache: true,
         workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
         instances_per_worker: instances,
         state: state.clone(),

@@ -49,8 +49,15 @@ impl Body {
 
     /// What a client sends over a hyper connection, of which it may send as much unread as the window says.
     pub fn downstream(incoming: Incoming, window: &Rc<Window>) -> Self {
-        let unread = || Unread::new(window.clone());
+        let unread = || Unread::begun(window.clone());
         Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming, unread()) })
+    }
+
+    /// What comes of it from now on is thrown away, and so takes nothing of what may be held.
+    pub fn discard(&mut self) {
+        if let Inner::Downstream(_, unread) = &mut self.0 {
+            unread.discard();
+        }
     }
 
     /// Any other body.
@@ -87,7 +94,8 @@ fn poll_downstream(
 ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
     let gone = |error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"));
     let polled = Pin::new(&mut *incoming).poll_frame(cx).map_err(gone);
-    if polled.is_pending() || incoming.is_end_stream() {
+    // A body that has failed is over as well, and the reason is not ours.
+    if !matches!(polled, Poll::Ready(Some(Ok(_)))) || incoming.is_end_stream() {
         unread.awaited();
     } else if !unread.handed_out() {
         return Poll::Ready(Some(Err(Exhausted.into())));

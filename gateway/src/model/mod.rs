@@ -229,7 +229,7 @@ pub struct Plugins {
     pub limits: BTreeMap<String, PluginLimits>,
     /// What compiling one file may use.
     pub compile: Compile,
-    /// Where compiled plugins are kept; `None` for where the system keeps such things.
+    /// The directory in which `gateway-plugins/` holds compiled plugins; `None` for where the system keeps such things.
     pub cache: Option<PathBuf>,
 }
 

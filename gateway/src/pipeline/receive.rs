@@ -22,12 +22,11 @@ pub(super) fn receive(
     mut parts: request::Parts,
 ) -> (Exchange, Result<(), Error>) {
     let streamed = parts.version >= Version::HTTP_2;
-    if streamed {
-        headers::join_cookies(&mut parts.headers);
-    }
     let checked = headers::check_framing(parts.version, &parts.headers)
         .and_then(|()| headers::check_upgrade(parts.version, &parts.headers))
         .and_then(|()| normalize::target(&parts.method, &parts.uri, &parts.headers, parts.version));
+    // Checked piece by piece, counted as one.
+    headers::join_cookies(&mut parts.headers);
     let (authority, path_and_query, mut accepted) = match checked {
         Ok(target) => (target.authority, target.path_and_query, Ok(())),
         Err(error) => (String::new(), "/".to_owned(), Err(error)),

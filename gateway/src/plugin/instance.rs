@@ -18,7 +18,7 @@ use super::engine::Host;
 use super::entry::{Entry, Shared};
 use super::error::{LoadError, NAMELESS, Overrun, PluginError, one_line};
 use super::host::HostState;
-use super::limits::{FIRST_DEADLINE, shares};
+use super::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares};
 use super::phase::bindings::edge::gateway::http::Exchange as Handle;
 use super::phase::{
     ChunkAction, ConfigError, Failure, FailureAction, HANDLER, LocalResponse, Manifest, Phase, RequestAction,
@@ -204,8 +204,12 @@ pub(crate) fn describe(
         let (manifest,) = call(&mut store, suspends, &describe, ()).await?;
         wasmtime::Result::Ok(manifest)
     });
+    // The process that tries it has room for as much as a plugin may have: where that is not enough, it never is.
     result.map_err(|error| match error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        true => LoadError::NoRoom,
+        true => LoadError::Call(format!(
+            "needs more than a plugin may have: {MOST_INSTANCES} core instances, {MOST_TABLES} tables, {MOST_MEMORIES} \
+             memories"
+        )),
         false => LoadError::Call(failed(&mut store, Phase::Describe, &error).to_string()),
     })
 }
@@ -281,6 +285,10 @@ impl Guest {
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
             Err(error) => Err(match failed(&mut store, Phase::Configure, &error) {
                 PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => MakeError::Exhausted,
+                // What the system refuses (memory, above all) is not the guest's doing.
+                PluginError::Trap { message, .. } if !error.is::<wasmtime::Trap>() => {
+                    MakeError::Failed(PluginError::Instance(message))
+                }
                 error => MakeError::Failed(error),
             }),
         }

@@ -115,6 +115,7 @@ impl Drop for Lingering {
 }
 
 async fn discard(mut rest: Body) {
+    rest.discard();
     let next = async || Some(rest.frame().await?.ok()?.data_ref().map_or(0, Bytes::len));
     take_in(LINGER, MOST_OF_STREAM, || false, next).await;
 }

@@ -92,6 +92,8 @@ impl HttpBody for Paced {
             }
         }
         let piece = match &polled {
+            // Over HTTP/2 what was offered is counted by the connection, which knows when it is written.
+            Poll::Ready(Some(Ok(_))) if this.stream().is_some() => this.rest.len(),
             Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len) + this.rest.len(),
             _ => 0,
         };

@@ -182,6 +182,7 @@ impl Upload {
 
     /// Takes in what nobody wants, within limits. What is left when it is dropped makes hyper close the connection.
     async fn discard(self: Rc<Self>, mut rest: Body, _receiving: Receiving) {
+        rest.discard();
         let small = self.left.get().is_some_and(|left| left <= SMALL);
         let (patience, most) = if small { (self.patience, SMALL) } else { (LINGER, MOST_OF_CONNECTION) };
         // The connection is waited for while it is of use.

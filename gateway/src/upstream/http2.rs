@@ -231,7 +231,7 @@ pub(super) fn finish(
             return Body::empty();
         }
         let ended = incoming.is_end_stream();
-        let unread = Unread::new(place.0.window.clone());
+        let unread = Unread::begun(place.0.window.clone());
         Body::boxed(Merged::new(ResponseBody { incoming, unread, flow, stopwatch, ended, _place: place, lease }))
     }))
 }

@@ -1,7 +1,7 @@
 //! How many requests may be in flight to one upstream.
 //!
-//! Without a number in the configuration an upstream may have half of what each worker may have in flight: one that hangs
-//! leaves the rest to the others, and nothing is shared between workers. A configured number holds over all workers, however
+//! Without a number in the configuration an upstream may have half of what other upstreams leave of a worker's requests: one
+//! that hangs leaves half to the others, two leave a quarter, and nothing is shared between workers. A configured number holds over all workers, however
 //! connections are spread over them. Of a large one workers keep a few free places of their own (together no more than a
 //! 64th), so that they seldom meet at the common count; a small one is exact.
 
@@ -63,11 +63,15 @@ impl InFlight {
         Self { places, count: Cell::new(0), spare: Cell::new(0) }
     }
 
-    /// One more request; `false`: there is no place for it.
-    pub(super) fn enter(&self, capacity: Capacity) -> bool {
+    /// One more request, where the worker has `all` in flight to upstreams; `false`: there is no place for it.
+    pub(super) fn enter(&self, capacity: Capacity, all: usize) -> bool {
         match &self.places {
-            None if self.count.get() >= (capacity.requests / 2).max(1) => return false,
-            None => {}
+            None => {
+                let left = capacity.requests.saturating_sub(all - self.count.get());
+                if self.count.get() >= (left / 2).max(1) {
+                    return false;
+                }
+            }
             Some(places) => {
                 let free = match self.spare.get() {
                     0 => places.take(kept(places, capacity) / 2 + 1),
@@ -106,7 +110,7 @@ mod tests {
     const CAPACITY: Capacity = Capacity { requests: 100, workers: 2 };
 
     fn entered(worker: &InFlight) -> usize {
-        (0..100_000).take_while(|_| worker.enter(CAPACITY)).count()
+        (0..100_000).take_while(|_| worker.enter(CAPACITY, worker.count.get())).count()
     }
 
     #[test]
@@ -115,7 +119,18 @@ mod tests {
         assert_eq!(entered(&worker), 50);
         worker.leave(CAPACITY);
         assert_eq!(entered(&worker), 1);
-        assert!(InFlight::new(None).enter(Capacity { requests: 1, workers: 1 }), "one is always served");
+        assert!(InFlight::new(None).enter(Capacity { requests: 1, workers: 1 }, 0), "one is always served");
+    }
+
+    #[test]
+    fn however_many_upstreams_hang_there_is_room_for_one_more() {
+        let mut all = 0;
+        for expected in [50, 25, 12, 6] {
+            let upstream = InFlight::new(None);
+            let entered = (0..100).take_while(|more| upstream.enter(CAPACITY, all + more)).count();
+            assert_eq!(entered, expected);
+            all += entered;
+        }
     }
 
     #[test]
@@ -134,13 +149,13 @@ mod tests {
     fn of_a_large_number_workers_keep_a_few() {
         let places = Places::new(6400);
         let (busy, idle) = (InFlight::new(Some(places.clone())), InFlight::new(Some(places.clone())));
-        assert!(idle.enter(CAPACITY));
+        assert!(idle.enter(CAPACITY, 0));
         idle.leave(CAPACITY);
         assert!((6300..=6400).contains(&entered(&busy)));
         (0..6300).for_each(|_| busy.leave(CAPACITY));
         let free = places.free.load(Relaxed);
         busy.leave(CAPACITY);
-        assert!(busy.enter(CAPACITY));
+        assert!(busy.enter(CAPACITY, 6000));
         assert_eq!(places.free.load(Relaxed), free, "what comes and goes touches nothing shared");
     }
 }

@@ -41,6 +41,8 @@ pub struct Client {
     /// Where what upstreams may send unread is counted.
     pub(super) memory: Rc<Credit>,
     capacity: Cell<Capacity>,
+    /// Requests in flight to all upstreams.
+    in_flight: Cell<usize>,
     pub(crate) timers: Timers,
     /// Emptied lists for copies of heads.
     pub(super) copies: RefCell<Vec<Vec<(HeaderName, HeaderValue)>>>,
@@ -106,6 +108,7 @@ pub(super) struct Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
+        self.client.in_flight.set(self.client.in_flight.get() - 1);
         self.local.in_flight.leave(self.client.capacity.get());
     }
 }
@@ -127,6 +130,7 @@ impl Client {
             metrics,
             memory,
             capacity: Cell::new(capacity),
+            in_flight: Cell::new(0),
             timers: Timers::default(),
             copies: RefCell::default(),
             http1: super::http1::builder(),
@@ -185,7 +189,9 @@ impl Client {
     /// A place among the requests that are in flight to an upstream.
     pub(super) fn admit(self: &Rc<Self>, upstream: &Arc<Upstream>) -> Result<Admission, Error> {
         let local = self.local(upstream);
-        if local.in_flight.enter(self.capacity.get()) {
+        let all = self.in_flight.get();
+        if local.in_flight.enter(self.capacity.get(), all) {
+            self.in_flight.set(all + 1);
             return Ok(Admission { local, client: self.clone() });
         }
         local.metrics.refused.add(1);

@@ -52,7 +52,7 @@ async fn send(
     let snapshot = services.snapshot();
     let upstream = snapshot.shared.upstreams.get(upstream).ok_or(CallError::UnknownUpstream)?;
     let memory = services.memory.budget();
-    let full = |_| CallError::Connect;
+    let full = |_| CallError::Busy;
     let body = memory.count(body.into()).map_err(full)?;
     let outbound = Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body) };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
@@ -74,9 +74,9 @@ fn call_error(error: &Error) -> CallError {
         ErrorKind::ResponseTooLarge => CallError::TooLarge,
         kind => match kind.failure() {
             Failure::Timeout => CallError::Timeout,
-            Failure::Dns | Failure::Connect | Failure::Tls | Failure::NoEndpoint | Failure::Overload => {
-                CallError::Connect
-            }
+            Failure::Dns | Failure::Connect | Failure::Tls | Failure::NoEndpoint => CallError::Connect,
+            // No place among the requests in flight, or no memory.
+            Failure::Overload => CallError::Busy,
             Failure::Reset | Failure::Protocol | Failure::Cancelled | Failure::Other => CallError::Reset,
         },
     }

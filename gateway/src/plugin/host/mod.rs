@@ -48,6 +48,8 @@ pub struct HostState {
     pub(crate) shared: Arc<Shared>,
     /// To the task of the worker that makes outbound calls; `None` off the workers.
     pub(crate) callers: Option<Callers>,
+    /// Whether the gateway itself refused its last call.
+    call_refused: bool,
     /// Names of header fields that it uses.
     names: Names,
     table: ResourceTable,
@@ -85,6 +87,7 @@ impl HostState {
             limits: InstanceLimits::new(shared.limits.memory, shared.memory.clone()),
             shared,
             callers,
+            call_refused: false,
             names: Names::default(),
             table,
         }

@@ -54,6 +54,8 @@ impl IncomingBody {
                 some => body.first = some,
             }
         }
+        // From now on nobody waits for it until somebody asks.
+        let _ = body.unread.handed_out();
         request.map(|()| Body::boxed(body))
     }
 

@@ -149,7 +149,8 @@ async fn requests<H: Handler>(
     activity.note_idle();
     // What is under way to the client and back.
     let round_trip = || (2 * connected.rtt()).clamp(Duration::from_millis(50), Duration::from_secs(1));
-    let window = endpoint::window(&context.server.memory);
+    let (window, send_window) =
+        (endpoint::window(&context.server.memory), endpoint::send_window(&context.server.memory));
     let mut goaway = Goaway::new();
     loop {
         let event = tokio::select! {
@@ -180,9 +181,10 @@ async fn requests<H: Handler>(
             // The client has moved; its new address is validated.
             info = Arc::new(ConnectionInfo { peer: connected.remote_address(), ..ConnectionInfo::clone(&info) });
         }
-        let (context, info, unread) = (context.clone(), info.clone(), Unread::new(window.clone()));
+        let (context, info) = (context.clone(), info.clone());
+        let (unread, unsent) = (Unread::new(window.clone()), Unread::new(send_window.clone()));
         tokio::task::spawn_local(async move {
-            request::serve(&context, info, *resolver, handle, unread).await;
+            request::serve(&context, info, *resolver, handle, (unread, unsent)).await;
             drop(running);
         });
     }

@@ -1,7 +1,9 @@
 //! A request over HTTP/3 and its response.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -27,7 +29,7 @@ pub(super) async fn serve<H: Handler>(
     info: Arc<ConnectionInfo>,
     resolver: RequestResolver<quic::Connection, Bytes>,
     Handle { mut stopped, notes, delivery }: Handle,
-    unread: Unread,
+    (unread, mut unsent): (Unread, Unread),
 ) {
     let limits = &context.listener.limits;
     let resolved = tokio::time::timeout(limits.header_timeout, resolver.resolve_request()).await;
@@ -55,7 +57,7 @@ pub(super) async fn serve<H: Handler>(
         true = &mut stopped => return,
     };
     let response = response.map(|body| Paced::new(body, true, None, &context.server.memory));
-    if respond(&mut send, response, limits.body_timeout, &mut stopped).await.is_ok() {
+    if respond(&mut send, response, limits.body_timeout, &mut stopped, &mut unsent).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
         delivery.finished(stopped).await;
     }
@@ -69,6 +71,7 @@ async fn respond(
     response: http::Response<Paced>,
     patience: Duration,
     stopped: &mut Stopped,
+    unsent: &mut Unread,
 ) -> Result<(), Cut> {
     let (parts, mut body) = response.into_parts();
     let mut head = http::Response::new(());
@@ -87,7 +90,19 @@ async fn respond(
             None => return within(patience, send.finish()).await,
             Some(Ok(frame)) => match frame.into_data() {
                 // No piece is so large that a client which takes it in time would be too slow: see `paced`.
-                Ok(data) => within(patience, send.send_data(data)).await?,
+                Ok(data) => {
+                    let mut write = pin!(send.send_data(data));
+                    let begun = poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await;
+                    match begun {
+                        Poll::Ready(written) => written.map_err(|_| Cut)?,
+                        Poll::Pending => {
+                            // What the connection may keep for the client is full.
+                            let _ = unsent.handed_out();
+                            within(patience, write).await?;
+                            unsent.awaited();
+                        }
+                    }
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         within(patience, send.send_trailers(trailers)).await?;
