@@ -145,4 +145,38 @@ mod tests {
         assert_eq!(offered(OFFER), [OFFER - 1, 1]);
         assert_eq!(offered(2 * OFFER + 5), [OFFER, OFFER, 5]);
     }
+
+    /// A body of one piece that notes what it is told.
+    struct Told(Option<Bytes>, Rc<std::cell::Cell<Option<u64>>>);
+
+    impl HttpBody for Told {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    impl crate::message::Delivered for Told {
+        fn undelivered(self: Pin<&mut Self>, bytes: u64) {
+            self.1.set(Some(bytes));
+        }
+    }
+
+    #[test]
+    fn a_body_is_told_what_was_kept_back_when_it_is_given_up() {
+        let memory = Credit::new(crate::memory::Budget::new(1 << 30));
+        for (multiplexed, polls, told) in [(true, 1, Some(1)), (true, 2, None), (false, 1, None), (true, 0, None)] {
+            let note = Rc::default();
+            let body = Told(Some(Bytes::from(vec![b'x'; LARGE + 1])), Rc::clone(&note));
+            let mut paced = Paced::new(Body::delivered(body), multiplexed, None, &memory);
+            for _ in 0..polls {
+                let polled = Pin::new(&mut paced).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
+                assert!(matches!(polled, Poll::Ready(Some(Ok(_)))));
+            }
+            drop(paced);
+            assert_eq!(note.get(), told, "{multiplexed} {polls}");
+        }
+    }
 }

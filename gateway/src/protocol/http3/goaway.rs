@@ -92,3 +92,61 @@ impl Goaway {
         self.timer.as_mut().map_or(Poll::Ready(()), |timer| timer.as_mut().poll(cx))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::model::ListenerLimits;
+    use crate::protocol::activity::Group;
+    use crate::protocol::connections::Connections;
+    use crate::protocol::running::Running;
+
+    fn activity(connections: &Connections) -> Rc<Activity> {
+        let limits = ListenerLimits {
+            connections: 10,
+            header_bytes: 65536,
+            header_count: 100,
+            header_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            streams: 128,
+        };
+        connections.add(&limits, &Rc::<Group>::default())
+    }
+
+    fn step(goaway: &mut Goaway, activity: &Activity) -> Poll<Step> {
+        goaway.poll_step(activity, &mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_announces_then_refuses_then_waits_for_the_last_response_and_a_round_trip() {
+        const ROUND_TRIP: Duration = Duration::from_millis(100);
+        let connections = Connections::default();
+        let (activity, mut goaway) = (activity(&connections), Goaway::new());
+        let running = Running::start(activity.clone());
+        assert_eq!(step(&mut goaway, &activity), Poll::Pending);
+        connections.drain(std::time::Instant::now());
+        for told in [Step::Announce, Step::Refuse] {
+            assert_eq!(step(&mut goaway, &activity), Poll::Ready(told));
+            goaway.wait(ROUND_TRIP);
+            assert_eq!(step(&mut goaway, &activity), Poll::Pending);
+            tokio::time::advance(ROUND_TRIP * 2).await;
+        }
+        assert_eq!(step(&mut goaway, &activity), Poll::Pending, "a request runs");
+        drop(running);
+        assert_eq!(step(&mut goaway, &activity), Poll::Pending, "the end of its response is under way");
+        tokio::time::advance(ROUND_TRIP * 2).await;
+        assert_eq!(step(&mut goaway, &activity), Poll::Ready(Step::Finish));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_told_once() {
+        let connections = Connections::default();
+        let (activity, mut goaway) = (activity(&connections), Goaway::new());
+        connections.sweep(std::time::Instant::now() + Duration::from_secs(16));
+        assert_eq!(step(&mut goaway, &activity), Poll::Ready(Step::Refuse));
+    }
+}
