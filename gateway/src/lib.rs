@@ -4,7 +4,6 @@
 //! tells the life of a request, the code map and the invariants.
 
 pub mod cli;
-pub mod completion;
 pub mod gateway;
 pub mod snapshot;
 pub mod worker;
@@ -15,9 +14,11 @@ pub mod protocol;
 pub mod memory;
 
 pub mod exchange;
+pub mod handler;
 pub mod pipeline;
 mod pki;
 pub mod route;
+pub mod serving;
 
 pub mod plugin;
 

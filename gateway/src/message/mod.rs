@@ -5,12 +5,16 @@ mod body;
 pub mod content;
 mod detached;
 pub mod headers;
+mod interim;
 mod merged;
 pub mod normalize;
 mod request_body;
+mod tunnel;
 
 pub use barred::BarredTrailers;
-pub use body::Body;
+pub use body::{Body, Delivered};
 pub use detached::Detached;
+pub use interim::{Interim, WriteInterim};
 pub use merged::Merged;
 pub use request_body::{RequestBody, RequestProgress};
+pub use tunnel::{ByteStream, OnUpgrade, Tunnel};
