@@ -11,7 +11,7 @@ use http::uri::Authority;
 use rustls::pki_types::ServerName;
 
 use super::health::Health;
-use super::{InvalidUpstream, next_id};
+use super::invalid::InvalidUpstream;
 use crate::error::Error;
 use crate::model::{EndpointConfig, PassiveHealth, Upstream as Config};
 
@@ -154,6 +154,12 @@ impl Endpoint {
     fn now(&self) -> u64 {
         u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// A number that no other upstream or endpoint of the process has.
+pub(super) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 /// An endpoint as metrics and the admin page show it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Upstream;
+use super::service::Upstream;
 use crate::model::EndpointConfig;
 
 /// How long one look-up may take.
