@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use arc_swap::ArcSwap;
 use http::uri::Authority;
 
+use super::connect::Connector;
 use super::endpoint::{self, next_id};
 use super::invalid::InvalidUpstream;
-use super::service::{Tls, Upstream};
+use super::service::Upstream;
 use super::{places, resolve, tls};
 use crate::model::{Upstream as Config, UpstreamHost};
 use crate::watch;
@@ -34,12 +35,12 @@ impl Upstream {
         };
         if let Some(previous) = previous
             && previous.config == config
-            && previous.tls.as_ref().and_then(|tls| tls.ca.as_ref()) == ca.as_ref()
+            && previous.ca == ca
         {
             return Ok(previous.clone());
         }
         let tls = match &config.tls {
-            Some(_) => Some(Tls { connector: tls::client_config(&config, ca.as_deref())?.into(), ca }),
+            Some(_) => Some(tls::client_config(&config, ca.as_deref())?.into()),
             None => None,
         };
         let authority = match &config.host {
@@ -57,9 +58,10 @@ impl Upstream {
         let failing = config.endpoints.iter().map(|_| AtomicBool::new(false)).collect();
         let upstream = Arc::new(Self {
             places: config.max_requests.map(places::Places::new),
+            connector: Connector::new(config.protocol, tls),
+            ca,
             config,
             id: next_id(),
-            tls,
             authority,
             names,
             endpoints: ArcSwap::default(),

@@ -92,6 +92,11 @@ impl Endpoint {
         self.address
     }
 
+    /// The name of its upstream.
+    pub(super) const fn upstream(&self) -> &Arc<str> {
+        &self.names.upstream
+    }
+
     /// The relative share of requests.
     pub const fn weight(&self) -> u32 {
         self.weight

@@ -9,12 +9,14 @@ use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
+use super::connect::Connected;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::pool::{Client, Connecting, Lease, Pooled, Slot};
 use super::request::{Draft, Outbound};
 use super::retry::{self, Attempt};
-use super::{Report, Upstream, connect, http1, http2};
+use super::stream::WatchedStream;
+use super::{Report, Upstream, http1, http2};
 use crate::error::{Error, ErrorKind, Side};
 use crate::message::Body;
 use crate::model::UpstreamProtocol;
@@ -194,17 +196,18 @@ impl Client {
         let slot = &lease.slot;
         let limit = upstream.config.timeouts.connect;
         let made = async {
-            let connected = connect::connect(upstream, slot).await?;
-            slot.shares.set(connected.http2);
-            if connected.http2 {
-                let connection = Http2::new(&self.http2, connected, &self.memory).await?;
+            let Connected { transport, http2 } = upstream.connector.connect(&slot.endpoint).await?;
+            let stream = WatchedStream::new(transport, slot.metrics.clone());
+            slot.shares.set(http2);
+            if http2 {
+                let connection = Http2::new(&self.http2, stream, &self.memory).await?;
                 let place = connection.reserve(self.sweeps.get());
                 slot.share(connection);
                 place
                     .map(Pooled::Http2)
                     .ok_or_else(|| Error::new(ErrorKind::Connect, "the connection was closed at once"))
             } else {
-                Http1::new(&self.http1, connected).await.map(Pooled::Http1)
+                Http1::new(&self.http1, stream).await.map(Pooled::Http1)
             }
         };
         timeout(limit, made).await.unwrap_or_else(|_| {

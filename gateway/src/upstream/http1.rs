@@ -18,10 +18,10 @@ use hyper_util::rt::TokioIo;
 use tokio::task::coop::unconstrained;
 
 use super::body::{Flow, RequestBody, received};
-use super::connect::{Activity, Connected, Stream};
 use super::forward::Failed;
 use super::pool::Lease;
 use super::retry::Attempt;
+use super::stream::{Activity, WatchedStream};
 use crate::error::{Error, ErrorKind};
 use crate::message::{Body, Merged};
 use crate::timer::Stopwatch;
@@ -41,7 +41,7 @@ const MAX_BUFFER: usize = 128 << 10;
 /// An established connection.
 pub(super) struct Http1 {
     sender: http1::SendRequest<RequestBody>,
-    driver: http1::Connection<TokioIo<Stream>, RequestBody>,
+    driver: http1::Connection<TokioIo<WatchedStream>, RequestBody>,
     activity: Rc<Activity>,
     /// The sweep during which it became idle.
     pub(super) idle_since: u32,
@@ -58,12 +58,13 @@ pub(super) fn builder() -> http1::Builder {
 }
 
 impl Http1 {
-    pub(super) async fn new(builder: &http1::Builder, connected: Connected) -> Result<Box<Self>, Error> {
+    pub(super) async fn new(builder: &http1::Builder, stream: WatchedStream) -> Result<Box<Self>, Error> {
+        let activity = stream.activity().clone();
         let (sender, driver) = builder
-            .handshake(TokioIo::new(connected.stream))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()))?;
-        Ok(Box::new(Self { sender, driver, activity: connected.activity, idle_since: 0 }))
+        Ok(Box::new(Self { sender, driver, activity, idle_since: 0 }))
     }
 
     /// Polls an idle connection once: whether it can carry another request. It leaves no waker behind, so that what

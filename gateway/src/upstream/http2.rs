@@ -16,12 +16,12 @@ use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 
 use super::body::{Flow, RequestBody, received};
-use super::connect::{Activity, Connected, Stream};
 use super::executor::LocalExecutor;
 use super::forward::Failed;
 use super::http1::{MAX_FIELDS, MAX_HEAD, cut_short, head_too_large, with_cause};
 use super::pool::Lease;
 use super::retry::Attempt;
+use super::stream::{Activity, WatchedStream};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Credit, Unread, Window};
 use crate::message::headers::check_stream_fields;
@@ -37,7 +37,7 @@ const CONNECTION_WINDOW: u32 = MAX_STREAMS as u32 * STREAM_WINDOW;
 /// What of a request's body may wait for an upstream that doesn't take it. hyper's own is four times as much.
 const SEND_BUFFER: usize = 256 << 10;
 
-type Driver = http2::Connection<TokioIo<Stream>, RequestBody, LocalExecutor>;
+type Driver = http2::Connection<TokioIo<WatchedStream>, RequestBody, LocalExecutor>;
 
 /// An established connection.
 pub(super) struct Http2 {
@@ -79,18 +79,19 @@ pub(super) fn builder() -> http2::Builder<LocalExecutor> {
 impl Http2 {
     pub(super) async fn new(
         builder: &http2::Builder<LocalExecutor>,
-        connected: Connected,
+        stream: WatchedStream,
         memory: &Rc<Credit>,
     ) -> Result<Rc<Self>, Error> {
+        let activity = stream.activity().clone();
         let (sender, driver) = builder
-            .handshake(TokioIo::new(connected.stream))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Error::new(ErrorKind::Connect, with_cause(&error)))?;
         let driver = Rc::new(RefCell::new(driver));
         let connection = Rc::new(Self {
             sender: RefCell::new(sender),
             driver: Rc::downgrade(&driver),
-            activity: connected.activity,
+            activity,
             streams: Cell::new(0),
             window: Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize),
             retired: Cell::new(false),

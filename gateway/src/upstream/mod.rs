@@ -26,6 +26,7 @@ mod request;
 mod resolve;
 mod retry;
 mod service;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -136,7 +136,7 @@ impl<'a> Draft<'a> {
             }
         };
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.scheme = Some(if upstream.config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = Some(authority);
         parts.path_and_query = Some(self.target.clone());
         let uri = Uri::from_parts(parts)

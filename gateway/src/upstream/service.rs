@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::uri::Authority;
-use tokio_rustls::TlsConnector;
 
+use super::connect::Connector;
 use super::endpoint::{self, Endpoint, EndpointStatus};
 use super::places;
 use crate::model::Upstream as Config;
@@ -17,7 +17,9 @@ use crate::model::Upstream as Config;
 pub struct Upstream {
     pub(super) config: Arc<Config>,
     pub(super) id: u64,
-    pub(super) tls: Option<Tls>,
+    pub(super) connector: Connector,
+    /// The text of the `ca` file that it was made from.
+    pub(super) ca: Option<Vec<u8>>,
     /// `:authority` where the config names a fixed host.
     pub(super) authority: Option<Authority>,
     /// Free places for requests, where their number is configured.
@@ -29,18 +31,6 @@ pub struct Upstream {
     pub(super) unresolved: AtomicBool,
     /// By configured endpoint: whether its name did not resolve the last time.
     pub(super) failing: Vec<AtomicBool>,
-}
-
-/// TLS settings, and the file text that they were made from.
-pub(super) struct Tls {
-    pub(super) connector: TlsConnector,
-    pub(super) ca: Option<Vec<u8>>,
-}
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls(..)")
-    }
 }
 
 impl Upstream {
