@@ -296,8 +296,9 @@ async fn forward(
         path_and_query: &draft.path_and_query,
         headers: draft.headers,
         body,
+        key: None,
     };
-    let sent = worker.client.send(upstream, outbound, &mut attempt.report).await;
+    let sent = worker.client.send(upstream, outbound, &attempt.report).await;
     access(exchange, |exchange| {
         attempt.note(exchange);
         let (mut parts, body) = sent?.into_parts();
@@ -324,8 +325,8 @@ impl Attempt<'_> {
         if exchange.measures.upstream.is_zero() {
             exchange.measures.upstream = self.started.elapsed();
         }
-        exchange.measures.attempts = self.report.attempts;
-        exchange.endpoint = self.report.endpoint;
+        exchange.measures.attempts = self.report.count();
+        exchange.endpoint = self.report.endpoint();
     }
 }
 

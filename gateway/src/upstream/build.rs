@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use arc_swap::ArcSwap;
 use http::uri::Authority;
 
+use super::admission::Permits;
 use super::connect::Connector;
 use super::endpoint::{self, next_id};
 use super::invalid::InvalidUpstream;
 use super::service::Upstream;
-use super::{places, resolve, tls};
+use super::{resolve, tls};
 use crate::model::{Upstream as Config, UpstreamHost};
 use crate::watch;
 
@@ -57,7 +58,7 @@ impl Upstream {
             config.endpoints.iter().map(|one| endpoint::Names::new(&config, one)).collect::<Result<Vec<_>, _>>()?;
         let failing = config.endpoints.iter().map(|_| AtomicBool::new(false)).collect();
         let upstream = Arc::new(Self {
-            places: config.max_requests.map(places::Places::new),
+            permits: config.max_requests.map(Permits::new),
             connector: Connector::new(config.protocol, tls),
             ca,
             config,

@@ -8,33 +8,35 @@
 //! lock on the path of a request. An HTTP/1 connection is driven inside the future of the request that uses it, and by
 //! the response body afterwards; an HTTP/2 connection is a task of the worker.
 
+mod acquire;
+mod admission;
+mod attempt;
 mod balance;
-mod body;
 mod build;
+mod client;
 mod connect;
+mod connection;
 mod endpoint;
-mod executor;
-mod forward;
 mod health;
-mod http1;
-mod http2;
 mod invalid;
-mod places;
+mod local;
 mod pool;
+mod replay;
 mod report;
 mod request;
 mod resolve;
+mod response;
 mod retry;
+mod send;
 mod service;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+pub(crate) use admission::Capacity;
+pub use client::Client;
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use invalid::InvalidUpstream;
-pub(crate) use places::Capacity;
-pub use pool::Client;
-pub use report::Report;
+pub use report::{AttemptRecord, Outcome, Report};
 pub use request::Outbound;
 pub use service::Upstream;

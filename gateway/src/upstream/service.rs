@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use http::uri::Authority;
 
+use super::admission::Permits;
 use super::connect::Connector;
 use super::endpoint::{self, Endpoint, EndpointStatus};
-use super::places;
 use crate::model::Upstream as Config;
 
 /// A service behind the gateway, shared by all workers.
@@ -22,8 +22,8 @@ pub struct Upstream {
     pub(super) ca: Option<Vec<u8>>,
     /// `:authority` where the config names a fixed host.
     pub(super) authority: Option<Authority>,
-    /// Free places for requests, where their number is configured.
-    pub(super) places: Option<Arc<places::Places>>,
+    /// Free permits for requests, where their number is configured.
+    pub(super) permits: Option<Arc<Permits>>,
     pub(super) names: Vec<endpoint::Names>,
     pub(super) endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     pub(super) generation: AtomicU64,

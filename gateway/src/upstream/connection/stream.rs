@@ -8,22 +8,22 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connect::Transport;
 use crate::telemetry::metrics::UpstreamMetrics;
+use crate::upstream::connect::Transport;
 
 /// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
 #[derive(Debug, Default)]
-pub(super) struct Activity {
+pub(in crate::upstream) struct Activity {
     /// Reads that brought something.
-    pub(super) reads: Cell<u64>,
+    pub(in crate::upstream) reads: Cell<u64>,
     /// Writes that took something.
-    pub(super) writes: Cell<u64>,
+    pub(in crate::upstream) writes: Cell<u64>,
     /// How many more bytes are read before whoever reads is asked again; `None` where nobody counts.
-    pub(super) allowance: Cell<Option<usize>>,
+    pub(in crate::upstream) allowance: Cell<Option<usize>>,
     /// The other end takes no more. What it has said before it closed can still be read, and is what counts: a service
     /// that refuses an upload answers, closes and reads no further, so that a write may fail before the answer is read.
     /// What is written from then on goes nowhere.
-    pub(super) broken: Cell<bool>,
+    pub(in crate::upstream) broken: Cell<bool>,
 }
 
 impl Activity {
@@ -50,7 +50,7 @@ fn is_closed(error: &io::Error) -> bool {
 }
 
 /// A transport to an endpoint, watched for what moves on it.
-pub(super) struct WatchedStream {
+pub(in crate::upstream) struct WatchedStream {
     transport: Transport,
     activity: Rc<Activity>,
     /// Reads in a row that brought something.
@@ -81,12 +81,12 @@ impl Drop for Open {
 
 impl WatchedStream {
     /// Watches a new transport, which counts in `metrics` as long as it is open.
-    pub(super) fn new(transport: Transport, metrics: UpstreamMetrics) -> Self {
+    pub(in crate::upstream) fn new(transport: Transport, metrics: UpstreamMetrics) -> Self {
         Self { transport, activity: Rc::default(), burst: 0, _open: Open::new(metrics) }
     }
 
     /// What moves on it.
-    pub(super) const fn activity(&self) -> &Rc<Activity> {
+    pub(in crate::upstream) const fn activity(&self) -> &Rc<Activity> {
         &self.activity
     }
 }
