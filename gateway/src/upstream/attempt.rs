@@ -8,8 +8,8 @@ use http::Response;
 use super::acquire::{Acquired, ConnectError, Freshness, acquire};
 use super::admission::Admission;
 use super::client::Client;
-use super::connection::{Connection, Sent};
-use super::pool::Lease;
+use super::connection::{Connection, SendError, Sent, http1, http2};
+use super::pool::{EndpointPool, Lease};
 use super::report::{Recorder, Report};
 use super::request::UpstreamRequest;
 use super::response;
@@ -27,23 +27,20 @@ pub(super) struct Attempt<'a> {
     record: Recorder<'a>,
 }
 
-/// A try that brought the head of a response.
-pub(super) struct Answered<'a> {
-    upstream: &'a Arc<Upstream>,
-    lease: Lease,
-    record: Recorder<'a>,
+/// The head of a response, and what the rest of it comes over.
+pub(super) struct Answered {
     sent: Sent,
     stopwatch: Stopwatch,
 }
 
-/// A try that brought none.
+/// A try that brought no response.
 pub(super) enum AttemptError {
     /// It is not the upstream's doing: what is to be sent can't be, or the client has failed to send it.
     Request(Error),
     /// There is no connection, so nothing was sent.
-    Connect(Lease, Error),
+    Connect(Error),
     /// The connection failed. `whole`: the request can be sent again.
-    Send { lease: Lease, error: Error, failure: Failure, whole: bool },
+    Send { error: Error, failure: Failure, whole: bool },
 }
 
 impl<'a> Attempt<'a> {
@@ -58,54 +55,60 @@ impl<'a> Attempt<'a> {
     /// Sends the request over a connection that is fresh enough, and waits for the response's head. `keep`: the request
     /// may be sent again, where that is possible.
     pub(super) async fn run(
-        self,
+        &self,
         request: &mut UpstreamRequest<'_>,
         freshness: Freshness,
         keep: bool,
-    ) -> Result<Answered<'a>, AttemptError> {
+    ) -> Result<Answered, AttemptError> {
         let Self { client, upstream, lease, record } = self;
-        let Acquired { connection, reused } = match acquire(client, upstream, &lease.pool, freshness, &record).await {
+        let pool = &lease.pool;
+        let Acquired { connection, reused } = match acquire(client, upstream, pool, freshness, record).await {
             Ok(acquired) => acquired,
             Err(ConnectError { error, waited }) => {
                 record.failed(&error);
                 if !waited {
-                    lease.pool.failed(&error);
+                    pool.failed(&error);
                 }
-                return Err(AttemptError::Connect(lease, error));
+                return Err(AttemptError::Connect(error));
             }
         };
         // Only a reused connection can fail in a way that permits a replay, except for HTTP/2's refusals.
         if keep && (reused || matches!(connection, Connection::Http2(_))) {
             request.keep(|| client.fields());
         }
-        let formed = match &connection {
-            Connection::Http1(_) => request.http1(upstream, &lease.pool.addressee),
-            Connection::Http2(_) => request.http2(upstream, &lease.pool.addressee),
-        };
-        let formed = formed.map_err(AttemptError::Request)?;
-        record.sending(&lease.pool, formed.body().watch());
         let mut stopwatch = Stopwatch::new(client.timers.clone(), upstream.config.timeouts.response);
-        match connection.send(formed, reused, &mut stopwatch).await {
-            Ok(sent) => {
-                lease.pool.answered(record.answered());
-                Ok(Answered { upstream, lease, record, sent, stopwatch })
+        let result = match connection {
+            Connection::Http1(connection) => {
+                let formed = request.http1(upstream, &pool.addressee).map_err(AttemptError::Request)?;
+                record.sending(pool, formed.body().watch());
+                http1::send(connection, formed, reused, &mut stopwatch).await.map(Sent::Http1)
             }
-            Err(failed) => {
-                record.failed(failed.client.as_ref().unwrap_or(&failed.error));
-                if let Some(error) = failed.client {
-                    return Err(AttemptError::Request(error));
-                }
-                let whole = request.restore(failed.returned);
-                Err(AttemptError::Send { lease, error: failed.error, failure: failed.failure, whole })
+            Connection::Http2(permit) => {
+                let formed = request.http2(upstream, &pool.addressee).map_err(AttemptError::Request)?;
+                record.sending(pool, formed.body().watch());
+                http2::send(permit, formed, reused, &mut stopwatch).await.map(Sent::Http2)
+            }
+        };
+        match result {
+            Ok(sent) => {
+                pool.answered(record.answered());
+                Ok(Answered { sent, stopwatch })
+            }
+            Err(SendError { client: Some(error), .. }) => {
+                record.failed(&error);
+                Err(AttemptError::Request(error))
+            }
+            Err(SendError { error, failure, returned, client: None }) => {
+                record.failed(&error);
+                Err(AttemptError::Send { error, failure, whole: request.restore(returned) })
             }
         }
     }
-}
 
-impl Answered<'_> {
     /// The response, if its head is one that may be passed on. The request is in flight until its body has ended.
-    pub(super) fn receive(self, admission: Admission) -> Result<Response<Body>, Error> {
-        let Self { upstream, mut lease, record, sent, stopwatch } = self;
+    pub(super) fn receive(self, answered: Answered, admission: Admission) -> Result<Response<Body>, Error> {
+        let Self { upstream, mut lease, record, .. } = self;
+        let Answered { sent, stopwatch } = answered;
         let pool = lease.pool.clone();
         lease.hold(admission);
         let received = response::receive(sent, lease, stopwatch, upstream.config.timeouts.idle);
@@ -119,5 +122,15 @@ impl Answered<'_> {
             }
         }
         received
+    }
+
+    /// The pool of its endpoint.
+    pub(super) fn pool(&self) -> &EndpointPool {
+        &self.lease.pool
+    }
+
+    /// It is over: its hold on the endpoint, for another one.
+    pub(super) fn into_lease(self) -> Lease {
+        self.lease
     }
 }

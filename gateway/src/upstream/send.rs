@@ -42,21 +42,21 @@ impl Client {
             };
             let attempt = Attempt::begin(self, upstream, lease, report);
             match attempt.run(&mut request, freshness, tries.may_replay()).await {
-                Ok(answered) => break answered.receive(admission),
+                Ok(answered) => break attempt.receive(answered, admission),
                 Err(AttemptError::Request(error)) => break Err(error),
-                Err(AttemptError::Connect(lease, error)) => {
-                    if !tries.unreachable(lease.pool.endpoint.id, error.kind(), local.endpoints()) {
+                Err(AttemptError::Connect(error)) => {
+                    if !tries.unreachable(attempt.pool().endpoint.id, error.kind(), local.endpoints()) {
                         break Err(error);
                     }
                 }
-                Err(AttemptError::Send { lease, error, failure, whole }) => {
+                Err(AttemptError::Send { error, failure, whole }) => {
                     if !tries.failed(&request.method, whole, failure) {
-                        lease.pool.failed(&error);
+                        attempt.pool().failed(&error);
                         break Err(error);
                     }
                     // Who refuses a request is alive. When a connection died of old age, others of its age may have, too.
-                    let after = if failure.refused { 0 } else { lease.pool.made() };
-                    replay = Some((lease, Freshness::MadeAfter(after)));
+                    let after = if failure.refused { 0 } else { attempt.pool().made() };
+                    replay = Some((attempt.into_lease(), Freshness::MadeAfter(after)));
                 }
             }
         };

@@ -8,16 +8,12 @@ pub(super) mod http1;
 pub(super) mod http2;
 mod stream;
 
-use http::Request;
-
 pub(super) use body::{BodyWatch, WatchedBody, received};
 pub(super) use error::{MAX_FIELDS, SendError, cut_short, head_too_large};
 pub(super) use executor::LocalExecutor;
 pub(super) use http1::Http1;
 pub(super) use http2::{Http2, StreamPermit};
 pub(super) use stream::WatchedStream;
-
-use crate::timer::Stopwatch;
 
 /// What can carry one request now.
 pub(super) enum Connection {
@@ -29,19 +25,4 @@ pub(super) enum Connection {
 pub(super) enum Sent {
     Http1(http1::Sent),
     Http2(http2::Sent),
-}
-
-impl Connection {
-    /// Sends one request, which has the form of this protocol, and waits for the response's head.
-    pub(super) async fn send(
-        self,
-        request: Request<WatchedBody>,
-        reused: bool,
-        stopwatch: &mut Stopwatch,
-    ) -> Result<Sent, SendError> {
-        match self {
-            Self::Http1(connection) => http1::send(connection, request, reused, stopwatch).await.map(Sent::Http1),
-            Self::Http2(permit) => http2::send(permit, request, reused, stopwatch).await.map(Sent::Http2),
-        }
-    }
 }

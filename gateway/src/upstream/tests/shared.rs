@@ -331,3 +331,48 @@ fn workers_count_no_references_in_common_for_the_host_of_an_endpoint() {
         }
     });
 }
+
+#[test]
+fn an_endpoint_can_be_connected_to_off_the_workers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = upstream(config(&[listener.local_addr().unwrap()])).await;
+        let endpoint = upstream.endpoints.load()[0].clone();
+        let connecting =
+            tokio::spawn(async move { upstream.connector.connect(&endpoint).await.map(|made| made.http2) });
+        let (accepted, connected) = tokio::join!(listener.accept(), connecting);
+        assert!(accepted.is_ok());
+        assert!(!connected.unwrap().unwrap(), "HTTP/1.1 without ALPN");
+    });
+}
+
+#[test]
+fn each_try_leaves_a_record() {
+    run(async {
+        let (dead, live) = (
+            nobody().await,
+            raw(|_, mut socket| async move {
+                while socket.head().await.is_some() {
+                    socket.write(OK).await;
+                }
+            })
+            .await,
+        );
+        let (client, upstream) = (client(), upstream(config(&[dead, live])).await);
+        let mut failed = None;
+        for _ in 0..2 {
+            let (response, report) = get(&client, &upstream).await;
+            text(response.unwrap()).await.unwrap();
+            let attempts = report.attempts();
+            let last = attempts.last().unwrap();
+            assert_eq!((last.endpoint, report.endpoint()), (live, Some(live)));
+            assert!(matches!(last.outcome, Outcome::Answered(_)) && last.connected.is_some());
+            if let [first, second] = &*attempts {
+                assert!(first.started <= second.started);
+                failed = Some((first.endpoint, first.connected, first.reused, first.outcome));
+            }
+        }
+        assert_eq!(failed, Some((dead, None, false, Outcome::Failed(ErrorKind::Connect))));
+    });
+}
