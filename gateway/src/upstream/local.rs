@@ -93,8 +93,8 @@ impl LocalUpstream {
         }
         let policy = &upstream.config.passive_health;
         let mut endpoints = Endpoints { pools, excluded, policy, regardless: false };
-        let place = match balancer.choose(&endpoints, choice) {
-            Some(place) => place,
+        let index = match balancer.choose(&endpoints, choice) {
+            Some(index) => index,
             None => {
                 if excluded.is_empty() {
                     // All are out: like NGINX, put them back and try.
@@ -108,7 +108,7 @@ impl LocalUpstream {
                     .ok_or_else(|| Error::new(ErrorKind::NoEndpoint, "every endpoint has been tried"))?
             }
         };
-        let pool = pools[place].clone();
+        let pool = pools[index].clone();
         pool.endpoint.chosen(policy);
         Ok(Lease::new(pool))
     }
@@ -119,7 +119,7 @@ impl LocalUpstream {
         let endpoints = upstream.endpoints.load();
         let pools =
             endpoints.iter().map(|endpoint| match old.iter().position(|pool| pool.endpoint.id == endpoint.id) {
-                Some(place) => old.swap_remove(place),
+                Some(index) => old.swap_remove(index),
                 None => {
                     let (metrics, sweeps) = (self.metrics.clone(), self.sweeps.clone());
                     Rc::new(EndpointPool::new(upstream, endpoint.clone(), metrics, sweeps))
@@ -160,12 +160,12 @@ impl Candidates for Endpoints<'_> {
         self.pools.len()
     }
 
-    fn address(&self, place: usize) -> SocketAddr {
-        self.pools[place].endpoint.address()
+    fn address(&self, index: usize) -> SocketAddr {
+        self.pools[index].endpoint.address()
     }
 
-    fn weight(&self, place: usize) -> u32 {
-        self.pools[place].endpoint.weight()
+    fn weight(&self, index: usize) -> u32 {
+        self.pools[index].endpoint.weight()
     }
 
     fn zone(&self, _place: usize) -> Option<&str> {
@@ -173,16 +173,16 @@ impl Candidates for Endpoints<'_> {
         None
     }
 
-    fn in_flight(&self, place: usize) -> u32 {
-        self.pools[place].in_flight()
+    fn in_flight(&self, index: usize) -> u32 {
+        self.pools[index].in_flight()
     }
 
-    fn latency(&self, place: usize) -> Option<Duration> {
-        self.pools[place].latency()
+    fn latency(&self, index: usize) -> Option<Duration> {
+        self.pools[index].latency()
     }
 
-    fn usable(&self, place: usize) -> bool {
-        let endpoint = &self.pools[place].endpoint;
+    fn usable(&self, index: usize) -> bool {
+        let endpoint = &self.pools[index].endpoint;
         // NGINX ignores max_fails where there is nothing to choose from.
         let healthy = || self.regardless || self.pools.len() == 1 || endpoint.healthy(self.policy);
         !self.excluded.contains(&endpoint.id) && healthy()

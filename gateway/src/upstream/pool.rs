@@ -121,8 +121,7 @@ impl EndpointPool {
     /// The head of a response has come, which took so long.
     pub(super) fn answered(&self, took: Duration) {
         self.metrics.answered(took);
-        // Smoothed as round-trip times are by RFC 6298 section 2: an eighth of what is new.
-        self.latency.set(Some(self.latency.get().map_or(took, |smoothed| smoothed - smoothed / 8 + took / 8)));
+        self.latency.set(Some(smoothed(self.latency.get(), took)));
     }
 
     /// A try has failed, and the endpoint is to blame.
@@ -191,5 +190,25 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.pool.in_flight.set(self.pool.in_flight.get() - 1);
         self.pool.metrics.in_flight.add(-1);
+    }
+}
+
+/// A latency with one more measured: an eighth of what is new, as RFC 6298 section 2 has it for round-trip times.
+fn smoothed(latency: Option<Duration>, took: Duration) -> Duration {
+    latency.map_or(took, |latency| latency - latency / 8 + took / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_follows_what_is_measured() {
+        let [one, nine] = [1, 9].map(Duration::from_millis);
+        assert_eq!(smoothed(None, one), one);
+        assert_eq!(smoothed(Some(one), nine), Duration::from_millis(2));
+        let mut latency = smoothed(None, nine);
+        (0..100).for_each(|_| latency = smoothed(Some(latency), one));
+        assert!(latency.abs_diff(one) < Duration::from_micros(10), "{latency:?}");
     }
 }

@@ -3,7 +3,7 @@
 use super::candidates::{Candidates, Choice};
 
 pub(super) fn choose(candidates: &impl Candidates, choice: &mut Choice<'_>) -> Option<usize> {
-    let usable = || (0..candidates.count()).filter(|place| candidates.usable(*place));
+    let usable = || (0..candidates.count()).filter(|index| candidates.usable(*index));
     let count = usable().count();
     if count < 2 {
         return usable().next();

@@ -25,7 +25,7 @@ impl Balancer {
         }
     }
 
-    /// The place of the endpoint to use, or `None` when none is usable.
+    /// The index of the endpoint to use, or `None` when none is usable.
     pub(super) fn choose(&mut self, candidates: &impl Candidates, choice: &mut Choice<'_>) -> Option<usize> {
         match self {
             Self::RoundRobin(policy) => policy.choose(candidates),
@@ -54,17 +54,17 @@ mod tests {
         fn count(&self) -> usize {
             self.len()
         }
-        fn weight(&self, place: usize) -> u32 {
-            self[place].weight
+        fn weight(&self, index: usize) -> u32 {
+            self[index].weight
         }
-        fn in_flight(&self, place: usize) -> u32 {
-            self[place].in_flight
+        fn in_flight(&self, index: usize) -> u32 {
+            self[index].in_flight
         }
-        fn usable(&self, place: usize) -> bool {
-            self[place].usable
+        fn usable(&self, index: usize) -> bool {
+            self[index].usable
         }
-        fn address(&self, place: usize) -> SocketAddr {
-            SocketAddr::from(([192, 0, 2, 1], place as u16))
+        fn address(&self, index: usize) -> SocketAddr {
+            SocketAddr::from(([192, 0, 2, 1], index as u16))
         }
         fn zone(&self, _: usize) -> Option<&str> {
             None
@@ -129,7 +129,7 @@ mod tests {
             let mut balancer = Balancer::new(policy, &candidates, &mut random);
             for _ in 0..20 {
                 match choose(&mut balancer, &candidates, &mut random) {
-                    Some(place) => prop_assert!(candidates[place].usable),
+                    Some(index) => prop_assert!(candidates[index].usable),
                     None => prop_assert!(candidates.iter().all(|c| !c.usable)),
                 }
             }

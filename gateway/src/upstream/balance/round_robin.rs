@@ -16,15 +16,15 @@ impl RoundRobin {
     /// The start is random, so that workers do not march in step.
     pub(super) fn new(candidates: &impl Candidates, random: &mut fastrand::Rng) -> Self {
         let count = candidates.count();
-        let weight = |place| candidates.weight(place);
-        if (1..count).all(|place| weight(place) == weight(0)) {
+        let weight = |index| candidates.weight(index);
+        if (1..count).all(|index| weight(index) == weight(0)) {
             return Self::InTurn { next: random.usize(..count.max(1)) };
         }
         // Begin as if a random number of choices had been made.
-        let total = (0..count).map(|place| u64::from(weight(place))).sum::<u64>();
+        let total = (0..count).map(|index| u64::from(weight(index))).sum::<u64>();
         let mut current = vec![0; count];
         for _ in 0..random.u64(..total.clamp(1, 1024)) {
-            smooth(&mut current, (0..count).map(|place| Some(i64::from(weight(place)))));
+            smooth(&mut current, (0..count).map(|index| Some(i64::from(weight(index)))));
         }
         Self::Weighted { current }
     }
@@ -34,12 +34,12 @@ impl RoundRobin {
             Self::InTurn { next } => {
                 let count = candidates.count();
                 let start = *next % count.max(1);
-                let place = (start..count).chain(0..start).find(|place| candidates.usable(*place))?;
-                *next = place + 1;
-                Some(place)
+                let index = (start..count).chain(0..start).find(|index| candidates.usable(*index))?;
+                *next = index + 1;
+                Some(index)
             }
             Self::Weighted { current } => {
-                let weight = |place| candidates.usable(place).then(|| i64::from(candidates.weight(place)));
+                let weight = |index| candidates.usable(index).then(|| i64::from(candidates.weight(index)));
                 smooth(current, (0..candidates.count()).map(weight))
             }
         }
@@ -49,12 +49,12 @@ impl RoundRobin {
 /// One step of smooth weighted round robin; `None` weights are left out of this step.
 fn smooth(current: &mut [i64], weights: impl Iterator<Item = Option<i64>>) -> Option<usize> {
     let (mut best, mut total): (Option<usize>, i64) = (None, 0);
-    for (place, weight) in weights.enumerate().take(current.len()) {
+    for (index, weight) in weights.enumerate().take(current.len()) {
         let Some(weight) = weight else { continue };
         total += weight;
-        current[place] += weight;
-        if best.is_none_or(|leader| current[place] > current[leader]) {
-            best = Some(place);
+        current[index] += weight;
+        if best.is_none_or(|leader| current[index] > current[leader]) {
+            best = Some(index);
         }
     }
     current[best?] -= total;
