@@ -78,7 +78,8 @@ pub(super) async fn acquire(
         None
     };
     record.connecting(pool);
-    let made = connect(client, upstream, pool).await;
+    // Apart, so that requests which find a connection don't carry the room that making one takes.
+    let made = Box::pin(connect(client, upstream, pool)).await;
     match (made, permit) {
         (Ok(connection), _) => {
             record.connected(false, true);
