@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 
 use super::deadline::{explain, within};
 use crate::error::{Error, ErrorKind, Side};
-use crate::exchange::{Exchange, ResponseHead, ResponseSource, SharedExchange, access};
+use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange, access};
 use crate::message::{BarredTrailers, Body, headers};
 use crate::model::PathMatch;
 use crate::route;
@@ -80,8 +80,9 @@ async fn send(
         path_and_query: &head.path_and_query,
         headers: head.headers,
         body,
+        key: None,
     };
-    let sent = services.client.send(upstream, outbound, &mut forwarding.report).await;
+    let sent = services.client.send(upstream, outbound, &forwarding.report).await;
     access(exchange, |exchange| {
         forwarding.note(exchange);
         let (mut parts, body) = sent?.into_parts();
@@ -108,8 +109,8 @@ impl Forwarding<'_> {
         if exchange.measures.upstream.is_zero() {
             exchange.measures.upstream = self.started.elapsed();
         }
-        exchange.measures.attempts = self.report.attempts;
-        exchange.endpoint = self.report.endpoint;
+        exchange.measures.attempts = self.report.count();
+        exchange.endpoint = self.report.endpoint();
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) async fn serve(services: Rc<Services>, mut calls: mpsc::UnboundedRece
     {
         let services = services.clone();
         tokio::task::spawn_local(async move {
-            let mut report = Report::default();
-            let sent = send(&services, &upstream, method, &path, headers, body, &mut report);
+            let report = Report::default();
+            let sent = send(&services, &upstream, method, &path, headers, body, &report);
             let answer = tokio::select! {
                 answer = tokio::time::timeout_at(deadline, sent) => answer.ok(),
                 // A caller that is gone (its client left, and nobody shares the call) ends the call. At the deadline it
@@ -47,14 +47,15 @@ async fn send(
     path: &str,
     headers: HeaderMap,
     body: Bytes,
-    report: &mut Report,
+    report: &Report,
 ) -> Result<CallResponse, CallError> {
     let snapshot = services.snapshot();
     let upstream = snapshot.shared.upstreams.get(upstream).ok_or(CallError::UnknownUpstream)?;
     let memory = services.memory.budget();
     let full = |_| CallError::Busy;
     let body = memory.count(body.into()).map_err(full)?;
-    let outbound = Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body) };
+    let outbound =
+        Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body), key: None };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
     let (mut parts, mut body) = response.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers);

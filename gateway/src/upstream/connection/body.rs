@@ -1,4 +1,4 @@
-//! The request body on its way into an upstream connection, watched from outside: has it moved, does it wait for the
+//! A request body on its way into an upstream connection, watched from outside: has it moved, does it wait for the
 //! client, has it ended, and must it stop because nobody wants the response any more.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::message::{Body, Merged, headers};
 
 /// A piece of a response body as it may go on: trailers say nothing that belongs to the head or to the connection.
-pub(super) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+pub(in crate::upstream) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
         headers::strip_trailers(trailers, headers::Direction::Response);
     }
@@ -30,16 +30,16 @@ pub(super) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
 const UNWATCHED: usize = 16 << 10;
 
 /// A request body and who watches it.
-pub(super) struct RequestBody {
+pub(in crate::upstream) struct WatchedBody {
     body: Body,
     /// Only for bodies that take their time; the others leave together with the head.
-    flow: Option<Rc<Flow>>,
-    /// Carried by a task of hyper's, which the flow must know before anything leaves.
+    watch: Option<Rc<BodyWatch>>,
+    /// Carried by a task of hyper's, which the watch must know before anything leaves.
     carried: bool,
 }
 
 /// A piece of a request body, watched until its last byte is on the socket.
-pub(super) struct Piece {
+pub(in crate::upstream) struct Piece {
     bytes: Bytes,
     progress: Option<Arc<Progress>>,
 }
@@ -60,7 +60,7 @@ impl Progress {
 
 /// How a request body fares that takes its time.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(in crate::upstream) struct BodyWatch {
     progress: Arc<Progress>,
     waiting: Cell<bool>,
     ended: Cell<bool>,
@@ -70,7 +70,7 @@ pub(super) struct Flow {
     error: RefCell<Option<Error>>,
 }
 
-impl Flow {
+impl BodyWatch {
     fn new() -> Rc<Self> {
         Rc::new(Self {
             progress: Arc::new(Progress { begun: Instant::now(), moved: AtomicU64::new(0) }),
@@ -83,7 +83,7 @@ impl Flow {
     }
 
     /// Since when the upstream is the one to move: since just now, while we wait for the client.
-    pub(super) fn since(&self) -> Instant {
+    pub(in crate::upstream) fn since(&self) -> Instant {
         if self.waits_for_client() {
             Instant::now()
         } else {
@@ -92,22 +92,22 @@ impl Flow {
     }
 
     /// Whether it is the client that we wait for, not the upstream.
-    pub(super) fn waits_for_client(&self) -> bool {
+    pub(in crate::upstream) fn waits_for_client(&self) -> bool {
         self.waiting.get() && !self.ended.get()
     }
 
     /// Whether the upstream connection has let go of the body.
-    pub(super) fn ended(&self) -> bool {
+    pub(in crate::upstream) fn ended(&self) -> bool {
         self.ended.get()
     }
 
     /// The client's error, when it was the body that failed.
-    pub(super) fn take_error(&self) -> Option<Error> {
+    pub(in crate::upstream) fn take_error(&self) -> Option<Error> {
         self.error.borrow_mut().take()
     }
 
     /// Ends an HTTP/2 stream whose response nobody wants.
-    pub(super) fn cancel(&self) {
+    pub(in crate::upstream) fn cancel(&self) {
         self.cancelled.set(true);
         if let Some(carrier) = self.carrier.get() {
             carrier.abort();
@@ -125,27 +125,28 @@ impl Flow {
     }
 }
 
-impl RequestBody {
+impl WatchedBody {
     /// For HTTP/1, which is watched by what it writes.
-    pub(super) fn new(body: Body) -> Self {
-        let flow = body.as_full().is_none().then(Flow::new);
-        Self { body, flow, carried: false }
+    pub(in crate::upstream) fn new(body: Body) -> Self {
+        let watch = body.as_full().is_none().then(BodyWatch::new);
+        Self { body, watch, carried: false }
     }
 
     /// For HTTP/2, where a connection's writes say nothing about one stream.
-    pub(super) fn on_a_stream(body: Body) -> Self {
+    pub(in crate::upstream) fn on_a_stream(body: Body) -> Self {
         match body.as_full() {
-            Some(bytes) => Self { body, flow: (bytes.len() > UNWATCHED).then(Flow::new), carried: true },
-            None => Self { body: Body::boxed(Merged::new(body)), flow: Some(Flow::new()), carried: true },
+            Some(bytes) => Self { body, watch: (bytes.len() > UNWATCHED).then(BodyWatch::new), carried: true },
+            None => Self { body: Body::boxed(Merged::new(body)), watch: Some(BodyWatch::new()), carried: true },
         }
     }
 
-    pub(super) fn flow(&self) -> Option<Rc<Flow>> {
-        self.flow.clone()
+    /// Who watches it.
+    pub(in crate::upstream) fn watch(&self) -> Option<Rc<BodyWatch>> {
+        self.watch.clone()
     }
 
     /// The body, when it comes back unsent.
-    pub(super) fn into_inner(mut self) -> Body {
+    pub(in crate::upstream) fn into_inner(mut self) -> Body {
         std::mem::take(&mut self.body)
     }
 }
@@ -167,39 +168,39 @@ impl Buf for Piece {
     }
 }
 
-impl HttpBody for RequestBody {
+impl HttpBody for WatchedBody {
     type Data = Piece;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Self::Error>>> {
         let this = self.get_mut();
-        let Some(flow) = &this.flow else {
+        let Some(watch) = &this.watch else {
             let piece = |frame: Frame<Bytes>| frame.map_data(|bytes| Piece { bytes, progress: None });
             return Pin::new(&mut this.body).poll_frame(cx).map_ok(piece).map_err(Into::into);
         };
-        if flow.cancelled.get() {
+        if watch.cancelled.get() {
             // hyper resets the stream with the reason that it finds among the error's sources.
             return Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())));
         }
-        if this.carried && !flow.is_carried() {
+        if this.carried && !watch.is_carried() {
             // hyper tries a body once before it gives it a task of its own.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Pending => {
-                flow.waiting.set(true);
+                watch.waiting.set(true);
                 Poll::Pending
             }
             Poll::Ready(Some(Err(error))) => {
-                *flow.error.borrow_mut() = Some(error);
+                *watch.error.borrow_mut() = Some(error);
                 // The client gave the request up, so the upstream is told CANCEL, not that something is broken.
                 Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())))
             }
             Poll::Ready(frame) => {
-                flow.waiting.set(false);
-                flow.progress.note();
-                let piece = |bytes| Piece { bytes, progress: Some(flow.progress.clone()) };
+                watch.waiting.set(false);
+                watch.progress.note();
+                let piece = |bytes| Piece { bytes, progress: Some(watch.progress.clone()) };
                 Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece)).map_err(Into::into)))
             }
         }
@@ -214,14 +215,14 @@ impl HttpBody for RequestBody {
     }
 }
 
-impl Drop for RequestBody {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
-        if let Some(flow) = &self.flow {
-            if flow.waiting.get() {
+        if let Some(watch) = &self.watch {
+            if watch.waiting.get() {
                 // Until now it was the client that had to move.
-                flow.progress.note();
+                watch.progress.note();
             }
-            flow.ended.set(true);
+            watch.ended.set(true);
         }
     }
 }

@@ -14,7 +14,7 @@ tokio::task_local! {
 
 /// Runs hyper's tasks on the worker.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LocalExecutor;
+pub(in crate::upstream) struct LocalExecutor;
 
 impl<F> hyper::rt::Executor<F> for LocalExecutor
 where
@@ -29,6 +29,6 @@ where
 }
 
 /// The task of an executor that is being polled.
-pub(super) fn running() -> Option<AbortHandle> {
+pub(in crate::upstream) fn running() -> Option<AbortHandle> {
     RUNNING.try_with(|handle| handle.get().cloned()).ok().flatten()
 }
