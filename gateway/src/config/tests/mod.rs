@@ -39,7 +39,7 @@ fn directory() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// The example of the design, with what isn't built yet left out.
+/// A configuration with something of every section.
 const EXAMPLE: &str = r#"listeners:
   - name: public
     address: 0.0.0.0:8443
