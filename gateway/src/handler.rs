@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use crate::exchange::ConnectionInfo;
-use crate::message::{Body, Interim, OnUpgrade};
+use crate::message::{Body, Head, Interim, OnUpgrade};
 
 /// A request as it came.
 pub struct Inbound {
     /// What it came over.
     pub connection: Arc<ConnectionInfo>,
-    /// Its head and its body.
-    pub request: http::Request<Body>,
+    /// Its head.
+    pub head: Head,
+    /// Its body.
+    pub body: Body,
     /// Where responses before the response go.
     pub interim: Interim,
     /// The connection or stream itself, where the request may ask for it.
@@ -23,7 +25,8 @@ pub struct Inbound {
 impl Inbound {
     /// A request of a protocol that sends one response and keeps its connection to itself.
     pub fn new(connection: Arc<ConnectionInfo>, request: http::Request<Body>) -> Self {
-        Self { connection, request, interim: Interim::default(), upgrade: None }
+        let (parts, body) = request.into_parts();
+        Self { connection, head: parts.into(), body, interim: Interim::default(), upgrade: None }
     }
 }
 

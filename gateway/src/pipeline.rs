@@ -30,13 +30,12 @@ use crate::{response, route, timer};
 
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
-pub async fn handle(services: Rc<Services>, Inbound { connection, request, .. }: Inbound) -> http::Response<Body> {
+pub async fn handle(services: Rc<Services>, Inbound { connection, head, body, .. }: Inbound) -> http::Response<Body> {
     let snapshot = services.snapshot();
-    let (parts, body) = request.into_parts();
-    let is_head = parts.method == Method::HEAD;
-    let is_grpc = headers::is_grpc(&parts.headers);
+    let is_head = head.method == Method::HEAD;
+    let is_grpc = headers::is_grpc(head.fields.as_map());
 
-    let (exchange, accepted) = receive(&services, &snapshot, connection, parts);
+    let (exchange, accepted) = receive(&services, &snapshot, connection, head);
     let started = exchange.started;
     let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange))));
     let mut completion = Completion::new(services.clone(), exchange.clone());

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use http::Version;
 use http::header::EXPECT;
-use http::{Version, request};
 
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, RequestHead, ResponseSource};
 use crate::memory::Exhausted;
 use crate::message::headers::{self, Arrival};
-use crate::message::normalize;
+use crate::message::{Head, normalize};
 use crate::serving::{Services, WorkerSnapshot};
 
 /// Makes the exchange of a request: canonical target, end-to-end header fields only, the client's address. A request
@@ -19,14 +19,16 @@ pub(super) fn receive(
     services: &Services,
     snapshot: &WorkerSnapshot,
     connection: Arc<ConnectionInfo>,
-    mut parts: request::Parts,
+    head: Head,
 ) -> (Exchange, Result<(), Error>) {
-    let streamed = parts.version >= Version::HTTP_2;
-    let checked = headers::check_framing(parts.version, &parts.headers)
-        .and_then(|()| headers::check_upgrade(parts.version, &parts.headers))
-        .and_then(|()| normalize::target(&parts.method, &parts.uri, &parts.headers, parts.version));
+    let Head { method, target, version, fields } = head;
+    let mut fields = fields.into_map();
+    let streamed = version >= Version::HTTP_2;
+    let checked = headers::check_framing(version, &fields)
+        .and_then(|()| headers::check_upgrade(version, &fields))
+        .and_then(|()| normalize::target(&method, &target, &fields, version));
     // Checked piece by piece, counted as one.
-    headers::join_cookies(&mut parts.headers);
+    headers::join_cookies(&mut fields);
     let (authority, path_and_query, mut accepted) = match checked {
         Ok(target) => (target.authority, target.path_and_query, Ok(())),
         Err(error) => (String::new(), "/".to_owned(), Err(error)),
@@ -37,32 +39,31 @@ pub(super) fn receive(
     if accepted.is_ok() && services.memory.is_overdrawn() {
         accepted = Err(Exhausted.into());
     }
-    if accepted.is_ok() && parts.headers.len() > connection.max_fields {
+    if accepted.is_ok() && fields.len() > connection.max_fields {
         accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "more header fields than the listener allows"));
     }
-    if accepted.is_ok() && streamed && headers::size(&parts) > connection.max_head {
+    if accepted.is_ok() && streamed && headers::size(&method, &target, &fields) > connection.max_head {
         accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "a larger head than the listener allows"));
     }
-    let arrival =
-        Arrival { version: parts.version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
-    let received = snapshot.rules.receive(&mut parts.headers, &arrival);
+    let arrival = Arrival { version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
+    let received = snapshot.rules.receive(&mut fields, &arrival);
     if accepted.is_ok() && snapshot.rules.is_loop(&received.hops) {
         accepted =
             Err(Error::new(ErrorKind::Loop, "the request has passed this gateway too often (forwarding.max_hops)"));
     }
     // 100 Continue is sent by the protocol layer when the body is first read.
-    parts.headers.remove(EXPECT);
+    fields.remove(EXPECT);
     let exchange = Exchange {
         id: received.id,
         started: Instant::now(),
         started_at: SystemTime::now(),
         client: received.client,
         request: RequestHead {
-            method: parts.method,
+            method,
             scheme: received.scheme,
             authority,
             path_and_query,
-            headers: parts.headers,
+            headers: fields,
             trailers: None,
             sent: false,
             edits: Edits::of(received.listed, received.odd_names),

@@ -13,7 +13,7 @@ mod loops;
 mod max_forwards;
 mod trailers;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
 pub use cookie::join as join_cookies;
@@ -63,14 +63,13 @@ pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'
 
 /// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
 /// for each field besides its name and value, pseudo-header fields included.
-pub fn size(head: &http::request::Parts) -> usize {
+pub fn size(method: &Method, uri: &Uri, fields: &HeaderMap) -> usize {
     const FIELD: usize = 32;
-    let uri = &head.uri;
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + ":authority".len() + FIELD);
     let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + ":scheme".len() + FIELD);
-    let pseudo = head.method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
-    head.headers.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
+    let pseudo = method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
+    fields.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
 }
 
 /// The bytes that the pieces of a cookie may take in that count beyond those of the whole cookie: "cookie" and what is
