@@ -20,7 +20,7 @@ use self::deadline::{explain, within};
 use self::forward::forward;
 use self::receive::receive;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, ResponseHead, ResponseSource, SharedExchange, access};
+use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange, access};
 use crate::handler::Inbound;
 use crate::message::{Body, RequestBody, content, headers, normalize};
 use crate::model::RouteAction;
