@@ -3,6 +3,8 @@
 //!
 //! It is `Send` because wasmtime demands it of a store's data, not because it ever leaves its worker.
 
+pub mod header_edits;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -332,4 +334,12 @@ pub async fn lock(exchange: &SharedExchange) -> tokio::sync::MutexGuard<'_, Opti
         Ok(guard) => guard,
         Err(_) => exchange.lock().await,
     }
+}
+
+/// Works on the exchange. Waits only while a plugin that reads the request's body is itself waiting for a call.
+pub async fn access<T>(exchange: &SharedExchange, work: impl FnOnce(&mut Exchange) -> T) -> T {
+    let mut slot = lock(exchange).await;
+    // A plugin call puts the exchange back before it gives the lock up, also when it traps or is dropped.
+    #[allow(clippy::expect_used)]
+    work(slot.as_deref_mut().expect("the exchange is in its place"))
 }

@@ -5,9 +5,12 @@
 //! other; each builds all of the new before it touches any of the old, so a failed one changes nothing.
 
 mod control;
+mod drain;
+mod error;
 mod listeners;
 mod prepare;
 mod reload;
+mod run;
 mod signals;
 mod start;
 mod surroundings;
@@ -17,58 +20,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{ConfigError, ConfigErrors};
-use crate::listener::bind::BindError;
-use crate::listener::tls::TlsError;
-use crate::model::LogTarget;
-use crate::plugin::{Compiler, HostError};
+pub use drain::Drained;
+pub use error::ApplyError;
+pub use prepare::check;
+use run::Request;
+use start::Started;
 
-/// Why the gateway could not start, or could not take a new configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The file, or something that it names (a plugin, a certificate), is wrong. Holds every mistake with its place.
-    #[error("{0}")]
-    Config(ConfigErrors),
-    /// A listener's address can't be bound.
-    #[error("{0}")]
-    Bind(#[from] BindError),
-    /// TLS can't be set up.
-    #[error("{0}")]
-    Tls(#[from] TlsError),
-    /// The plugin host can't be set up.
-    #[error("{0}")]
-    Host(#[from] HostError),
-    /// A signal asked for the end before anything was served.
-    #[error("ended by a signal while starting")]
-    Stopped,
-    /// The log, a thread or the admin address.
-    #[error("{what}: {source}")]
-    System {
-        /// What was tried.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-impl ApplyError {
-    fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let what = what.into();
-        move |source| Self::System { what, source }
-    }
-
-    fn access_log(target: &LogTarget) -> impl FnOnce(std::io::Error) -> Self {
-        let what = match target {
-            LogTarget::File(path) => format!("opening the access log {}", path.display()),
-            LogTarget::Stdout | LogTarget::Off => "opening the access log".to_owned(),
-        };
-        Self::system(what)
-    }
-}
+use crate::plugin::Compiler;
 
 /// A running gateway.
 pub struct Gateway {
@@ -76,21 +37,6 @@ pub struct Gateway {
     thread: Option<JoinHandle<Drained>>,
     listeners: Vec<(Arc<str>, SocketAddr)>,
     admin: Option<SocketAddr>,
-}
-
-/// How a drain ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Every request was finished.
-    Clean,
-    /// The limit passed, or a second signal came: what still ran was cut.
-    Cut,
-}
-
-/// What the control thread is asked from outside.
-enum Request {
-    Reload(oneshot::Sender<Result<(), ApplyError>>),
-    Drain,
 }
 
 impl Gateway {
@@ -108,12 +54,10 @@ impl Gateway {
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || control::run(&path, compiler, signals, requests, &started))
+            .spawn(move || run::run(&path, compiler, signals, requests, &started))
             .map_err(ApplyError::system("starting the control thread"))?;
         match start.recv() {
-            Ok(Ok(control::Started { listeners, admin })) => {
-                Ok(Self { control, thread: Some(thread), listeners, admin })
-            }
+            Ok(Ok(Started { listeners, admin })) => Ok(Self { control, thread: Some(thread), listeners, admin }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ApplyError::System {
                 what: "the control thread ended while starting".to_owned(),
@@ -166,12 +110,4 @@ impl Drop for Gateway {
             self.join();
         }
     }
-}
-
-/// How often the control thread looks whether the workers have finished.
-const POLL: Duration = Duration::from_millis(10);
-
-/// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
-pub fn check(config: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
-    prepare::check(config, compiler)
 }

@@ -4,7 +4,6 @@
 //! tells the life of a request, the code map and the invariants.
 
 pub mod cli;
-pub mod completion;
 pub mod gateway;
 pub mod snapshot;
 pub mod worker;
@@ -15,10 +14,11 @@ pub mod protocol;
 pub mod memory;
 
 pub mod exchange;
-pub mod phase;
+pub mod handler;
 pub mod pipeline;
 mod pki;
 pub mod route;
+pub mod serving;
 
 pub mod plugin;
 
@@ -30,6 +30,7 @@ pub mod model;
 
 pub mod access_log;
 pub mod error;
+pub mod phase;
 pub mod response;
 
 pub mod admin;

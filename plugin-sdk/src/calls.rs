@@ -70,6 +70,13 @@ pub fn is_granted(upstream: &str) -> bool {
     crate::raw::calls::granted(upstream)
 }
 
+/// Whether it was the gateway itself that had no room for the last call, which then ended in [`Error::Connect`]: too many
+/// instances wait for calls already, or there is no memory for it. That says nothing of the upstream, so there is nothing to
+/// remember against it: the next caller may be luckier.
+pub fn was_refused_here() -> bool {
+    crate::raw::calls::refused_here()
+}
+
 impl Call {
     /// Adds a field.
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {

@@ -123,8 +123,8 @@ drain_timeout: 100ms
     let mut closing = connect(&gateway);
     let held = begin(&mut closing);
     closing.shutdown(std::net::Shutdown::Write).expect("open");
-    reset(&mut closing, "the client has closed its half");
-    drop(held);
+    held.abort(std::io::Error::other("it breaks"));
+    reset(&mut closing, "the client has shut its side, and the upstream broke off");
 
     let mut drained = connect(&gateway);
     let _held = begin(&mut drained);
@@ -142,7 +142,8 @@ fn a_response_to_a_request_that_nobody_read_arrives_whole_at_a_client_that_reads
     let mut stream = stream.expect("a socket");
     stream.set_nonblocking(false).expect("an option");
     stream.set_read_timeout(Some(PATIENCE)).expect("an option");
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx").expect("sent");
+    // So much that the connection is not kept for it.
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999\r\n\r\nx").expect("sent");
     // The last piece is written while there is no room for it in the socket.
     let mut response = vec![0; 16 << 10];
     stream.read_exact(&mut response).expect("a response");

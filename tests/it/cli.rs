@@ -99,7 +99,11 @@ fn a_plugin_that_uses_a_secret_only_where_its_config_names_one_says_so() {
     assert!(text.contains("grants   secrets, if its config names any (crypto::Key::from_secret)"), "{text}");
     assert!(text.contains("plugins: {grants: {pii-redact: {secrets: [NAME, ...]}}}"), "{text}");
     let text = check("auth");
-    assert!(text.contains("grants   upstreams\n") && text.contains("secrets, if its config names any"), "{text}");
+    assert!(
+        text.contains("grants   upstreams (optional: its config may need none)\n")
+            && text.contains("secrets, if its config names any"),
+        "{text}"
+    );
     assert!(check("hello-plugin").contains("grants   none"), "{}", check("hello-plugin"));
 }
 
@@ -108,7 +112,7 @@ fn a_plugin_that_uses_a_secret_only_where_its_config_names_one_says_so() {
 fn a_cache_that_another_user_could_replace_is_left_alone_and_named_and_the_plugin_works_without() {
     use std::os::unix::fs::PermissionsExt as _;
     let home = tempfile::tempdir().expect("a directory");
-    let (loose, cache) = (home.path().join("loose"), home.path().join("loose/cache"));
+    let (loose, cache) = (home.path().join("loose"), home.path().join("loose/cache/gateway-plugins"));
     for directory in [&loose, &home.path().join("plugins")] {
         std::fs::create_dir(directory).expect("made");
     }
@@ -129,6 +133,9 @@ routes: [{name: r, plugins: [{name: hello-plugin, config: {value: hello}}], resp
     assert!(text.contains("WARN") && text.contains("/loose: other users may write to it (mode 0777)"), "{text}");
     assert!(text.contains("plugins.cache"), "{text}");
     assert_eq!(kept, 0);
+    let (text, _) = check(0o755);
+    assert!(!text.contains("WARN") && !cache.exists(), "a check leaves nothing behind: {text}");
+    std::fs::create_dir_all(&cache).expect("made");
     for _ in 0..2 {
         let (text, kept) = check(0o755);
         assert!(!text.contains("WARN"), "{text}");

@@ -191,6 +191,6 @@ fn the_variables_of_the_reference_are_those_that_there_are() {
     let section = after.split("\n## ").next().unwrap_or_default();
     let documented: Vec<(&str, &str)> =
         section.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once("` | ")).collect();
-    let known: Vec<_> = gateway::message::headers::VARIABLES.iter().map(|(name, _, about)| (*name, *about)).collect();
+    let known: Vec<_> = gateway::model::VARIABLES.iter().map(|(name, _, about)| (*name, *about)).collect();
     assert_eq!(documented, known);
 }

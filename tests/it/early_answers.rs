@@ -7,23 +7,25 @@ use gateway_tests::PATIENCE;
 use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Service;
-use gateway_tests::upstream::text;
+use gateway_tests::upstream::{Upstream, text};
 
 /// What answers early, and with what.
 const KINDS: [(&str, u16); 6] =
     [("/fixed", 200), ("/none", 404), ("/small", 413), ("/limited", 429), ("/early", 403), ("/moved", 308)];
 
-fn gateway() -> (Service, TestGateway) {
+fn gateway() -> ((Service, Upstream), TestGateway) {
     let upstream = Service::start(|_| async { text(403, "no") });
+    // What is too large is known before this one answers, which wants to have the whole request.
+    let patient = Upstream::start(|_| text(200, "all of it"));
     let yaml = format!(
         "listeners:
   - {{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}
   - {{name: clear, address: \"127.0.0.1:0\", protocols: [http1, http2]}}
-upstreams: {{service: {{endpoints: [\"{}\"]}}}}
+upstreams: {{service: {{endpoints: [\"{}\"]}}, patient: {{endpoints: [\"{}\"]}}}}
 plugins: {{directory: plugins}}
 routes:
   - {{name: fixed, match: {{path: {{exact: /fixed}}}}, respond: {{status: 200, body: ok}}}}
-  - {{name: small, match: {{path: {{exact: /small}}}}, limits: {{body: 5B}}, upstream: service}}
+  - {{name: small, match: {{path: {{exact: /small}}}}, limits: {{body: 5B}}, upstream: patient}}
   - name: limited
     match: {{path: {{exact: /limited}}}}
     plugins: [{{name: rate-limit, config: {{limits: [{{requests: 1, per: 1d, by: client.address}}]}}}}]
@@ -31,12 +33,13 @@ routes:
   - {{name: early, match: {{path: {{exact: /early}}}}, upstream: service}}
   - {{name: moved, match: {{path: {{exact: /moved}}}}, redirect: {{path: /new}}}}
 ",
-        upstream.address()
+        upstream.address(),
+        patient.address()
     );
     let gateway = TestGateway::start(&yaml, &["rate-limit"]);
     // The one request that the limit allows.
     assert_eq!(Client::http1(gateway.listener("clear")).get("/limited").status, 200);
-    (upstream, gateway)
+    ((upstream, patient), gateway)
 }
 
 /// A connection of HTTP/1.1 whose bytes a test writes.

@@ -45,6 +45,30 @@ fn deployed(file: &str) -> String {
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
+#[test]
+fn the_manifest_for_kubernetes_names_no_cache_that_is_refused_at_each_start() {
+    let manifest = deployed("kubernetes.yaml");
+    assert!(manifest.contains("env: [{name: XDG_CACHE_HOME, value: \"\"}, {name: HOME, value: \"\"}]"), "{manifest}");
+    assert!(!manifest.contains("emptyDir:") && !manifest.contains("cache:"), "{manifest}");
+    let home = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(home.path().join("plugins")).expect("the plugin directory");
+    gateway_tests::gateway::install("hello-plugin", &home.path().join("plugins"));
+    let yaml = "listeners: [{name: a, address: \"127.0.0.1:0\"}]
+plugins: {directory: plugins}
+routes: [{name: r, plugins: [{name: hello-plugin, config: {value: hello}}], respond: {status: 200}}]
+";
+    std::fs::write(home.path().join("gateway.yaml"), yaml).expect("written");
+    let output = std::process::Command::new(gateway_tests::process::binary("gateway"))
+        .arg("check")
+        .current_dir(home.path())
+        .env_remove("CACHE_DIRECTORY")
+        .envs([("XDG_CACHE_HOME", ""), ("HOME", "")])
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !text.contains("WARN"), "{text}");
+}
+
 /// The number behind a key.
 fn seconds(text: &str, key: &str) -> Duration {
     let (_, after) = text.split_once(key).unwrap_or_else(|| panic!("no {key}"));

@@ -61,7 +61,9 @@ const NONSENSE: [(&str, &str, &str); 3] = [
 fn told(gateway: &TestGateway, plugin: &str, path: &str, expected: &str) {
     let line = gateway.logged(path, |line| line["path"] == path);
     let detail = line["detail"].as_str().unwrap_or_default();
-    assert!(detail.starts_with(&format!("plugin `{plugin}`: ")) && detail.contains(expected), "{path}: {line}");
+    // A limit is named by the key that it has for this plugin.
+    let expected = expected.replace("limits.test-guest.", &format!("limits.{plugin}."));
+    assert!(detail.starts_with(&format!("plugin `{plugin}`: ")) && detail.contains(&expected), "{path}: {line}");
     assert!(detail.len() < 200 && !detail.contains("_ZN"), "{path} has no backtrace: {line}");
 }
 
@@ -418,6 +420,8 @@ fn a_call_that_is_given_up_costs_its_instance_and_nothing_else() {
     let mut leaves = std::net::TcpStream::connect(gateway.address()).expect("connected");
     leaves.write_all(b"GET /closed HTTP/1.1\r\nhost: a\r\nx-hang: 1\r\n\r\n").expect("sent");
     gateway_tests::eventually("the call is under way", || (side.seen().len() == 2).then_some(()).ok_or(()));
+    // A reset: that its side is shut would only say that it has no more to send.
+    socket2::SockRef::from(&leaves).set_linger(Some(std::time::Duration::ZERO)).expect("an option");
     drop(leaves);
     gateway_tests::eventually("the exchange is over", || (in_flight() == 0.0).then_some(()));
     gateway_tests::eventually("its instance is gone", || (instances() == 0.0).then_some(()));

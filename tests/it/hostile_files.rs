@@ -98,6 +98,15 @@ fn change(gateway: &TestGateway, compile: &str, ended: &AtomicBool) -> (usize, D
     (rounds, longest)
 }
 
+/// Also where an assertion fails: the threads of a test would go on for ever.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_hostile_file_harms_the_process_or_holds_up_another_plugin_or_a_configuration() {
     let compile = "{memory: 256MiB, time: 1s}";
@@ -117,13 +126,6 @@ fn no_hostile_file_harms_the_process_or_holds_up_another_plugin_or_a_configurati
             });
         }
         let changes = scope.spawn(|| change(&gateway, compile, &ended));
-        // Also where an assertion fails: the threads above would go on for ever.
-        struct End<'a>(&'a AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
         let end = End(&ended);
         let mut before = None;
         for file in files(describing) {
@@ -175,22 +177,22 @@ fn spawn() -> Spawned {
 }
 
 /// The processes that a process has started and that have not ended.
-fn children(process: &Process) -> Vec<u32> {
+fn children(of: u32) -> Vec<u32> {
     let parent = |stat: &str| stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok();
     let processes = std::fs::read_dir("/proc").expect("the process table").flatten();
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|id| {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            parent(&stat) == Some(process.id()) && !stat.contains(") Z ")
+            parent(&stat) == Some(of) && !stat.contains(") Z ")
         })
         .collect()
 }
 
 fn only_child(process: &Process) -> u32 {
-    eventually("it is being compiled", || match children(process)[..] {
+    eventually("it is being compiled", || match children(process.id())[..] {
         [only] => Ok(only),
-        _ => Err(children(process)),
+        _ => Err(children(process.id())),
     })
 }
 
@@ -206,7 +208,7 @@ fn a_newer_file_ends_the_compilation_of_the_older_one_and_the_end_of_the_gateway
     eventually("the newer one serves", || {
         (client.get("/evil").header("x-build") == "evil-guest-build-C").then_some(())
     });
-    eventually("nothing is compiled", || (!children(&gateway.process).contains(&child)).then_some(()));
+    eventually("nothing is compiled", || (!children(gateway.process.id()).contains(&child)).then_some(()));
 
     put(&plugins, "evil-guest.wasm", &slow());
     let child = only_child(&gateway.process);
@@ -234,7 +236,9 @@ fn a_configuration_waits_for_a_plugin_that_it_needs_and_holds_up_nothing_else() 
     assert_eq!(client.get("/edited").status, 200, "the configuration is not in force");
     gateway.configure(&yaml(AMPLE, 202));
     eventually("the next one is", || (client.get("/edited").status == 202).then_some(()));
-    eventually("what nothing needs is not compiled", || (!children(&gateway.process).contains(&child)).then_some(()));
+    eventually("what nothing needs is not compiled", || {
+        (!children(gateway.process.id()).contains(&child)).then_some(())
+    });
 }
 
 #[test]
@@ -261,8 +265,68 @@ fn however_many_files_take_long_another_plugin_is_swapped_meanwhile() {
     for name in (0..count).map(name) {
         put(&plugins, &format!("{name}.wasm"), &slow());
     }
-    eventually("several are being compiled", || (children(&gateway.process).len() > 1).then_some(()));
+    eventually("several are being compiled", || (children(gateway.process.id()).len() > 1).then_some(()));
     put(&plugins, "test-guest.wasm", &other_build());
     eventually("another plugin is swapped", || (build(&mut client) == "test-guest-build-B").then_some(()));
-    assert!(children(&gateway.process).len() < count, "those that take long are not all compiled at once");
+    assert!(children(gateway.process.id()).len() < count, "those that take long are not all compiled at once");
+}
+
+/// A route with a plugin that is not there yet.
+fn route_with(name: &str, config: &str) -> String {
+    format!(
+        "  - {{name: {name}, match: {{path: {{prefix: /{name}}}}}, plugins: [{{name: {name}, config: {config}}}], respond: \
+         {{status: 200}}}}\n"
+    )
+}
+
+#[test]
+fn two_new_plugins_are_compiled_once_each_and_serve_also_where_they_cannot_be_kept() {
+    let gateway = spawn();
+    let plugins = gateway.directory().join("plugins");
+    for name in ["hello-plugin", "rate-limit"] {
+        put(&plugins, &format!("{name}.wasm"), &built(name));
+    }
+    let more =
+        route_with("hello-plugin", "{value: hello}") + &route_with("rate-limit", "{limits: [{requests: 5, per: 1s}]}");
+    // No cache: what is forgotten is compiled anew.
+    gateway.configure(&(yaml(&format!("{AMPLE}, cache: /dev/null/none"), 201) + &more));
+    let mut client = Client::http1(gateway.listener("clear"));
+    eventually("both serve", || (client.get("/edited").status == 201).then_some(()));
+}
+
+#[test]
+fn a_configuration_that_is_refused_for_its_plugins_has_them_compiled_once_each() {
+    let gateway = spawn();
+    let plugins = gateway.directory().join("plugins");
+    // Neither is a matter of how much processor there is.
+    for (name, depth) in [("deep-guest", 1500), ("vast-guest", 300_000)] {
+        put(&plugins, &format!("{name}.wasm"), &nested_types(depth));
+    }
+    let (ended, id) = (AtomicBool::new(false), gateway.process.id());
+    let (swaps, seen) = std::thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            let mut seen = std::collections::BTreeSet::new();
+            while !ended.load(Ordering::Relaxed) {
+                seen.extend(children(id));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            seen
+        });
+        let end = End(&ended);
+        let more = route_with("deep-guest", "{}") + &route_with("vast-guest", "{}");
+        gateway.configure(&(yaml(&format!("{AMPLE}, cache: /dev/null/none"), 201) + &more));
+        let refused = || gateway.process.wait_for("the new configuration is refused");
+        while !["deep-guest", "vast-guest"].iter().all(|name| refused().contains(&format!("plugin `{name}`"))) {}
+        // Each swap has what was refused tried again.
+        let mut client = Client::http1(gateway.listener("clear"));
+        let swaps = ['C', 'D', 'E'];
+        for build in swaps {
+            let name = format!("test-guest-build-{build}");
+            put(&plugins, "test-guest.wasm", &replaced(built("test-guest"), b"test-guest-build-A", name.as_bytes()));
+            eventually(&name, || (self::build(&mut client) == name).then_some(()));
+        }
+        drop(end);
+        (swaps.len(), counting.join().expect("it counts"))
+    });
+    assert!(seen.len() <= 2 + swaps, "{} compilations", seen.len());
 }

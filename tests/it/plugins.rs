@@ -205,6 +205,8 @@ fn an_exchange_that_the_client_gave_up_is_logged_by_the_plugin() {
     let mut socket = std::net::TcpStream::connect(gateway.address()).expect("connected");
     socket.write_all(b"GET /left HTTP/1.1\r\nhost: a\r\nx-do: log=count\r\n\r\n").expect("sent");
     eventually("the upstream has it", || (upstream.seen().len() == 1).then_some(()));
+    // A reset: that its side is shut would only say that it has no more to send.
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).expect("an option");
     drop(socket);
     let line = gateway.logged("the record", |line| line.to_string().contains("/left"));
     assert!(line.to_string().contains("\"logged\":\"yes\""), "{line}");

@@ -27,8 +27,9 @@ pub(crate) fn run(options: &Options) -> Result {
     let python = setup::python()?;
     announce_first_build()?;
     let wasm = plugins::build(&plugins::Kind::ALL)?;
-    // The end-to-end tests start these as processes of their own.
-    run_command(cargo().args(["build", "--package", "gateway", "--package", "microservices"]))?;
+    // The end-to-end tests start programs as processes of their own. All in one, because cargo builds dependencies once more
+    // for other sets of packages and targets, whose features differ.
+    run_command(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     command.env("GATEWAY_PLUGINS", wasm).env("GATEWAY_PYTHON", python);

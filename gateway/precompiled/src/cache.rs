@@ -38,6 +38,14 @@ impl Cache {
         PrivateDirectory::open(directory).map(|directory| Self { directory })
     }
 
+    /// Opens the cache in a directory, if it is there. Makes nothing.
+    ///
+    /// # Errors
+    /// Where it is not, or could not be, this process' user's alone: see [`PrivateDirectory::find`].
+    pub fn find(directory: &Path) -> Result<Option<Self>, NotPrivate> {
+        Ok(PrivateDirectory::find(directory)?.map(|directory| Self { directory }))
+    }
+
     fn file(&self, key: &str) -> PathBuf {
         self.directory.path().join(format!("{key}.{EXTENSION}"))
     }

@@ -4,8 +4,12 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use wait4::{ResUse, Wait4 as _};
 
 use super::code::{HEAD, Precompiled};
 use super::served::{COMPILED, REFUSED, Request};
@@ -115,14 +119,38 @@ pub enum Watch {
     GiveUp,
 }
 
-/// Ends and reaps the process, however the function is left that started it.
-struct Running(Child);
+/// The process, until it is reaped: from then on its number may be another's.
+struct Running(Option<Child>);
 
+impl Running {
+    /// How it ended and what it used, if it has ended.
+    fn ended(&mut self) -> io::Result<Option<ResUse>> {
+        let Some(child) = &mut self.0 else { return Ok(None) };
+        let ended = child.try_wait4()?;
+        if ended.is_some() {
+            self.0 = None;
+        }
+        Ok(ended)
+    }
+
+    /// Ends it. What it used, where that is known.
+    fn end(&mut self) -> Option<ResUse> {
+        let mut child = self.0.take()?;
+        let _ = child.kill();
+        child.wait4().ok()
+    }
+}
+
+/// However the function is left that started it.
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.end();
     }
+}
+
+/// CPU time.
+fn cpu_of(used: &ResUse) -> Duration {
+    used.rusage.utime + used.rusage.stime
 }
 
 /// The environment of the process: nothing of the gateway's, which may hold secrets, but what a program needs to start.
@@ -149,11 +177,34 @@ impl Compiler {
         Self { program: program.into(), command }
     }
 
-    /// What tells this build of the program from others: length and time of its file.
+    /// What tells this build of the program from others: the SHA-256 of its file. Length and time would not, where an
+    /// image or an archive has the same time in all files.
+    ///
+    /// The file is read once, and again where it is another one than before.
+    ///
+    /// # Errors
+    /// Where it can't be read.
     pub fn build(&self) -> io::Result<String> {
         use std::os::unix::fs::MetadataExt as _;
-        let file = std::fs::metadata(&self.program)?;
-        Ok(format!("{:x}-{:x}-{:x}", file.len(), file.mtime(), file.mtime_nsec()))
+        static KNOWN: Mutex<Vec<(PathBuf, [i64; 3], String)>> = Mutex::new(Vec::new());
+        let mut file = File::open(&self.program)?;
+        let metadata = file.metadata()?;
+        let state = [metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()];
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., hash)) = known.iter().find(|(path, then, _)| *path == self.program && *then == state) {
+            return Ok(hash.clone());
+        }
+        let (mut context, mut buffer) = (Context::new(&SHA256), vec![0; 1 << 20]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                length => context.update(&buffer[..length]),
+            }
+        }
+        let hash: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        known.retain(|(path, ..)| *path != self.program);
+        known.push((self.program.clone(), state, hash.clone()));
+        Ok(hash)
     }
 
     /// Compiles a file in a process of its own. Blocks until that has ended, however it ends; `watch` is asked every few
@@ -175,48 +226,45 @@ impl Compiler {
         command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         // A signal from the terminal is for the gateway, which ends this one.
         command.current_dir("/").process_group(0);
-        let mut child = Running(command.spawn().map_err(Failure::Start)?);
-        let status = self.wait(&mut child.0, &job.limits, &mut watch)?;
-        drop(child);
-        judge(status, output, errors, &job.limits)
+        let child = command.spawn().map_err(Failure::Start)?;
+        let used = wait(child, &job.limits, &mut watch)?;
+        judge(&used, output, errors, &job.limits)
     }
+}
 
-    /// Waits for its end, and ends it where it uses too much.
-    fn wait(
-        &self,
-        child: &mut Child,
-        limits: &Limits,
-        watch: &mut impl FnMut(&Progress) -> Watch,
-    ) -> Result<ExitStatus, Failure> {
-        let started = Instant::now();
-        let [mut pause, longest] = LOOKS;
-        loop {
-            if let Some(status) = child.try_wait().map_err(Failure::Start)? {
-                return Ok(status);
-            }
-            let elapsed = started.elapsed();
-            let memory = memory(child.id());
-            if memory.is_some_and(|memory| memory > limits.memory) {
-                return Err(Failure::Memory);
-            }
-            if cpu(child.id()).is_some_and(|cpu| cpu > limits.time) {
-                return Err(Failure::Time);
-            }
-            if elapsed > limits.clock() {
-                return Err(Failure::Clock);
-            }
-            if watch(&Progress { elapsed, memory }) == Watch::GiveUp {
-                return Err(Failure::GivenUp);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(longest);
+/// Waits for its end, and ends it where it uses too much.
+fn wait(child: Child, limits: &Limits, watch: &mut impl FnMut(&Progress) -> Watch) -> Result<ResUse, Failure> {
+    let (process, mut child) = (child.id(), Running(Some(child)));
+    let started = Instant::now();
+    let [mut pause, longest] = LOOKS;
+    loop {
+        if let Some(used) = child.ended().map_err(Failure::Start)? {
+            return Ok(used);
         }
+        let elapsed = started.elapsed();
+        let memory = memory(process);
+        if memory.is_some_and(|memory| memory > limits.memory) {
+            return Err(Failure::Memory);
+        }
+        if cpu(process).is_some_and(|cpu| cpu > limits.time) {
+            return Err(Failure::Time);
+        }
+        if elapsed > limits.clock() {
+            // Where /proc tells nothing, this is the first that is known of it.
+            let too_much = child.end().is_some_and(|used| cpu_of(&used) > limits.time);
+            return Err(if too_much { Failure::Time } else { Failure::Clock });
+        }
+        if watch(&Progress { elapsed, memory }) == Watch::GiveUp {
+            return Err(Failure::GivenUp);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(longest);
     }
 }
 
 /// What its end means.
-fn judge(status: ExitStatus, mut output: File, errors: File, limits: &Limits) -> Result<Answer, Failure> {
-    let said = last_words(errors);
+fn judge(used: &ResUse, mut output: File, errors: File, limits: &Limits) -> Result<Answer, Failure> {
+    let (said, status) = (last_words(errors), used.status);
     match status.signal().and_then(rustix::process::Signal::from_named_raw) {
         None => {}
         // The words are those of Rust's own runtime; what they come from is the same signal.
@@ -224,6 +272,9 @@ fn judge(status: ExitStatus, mut output: File, errors: File, limits: &Limits) ->
         Some(_) if said.contains("memory allocation of") => return Err(Failure::Memory),
         Some(rustix::process::Signal::XCPU) => return Err(Failure::Time),
         Some(rustix::process::Signal::XFSZ) => return Err(Failure::Code),
+        // Who kills does not say why: the limit of this process, or a system that runs out of memory.
+        Some(rustix::process::Signal::KILL) if cpu_of(used) > limits.time => return Err(Failure::Time),
+        Some(rustix::process::Signal::KILL) if used.rusage.maxrss > limits.memory => return Err(Failure::Memory),
         Some(_) => {}
     }
     if let Some(signal) = status.signal() {
@@ -290,5 +341,51 @@ impl Request {
         to.write_all(&self.head())?;
         to.write_all(bytes)?;
         to.rewind()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { memory: 1 << 30, time: Duration::from_secs(1) };
+
+    /// What is said of a process of the shell that ends by this script.
+    fn ended(script: &str, limits: &Limits) -> Failure {
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let used = Running(Some(child)).0.take().unwrap().wait4().unwrap();
+        judge(&used, tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap(), limits).unwrap_err()
+    }
+
+    #[test]
+    fn what_killed_a_process_is_told_by_what_it_had_used() {
+        assert!(matches!(ended("kill -9 $$", &LIMITS), Failure::Signal(9)));
+        assert!(matches!(ended("kill -9 $$", &Limits { time: Duration::ZERO, ..LIMITS }), Failure::Time));
+        assert!(matches!(ended("kill -9 $$", &Limits { memory: 1, ..LIMITS }), Failure::Memory));
+        assert!(matches!(ended("kill -XCPU $$", &LIMITS), Failure::Time));
+    }
+
+    #[test]
+    fn a_process_that_waits_is_not_said_to_have_used_its_time() {
+        let limits = Limits { time: Duration::from_millis(10), ..LIMITS };
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let ended = wait(child, &limits, &mut |_| Watch::GoOn);
+        assert!(matches!(ended, Err(Failure::Clock)), "{ended:?}");
+    }
+
+    #[test]
+    fn builds_of_the_same_length_and_time_are_told_apart() {
+        let home = tempfile::tempdir().unwrap();
+        let time = std::time::SystemTime::UNIX_EPOCH;
+        let build = |name: &str, bytes: &[u8]| {
+            let path = home.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+            Compiler::at(path, "compile").build().unwrap()
+        };
+        let (one, other) = (build("one", b"build 1"), build("other", b"build 2"));
+        assert_ne!(one, other);
+        assert_eq!(build("a copy", b"build 1"), one);
+        assert_eq!(build("one", b"build 2"), other, "another one in the same place");
     }
 }

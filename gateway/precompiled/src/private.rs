@@ -1,9 +1,9 @@
 //! A directory where nobody but this process' user can change anything: neither in it, nor by putting another one in its
 //! place.
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Why a directory is not used.
@@ -30,15 +30,40 @@ const GROUP_OR_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
 impl PrivateDirectory {
-    /// Makes the directory where it is missing, and checks the whole way to it: each directory belongs to root or to this
-    /// process' user, and no other user may write to it, unless it is sticky (as `/tmp` is: what lies there can't be
-    /// replaced by others). The directory itself belongs to this process' user, and is made private (0700).
+    /// Makes the directory where it is missing, private (0700), and checks the whole way to it: each directory belongs to
+    /// root or to this process' user, and no other user may write to it, unless it is sticky (as `/tmp` is: what lies there
+    /// can't be replaced by others). The directory itself belongs to this process' user, and nobody else may write to it.
+    /// The mode of one that is there already is not changed: it may be there for others too.
     ///
     /// # Errors
     /// Which directory is not as it must be, and what to do.
     pub fn open(path: &Path) -> Result<Self, NotPrivate> {
         let failed = |path: &Path, error: io::Error| NotPrivate::new(path, error.to_string());
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| failed(path, error))?;
+        Self::check(path)
+    }
+
+    /// The same without making anything: `None` where it is not there, and could be made.
+    ///
+    /// # Errors
+    /// Which directory is not as it must be, and what to do.
+    pub fn find(path: &Path) -> Result<Option<Self>, NotPrivate> {
+        if path.exists() {
+            return Self::check(path).map(Some);
+        }
+        // `Path::ancestors` of a relative path ends with an empty one, which is the current directory.
+        let above = path.ancestors().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+        let Some(above) = above.into_iter().find(|above| above.exists()) else { return Ok(None) };
+        let failed = |error: io::Error| NotPrivate::new(above, error.to_string());
+        let us = rustix::process::geteuid().as_raw();
+        for directory in above.canonicalize().map_err(failed)?.ancestors() {
+            check_above(directory, &fs::symlink_metadata(directory).map_err(failed)?, us)?;
+        }
+        Ok(None)
+    }
+
+    fn check(path: &Path) -> Result<Self, NotPrivate> {
+        let failed = |path: &Path, error: io::Error| NotPrivate::new(path, error.to_string());
         // From here on the path without links is used, so that one that is changed later leads nowhere else.
         let path = path.canonicalize().map_err(|error| failed(path, error))?;
         let us = rustix::process::geteuid().as_raw();
@@ -54,7 +79,15 @@ impl PrivateDirectory {
             let reason = format!("it belongs to the user {}, not to the gateway's ({us})", metadata.uid());
             return Err(NotPrivate::new(&path, reason));
         }
-        fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(|error| failed(&path, error))?;
+        let mode = metadata.mode();
+        if mode & GROUP_OR_OTHERS != 0 {
+            let reason = format!(
+                "other users may write to it (mode {:04o}); `chmod go-w` takes that from them, if it is there for the \
+                 gateway alone",
+                mode & 0o7777
+            );
+            return Err(NotPrivate::new(&path, reason));
+        }
         Ok(Self(path))
     }
 
@@ -73,6 +106,9 @@ impl PrivateDirectory {
 
 /// Checks a directory on the way.
 fn check_above(directory: &Path, metadata: &Metadata, us: u32) -> Result<(), NotPrivate> {
+    if !metadata.is_dir() {
+        return Err(NotPrivate::new(directory, "it is not a directory"));
+    }
     let owner = metadata.uid();
     if owner != 0 && owner != us {
         return Err(NotPrivate::new(
@@ -99,6 +135,9 @@ fn check_above(directory: &Path, metadata: &Metadata, us: u32) -> Result<(), Not
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn mode(path: &Path, mode: u32) {
@@ -113,9 +152,34 @@ mod tests {
         for directory in ["a", "a/b", "a/b/c"] {
             assert_eq!(fs::metadata(home.path().join(directory)).unwrap().mode() & 0o777, 0o700, "{directory}");
         }
-        mode(&path, 0o777);
         assert_eq!(PrivateDirectory::open(&path).unwrap(), private);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_mode_of_a_directory_that_was_there_before_is_nobody_s_to_change() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("shared");
+        fs::create_dir(&path).unwrap();
+        for (before, works) in [(0o755, true), (0o1777, false), (0o777, false), (0o775, false)] {
+            mode(&path, before);
+            let opened = PrivateDirectory::open(&path);
+            assert_eq!(opened.is_ok(), works, "{before:o}: {opened:?}");
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, before, "it was changed");
+            if let Err(error) = opened {
+                assert!(error.to_string().contains(&format!("{before:04o}")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_only_looked_for_is_not_made() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a/b");
+        assert_eq!(PrivateDirectory::find(&path), Ok(None));
+        assert!(!home.path().join("a").exists());
+        mode(home.path(), 0o777);
+        assert!(PrivateDirectory::find(&path).is_err_and(|error| error.to_string().contains("0777")));
+        assert!(PrivateDirectory::find(Path::new("/dev/null/below")).is_err());
     }
 
     #[test]

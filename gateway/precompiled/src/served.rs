@@ -33,7 +33,7 @@ const NICENESS: i32 = 5;
 const FILES: u64 = 64;
 
 impl Request {
-    /// What stands before the file: six numbers of eight bytes, little-endian, then `about`.
+    /// What stands before the file: four numbers of eight bytes, little-endian, then `about`.
     pub(crate) fn head(&self) -> Vec<u8> {
         let time = u64::try_from(self.limits.time.as_micros()).unwrap_or(u64::MAX);
         let numbers = [self.limits.memory, time, u64::from(self.parent), self.about.len() as u64];
@@ -107,19 +107,19 @@ fn limit(request: &Request) -> io::Result<()> {
     // What may be written and is not shared: the heap, stacks, the memories of guests. What is only reserved does not
     // count, of which there is much: so this is near to the memory that is really there, and address space is not.
     set(Resource::Data, request.limits.memory)?;
-    set(Resource::Cpu, seconds)?;
-    set(Resource::Core, 0)?;
+    // The soft limit says what it was by its signal (SIGXCPU), the hard one only kills.
+    set_both(Resource::Cpu, seconds, seconds.saturating_add(2))?;
+    // Smaller than any core. Zero does not hold where cores go to a program, one does: see core(5).
+    set(Resource::Core, 1)?;
     set(Resource::Nofile, FILES)?;
     set(Resource::Fsize, request.limits.code().saturating_add(1 << 20))?;
     // Best effort from here on: none of it is what bounds.
     let _ = rustix::process::nice(NICENESS);
     #[cfg(target_os = "linux")]
     {
-        use rustix::process::{DumpableBehavior, Signal};
+        use rustix::process::Signal;
         // Where memory runs out, this process goes and not the gateway.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-        // The core limit does not hold where cores go to a program. Files of /proc are root's from here on.
-        let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         // It may have died before that was said.
         let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
@@ -132,9 +132,14 @@ fn limit(request: &Request) -> io::Result<()> {
 
 /// Lowers a limit. One that is lower already stays.
 fn set(resource: Resource, most: u64) -> io::Result<()> {
+    set_both(resource, most, most)
+}
+
+/// The same of a limit that is told of before it holds.
+fn set_both(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let now = rustix::process::getrlimit(resource);
-    let lower = |limit: Option<u64>| Some(limit.map_or(most, |limit| limit.min(most)));
-    let wanted = Rlimit { current: lower(now.current), maximum: lower(now.maximum) };
+    let lower = |limit: Option<u64>, most: u64| Some(limit.map_or(most, |limit| limit.min(most)));
+    let wanted = Rlimit { current: lower(now.current, soft), maximum: lower(now.maximum, hard) };
     rustix::process::setrlimit(resource, wanted).map_err(io::Error::from)
 }
 

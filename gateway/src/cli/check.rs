@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::output;
 use crate::gateway;
 use crate::model::{Log, LogFormat};
 use crate::plugin;
@@ -17,8 +18,8 @@ pub(super) fn run(config: &Path) -> ExitCode {
             for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
-            super::show::show(&format!("{}: fine\n", config.display()))
+            output::show(&format!("{}: fine\n", config.display()))
         }
-        Err(error) => super::show::refuse(config, &error),
+        Err(error) => output::refuse(config, &error),
     }
 }

@@ -1,18 +1,17 @@
 //! The command line: `run`, `check`, `schema`, `plugin …`.
 
 mod check;
+mod output;
 mod plugin;
 mod plugin_new;
 mod run;
 mod schema;
-mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use self::show::DEFAULT_CONFIG;
+use output::DEFAULT_CONFIG;
 
 /// A WebAssembly-extensible edge gateway.
 #[derive(Parser)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::output;
 use crate::{plugin, watch};
 
 pub(super) fn check(file: &Path) -> ExitCode {
@@ -15,7 +16,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
         }
     };
     match plugin::inspect(&plugin::this_program(), &bytes) {
-        Ok(inspection) => super::show::show(&inspection.to_string()),
+        Ok(inspection) => output::show(&inspection.to_string()),
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             ExitCode::FAILURE

@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::show::show;
+use super::output;
 
 /// Files of the SDK by their path in it.
 macro_rules! sdk {
@@ -139,7 +139,7 @@ pub(super) fn run(name: &str, directory: &Path) -> ExitCode {
     match write(name, &target) {
         Ok(()) => {
             let (shown, file) = (target.display(), file_name(name));
-            show(&format!(
+            output::show(&format!(
                 "{shown} is a plugin that adds a header to every response. Next:\n\n  \
                  cd {shown}\n  \
                  cargo test\n  \

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::output;
 use crate::gateway::{ApplyError, Drained, Gateway};
 use crate::plugin;
 
@@ -17,6 +18,6 @@ pub(super) fn run(config: &Path) -> ExitCode {
             Drained::Cut => ExitCode::from(3),
         },
         Err(ApplyError::Stopped) => ExitCode::SUCCESS,
-        Err(error) => super::show::refuse(config, &error),
+        Err(error) => output::refuse(config, &error),
     }
 }

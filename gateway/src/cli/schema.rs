@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::output;
+
 /// Prints the schema to standard output.
 pub(super) fn run() -> ExitCode {
-    super::show::show(&format!("{:#}\n", crate::config::schema()))
+    output::show(&format!("{:#}\n", crate::config::schema()))
 }

@@ -1,48 +1,17 @@
-//! What a reload changes, and what of it can't be applied while the gateway runs. The table of what becomes of each key is
-//! in `docs/configuration.md`.
+//! What a reload changes of sockets, and what of it can't be applied while the gateway runs (which is told beside each key,
+//! in the model). The table of what becomes of each key is in `docs/configuration.md`.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use crate::model::{Config, Listener, LogFormat};
+use crate::model::{Config, Listener, SocketKey};
 
 /// What a reload means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
-    /// Changes that wait for the next start; see [`Diff::keep`].
+    /// Changes that wait for the next start; see [`Config::keep`].
     pub deferred: Vec<String>,
     /// What becomes of the sockets.
     pub sockets: SocketChanges,
-}
-
-/// What a listener's sockets are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
-    /// HTTP/1.1 and HTTP/2.
-    Tcp,
-    /// HTTP/3.
-    Udp,
-}
-
-impl std::fmt::Display for Transport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        })
-    }
-}
-
-/// What sockets are told apart by: as long as it stays, they stay, whatever else changes of their listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SocketKey {
-    /// The transport.
-    pub transport: Transport,
-    /// The address as it is configured.
-    pub address: SocketAddr,
-    /// The listener, where the port is 0: that is another port each time, so only the name tells them apart.
-    pub name: Option<Arc<str>>,
 }
 
 /// Sockets that come and go.
@@ -54,63 +23,13 @@ pub struct SocketChanges {
     pub removed: BTreeSet<SocketKey>,
 }
 
-impl Listener {
-    /// Its sockets.
-    pub fn sockets(&self) -> impl Iterator<Item = SocketKey> {
-        let name = (self.address.port() == 0).then(|| self.name.clone());
-        let tcp = (self.http1 || self.http2).then_some(Transport::Tcp);
-        let udp = self.http3.then_some(Transport::Udp);
-        let key = |transport| SocketKey { transport, address: self.address, name: name.clone() };
-        [tcp, udp].into_iter().flatten().map(key).collect::<Vec<_>>().into_iter()
-    }
-}
-
-/// Compares the config that runs with one that was read. Both come from [`super::parse`]; `old` is what really runs,
-/// that is, what [`Diff::keep`] made of the last one.
-pub fn diff(old: &Config, new: &Config) -> Diff {
+/// Compares what runs with a config that was read, and puts back in it what can't change while the gateway runs, so that
+/// it says what will.
+pub fn diff(running: &Config, new: &mut Config) -> Diff {
     let sockets = |config: &Config| config.listeners.iter().flat_map(Listener::sockets).collect::<BTreeSet<_>>();
-    let (before, after) = (sockets(old), sockets(new));
+    let (before, after) = (sockets(running), sockets(new));
     let sockets = SocketChanges { added: &after - &before, removed: &before - &after };
-    let mut deferred = Vec::new();
-    if old.workers != new.workers {
-        deferred.push(format!(
-            "workers changes from {} to {} at the next start; until then it stays {}",
-            old.workers, new.workers, old.workers
-        ));
-    }
-    if old.admin != new.admin {
-        let show = |config: &Config| config.admin.as_ref().map_or("off".to_owned(), |admin| admin.address.to_string());
-        deferred.push(format!(
-            "admin changes from {} to {} at the next start; until then it stays as it is",
-            show(old),
-            show(new)
-        ));
-    }
-    if old.state != new.state {
-        deferred.push("state changes at the next start; until then its limits stay as they are".to_owned());
-    }
-    if old.log.format != new.log.format {
-        let show = |format| match format {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        };
-        deferred.push(format!(
-            "log.format changes from {} to {} at the next start; until then it stays as it is",
-            show(old.log.format),
-            show(new.log.format)
-        ));
-    }
-    Diff { deferred, sockets }
-}
-
-impl Diff {
-    /// Puts what can't change while the gateway runs back into the new config, so that it says what really runs.
-    pub fn keep(old: &Config, new: &mut Config) {
-        new.workers = old.workers;
-        new.admin.clone_from(&old.admin);
-        new.state.clone_from(&old.state);
-        new.log.format = old.log.format;
-    }
+    Diff { deferred: new.keep(running), sockets }
 }
 
 #[cfg(test)]
@@ -118,6 +37,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::model::Transport;
 
     fn config(text: &str) -> Config {
         let text = format!("{text}\nroutes: []");
@@ -129,7 +49,7 @@ mod tests {
     #[test]
     fn the_same_config_changes_nothing() {
         let config = config(LISTENER);
-        assert_eq!(diff(&config, &config), Diff::default());
+        assert_eq!(diff(&config, &mut config.clone()), Diff::default());
     }
 
     fn keys(sockets: &BTreeSet<SocketKey>) -> Vec<(Transport, String)> {
@@ -140,7 +60,7 @@ mod tests {
     fn sockets_come_and_go_by_address_and_transport() {
         let old = config("listeners: [{name: a, address: '127.0.0.1:80'}, {name: b, address: '127.0.0.1:81'}]");
         let new = config("listeners: [{name: a, address: '127.0.0.1:80'}, {name: c, address: '[::1]:81'}]");
-        let changes = diff(&old, &new).sockets;
+        let changes = diff(&old, &mut new.clone()).sockets;
         assert_eq!(keys(&changes.added), [(Transport::Tcp, "[::1]:81".to_owned())]);
         assert_eq!(keys(&changes.removed), [(Transport::Tcp, "127.0.0.1:81".to_owned())]);
     }
@@ -150,7 +70,7 @@ mod tests {
         let old = config(LISTENER);
         let new =
             config("listeners: [{name: b, address: '127.0.0.1:80', limits: {connections: 5}, protocols: [http1]}]");
-        assert_eq!(diff(&old, &new).sockets, SocketChanges::default());
+        assert_eq!(diff(&old, &mut new.clone()).sockets, SocketChanges::default());
     }
 
     #[test]
@@ -160,7 +80,7 @@ mod tests {
                 "listeners: [{{name: a, address: '127.0.0.1:80', protocols: [{protocols}], tls: {{self_signed: [a]}}}}]"
             ))
         };
-        let changes = diff(&with("http1"), &with("http1, http3")).sockets;
+        let changes = diff(&with("http1"), &mut with("http1, http3")).sockets;
         assert_eq!(keys(&changes.added), [(Transport::Udp, "127.0.0.1:80".to_owned())]);
         assert!(changes.removed.is_empty());
     }
@@ -168,9 +88,9 @@ mod tests {
     #[test]
     fn port_0_is_the_same_port_only_for_the_same_name() {
         let old = config("listeners: [{name: a, address: '127.0.0.1:0'}]");
-        assert_eq!(diff(&old, &old).sockets, SocketChanges::default());
+        assert_eq!(diff(&old, &mut old.clone()).sockets, SocketChanges::default());
         let new = config("listeners: [{name: b, address: '127.0.0.1:0'}]");
-        assert_eq!(diff(&old, &new).sockets.added.len(), 1);
+        assert_eq!(diff(&old, &mut new.clone()).sockets.added.len(), 1);
     }
 
     #[test]
@@ -178,7 +98,7 @@ mod tests {
         let old = config(&format!("{LISTENER}workers: 1"));
         let text = format!("{LISTENER}workers: 2\nadmin: {{}}\nstate: {{max_entries: 5}}\nlog: {{format: json}}");
         let mut new = config(&text);
-        let changes = diff(&old, &new);
+        let changes = diff(&old, &mut new);
         assert_eq!(
             changes.deferred,
             [
@@ -188,7 +108,6 @@ mod tests {
                 "log.format changes from text to json at the next start; until then it stays as it is",
             ]
         );
-        Diff::keep(&old, &mut new);
-        assert_eq!(diff(&old, &new), Diff::default());
+        assert_eq!(diff(&old, &mut new), Diff::default());
     }
 }

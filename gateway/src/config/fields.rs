@@ -8,72 +8,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Places;
-use super::contents::Contents;
-use super::error::{ConfigError, suggest};
-use super::tree::{self, Entry, Kind, Node, Position};
-use super::types::Placed;
-
-/// What a walk over the tree collects.
-pub(super) struct Context<'a> {
-    /// The config file, for messages.
-    pub(super) file: &'a Path,
-    /// Its directory: relative paths start there.
-    pub(super) directory: &'a Path,
-    /// The environment, for secrets.
-    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
-    /// What is wrong.
-    pub(super) errors: Vec<ConfigError>,
-    /// What is odd.
-    pub(super) warnings: Vec<ConfigError>,
-    /// Files that the config names, existing or not, and what is in them.
-    pub(super) contents: Contents,
-    /// Where things stand that can turn out wrong later.
-    pub(super) places: Places,
-    /// What routes name, collected here so that it is checked also when something else is wrong with the route.
-    pub(super) names: RouteNames,
-}
-
-/// Names in routes, with their places.
-#[derive(Default)]
-pub(super) struct RouteNames {
-    /// The routes' own.
-    pub(super) routes: Vec<Placed<String>>,
-    /// Upstreams that they forward to.
-    pub(super) upstreams: Vec<Placed<String>>,
-    /// Plugins of their chains.
-    pub(super) plugins: Vec<Placed<String>>,
-}
-
-impl Context<'_> {
-    /// Notes a mistake.
-    pub(super) fn error(&mut self, position: Position, message: impl Into<String>) {
-        self.errors.push(ConfigError::new(self.file, position, message));
-    }
-
-    /// Notes an oddity.
-    pub(super) fn warn(&mut self, position: Position, message: impl Into<String>) {
-        self.warnings.push(ConfigError::new(self.file, position, message));
-    }
-}
-
-/// The type of a value: how it is read, and how the schema describes it.
-pub(super) trait Type {
-    /// What comes out.
-    type Value;
-    /// Reads a node. `None` means that an error was noted.
-    fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<Self::Value>;
-    /// The JSON Schema of the values.
-    fn schema(&self) -> Value;
-}
-
-/// Reads a node, unless its error is already noted.
-pub(super) fn parse<T: Type>(kind: &T, node: &Node, context: &mut Context<'_>) -> Option<T::Value> {
-    match node.kind {
-        Kind::Failed => None,
-        _ => kind.parse(node, context),
-    }
-}
+use super::context::{Context, Type, parse};
+use super::error::suggest;
+use super::tree::{Entry, Kind, Node, Position, shorten};
+use super::{json, yaml};
 
 enum Mode<'f, 'c> {
     Parse { position: Position, entries: &'f [Entry], context: &'f mut Context<'c> },
@@ -225,7 +163,7 @@ impl<'c> Fields<'_, 'c> {
         if let Value::Object(schema) = &mut schema {
             schema.insert("description".to_owned(), Value::from(about));
             if let Some(node) = default.and_then(|default| default_node(default, Path::new("default"))) {
-                schema.insert("default".to_owned(), super::json::plain(&node));
+                schema.insert("default".to_owned(), json::plain(&node));
             }
         }
         properties.insert(key.to_owned(), schema);
@@ -242,7 +180,7 @@ fn excluding(first: &Entry, second: &Entry) -> String {
 
 /// The node of a default; every default is parsed by a test.
 fn default_node(text: &str, file: &Path) -> Option<Node> {
-    tree::parse(text, file, &|_| None).ok().map(|tree| tree.root)
+    yaml::parse(text, file, &|_| None).ok().map(|tree| tree.root)
 }
 
 /// The first sentence of a description, to stand after a colon.
@@ -278,7 +216,7 @@ impl<T> Type for Object<T> {
             let hint = suggest(&entry.key, declared.iter().copied());
             let shown = match node.secret {
                 true => " (not shown)".to_owned(),
-                false => format!(" \"{}\"", tree::shorten(&entry.key)),
+                false => format!(" \"{}\"", shorten(&entry.key)),
             };
             context.error(entry.position, format!("unknown key{shown}; {hint}"));
         }

@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Context, Type};
-use super::secrecy::Hidden;
+use super::context::{Context, Type};
 use super::tree::{Kind, Node, Position};
 use super::types::NO_VARIABLES;
 use super::value::core_schema;
-use crate::model::Positions;
+use crate::model::{Hidden, Positions};
 
 /// An object that the gateway doesn't read itself: it comes out as JSON, in the order of the file. `5` is a number,
 /// `"5"` is text.

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::fields::{Context, Fields, Object};
+use super::context::{Context, Placed};
+use super::fields::{Fields, Object};
 use super::names;
 use super::tree::Position;
-use super::types::{At, Choice, ExistingFile, Integer, List, NonEmpty, Placed, Size, text, time};
+use super::types::{At, Choice, ExistingFile, Integer, List, NonEmpty, Size, text, time};
 use crate::model::{CertificateFiles, Listener, ListenerLimits, ListenerTls};
 
 #[derive(Clone, Copy, PartialEq, Eq)]

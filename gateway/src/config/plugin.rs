@@ -1,24 +1,14 @@
 //! The `plugins` section, and the entries of a route's chain.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
 use super::names;
-use super::secrecy::Hidden;
-use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Placed, Size, text, time};
-use crate::model::{Compile, Config, Grants, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
-
-impl Config {
-    /// The files of the plugins that routes name.
-    pub fn plugin_files(&self) -> BTreeSet<PathBuf> {
-        let names = self.routes.iter().flat_map(|route| &route.plugins).map(|entry| &entry.name);
-        let file = |name: &Arc<str>| Some(self.plugins.directory.as_ref()?.join(format!("{name}.wasm")));
-        names.filter_map(file).collect()
-    }
-}
+use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Size, text, time};
+use crate::model::{Compile, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
 
 /// The `plugins` section before its names were looked up.
 #[derive(Default)]
@@ -70,8 +60,9 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
     );
     let cache = fields.optional(
         "cache",
-        "Where compiled plugins are kept between starts: a directory that nobody else may write to, nor replace. Left out: \
-         plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ in $XDG_CACHE_HOME or ~/.cache.",
+        "Where compiled plugins are kept between starts: in gateway-plugins/ in this directory, which the gateway makes for \
+         its user alone. Nobody else may be able to replace it. Left out: plugins/ in $CACHE_DIRECTORY, or gateway/plugins/ \
+         in $XDG_CACHE_HOME or ~/.cache.",
         FilePath,
     );
     Some(RawPlugins { directory, grants: grants?, limits: limits?, compile: compile?, cache })
@@ -80,7 +71,9 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
 fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {
     let memory = fields.default(
         "memory",
-        "Memory of the process that compiles it. The code that comes out may have an eighth of that.",
+        "Memory of the process that compiles it. All that are compiled at a time have a quarter of the machine's (or the \
+         container's) together, and one alone no more than that, at least 256 MiB; others wait. The code that comes out may \
+         have an eighth.",
         Size(LEAST_TO_COMPILE..=1 << 40),
         "1GiB",
     );

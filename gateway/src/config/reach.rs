@@ -4,8 +4,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::fields::Context;
-use super::types::Placed;
+use super::context::{Context, Placed};
 use crate::model::{HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch};
 use crate::route::{Query, Router};
 

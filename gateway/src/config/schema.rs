@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::fields::{Object, Type};
+use super::context::Type;
+use super::fields::Object;
+use super::sections::sections;
 
 /// The schema, draft 2020-12. It is made from the declarations that the parser runs on, so it knows every key; what
 /// spans several places (names that exist, ports that overlap) only [`super::parse`] can tell.
@@ -18,7 +20,7 @@ pub fn schema() -> Value {
             },
         },
     });
-    if let (Value::Object(schema), Value::Object(root)) = (&mut schema, Object(super::sections).schema()) {
+    if let (Value::Object(schema), Value::Object(root)) = (&mut schema, Object(sections).schema()) {
         schema.extend(root);
     }
     schema

@@ -1,12 +1,7 @@
 //! What of a config file no message may show: values that stand where secrets belong, that look like one, or that came
 //! from the environment. It is decided here, once, while the tree is built; messages only ask the node
-//! ([`super::tree::Node::describe`]), and what plugins say of their config passes [`Hidden::redact`].
-
-/// Stands in for what is hidden.
-const PLACEHOLDER: &str = "(not shown)";
-
-/// Hidden values shorter than this are replaced only where they stand as a word: `8` must not take `18` apart.
-const SHORT: usize = 4;
+//! ([`super::tree::Node::describe`]), and what plugins say of their config passes
+//! [`Hidden::redact`](crate::model::Hidden::redact).
 
 /// Whether what stands at this path (keys from the top level on, places in lists left out) is a secret: a value, or, where
 /// `object`, the keys and values of an object.
@@ -16,8 +11,11 @@ pub(super) fn is_secret(path: &[&str], object: bool) -> bool {
         ["secrets", _, "file" | "env"] => false,
         ["secrets", ..] => true,
         // Fields that a gateway adds or asks for are, more often than not, what one service proves itself to another with.
+        ["routes", "request_headers" | "response_headers"] => !object,
         ["routes", "request_headers" | "response_headers", "set", ..] => !object,
-        ["routes", "match", "headers" | "query", _, ..] => !object,
+        ["routes", "match", "headers" | "query", ..] => !object,
+        // Where an object belongs, it is anybody's guess what a text was meant to say.
+        ["routes", "plugins", "config"] => !object,
         ["routes", "plugins", "config", keys @ ..] => keys.iter().any(|key| names_a_secret(key)),
         _ => false,
     }
@@ -54,11 +52,29 @@ fn names_a_secret(key: &str) -> bool {
         "clientsecret",
         "secretvalue",
     ];
-    let key = key.to_ascii_lowercase();
-    let words = || key.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let several = words().nth(1).is_some();
-    words().any(|word| WORDS.contains(&word))
-        || words().next_back().is_some_and(|last| ENDINGS.contains(&last) || (several && last == "secret"))
+    let words = words(key);
+    let Some(last) = words.last() else { return false };
+    // One `keys` alone lists what things are told apart by.
+    let one = last.strip_suffix('s').filter(|_| words.len() > 1).unwrap_or(last);
+    words.iter().any(|word| WORDS.contains(&word.as_str()))
+        || ENDINGS.iter().any(|ending| *ending == last || *ending == one)
+        || (words.len() > 1 && one == "secret")
+}
+
+/// The words of a key in lower case: `db_password`, `DB-Password` and `dbPassword` have the same.
+fn words(key: &str) -> Vec<String> {
+    let (mut words, mut after_small) = (vec![String::new()], false);
+    for char in key.chars() {
+        if !char.is_ascii_alphanumeric() || (char.is_ascii_uppercase() && after_small) {
+            words.push(String::new());
+        }
+        after_small = char.is_ascii_lowercase() || char.is_ascii_digit();
+        if let (true, Some(word)) = (char.is_ascii_alphanumeric(), words.last_mut()) {
+            word.push(char.to_ascii_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// Whether a text is one that is secret wherever it stands: a pasted key, an address with a password in it, what goes into
@@ -90,57 +106,6 @@ pub(super) fn is_variable(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') && !text.is_empty()
 }
 
-/// Values that stand in a plugin's config and may not be shown, whoever repeats them.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Hidden(Vec<String>);
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Hidden({})", self.0.len())
-    }
-}
-
-impl Hidden {
-    /// Adds a value, also as programs show texts: with escapes.
-    pub(super) fn add(&mut self, value: &str) {
-        if value.trim().is_empty() {
-            return;
-        }
-        let escaped = value.escape_debug().to_string();
-        for value in [escaped.as_str(), value, value.trim()] {
-            if !self.0.iter().any(|known| known == value) {
-                self.0.push(value.to_owned());
-            }
-        }
-        // The longest first: one may be a part of another.
-        self.0.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    }
-
-    /// The text without the values.
-    pub fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in &self.0 {
-            if text.contains(value.as_str()) {
-                text = replace(&text, value);
-            }
-        }
-        text
-    }
-}
-
-fn replace(text: &str, value: &str) -> String {
-    let (mut replaced, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(start) = rest.find(value) {
-        let (before, after) = (&rest[..start], &rest[start + value.len()..]);
-        let bounded = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
-        replaced.push_str(before);
-        replaced.push_str(if value.len() >= SHORT || bounded { PLACEHOLDER } else { value });
-        rest = after;
-    }
-    replaced.push_str(rest);
-    replaced
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +114,8 @@ mod tests {
     fn keys_of_a_plugin_s_config_that_promise_a_secret() {
         for key in
             ["password", "api_key", "apiKey", "X-Api-Key", "Authorization", "client-secret", "key", "pem", "db_dsn"]
+                .into_iter()
+                .chain(["accessToken", "dbPassword", "APIKey", "api_keys", "private_keys", "clientSecrets"])
         {
             assert!(is_secret(&["routes", "plugins", "config", key], false), "{key}");
             assert!(is_secret(&["routes", "plugins", "config", key, "deep", "er"], true), "{key}");
@@ -160,6 +127,11 @@ mod tests {
             !is_secret(&["routes", "plugins", "name"], false)
                 && !is_secret(&["plugins", "grants", "token", "secrets"], false)
         );
+        for path in
+            [&["routes", "request_headers"][..], &["routes", "plugins", "config"], &["routes", "match", "query"]]
+        {
+            assert!(is_secret(path, false) && !is_secret(path, true), "{path:?}");
+        }
         assert!(is_secret(&["secrets"], true) && is_secret(&["secrets", "a", "value", "x"], false));
         assert!(!is_secret(&["secrets", "a", "env"], false));
     }
@@ -178,18 +150,5 @@ mod tests {
         for text in ["http://a:80/@x", "a@b.no", "/~user@home", "basically", "127.0.0.1:80"] {
             assert!(!looks_secret(text), "{text}");
         }
-    }
-
-    #[test]
-    fn hidden_values_are_taken_out_of_what_others_say() {
-        let mut hidden = Hidden::default();
-        for value in ["hunter2", "8", "with \"quotes\"", " "] {
-            hidden.add(value);
-        }
-        assert_eq!(
-            hidden.redact("`hunter2x` is 8, not 18: \"with \\\"quotes\\\"\""),
-            "`(not shown)x` is (not shown), not 18: \"(not shown)\""
-        );
-        assert!(!format!("{hidden:?}").contains("hunter2"));
     }
 }

@@ -1,16 +1,17 @@
 //! The small sections: secrets, state, admin, logs, forwarding, limits of the process.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use http::HeaderName;
 use ipnet::IpNet;
 
+use super::context::Placed;
 use super::fields::Fields;
-use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Parsed, Placed, Size, Text, text};
+use super::types::{At, Boolean, Choice, ExistingFile, Integer, List, Size, Text, text};
 use super::{names, secrecy};
 use crate::message::headers::{is_forwarding, is_odd};
-use crate::model::{Forwarding, Limits, Log, LogFormat, LogTarget, Secret, State};
+use crate::model::{Forwarding, Limits, Log, LogFormat, Secret, State};
 use crate::watch::read_regular;
 
 /// Bytes of a secret; keys and tokens are far smaller.
@@ -117,68 +118,6 @@ pub(super) fn admin(fields: &mut Fields<'_, '_>) -> Option<Placed<SocketAddr>> {
         fields.error(address.position, message);
     }
     Some(address)
-}
-
-/// What `access_log.include` turns on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Included {
-    ClientAddress,
-    Path,
-    RequestHeader(HeaderName),
-}
-
-/// The `access_log` section.
-pub(super) struct AccessLogFields {
-    pub(super) target: Option<PathBuf>,
-    pub(super) off: bool,
-    pub(super) include: Vec<Included>,
-}
-
-/// The `access_log` section as an object.
-pub(super) fn access_log(fields: &mut Fields<'_, '_>) -> Option<AccessLogFields> {
-    let path = fields.default("path", "stdout, off, or a file to append to (reopened on SIGHUP).", Text, "stdout");
-    let format = fields.default("format", "json: one object per line.", Choice(&[("json", ())]), "json");
-    let include = fields.default(
-        "include",
-        "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
-         masked, with its query), request_headers.NAME.",
-        List(Parsed { parse: included, schema: included_schema, hint: |_| None }),
-        "[]",
-    );
-    let (path, (), include) = (path?, format?, include?);
-    let (target, off) = match path.as_str() {
-        "stdout" => (None, false),
-        "off" => (None, true),
-        path => (Some(fields.context()?.directory.join(path)), false),
-    };
-    Some(AccessLogFields { target, off, include })
-}
-
-impl AccessLogFields {
-    pub(super) fn target(&self) -> LogTarget {
-        match (&self.target, self.off) {
-            (Some(path), _) => LogTarget::File(path.clone()),
-            (None, true) => LogTarget::Off,
-            (None, false) => LogTarget::Stdout,
-        }
-    }
-}
-
-const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
-
-fn included(text: &str) -> Result<Included, String> {
-    if let Some(name) = text.strip_prefix("request_headers.") {
-        return names::header_name(name).map(Included::RequestHeader);
-    }
-    match text {
-        "client.address" => Ok(Included::ClientAddress),
-        "path" => Ok(Included::Path),
-        _ => Err(format!("is nothing that can be logged; {}", super::error::suggest(text, INCLUDE))),
-    }
-}
-
-fn included_schema() -> serde_json::Value {
-    serde_json::json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
 }
 
 /// The `log` section.
@@ -293,7 +232,7 @@ pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
     );
     let plugin_memory = fields.optional(
         "plugin_memory",
-        "Bytes that the instances of all plugins may have together; by default as much as body_memory has.",
+        "Bytes that the instances of all plugins may have together; by default a quarter of that memory as well.",
         Size(MIN_MEMORY..=1 << 50),
     );
     if !fields.is_sound() {

@@ -6,13 +6,13 @@
 use http::HeaderValue;
 use serde_json::json;
 
-use super::error::suggest;
-use super::fields::{Context, Type};
+use super::context::{Context, Type};
+use super::error::{nearest, suggest};
 use super::names;
 use super::tree::Node;
 use super::types::{Text, scalar};
 use super::value::MARK;
-use crate::message::headers::{Piece, Template, VARIABLES, Variable};
+use crate::model::{Piece, Template, VARIABLES, Variable};
 
 /// What a field is set to.
 pub(super) enum Value {
@@ -35,10 +35,12 @@ impl Type for FieldValue {
             return None;
         }
         let parsed = if of.variables {
-            template(&of.text)
+            template(&of.text, has_escape(&of.written))
         } else {
             // By way of `Text`, which tells a number from text that only looks like one.
-            names::header_value(&unescaped(&Text.parse(node, context)?)).map(Value::Fixed)
+            let text = Text.parse(node, context)?;
+            let text = if has_escape(&of.written) { unescaped(&text) } else { text };
+            names::header_value(&text).map(Value::Fixed)
         };
         parsed.map_err(|message| context.error(node.position, format!("{} {message}", node.describe()))).ok()
     }
@@ -48,20 +50,49 @@ impl Type for FieldValue {
     }
 }
 
-/// `$$name` stands for `$name`.
+/// What `$$` or `%%` stand in front of where the second one is to be sent and the first is not: what would be refused alone.
+fn begins_foreign(sign: char, after: &str) -> bool {
+    match sign {
+        '$' => after.starts_with(|char: char| char.is_ascii_alphabetic() || char == '('),
+        _ => after.starts_with(|char: char| char.is_ascii_alphabetic() || matches!(char, '[' | '{')),
+    }
+}
+
+/// Where the next escape is.
+fn escape(text: &str) -> Option<usize> {
+    let is_escape = |(at, sign): (usize, char)| {
+        let again = text[at + 1..].strip_prefix(sign).filter(|_| matches!(sign, '$' | '%'));
+        again.is_some_and(|after| begins_foreign(sign, after)).then_some(at)
+    };
+    let mut signs = text.char_indices().filter(|(_, char)| matches!(char, '$' | '%')).peekable();
+    while let Some((at, sign)) = signs.next() {
+        if let Some(at) = is_escape((at, sign)) {
+            return Some(at);
+        }
+        // Pairs are counted from the left: `$$$$name` has one escape, behind a `$$`.
+        signs.next_if(|next| *next == (at + 1, sign));
+    }
+    None
+}
+
+/// Whether an escape is written in it. Where none is, what came from the environment is left as it is.
+fn has_escape(written: &str) -> bool {
+    escape(written).is_some()
+}
+
+/// `$$name` stands for `$name`, and `%%name` for `%name`.
 fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find("$$") {
-        let escaped = rest[at + 2..].starts_with(|char: char| char.is_ascii_lowercase());
-        out.push_str(&rest[..at + if escaped { 1 } else { 2 }]);
+    while let Some(at) = escape(rest) {
+        out.push_str(&rest[..=at]);
         rest = &rest[at + 2..];
     }
     out.push_str(rest);
     out
 }
 
-fn template(text: &str) -> Result<Value, String> {
+fn template(text: &str, escapes: bool) -> Result<Value, String> {
     let mut pieces = Vec::new();
     // Between marks stand names, outside of them text.
     for (place, part) in text.split(MARK).enumerate() {
@@ -69,8 +100,7 @@ fn template(text: &str) -> Result<Value, String> {
             pieces.push(Piece::Variable(variable(part)?));
         } else if !part.is_empty() {
             let plain = part.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-            let text = unescaped(part);
-            pieces.push(Piece::Text(text));
+            pieces.push(Piece::Text(if escapes { unescaped(part) } else { part.to_owned() }));
             if !plain {
                 return Err("is not a header value; use visible ASCII characters, without line breaks".to_owned());
             }
@@ -82,8 +112,10 @@ fn template(text: &str) -> Result<Value, String> {
 fn variable(name: &str) -> Result<Variable, String> {
     let known = VARIABLES.iter().find(|(known, ..)| *known == name);
     known.map(|(_, variable, _)| *variable).ok_or_else(|| {
-        let hint = suggest(name, VARIABLES.iter().map(|(known, ..)| *known));
-        format!("names a variable that does not exist, ${{{name}}}; {hint}")
+        let names = || VARIABLES.iter().map(|(known, ..)| *known);
+        // What is near none may be a part of a secret, and is not repeated.
+        let named = nearest(name, names()).map(|_| format!(", ${{{name}}}")).unwrap_or_default();
+        format!("names a variable that does not exist{named}; {}", suggest(name, names()))
     })
 }
 
@@ -128,65 +160,125 @@ const ENVOY: [(&str, &str); 12] = [
     ("UPSTREAM_CLUSTER", "upstream.name"),
 ];
 
-/// What is wrong with a value that has another gateway's variables in it.
+/// Caddy's placeholders, and ours.
+const CADDY: [(&str, &str); 11] = [
+    ("client_ip", "client.address"),
+    ("host", "request.host"),
+    ("hostport", "request.host"),
+    ("http.request.host", "request.host"),
+    ("http.request.remote.host", "connection.peer"),
+    ("http.request.uri", "request.path"),
+    ("method", "request.method"),
+    ("path", "request.path"),
+    ("remote_host", "connection.peer"),
+    ("scheme", "request.scheme"),
+    ("uri", "request.path"),
+];
+
+/// What is wrong with a value that has another gateway's variables in it. Such values are often secrets: of what is written
+/// nothing is repeated but names that are known here.
 fn foreign(written: &str) -> Option<String> {
+    const AS_IT_STANDS: &str = "which would be sent as it stands";
     if let Some(name) = nginx_name(written) {
-        let instead = instead(&name.to_ascii_lowercase(), &NGINX);
-        return Some(format!(
-            "has ${name}, which would be sent as it stands; {instead}, or $${name} for the text itself"
-        ));
+        return Some(match known(&name.to_ascii_lowercase(), &NGINX) {
+            Some(ours) => format!("has ${name}, {AS_IT_STANDS}; write ${{{ours}}}, or $${name} for the text itself"),
+            None => {
+                format!("has a \"$\" before a name, {AS_IT_STANDS}; {}, and $$ is a \"$\" of the text itself", ours())
+            }
+        });
     }
     if let Some(operator) = envoy_operator(written) {
-        let instead = instead(&operator.to_ascii_uppercase(), &ENVOY);
-        return Some(format!("has %{operator}%, which would be sent as it stands; {instead}"));
+        return Some(match known(&operator.to_ascii_uppercase(), &ENVOY) {
+            Some(ours) => format!("has %{operator}%, {AS_IT_STANDS}; write ${{{ours}}}"),
+            None => format!(
+                "has a name between two \"%\", {AS_IT_STANDS}; {}, and %% is a \"%\" of the text itself",
+                ours()
+            ),
+        });
     }
-    let others = ["%[", "%{", "{http.", "{remote", "{{"];
-    let other = others.iter().find(|other| written.contains(*other))?;
-    Some(format!("has \"{other}\", which would be sent as it stands; {}", instead("", &[])))
+    if let Some(name) = placeholder(written) {
+        return Some(match known(name, &CADDY) {
+            Some(ours) => format!("is {{{name}}}, {AS_IT_STANDS}; write ${{{ours}}}"),
+            None => format!(
+                "is a name in braces, {AS_IT_STANDS}; {}, and a text in braces can come from the environment",
+                ours()
+            ),
+        });
+    }
+    let others = ["%[", "%{", "{http.", "{client_ip}", "{remote", "{{"];
+    if let Some(other) = others.iter().find(|other| find(written, other).is_some()) {
+        return Some(format!("has \"{other}\", {AS_IT_STANDS}; {}", ours()));
+    }
+    has_haproxy_name(written)
+        .then(|| format!("has a \"%\" before a name, {AS_IT_STANDS}; {}, and %% is a \"%\" of the text itself", ours()))
 }
 
-fn instead(name: &str, table: &[(&str, &str)]) -> String {
-    let listed = || {
-        let all: Vec<_> = VARIABLES.iter().map(|(name, ..)| format!("${{{name}}}")).collect();
-        format!("variables are {}", all.join(", "))
-    };
-    let known = table.iter().find(|(foreign, _)| *foreign == name);
-    known.map_or_else(listed, |(_, ours)| format!("write ${{{ours}}}"))
+fn known(name: &str, table: &[(&str, &'static str)]) -> Option<&'static str> {
+    table.iter().find(|(foreign, _)| *foreign == name).map(|(_, ours)| *ours)
 }
 
-/// The name behind a `$` that is no `${` and not escaped.
-fn nginx_name(written: &str) -> Option<&str> {
-    let bytes = written.as_bytes();
+fn ours() -> String {
+    let all: Vec<_> = VARIABLES.iter().map(|(name, ..)| format!("${{{name}}}")).collect();
+    format!("variables are {}", all.join(", "))
+}
+
+/// Where a sign stands alone: not doubled, which is how it is escaped.
+fn alone(written: &str, sign: char) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
-    while let Some(found) = written[at..].find('$') {
-        let begin = at + found + 1;
-        if bytes.get(begin) == Some(&b'$') {
-            at = begin + 1;
-            continue;
+    std::iter::from_fn(move || {
+        loop {
+            let begin = at + written[at..].find(sign)? + 1;
+            if written[begin..].starts_with(sign) {
+                at = begin + 1;
+                continue;
+            }
+            at = begin;
+            return Some((begin - 1, &written[begin..]));
         }
-        let rest = &written[begin..];
-        let end = rest.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(rest.len());
-        if rest.starts_with(|char: char| char.is_ascii_lowercase()) {
-            return Some(&rest[..end]);
-        }
-        at = begin;
+    })
+}
+
+/// Where a text is that is not escaped.
+fn find(written: &str, text: &str) -> Option<usize> {
+    match text.strip_prefix('%') {
+        Some(rest) => alone(written, '%').find(|(_, after)| after.starts_with(rest)).map(|(at, _)| at),
+        None => written.find(text),
     }
-    None
+}
+
+/// The name behind a `$` that is no `${` and not escaped: NGINX's, CGI's (`$REMOTE_ADDR`), or none, Kong's `$(headers.host)`.
+fn nginx_name(written: &str) -> Option<&str> {
+    let (_, after) = alone(written, '$').find(|(_, after)| begins_foreign('$', after))?;
+    let end = after.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(after.len());
+    Some(&after[..end])
 }
 
 /// What stands between two `%`, where it is one of Envoy's operators: capitals, perhaps with an argument.
 fn envoy_operator(written: &str) -> Option<&str> {
-    let mut rest = written;
-    while let Some(begin) = rest.find('%') {
-        let after = &rest[begin + 1..];
-        let operator = &after[..after.find('%').unwrap_or(0)];
+    alone(written, '%').find_map(|(_, after)| {
+        let operator = &after[..after.find('%')?];
         let name = operator.split(['(', ':']).next().unwrap_or_default();
-        if name.len() >= 3 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
-            return Some(operator);
-        }
-        rest = after;
-    }
-    None
+        let is_operator = name.len() >= 3 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        is_operator.then_some(operator)
+    })
+}
+
+/// Whether one of the names of HAProxy's log format is in it (`%ci`, `%HM`): letters that are no octet of a URI (RFC 3986
+/// section 2.1), and not behind a digit, where a `%` is per cent.
+fn has_haproxy_name(written: &str) -> bool {
+    alone(written, '%').any(|(at, after)| {
+        let is_octet = after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+        let is_per_cent = written[..at].ends_with(|char: char| char.is_ascii_digit());
+        after.starts_with(|char: char| char.is_ascii_alphabetic()) && !is_octet && !is_per_cent
+    })
+}
+
+/// The name, where the value is nothing but a name in braces: one of Caddy's placeholders.
+fn placeholder(written: &str) -> Option<&str> {
+    let name = written.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let is_name = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-' | '>');
+    (name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '>') && name.chars().all(is_name))
+        .then_some(name)
 }
 
 #[cfg(test)]
@@ -206,20 +298,78 @@ mod tests {
             ("$no_such_thing", "${client.address}, ${connection.peer}"),
             ("%START_TIME%", "${client.address}, ${connection.peer}"),
             ("%[src]", "${client.address}"),
-            ("{http.request.host}", "${client.address}"),
+            ("{http.request.host}", "${request.host}"),
+            ("{http.request.orig_uri}", "${client.address}"),
+            ("{client_ip}", "${client.address}"),
+            ("ip={client_ip}", "${client.address}"),
+            ("{host}", "${request.host}"),
+            ("{uri}", "${request.path}"),
+            ("{no_such_thing}", "${client.address}"),
+            ("{>Referer}", "${client.address}"),
+            ("%ci", "${client.address}"),
+            ("ip=%ci:%cp", "${client.address}"),
+            ("%HM %HU", "${client.address}"),
+            ("%b", "${client.address}"),
+            ("%{+Q}r", "${client.address}"),
+            ("$(headers.host)", "${client.address}"),
+            ("$REMOTE_ADDR", "${client.address}"),
+            ("by $Remote_Port.", "${connection.peer}"),
         ] {
             assert!(foreign(text).is_some_and(|message| message.contains(ours)), "{text}: {:?}", foreign(text));
         }
-        for text in
-            ["cost: $5", "100%", "a%20b%C3%A6", "$$remote_addr", "${client.address}", "max-age=60", "$", "50% to 60%"]
-        {
+        for text in [
+            "cost: $5",
+            "100%",
+            "100%.",
+            "100%off",
+            "a%20b%C3%A6",
+            "$$remote_addr",
+            "$$REMOTE_ADDR $$(x)",
+            "%%ci %%[src] %%{x}",
+            "%%START_TIME%%",
+            "${client.address}",
+            "max-age=60",
+            "$",
+            "50% to 60%",
+            "{}",
+            "{\"a\": 1}",
+            "</items/{id}>; rel=item",
+        ] {
             assert_eq!(foreign(text), None, "{text}");
         }
     }
 
     #[test]
-    fn a_doubled_dollar_before_a_name_is_one() {
-        assert_eq!(unescaped("$$remote_addr costs $$ and $5"), "$remote_addr costs $$ and $5");
+    fn no_part_of_a_value_is_repeated_that_is_no_name_of_a_known_variable() {
+        for text in [
+            "hun$terhunter2",
+            "$Hunter2",
+            "$(hunter2)",
+            "a%HUNTER%b",
+            "%HUNTER(hunter2)%",
+            "%REQ(hunter2)%",
+            "{hunter2}",
+            "%hunter2",
+            "%[hunter2]",
+            "{{hunter2}}",
+        ] {
+            let message = foreign(text).expect("it is refused").to_lowercase();
+            assert!(!message.contains("hunter") && !message.contains("terh"), "{text}: {message}");
+        }
+        assert!(variable("hunter2.hunter2").is_err_and(|message| !message.contains("hunter")));
+    }
+
+    #[test]
+    fn a_doubled_sign_before_a_name_is_one() {
+        for (written, sent) in [
+            ("$$remote_addr costs $$ and $5", "$remote_addr costs $$ and $5"),
+            ("$$REMOTE_ADDR$$(x)", "$REMOTE_ADDR$(x)"),
+            ("100%% of %%ci, %%[src] and %%{x}", "100%% of %ci, %[src] and %{x}"),
+            ("$$$$name", "$$$name"),
+        ] {
+            assert_eq!(unescaped(written), sent, "{written}");
+            assert_eq!(foreign(written), None, "{written}");
+        }
     }
 
     #[test]

@@ -143,8 +143,8 @@ fn passive_health(fields: &mut Fields<'_, '_>) -> Option<PassiveHealth> {
 fn limits(fields: &mut Fields<'_, '_>) -> Option<Option<usize>> {
     let requests = fields.optional(
         "requests",
-        "Requests in flight to it, over all workers, to the end of their responses; by default half of \
-         limits.requests_per_worker, on each worker. Above it: 503 with Retry-After.",
+        "Requests in flight to it, over all workers, to the end of their responses; by default half of what other upstreams \
+         leave of limits.requests_per_worker, on each worker. Above it: 503 with Retry-After.",
         Integer(1..=10_000_000),
     );
     if !fields.is_sound() {

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::error::ApplyError;
 use super::prepare::ListenerCertificates;
-use super::workers::Workers;
-use super::{ApplyError, POLL};
-use crate::config::{SocketChanges, SocketKey, Transport};
+use super::workers::{POLL, Workers};
+use crate::config::SocketChanges;
 use crate::listener::ListenerSettings;
 use crate::listener::bind::{self, BindError, Bound, Sockets};
 use crate::listener::steering;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::tls::{Certificates, TlsState};
 use crate::model::{Config, Listener};
+use crate::model::{SocketKey, Transport};
 use crate::snapshot::Ports;
 use crate::worker::{Command, Share, Socket};
 

@@ -3,10 +3,11 @@
 //! mistake at once with its place in the file.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ApplyError;
+use super::error::ApplyError;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
@@ -87,14 +88,16 @@ pub(super) async fn prepare(
     Tried { findings, parts }
 }
 
-/// See [`super::check`].
-pub(super) fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
+/// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
+pub fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
     let Loaded { config, places, warnings, .. } = config::load(file).map_err(ApplyError::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(ApplyError::system("starting a runtime"))?;
-    let host = Host::new(HostOptions { compiler: Some(compiler), cache: cache_directory(), ..HostOptions::default() });
+    // A check leaves nothing behind, for whomever it runs.
+    let (compiler, cache) = (Some(compiler), cache_directory());
+    let host = Host::new(HostOptions { compiler, cache, makes_cache: false, ..HostOptions::default() });
     let registry = Arc::new(Registry::new(host));
     let tried = runtime.block_on(prepare(file, &Arc::new(config), &places, registry, None));
     tried.parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
@@ -139,11 +142,35 @@ pub(super) fn plugin_errors(file: &Path, config: &Config, problems: &[PluginProb
     problems.iter().map(error).collect()
 }
 
-/// Where compiled plugins are kept between starts where the configuration does not say: systemd's cache directory, the user's, or none.
+/// Where compiled plugins are kept between starts where the configuration does not say: systemd's cache directory, the
+/// user's, or none.
 pub(super) fn cache_directory() -> Option<PathBuf> {
-    let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    cache_directory_of(|variable| std::env::var_os(variable))
+}
+
+/// The same of an environment. A variable without a value is none.
+fn cache_directory_of(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let from = |variable: &str| environment(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("CACHE_DIRECTORY")
         .or_else(|| from("XDG_CACHE_HOME").map(|home| home.join("gateway")))
         .or_else(|| from("HOME").map(|home| home.join(".cache/gateway")))
         .map(|directory| directory.join("plugins"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_without_a_directory_for_caches_has_no_cache() {
+        let of = |variables: &[(&str, &str)]| {
+            let of = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
+            cache_directory_of(of)
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("XDG_CACHE_HOME", ""), ("HOME", "")]), None);
+        assert_eq!(of(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), Some("/c/gateway/plugins".into()));
+        assert_eq!(of(&[("CACHE_DIRECTORY", "/d"), ("HOME", "/h")]), Some("/d/plugins".into()));
+        assert_eq!(of(&[("HOME", "/h")]), Some("/h/.cache/gateway/plugins".into()));
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ApplyError;
 use super::control::Control;
+use super::error::ApplyError;
 use super::listeners::Leaving;
 use super::prepare::{self, Parts, Tried, Unready};
 use crate::access_log::Opened;
@@ -107,10 +107,9 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
-    let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &config);
+    let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &mut config);
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     deferred.extend(crowded(entries, registry.instances_per_worker()));
-    Diff::keep(&snapshot.config, &mut config);
     let config = Arc::new(config);
     let Tried { findings, parts } = prepare::prepare(&path, &config, &places, registry, Some(&snapshot)).await;
     let parts = match parts {
@@ -168,7 +167,7 @@ impl Control {
         self.attempted.clone_from(&self.applied);
         self.refused_plugins.clear();
         self.refused_for_now = false;
-        self.registry.give_up_others();
+        self.registry.give_up_others(&self.refused_plugins);
     }
 
     /// Notes a configuration that needs plugins which are being compiled.
@@ -180,6 +179,7 @@ impl Control {
         self.attempted = contents;
         self.refused_plugins = files;
         Arc::make_mut(&mut self.registry).learn(findings);
+        self.registry.give_up_others(&self.refused_plugins);
     }
 
     /// Puts what an attempt made in force, or says why it can't be; `None` where that is not known yet. What was asked for is
@@ -205,6 +205,7 @@ impl Control {
             Attempt::Refused { findings, plugins, error, .. } => {
                 Arc::make_mut(&mut self.registry).learn(findings);
                 self.refused_plugins = plugins;
+                self.registry.give_up_others(&self.refused_plugins);
                 Err(error)
             }
             Attempt::Ready(ready) => self.apply(*ready),
@@ -244,7 +245,7 @@ impl Control {
         self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
         self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
-        self.registry.give_up_others();
+        self.registry.give_up_others(&BTreeSet::new());
         self.listeners.apply(plan, &self.workers);
         if let Some(log) = &self.log {
             log.follow(&config.log);

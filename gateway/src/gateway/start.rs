@@ -1,14 +1,15 @@
 //! The start: everything is made in the order in which it depends on each other, and nothing serves before all is there.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::ApplyError;
-use super::control::{Control, Started};
+use super::control::Control;
+use super::error::ApplyError;
 use super::listeners::Listeners;
 use super::prepare::{self, Parts, Tried};
 use super::surroundings;
@@ -18,6 +19,7 @@ use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
 use crate::memory::Memory;
+use crate::model::Config;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
@@ -26,6 +28,12 @@ use crate::telemetry::log::ErrorLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
+
+/// What `Gateway::start` waits for.
+pub(super) struct Started {
+    pub(super) listeners: Vec<(Arc<str>, SocketAddr)>,
+    pub(super) admin: Option<SocketAddr>,
+}
 
 /// Starts everything that a configuration names.
 pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, Started), ApplyError> {
@@ -40,27 +48,11 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let metrics = Metrics::new();
     let memory = Memory::new(&config.limits);
     metrics.show_memory(memory.clone());
-    let state = State::in_memory(NamespaceLimits {
-        entries: config.state.max_entries,
-        bytes: config.state.max_bytes,
-        ..NamespaceLimits::default()
-    });
+    let state = state(&config);
     let stored = Arc::new(StoredResponses::new(config.state.stored_responses).counted(memory.bodies.clone()));
-    let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
-    let instances = plugin::instances_per_worker(config.workers, entries);
-    let host = Host::new(HostOptions {
-        compiler: Some(compiler),
-        cache: prepare::cache_directory(),
-        workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
-        instances_per_worker: instances,
-        state: state.clone(),
-        metrics: Arc::new(PluginSink::new(metrics.clone())),
-        memory: memory.guests.clone(),
-    });
-    if entries > 0 {
-        host.start()?;
-    }
+    let host = plugin_host(&config, compiler, &state, &metrics, &memory)?;
     let mut registry = Arc::new(Registry::new(host));
+    let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
     let Parts { plugins, upstreams, certificates } = parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
@@ -87,29 +79,11 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
             commands,
         })?;
     }
-    let description = Arc::new(Mutex::new(serde_json::Value::Null));
-    let shown = description.clone();
-    let admin = Arc::new(AdminState {
-        // Nobody can ask before the listeners accept: the admin task runs when this function is done.
-        ready: AtomicBool::new(true),
-        metrics: metrics.clone(),
-        plugins: Box::new(move || shown.lock().map(|shown| shown.clone()).unwrap_or_default()),
-    });
-    let (admin_shutdown, mut shutdown) = watch::channel(false);
-    let mut admin_address = None;
-    if let Some(settings) = &config.admin {
-        let listener = tokio::net::TcpListener::bind(settings.address)
-            .await
-            .map_err(ApplyError::system(format!("binding the admin address {}", settings.address)))?;
-        admin_address = listener.local_addr().ok();
-        let ended = async move {
-            let _ = shutdown.wait_for(|ended| *ended).await;
-        };
-        tokio::spawn(admin::serve(listener, admin.clone(), ended));
-    }
+    let AdminListener { state: admin, description, shutdown: admin_shutdown, address } =
+        serve_admin(&config, metrics.clone()).await?;
 
     // From here on nothing can fail.
-    let started = Started { listeners: plan.addresses(), admin: admin_address };
+    let started = Started { listeners: plan.addresses(), admin: address };
     let registry_now = Arc::make_mut(&mut registry);
     registry_now.learn(findings);
     registry_now.commit(plugins);
@@ -139,4 +113,71 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     control.show_plugins();
     control.show_config();
     Ok((control, started))
+}
+
+/// Where plugins keep what they remember.
+fn state(config: &Config) -> State {
+    State::in_memory(NamespaceLimits {
+        entries: config.state.max_entries,
+        bytes: config.state.max_bytes,
+        ..NamespaceLimits::default()
+    })
+}
+
+/// The plugin host; its engine runs where there are plugins at all.
+fn plugin_host(
+    config: &Config,
+    compiler: Compiler,
+    state: &State,
+    metrics: &Arc<Metrics>,
+    memory: &Memory,
+) -> Result<Arc<Host>, ApplyError> {
+    let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
+    let host = Host::new(HostOptions {
+        compiler: Some(compiler),
+        cache: prepare::cache_directory(),
+        makes_cache: true,
+        workers: u32::try_from(config.workers).unwrap_or(u32::MAX),
+        instances_per_worker: plugin::instances_per_worker(config.workers, entries),
+        state: state.clone(),
+        metrics: Arc::new(PluginSink::new(metrics.clone())),
+        memory: memory.guests.clone(),
+    });
+    if entries > 0 {
+        host.start()?;
+    }
+    Ok(host)
+}
+
+/// The admin listener's parts, also where it is switched off.
+struct AdminListener {
+    state: Arc<AdminState>,
+    /// What it shows of plugins.
+    description: Arc<Mutex<serde_json::Value>>,
+    shutdown: watch::Sender<bool>,
+    address: Option<SocketAddr>,
+}
+
+async fn serve_admin(config: &Config, metrics: Arc<Metrics>) -> Result<AdminListener, ApplyError> {
+    let description = Arc::new(Mutex::new(serde_json::Value::Null));
+    let shown = description.clone();
+    let state = Arc::new(AdminState {
+        // Nobody can ask before the listeners accept: the admin task runs when the start is done.
+        ready: AtomicBool::new(true),
+        metrics,
+        plugins: Box::new(move || shown.lock().map(|shown| shown.clone()).unwrap_or_default()),
+    });
+    let (shutdown, mut ending) = watch::channel(false);
+    let mut address = None;
+    if let Some(settings) = &config.admin {
+        let listener = tokio::net::TcpListener::bind(settings.address)
+            .await
+            .map_err(ApplyError::system(format!("binding the admin address {}", settings.address)))?;
+        address = listener.local_addr().ok();
+        let ended = async move {
+            let _ = ending.wait_for(|ended| *ended).await;
+        };
+        tokio::spawn(admin::serve(listener, state.clone(), ended));
+    }
+    Ok(AdminListener { state, description, shutdown, address })
 }

@@ -1,11 +1,15 @@
 //! The worker threads, as the control thread sees them.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::ApplyError;
+use super::error::ApplyError;
 use crate::worker::{self, Command, WorkerParts};
+
+/// How often the control thread looks whether the workers have finished.
+pub(super) const POLL: Duration = Duration::from_millis(10);
 
 struct WorkerThread {
     commands: mpsc::UnboundedSender<Command>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::config::Transport;
+use crate::model::Transport;
 
 /// Connections that the kernel holds for a worker that has not accepted them yet.
 pub(super) const BACKLOG: i32 = 4096;

@@ -18,13 +18,18 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// The same for all streams of a connection.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes of responses per connection that wait for the client's acknowledgement.
-const SEND_WINDOW: u64 = 4 * 1024 * 1024;
+const SEND_WINDOW: u64 = 1024 * 1024;
 /// Control stream, two of QPACK, and some that a client may send as grease (RFC 9114 section 6.2).
 const UNI_STREAMS: u32 = 8;
 
 /// How much a client may send over one connection unread.
 pub fn window(memory: &Rc<Credit>) -> Rc<Window> {
     Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize)
+}
+
+/// How much of responses waits in one connection for a client that does not take it.
+pub fn send_window(memory: &Rc<Credit>) -> Rc<Window> {
+    Window::new(memory.clone(), SEND_WINDOW as usize, SEND_WINDOW as usize)
 }
 
 /// The transport's limits around a TLS configuration.

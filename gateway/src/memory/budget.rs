@@ -81,6 +81,8 @@ impl Budget {
         if bytes > self.limit() {
             return Err(self.refuse());
         }
+        // Whoever leaves the queue, at the end of its time or before, makes room for those behind it.
+        let _leaving = Leaving(self);
         let (granted, grant) = oneshot::channel();
         {
             let mut queue = self.queue();
@@ -201,6 +203,15 @@ impl Budget {
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget").field("held", &self.held).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Looks who is next when somebody has left the queue.
+struct Leaving<'a>(&'a Arc<Budget>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.serve();
     }
 }
 
@@ -335,6 +346,20 @@ mod tests {
             assert_eq!(budget.held(), 10, "it was granted");
         }
         assert_eq!(budget.held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_leaves_the_queue_wakes_those_behind() {
+        let budget = Budget::new(10);
+        let _held = budget.try_take(6).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut large = Box::pin(budget.take(8));
+        assert!(large.as_mut().poll(&mut cx).is_pending());
+        let mut small = pin!(budget.take(1));
+        assert!(small.as_mut().poll(&mut cx).is_pending());
+        drop(large);
+        assert!(small.as_mut().poll(&mut cx).is_ready());
+        assert!(budget.try_take(1).is_some(), "nobody is in the queue any more");
     }
 
     #[test]

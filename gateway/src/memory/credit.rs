@@ -9,6 +9,8 @@ use super::budget::Budget;
 
 /// What a worker takes at a time, where the budget is large enough.
 const BATCH: usize = 256 << 10;
+/// The part of a smaller budget that it takes.
+const PART: usize = 64;
 
 /// See the module. What is counted here is held already, or a peer has been allowed to send it: nothing is refused, but
 /// [`Credit::is_overdrawn`] tells when nothing more should be begun.
@@ -38,7 +40,7 @@ impl Credit {
             return self.spare.set(rest);
         }
         let needed = bytes - spare;
-        let batch = needed.max(BATCH.min(self.budget.limit() / 64));
+        let batch = needed.max(self.batch());
         self.budget.add(batch);
         self.spare.set(batch - needed);
         self.overdrawn.set(self.budget.is_overdrawn());
@@ -48,11 +50,16 @@ impl Credit {
     pub fn give(&self, bytes: usize) {
         let spare = self.spare.get() + bytes;
         self.spare.set(spare);
-        if spare > 2 * BATCH {
-            self.spare.set(BATCH);
-            self.budget.give_back(spare - BATCH);
+        let batch = self.batch();
+        if spare > 2 * batch {
+            self.spare.set(batch);
+            self.budget.give_back(spare - batch);
             self.overdrawn.set(self.overdrawn.get() && self.budget.is_overdrawn());
         }
+    }
+
+    fn batch(&self) -> usize {
+        BATCH.min(self.budget.limit() / PART)
     }
 
     /// The budget and its reserve were used up when this worker looked last.
@@ -128,28 +135,47 @@ impl Window {
 }
 
 /// One body's part of a [`Window`]. While somebody waits for its next piece there is nothing of it here, so an idle stream
-/// counts for nothing; from the moment on at which a piece was handed out until more is asked for, its window counts.
+/// counts for nothing. Its window counts from when a piece was handed out until more is asked for, and, of a body that has
+/// begun, as long as nobody has asked for anything.
 #[derive(Debug)]
 pub struct Unread {
     of: Rc<Window>,
     counted: bool,
+    discarded: bool,
 }
 
 impl Unread {
-    /// A body that nobody has asked for yet: it counts when its first piece has come.
+    /// There is nothing of it yet.
     pub const fn new(of: Rc<Window>) -> Self {
-        Self { of, counted: false }
+        Self { of, counted: false, discarded: false }
     }
 
-    /// A piece was handed out, and more may come before it is asked for. `false`: the budget is used up.
-    pub fn handed_out(&mut self) -> bool {
-        if !self.counted {
+    /// A body that may be coming while nobody has asked for it.
+    pub fn begun(of: Rc<Window>) -> Self {
+        let mut unread = Self::new(of);
+        unread.count();
+        unread
+    }
+
+    fn count(&mut self) {
+        if !self.counted && !self.discarded {
             self.counted = true;
             let before = self.of.size();
             self.of.unread.set(self.of.unread.get() + 1);
             self.of.credit.take(self.of.size() - before);
         }
-        !self.of.credit.is_overdrawn()
+    }
+
+    /// A piece was handed out, and more may come before it is asked for. `false`: the budget is used up.
+    pub fn handed_out(&mut self) -> bool {
+        self.count();
+        self.discarded || !self.of.credit.is_overdrawn()
+    }
+
+    /// What comes from now on is thrown away at once: it holds nothing, so nothing of it counts or is refused.
+    pub fn discard(&mut self) {
+        self.awaited();
+        self.discarded = true;
     }
 
     /// Somebody waits for more, or nothing more comes.
@@ -205,6 +231,32 @@ mod tests {
         credit.sweep();
         assert!(!credit.is_overdrawn());
         credit.give(401);
+    }
+
+    #[test]
+    fn a_body_that_comes_while_nobody_asks_for_it_counts_and_one_that_is_thrown_away_does_not() {
+        let budget = Budget::new(800);
+        let credit = Credit::new(budget.clone());
+        let window = Window::new(credit.clone(), 1000, 1000);
+        let mut body = Unread::begun(window);
+        credit.sweep();
+        assert_eq!(budget.held(), 1000);
+        assert!(!body.handed_out(), "the budget is used up");
+        body.discard();
+        credit.sweep();
+        assert_eq!(budget.held(), 0);
+        credit.take(1000);
+        assert!(body.handed_out(), "whatever others hold");
+        credit.give(1000);
+    }
+
+    #[test]
+    fn little_is_kept_of_a_small_budget() {
+        let budget = Budget::new(64_000);
+        let credit = Credit::new(budget.clone());
+        credit.take(50_000);
+        credit.give(50_000);
+        assert!(budget.held() <= 2_000, "{}", budget.held());
     }
 
     #[test]

@@ -25,6 +25,14 @@ enum Inner {
     /// From a downstream connection; its errors are the client's.
     Downstream(Incoming, Unread),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
+    Delivered(Pin<Box<dyn Delivered>>),
+}
+
+/// A body that is told what became of it.
+pub trait Delivered: HttpBody<Data = Bytes, Error = Error> {
+    /// It was given up although the client had not got all that was read from here: so many bytes of that are missing, and
+    /// whatever would have followed. Called at most once, right before it is dropped.
+    fn undelivered(self: Pin<&mut Self>, bytes: u64);
 }
 
 impl Body {
@@ -41,8 +49,15 @@ impl Body {
 
     /// What a client sends over a hyper connection, of which it may send as much unread as the window says.
     pub fn downstream(incoming: Incoming, window: &Rc<Window>) -> Self {
-        let unread = || Unread::new(window.clone());
+        let unread = || Unread::begun(window.clone());
         Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming, unread()) })
+    }
+
+    /// What comes of it from now on is thrown away, and so takes nothing of what may be held.
+    pub fn discard(&mut self) {
+        if let Inner::Downstream(_, unread) = &mut self.0 {
+            unread.discard();
+        }
     }
 
     /// Any other body.
@@ -50,12 +65,24 @@ impl Body {
         Self(Inner::Boxed(Box::pin(body)))
     }
 
+    /// A body that wants to know what did not reach the client.
+    pub fn delivered(body: impl Delivered + 'static) -> Self {
+        Self(Inner::Delivered(Box::pin(body)))
+    }
+
+    /// Tells the body that it is given up, and that so many bytes that were read from it did not reach the client.
+    pub fn undelivered(&mut self, bytes: u64) {
+        if let Inner::Delivered(body) = &mut self.0 {
+            body.as_mut().undelivered(bytes);
+        }
+    }
+
     /// The bytes of a body that is wholly here already: empty or full.
     pub fn as_full(&self) -> Option<Bytes> {
         match &self.0 {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Downstream(..) | Inner::Boxed(_) => None,
+            Inner::Downstream(..) | Inner::Boxed(_) | Inner::Delivered(_) => None,
         }
     }
 }
@@ -67,7 +94,8 @@ fn poll_downstream(
 ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
     let gone = |error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"));
     let polled = Pin::new(&mut *incoming).poll_frame(cx).map_err(gone);
-    if polled.is_pending() || incoming.is_end_stream() {
+    // A body that has failed is over as well, and the reason is not ours.
+    if !matches!(polled, Poll::Ready(Some(Ok(_)))) || incoming.is_end_stream() {
         unread.awaited();
     } else if !unread.handed_out() {
         return Poll::Ready(Some(Err(Exhausted.into())));
@@ -90,6 +118,7 @@ impl HttpBody for Body {
             }
             Inner::Downstream(incoming, unread) => poll_downstream(incoming, unread, cx),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
+            Inner::Delivered(body) => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -99,6 +128,7 @@ impl HttpBody for Body {
             Inner::Full(_) => false,
             Inner::Downstream(incoming, _) => incoming.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
+            Inner::Delivered(body) => body.is_end_stream(),
         }
     }
 
@@ -108,6 +138,7 @@ impl HttpBody for Body {
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Inner::Downstream(incoming, _) => incoming.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
+            Inner::Delivered(body) => body.size_hint(),
         }
     }
 }

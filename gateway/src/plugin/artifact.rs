@@ -15,6 +15,7 @@ use super::manifest::{Manifest, needs};
 use super::wit::{HANDLER, Plugin};
 use crate::config::nearest;
 use crate::phase::{Phase, Phases};
+use crate::state::State;
 use crate::watch;
 
 /// Bytes of a plugin file; the largest language runtimes stay far below.
@@ -81,7 +82,7 @@ impl Artifact {
         let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
         let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&format!("{error:#}"), 600));
         let component = made.code.load(&runtime.engine).map_err(invalid)?;
-        let linked = Linked::new(runtime, &component)?;
+        let linked = Linked::new(runtime, host.state(), &component)?;
         let manifest = Manifest::read(made)?;
         let phases = manifest.phases();
         if phases.contains(Phase::Tick) {
@@ -111,7 +112,7 @@ pub(super) struct Linked {
 }
 
 impl Linked {
-    pub(super) fn new(runtime: &Runtime, component: &Component) -> Result<Self, LoadError> {
+    pub(super) fn new(runtime: &Runtime, state: &State, component: &Component) -> Result<Self, LoadError> {
         let (engine, types) = (component.engine(), component.component_type());
         let (mut imports, mut uses) = (Vec::new(), Vec::new());
         for (name, item) in types.imports(engine) {
@@ -124,11 +125,16 @@ impl Linked {
         }
         let needs = needs(&imports)?;
         check_exports(component)?;
-        // What may wait for a call of its own needs a stack of its own.
-        let suspends = needs.contains(&Need::Upstreams);
-        let code = Plugin::link(&runtime.linker, component, suspends)?;
+        let code = Plugin::link(&runtime.linker, component, suspends(&imports, &needs, state))?;
         Ok(Self { imports, uses, needs, code })
     }
+}
+
+/// Whether it may wait for the host, so that it needs a stack of its own: for calls of its own, and for state that is not
+/// in this process.
+fn suspends(imports: &[String], needs: &[Need], state: &State) -> bool {
+    let keeps = |import: &String| import.contains("/kv@") || import.contains("/counters@");
+    needs.contains(&Need::Upstreams) || (state.waits() && imports.iter().any(keeps))
 }
 
 fn check_exports(component: &Component) -> Result<(), LoadError> {

@@ -117,7 +117,7 @@ fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
     let host = Host::to_compile();
     let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
     let code = Code::compile(&runtime.engine, &component).map_err(invalid)?;
-    let linked = Linked::new(runtime, &code.load(&runtime.engine).map_err(invalid)?)?;
+    let linked = Linked::new(runtime, host.state(), &code.load(&runtime.engine).map_err(invalid)?)?;
     let found = wit::describe(&linked.code, Arc::new(nameless(&host, limits)))?;
     let manifest = Manifest {
         name: sanitise(&found.name, 200),

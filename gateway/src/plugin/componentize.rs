@@ -2,6 +2,8 @@
 //! [`reexport`](super::reexport)), components pass, everything else is refused by name. The walk over the sections sees
 //! only their frame; the engine validates what is inside.
 
+use wasmparser::{BinaryReader, CustomSectionReader, ExportSectionReader, ImportSectionReader};
+
 use super::error::{LoadError, one_line};
 use super::reexport::reexport;
 
@@ -17,48 +19,6 @@ struct Outline {
     described: std::collections::BTreeSet<String>,
     imports: Vec<String>,
     exports: Vec<String>,
-}
-
-/// A reader of a section; `None` = the bytes end too early or a number is malformed.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(count)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    /// An unsigned LEB128 number; signed ones that are only skipped are read with it too.
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn name(&mut self) -> Option<&'a str> {
-        let length = usize::try_from(self.number()?).ok()?;
-        std::str::from_utf8(self.take(length)?).ok()
-    }
-
-    fn limits(&mut self) -> Option<()> {
-        let flags = self.byte()?;
-        self.number()?;
-        if flags & 1 != 0 {
-            self.number()?;
-        }
-        Some(())
-    }
 }
 
 /// Turns the bytes of a plugin file into a component.
@@ -94,14 +54,15 @@ pub(crate) fn componentize(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
 /// Walks the sections to the very end, so that a file cut anywhere is known to be cut.
 fn outline(body: &[u8], core: bool) -> Result<Outline, LoadError> {
     let mut outline = Outline::default();
-    let mut reader = Reader(body);
-    while let Some(id) = reader.byte() {
-        let cut = || LoadError::Incomplete("it ends in the middle of a section".to_owned());
-        let length = reader.number().and_then(|length| usize::try_from(length).ok()).ok_or_else(cut)?;
-        let section = Reader(reader.take(length).ok_or_else(cut)?);
+    let cut = |_| LoadError::Incomplete("it ends in the middle of a section".to_owned());
+    let mut reader = BinaryReader::new(body, 0);
+    while !reader.eof() {
+        let id = reader.read_u8().map_err(cut)?;
+        let length = reader.read_var_u32().map_err(cut)?;
+        let section = reader.read_bytes(usize::try_from(length).unwrap_or(usize::MAX)).map_err(cut)?;
         if core {
             read_section(id, section, &mut outline)
-                .ok_or_else(|| LoadError::Invalid(format!("section {id} is malformed")))?;
+                .map_err(|_| LoadError::Invalid(format!("section {id} is malformed")))?;
         }
     }
     Ok(outline)
@@ -151,39 +112,29 @@ fn one_package(outline: &Outline) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn read_section(id: u8, mut section: Reader<'_>, outline: &mut Outline) -> Option<()> {
+fn read_section(id: u8, section: &[u8], outline: &mut Outline) -> wasmparser::Result<()> {
+    let section = BinaryReader::new(section, 0);
     match id {
-        0 if section.name()?.starts_with("component-type") => {
-            outline.component_type = true;
-            outline.described.extend(packages(section.0));
+        0 => {
+            let custom = CustomSectionReader::new(section)?;
+            if custom.name().starts_with("component-type") {
+                outline.component_type = true;
+                outline.described.extend(packages(custom.data()));
+            }
         }
         2 => {
-            for _ in 0..section.number()? {
-                outline.imports.push(section.name()?.to_owned());
-                section.name()?;
-                match section.byte()? {
-                    0 => drop(section.number()?),
-                    1 => {
-                        section.byte()?;
-                        section.limits()?;
-                    }
-                    2 => section.limits()?,
-                    3 => drop(section.take(2)?),
-                    // An exception tag, or a kind of a newer proposal: the engine will say what it thinks of it.
-                    _ => break,
-                }
+            for import in ImportSectionReader::new(section)?.into_imports() {
+                outline.imports.push(import?.module.to_owned());
             }
         }
         7 => {
-            for _ in 0..section.number()? {
-                outline.exports.push(section.name()?.to_owned());
-                section.byte()?;
-                section.number()?;
+            for export in ExportSectionReader::new(section)? {
+                outline.exports.push(export?.name.to_owned());
             }
         }
         _ => {}
     }
-    Some(())
+    Ok(())
 }
 
 /// A core module without the contract's description: whose is it?

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::grants::{self, Need, Refused};
 use super::host::flights::Flights;
 use super::host::log_gate::LogGate;
-use crate::config::Hidden;
 use crate::memory::Budget;
-use crate::model::PluginLimits;
+use crate::model::{Hidden, PluginLimits};
 use crate::state::{Namespace, State};
 use crate::telemetry::plugin_sink::PluginMetricsSink;
 
@@ -22,7 +21,7 @@ pub(super) struct Context {
     /// Granted secrets.
     pub(super) secrets: BTreeMap<String, Vec<u8>>,
     pub(super) state: State,
-    pub(super) namespace: Arc<Namespace>,
+    pub(super) namespace: Namespace,
     pub(super) metrics: Arc<dyn PluginMetricsSink>,
     pub(super) flights: Arc<Flights>,
     /// What the memories of all instances may take together.

@@ -9,7 +9,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 
 use super::error::HostError;
 use super::host::flights::Flights;
-use super::limits::{TABLE_ELEMENTS, TICK};
+use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS, TICK};
 use super::wit::Linker;
 use crate::memory::Budget;
 use crate::state::State;
@@ -20,9 +20,10 @@ use crate::telemetry::plugin_sink::{NoMetrics, PluginMetricsSink};
 pub struct HostOptions {
     /// The program that compiles plugins. `None` loads none.
     pub compiler: Option<Compiler>,
-    /// Where compiled code is kept between starts, unless the configuration says; made private (0700). `None` compiles
-    /// anew each time.
+    /// Where compiled code is kept between starts, unless the configuration says. `None` compiles anew each time.
     pub cache: Option<PathBuf>,
+    /// Whether that directory is made where it is missing.
+    pub makes_cache: bool,
     /// Worker threads.
     pub workers: u32,
     /// Instances that each of them may have, of all plugins together. Each reserves address space, and memory only once
@@ -41,6 +42,7 @@ impl Default for HostOptions {
         Self {
             compiler: None,
             cache: None,
+            makes_cache: true,
             workers: 1,
             instances_per_worker: INSTANCES_PER_WORKER,
             state: State::default(),
@@ -175,15 +177,20 @@ impl Runtime {
 /// The settings of both roles are the same in everything that compiled code depends on.
 fn configuration(options: &HostOptions, role: Role) -> Config {
     let reserve = if role == Role::Serve { RESERVE } else { 1 };
+    // Whoever compiles tries one plugin, which may be one that takes as much as any may.
+    let (memories, tables) = match role {
+        Role::Serve => (MEMORIES, TABLES),
+        Role::Compile => (MOST_MEMORIES, MOST_TABLES),
+    };
     let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(reserve);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         // Only a count: an encoded guest is four of them (itself, two that tie imports to its table, its handler).
-        .total_core_instances(instances.saturating_mul(16))
-        .total_memories(instances.saturating_mul(MEMORIES))
-        .total_tables(instances.saturating_mul(TABLES))
+        .total_core_instances(instances.saturating_mul(MOST_INSTANCES))
+        .total_memories(instances.saturating_mul(memories))
+        .total_tables(instances.saturating_mul(tables))
         .total_stacks(instances)
-        .max_memories_per_component(2)
+        .max_memories_per_component(MOST_MEMORIES)
         // What a memory reserves anyway. The plugin's own limit is held by its store, and may change at a reload.
         .max_memory_size(4 << 30)
         .table_elements(TABLE_ELEMENTS)
@@ -249,6 +256,25 @@ mod tests {
             (first.join().unwrap(), second.join().unwrap())
         });
         assert!(Engine::same(&first, &second));
+    }
+
+    #[test]
+    fn whoever_compiles_has_room_for_the_largest_plugin_that_may_be() {
+        let host = Host::to_compile();
+        let engine = &host.runtime().unwrap().engine;
+        let instantiate = |tables: u32| {
+            let module = "(core module $m (table 1 funcref))(core module $n (memory 1))".to_owned();
+            let instances = "(core instance (instantiate $m))".repeat(usize::try_from(tables).unwrap());
+            let memories = "(core instance (instantiate $n))".repeat(2);
+            let text = format!("(component {module}{instances}{memories})");
+            let component = Component::new(engine, wat::parse_str(text).unwrap()).unwrap();
+            wasmtime::component::Linker::<()>::new(engine)
+                .instantiate(wasmtime::Store::new(engine, ()), &component)
+                .map(drop)
+        };
+        for tables in [9, MOST_TABLES] {
+            instantiate(tables).unwrap_or_else(|error| panic!("{tables} tables: {error:#}"));
+        }
     }
 
     #[test]

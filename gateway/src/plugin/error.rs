@@ -82,6 +82,9 @@ pub enum LoadError {
     /// Compiling it took more than it may, or ended the process that did it.
     #[error("{0}")]
     Compile(String),
+    /// Something else ended the compilation, or kept the processor from it: it says little about the file.
+    #[error("{0}; it is tried again")]
+    Interrupted(String),
     /// A grant is missing.
     #[error("{0}")]
     Grant(String),
@@ -103,7 +106,7 @@ fn hint(near: Option<&str>) -> String {
 impl LoadError {
     /// Whether it says nothing about the file, and may be over the next time.
     pub(super) const fn is_passing(&self) -> bool {
-        matches!(self, Self::NoRoom | Self::Host(_))
+        matches!(self, Self::NoRoom | Self::Host(_) | Self::Interrupted(_))
     }
 
     /// What it means that the process which compiles has no answer.
@@ -120,23 +123,31 @@ impl LoadError {
             Failure::Time => {
                 format!("compiling it took more than {:?} of CPU time; {}", allowed.time, raise("time"))
             }
+            // It would have used its CPU time before, had it got it.
             Failure::Clock => {
-                format!("compiling it was not done after {:?}; {}", allowed.clock(), raise("time"))
+                let clock = allowed.clock();
+                return Self::Interrupted(format!(
+                    "compiling it was not done after {clock:?}, because the machine was busy with something else"
+                ));
             }
-            Failure::Memory => {
-                format!("compiling it needed more than {} of memory; {}", bytes(allowed.memory), raise("memory"))
-            }
+            Failure::Memory => format!(
+                "compiling it needed more than {} of memory; {}, of which a quarter of the machine's memory is the most",
+                bytes(allowed.memory),
+                raise("memory")
+            ),
             Failure::Code => format!(
                 "it compiles to more than {} of code, an eighth of plugins.compile.memory; {}",
                 bytes(allowed.code()),
                 raise("memory")
             ),
             Failure::Stack => "the compiler overflowed its stack on it: something in it is nested too deep".to_owned(),
-            Failure::Signal(9) => format!(
-                "the compiler was killed (signal 9), perhaps because the machine or the container ran out of memory before \
-                 plugins.compile.memory ({}) was reached",
-                bytes(allowed.memory)
-            ),
+            Failure::Signal(9) => {
+                return Self::Interrupted(format!(
+                    "the compiler was killed (signal 9), perhaps because the machine or the container ran out of memory \
+                     before plugins.compile.memory ({}) was reached",
+                    bytes(allowed.memory)
+                ));
+            }
             Failure::Signal(signal) => format!("the compiler crashed on it (signal {signal})"),
             Failure::Defect(said) => format!("the compiler failed on it: {}", one_line(&said, 300)),
         })
@@ -366,6 +377,14 @@ mod tests {
         let told = text("auth");
         assert!(told.ends_with("made more than 5 host calls (plugins.limits.auth.host_calls)"), "{told}");
         assert!(text(NAMELESS).contains("(plugins.limits.NAME.host_calls)"));
+    }
+
+    #[test]
+    fn what_others_did_to_a_compilation_is_not_held_against_the_file() {
+        let allowed = Limits { memory: 1 << 30, time: Duration::from_secs(30) };
+        let passes = |failure| LoadError::from_failure(failure, &allowed).is_passing();
+        assert!(passes(Failure::Signal(9)) && passes(Failure::Clock) && passes(Failure::Signal(15)));
+        assert!(!passes(Failure::Time) && !passes(Failure::Memory) && !passes(Failure::Signal(11)));
     }
 
     #[test]

@@ -136,6 +136,10 @@ pub(crate) struct InstanceLimits {
 
 /// Elements of one table; the largest real guests have a few thousand.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+/// Core instances, tables and memories of one instance of a plugin.
+pub(crate) const MOST_INSTANCES: u32 = 16;
+pub(crate) const MOST_TABLES: u32 = 16;
+pub(crate) const MOST_MEMORIES: u32 = 2;
 
 impl InstanceLimits {
     pub(crate) fn new(memory: usize, all: Arc<Budget>) -> Self {
@@ -196,15 +200,15 @@ impl ResourceLimiter for InstanceLimits {
     }
 
     fn instances(&self) -> usize {
-        16
+        MOST_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        16
+        MOST_TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        2
+        MOST_MEMORIES as usize
     }
 }
 

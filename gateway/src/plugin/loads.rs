@@ -4,6 +4,9 @@
 //! place ends the older one's compilation. A few are compiled at a time. One that takes long goes on beside the others;
 //! where too many do, it is begun anew when one of them has ended. So however many files take long, one that does not is
 //! soon compiled.
+//!
+//! All of them together have a share of the machine's memory: one begins where what it may use is left of that, and where
+//! one that takes long leaves no room, it is begun anew later.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,6 +28,10 @@ use crate::model::{Compile, PluginLimits};
 const LONG: Duration = Duration::from_secs(3);
 /// How long a failure holds that says nothing about the file.
 const PASSES: Duration = Duration::from_secs(1);
+/// The same where the compilation was interrupted, at first and at most: each time costs as much as the file makes it.
+const INTERRUPTED: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
+/// How many results are kept of one file, each under limits of its own.
+const KEPT: usize = 4;
 /// Stack of a thread that loads what was compiled. The process that compiles has tried that on less.
 const STACK: usize = 2 << 20;
 
@@ -48,6 +55,13 @@ pub(super) struct Asked {
     pub(super) cache: Option<PathBuf>,
 }
 
+impl Asked {
+    /// Whether both have the same limits.
+    fn same_terms(&self, other: &Self) -> bool {
+        self.limits == other.limits && self.compile == other.compile
+    }
+}
+
 /// What a file is found to be.
 pub(super) type Found = Result<Arc<Artifact>, LoadError>;
 
@@ -63,6 +77,8 @@ struct File {
     name: Arc<str>,
     asked: Asked,
     stage: Stage,
+    /// How often in a row its compilation was interrupted.
+    interrupted: u32,
     /// Told to whoever compiles it.
     given_up: Arc<AtomicBool>,
 }
@@ -72,12 +88,33 @@ impl File {
     fn answers(&self, asked: &Asked) -> bool {
         let same = self.asked.path == asked.path && self.asked.hash == asked.hash;
         same && match &self.stage {
-            Stage::Waits(_) | Stage::Runs => self.asked.limits == asked.limits && self.asked.compile == asked.compile,
-            Stage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < PASSES,
+            Stage::Waits(_) | Stage::Runs => self.asked.same_terms(asked),
+            Stage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < self.holds(error),
             Stage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
             Stage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
             Stage::Ended(..) => true,
         }
+    }
+
+    /// How long a failure holds that passes.
+    fn holds(&self, error: &LoadError) -> Duration {
+        let [first, most] = INTERRUPTED;
+        match error {
+            LoadError::Interrupted(_) => {
+                let doubled = 2_u32.saturating_pow(self.interrupted.saturating_sub(1));
+                first.saturating_mul(doubled).min(most)
+            }
+            _ => PASSES,
+        }
+    }
+
+    /// Notes what it is found to be.
+    fn end(&mut self, found: Found) {
+        self.interrupted = match &found {
+            Err(LoadError::Interrupted(_)) => self.interrupted.saturating_add(1),
+            _ => 0,
+        };
+        self.stage = Stage::Ended(found, Instant::now());
     }
 
     fn has_ended(&self) -> bool {
@@ -96,6 +133,9 @@ struct State {
     /// How many are being compiled, and how many that take long.
     running: usize,
     long: usize,
+    /// Bytes of memory that these may use, and that all may use together.
+    taken: u64,
+    memory: u64,
     /// What was said last of a cache that can't be used.
     said: Option<String>,
     stopped: bool,
@@ -119,22 +159,67 @@ impl State {
 }
 
 impl State {
-    /// The next file for which there is a turn.
+    /// Forgets what a new question makes useless: what lay in the same place before, and what the same question was
+    /// answered. What ended under other limits stays, because two configurations may ask in turn (the one in force and one
+    /// that is refused), each of which would undo what the other one found out; but only so much of it. Returns how often
+    /// in a row the answer was none.
+    fn make_room(&mut self, asked: &Asked) -> u32 {
+        let same = |file: &&File| file.asked.path == asked.path && file.asked.hash == asked.hash;
+        let before = self.files.iter().filter(same).find(|file| file.asked.same_terms(asked));
+        let interrupted = before.map_or(0, |file| file.interrupted);
+        self.drop_where(|file| {
+            file.asked.path == asked.path
+                && (file.asked.hash != asked.hash || (file.has_ended() && file.asked.same_terms(asked)))
+        });
+        let ended = |file: &&File| file.has_ended() && file.asked.path == asked.path;
+        let known = self.files.iter().filter(ended).count();
+        let oldest: Vec<u64> =
+            self.files.iter().filter(ended).map(|file| file.id).take((known + 1).saturating_sub(KEPT)).collect();
+        self.drop_where(|file| oldest.contains(&file.id));
+        interrupted
+    }
+
+    /// The next file for which there is a turn, and memory.
     fn next(&mut self) -> Option<Turn> {
         loop {
             let long = self.running >= most() || self.queue.is_empty();
             let id = match long {
-                false => self.queue.pop_front()?,
-                true if self.long < most() => self.late.pop_front()?,
+                false => *self.queue.front()?,
+                true if self.long < most() => *self.late.front()?,
                 true => return None,
             };
             // One that is not wanted any more is not there.
+            let waits = self.files.iter().find(|file| file.id == id && matches!(file.stage, Stage::Waits(_)));
+            let memory = waits.map_or(0, |file| file.asked.compile.memory);
+            if !self.has_room(memory) {
+                return None;
+            }
+            if long { &mut self.late } else { &mut self.queue }.pop_front();
             let Some(file) = self.find(id) else { continue };
             let Stage::Waits(bytes) = std::mem::replace(&mut file.stage, Stage::Runs) else { continue };
             let (name, asked, given_up) = (file.name.clone(), file.asked.clone(), file.given_up.clone());
             *if long { &mut self.long } else { &mut self.running } += 1;
-            return Some(Turn { id, name, asked, bytes, given_up, started: Instant::now(), long, postponed: false });
+            self.taken += memory;
+            let (started, postponed) = (Instant::now(), false);
+            return Some(Turn { id, name, asked, bytes, memory, given_up, started, long, postponed });
         }
+    }
+
+    /// Whether there is so much memory left. One alone may have whatever it may have.
+    const fn has_room(&self, memory: u64) -> bool {
+        self.taken == 0 || self.taken.saturating_add(memory) <= self.memory
+    }
+
+    /// Whether a file waits for nothing but memory.
+    fn lacks_memory(&self) -> bool {
+        let first = self.queue.front().and_then(|id| self.files.iter().find(|file| file.id == *id));
+        self.running < most() && first.is_some_and(|file| !self.has_room(file.asked.compile.memory))
+    }
+
+    /// A turn is over.
+    fn ends(&mut self, turn: &mut Turn) {
+        *if turn.long { &mut self.long } else { &mut self.running } -= 1;
+        self.taken -= std::mem::take(&mut turn.memory);
     }
 }
 
@@ -157,6 +242,8 @@ struct Turn {
     name: Arc<str>,
     asked: Asked,
     bytes: Vec<u8>,
+    /// What it has of the memory for all.
+    memory: u64,
     given_up: Arc<AtomicBool>,
     started: Instant,
     /// It is one of those that take long.
@@ -165,15 +252,25 @@ struct Turn {
     postponed: bool,
 }
 
+impl Turn {
+    fn postpone(&mut self) -> Watch {
+        self.postponed = true;
+        tracing::info!(plugin = %self.name, "compiling it takes long, and is begun anew after others");
+        Watch::GiveUp
+    }
+}
+
 impl Loads {
     pub(super) fn new(host: Arc<Host>) -> Self {
-        let (state, ended, count) = Default::default();
+        let (ended, count) = Default::default();
+        let state = Mutex::new(State { memory: crate::memory::to_compile(), ..State::default() });
         Self(Arc::new(Shared { host, state, ended, count }))
     }
 
     /// What the file is found to be; `None` while that is not known. `bytes` are what lies there now.
-    pub(super) fn ask(&self, name: &Arc<str>, asked: Asked, bytes: Vec<u8>) -> Option<Found> {
+    pub(super) fn ask(&self, name: &Arc<str>, mut asked: Asked, bytes: Vec<u8>) -> Option<Found> {
         let mut state = self.0.lock();
+        asked.compile.memory = asked.compile.memory.min(state.memory);
         if let Some(known) = state.files.iter().find(|file| file.answers(&asked)) {
             return match &known.stage {
                 Stage::Ended(found, _) => Some(found.clone()),
@@ -183,12 +280,11 @@ impl Loads {
         if state.stopped {
             return Some(Err(LoadError::Host("the gateway is ending".to_owned())));
         }
-        // What lies in the same place now is what counts; what ended under other limits is of no use any more.
-        state.drop_where(|file| file.asked.path == asked.path && (file.asked.hash != asked.hash || file.has_ended()));
+        let interrupted = state.make_room(&asked);
         state.last += 1;
         let id = state.last;
         let (name, given_up) = (name.clone(), Arc::default());
-        state.files.push(File { id, name, asked, stage: Stage::Waits(bytes), given_up });
+        state.files.push(File { id, name, asked, stage: Stage::Waits(bytes), interrupted, given_up });
         state.queue.push_back(id);
         self.0.start(&mut state);
         None
@@ -208,14 +304,9 @@ impl Loads {
         self.0.count.subscribe()
     }
 
-    /// Forgets what was found out about other plugins than these.
-    pub(super) fn retain(&self, wanted: impl Fn(&str) -> bool) {
-        self.0.lock().drop_where(|file| file.has_ended() && !wanted(&file.name));
-    }
-
-    /// Ends the compilation of other plugins than these.
-    pub(super) fn give_up(&self, wanted: impl Fn(&str) -> bool) {
-        self.0.lock().drop_where(|file| !file.has_ended() && !wanted(&file.name));
+    /// Forgets other plugins than these, by name and file, and ends their compilation.
+    pub(super) fn retain(&self, wanted: impl Fn(&str, &Path) -> bool) {
+        self.0.lock().drop_where(|file| !wanted(&file.name, &file.asked.path));
     }
 
     /// Ends everything, for good.
@@ -236,13 +327,14 @@ impl Shared {
     /// Starts as many as there are turns for, each on a thread of its own.
     fn start(self: &Arc<Self>, state: &mut State) {
         while let Some(turn) = state.next() {
-            let (shared, id, long) = (self.clone(), turn.id, turn.long);
+            let (shared, id, long, memory) = (self.clone(), turn.id, turn.long, turn.memory);
             let thread = std::thread::Builder::new().name("plugin-load".to_owned()).stack_size(STACK);
             let Err(error) = thread.spawn(move || shared.run(turn)) else { continue };
             *if long { &mut state.long } else { &mut state.running } -= 1;
+            state.taken -= memory;
             let found = Err(LoadError::Host(format!("cannot start a thread to load it: {error}")));
             if let Some(file) = state.find(id) {
-                file.stage = Stage::Ended(found, Instant::now());
+                file.end(found);
             }
             self.tell();
         }
@@ -263,13 +355,13 @@ impl Shared {
             tracing::info!(plugin = %turn.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
         }
         let mut state = self.lock();
-        *if turn.long { &mut state.long } else { &mut state.running } -= 1;
+        state.ends(&mut turn);
         if let Some(file) = state.find(turn.id) {
             if turn.postponed {
                 file.stage = Stage::Waits(turn.bytes);
                 state.late.push_back(turn.id);
             } else {
-                file.stage = Stage::Ended(found, Instant::now());
+                file.end(found);
             }
         }
         self.start(&mut state);
@@ -324,10 +416,18 @@ impl Shared {
         if turn.given_up.load(Ordering::Relaxed) {
             return Watch::GiveUp;
         }
-        if turn.long || progress.elapsed < LONG {
+        if progress.elapsed < LONG {
             return Watch::GoOn;
         }
         let mut state = self.lock();
+        if state.lacks_memory() {
+            // It has none any more in a moment; one that makes room is enough.
+            state.taken -= std::mem::take(&mut turn.memory);
+            return turn.postpone();
+        }
+        if turn.long {
+            return Watch::GoOn;
+        }
         if state.long < most() {
             turn.long = true;
             state.long += 1;
@@ -337,18 +437,19 @@ impl Shared {
             let (elapsed, memory) = (progress.elapsed, progress.memory.map(|bytes| bytes >> 20));
             tracing::info!(plugin = %turn.name, ?elapsed, memory_mib = memory, "compiling it takes long");
         } else if !state.queue.is_empty() {
-            drop(state);
-            turn.postponed = true;
-            tracing::info!(plugin = %turn.name, "compiling it takes long, and is begun anew after others that do");
-            return Watch::GiveUp;
+            return turn.postpone();
         }
         Watch::GoOn
     }
 
     /// The cache. One that can't be used is no reason not to serve, and is told of once.
     fn cache(&self, directory: &Path) -> Option<Cache> {
-        match Cache::open(directory) {
-            Ok(cache) => Some(cache),
+        let opened = match self.host.options.makes_cache {
+            true => Cache::open(directory).map(Some),
+            false => Cache::find(directory),
+        };
+        match opened {
+            Ok(cache) => cache,
             Err(error) => {
                 self.warn(format!(
                     "compiled plugins are not kept, each start compiles them anew: {error}. Another directory can be named \
@@ -372,3 +473,6 @@ impl Shared {
 fn key(compiler: &Compiler, hash: &str) -> Option<String> {
     compiler.build().ok().map(|build| format!("{hash}-{build}"))
 }
+
+#[cfg(test)]
+mod tests;

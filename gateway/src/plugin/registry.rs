@@ -46,6 +46,8 @@ pub struct Findings {
     spent: Vec<Spent>,
 }
 
+/// What the directory of compiled plugins is called in the one that the configuration names.
+const CACHE: &str = "gateway-plugins";
 /// How many of them are remembered.
 const MOST_SPENT: usize = 64;
 
@@ -227,6 +229,11 @@ impl Registry {
         spent.drain(..spent.len().saturating_sub(MOST_SPENT));
     }
 
+    /// Forgets which dry runs failed: somebody asks for all of it to be tried again.
+    pub fn forget_dry_runs(&mut self) {
+        self.findings.spent.clear();
+    }
+
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
     /// whose files are newly left out.
     pub fn commit(&mut self, accepted: Accepted) -> Vec<Arc<str>> {
@@ -243,7 +250,6 @@ impl Registry {
                 status::write(directory, name, &serving.status);
             }
         }
-        self.loads.retain(|name| accepted.serving.contains_key(name));
         let moved = self.directory != accepted.directory;
         self.remove_status_files(|name| moved || !accepted.serving.contains_key(name));
         self.directory = accepted.directory;
@@ -260,9 +266,11 @@ impl Registry {
         }
     }
 
-    /// Ends the compilation of plugins that nothing in force names: of a configuration that was replaced by another one.
-    pub fn give_up_others(&self) {
-        self.loads.give_up(|name| self.serving.contains_key(name));
+    /// Ends the compilation of files, and forgets what was found out about them, that neither serve nor are `attempted`: of
+    /// a configuration that was replaced by another one. Not at every change of a plugin: what a configuration needs that
+    /// is not in force yet would be compiled over and over.
+    pub fn give_up_others(&self, attempted: &BTreeSet<PathBuf>) {
+        self.loads.retain(|name, path| self.serving.contains_key(name) || attempted.contains(path));
     }
 
     /// Ends every compilation, for good.
@@ -310,7 +318,13 @@ impl Registry {
         if let Some(serving) = self.serving.get(name).filter(|serving| serving.artifact.hash == hash) {
             return Some(Ok(serving.artifact.clone()));
         }
-        let cache = config.plugins.cache.clone().or_else(|| self.host.options.cache.clone());
+        // Of its own name, because the directory that is named may be there for others too.
+        let cache = config
+            .plugins
+            .cache
+            .as_ref()
+            .map(|directory| directory.join(CACHE))
+            .or_else(|| self.host.options.cache.clone());
         let (limits, compile) = (limits_of(config, name), config.plugins.compile);
         self.loads.ask(name, Asked { path, hash, limits, compile, cache }, bytes)
     }

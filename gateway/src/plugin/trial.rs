@@ -143,11 +143,12 @@ impl Trial<'_> {
                 // A trap or an overrun would be the same in every route, and cost its time in each.
                 Err(error) => {
                     let passing = matches!(error, MakeError::Exhausted);
+                    let is_the_guests = is_the_guests(&error);
                     let message = match error {
                         MakeError::Exhausted => LoadError::NoRoom.to_string(),
                         MakeError::Failed(error) => error.to_string(),
                     };
-                    if !passing {
+                    if is_the_guests {
                         let (hash, terms, config) = (artifact.hash.clone(), terms.clone(), entry.config.clone());
                         self.spent.push(Spent { hash, terms, config, message: message.clone() });
                     }
@@ -164,6 +165,12 @@ impl Trial<'_> {
     }
 }
 
+/// Whether the same would happen again: a trap of the guest, or a limit. What the system refused, memory above all, may be
+/// there the next time.
+const fn is_the_guests(error: &MakeError) -> bool {
+    matches!(error, MakeError::Failed(PluginError::Trap { .. } | PluginError::Overrun { .. }))
+}
+
 fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> PluginProblem {
     PluginProblem {
         plugin: name.to_owned(),
@@ -171,5 +178,24 @@ fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> Pl
         pointer: None,
         position: entry.positions.find(""),
         message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phase::Phase;
+    use crate::plugin::error::Overrun;
+
+    #[test]
+    fn only_what_the_guest_did_itself_is_held_against_it() {
+        let phase = Phase::Configure;
+        let overrun = Overrun::HostCalls(5);
+        let trap = PluginError::Trap { phase, message: "unreachable".to_owned() };
+        assert!(is_the_guests(&MakeError::Failed(trap)));
+        assert!(is_the_guests(&MakeError::Failed(PluginError::Overrun { plugin: "a".into(), phase, overrun })));
+        let no_memory = PluginError::Instance("mmap failed: Cannot allocate memory (os error 12)".to_owned());
+        assert!(!is_the_guests(&MakeError::Failed(no_memory)));
+        assert!(!is_the_guests(&MakeError::Exhausted));
     }
 }

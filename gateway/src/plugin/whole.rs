@@ -41,8 +41,15 @@ impl Whole {
         let needed = self.bytes.len() + piece.len();
         let held = self.held.as_ref().map_or(0, Hold::bytes);
         if needed > held {
-            let capacity = self.capacity(needed, held);
-            let more = self.memory.take(capacity - held).await?;
+            let more = match self.stated.filter(|stated| *stated >= needed && needed >= *stated / EARNEST) {
+                Some(stated) => self.memory.take(stated - held).await?,
+                // Twice as much, so that a long body is not moved with every piece; no more than it needs where that is all.
+                None => match self.memory.try_take(needed.max(held * 2) - held) {
+                    Some(more) => more,
+                    None => self.memory.take(needed - held).await?,
+                },
+            };
+            let capacity = held + more.bytes();
             match &mut self.held {
                 Some(held) => held.merge(more),
                 None => self.held = Some(more),
@@ -51,13 +58,6 @@ impl Whole {
         }
         self.bytes.extend_from_slice(piece);
         Ok(())
-    }
-
-    fn capacity(&self, needed: usize, held: usize) -> usize {
-        match self.stated {
-            Some(stated) if stated >= needed && needed >= stated / EARNEST => stated,
-            _ => needed.max(held * 2),
-        }
     }
 
     /// The body. Its memory is held for as long as anybody has a part of it.
@@ -88,6 +88,17 @@ mod tests {
         assert_eq!((body.len(), body[0], body[16_000]), (16_001, 1, 4));
         drop(body);
         assert_eq!(memory.held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_unstated_length_takes_no_more_than_it_needs_where_that_is_all_there_is() {
+        let memory = Budget::new(1000);
+        let _others = memory.try_take(300).unwrap();
+        let mut whole = Whole::new(memory.clone(), None);
+        for _ in 0..7 {
+            whole.push(&[1; 100]).await.unwrap();
+        }
+        assert_eq!(whole.finish().len(), 700);
     }
 
     #[tokio::test(start_paused = true)]

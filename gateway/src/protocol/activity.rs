@@ -1,19 +1,14 @@
-//! What a TCP connection is doing, as far as time limits are concerned, and the one sweep per worker that enforces them.
-//!
-//! A timer per connection would cost memory for every idle connection and work for every request. Instead a
-//! connection notes when it changed its state (a plain cell), and a sweep compares all notes of a worker with the
-//! limits ten times a second.
+//! What a connection is doing, whatever it speaks, as far as time limits and its end are concerned. `connections` has the
+//! one sweep per worker that enforces them.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::multiplexed::Stream;
+use super::multiplexed::StreamActivity;
 use crate::model::ListenerLimits;
 
-/// How often limits are checked; also their precision.
-pub const SWEEP: Duration = Duration::from_millis(100);
 /// How long a connection without a request may stay when the gateway drains: what lies in its socket is read by then.
 const LAST_REQUEST: Duration = Duration::from_millis(250);
 /// The same for a connection on which nothing was ever asked: its client has just begun.
@@ -22,9 +17,6 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(2);
 /// The same where only the idle timeout has passed.
 const CLOSING_IDLE: Duration = Duration::from_secs(5);
-
-/// How many sweeps there are from one look at sockets that don't tell of their client's leaving to the next: a second.
-const SWEEPS_PER_ASKING: u32 = 10;
 
 /// How a connection is to end. Each includes the ones before it; none is taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,14 +35,14 @@ pub enum Ending {
 /// The connections of one listener on one worker, which are drained together when a reload removes the listener.
 #[derive(Debug, Default)]
 pub struct Group {
-    draining: Cell<bool>,
+    pub(super) draining: Cell<bool>,
 }
 
 /// The notes of one connection.
 pub struct Activity {
     limits: ListenerLimits,
-    group: Rc<Group>,
-    /// HTTP/2: bytes between requests (PING, WINDOW_UPDATE) do not begin a request head.
+    pub(super) group: Rc<Group>,
+    /// HTTP/2 and 3: bytes between requests (PING, WINDOW_UPDATE) do not begin a request head.
     multiplexed: Cell<bool>,
     in_flight: Cell<u32>,
     /// Bodies that are taken in although nobody wants them.
@@ -70,11 +62,11 @@ pub struct Activity {
     ending: Cell<Ending>,
     waker: RefCell<Option<Waker>>,
     /// The responses that run on a multiplexed connection; each knows its place here.
-    streams: RefCell<Vec<Rc<Stream>>>,
+    streams: RefCell<Vec<Rc<StreamActivity>>>,
 }
 
 impl Activity {
-    fn new(limits: ListenerLimits, group: Rc<Group>, now: Instant) -> Self {
+    pub(super) fn new(limits: ListenerLimits, group: Rc<Group>, now: Instant) -> Self {
         Self {
             limits,
             group,
@@ -94,27 +86,29 @@ impl Activity {
         }
     }
 
-    /// The connection turned out to speak HTTP/2.
+    /// The connection turned out to speak HTTP/2 or 3.
     pub fn set_multiplexed(&self) {
         self.multiplexed.set(true);
         self.head_since.set(None);
     }
 
-    /// A request's head is complete. On a multiplexed connection it has a stream of its own.
-    pub fn request_started(&self) -> Option<Rc<Stream>> {
+    /// A request has begun: over TCP its head is complete.
+    pub(super) fn request_started(&self) {
         self.fresh.set(false);
         self.head_since.set(None);
         self.in_flight.set(self.in_flight.get() + 1);
-        self.multiplexed.get().then(|| {
-            let mut streams = self.streams.borrow_mut();
-            let stream = Rc::new(Stream::new(streams.len()));
-            streams.push(stream.clone());
-            stream
-        })
+    }
+
+    /// The request that has begun has a stream of its own, which can be cut when the client does not take the response.
+    pub(super) fn stream_started(&self) -> Rc<StreamActivity> {
+        let mut streams = self.streams.borrow_mut();
+        let stream = Rc::new(StreamActivity::new(streams.len()));
+        streams.push(stream.clone());
+        stream
     }
 
     /// A response has been given to the connection in full, or was given up.
-    pub fn request_ended(&self, stream: Option<&Stream>) {
+    pub(super) fn request_ended(&self, stream: Option<&StreamActivity>) {
         if let Some(stream) = stream {
             let mut streams = self.streams.borrow_mut();
             let place = stream.place.get();
@@ -127,9 +121,15 @@ impl Activity {
         self.note_idle();
     }
 
-    fn note_idle(&self) {
-        if !self.is_busy() {
-            self.idle_since.set(Instant::now());
+    /// Nothing runs from now on, if nothing does.
+    pub(super) fn note_idle(&self) {
+        if self.is_busy() {
+            return;
+        }
+        self.idle_since.set(Instant::now());
+        // Whoever ends the connection may have waited for this.
+        if self.ending.get() != Ending::None {
+            self.wake();
         }
     }
 
@@ -198,14 +198,20 @@ impl Activity {
 
     /// Waits until the connection has to close at once.
     pub async fn closed(&self) {
-        std::future::poll_fn(|cx| match self.poll_ending(cx) {
-            Ending::Close => Poll::Ready(()),
-            _ => Poll::Pending,
-        })
-        .await;
+        self.ended(Ending::Close).await;
     }
 
-    fn end(&self, ending: Ending) {
+    /// Waits until it is to end in this way, or a faster one.
+    pub(super) async fn ended(&self, how: Ending) {
+        std::future::poll_fn(|cx| if self.poll_ending(cx) >= how { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Whether nothing was asked on it yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh.get()
+    }
+
+    pub(super) fn end(&self, ending: Ending) {
         if ending > self.ending.get() {
             self.ending.set(ending);
             self.wake();
@@ -219,25 +225,25 @@ impl Activity {
     }
 
     /// Has a socket asked that does not tell by itself.
-    fn ask(&self) {
+    pub(super) fn ask(&self) {
         if self.unwatched.get() && self.has_request() {
             self.ask.set(true);
             self.wake();
         }
     }
 
-    fn drain(&self, now: Instant) {
+    pub(super) fn drain(&self, now: Instant) {
         self.draining_since.set(Some(now));
         self.end(Ending::Drain);
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.end(Ending::Close);
         self.streams.borrow().iter().for_each(|stream| stream.cut());
     }
 
     /// Cuts the responses that the client does not take.
-    fn cut_stalled_streams(&self, now: Instant) {
+    pub(super) fn cut_stalled_streams(&self, now: Instant) {
         for stream in self.streams.borrow().iter() {
             if stream
                 .untaken_since()
@@ -249,7 +255,7 @@ impl Activity {
     }
 
     /// What the limits say at `now`.
-    fn verdict(&self, now: Instant) -> Ending {
+    pub(super) fn verdict(&self, now: Instant) -> Ending {
         let over = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
         let by = |since: Instant, limit: Duration, closing: Duration| {
             if over(since, limit + closing) {
@@ -289,78 +295,6 @@ impl Drop for Receiving {
     fn drop(&mut self) {
         self.0.receiving.set(self.0.receiving.get() - 1);
         self.0.note_idle();
-    }
-}
-
-/// All TCP connections of one worker.
-#[derive(Default)]
-pub struct Connections {
-    all: RefCell<Vec<Weak<Activity>>>,
-    draining: Cell<bool>,
-    sweeps: Cell<u32>,
-}
-
-impl Connections {
-    /// Adds a connection that was accepted now.
-    pub fn add(&self, limits: &ListenerLimits, group: &Rc<Group>) -> Rc<Activity> {
-        let now = Instant::now();
-        let activity = Rc::new(Activity::new(limits.clone(), group.clone(), now));
-        if self.draining.get() || group.draining.get() {
-            activity.drain(now);
-        }
-        self.all.borrow_mut().push(Rc::downgrade(&activity));
-        activity
-    }
-
-    /// Checks every connection; forgets those that are gone.
-    pub fn sweep(&self, now: Instant) {
-        let sweeps = self.sweeps.get().wrapping_add(1);
-        self.sweeps.set(sweeps);
-        let asks = sweeps.is_multiple_of(SWEEPS_PER_ASKING);
-        self.all.borrow_mut().retain(|connection| {
-            let Some(activity) = connection.upgrade() else { return false };
-            match activity.verdict(now) {
-                Ending::Close => activity.close(),
-                ending => activity.end(ending),
-            }
-            activity.cut_stalled_streams(now);
-            if asks {
-                activity.ask();
-            }
-            true
-        });
-    }
-
-    /// Tells every connection, also later ones, to finish.
-    pub fn drain(&self, now: Instant) {
-        self.draining.set(true);
-        self.each(|activity| activity.drain(now));
-    }
-
-    /// Closes every connection, whatever runs on it.
-    pub fn cut(&self) {
-        self.each(Activity::close);
-    }
-
-    fn each(&self, tell: impl Fn(&Activity)) {
-        for activity in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            tell(&activity);
-        }
-    }
-
-    /// Tells the connections of one listener, also later ones, to finish.
-    pub fn drain_group(&self, group: &Rc<Group>, now: Instant) {
-        group.draining.set(true);
-        self.each(|activity| {
-            if Rc::ptr_eq(&activity.group, group) {
-                activity.drain(now);
-            }
-        });
-    }
-
-    /// Open connections.
-    pub fn count(&self) -> usize {
-        self.all.borrow().iter().filter(|connection| connection.strong_count() > 0).count()
     }
 }
 

@@ -1,9 +1,11 @@
-//! A request's body over HTTP/2 that was answered before it was whole. (Over HTTP/1 see `upload`; over HTTP/3 a body
-//! that is dropped asks the client to stop sending, with NO_ERROR, RFC 9114 section 4.1.)
+//! What clients send that nobody wants: it is taken in for a moment, so that they get their answers.
 //!
-//! A server may answer early and then reset the stream with NO_ERROR (RFC 9113 section 8.1). Some clients, curl up to
-//! 7.88 among them, take a reset that comes while they are sending for a failure, and never show the answer. So what is
-//! left of a body is taken in for a moment; a client that is done by then sees no reset at all.
+//! Over TCP a socket that is closed with unread bytes in it is reset, and a reset overtakes the last response (RFC 9112
+//! section 9.6). Over HTTP/1 a request that was answered early stands before the next one: see `upload`. Over HTTP/2 a
+//! server may answer early and then reset the stream with NO_ERROR (RFC 9113 section 8.1); some clients, curl up to 7.88
+//! among them, take a reset that comes while they are sending for a failure, and never show the answer. A client that is
+//! done by then sees no reset at all. (Over HTTP/3 a body that is dropped asks the client to stop sending, with NO_ERROR,
+//! RFC 9114 section 4.1.)
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,27 +15,69 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use super::activity::Activity;
+use super::connections::Connections;
 use crate::error::Error;
 use crate::message::{Body, headers};
-use crate::worker::Worker;
 
-/// How long a client may go on sending what nobody wants, and how long it may pause meanwhile.
+/// How long a client may go on sending what nobody wants.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
-/// How much of it is taken in.
-const MOST: usize = 1 << 20;
+/// How long it may pause meanwhile.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How much is taken in beside the last response of a connection.
+pub(super) const MOST_OF_CONNECTION: u64 = 4 << 20;
+/// How much is taken in of one of many streams.
+const MOST_OF_STREAM: u64 = 1 << 20;
+
+/// Takes in what `next` tells the sizes of, until there is no more: at most so much, within `limit`, and across a pause only
+/// while it `waits`.
+pub(super) async fn take_in(
+    limit: Duration,
+    most: u64,
+    waits: impl Fn() -> bool,
+    mut next: impl AsyncFnMut() -> Option<usize>,
+) {
+    let taking = async {
+        let mut taken = 0;
+        while taken < most {
+            match tokio::time::timeout(PAUSE, next()).await {
+                Ok(Some(count)) => taken += count as u64,
+                Ok(None) => return,
+                Err(_) if waits() => {}
+                Err(_) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(limit, taking).await;
+}
+
+/// Closes a connection so that its last response arrives, which has been written, as has its end: a client that is still
+/// sending a body which was refused is read for a moment longer.
+pub(super) async fn close(mut io: impl AsyncRead + Unpin, activity: &Activity) {
+    // In a box: an idle connection must not keep room for it.
+    let lingering = Box::pin(async move {
+        let mut buffer = [0; 4096];
+        let read = async || io.read(&mut buffer).await.ok().filter(|&count| count > 0);
+        take_in(LINGER, MOST_OF_CONNECTION, || false, read).await;
+    });
+    tokio::select! {
+        () = activity.closed() => {}
+        () = lingering => {}
+    }
+}
 
 /// A body of which the rest is taken in when it is dropped.
 pub(super) struct Lingering {
     body: Body,
-    worker: Rc<Worker>,
+    connections: Rc<Connections>,
 }
 
 impl Lingering {
     /// What a client sends over HTTP/2.
-    pub(super) fn body(body: Body, worker: &Rc<Worker>) -> Body {
-        if body.is_end_stream() { body } else { Body::boxed(Self { body, worker: worker.clone() }) }
+    pub(super) fn body(body: Body, connections: &Rc<Connections>) -> Body {
+        if body.is_end_stream() { body } else { Body::boxed(Self { body, connections: connections.clone() }) }
     }
 }
 
@@ -64,18 +108,14 @@ impl HttpBody for Lingering {
 impl Drop for Lingering {
     fn drop(&mut self) {
         let rest = std::mem::take(&mut self.body);
-        if !rest.is_end_stream() && !self.worker.stopping.get() {
-            tokio::task::spawn_local(tokio::time::timeout(LINGER, discard(rest)));
+        if !rest.is_end_stream() && !self.connections.is_stopping() {
+            tokio::task::spawn_local(discard(rest));
         }
     }
 }
 
 async fn discard(mut rest: Body) {
-    let mut discarded = 0;
-    while discarded < MOST {
-        match tokio::time::timeout(PAUSE, rest.frame()).await {
-            Ok(Some(Ok(frame))) => discarded += frame.data_ref().map_or(0, Bytes::len),
-            _ => return,
-        }
-    }
+    rest.discard();
+    let next = async || Some(rest.frame().await?.ok()?.data_ref().map_or(0, Bytes::len));
+    take_in(LINGER, MOST_OF_STREAM, || false, next).await;
 }

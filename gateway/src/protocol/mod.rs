@@ -1,17 +1,23 @@
-//! Turns each HTTP version into one request type and hands it to the pipeline.
+//! Turns each HTTP version into one request type and hands it to the one handler that it is given.
 //!
-//! Nothing below this module branches on how a version frames its messages: the pipeline asks only whether responses run
-//! side by side, and whether HTTP/3 is worth announcing. A replacement of hyper's HTTP/1 codec would stay local to
-//! `http.rs`.
+//! Nothing below this module branches on how a version frames its messages; the pipeline asks only whether HTTP/3 is worth
+//! announcing. How responses are paced, when connections end and how, is decided here. A replacement of hyper's HTTP/1
+//! codec would stay local to `http1.rs`.
 
 pub mod activity;
 mod cleartext;
-pub mod http;
+pub mod connections;
+mod http1;
+mod http2;
 pub mod http3;
 mod linger;
 mod multiplexed;
+mod paced;
+mod running;
+mod server;
+pub mod tcp;
 mod tracked;
 mod unsent;
 mod upload;
 
-pub use multiplexed::Stream;
+pub use server::Server;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// The notes of one stream.
-pub struct Stream {
+pub(super) struct StreamActivity {
     /// Where its connection keeps it.
     pub(super) place: Cell<usize>,
     untaken_since: Cell<Option<Instant>>,
@@ -19,7 +19,7 @@ pub struct Stream {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Stream {
+impl StreamActivity {
     pub(super) fn new(place: usize) -> Self {
         Self {
             place: Cell::new(place),
@@ -30,12 +30,12 @@ impl Stream {
     }
 
     /// The response has given something out; until it is asked for more, the client is waited for.
-    pub fn offered(&self, now: Instant) {
+    pub(super) fn offered(&self, now: Instant) {
         self.untaken_since.set(Some(now));
     }
 
     /// The response was asked for more and has nothing: the client is not waited for.
-    pub fn taken(&self) {
+    pub(super) fn taken(&self) {
         self.untaken_since.set(None);
     }
 
@@ -52,18 +52,18 @@ impl Stream {
     }
 
     /// Whether its task was ended before the response was.
-    pub fn is_cut(&self) -> bool {
+    pub(super) fn is_cut(&self) -> bool {
         self.cut.get()
     }
 }
 
 /// Runs the streams of one connection as tasks of this worker.
 #[derive(Clone, Default)]
-pub(super) struct Streams(Rc<RefCell<Option<Rc<Stream>>>>);
+pub(super) struct Streams(Rc<RefCell<Option<Rc<StreamActivity>>>>);
 
 impl Streams {
     /// The task that hyper starts next is this stream's: it starts it as soon as it has the future of the response.
-    pub(super) fn next(&self, stream: Option<Rc<Stream>>) {
+    pub(super) fn next(&self, stream: Option<Rc<StreamActivity>>) {
         self.0.replace(stream);
     }
 }
@@ -86,7 +86,7 @@ pin_project_lite::pin_project! {
     struct Task<F> {
         #[pin]
         future: F,
-        stream: Rc<Stream>,
+        stream: Rc<StreamActivity>,
     }
 }
 

@@ -13,9 +13,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::paced::Paced;
 use crate::error::Error;
 use crate::memory::Credit;
-use crate::message::Body;
 
 /// From this number of bytes on a connection holds much. It is what a fast client on a long way has under way.
 const MUCH: usize = 1 << 20;
@@ -44,7 +44,7 @@ impl Unsent {
     }
 
     /// A response's body, counted.
-    pub(super) fn body(self: &Rc<Self>, body: Body) -> Counted {
+    pub(super) fn body(self: &Rc<Self>, body: Paced) -> Counted {
         Counted { body, connection: self.clone(), response: None }
     }
 
@@ -124,7 +124,7 @@ impl Drop for Piece {
 
 /// A response's body whose pieces are counted.
 pub(super) struct Counted {
-    body: Body,
+    body: Paced,
     connection: Rc<Unsent>,
     response: Option<Rc<Response>>,
 }
@@ -179,12 +179,15 @@ mod tests {
 
     use super::*;
     use crate::memory::Budget;
+    use crate::message::Body;
 
     const PIECE: usize = 64 << 10;
 
     fn endless(connection: &Rc<Unsent>) -> Counted {
         let pieces = stream::repeat_with(|| Ok(Frame::data(Bytes::from(vec![0; PIECE]))));
-        connection.body(Body::boxed(StreamBody::new(pieces)))
+        let body = Body::boxed(StreamBody::new(pieces));
+        // What waits in the body itself counts elsewhere.
+        connection.body(Paced::new(body, false, None, &Credit::new(Budget::new(1 << 30))))
     }
 
     /// What comes until the body waits.

@@ -27,24 +27,22 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::activity::{Activity, Ending, Receiving};
-use super::linger::{LINGER, PAUSE};
+use super::connections::Connections;
+use super::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::error::Error;
 use crate::memory::Window;
 use crate::message::Body;
 use crate::message::headers;
-use crate::worker::Worker;
 
 /// So much is taken in for the sake of the connection alone.
 const SMALL: u64 = 64 << 10;
 /// How long a response may be held back for a body that is perhaps nearly here, and how much of it is taken for that.
 const MOMENT: Duration = Duration::from_millis(100);
 const NEARLY: u64 = 1 << 20;
-/// How much is taken in beside the last response of a connection.
-const MOST: u64 = 4 << 20;
 
 /// What is known of a body.
 pub(super) struct Upload {
-    worker: Rc<Worker>,
+    connections: Rc<Connections>,
     activity: Rc<Activity>,
     /// How long it may take once it is of no use to anybody.
     patience: Duration,
@@ -55,7 +53,7 @@ pub(super) struct Upload {
     persistent: bool,
     /// What Content-Length says is still to come.
     left: Cell<Option<u64>>,
-    state: Cell<State>,
+    arrival: Cell<Arrival>,
     /// Whether its reader has let go of it, and how much was taken in since.
     refused: Cell<bool>,
     taken: Cell<u64>,
@@ -67,7 +65,7 @@ pub(super) struct Upload {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum Arrival {
     Coming,
     Whole,
     Broken,
@@ -79,7 +77,7 @@ impl Upload {
         head: &request::Parts,
         incoming: Incoming,
         window: &Rc<Window>,
-        worker: &Rc<Worker>,
+        connections: &Rc<Connections>,
         activity: &Rc<Activity>,
         patience: Duration,
     ) -> (Body, Option<Rc<Self>>) {
@@ -87,14 +85,14 @@ impl Upload {
             return (Body::empty(), None);
         }
         let upload = Rc::new(Self {
-            worker: worker.clone(),
+            connections: connections.clone(),
             activity: activity.clone(),
             patience,
             expects: head.version == Version::HTTP_11 && head.headers.contains_key(http::header::EXPECT),
             asked: Cell::new(false),
             persistent: headers::is_persistent(head.version, &head.headers),
             left: Cell::new(incoming.size_hint().exact()),
-            state: Cell::new(State::Coming),
+            arrival: Cell::new(Arrival::Coming),
             refused: Cell::new(false),
             taken: Cell::new(0),
             changed: Notify::new(),
@@ -119,10 +117,10 @@ impl Upload {
     }
 
     async fn will_be_whole(&self, status: StatusCode) -> bool {
-        match self.state.get() {
-            State::Whole => return true,
-            State::Broken => return false,
-            State::Coming => {}
+        match self.arrival.get() {
+            Arrival::Whole => return true,
+            Arrival::Broken => return false,
+            Arrival::Coming => {}
         }
         // RFC 9110 section 15.5.9: who was too slow starts anew.
         if status == StatusCode::REQUEST_TIMEOUT || (self.expects && !self.asked.get()) {
@@ -136,12 +134,12 @@ impl Upload {
             _ => {}
         }
         let nearly = async {
-            while self.state.get() == State::Coming && self.taken.get() <= NEARLY {
+            while self.arrival.get() == Arrival::Coming && self.taken.get() <= NEARLY {
                 self.changed.notified().await;
             }
         };
         let _ = tokio::time::timeout(MOMENT, nearly).await;
-        self.state.get() == State::Whole
+        self.arrival.get() == Arrival::Whole
     }
 
     /// The response was given to the connection in full, or was given up.
@@ -163,8 +161,8 @@ impl Upload {
         self.asked.set(true);
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         match &frame {
-            None => self.state.set(State::Whole),
-            Some(Err(_)) => self.state.set(State::Broken),
+            None => self.arrival.set(Arrival::Whole),
+            Some(Err(_)) => self.arrival.set(Arrival::Broken),
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.left.set(self.left.get().map(|left| left.saturating_sub(length)));
@@ -172,7 +170,7 @@ impl Upload {
                     self.taken.set(self.taken.get() + length);
                 }
                 if frame.is_trailers() || body.is_end_stream() {
-                    self.state.set(State::Whole);
+                    self.arrival.set(Arrival::Whole);
                 }
             }
         }
@@ -184,18 +182,17 @@ impl Upload {
 
     /// Takes in what nobody wants, within limits. What is left when it is dropped makes hyper close the connection.
     async fn discard(self: Rc<Self>, mut rest: Body, _receiving: Receiving) {
+        rest.discard();
         let small = self.left.get().is_some_and(|left| left <= SMALL);
-        let (patience, most) = if small { (self.patience, SMALL) } else { (LINGER, MOST) };
-        let taking = async {
-            while self.state.get() == State::Coming && self.taken.get() < most {
-                let paused = tokio::time::timeout(PAUSE, poll_fn(|cx| self.poll(&mut rest, cx))).await.is_err();
-                // The connection is waited for while it is of use.
-                if paused && (!small || self.activity.ending() >= Ending::Drain) {
-                    return;
-                }
-            }
+        let (patience, most) = if small { (self.patience, SMALL) } else { (LINGER, MOST_OF_CONNECTION) };
+        // The connection is waited for while it is of use.
+        let waits = || small && self.activity.ending() < Ending::Drain;
+        let next = async || {
+            let frame = poll_fn(|cx| self.poll(&mut rest, cx)).await?.ok()?;
+            // Nothing comes after what made it whole.
+            (self.arrival.get() == Arrival::Coming).then(|| frame.data_ref().map_or(0, Bytes::len))
         };
-        let _ = tokio::time::timeout(patience, taking).await;
+        take_in(patience, most, waits, next).await;
     }
 }
 
@@ -226,14 +223,14 @@ impl HttpBody for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let upload = &self.upload;
-        if upload.state.get() != State::Coming {
+        if upload.arrival.get() != Arrival::Coming {
             return;
         }
         upload.refused.set(true);
         // To ask for it would send the 100.
         let unasked = upload.expects && !upload.asked.get();
         let over = upload.closing.get() && upload.answered.get();
-        if unasked || over || upload.worker.stopping.get() {
+        if unasked || over || upload.connections.is_stopping() {
             return;
         }
         let (rest, receiving) = (std::mem::take(&mut self.body), Activity::receive(&upload.activity));

@@ -62,7 +62,7 @@ impl Item for Stored {
 }
 
 /// The state that one plugin sees in one route entry. Every operation is atomic over all workers.
-pub struct Namespace {
+pub struct MemoryNamespace {
     entries: Bounded<Stored>,
     versions: AtomicU64,
     buckets: Buckets,
@@ -74,7 +74,7 @@ pub struct Namespace {
 
 const IN_USE: u64 = u64::MAX;
 
-impl Namespace {
+impl MemoryNamespace {
     pub(super) fn new(limits: NamespaceLimits) -> Self {
         Self {
             entries: Bounded::new(limits.entries, limits.bytes),
@@ -189,9 +189,9 @@ impl Namespace {
     }
 }
 
-impl fmt::Debug for Namespace {
+impl fmt::Debug for MemoryNamespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Namespace").finish_non_exhaustive()
+        f.debug_struct("MemoryNamespace").finish_non_exhaustive()
     }
 }
 
@@ -205,8 +205,8 @@ mod tests {
 
     const T0: Duration = Duration::from_secs(100);
 
-    fn namespace() -> Namespace {
-        Namespace::new(NamespaceLimits { entries: 50, bytes: 64 << 10, value: 1 << 10, counters: 100 })
+    fn namespace() -> MemoryNamespace {
+        MemoryNamespace::new(NamespaceLimits { entries: 50, bytes: 64 << 10, value: 1 << 10, counters: 100 })
     }
 
     fn bytes(text: &str) -> Bytes {
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_sweep_drops_what_has_expired_and_nothing_else() {
-        let space = Namespace::new(NamespaceLimits::default());
+        let space = MemoryNamespace::new(NamespaceLimits::default());
         for n in 0..5_000u64 {
             let ttl = (n % 3 != 0).then(|| Duration::from_millis(n + 1));
             space.set(&n.to_string(), bytes("v"), ttl, T0).unwrap();
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_sweep_beside_writers_loses_no_entry() {
-        let space = Namespace::new(NamespaceLimits::default());
+        let space = MemoryNamespace::new(NamespaceLimits::default());
         std::thread::scope(|scope| {
             for thread in 0..2 {
                 let space = &space;

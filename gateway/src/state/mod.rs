@@ -1,41 +1,47 @@
 //! State of plugins: `kv` and `counters`, a namespace per plugin and route entry (or per `share_state` name).
 //!
-//! One [`State`] serves all workers and outlives config snapshots, so that a reload resets no limit. Its functions
-//! are synchronous because memory is the only backend; a remote backend will stand beside [`memory`] behind the same
-//! handle, with its host calls made async. Time is passed in (see [`State::now`]), so that tests need no sleeps.
+//! One [`State`] serves all workers and outlives config snapshots, so that a reload resets no limit. It is the handle of a
+//! backend. Memory answers at once ([`Answer::Ready`]); a backend elsewhere is a variant beside it whose answers come
+//! [later](Answer::Later), and whose host calls are made such that they can wait: which plugins that concerns follows from
+//! [`State::waits`] and their imports. Time is passed in (see [`State::now`]), so that tests need no sleeps.
 
+mod answer;
 mod bounded;
 mod counters;
 mod gcra;
 mod limits;
 mod memory;
+mod namespace;
+mod namespaces;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
-
+pub use answer::{Answer, Unavailable};
 pub use counters::Claim;
 pub use gcra::{Decision, Rate};
 pub use limits::NamespaceLimits;
-pub use memory::{Entry, Namespace, SwapError, TooLarge};
-
-/// How long a namespace that no configuration uses keeps what has no expiry: long enough for an operator to see that the
-/// route should not have been removed.
-const ABANDONED: Duration = Duration::from_secs(3600);
+pub use memory::{Entry, MemoryNamespace, SwapError, TooLarge};
+pub use namespace::Namespace;
+use namespaces::Namespaces;
 
 /// All namespaces. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct State {
     started: Instant,
-    limits: NamespaceLimits,
-    namespaces: Arc<DashMap<Box<str>, Arc<Namespace>>>,
+    backend: Backend,
+}
+
+/// Where state is kept.
+#[derive(Clone, Debug)]
+enum Backend {
+    Memory(Arc<Namespaces>),
 }
 
 impl State {
     /// A store in memory without any namespace yet.
     pub fn in_memory(limits: NamespaceLimits) -> Self {
-        Self { started: Instant::now(), limits, namespaces: Arc::new(DashMap::new()) }
+        Self { started: Instant::now(), backend: Backend::Memory(Arc::new(Namespaces::new(limits))) }
     }
 
     /// The clock that every operation is given: monotonic, from the start of this store.
@@ -43,14 +49,20 @@ impl State {
         self.started.elapsed()
     }
 
+    /// Whether an answer may have to be waited for. A plugin that uses such state may be suspended in a call.
+    pub fn waits(&self) -> bool {
+        match self.backend {
+            Backend::Memory(_) => false,
+        }
+    }
+
     /// The namespace of this name, made when it is new. Callers look it up once, at load, and keep it.
     ///
     /// Names are made by [`State::entry_name`] and [`State::shared_name`], so that no plugin reaches another's.
-    pub fn namespace(&self, name: &str) -> Arc<Namespace> {
-        if let Some(found) = self.namespaces.get(name) {
-            return found.clone();
+    pub fn namespace(&self, name: &str) -> Namespace {
+        match &self.backend {
+            Backend::Memory(namespaces) => Namespace::Memory(namespaces.find(name)),
         }
-        self.namespaces.entry(name.into()).or_insert_with(|| Arc::new(Namespace::new(self.limits))).clone()
     }
 
     /// The namespace name of one plugin at one place of one route's chain. `nth` counts the entries of the same plugin
@@ -68,18 +80,9 @@ impl State {
     /// after an hour. To be called every half a minute or so from the background runtime. The bounds of a namespace
     /// hold without it; it gives back what a burst or an older configuration left behind.
     pub fn sweep(&self, now: Duration) {
-        // Handles first: a sweep of a large namespace must not hold a shard of the outer map.
-        let namespaces: Vec<_> = self.namespaces.iter().map(|entry| entry.value().clone()).collect();
-        for namespace in namespaces {
-            namespace.sweep(now);
+        match &self.backend {
+            Backend::Memory(namespaces) => namespaces.sweep(now),
         }
-        // Handles are given out under the map's lock: where there is no other than the map's own, nobody can get one
-        // while this looks.
-        self.namespaces.retain(|_, namespace| {
-            let held = Arc::strong_count(namespace) > 1;
-            let unused = namespace.unused_for(held, now);
-            held || (!namespace.is_empty() && unused < ABANDONED)
-        });
     }
 }
 
@@ -98,17 +101,17 @@ mod tests {
         let state = State::default();
         let now = state.now();
         let one = state.namespace(&State::entry_name("breaker", "a", 0));
-        one.set("key", b"value".as_slice().into(), None, now).unwrap();
+        one.set("key", b"value".as_slice().into(), None, now).now().unwrap().unwrap();
 
         let again = state.namespace(&State::entry_name("breaker", "a", 0));
-        assert_eq!(again.get("key", now).unwrap().value, "value");
+        assert_eq!(again.get("key", now).now().unwrap().unwrap().value, "value");
         for other in [
             State::entry_name("breaker", "b", 0),
             State::entry_name("breaker", "a", 1),
             State::entry_name("limit", "a", 0),
             State::shared_name("breaker", "a"),
         ] {
-            assert!(state.namespace(&other).get("key", now).is_none(), "{other:?}");
+            assert!(state.namespace(&other).get("key", now).now().unwrap().is_none(), "{other:?}");
         }
     }
 
@@ -119,21 +122,21 @@ mod tests {
         let after = |minutes: u64| start + Duration::from_secs(60 * minutes);
         let used = state.namespace("used");
         state.namespace("empty");
-        state.namespace("full").set("key", b"value".as_slice().into(), None, start).unwrap();
+        state.namespace("full").set("key", b"value".as_slice().into(), None, start).now().unwrap().unwrap();
         let expiring = Some(Duration::from_secs(90));
-        state.namespace("expiring").set("key", b"value".as_slice().into(), expiring, start).unwrap();
+        state.namespace("expiring").set("key", b"value".as_slice().into(), expiring, start).now().unwrap().unwrap();
         let names = |state: &State| {
-            let mut names: Vec<_> = state.namespaces.iter().map(|entry| entry.key().to_string()).collect();
-            names.sort_unstable();
-            names.join(" ")
+            let Backend::Memory(namespaces) = &state.backend;
+            namespaces.names().join(" ")
         };
         state.sweep(after(0));
+        assert!(!state.waits());
         assert_eq!(names(&state), "expiring full used");
         state.sweep(after(2));
         assert_eq!(names(&state), "full used");
         // The route is back for a moment, and keeps what it had.
         let back = state.namespace("full");
-        assert!(back.get("key", after(50)).is_some());
+        assert!(back.get("key", after(50)).now().unwrap().is_some());
         state.sweep(after(50));
         drop(back);
         state.sweep(after(61));

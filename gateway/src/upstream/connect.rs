@@ -1,169 +1,90 @@
-//! A connection to an endpoint: TCP, then TLS, then what ALPN says. The one time limit covers all of it.
+//! Connects to an endpoint: TCP, then TLS, then what ALPN says. It knows no worker and takes nothing of one, so that
+//! whoever has an endpoint can connect to it, on any runtime.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::pool::Slot;
-use super::{Upstream, tls as upstream_tls};
+use super::endpoint::Endpoint;
+use super::tls::explain;
 use crate::error::{Error, ErrorKind};
 use crate::model::UpstreamProtocol;
-use crate::telemetry::metrics::UpstreamMetrics;
 
-/// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    /// Reads that brought something.
-    pub(super) reads: Cell<u64>,
-    /// Writes that took something.
-    pub(super) writes: Cell<u64>,
-    /// How many more bytes are read before whoever reads is asked again; `None` where nobody counts.
-    pub(super) allowance: Cell<Option<usize>>,
-    /// The other end takes no more. What it has said before it closed can still be read, and is what counts: a service
-    /// that refuses an upload answers, closes and reads no further, so that a write may fail before the answer is read.
-    /// What is written from then on goes nowhere.
-    pub(super) broken: Cell<bool>,
+/// How connections to the endpoints of an upstream are made. Shared by all workers.
+pub(super) struct Connector {
+    protocol: UpstreamProtocol,
+    tls: Option<TlsConnector>,
 }
 
-impl Activity {
-    /// What a write of `length` bytes came to.
-    fn written(&self, result: Poll<io::Result<usize>>, length: usize) -> Poll<io::Result<usize>> {
-        match &result {
-            Poll::Ready(Ok(1..)) => bump(&self.writes),
-            Poll::Ready(Err(error)) if is_closed(error) => {
-                self.broken.set(true);
-                return Poll::Ready(Ok(length));
-            }
-            Poll::Ready(_) | Poll::Pending => {}
-        }
-        result
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector(..)")
     }
 }
 
-/// Whether it is the other end that has closed the connection.
-fn is_closed(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
-    )
-}
-
-/// A byte stream to an endpoint.
-pub(super) struct Stream {
-    io: Io,
-    activity: Rc<Activity>,
-    /// Reads in a row that brought something.
-    burst: u8,
-    _open: Open,
-}
-
-/// After so many reads in a row others have their turn: an upstream that sends without a pause must not hold the worker,
-/// and with it the timers of all.
-const BURST: u8 = 32;
-
-/// Counts an open connection.
-struct Open(UpstreamMetrics);
-
-impl Open {
-    fn new(metrics: UpstreamMetrics) -> Self {
-        metrics.connects.add(1);
-        metrics.connections.add(1);
-        Self(metrics)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.connections.add(-1);
-    }
-}
-
-enum Io {
+/// What carries the bytes.
+pub(super) enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A stream and the protocol that is spoken on it.
+/// An established transport, and the protocol that is spoken on it.
 pub(super) struct Connected {
-    pub(super) stream: Stream,
-    pub(super) activity: Rc<Activity>,
+    pub(super) transport: Transport,
+    /// HTTP/2, by ALPN or because the configuration says so; HTTP/1.1 otherwise.
     pub(super) http2: bool,
 }
 
-/// Connects. The caller applies the time limit.
-pub(super) async fn connect(upstream: &Upstream, slot: &Slot) -> Result<Connected, Error> {
-    let endpoint = &slot.endpoint;
-    let address = endpoint.address();
-    let tcp = TcpStream::connect(address)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Connect, format!("connecting to {address}: {error}")))?;
-    // Heads and bodies leave in one piece; waiting for more would only add delay. A socket that refuses still works.
-    let _ = tcp.set_nodelay(true);
-    let protocol = upstream.config.protocol;
-    let (io, http2) = match (&upstream.tls, &endpoint.names.server_name) {
-        (Some(tls), Some(name)) => {
-            let failed = |what: String| Error::new(ErrorKind::Tls, format!("TLS handshake with {address}: {what}"));
-            let stream = tls.connector.connect(name.clone(), tcp).await;
-            let stream = stream.map_err(|error| failed(upstream_tls::explain(&error, &upstream.config.name)))?;
-            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            if protocol == UpstreamProtocol::Http2 && !h2 {
-                return Err(failed("it does not offer h2 by ALPN".to_owned()));
-            }
-            (Io::Tls(Box::new(stream)), h2)
-        }
-        // Without TLS there is no ALPN: HTTP/2 by prior knowledge (RFC 9113 section 3.3).
-        _ => (Io::Tcp(tcp), protocol == UpstreamProtocol::Http2),
-    };
-    let activity = Rc::new(Activity::default());
-    let stream = Stream { io, activity: activity.clone(), burst: 0, _open: Open::new(slot.metrics.clone()) };
-    Ok(Connected { stream, activity, http2 })
-}
+impl Connector {
+    /// `tls`, where the upstream is encrypted.
+    pub(super) const fn new(protocol: UpstreamProtocol, tls: Option<TlsConnector>) -> Self {
+        Self { protocol, tls }
+    }
 
-fn bump(counter: &Cell<u64>) {
-    counter.set(counter.get().wrapping_add(1));
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let allowance = this.activity.allowance.get();
-        if allowance == Some(0) || this.burst >= BURST {
-            this.burst = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        let result = match &mut this.io {
-            Io::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
-            Io::Tls(io) => Pin::new(io).poll_read(cx, buffer),
+    /// Connects. There is no time limit in here: the caller's covers what it does with the connection, too.
+    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connected, Error> {
+        let address = endpoint.address();
+        let tcp = TcpStream::connect(address)
+            .await
+            .map_err(|error| Error::new(ErrorKind::Connect, format!("connecting to {address}: {error}")))?;
+        // Heads and bodies leave in one piece; waiting for more would only add delay. A socket that refuses still works.
+        let _ = tcp.set_nodelay(true);
+        let (Some(tls), Some(name)) = (&self.tls, &endpoint.names.server_name) else {
+            // Without TLS there is no ALPN: HTTP/2 by prior knowledge (RFC 9113 section 3.3).
+            let http2 = self.protocol == UpstreamProtocol::Http2;
+            return Ok(Connected { transport: Transport::Tcp(tcp), http2 });
         };
-        let count = buffer.filled().len() - before;
-        this.burst = if count > 0 { this.burst + 1 } else { 0 };
-        if count > 0 {
-            bump(&this.activity.reads);
-            this.activity.allowance.set(allowance.map(|allowance| allowance.saturating_sub(count)));
+        let failed = |what: String| Error::new(ErrorKind::Tls, format!("TLS handshake with {address}: {what}"));
+        let stream = tls.connect(name.clone(), tcp).await;
+        let stream = stream.map_err(|error| failed(explain(&error, endpoint.upstream())))?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        if self.protocol == UpstreamProtocol::Http2 && !http2 {
+            return Err(failed("it does not offer h2 by ALPN".to_owned()));
         }
-        result
+        Ok(Connected { transport: Transport::Tls(Box::new(stream)), http2 })
     }
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.activity.broken.get() {
-            return Poll::Ready(Ok(bytes.len()));
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buffer),
         }
-        let result = match &mut this.io {
-            Io::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
-            Io::Tls(io) => Pin::new(io).poll_write(cx, bytes),
-        };
-        this.activity.written(result, bytes.len())
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -171,42 +92,30 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let length = bytes.iter().map(|slice| slice.len()).sum();
-        if this.activity.broken.get() {
-            return Poll::Ready(Ok(length));
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bytes),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bytes),
         }
-        let result = match &mut this.io {
-            Io::Tcp(io) => Pin::new(io).poll_write_vectored(cx, bytes),
-            Io::Tls(io) => Pin::new(io).poll_write_vectored(cx, bytes),
-        };
-        this.activity.written(result, length)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Tcp(io) => io.is_write_vectored(),
-            Io::Tls(io) => io.is_write_vectored(),
+        match self {
+            Self::Tcp(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.activity.broken.get() {
-            return Poll::Ready(Ok(()));
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
         }
-        let result = match &mut this.io {
-            Io::Tcp(io) => Pin::new(io).poll_flush(cx),
-            Io::Tls(io) => Pin::new(io).poll_flush(cx),
-        };
-        // TLS writes here what it has encrypted before.
-        this.activity.written(result.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().io {
-            Io::Tcp(io) => Pin::new(io).poll_shutdown(cx),
-            Io::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        match self.get_mut() {
+            Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

@@ -11,7 +11,7 @@ use http::uri::Authority;
 use rustls::pki_types::ServerName;
 
 use super::health::Health;
-use super::{InvalidUpstream, next_id};
+use super::invalid::InvalidUpstream;
 use crate::error::Error;
 use crate::model::{EndpointConfig, PassiveHealth, Upstream as Config};
 
@@ -92,6 +92,11 @@ impl Endpoint {
         self.address
     }
 
+    /// The name of its upstream.
+    pub(super) const fn upstream(&self) -> &Arc<str> {
+        &self.names.upstream
+    }
+
     /// The relative share of requests.
     pub const fn weight(&self) -> u32 {
         self.weight
@@ -154,6 +159,12 @@ impl Endpoint {
     fn now(&self) -> u64 {
         u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// A number that no other upstream or endpoint of the process has.
+pub(super) fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 /// An endpoint as metrics and the admin page show it.

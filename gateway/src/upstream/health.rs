@@ -72,16 +72,18 @@ impl Health {
         None
     }
 
-    /// No connection, no valid head, or none in time. True where it is left out by this, and that is to be told.
+    /// No connection, no valid head, or none in time. True where it is left out, and that is to be told now.
     pub(super) fn failed(&self, policy: &PassiveHealth, now: u64) -> bool {
         let before = self.failures.fetch_update(Relaxed, Relaxed, |count| count.checked_add(1));
         self.accessed.store(now, Relaxed);
         self.checked.store(now, Relaxed);
         let leaves = before.is_ok_and(|before| before.saturating_add(1) == policy.max_failures);
-        if !leaves {
+        if leaves {
+            self.left.store(now + 1, Relaxed);
+        } else if self.left.load(Relaxed) == 0 || self.announced.load(Relaxed) {
             return false;
         }
-        self.left.store(now + 1, Relaxed);
+        // Also of one that left too soon after it had come back to be told of, once it is seen to stay out.
         let told = self.told.load(Relaxed);
         let tell = told == 0 || now.saturating_sub(told - 1) >= QUIET;
         if tell {
@@ -166,6 +168,17 @@ mod tests {
         assert!(!health.available(&policy(3), || 10));
         health.reset(|| 0);
         assert!(health.available(&policy(3), || 10));
+    }
+
+    #[test]
+    fn an_endpoint_that_leaves_again_at_once_and_stays_out_is_told_of_a_little_later() {
+        let (health, policy) = (Health::default(), PassiveHealth { max_failures: 1, ..policy(1) });
+        assert!(health.failed(&policy, 0));
+        assert_eq!(health.reset(|| 100), Some(100), "all are out, so all are tried again");
+        assert!(!health.failed(&policy, 300), "told of a moment ago");
+        assert!(health.failed(&policy, 30_400), "the probe finds it as it was");
+        assert!(!health.failed(&policy, 60_500), "told once");
+        assert!(health.reset(|| 61_000).is_some());
     }
 
     #[test]

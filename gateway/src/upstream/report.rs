@@ -1,56 +1,143 @@
-//! What happened on the way to a response: filled in as it happens, so that it also tells of failures and of requests
-//! that were given up.
+//! What happened on the way to a response, try by try: written as it happens, so that it also tells of failures and of
+//! requests that were given up.
 
+use std::cell::{Ref, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::body::Flow;
-use super::pool::{Lease, Slot};
+use smallvec::SmallVec;
+
+use super::connection::BodyWatch;
+use super::pool::EndpointPool;
 use super::retry;
 use crate::error::{Error, ErrorKind};
 
-/// What happened on the way to a response.
+/// What happened on the way to a response. It is right at every moment, also when what fills it is dropped.
 #[derive(Default)]
 pub struct Report {
-    /// Attempts made: connections tried or requests sent.
-    pub attempts: u32,
-    /// The endpoint of the last attempt.
-    pub endpoint: Option<SocketAddr>,
-    /// Whether the last attempt used a pooled connection.
+    /// Most requests need one, which is no allocation.
+    attempts: RefCell<SmallVec<[AttemptRecord; 1]>>,
+}
+
+/// One try: a connection tried, or a request sent.
+pub struct AttemptRecord {
+    /// Where it went.
+    pub endpoint: SocketAddr,
+    /// When the endpoint had been chosen.
+    pub started: Instant,
+    /// How long it took until there was a connection; `None` where there was none.
+    pub connected: Option<Duration>,
+    /// Whether that connection had been there before.
     pub reused: bool,
+    /// What it came to.
+    pub outcome: Outcome,
     awaited: Option<Awaited>,
+}
+
+/// What a try came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is under way, or was given up together with its request.
+    Unfinished,
+    /// The head of a response came so long after the request was sent.
+    Answered(Duration),
+    /// It failed, for this reason.
+    Failed(ErrorKind),
 }
 
 /// An endpoint that has been asked for something and has not answered yet.
 struct Awaited {
-    slot: Rc<Slot>,
+    pool: Rc<EndpointPool>,
     since: Instant,
-    flow: Option<Rc<Flow>>,
+    watch: Option<Rc<BodyWatch>>,
 }
 
 impl Report {
-    /// From now on it is the endpoint that everybody waits for; `flow` tells of the request body, where that takes its
-    /// time.
-    pub(super) fn awaits(&mut self, lease: &Lease, flow: Option<Rc<Flow>>) {
-        self.awaited = Some(Awaited { slot: lease.slot.clone(), since: Instant::now(), flow });
+    /// How many tries there were: connections tried or requests sent.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.attempts.borrow().len()).unwrap_or(u32::MAX)
     }
 
-    /// The endpoint has answered or failed: how long that took.
-    pub(super) fn settled(&mut self) -> Option<Duration> {
-        self.awaited.take().map(|awaited| awaited.since.elapsed())
+    /// The endpoint of the last try.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.attempts.borrow().last().map(|attempt| attempt.endpoint)
     }
 
-    /// To be called when the exchange was given up because `limit`, its own time limit, had passed: the endpoint that
-    /// is awaited has failed, if that was its doing.
-    pub fn timed_out(&mut self, limit: Duration) {
-        let Some(Awaited { slot, since, flow }) = self.awaited.take() else { return };
-        let moved = flow.map_or(since, |flow| since.max(flow.since().into_std()));
-        if retry::is_to_blame(moved.elapsed(), limit) {
-            slot.failed(&Error::new(
-                ErrorKind::ExchangeTimeout,
-                "no response head before the exchange's time was over",
-            ));
+    /// All tries, in the order in which they began.
+    pub fn attempts(&self) -> Ref<'_, [AttemptRecord]> {
+        Ref::map(self.attempts.borrow(), SmallVec::as_slice)
+    }
+
+    /// To be called when the exchange was given up because `limit`, its own time limit, had passed: endpoints that are
+    /// awaited have failed, if that was their doing.
+    pub fn timed_out(&self, limit: Duration) {
+        for attempt in self.attempts.borrow_mut().iter_mut() {
+            let Some(Awaited { pool, since, watch }) = attempt.awaited.take() else { continue };
+            let moved = watch.map_or(since, |watch| since.max(watch.since().into_std()));
+            if retry::is_to_blame(moved.elapsed(), limit) {
+                attempt.outcome = Outcome::Failed(ErrorKind::ExchangeTimeout);
+                pool.failed(&Error::new(
+                    ErrorKind::ExchangeTimeout,
+                    "no response head before the exchange's time was over",
+                ));
+            }
         }
+    }
+
+    /// A try begins.
+    pub(super) fn begin(&self, endpoint: SocketAddr) -> Recorder<'_> {
+        let mut attempts = self.attempts.borrow_mut();
+        let started = Instant::now();
+        let outcome = Outcome::Unfinished;
+        attempts.push(AttemptRecord { endpoint, started, connected: None, reused: false, outcome, awaited: None });
+        Recorder { report: self, index: attempts.len() - 1, started }
+    }
+}
+
+/// Writes the record of one try.
+pub(super) struct Recorder<'a> {
+    report: &'a Report,
+    index: usize,
+    started: Instant,
+}
+
+impl Recorder<'_> {
+    /// From now on it is the endpoint that everybody waits for, to take a connection.
+    pub(super) fn connecting(&self, pool: &Rc<EndpointPool>) {
+        self.write(|record| record.awaited = Some(Awaited { pool: pool.clone(), since: Instant::now(), watch: None }));
+    }
+
+    /// There is a connection. `waited`: it was not there at once, so that time has passed.
+    pub(super) fn connected(&self, reused: bool, waited: bool) {
+        let took = if waited { self.started.elapsed() } else { Duration::ZERO };
+        self.write(|record| (record.connected, record.reused, record.awaited) = (Some(took), reused, None));
+    }
+
+    /// From now on it is the endpoint that everybody waits for, to answer; `watch` tells of the request's body, where that
+    /// takes its time.
+    pub(super) fn sending(&self, pool: &Rc<EndpointPool>, watch: Option<Rc<BodyWatch>>) {
+        self.write(|record| {
+            let since = record.started + record.connected.unwrap_or_default();
+            record.awaited = Some(Awaited { pool: pool.clone(), since, watch });
+        });
+    }
+
+    /// The head of a response has come. Gives how long that took.
+    pub(super) fn answered(&self) -> Duration {
+        self.write(|record| {
+            let took = record.awaited.take().map_or(Duration::ZERO, |awaited| awaited.since.elapsed());
+            record.outcome = Outcome::Answered(took);
+            took
+        })
+    }
+
+    /// It has failed.
+    pub(super) fn failed(&self, error: &Error) {
+        self.write(|record| (record.awaited, record.outcome) = (None, Outcome::Failed(error.kind())));
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut AttemptRecord) -> T) -> T {
+        change(&mut self.report.attempts.borrow_mut()[self.index])
     }
 }

@@ -1,13 +1,14 @@
 //! The request as an upstream gets it: target form, Host or `:authority`, and framing made anew.
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 
-use super::body::RequestBody;
-use super::{Endpoint, Upstream};
+use super::connection::WatchedBody;
+use super::endpoint::Endpoint;
+use super::replay::ReplayableBody;
+use super::service::Upstream;
 use crate::error::{Error, ErrorKind};
 use crate::message::Body;
 use crate::model::UpstreamHost;
@@ -25,15 +26,22 @@ pub struct Outbound<'a> {
     pub headers: HeaderMap,
     /// The body.
     pub body: Body,
+    /// Requests with the same key go to the same endpoint, where the balancing policy keeps to it.
+    pub key: Option<u64>,
 }
 
-/// A request that can be put into the form of either protocol.
-pub(super) struct Draft<'a> {
+/// Header fields as they stand in a list.
+pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// A request that can be put into the form of either protocol, and be sent again within the bound of its body.
+pub(super) struct UpstreamRequest<'a> {
     pub(super) method: Method,
     authority: Option<&'a str>,
     target: PathAndQuery,
     headers: HeaderMap,
-    body: Body,
+    body: ReplayableBody,
+    /// The header fields as they were before a try took them.
+    kept: Fields,
 }
 
 /// What requests to an endpoint are addressed to where the client's own name does not go on. A worker has a copy of its
@@ -57,50 +65,55 @@ impl Addressee {
     }
 }
 
-/// Enough of a draft to make it again: no header value is copied, only counted once more.
-pub(super) struct Copy {
-    fields: Vec<(HeaderName, HeaderValue)>,
-    body: Bytes,
-}
-
-impl<'a> Draft<'a> {
+impl<'a> UpstreamRequest<'a> {
     pub(super) fn new(outbound: Outbound<'a>) -> Result<Self, Error> {
-        let Outbound { method, authority, path_and_query, mut headers, body } = outbound;
+        let Outbound { method, authority, path_and_query, mut headers, body, key: _ } = outbound;
         let target = PathAndQuery::try_from(path_and_query)
             .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?;
         frame(&mut headers, &method, &body);
-        Ok(Self { method, authority, target, headers, body })
+        Ok(Self { method, authority, target, headers, body: ReplayableBody::new(body), kept: Fields::new() })
     }
 
-    /// Keeps what a replay needs, where the body is wholly here. `fields` is an empty list to reuse.
-    pub(super) fn copy(&self, fields: impl FnOnce() -> Vec<(HeaderName, HeaderValue)>) -> Option<Copy> {
-        let body = self.body.as_full()?;
-        let mut fields = fields();
-        fields.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Some(Copy { fields, body })
+    /// Keeps what sending it again needs, where its body can be kept. `fields` gives an empty list to reuse. No header
+    /// value is copied, only counted once more.
+    pub(super) fn keep(&mut self, fields: impl FnOnce() -> Fields) {
+        if self.body.keep() {
+            self.kept = fields();
+            self.kept.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
     }
 
-    /// Puts the head and body back from a copy.
-    pub(super) fn restore(&mut self, copy: &mut Copy) {
+    /// Makes it whole again after a try, from what came back unsent or from what was kept. `false`: it can't be sent
+    /// again.
+    pub(super) fn restore(&mut self, returned: Option<Request<WatchedBody>>) -> bool {
+        if let Some(request) = returned {
+            let (head, body) = request.into_parts();
+            self.headers = head.headers;
+            self.headers.remove(HOST);
+            self.headers.remove(CONNECTION);
+            self.body.put_back(body.into_inner());
+            self.kept.clear();
+            frame(&mut self.headers, &self.method, self.body.next());
+            return true;
+        }
+        if !self.body.rewind() {
+            return false;
+        }
         self.headers.clear();
-        for (name, value) in copy.fields.drain(..) {
+        for (name, value) in self.kept.drain(..) {
             self.headers.append(name, value);
         }
-        self.body = Body::full(std::mem::take(&mut copy.body));
+        true
     }
 
-    /// Takes back what a connection gave back unsent.
-    pub(super) fn take_back(&mut self, request: Request<RequestBody>) {
-        let (head, body) = request.into_parts();
-        self.headers = head.headers;
-        self.headers.remove(HOST);
-        self.headers.remove(CONNECTION);
-        self.body = body.into_inner();
-        frame(&mut self.headers, &self.method, &self.body);
+    /// The emptied list, for the next request.
+    pub(super) fn into_fields(mut self) -> Fields {
+        self.kept.clear();
+        self.kept
     }
 
     /// For HTTP/1.1: origin form and Host (RFC 9112 section 3.2).
-    pub(super) fn http1(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<RequestBody>, Error> {
+    pub(super) fn http1(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<WatchedBody>, Error> {
         let host = match (&upstream.config.host, self.authority) {
             (UpstreamHost::Preserve, Some(authority)) => HeaderValue::from_str(authority)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a header value"))?,
@@ -108,7 +121,7 @@ impl<'a> Draft<'a> {
                 addressee.host.clone()
             }
         };
-        let body = std::mem::take(&mut self.body);
+        let body = self.body.take();
         let mut headers = std::mem::take(&mut self.headers);
         headers.insert(HOST, host);
         if headers.contains_key(TE) {
@@ -119,7 +132,7 @@ impl<'a> Draft<'a> {
         if body.size_hint().exact().is_none() && !headers.contains_key(CONTENT_LENGTH) {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        let mut request = Request::new(RequestBody::new(body));
+        let mut request = Request::new(WatchedBody::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.target.clone());
         *request.headers_mut() = headers;
@@ -127,7 +140,7 @@ impl<'a> Draft<'a> {
     }
 
     /// For HTTP/2: pseudo-header fields, no Host (RFC 9113 section 8.3.1).
-    pub(super) fn http2(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<RequestBody>, Error> {
+    pub(super) fn http2(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<WatchedBody>, Error> {
         let authority = match (&upstream.config.host, self.authority) {
             (UpstreamHost::Preserve, Some(authority)) => Authority::try_from(authority)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a host and port"))?,
@@ -136,7 +149,7 @@ impl<'a> Draft<'a> {
             }
         };
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.scheme = Some(if upstream.config.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = Some(authority);
         parts.path_and_query = Some(self.target.clone());
         let uri = Uri::from_parts(parts)
@@ -146,20 +159,12 @@ impl<'a> Draft<'a> {
         if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
-        let mut request = Request::new(RequestBody::on_a_stream(std::mem::take(&mut self.body)));
+        let mut request = Request::new(WatchedBody::on_a_stream(self.body.take()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = headers;
         Ok(request)
-    }
-}
-
-impl Copy {
-    /// The emptied list, for the next copy.
-    pub(super) fn into_fields(mut self) -> Vec<(HeaderName, HeaderValue)> {
-        self.fields.clear();
-        self.fields
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Upstream;
+use super::service::Upstream;
 use crate::model::EndpointConfig;
 
 /// How long one look-up may take.
@@ -57,16 +57,16 @@ pub(super) fn literal(endpoint: &EndpointConfig) -> Option<SocketAddr> {
 pub(super) async fn refresh(upstream: &Upstream, resolver: &impl Resolver) {
     let endpoints = &upstream.config().endpoints;
     let found = join_all(endpoints.iter().map(|endpoint| addresses(endpoint, resolver))).await;
-    for (place, (endpoint, result)) in endpoints.iter().zip(&found).enumerate() {
-        tell(upstream, place, &endpoint.host, result);
+    for (index, (endpoint, result)) in endpoints.iter().zip(&found).enumerate() {
+        tell(upstream, index, &endpoint.host, result);
     }
     upstream.publish(&found.into_iter().map(Result::ok).collect::<Vec<_>>());
 }
 
 /// Says what is new: a name that does not resolve is told once, and once more when it does.
-fn tell(upstream: &Upstream, place: usize, name: &str, found: &Result<Vec<SocketAddr>, String>) {
-    let known = upstream.addresses(place);
-    let failed_before = upstream.failing[place].swap(found.is_err(), Ordering::Relaxed);
+fn tell(upstream: &Upstream, index: usize, name: &str, found: &Result<Vec<SocketAddr>, String>) {
+    let known = upstream.addresses(index);
+    let failed_before = upstream.failing[index].swap(found.is_err(), Ordering::Relaxed);
     let upstream = &upstream.config().name;
     match found {
         Err(error) if failed_before => tracing::debug!(%upstream, %name, %error, "the name does still not resolve"),

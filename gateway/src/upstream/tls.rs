@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::InvalidUpstream;
+use super::invalid::InvalidUpstream;
 use crate::model::{Upstream as Config, UpstreamProtocol};
 use crate::pki;
 pub(super) use explain::explain;

@@ -8,15 +8,16 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Worker;
-use crate::config::SocketKey;
 use crate::exchange::{ConnectionInfo, Protocol};
+use crate::handler::Handler;
 use crate::listener::ListenerSettings;
 use crate::listener::steering::Seat;
-use crate::listener::tcp::{self, ConnectionGuard, ConnectionLimit};
-use crate::pipeline;
+use crate::listener::tcp::{ConnectionGuard, ConnectionLimit, accept_loop};
+use crate::model::SocketKey;
 use crate::protocol::activity::Group;
-use crate::protocol::{http, http3};
+use crate::protocol::connections::Connections;
+use crate::protocol::{Server, http3, tcp};
+use crate::telemetry::metrics::WorkerMetrics;
 
 /// A worker's share of a listener's socket.
 pub struct Share {
@@ -49,26 +50,26 @@ pub(super) struct Listening(Vec<Accepting>);
 struct Accepting {
     key: SocketKey,
     stop: watch::Sender<bool>,
-    /// Its TCP connections; those of HTTP/3 watch `stop` themselves.
     connections: Rc<Group>,
     task: JoinHandle<()>,
 }
 
 impl Listening {
     /// Accepts on one more socket.
-    pub(super) fn start(&mut self, worker: &Rc<Worker>, share: Share) {
+    pub(super) fn start<H: Handler>(&mut self, server: &Rc<Server<H>>, metrics: &WorkerMetrics, share: Share) {
         let (stop, stopped) = watch::channel(false);
         let (key, connections) = (share.key.clone(), Rc::new(Group::default()));
-        let task = tokio::task::spawn_local(listen(worker.clone(), share, connections.clone(), stopped));
+        let metrics = metrics.clone();
+        let task = tokio::task::spawn_local(listen(server.clone(), metrics, share, connections.clone(), stopped));
         self.0.push(Accepting { key, stop, connections, task });
     }
 
     /// Stops accepting on a socket, and lets its connections finish.
-    pub(super) fn stop(&mut self, worker: &Worker, key: &SocketKey) {
+    pub(super) fn stop(&mut self, connections: &Connections, key: &SocketKey) {
         self.0.retain(|one| !one.task.is_finished());
         for one in self.0.iter().filter(|one| one.key == *key) {
             let _ = one.stop.send(true);
-            worker.connections.drain_group(&one.connections, Instant::now());
+            connections.drain_group(&one.connections, Instant::now());
         }
     }
 
@@ -86,18 +87,18 @@ impl Listening {
 }
 
 /// Accepts a socket's connections until told to stop; returns when its HTTP/3 connections have finished too.
-async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch::Receiver<bool>) {
+async fn listen<H: Handler>(
+    server: Rc<Server<H>>,
+    metrics: WorkerMetrics,
+    share: Share,
+    group: Rc<Group>,
+    stop: watch::Receiver<bool>,
+) {
     let Share { local, socket, mut settings, limit, open: _open, .. } = share;
-    let metrics = {
-        let worker = worker.clone();
-        move |name: &str| worker.metrics.listener(name)
-    };
+    let metrics = move |name: &str| metrics.listener(name);
     let socket = match socket {
         Socket::Udp(socket, seat) => {
-            let ending = http3::Ending { stop, cut: worker.cut.subscribe() };
-            let memory = worker.memory.clone();
-            let on_request = move |connection, request| pipeline::handle(worker.clone(), connection, request, None);
-            return http3::serve((socket, seat), settings, local, (limit, memory), metrics, on_request, ending).await;
+            return http3::serve(server, (socket, seat), settings, (local, limit), metrics, group, stop).await;
         }
         Socket::Tcp(socket) => socket,
     };
@@ -116,7 +117,7 @@ async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch:
         let Some(guard) = guard else { return metrics.rejected("limit") };
         metrics.accepted.add(1);
         metrics.connections.add(1);
-        let (worker, group) = (worker.clone(), group.clone());
+        let (server, group) = (server.clone(), group.clone());
         tokio::task::spawn_local(async move {
             let info = ConnectionInfo {
                 listener: settings.config.name.clone(),
@@ -129,10 +130,10 @@ async fn listen(worker: Rc<Worker>, share: Share, group: Rc<Group>, stop: watch:
                 max_head: settings.config.limits.header_bytes,
                 body_timeout: settings.config.limits.body_timeout,
             };
-            http::serve(worker, &settings, &group, stream, info, &metrics).await;
+            tcp::serve(server, &settings, &group, stream, info, &metrics).await;
             metrics.connections.add(-1);
             drop(guard);
         });
     };
-    tcp::accept_loop(socket, limit, stop, on_connection).await;
+    accept_loop(socket, limit, stop, on_connection).await;
 }

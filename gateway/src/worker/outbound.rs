@@ -10,22 +10,22 @@ use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Worker;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::message::{Body, headers};
 use crate::plugin::host::calls::MAX_BODY;
 use crate::plugin::{CallError, CallResponse, OutboundCall, Whole};
+use crate::serving::Services;
 use crate::upstream::{Outbound, Report};
 
 /// Executes calls until the worker ends.
-pub(super) async fn serve(worker: Rc<Worker>, mut calls: mpsc::UnboundedReceiver<OutboundCall>) {
+pub(super) async fn serve(services: Rc<Services>, mut calls: mpsc::UnboundedReceiver<OutboundCall>) {
     while let Some(OutboundCall { upstream, method, path, headers, body, timeout, deadline, mut reply }) =
         calls.recv().await
     {
-        let worker = worker.clone();
+        let services = services.clone();
         tokio::task::spawn_local(async move {
-            let mut report = Report::default();
-            let sent = send(&worker, &upstream, method, &path, headers, body, &mut report);
+            let report = Report::default();
+            let sent = send(&services, &upstream, method, &path, headers, body, &report);
             let answer = tokio::select! {
                 answer = tokio::time::timeout_at(deadline, sent) => answer.ok(),
                 // A caller that is gone (its client left, and nobody shares the call) ends the call. At the deadline it
@@ -41,21 +41,22 @@ pub(super) async fn serve(worker: Rc<Worker>, mut calls: mpsc::UnboundedReceiver
 }
 
 async fn send(
-    worker: &Rc<Worker>,
+    services: &Services,
     upstream: &str,
     method: Method,
     path: &str,
     headers: HeaderMap,
     body: Bytes,
-    report: &mut Report,
+    report: &Report,
 ) -> Result<CallResponse, CallError> {
-    let snapshot = worker.snapshot();
+    let snapshot = services.snapshot();
     let upstream = snapshot.shared.upstreams.get(upstream).ok_or(CallError::UnknownUpstream)?;
-    let memory = worker.memory.budget();
-    let full = |_| CallError::Connect;
+    let memory = services.memory.budget();
+    let full = |_| CallError::Busy;
     let body = memory.count(body.into()).map_err(full)?;
-    let outbound = Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body) };
-    let response = worker.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
+    let outbound =
+        Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body), key: None };
+    let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
     let (mut parts, mut body) = response.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers);
     let mut all = Whole::new(memory.clone(), body.size_hint().exact());
@@ -74,9 +75,9 @@ fn call_error(error: &Error) -> CallError {
         ErrorKind::ResponseTooLarge => CallError::TooLarge,
         kind => match kind.failure() {
             Failure::Timeout => CallError::Timeout,
-            Failure::Dns | Failure::Connect | Failure::Tls | Failure::NoEndpoint | Failure::Overload => {
-                CallError::Connect
-            }
+            Failure::Dns | Failure::Connect | Failure::Tls | Failure::NoEndpoint => CallError::Connect,
+            // No place among the requests in flight, or no memory.
+            Failure::Overload => CallError::Busy,
             Failure::Reset | Failure::Protocol | Failure::Cancelled | Failure::Other => CallError::Reset,
         },
     }

@@ -149,6 +149,11 @@ pub(crate) mod calls {
         });
         let upstream = upstream.ok_or(Error::Denied)?;
         validate(of)?;
+        let is_refused = current(|host| host.refusing.get());
+        current(|host| host.refused.set(is_refused));
+        if is_refused {
+            return Err(Error::Connect);
+        }
         current(|host| host.calls.borrow_mut().push(of.clone()));
         let answer = upstream(of)?;
         let headers = answer.headers.into_iter().map(|(name, value)| Header { name, value }).collect();
@@ -161,6 +166,10 @@ pub(crate) mod calls {
 
     pub(crate) fn granted(upstream: &str) -> bool {
         current(|host| host.upstreams.borrow().contains_key(upstream))
+    }
+
+    pub(crate) fn refused_here() -> bool {
+        current(|host| host.refused.get())
     }
 }
 

@@ -89,6 +89,10 @@ pub(crate) struct Host {
     unmarked: Cell<bool>,
     /// `configure` runs, in which nothing may be called.
     pub(crate) configuring: Cell<bool>,
+    /// Calls are refused, as by a gateway that has no room for them.
+    pub(crate) refusing: Cell<bool>,
+    /// The last one was.
+    pub(crate) refused: Cell<bool>,
 }
 
 impl Host {
@@ -155,6 +159,8 @@ impl TestHost {
             shared: Cell::new(false),
             unmarked: Cell::new(false),
             configuring: Cell::new(false),
+            refusing: Cell::new(false),
+            refused: Cell::new(false),
         }))
     }
 
@@ -182,6 +188,11 @@ impl TestHost {
     ) -> Self {
         self.0.upstreams.borrow_mut().insert(name.to_owned(), Rc::new(answer));
         self
+    }
+
+    /// From now on refuses calls, as a gateway does that has no room for them, or no more. Those are not among `calls`.
+    pub fn refuse_calls(&self, refuse: bool) {
+        self.0.refusing.set(refuse);
     }
 
     /// Stores responses for all callers alike, as an entry with `shared: true` does. Otherwise each principal has its own.

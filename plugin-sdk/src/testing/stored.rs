@@ -88,28 +88,76 @@ fn delta_seconds(text: &str) -> Option<u64> {
     digits.then(|| text.parse().map_or(MOST, |seconds: u64| seconds.min(MOST)))
 }
 
-/// Whether a field carries what a caller is known by, as far as its name tells.
+/// Whether a field carries what a caller is known by, or who the caller is, as far as its name tells.
 fn is_credential(name: &str) -> bool {
-    const PARTS: [&str; 16] = [
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte.to_ascii_lowercase()) } else { '-' };
+    let name: String = name.bytes().map(fold).collect();
+    const PARTS: [&str; 29] = [
         "access-key",
+        "account",
         "api-key",
-        "api_key",
         "apikey",
         "assertion",
         "auth",
+        "client-id",
+        "clientcert",
+        "consumer",
         "cookie",
         "credential",
         "csrf",
+        "customer",
         "dpop",
+        "email",
+        "identity",
         "jwt",
+        "oidc",
         "passw",
+        "principal",
+        "saml",
         "secret",
         "session",
         "signature",
+        "subject",
+        "tenant",
         "token",
+        "userinfo",
+        "username",
     ];
-    let ends = ["-key", "_key", "-sid", "_sid", "xsrf"].iter().any(|end| name.ends_with(end));
-    ends || name == "sid" || PARTS.iter().any(|part| name.contains(part))
+    const WORDS: [&str; 20] = [
+        "caller", "cert", "claims", "dn", "group", "groups", "key", "login", "member", "org", "owner", "role", "roles",
+        "scope", "scopes", "sid", "sub", "uid", "upn", "userid",
+    ];
+    // Of what these begin, only what is known to be of the connection or the target is nobody's name: what the next proxy
+    // asserts can't be listed here.
+    const ASSERTED: [&str; 10] = [
+        "client-cert",
+        "client-dn",
+        "client-verif",
+        "forward-",
+        "forwarded-",
+        "remote-",
+        "ssl-client",
+        "tls-client",
+        "vouch-",
+        "webauth-",
+    ];
+    const OF_THE_WAY: [&str; 19] = [
+        "addr", "address", "by", "cipher", "for", "host", "ip", "method", "path", "port", "prefix", "proto",
+        "protocol", "scheme", "server", "ssl", "uri", "url", "version",
+    ];
+    let bare = name.strip_prefix("x-").unwrap_or(&name);
+    let last = bare.rsplit('-').next().unwrap_or_default();
+    let is_asserted = ASSERTED.iter().any(|start| bare.starts_with(start)) && !OF_THE_WAY.contains(&last);
+    let mut words = bare.split('-');
+    // User-Agent and Sec-Fetch-User come from every browser, and say nothing of who uses it.
+    let is_of_program = bare.starts_with("sec-") || bare.contains("user-agent");
+    let names_user = !is_of_program && words.clone().any(|word| word == "user");
+    bare == "from"
+        || is_asserted
+        || names_user
+        || bare.ends_with("xsrf")
+        || words.any(|word| WORDS.contains(&word))
+        || PARTS.iter().any(|part| bare.contains(part))
 }
 
 /// Names and values of the client's, still there or taken off by the plugin.

@@ -43,21 +43,10 @@ pub enum Refused {
 enum Fetched {
     /// With a set, which is the one of this instance now.
     Set,
-    /// With none; or the host let nobody else wait.
+    /// With none; or the gateway itself had no room for it.
     Nothing,
     /// It was not made: it would come too soon.
     TooSoon,
-}
-
-/// What a request has to do with a fetch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    /// It shares the one that is under way.
-    Follows,
-    /// It makes one that is due.
-    Leads,
-    /// It makes one because of a key that is not in the set which was fetched last.
-    LeadsEarly,
 }
 
 /// The keys of a remote set.
@@ -143,7 +132,7 @@ impl KeySet {
             return;
         }
         if let Some(lease) = self.state.lease(self.lease_length()) {
-            self.fetch(version, &failures, Part::Leads);
+            self.fetch(version, &failures, false);
             self.state.give_back(lease);
         }
     }
@@ -164,12 +153,11 @@ impl KeySet {
         }
         match self.state.lease(self.lease_length()) {
             Some(lease) => {
-                let part = if is_early { Part::LeadsEarly } else { Part::Leads };
-                let fetched = self.fetch(version, &failures, part);
+                let fetched = self.fetch(version, &failures, is_early);
                 self.state.give_back(lease);
                 fetched
             }
-            None => self.fetch(version, &failures, Part::Follows),
+            None => self.fetch(version, &failures, false),
         }
     }
 
@@ -198,21 +186,23 @@ impl KeySet {
         Some(kept)
     }
 
-    /// Fetches, or shares the fetch that is under way. `failures` are those before it.
-    fn fetch(&self, version: Option<u64>, failures: &Failures, part: Part) -> Fetched {
+    /// Fetches, or shares the fetch that is under way. `failures` are those before it. `anew`: because of a key that is not in
+    /// the set which was fetched last.
+    fn fetch(&self, version: Option<u64>, failures: &Failures, anew: bool) -> Fetched {
         let mut call = calls::get(&self.rules.upstream, &self.rules.path)
             .header("accept", "application/jwk-set+json, application/json")
             .timeout(self.rules.timeout)
             .single_flight();
-        if part == Part::LeadsEarly {
+        if anew {
             // Neither the host's answer of just before nor one of a cache on the way.
             call = call.header("cache-control", "no-cache");
         }
         let answer = call.send();
         // Waiting has taken time.
         let now = time::unix_ms();
-        // What the host says to those whom it doesn't let wait any more tells nothing of the identity provider.
-        let is_hearsay = part == Part::Follows && matches!(answer, Err(calls::Error::Connect));
+        // What the gateway says to those whom it doesn't let wait tells nothing of the identity provider, whoever asks; nor is
+        // a pause due, which would be one of all workers.
+        let is_refused = matches!(answer, Err(calls::Error::Connect)) && calls::was_refused_here();
         let usable = answer.map_err(|error| error.name().to_owned()).and_then(body).and_then(|body| {
             self.parse(0, now, &body).ok_or_else(|| "it is not a key set with a usable key".to_owned())
         });
@@ -221,7 +211,7 @@ impl KeySet {
                 self.keep(version, Kept { fetched_at: now, body });
                 Fetched::Set
             }
-            Err(_) if is_hearsay => Fetched::Nothing,
+            Err(_) if is_refused => Fetched::Nothing,
             Err(problem) => {
                 if let Some(pause) = self.state.failed(failures, now) {
                     metrics::count("auth_jwks_fetches_total", &[("result", "failed")], 1);

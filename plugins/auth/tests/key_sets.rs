@@ -318,3 +318,31 @@ fn a_set_that_is_too_large_is_a_failed_fetch() {
     }
     assert_eq!(host.calls().len(), 1, "after a failure nobody asks for a while");
 }
+
+#[test]
+fn a_gateway_without_room_for_the_call_is_no_failure_of_the_identity_provider() {
+    let (idp, up) = (Idp::new("a"), Rc::new(Cell::new(true)));
+    let host = serving(vec![idp.jwk()], &up);
+    let plugin = host.configure::<Auth>(config()).unwrap();
+    host.refuse_calls(true);
+    for _ in 0..10 {
+        assert_eq!(host.run(&plugin, idp.request()).response().status, 503, "nobody can say");
+    }
+    assert_eq!(host.counted("auth_jwks_fetches_total", &[("result", "failed")]), 0);
+    assert!(host.logs().is_empty(), "{:?}", host.logs());
+    host.refuse_calls(false);
+    assert!(passes(&host, &plugin, idp.request()), "nobody waits for a pause to end");
+    // The same where a set is due, and for a key that is not in it.
+    host.advance(Duration::from_secs(601));
+    host.refuse_calls(true);
+    assert!(passes(&host, &plugin, idp.request()), "the old one does");
+    assert_eq!(host.run(&plugin, Idp::new("b").request()).response().status, 503);
+    host.refuse_calls(false);
+    assert!(passes(&host, &plugin, idp.request()));
+    assert_eq!(host.calls().len(), 2);
+    // One that can't be reached is one that failed.
+    up.set(false);
+    host.advance(Duration::from_secs(601));
+    assert!(passes(&host, &plugin, idp.request()));
+    assert_eq!(host.counted("auth_jwks_fetches_total", &[("result", "failed")]), 1);
+}

@@ -367,3 +367,14 @@ fn a_file_is_loaded_with_its_directory() {
     assert!(super::super::load(&directory).unwrap_err().to_string().contains("not a regular file"));
     assert!(super::super::load(&directory.join("none")).unwrap_err().to_string().contains("can't be read"));
 }
+
+#[test]
+fn a_token_from_the_environment_is_sent_as_it_is_whatever_signs_it_holds() {
+    let loaded = accept(
+        "listeners: [{name: a, address: '127.0.0.1:1'}]
+routes: [{name: r, upstream: u, request_headers: {set: {x-a: '${SIGNS}', x-b: 'Bearer ${SIGNS}', x-c: '${SIGNS} ${client.address}'}}}]
+upstreams: {u: {endpoints: ['a:1']}}",
+    );
+    let edits = format!("{:?}", loaded.config.routes[0].request_headers);
+    assert_eq!(edits.matches("a$$b%%c$d%ef{g}").count(), 3, "{edits}");
+}

@@ -19,6 +19,7 @@ fn parse_in(directory: &Path, text: &str) -> Result<Loaded, ConfigErrors> {
         "HOST" => Some("127.0.0.1".to_owned()),
         "KEY" => Some("123".to_owned()),
         "YES" => Some("true".to_owned()),
+        "SIGNS" => Some("a$$b%%c$d%ef{g}".to_owned()),
         _ => None,
     })
 }
@@ -38,7 +39,7 @@ fn directory() -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// The example of the design, with what isn't built yet left out.
+/// A configuration with something of every section.
 const EXAMPLE: &str = r#"listeners:
   - name: public
     address: 0.0.0.0:8443

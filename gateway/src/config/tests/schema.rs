@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::json::plain;
-use super::super::{schema, tree};
+use super::super::{schema, yaml};
 use super::{EXAMPLE, parse};
 
 /// Enough of JSON Schema for the words that the schema uses; an unknown word is a failure.
@@ -70,7 +70,7 @@ fn violations(schema: &Value, root: &Value, value: &Value, at: &str, found: &mut
 }
 
 fn validate(text: &str) -> Vec<String> {
-    let value = plain(&tree::parse(text, "gateway.yaml".as_ref(), &|_| None).unwrap().root);
+    let value = plain(&yaml::parse(text, "gateway.yaml".as_ref(), &|_| None).unwrap().root);
     let schema = schema();
     let mut found = Vec::new();
     violations(&schema, &schema, &value, "", &mut found);

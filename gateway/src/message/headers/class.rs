@@ -106,14 +106,15 @@ pub fn is_made_here(name: &HeaderName) -> bool {
 pub fn is_forwarding(name: &str) -> bool {
     let begins = |with: &[&str]| with.iter().any(|start| name.starts_with(start));
     // X-Real-IP, True-Client-IP, CF-Connecting-IP, X-Cluster-Client-IP, and whatever is next.
-    if name.ends_with("-ip") || name.ends_with("clientip") {
+    // X-Vercel-Forwarded-For, Fly-Forwarded-Proto, CloudFront-Forwarded-Proto likewise.
+    if name.ends_with("-ip") || name.ends_with("clientip") || name.contains("-forwarded-") {
         return true;
     }
     match name.as_bytes().first() {
         Some(b'x') => name.strip_prefix("x-").is_some_and(is_x_forwarding),
         Some(b'f') => begins(&["forward", "fastly-"]) || name == "front-end-https",
         // RFC 9440 section 2.4: Client-Cert and Client-Cert-Chain are taken off whatever comes from outside.
-        Some(b'c') => begins(&["cf-", "client-cert", "client-ip"]),
+        Some(b'c') => begins(&["cf-", "client-cert", "client-ip", "cloudfront-"]),
         Some(b'h') => name == "https",
         Some(b'r') => begins(&["remote-"]),
         Some(b's') => begins(&["ssl-"]),
@@ -140,7 +141,7 @@ fn is_x_forwarding(rest: &str) -> bool {
         Some(b'o') => begins(&["original-", "originating-"]),
         Some(b'p') => rest == "proto",
         Some(b'r') => begins(&["real-", "remote-", "rewrite-"]),
-        Some(b's') => begins(&["sendfile", "ssl"]) || rest == "scheme",
+        Some(b's') => begins(&["sendfile", "ssl"]) || matches!(rest, "scheme" | "script-name"),
         Some(b't') => begins(&["tls-"]),
         Some(b'u') => rest == "url-scheme",
         _ => false,
@@ -149,29 +150,78 @@ fn is_x_forwarding(rest: &str) -> bool {
     known || rest.contains("forwarded")
 }
 
-/// Whether fields of this name carry what a caller is known by, as far as the name tells: keys, tokens, sessions. Names that
-/// only sound like it do no harm: a response to them is kept a little less often.
+/// Whether fields of this name carry what a caller is known by, as far as the name tells: keys, tokens and sessions; and who
+/// the caller is, where a proxy has found that out and asserts it: its certificate, its name, its tenant. Names that only
+/// sound like it do no harm: a response to them is kept a little less often.
 pub fn is_credential(name: &str) -> bool {
-    const PARTS: [&str; 16] = [
+    let folded: SmallVec<[u8; 64]> = folded(name).collect();
+    let Ok(name) = std::str::from_utf8(&folded) else { return true };
+    const PARTS: [&str; 29] = [
         "access-key",
+        "account",
         "api-key",
-        "api_key",
         "apikey",
         "assertion",
         "auth",
+        "client-id",
+        "clientcert",
+        "consumer",
         "cookie",
         "credential",
         "csrf",
+        "customer",
         "dpop",
+        "email",
+        "identity",
         "jwt",
+        "oidc",
         "passw",
+        "principal",
+        "saml",
         "secret",
         "session",
         "signature",
+        "subject",
+        "tenant",
         "token",
+        "userinfo",
+        "username",
     ];
-    let ends = ["-key", "_key", "-sid", "_sid", "xsrf"].iter().any(|end| name.ends_with(end));
-    ends || name == "sid" || PARTS.iter().any(|part| name.contains(part))
+    const WORDS: [&str; 20] = [
+        "caller", "cert", "claims", "dn", "group", "groups", "key", "login", "member", "org", "owner", "role", "roles",
+        "scope", "scopes", "sid", "sub", "uid", "upn", "userid",
+    ];
+    // Of what these begin, only what is known to be of the connection or the target is nobody's name: what the next proxy
+    // asserts can't be listed here.
+    const ASSERTED: [&str; 10] = [
+        "client-cert",
+        "client-dn",
+        "client-verif",
+        "forward-",
+        "forwarded-",
+        "remote-",
+        "ssl-client",
+        "tls-client",
+        "vouch-",
+        "webauth-",
+    ];
+    const OF_THE_WAY: [&str; 19] = [
+        "addr", "address", "by", "cipher", "for", "host", "ip", "method", "path", "port", "prefix", "proto",
+        "protocol", "scheme", "server", "ssl", "uri", "url", "version",
+    ];
+    let bare = name.strip_prefix("x-").unwrap_or(name);
+    let last = bare.rsplit('-').next().unwrap_or_default();
+    let is_asserted = ASSERTED.iter().any(|start| bare.starts_with(start)) && !OF_THE_WAY.contains(&last);
+    let mut words = bare.split('-');
+    // User-Agent and Sec-Fetch-User come from every browser, and say nothing of who uses it.
+    let is_of_program = bare.starts_with("sec-") || bare.contains("user-agent");
+    let names_user = !is_of_program && words.clone().any(|word| word == "user");
+    bare == "from"
+        || is_asserted
+        || names_user
+        || bare.ends_with("xsrf")
+        || words.any(|word| WORDS.contains(&word))
+        || PARTS.iter().any(|part| bare.contains(part))
 }
 
 /// Whether a name holds a character that servers which name fields after CGI's variables read as another one: those map
@@ -225,6 +275,11 @@ mod tests {
             "x-forwarded-client-cert",
             "x-forwarded-by-next-years-proxy",
             "x-vercel-forwarded-for",
+            "cloudfront-forwarded-proto",
+            "cloudfront-viewer-address",
+            "fly-forwarded-port",
+            "z-forwarded-for",
+            "x-script-name",
             "x-forward-for",
             "x-original-url",
             "x-original-forwarded-for",
@@ -284,8 +339,82 @@ mod tests {
         ] {
             assert!(is_credential(name), "{name}");
         }
-        for name in ["accept", "user-agent", "accept-language", "x-request-id", "range", "traceparent", "via"] {
+        for name in [
+            "accept",
+            "user-agent",
+            "x-original-user-agent",
+            "sec-fetch-user",
+            "sec-ch-ua",
+            "accept-language",
+            "x-request-id",
+            "x-requested-with",
+            "range",
+            "traceparent",
+            "via",
+            "host",
+            "origin",
+            "referer",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-real-ip",
+            "remote-addr",
+            "cf-ray",
+            "cf-connecting-ip",
+            "x-envoy-attempt-count",
+        ] {
             assert!(!is_credential(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn who_a_balancer_says_the_caller_is_tells_callers_apart() {
+        for name in [
+            "x-forwarded-client-cert",
+            "x-client-cert",
+            "client-cert",
+            "client-cert-chain",
+            "ssl-client-cert",
+            "x-ssl-client-s-dn",
+            "ssl-client-subject-dn",
+            "x-ssl-client-serial",
+            "x-ssl-client-fingerprint",
+            "x-tls-client-san",
+            "x-forwarded-tls-client-cert-info",
+            "x-amzn-mtls-clientcert-subject",
+            "x-arr-clientcert",
+            "wl-proxy-client-cert",
+            "x-forwarded-user",
+            "x-forwarded-email",
+            "x-forwarded-groups",
+            "x-forwarded-preferred-username",
+            "x-forwarded-whom-next-years-proxy-found",
+            "remote-user",
+            "remote-name",
+            "x-remote-user",
+            "x_forwarded_email",
+            "x-webauth-name",
+            "x-amzn-oidc-identity",
+            "x-amzn-oidc-data",
+            "x-ms-client-principal-name",
+            "x-goog-authenticated-user-email",
+            "x-endpoint-api-userinfo",
+            "x-consumer-id",
+            "x-user",
+            "x-user-id",
+            "x-userid",
+            "user_id",
+            "x-tenant",
+            "x-tenant-id",
+            "x-org-id",
+            "x-roles",
+            "x-subject",
+            "from",
+        ] {
+            assert!(is_credential(name), "{name}");
         }
     }
 

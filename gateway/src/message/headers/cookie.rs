@@ -1,5 +1,5 @@
-//! Joins the pieces of a cookie: HTTP/2 and HTTP/3 may split it for compression, but everything behind the gateway
-//! expects one field (RFC 9113 section 8.2.3, RFC 9114 section 4.2.1).
+//! Joins the pieces of a cookie: HTTP/2 and HTTP/3 may split it for compression, and some clients do over HTTP/1, but
+//! everything behind the gateway expects one field (RFC 9113 section 8.2.3, RFC 9114 section 4.2.1).
 
 use http::{HeaderMap, HeaderValue, header};
 

@@ -11,10 +11,9 @@ mod framing;
 mod hop_by_hop;
 mod loops;
 mod max_forwards;
-mod template;
 mod trailers;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
 pub use cookie::join as join_cookies;
@@ -24,11 +23,7 @@ pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persiste
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;
-pub use template::{Piece, Template, VARIABLES, Variable};
 pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
-
-use crate::exchange::Exchange;
-use crate::model::HeaderEdits;
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -50,23 +45,6 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Applies a route's changes: removals first, then values that replace what is there. One that comes out empty leaves no
-/// field, as NGINX's `proxy_set_header` does: what the client sent must not stand in its place.
-pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits, exchange: &Exchange) {
-    for name in &edits.remove {
-        headers.remove(name);
-    }
-    for (name, value) in &edits.set {
-        headers.insert(name.clone(), value.clone());
-    }
-    for (name, template) in &edits.computed {
-        match template.value(exchange) {
-            Some(value) => drop(headers.insert(name.clone(), value)),
-            None => drop(headers.remove(name)),
-        }
-    }
-}
-
 /// Removes fields with odd names that some servers would take for one of these, which plugins or the route have set or
 /// taken off: `x_user` beside `x-user`.
 pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'a HeaderName>) {
@@ -85,14 +63,13 @@ pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'
 
 /// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
 /// for each field besides its name and value, pseudo-header fields included.
-pub fn size(head: &http::request::Parts) -> usize {
+pub fn size(method: &Method, uri: &Uri, fields: &HeaderMap) -> usize {
     const FIELD: usize = 32;
-    let uri = &head.uri;
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + ":authority".len() + FIELD);
     let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + ":scheme".len() + FIELD);
-    let pseudo = head.method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
-    head.headers.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
+    let pseudo = method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
+    fields.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
 }
 
 /// The bytes that the pieces of a cookie may take in that count beyond those of the whole cookie: "cookie" and what is

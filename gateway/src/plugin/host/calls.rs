@@ -51,8 +51,11 @@ pub enum CallError {
     UnknownUpstream,
     /// Not in time.
     Timeout,
-    /// No connection; or too many instances of the plugin wait for calls already.
+    /// No connection.
     Connect,
+    /// The gateway itself has no room for it: too many instances wait for calls already, or there is no memory. It says
+    /// nothing of the upstream.
+    Busy,
     /// A body above [`MAX_BODY`].
     TooLarge,
     /// The answer broke off.

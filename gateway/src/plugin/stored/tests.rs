@@ -167,12 +167,12 @@ fn vectors_hold() {
 
 #[test]
 fn a_field_that_the_operator_names_is_a_credential() {
-    let storing = Storing { credentials: vec![HeaderName::from_static("x-tenant")], ..UNMARKED };
-    let request = asked(Method::GET, &[("x-tenant", "alice")]);
+    let storing = Storing { credentials: vec![HeaderName::from_static("x-lane")], ..UNMARKED };
+    let request = asked(Method::GET, &[("x-lane", "alice")]);
     let decide = |storing: &Storing, readers| storable(&request, &answer(200, &[]), readers, storing, TTL);
     assert_eq!(decide(&storing, Readers::Unnamed), Err(Refusal::Credentials));
     assert_eq!(decide(&UNMARKED, Readers::Unnamed), Ok(TTL));
-    let other = asked(Method::GET, &[("x-tenant", "bob")]);
+    let other = asked(Method::GET, &[("x-lane", "bob")]);
     let of = |request: &RequestHead| caller(request, Readers::Principal("service"), &storing);
     assert!(of(&request).is_some() && of(&request) != of(&other));
 }
@@ -197,9 +197,9 @@ fn what_a_plugin_takes_off_keeps_callers_without_a_name_apart() {
     let of = |value: Option<&str>| {
         let mut request = asked(Method::GET, &[]);
         if let Some(value) = value {
-            request.headers.insert("x-tenant", value.parse().unwrap());
+            request.headers.insert("x-lane", value.parse().unwrap());
         }
-        request.edited(&HeaderName::from_static("x-tenant"), 0);
+        request.edited(&HeaderName::from_static("x-lane"), 0);
         request.headers.clear();
         caller(&request, Readers::Unnamed, &UNMARKED)
     };

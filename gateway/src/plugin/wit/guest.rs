@@ -20,7 +20,7 @@ use crate::plugin::call::{Action, Call, ConfigError, Description};
 use crate::plugin::callers::Callers;
 use crate::plugin::context::Context;
 use crate::plugin::error::{LoadError, Overrun, PluginError};
-use crate::plugin::limits::{FIRST_DEADLINE, shares};
+use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares};
 use crate::plugin::stock::{MakeError, Wear};
 
 /// CPU time of `describe` and `configure`, which compile expressions and parse keys.
@@ -120,8 +120,12 @@ pub(in crate::plugin) fn describe(plugin: &Plugin, context: Arc<Context>) -> Res
         Handler::find(&mut store, &instance, &plugin.functions)?;
         plugin.functions.describe(&mut store, &instance, allowed.yields).await
     });
+    // The process that tries it has room for as much as a plugin may have: where that is not enough, it never is.
     result.map(Description::from).map_err(|error| match error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        true => LoadError::NoRoom,
+        true => LoadError::Call(format!(
+            "needs more than a plugin may have: {MOST_INSTANCES} core instances, {MOST_TABLES} tables, {MOST_MEMORIES} \
+             memories"
+        )),
         false => LoadError::Call(failed(&mut store, Phase::Describe, &error).to_string()),
     })
 }
@@ -175,6 +179,10 @@ impl Guest {
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
             Err(error) => Err(match failed(&mut store, Phase::Configure, &error) {
                 PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => MakeError::Exhausted,
+                // What the system refuses (memory, above all) is not the guest's doing.
+                PluginError::Trap { message, .. } if !error.is::<wasmtime::Trap>() => {
+                    MakeError::Failed(PluginError::Instance(message))
+                }
                 error => MakeError::Failed(error),
             }),
         }

@@ -34,6 +34,8 @@ pub(super) struct HostState {
     pub(super) context: Arc<Context>,
     /// To the task of the worker that makes outbound calls; `None` off the workers.
     pub(super) callers: Option<Callers>,
+    /// Whether the gateway itself refused its last call.
+    pub(super) call_refused: bool,
     /// Names of header fields that it uses.
     pub(super) names: Names,
     table: ResourceTable,
@@ -57,6 +59,7 @@ impl HostState {
             limits: InstanceLimits::new(context.limits.memory, context.memory.clone()),
             context,
             callers,
+            call_refused: false,
             names: Names::default(),
             table,
         }

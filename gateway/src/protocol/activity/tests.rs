@@ -133,7 +133,7 @@ fn an_ending_is_not_taken_back() {
 fn streams_leave_in_any_order_and_stalled_ones_are_cut() {
     let activity = Activity::new(limits(), Rc::default(), Instant::now());
     activity.set_multiplexed();
-    let streams: Vec<_> = (0..4).map(|_| activity.request_started().expect("a stream")).collect();
+    let streams: Vec<_> = (0..4).map(|_| activity.stream_started()).collect();
     for leaving in [0, 3, 1] {
         activity.request_ended(Some(&*streams[leaving]));
     }
@@ -147,30 +147,4 @@ fn streams_leave_in_any_order_and_stalled_ones_are_cut() {
     assert!(!streams[2].is_cut());
     activity.cut_stalled_streams(offered + seconds(61));
     assert!(streams[2].is_cut());
-}
-
-#[test]
-fn connections_that_are_gone_are_forgotten() {
-    let connections = Connections::default();
-    let first = connections.add(&limits(), &Rc::default());
-    let second = connections.add(&limits(), &Rc::default());
-    drop(first);
-    connections.sweep(Instant::now());
-    assert_eq!(connections.count(), 1);
-    connections.drain(Instant::now());
-    assert_eq!(second.ending(), Ending::Drain);
-    assert_eq!(connections.add(&limits(), &Rc::default()).ending(), Ending::Drain, "also those that come later");
-    connections.cut();
-    assert_eq!(second.ending(), Ending::Close);
-}
-
-#[test]
-fn draining_one_listener_leaves_the_others_alone() {
-    let connections = Connections::default();
-    let (gone, stays) = (Rc::new(Group::default()), Rc::new(Group::default()));
-    let (one, other) = (connections.add(&limits(), &gone), connections.add(&limits(), &stays));
-    connections.drain_group(&gone, Instant::now());
-    assert_eq!((one.ending(), other.ending()), (Ending::Drain, Ending::None));
-    let late = connections.add(&limits(), &gone);
-    assert_eq!(late.ending(), Ending::Drain, "it was in the queue of the socket");
 }

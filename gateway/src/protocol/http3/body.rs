@@ -9,15 +9,15 @@ use h3::server::RequestStream;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::quic::{self, Notes};
+use super::stream::{Notes, RecvStream};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Exhausted, Unread};
 use crate::message::{Body, headers};
 
-type Recv = RequestStream<quic::RecvStream, Bytes>;
+type Recv = RequestStream<RecvStream, Bytes>;
 
 /// The body of one request.
-pub(super) struct RequestBody {
+pub(super) struct IncomingBody {
     recv: Recv,
     notes: Notes,
     unread: Unread,
@@ -25,17 +25,17 @@ pub(super) struct RequestBody {
     first: Option<Result<Frame<Bytes>, Error>>,
     /// What Content-Length says is still to come.
     declared: Option<u64>,
-    state: State,
+    reading: Reading,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum Reading {
     Data,
     Trailers,
     Ended,
 }
 
-impl RequestBody {
+impl IncomingBody {
     /// Gives a request its body: none where the stream has ended with the head already.
     pub(super) async fn attach(
         request: http::Request<()>,
@@ -45,7 +45,7 @@ impl RequestBody {
     ) -> http::Request<Body> {
         let declared =
             request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let mut body = Self { recv, notes, unread, first: None, declared, state: State::Data };
+        let mut body = Self { recv, notes, unread, first: None, declared, reading: Reading::Data };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
         let first = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
         if let Poll::Ready(first) = first {
@@ -54,11 +54,13 @@ impl RequestBody {
                 some => body.first = some,
             }
         }
+        // From now on nobody waits for it until somebody asks.
+        let _ = body.unread.handed_out();
         request.map(|()| Body::boxed(body))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.state == State::Data {
+        if self.reading == Reading::Data {
             let Poll::Ready(data) = self.recv.poll_recv_data(cx).map_ok(|data| data.map(copy)) else {
                 self.unread.awaited();
                 return Poll::Pending;
@@ -77,13 +79,13 @@ impl RequestBody {
                     };
                 }
                 Ok(None) if self.declared.unwrap_or(0) > 0 => return self.fail(wrong_length()),
-                Ok(None) => self.state = State::Trailers,
+                Ok(None) => self.reading = Reading::Trailers,
                 Err(error) => return self.fail(gone(&error)),
             }
         }
-        if self.state == State::Trailers {
+        if self.reading == Reading::Trailers {
             let trailers = ready!(self.recv.poll_recv_trailers(cx));
-            self.state = State::Ended;
+            self.reading = Reading::Ended;
             return Poll::Ready(match trailers {
                 Ok(None) => None,
                 Ok(Some(trailers)) => Some(headers::check_stream_fields(&trailers).map(|()| Frame::trailers(trailers))),
@@ -101,7 +103,7 @@ impl RequestBody {
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.state = State::Ended;
+        self.reading = Reading::Ended;
         Poll::Ready(Some(Err(error)))
     }
 }
@@ -119,7 +121,7 @@ fn gone(error: &h3::error::StreamError) -> Error {
     Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"))
 }
 
-impl HttpBody for RequestBody {
+impl HttpBody for IncomingBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -132,7 +134,7 @@ impl HttpBody for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.state == State::Ended
+        self.first.is_none() && self.reading == Reading::Ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -141,7 +143,7 @@ impl HttpBody for RequestBody {
             _ => 0,
         };
         match self.declared {
-            Some(declared) if self.state == State::Data => SizeHint::with_exact(declared + first as u64),
+            Some(declared) if self.reading == Reading::Data => SizeHint::with_exact(declared + first as u64),
             _ => SizeHint::default(),
         }
     }

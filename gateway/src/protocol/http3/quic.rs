@@ -16,10 +16,10 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
-use quinn::VarInt;
 
+use super::codes::{connection_error, var_int};
 use super::frames::Frames;
-pub(super) use super::stream::{Notes, RecvStream, SendStream};
+use super::stream::{Notes, RecvStream, SendStream};
 
 type Accepted<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
 type Bidi = (quinn::SendStream, quinn::RecvStream);
@@ -61,20 +61,20 @@ pub(super) struct Connection {
     uni: Accepted<quinn::RecvStream>,
     /// The largest field section, as it is encoded.
     section: usize,
-    hatch: Hatch,
+    side: SideChannel,
 }
 
 /// What passes h3 by between its transport and whoever accepts requests.
 #[derive(Clone, Default)]
-pub(super) struct Hatch(Arc<Shared>);
+pub(super) struct SideChannel(Arc<SideNotes>);
 
 #[derive(Default)]
-struct Shared {
+struct SideNotes {
     latest: Mutex<Option<Handle>>,
     refusing: AtomicBool,
 }
 
-impl Hatch {
+impl SideChannel {
     /// The handle of the request that h3 gave out last.
     pub(super) fn take(&self) -> Option<Handle> {
         self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -92,21 +92,11 @@ impl Hatch {
 }
 
 impl Connection {
-    pub(super) fn new(quinn: quinn::Connection, section: usize) -> (Self, Hatch) {
-        let hatch = Hatch::default();
+    pub(super) fn new(quinn: quinn::Connection, section: usize) -> (Self, SideChannel) {
+        let side = SideChannel::default();
         let bidi = Box::pin(unfold(quinn.clone(), async |quinn| Some((quinn.accept_bi().await, quinn))));
         let uni = Box::pin(unfold(quinn.clone(), async |quinn| Some((quinn.accept_uni().await, quinn))));
-        (Self { quinn, bidi, uni, section, hatch: hatch.clone() }, hatch)
-    }
-}
-
-pub(super) fn connection_error(error: quinn::ConnectionError) -> ConnectionErrorIncoming {
-    match error {
-        quinn::ConnectionError::ApplicationClosed(close) => {
-            ConnectionErrorIncoming::ApplicationClose { error_code: close.error_code.into() }
-        }
-        quinn::ConnectionError::TimedOut => ConnectionErrorIncoming::Timeout,
-        other => ConnectionErrorIncoming::Undefined(Arc::new(other)),
+        (Self { quinn, bidi, uni, section, side: side.clone() }, side)
     }
 }
 
@@ -130,7 +120,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream<B>, ConnectionErrorIncoming>> {
         let (send, recv) = loop {
             let (mut send, mut recv) = ready!(next(&mut self.bidi, cx))?;
-            if !self.hatch.0.refusing.load(Ordering::Relaxed) {
+            if !self.side.0.refusing.load(Ordering::Relaxed) {
                 break (send, recv);
             }
             let rejected = var_int(Code::H3_REQUEST_REJECTED.value());
@@ -139,7 +129,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
         };
         let stopped = send.stopped();
         let notes = Notes::default();
-        self.hatch.put(Handle {
+        self.side.put(Handle {
             stopped: Box::pin(async move { matches!(stopped.await, Ok(Some(_)) | Err(_)) }),
             notes: notes.clone(),
             delivery: Delivery(self.quinn.clone()),
@@ -216,10 +206,6 @@ impl<B: Buf> quic::OpenStreams<B> for OpenStreams {
     fn close(&mut self, code: Code, reason: &[u8]) {
         self.quinn.close(var_int(code.value()), reason);
     }
-}
-
-pub(super) fn var_int(code: u64) -> VarInt {
-    VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }
 
 /// A request stream.

@@ -10,8 +10,8 @@ use bytes::{Buf, Bytes};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 
+use super::codes::{connection_error, var_int};
 use super::frames::{Frames, Violation};
-use super::quic::{connection_error, var_int};
 
 /// How much is read from the transport at a time, at most.
 const CHUNK: usize = 64 << 10;

@@ -150,11 +150,6 @@ impl Metrics {
     pub fn forget_plugin(&self, name: &str) {
         lock(&self.plugins).remove(name);
     }
-
-    /// Everything in Prometheus' text format.
-    pub fn render(&self) -> String {
-        render::render(self)
-    }
 }
 
 impl fmt::Debug for Metrics {

@@ -27,16 +27,19 @@ fn sum<T>(cells: &[Arc<T>], counter: impl Fn(&T) -> &Counter) -> u64 {
     cells.iter().map(|cell| counter(cell).value()).sum()
 }
 
-pub(super) fn render(metrics: &Metrics) -> String {
-    let shards = lock(&metrics.shards).clone();
-    let mut out = Exposition::default();
-    routes(&mut out, &shards);
-    upstreams(&mut out, &shards, metrics);
-    plugins(&mut out, &shards, metrics);
-    listeners(&mut out, &shards);
-    gateway(&mut out, &shards, metrics);
-    super::process::render(&mut out, metrics.started);
-    out.finish()
+impl Metrics {
+    /// Everything in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let shards = lock(&self.shards).clone();
+        let mut out = Exposition::default();
+        routes(&mut out, &shards);
+        upstreams(&mut out, &shards, self);
+        plugins(&mut out, &shards, self);
+        listeners(&mut out, &shards);
+        gateway(&mut out, &shards, self);
+        super::process::render(&mut out, self.started);
+        out.finish()
+    }
 }
 
 fn routes(out: &mut Exposition, shards: &[Arc<Shard>]) {

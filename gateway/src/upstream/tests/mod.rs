@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Capacity, Client, Outbound, Report, Upstream};
+use super::{Capacity, Client, Outbound, Outcome, Report, Upstream};
 use crate::error::Error;
 use crate::memory::{Budget, Credit};
 use crate::message::Body;
@@ -71,19 +71,31 @@ fn counted_in(metrics: &Arc<Metrics>) -> Rc<Client> {
 }
 
 fn outbound(method: Method, body: Body) -> Outbound<'static> {
-    Outbound { method, authority: Some("example.no"), path_and_query: "/a?b=c", headers: HeaderMap::new(), body }
+    Outbound {
+        method,
+        authority: Some("example.no"),
+        path_and_query: "/a?b=c",
+        headers: HeaderMap::new(),
+        body,
+        key: None,
+    }
 }
 
-async fn send(client: &Rc<Client>, upstream: &Arc<Upstream>, method: Method, body: Body) -> (Outcome, Report) {
-    let mut report = Report::default();
-    let result = client.send(upstream, outbound(method, body), &mut report).await;
+async fn send(client: &Rc<Client>, upstream: &Arc<Upstream>, method: Method, body: Body) -> (Answer, Report) {
+    let report = Report::default();
+    let result = client.send(upstream, outbound(method, body), &report).await;
     (result, report)
 }
 
-type Outcome = Result<Response<Body>, Error>;
+type Answer = Result<Response<Body>, Error>;
 
-async fn get(client: &Rc<Client>, upstream: &Arc<Upstream>) -> (Outcome, Report) {
+async fn get(client: &Rc<Client>, upstream: &Arc<Upstream>) -> (Answer, Report) {
     send(client, upstream, Method::GET, Body::empty()).await
+}
+
+/// Whether the last try was over a connection that had been there before.
+fn reused(report: &Report) -> bool {
+    report.attempts().last().is_some_and(|attempt| attempt.reused)
 }
 
 async fn text(response: Response<Body>) -> Result<String, Error> {

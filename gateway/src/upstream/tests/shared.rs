@@ -26,8 +26,8 @@ fn a_refused_connection_leads_to_the_next_endpoint_and_then_out_of_the_rotation(
         for _ in 0..10 {
             let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
             assert_eq!(response.unwrap().status(), 200);
-            assert_eq!(report.endpoint, Some(live));
-            attempts += report.attempts;
+            assert_eq!(report.endpoint(), Some(live));
+            attempts += report.count();
         }
         assert_eq!(attempts, 13, "three failures, then the dead endpoint is left alone");
         let status = upstream.endpoints();
@@ -44,7 +44,7 @@ fn when_all_are_out_all_are_tried() {
         for _ in 0..5 {
             let (response, report) = get(&client, &upstream).await;
             assert_eq!(response.err().unwrap().kind(), ErrorKind::Connect);
-            assert_eq!(report.attempts, 2);
+            assert_eq!(report.count(), 2);
         }
     });
 }
@@ -58,7 +58,7 @@ fn a_retry_does_not_put_dead_endpoints_back() {
         (0..3).for_each(|_| endpoint(0).failed(&failure()));
         let (response, report) = get(&client, &upstream).await;
         assert_eq!(response.err().unwrap().kind(), ErrorKind::Connect);
-        assert_eq!((report.attempts, report.endpoint), (2, Some(out)), "it is still better than nothing");
+        assert_eq!((report.count(), report.endpoint()), (2, Some(out)), "it is still better than nothing");
         let status = upstream.endpoints();
         assert!(!status[0].healthy && status[1].healthy, "{status:?}");
     });
@@ -74,14 +74,14 @@ fn an_endpoint_comes_back_after_its_time_out() {
         let broken = upstream.endpoints.load()[0].clone();
         (0..3).for_each(|_| broken.failed(&failure()));
         for _ in 0..4 {
-            assert_eq!(get(&client, &upstream).await.1.endpoint, Some(second));
+            assert_eq!(get(&client, &upstream).await.1.endpoint(), Some(second));
         }
         while !upstream.endpoints()[0].healthy {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut used = Vec::new();
         for _ in 0..4 {
-            used.push(get(&client, &upstream).await.1.endpoint.unwrap());
+            used.push(get(&client, &upstream).await.1.endpoint().unwrap());
         }
         assert!(used.contains(&first), "{used:?}");
         // The probe has succeeded: one more failure is the first of three again.
@@ -101,17 +101,17 @@ fn an_exchange_that_ran_out_of_time_is_the_failure_of_who_took_it() {
         let limit = Duration::from_millis(300);
         let (_sender, slow) = channel();
         for (body, failures) in [(Body::empty(), 1), (slow, 1), (Body::full("whole"), 2)] {
-            let mut report = Report::default();
+            let report = Report::default();
             let request = outbound(Method::POST, body);
-            let sent = tokio::time::timeout(limit, client.send(&upstream, request, &mut report)).await;
+            let sent = tokio::time::timeout(limit, client.send(&upstream, request, &report)).await;
             assert!(sent.is_err(), "nobody answers");
             report.timed_out(limit);
             assert_eq!(upstream.endpoints()[0].failures, failures);
         }
         // A client that leaves says nothing of the endpoint.
         let request = outbound(Method::GET, Body::empty());
-        let mut report = Report::default();
-        let _ = tokio::time::timeout(limit, client.send(&upstream, request, &mut report)).await;
+        let report = Report::default();
+        let _ = tokio::time::timeout(limit, client.send(&upstream, request, &report)).await;
         drop(report);
         assert_eq!(upstream.endpoints()[0].failures, 2);
     });
@@ -165,7 +165,7 @@ fn a_single_endpoint_is_always_tried() {
         let client = client();
         for _ in 0..5 {
             let (response, report) = get(&client, &upstream).await;
-            assert_eq!((response.err().unwrap().kind(), report.attempts), (ErrorKind::Connect, 1));
+            assert_eq!((response.err().unwrap().kind(), report.count()), (ErrorKind::Connect, 1));
         }
         assert!(upstream.endpoints()[0].healthy);
         assert_eq!(upstream.endpoints()[0].failures, 5);
@@ -202,7 +202,7 @@ fn names_resolve_and_last_good_addresses_stay() {
         // A worker follows a changed list.
         let other = ok().await;
         upstream.publish(&[Some(vec![other])]);
-        assert_eq!(get(&client, &upstream).await.1.endpoint, Some(other));
+        assert_eq!(get(&client, &upstream).await.1.endpoint(), Some(other));
     });
 }
 
@@ -250,7 +250,7 @@ fn a_request_without_a_client_is_for_the_endpoint_s_own_name() {
         for (address, protocol) in [(one, UpstreamProtocol::Http1), (two, UpstreamProtocol::Http2)] {
             let (client, upstream) = (client(), upstream(Config { protocol, ..config(&[address]) }).await);
             let request = Outbound { authority: None, ..outbound(Method::GET, Body::empty()) };
-            let response = client.send(&upstream, request, &mut Report::default()).await.unwrap();
+            let response = client.send(&upstream, request, &Report::default()).await.unwrap();
             assert_eq!(response.headers()["x-authority"], address.to_string());
         }
     });
@@ -329,5 +329,50 @@ fn workers_count_no_references_in_common_for_the_host_of_an_endpoint() {
             assert_ne!(one.host.as_bytes().as_ptr(), two.host.as_bytes().as_ptr());
             assert_ne!(one.authority.as_str().as_ptr(), two.authority.as_str().as_ptr());
         }
+    });
+}
+
+#[test]
+fn an_endpoint_can_be_connected_to_off_the_workers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = upstream(config(&[listener.local_addr().unwrap()])).await;
+        let endpoint = upstream.endpoints.load()[0].clone();
+        let connecting =
+            tokio::spawn(async move { upstream.connector.connect(&endpoint).await.map(|made| made.http2) });
+        let (accepted, connected) = tokio::join!(listener.accept(), connecting);
+        assert!(accepted.is_ok());
+        assert!(!connected.unwrap().unwrap(), "HTTP/1.1 without ALPN");
+    });
+}
+
+#[test]
+fn each_try_leaves_a_record() {
+    run(async {
+        let (dead, live) = (
+            nobody().await,
+            raw(|_, mut socket| async move {
+                while socket.head().await.is_some() {
+                    socket.write(OK).await;
+                }
+            })
+            .await,
+        );
+        let (client, upstream) = (client(), upstream(config(&[dead, live])).await);
+        let mut failed = None;
+        for _ in 0..2 {
+            let (response, report) = get(&client, &upstream).await;
+            text(response.unwrap()).await.unwrap();
+            let attempts = report.attempts();
+            let last = attempts.last().unwrap();
+            assert_eq!((last.endpoint, report.endpoint()), (live, Some(live)));
+            assert!(matches!(last.outcome, Outcome::Answered(_)) && last.connected.is_some());
+            if let [first, second] = &*attempts {
+                assert!(first.started <= second.started);
+                failed = Some((first.endpoint, first.connected, first.reused, first.outcome));
+            }
+        }
+        assert_eq!(failed, Some((dead, None, false, Outcome::Failed(ErrorKind::Connect))));
     });
 }

@@ -76,7 +76,11 @@ impl Plugin for Caller {
         }
         match called {
             Ok(answer) => RequestAction::respond(LocalResponse::new(answer.status).body(answer.body)),
-            Err(error) => RequestAction::respond(LocalResponse::new(500).body(format!("{error:?}"))),
+            Err(error) => {
+                let refused_here = calls::was_refused_here().to_string();
+                let response = LocalResponse::new(500).header("x-refused-here", refused_here);
+                RequestAction::respond(response.body(format!("{error:?}")))
+            }
         }
     }
 }

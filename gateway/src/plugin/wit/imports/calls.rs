@@ -26,7 +26,8 @@ impl From<CallError> for Error {
             CallError::Denied => Self::Denied,
             CallError::UnknownUpstream => Self::UnknownUpstream,
             CallError::Timeout => Self::Timeout,
-            CallError::Connect => Self::Connect,
+            // `refused_here` tells the two apart: the enum is one that old plugins were compiled against.
+            CallError::Connect | CallError::Busy => Self::Connect,
             CallError::TooLarge => Self::TooLarge,
             CallError::Reset => Self::Reset,
         }
@@ -100,8 +101,14 @@ impl calls::Host for HostState {
         Ok(self.is_granted(&upstream))
     }
 
+    fn refused_here(&mut self) -> wasmtime::Result<bool> {
+        self.charge()?;
+        Ok(self.call_refused)
+    }
+
     async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.charge()?;
+        self.call_refused = false;
         let granted = self.is_granted(&of.upstream);
         if !granted {
             self.context.refuse(Need::Upstreams, &of.upstream);
@@ -114,7 +121,10 @@ impl calls::Host for HostState {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error.into())),
         };
-        let Some(leave) = callers.leave() else { return Ok(Err(Error::Connect)) };
+        let Some(leave) = callers.leave() else {
+            self.call_refused = true;
+            return Ok(Err(CallError::Busy.into()));
+        };
         let calls = callers.calls().clone();
         // On behalf of the request: a plugin that calls its own gateway must come to an end.
         let hops = self.exchange.as_ref().map(|exchange| exchange.hops.clone()).unwrap_or_default();
@@ -151,6 +161,8 @@ impl calls::Host for HostState {
         .await;
         self.clock.resume();
         drop(leave);
-        Ok(outcome.unwrap_or(Err(CallError::Timeout)).map(response).map_err(Into::into))
+        let outcome = outcome.unwrap_or(Err(CallError::Timeout));
+        self.call_refused = matches!(outcome, Err(CallError::Busy));
+        Ok(outcome.map(response).map_err(Into::into))
     }
 }

@@ -25,7 +25,7 @@ impl counters::Host for HostState {
                 rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
             })
             .collect();
-        let decisions = self.context.namespace.take(&claims, self.context.state.now());
+        let decisions = self.context.namespace.take(&claims, self.context.state.now()).now()?;
         Ok(decisions
             .into_iter()
             .map(|decision| counters::Decision {
@@ -41,6 +41,6 @@ impl counters::Host for HostState {
         self.charge()?;
         check_key("counters.add", &key)?;
         let window = Duration::from_millis(window_ms);
-        Ok(self.context.namespace.add(&key, delta, window, self.context.state.now()))
+        Ok(self.context.namespace.add(&key, delta, window, self.context.state.now()).now()?)
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::families::{CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
 use super::super::{RELOADS, Reload};
 use super::*;
-use crate::memory::{Budget, Memory};
+use crate::memory::Memory;
+use crate::model::Limits;
 
 const REFERENCE: &str = include_str!("../../../../docs/metrics.md");
 
@@ -24,7 +25,7 @@ fn everything() -> String {
     plugin.count("NAME", &[], 1);
     plugin.observe("NAME", &[], 1.0);
     metrics.reloaded(Reload::Config, true);
-    metrics.show_memory(Memory { bodies: Budget::new(1), guests: Budget::new(1) });
+    metrics.show_memory(Memory::new(&Limits { requests_per_worker: 1, body_memory: Some(1), plugin_memory: Some(1) }));
     metrics.plugin_in_force("p", "1", "a");
     metrics.show_endpoints(|| {
         vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true, failures: 0 }]

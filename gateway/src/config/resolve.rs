@@ -1,0 +1,132 @@
+//! What spans sections: names that have to exist, and the resolved configuration.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::context::{Context, Placed, RouteNames};
+use super::error::suggest;
+use super::plugin::RawPlugins;
+use super::sections::Raw;
+use super::{listener, reach};
+use crate::model::{Admin, Config, Plugins, Secret, Upstream};
+
+/// Looks up every name, and builds the config.
+pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
+    for placed in raw.listeners.iter().flatten() {
+        context.places.listeners.entry(placed.listener.name.clone()).or_insert(placed.name);
+    }
+    for (name, _) in raw.upstreams.iter().flatten() {
+        context.places.upstreams.entry(Arc::from(name.value.as_str())).or_insert(name.position);
+    }
+    listener::check(raw.listeners.as_deref().unwrap_or_default(), raw.admin.as_ref(), context);
+    let names = std::mem::take(&mut context.names);
+    check_routes(&names, context);
+    if let Some(routes) = &raw.routes {
+        reach::check(routes, &names.routes, context);
+    }
+    if let Some(upstreams) = &raw.upstreams {
+        check_names("upstream", &names.upstreams, upstreams, context);
+    }
+    if let Some(plugins) = &raw.plugins {
+        if let (None, Some(plugin)) = (&plugins.directory, names.plugins.first()) {
+            context.error(plugin.position, "plugins need a directory to come from; set plugins.directory");
+        }
+        for grants in plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref()) {
+            if let Some(upstreams) = &raw.upstreams {
+                check_names("upstream", &grants.upstreams, upstreams, context);
+            }
+            if let Some(secrets) = &raw.secrets {
+                check_names("secret", &grants.secrets, secrets, context);
+            }
+        }
+    }
+    let (mut plugins, upstreams, secrets) = (raw.plugins?, raw.upstreams?, raw.secrets?);
+    warn_of_unused(&names, &plugins, &upstreams, &secrets, context);
+
+    let upstreams = upstreams.into_iter().filter_map(|(name, upstream)| {
+        let name: Arc<str> = Arc::from(name.value);
+        Some((name.clone(), Arc::new(Upstream { name, ..upstream? })))
+    });
+    let grants = std::mem::take(&mut plugins.grants).into_iter();
+    let limits = std::mem::take(&mut plugins.limits).into_iter();
+    let plugins = Plugins {
+        directory: plugins.directory,
+        grants: grants.filter_map(|(name, grants)| Some((name.value, grants?.resolve()))).collect(),
+        limits: limits.filter_map(|(name, limits)| Some((name.value, limits?))).collect(),
+        compile: plugins.compile,
+        cache: plugins.cache,
+    };
+    Some(Config {
+        workers: raw.workers,
+        listeners: raw.listeners?.into_iter().map(|placed| placed.listener).collect(),
+        upstreams: upstreams.collect(),
+        plugins,
+        routes: raw.routes?.into_iter().map(Arc::new).collect(),
+        secrets: secrets.into_iter().filter_map(|(name, secret)| Some((name.value, secret?))).collect(),
+        state: raw.state?,
+        admin: raw.admin.map(|address| Admin { address: address.value }),
+        access_log: raw.access_log?,
+        log: raw.log?,
+        forwarding: raw.forwarding?,
+        credentials: raw.credentials?,
+        limits: raw.limits?,
+        drain: raw.drain?,
+    })
+}
+
+type Keyed<T> = [(Placed<String>, Option<T>)];
+
+/// Names of routes are unique.
+fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
+    let mut lines = HashMap::new();
+    for name in &names.routes {
+        match lines.entry(&name.value) {
+            Entry::Vacant(entry) => {
+                entry.insert(name.position.0);
+            }
+            Entry::Occupied(line) => {
+                let message = format!("the name {} is already used at line {}", name.shown, line.get());
+                context.error(name.position, message);
+            }
+        }
+    }
+}
+
+/// What is named exists.
+fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, context: &mut Context<'_>) {
+    let keys = || known.iter().map(|(key, _)| key.value.as_str());
+    let known: HashSet<&str> = keys().collect();
+    for name in names.iter().filter(|name| !known.contains(name.value.as_str())) {
+        let hint = if known.is_empty() { format!("no {what}s are defined") } else { suggest(&name.value, keys()) };
+        context.error(name.position, format!("there is no {what} {}; {hint}", name.shown));
+    }
+}
+
+/// What stands in the file and does nothing.
+fn warn_of_unused(
+    names: &RouteNames,
+    plugins: &RawPlugins,
+    upstreams: &Keyed<Upstream>,
+    secrets: &Keyed<Secret>,
+    context: &mut Context<'_>,
+) {
+    let granted = || plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref());
+    let used: HashSet<&str> = granted()
+        .flat_map(|grants| &grants.upstreams)
+        .chain(&names.upstreams)
+        .map(|name| name.value.as_str())
+        .collect();
+    for (name, _) in upstreams.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
+        context.warn(name.position, format!("no route and no grant uses the upstream {}", name.shown));
+    }
+    let used: HashSet<&str> = granted().flat_map(|grants| &grants.secrets).map(|name| name.value.as_str()).collect();
+    for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
+        context.warn(name.position, format!("no plugin is granted the secret {}", name.shown));
+    }
+    let used: HashSet<&str> = names.plugins.iter().map(|name| name.value.as_str()).collect();
+    let named = plugins.grants.iter().map(|(name, _)| name).chain(plugins.limits.iter().map(|(name, _)| name));
+    for name in named.filter(|name| !used.contains(name.value.as_str())) {
+        context.warn(name.position, format!("no route uses the plugin {}", name.shown));
+    }
+}

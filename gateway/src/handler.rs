@@ -1,0 +1,47 @@
+//! The seam between the protocols and what serves requests: a protocol makes an [`Inbound`] of each request, whatever the
+//! version, gives it to the one [`Handler`], and sends what comes back.
+//!
+//! Protocols own how bytes travel (framing, pacing, limits of connections, drains); handlers see none of that.
+
+use std::sync::Arc;
+
+use crate::exchange::ConnectionInfo;
+use crate::message::{Body, Head, Interim, OnUpgrade};
+
+/// A request as it came.
+pub struct Inbound {
+    /// What it came over.
+    pub connection: Arc<ConnectionInfo>,
+    /// Its head.
+    pub head: Head,
+    /// Its body.
+    pub body: Body,
+    /// Where responses before the response go.
+    pub interim: Interim,
+    /// The connection or stream itself, where the request may ask for it.
+    pub upgrade: Option<OnUpgrade>,
+}
+
+impl Inbound {
+    /// A request of a protocol that sends one response and keeps its connection to itself.
+    pub fn new(connection: Arc<ConnectionInfo>, request: http::Request<Body>) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { connection, head: parts.into(), body, interim: Interim::default(), upgrade: None }
+    }
+}
+
+/// What answers requests: any function from a request to the future of its response. It never fails. The response's body
+/// ends with an error when the response is cut short, and is told of what did not reach the client
+/// ([`Body::undelivered`]).
+pub trait Handler: Fn(Inbound) -> <Self as Handler>::Answer + 'static {
+    /// The response, in time. Dropped when nobody waits for it any more.
+    type Answer: Future<Output = http::Response<Body>> + 'static;
+}
+
+impl<F, R> Handler for F
+where
+    F: Fn(Inbound) -> R + 'static,
+    R: Future<Output = http::Response<Body>> + 'static,
+{
+    type Answer = R;
+}

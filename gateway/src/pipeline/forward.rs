@@ -1,0 +1,182 @@
+//! The way of a request to its upstream and of the response's head back.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::ALT_SVC;
+use http::{HeaderMap, Method};
+
+use super::deadline::{explain, within};
+use crate::error::{Error, ErrorKind, Side};
+use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange, access};
+use crate::message::{BarredTrailers, Body, headers};
+use crate::model::PathMatch;
+use crate::route;
+use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
+use crate::upstream::{Outbound, Report, Upstream};
+
+/// Asks the route's upstream. Where that fails for a reason of the upstream's, plugins may answer in its place.
+pub(super) async fn forward(
+    services: &Services,
+    snapshot: &WorkerSnapshot,
+    exchange: &SharedExchange,
+    completion: &mut Completion,
+    route: &RouteHandle,
+    deadline: Option<Instant>,
+    body: Body,
+) -> Result<(ResponseSource, Body), Error> {
+    let mut forwarding = Forwarding { exchange, report: Report::default(), started: Instant::now() };
+    let forwarded = {
+        let sent = pin!(send(services, snapshot, &mut forwarding, completion, route, body));
+        within(services, deadline, sent).await
+    };
+    let failed = match forwarded {
+        Ok(body) => return Ok((ResponseSource::Upstream, body)),
+        Err(error) => explain(completion, error),
+    };
+    if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.request_timeout) {
+        forwarding.report.timed_out(limit);
+    }
+    access(exchange, |exchange| {
+        forwarding.note(exchange);
+        note(exchange, &failed);
+    })
+    .await;
+    drop(forwarding);
+    if let Some(run) = &mut completion.run
+        && failed.kind().side() == Side::Upstream
+    {
+        let asked = pin!(run.upstream_failure(failed.kind().failure()));
+        if let Some(answer) = within(services, deadline, asked).await? {
+            return Ok((answer.source, answer.body));
+        }
+    }
+    Err(failed)
+}
+
+/// Sends the request upstream and takes the response's head into the exchange.
+async fn send(
+    services: &Services,
+    snapshot: &WorkerSnapshot,
+    forwarding: &mut Forwarding<'_>,
+    completion: &Completion,
+    route: &RouteHandle,
+    body: Body,
+) -> Result<Body, Error> {
+    let exchange = forwarding.exchange;
+    let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
+    let (upstream, head, barred) = access(exchange, |exchange| {
+        let upstream = upstream_of(snapshot, route, exchange)?;
+        let barred = exchange.request.barred().cloned().collect();
+        Ok::<_, Error>((upstream, outgoing_head(snapshot, route, keeps_headers, exchange), barred))
+    })
+    .await?;
+    let body = BarredTrailers::wrap(body, barred, &route.config);
+    let outbound = Outbound {
+        method: head.method,
+        // A request of HTTP/1.0 may name no host; the service has a name all the same.
+        authority: Some(&*head.authority).filter(|authority| !authority.is_empty()),
+        path_and_query: &head.path_and_query,
+        headers: head.headers,
+        body,
+        key: None,
+    };
+    let sent = services.client.send(upstream, outbound, &forwarding.report).await;
+    access(exchange, |exchange| {
+        forwarding.note(exchange);
+        let (mut parts, body) = sent?.into_parts();
+        let listed = headers::strip_hop_by_hop(&mut parts.headers);
+        // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
+        parts.headers.remove(ALT_SVC);
+        exchange.source = ResponseSource::Upstream;
+        exchange.response =
+            Some(ResponseHead { barred: listed.into(), ..ResponseHead::new(parts.status, parts.headers) });
+        Ok(body)
+    })
+    .await
+}
+
+/// What is known of the attempts upstream. It reaches the log also when they are given up in the middle of one.
+struct Forwarding<'a> {
+    exchange: &'a SharedExchange,
+    report: Report,
+    started: Instant,
+}
+
+impl Forwarding<'_> {
+    fn note(&self, exchange: &mut Exchange) {
+        if exchange.measures.upstream.is_zero() {
+            exchange.measures.upstream = self.started.elapsed();
+        }
+        exchange.measures.attempts = self.report.count();
+        exchange.endpoint = self.report.endpoint();
+    }
+}
+
+impl Drop for Forwarding<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut slot) = self.exchange.try_lock()
+            && let Some(exchange) = slot.as_deref_mut()
+        {
+            self.note(exchange);
+        }
+    }
+}
+
+/// The route's upstream, or the one that a plugin chose.
+fn upstream_of<'a>(
+    snapshot: &'a WorkerSnapshot,
+    route: &'a RouteHandle,
+    exchange: &Exchange,
+) -> Result<&'a Arc<Upstream>, Error> {
+    match (&exchange.upstream, &route.upstream) {
+        (Some(name), Some(upstream)) if upstream.config().name == *name => Ok(upstream),
+        (Some(name), _) => snapshot
+            .shared
+            .upstreams
+            .get(name)
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a plugin chose an upstream that does not exist")),
+        (None, _) => Err(Error::new(ErrorKind::Internal, "the route has no upstream")),
+    }
+}
+
+/// The request as it goes upstream.
+struct OutgoingHead {
+    method: Method,
+    authority: String,
+    path_and_query: String,
+    headers: HeaderMap,
+}
+
+/// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
+fn outgoing_head(
+    snapshot: &WorkerSnapshot,
+    route: &RouteHandle,
+    keeps_headers: bool,
+    exchange: &mut Exchange,
+) -> OutgoingHead {
+    let mut fields = if keeps_headers || snapshot.logs_request_headers {
+        exchange.request.headers.clone()
+    } else {
+        std::mem::take(&mut exchange.request.headers)
+    };
+    exchange.request.sent = true;
+    let (request, edits) = (&exchange.request, &route.config.request_headers);
+    exchange::header_edits::edit(&mut fields, edits, exchange);
+    if request.edits.odd_names {
+        let changed = request.field_edits().iter().map(|edit| &edit.name);
+        headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
+    }
+    fields.insert(headers::CDN_LOOP, exchange.hops.next());
+    let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
+        (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
+        _ => request.path_and_query.clone(),
+    };
+    OutgoingHead {
+        method: request.method.clone(),
+        authority: request.authority.clone(),
+        path_and_query,
+        headers: fields,
+    }
+}

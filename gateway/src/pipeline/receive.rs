@@ -1,0 +1,86 @@
+//! What a request is made of before anything is done with it.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::Version;
+use http::header::EXPECT;
+
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, RequestHead, ResponseSource};
+use crate::memory::Exhausted;
+use crate::message::headers::{self, Arrival};
+use crate::message::{Head, normalize};
+use crate::serving::{Services, WorkerSnapshot};
+
+/// Makes the exchange of a request: canonical target, end-to-end header fields only, the client's address. A request
+/// that is refused still gets an exchange, for its log record.
+pub(super) fn receive(
+    services: &Services,
+    snapshot: &WorkerSnapshot,
+    connection: Arc<ConnectionInfo>,
+    head: Head,
+) -> (Exchange, Result<(), Error>) {
+    let Head { method, target, version, fields } = head;
+    let mut fields = fields.into_map();
+    let streamed = version >= Version::HTTP_2;
+    let checked = headers::check_framing(version, &fields)
+        .and_then(|()| headers::check_upgrade(version, &fields))
+        .and_then(|()| normalize::target(&method, &target, &fields, version));
+    // Checked piece by piece, counted as one.
+    headers::join_cookies(&mut fields);
+    let (authority, path_and_query, mut accepted) = match checked {
+        Ok(target) => (target.authority, target.path_and_query, Ok(())),
+        Err(error) => (String::new(), "/".to_owned(), Err(error)),
+    };
+    if accepted.is_ok() && services.in_flight.get() >= snapshot.requests_limit {
+        accepted = Err(Error::new(ErrorKind::Overload, "too many requests in flight on this worker"));
+    }
+    if accepted.is_ok() && services.memory.is_overdrawn() {
+        accepted = Err(Exhausted.into());
+    }
+    if accepted.is_ok() && fields.len() > connection.max_fields {
+        accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "more header fields than the listener allows"));
+    }
+    if accepted.is_ok() && streamed && headers::size(&method, &target, &fields) > connection.max_head {
+        accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "a larger head than the listener allows"));
+    }
+    let arrival = Arrival { version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
+    let received = snapshot.rules.receive(&mut fields, &arrival);
+    if accepted.is_ok() && snapshot.rules.is_loop(&received.hops) {
+        accepted =
+            Err(Error::new(ErrorKind::Loop, "the request has passed this gateway too often (forwarding.max_hops)"));
+    }
+    // 100 Continue is sent by the protocol layer when the body is first read.
+    fields.remove(EXPECT);
+    let exchange = Exchange {
+        id: received.id,
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        client: received.client,
+        request: RequestHead {
+            method,
+            scheme: received.scheme,
+            authority,
+            path_and_query,
+            headers: fields,
+            trailers: None,
+            sent: false,
+            edits: Edits::of(received.listed, received.odd_names),
+        },
+        connection,
+        response: None,
+        source: ResponseSource::None,
+        route: None,
+        upstream: None,
+        endpoint: None,
+        failure: None,
+        error: None,
+        attributes: Vec::new(),
+        log_fields: Vec::new(),
+        scratch: Vec::new(),
+        measures: Measures::default(),
+        hops: received.hops,
+    };
+    (exchange, accepted)
+}

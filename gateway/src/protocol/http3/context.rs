@@ -1,0 +1,24 @@
+//! What the connections of a listener share.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::listener::tcp::ConnectionLimit;
+use crate::model::Listener;
+use crate::protocol::activity::Group;
+use crate::protocol::server::Server;
+use crate::telemetry::metrics::ListenerMetrics;
+
+/// What the connections of a listener share, until a reload gives later ones other settings.
+pub(super) struct Context<H> {
+    pub(super) listener: Arc<Listener>,
+    pub(super) local: SocketAddr,
+    pub(super) limit: ConnectionLimit,
+    pub(super) metrics: ListenerMetrics,
+    pub(super) group: Rc<Group>,
+    /// Handshakes under way.
+    pub(super) handshakes: Rc<Cell<usize>>,
+    pub(super) server: Rc<Server<H>>,
+}

@@ -1,0 +1,149 @@
+//! A worker's half of all upstreams, and what its requests share: builders, timers, lists to reuse.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admission::{Capacity, Load};
+use super::balance::Choice;
+use super::connection::{LocalExecutor, http1, http2};
+use super::local::LocalUpstream;
+use super::pool::Lease;
+use super::request::Fields;
+use super::service::Upstream;
+use crate::error::Error;
+use crate::memory::Credit;
+use crate::telemetry::metrics::WorkerMetrics;
+use crate::timer::Timers;
+
+/// How often a worker looks for connections that have been idle for too long.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// More than this many lists of header fields are not kept.
+const KEPT: usize = 256;
+
+/// A worker's connections to all upstreams.
+pub struct Client {
+    upstreams: RefCell<HashMap<u64, Rc<LocalUpstream>, BuildHasherDefault<IdHasher>>>,
+    random: RefCell<fastrand::Rng>,
+    /// Counts sweeps; the clock of idle connections.
+    sweeps: Rc<Cell<u32>>,
+    metrics: WorkerMetrics,
+    /// Where what upstreams may send unread is counted.
+    pub(super) memory: Rc<Credit>,
+    load: Rc<Load>,
+    pub(crate) timers: Timers,
+    /// Emptied lists of header fields.
+    spare_fields: RefCell<Vec<Fields>>,
+    pub(super) http1: hyper::client::conn::http1::Builder,
+    pub(super) http2: hyper::client::conn::http2::Builder<LocalExecutor>,
+}
+
+impl Client {
+    /// A worker's client, which counts in `metrics` and `memory`. Must be called on the worker's runtime: it starts the task
+    /// that ends idle connections.
+    pub(crate) fn new(metrics: WorkerMetrics, memory: Rc<Credit>, capacity: Capacity) -> Rc<Self> {
+        let client = Rc::new(Self {
+            upstreams: RefCell::default(),
+            random: RefCell::new(fastrand::Rng::new()),
+            sweeps: Rc::default(),
+            metrics,
+            memory,
+            load: Rc::new(Load::new(capacity)),
+            timers: Timers::default(),
+            spare_fields: RefCell::default(),
+            http1: http1::builder(),
+            http2: http2::builder(),
+        });
+        let weak = Rc::downgrade(&client);
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                let Some(client) = weak.upgrade() else { return };
+                client.sweep();
+            }
+        });
+        client
+    }
+
+    /// Ends connections that have been idle for too long or were closed by the other end, and forgets upstreams that
+    /// no config names any more.
+    pub(super) fn sweep(&self) {
+        self.sweeps.set(self.sweeps.get().wrapping_add(1));
+        self.upstreams.borrow_mut().retain(|_, local| local.is_named());
+        self.upstreams.borrow().values().for_each(|local| local.sweep());
+    }
+
+    /// Idle HTTP/1.1 connections and open HTTP/2 connections of this worker, over all upstreams.
+    #[cfg(test)]
+    pub(super) fn pooled(&self) -> (usize, usize) {
+        let upstreams = self.upstreams.borrow();
+        let pooled = upstreams.values().map(|local| local.pooled());
+        pooled.fold((0, 0), |(one, two), (idle, open)| (one + idle, two + open))
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn follow(&self, capacity: Capacity) {
+        self.load.capacity.set(capacity);
+    }
+
+    /// What this worker knows of an upstream.
+    pub(super) fn local(&self, upstream: &Arc<Upstream>) -> Rc<LocalUpstream> {
+        let mut upstreams = self.upstreams.borrow_mut();
+        let local = upstreams.entry(upstream.id).or_insert_with(|| {
+            let metrics = self.metrics.upstream(&upstream.config.name);
+            Rc::new(LocalUpstream::new(upstream, metrics, self.load.clone(), self.sweeps.clone()))
+        });
+        local.clone()
+    }
+
+    /// Chooses an endpoint that is not among the excluded ones, for a request with this key.
+    pub(super) fn choose(
+        &self,
+        local: &LocalUpstream,
+        upstream: &Upstream,
+        excluded: &[u64],
+        key: Option<u64>,
+    ) -> Result<Lease, Error> {
+        let random = &mut *self.random.borrow_mut();
+        local.choose(upstream, excluded, &mut Choice { key, zone: None, random })
+    }
+
+    /// An empty list of header fields.
+    pub(super) fn fields(&self) -> Fields {
+        self.spare_fields.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes an emptied list back.
+    pub(super) fn recycle(&self, fields: Fields) {
+        let mut spare = self.spare_fields.borrow_mut();
+        // One that was never used has nothing to reuse.
+        if fields.capacity() > 0 && spare.len() < KEPT {
+            spare.push(fields);
+        }
+    }
+}
+
+/// Ids are unique and small; hashing them would be work for nothing.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The table takes its control bits from the top.
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}

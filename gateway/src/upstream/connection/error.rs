@@ -1,0 +1,44 @@
+//! How sending on a connection fails, over either protocol, and what a response's head may be.
+
+use http::Request;
+
+use super::body::{BodyWatch, WatchedBody};
+use crate::error::{Error, ErrorKind};
+use crate::upstream::retry::Failure;
+
+/// The largest response head.
+pub(in crate::upstream) const MAX_HEAD: usize = 64 << 10;
+/// The most fields of a response, over either protocol: what hyper's table for HTTP/1 holds without an allocation per
+/// response, and Envoy's default (`max_headers_count`).
+pub(in crate::upstream) const MAX_FIELDS: usize = 100;
+/// A request that brought no response head.
+pub(in crate::upstream) struct SendError {
+    pub(in crate::upstream) error: Error,
+    /// What is known of how far it came.
+    pub(in crate::upstream) failure: Failure,
+    /// The request, when nothing of it was sent.
+    pub(in crate::upstream) returned: Option<Request<WatchedBody>>,
+    /// Set when it was the client's body that failed: nothing to blame the upstream for.
+    pub(in crate::upstream) client: Option<Error>,
+}
+
+/// A head beyond the limits, which are the same for both protocols.
+pub(in crate::upstream) fn head_too_large() -> Error {
+    const { assert!(MAX_FIELDS == 100 && MAX_HEAD == 64 << 10) };
+    Error::new(ErrorKind::ResponseHeadTooLarge, "the response's head has more than 100 fields or 64 KiB")
+}
+
+/// hyper keeps the interesting half of an error in its source.
+pub(in crate::upstream) fn with_cause(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Why a response body ended early: the client's own error explains it better than what it did to the connection.
+pub(in crate::upstream) fn cut_short(error: &hyper::Error, watch: Option<&BodyWatch>) -> Error {
+    watch
+        .and_then(BodyWatch::take_error)
+        .unwrap_or_else(|| Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(error))))
+}

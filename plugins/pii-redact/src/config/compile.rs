@@ -1,0 +1,200 @@
+//! Checks a config as a whole and makes the rules of it, with every mistake at once.
+
+use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings};
+use crate::detect::custom::{self, Pattern};
+use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
+
+impl Config {
+    /// Checks everything, and gives all mistakes at once.
+    pub fn compile(self) -> Result<Settings, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let categories = &self.categories;
+        let choices: [(&str, &Choice); CATEGORIES.len()] = [
+            ("/categories/email", &categories.email),
+            ("/categories/phone", &categories.phone),
+            ("/categories/card", &categories.card),
+            ("/categories/iban", &categories.iban),
+            ("/categories/fodselsnummer", &categories.fodselsnummer),
+            ("/categories/kontonummer", &categories.kontonummer),
+            ("/categories/ip", &categories.ip),
+            ("/fields_action", &self.fields_action),
+        ];
+        let mut index = 0;
+        let mut actions = choices.map(|(pointer, choice)| {
+            let (_, name) = CATEGORIES[index];
+            index += 1;
+            choice.details().action(pointer, name, &mut mistakes)
+        });
+        let field = &mut actions[Category::Field as usize];
+        if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = field {
+            mistakes.push(mistake("/fields_action", "values of listed fields are not read, so they can't be hashed or kept in part: use mask, replace, drop or block"));
+        }
+        if field.is_none() && !self.fields.is_empty() {
+            mistakes.push(mistake("/fields_action", "is off while `fields` lists some: remove one of the two"));
+        }
+        for (index, name) in self.fields.iter().enumerate() {
+            if name.is_empty() || name.len() > 48 || name.contains(['"', '\\', '&', '=', '%']) {
+                mistakes.push(mistake(
+                    &format!("/fields/{index}"),
+                    "a field's name has 1 to 48 bytes, and no quote, backslash, `&`, `=` or `%`",
+                ));
+            }
+        }
+        for (pointer, names) in
+            [("/request/headers", &self.request.headers), ("/response/headers", &self.response.headers)]
+        {
+            for (index, name) in names.iter().enumerate() {
+                if let Some(message) = wrong_header(name) {
+                    mistakes.push(mistake(&format!("{pointer}/{index}"), message));
+                }
+            }
+        }
+        let customs = compile_customs(&self.custom, &mut mistakes);
+        let choices = choices.iter().map(|(pointer, choice)| ((*pointer).to_owned(), choice.details()));
+        let customised = self.custom.iter().enumerate().map(|(at, custom)| (format!("/custom/{at}"), custom.details()));
+        let secrets = choices
+            .chain(customised)
+            .filter(|(_, details)| details.action == ActionName::Hash)
+            .filter_map(|(pointer, details)| Some((format!("{pointer}/secret"), details.secret?)))
+            .collect();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
+        Ok(Settings {
+            rules: Rules::new(actions, customs, self.fields, new_rule),
+            request: self.request,
+            response_body: self.response.body.0,
+            response_headers: self.response.headers,
+            log: self.log,
+            secrets,
+        })
+    }
+}
+
+fn compile_customs(customs: &[CustomConfig], mistakes: &mut Vec<Mistake>) -> Vec<Custom> {
+    let mut compiled = Vec::new();
+    // For each byte, how often text may be read by the patterns that start with it.
+    let mut reads = [0; 256];
+    for (index, custom) in customs.iter().enumerate() {
+        let pointer = format!("/custom/{index}");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if custom.name.is_empty() || custom.name.len() > 40 || !custom.name.bytes().all(plain) {
+            mistakes.push(mistake(&format!("{pointer}/name"), "a name has 1 to 40 letters, digits, `-` and `_`"));
+        }
+        let taken = CATEGORIES.iter().any(|(_, name)| *name == custom.name)
+            || customs[..index].iter().any(|other| other.name == custom.name);
+        if taken {
+            mistakes.push(mistake(&format!("{pointer}/name"), "this name is taken by another category"));
+        }
+        let action = custom.details().action(&pointer, &custom.name, mistakes);
+        match Pattern::new(&custom.pattern, custom.max_length) {
+            Err(message) => mistakes.push(mistake(&format!("{pointer}/pattern"), message)),
+            // `off` is for keeping an entry while it isn't wanted.
+            Ok(pattern) => {
+                if action.is_some()
+                    && let Err(message) = share(&mut reads, &pattern)
+                {
+                    mistakes.push(mistake(&format!("{pointer}/pattern"), message));
+                }
+                compiled.extend(action.map(|action| Custom { name: custom.name.clone(), pattern, action }));
+            }
+        }
+    }
+    compiled
+}
+
+/// Patterns that start with the same byte are all tried where it stands, and text may hold little else.
+fn share(reads: &mut [usize; 256], pattern: &Pattern) -> Result<(), String> {
+    let mut worst = (0, 0);
+    for (byte, reads) in
+        (0..=255_u8).zip(reads.iter_mut()).filter(|(byte, _)| pattern.first_bytes()[usize::from(*byte)])
+    {
+        *reads += pattern.reads();
+        if *reads > worst.1 {
+            worst = (byte, *reads);
+        }
+    }
+    let (byte, reads) = worst;
+    if reads <= custom::MOST_READS {
+        return Ok(());
+    }
+    Err(format!(
+        "the pattern is too slow: with those before it, text full of `{}` would be read {reads} times, at most {} are allowed; give a smaller `max_length`, or begin with `\\b` or a longer fixed text",
+        byte.escape_ascii(),
+        custom::MOST_READS
+    ))
+}
+
+impl CustomConfig {
+    fn details(&self) -> Details {
+        let (with, secret) = (self.with.clone(), self.secret.clone());
+        Details { action: self.action, keep_last: self.keep_last, with, secret }
+    }
+}
+
+impl Choice {
+    fn details(&self) -> Details {
+        match self {
+            Self::Named(action) => Details { action: *action, keep_last: None, with: None, secret: None },
+            Self::Detailed(details) => details.clone(),
+        }
+    }
+}
+
+impl Details {
+    fn action(&self, pointer: &str, category: &str, mistakes: &mut Vec<Mistake>) -> Option<Action> {
+        let mut wrong = |key: &str, message: &str| mistakes.push(mistake(&format!("{pointer}/{key}"), message));
+        if self.keep_last.is_some() && self.action != ActionName::Mask {
+            wrong("keep_last", "only `mask` keeps characters");
+        }
+        if self.keep_last.is_some_and(|keep| keep > 4) {
+            wrong("keep_last", "at most 4 characters may stay readable");
+        }
+        if self.with.is_some() && self.action != ActionName::Replace {
+            wrong("with", "only `replace` has a text");
+        }
+        if self.with.as_ref().is_some_and(|with| with.chars().any(char::is_control) || with.len() > 256) {
+            wrong("with", "the text has at most 256 bytes and no control characters: it may stand in a header field");
+        }
+        if self.secret.is_some() && self.action != ActionName::Hash {
+            wrong("secret", "only `hash` has a key");
+        }
+        match self.action {
+            ActionName::Off => None,
+            ActionName::Mask => Some(Action::Mask { keep_last: self.keep_last.unwrap_or(0) }),
+            ActionName::Replace => {
+                Some(Action::Replace { with: self.with.clone().unwrap_or_else(|| format!("[{category}]")) })
+            }
+            ActionName::Hash => match &self.secret {
+                Some(secret) => Some(Action::Hash { secret: secret.clone() }),
+                None => {
+                    wrong(
+                        "secret",
+                        "`hash` needs the name of a granted secret, e.g. {action: hash, secret: pii-hash}: an unkeyed hash of a phone number is guessed in seconds",
+                    );
+                    None
+                }
+            },
+            ActionName::Drop => Some(Action::Drop),
+            ActionName::Block => Some(Action::Block),
+        }
+    }
+}
+
+fn wrong_header(name: &str) -> Option<&'static str> {
+    // RFC 9110 section 5.6.2.
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Some("this is no header field's name");
+    }
+    let framing = ["host", "content-length", "transfer-encoding", "connection", "content-type"];
+    framing
+        .iter()
+        .any(|framing| name.eq_ignore_ascii_case(framing))
+        .then_some("this field says how the message is read, and stays as it is")
+}
+
+fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
+    Mistake { pointer: pointer.to_owned(), message: message.into() }
+}
