@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::modules::{Modules, Path};
 use crate::paths;
 
+/// Folders whose modules stand in circles as yet. A folder leaves this list when its circle is opened; none may come.
+const AS_YET: &[&str] = &["plugin", "plugin/stored"];
 /// What a folder calls its own file in messages.
 const ITSELF: &str = "(its own file)";
 
@@ -68,8 +70,10 @@ fn all_circles(modules: &Modules) -> Vec<(String, Vec<String>)> {
 fn no_room_of_the_gateway_stands_in_a_circle() {
     let modules = Modules::read("gateway");
     assert!(modules.0.len() > 100, "only {} modules", modules.0.len());
-    let found = all_circles(&modules);
+    let (known, found): (Vec<_>, Vec<_>) =
+        all_circles(&modules).into_iter().partition(|(folder, _)| AS_YET.contains(&folder.as_str()));
     assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(known.len(), AS_YET.len(), "a circle was opened: take its folder off the list");
 }
 
 #[cfg(test)]
