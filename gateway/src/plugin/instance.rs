@@ -259,12 +259,14 @@ impl Guest {
             store.data_mut().limits.favour();
         }
         arm(&mut store, Phase::Configure, &Allowance::to_load(&entry.limits, suspends));
+        let mut is_there = false;
         let made: wasmtime::Result<_> = block_on(async {
             let instance = if suspends {
                 artifact.pre.instantiate_async(&mut store).await?
             } else {
                 artifact.pre.instantiate(&mut store)?
             };
+            is_there = true;
             let handler = handler(&mut store, &instance, &artifact.functions)?;
             let configure = instance
                 .get_typed_func::<(&str,), (Result<(), Vec<ConfigError>>,)>(&mut store, artifact.functions.configure)?;
@@ -285,8 +287,8 @@ impl Guest {
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
             Err(error) => Err(match failed(&mut store, Phase::Configure, &error) {
                 PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => MakeError::Exhausted,
-                // What the system refuses (memory, above all) is not the guest's doing.
-                PluginError::Trap { message, .. } if !error.is::<wasmtime::Trap>() => {
+                // What the system refuses while it is made (memory, above all) is not the guest's doing.
+                PluginError::Trap { message, .. } if !is_there && !error.is::<wasmtime::Trap>() => {
                     MakeError::Failed(PluginError::Instance(message))
                 }
                 error => MakeError::Failed(error),
