@@ -9,7 +9,10 @@ const LONGEST_FILE: usize = 400;
 /// Lines of a function, from its signature to its last brace.
 const LONGEST_FUNCTION: usize = 80;
 /// Longer all the same, each with its reason. At most three in a hundred files may stand here.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("gateway/src/plugin/loads.rs", "the queue of compilations and its state"),
+    ("plugins/circuit-breaker/src/breaker.rs", "one state machine"),
+];
 
 /// Lines without the items that are there in tests only, wherever in the file they stand.
 fn lines_of_code(source: &Source) -> usize {

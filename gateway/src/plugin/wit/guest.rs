@@ -159,8 +159,10 @@ impl Guest {
             store.data_mut().limits.favour();
         }
         arm(&mut store, Phase::Configure, &allowed);
+        let mut is_there = false;
         let made: wasmtime::Result<_> = block_on(async {
             let instance = instantiate(&mut store, plugin).await?;
+            is_there = true;
             let handler = Handler::find(&mut store, &instance, &plugin.functions)?;
             let configured = plugin.functions.configure(&mut store, &instance, allowed.yields, config).await?;
             Ok((handler, configured))
@@ -179,8 +181,8 @@ impl Guest {
             Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(MakeError::Exhausted),
             Err(error) => Err(match failed(&mut store, Phase::Configure, &error) {
                 PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => MakeError::Exhausted,
-                // What the system refuses (memory, above all) is not the guest's doing.
-                PluginError::Trap { message, .. } if !error.is::<wasmtime::Trap>() => {
+                // What the system refuses while it is made (memory, above all) is not the guest's doing.
+                PluginError::Trap { message, .. } if !is_there && !error.is::<wasmtime::Trap>() => {
                     MakeError::Failed(PluginError::Instance(message))
                 }
                 error => MakeError::Failed(error),
