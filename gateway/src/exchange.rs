@@ -4,6 +4,10 @@
 //! It is `Send` because wasmtime demands it of a store's data, not because it ever leaves its worker.
 
 pub mod header_edits;
+mod shared;
+
+#[cfg(test)]
+mod example;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,8 +17,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
+#[cfg(test)]
+pub use self::example::example;
+pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
-use crate::message::headers::Hops;
+use crate::message::headers::{Hops, RequestId};
 
 /// The protocol version of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +52,8 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// The other end of the socket.
     pub peer: SocketAddr,
+    /// Its address as forwarding fields write it: the same for every request.
+    pub peer_value: HeaderValue,
     /// This end of the socket.
     pub local: SocketAddr,
     /// Whether the connection is encrypted (TLS or QUIC).
@@ -119,7 +128,7 @@ pub struct FieldEdit {
 impl RequestHead {
     /// The path without the query.
     pub fn path(&self) -> &str {
-        self.path_and_query.split('?').next().unwrap_or("/")
+        &self.path_and_query[..self.path_length()]
     }
 
     /// Changes method, authority, or path with query, and remembers what the client had asked for.
@@ -169,7 +178,11 @@ impl RequestHead {
 
     /// The query without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.path_and_query.split_once('?').map(|(_, query)| query)
+        self.path_and_query.get(self.path_length() + 1..)
+    }
+
+    fn path_length(&self) -> usize {
+        self.path_and_query.bytes().position(|byte| byte == b'?').unwrap_or(self.path_and_query.len())
     }
 }
 
@@ -185,13 +198,13 @@ pub struct ResponseHead {
     /// Whether the head has gone to the client.
     pub sent: bool,
     /// Names that trailers must not bring: plugins set or removed them here, or the upstream's Connection field lists them.
-    pub barred: SmallVec<[HeaderName; 2]>,
+    pub barred: Vec<HeaderName>,
 }
 
 impl ResponseHead {
     /// A head that has not gone out yet.
     pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
-        Self { status, headers, trailers: None, sent: false, barred: SmallVec::new() }
+        Self { status, headers, trailers: None, sent: false, barred: Vec::new() }
     }
 }
 
@@ -252,7 +265,7 @@ pub struct PluginScratch {
 #[derive(Debug)]
 pub struct Exchange {
     /// The request id: the client's, when it is trusted, or a new one.
-    pub id: String,
+    pub id: RequestId,
     /// When the head of the request had been read.
     pub started: Instant,
     /// The same moment for humans.
@@ -322,24 +335,4 @@ impl Exchange {
     pub fn principal(&self) -> Option<&str> {
         self.attribute("principal").filter(|name| !name.is_empty())
     }
-}
-
-/// The exchange while several parties of one worker (request body, response, log) work on it. A plugin call takes the
-/// box out and puts it back, also when it is dropped half-way; whoever holds the lock finds `Some`.
-pub type SharedExchange = std::rc::Rc<tokio::sync::Mutex<Option<Box<Exchange>>>>;
-
-/// The lock of a shared exchange. It is nearly always free, and then taken without the bookkeeping of a wait.
-pub async fn lock(exchange: &SharedExchange) -> tokio::sync::MutexGuard<'_, Option<Box<Exchange>>> {
-    match exchange.try_lock() {
-        Ok(guard) => guard,
-        Err(_) => exchange.lock().await,
-    }
-}
-
-/// Works on the exchange. Waits only while a plugin that reads the request's body is itself waiting for a call.
-pub async fn access<T>(exchange: &SharedExchange, work: impl FnOnce(&mut Exchange) -> T) -> T {
-    let mut slot = lock(exchange).await;
-    // A plugin call puts the exchange back before it gives the lock up, also when it traps or is dropped.
-    #[allow(clippy::expect_used)]
-    work(slot.as_deref_mut().expect("the exchange is in its place"))
 }

@@ -24,9 +24,8 @@ pub struct Inbound {
 
 impl Inbound {
     /// A request of a protocol that sends one response and keeps its connection to itself.
-    pub fn new(connection: Arc<ConnectionInfo>, request: http::Request<Body>) -> Self {
-        let (parts, body) = request.into_parts();
-        Self { connection, head: parts.into(), body, interim: Interim::default(), upgrade: None }
+    pub fn new(connection: Arc<ConnectionInfo>, head: http::request::Parts, body: Body) -> Self {
+        Self { connection, head: head.into(), body, interim: Interim::default(), upgrade: None }
     }
 }
 

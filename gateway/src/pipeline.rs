@@ -11,16 +11,14 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use http::header::{ALT_SVC, CONTENT_LENGTH};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use http_body::Body as _;
-use smallvec::SmallVec;
-use tokio::sync::Mutex;
 
 use self::deadline::{explain, within};
 use self::forward::forward;
 use self::receive::receive;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange, access};
+use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::handler::Inbound;
 use crate::message::{Body, RequestBody, content, headers, normalize};
 use crate::model::RouteAction;
@@ -30,28 +28,42 @@ use crate::{response, route, timer};
 
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
-pub async fn handle(services: Rc<Services>, Inbound { connection, head, body, .. }: Inbound) -> http::Response<Body> {
+pub fn handle(services: Rc<Services>, inbound: Inbound) -> impl Future<Output = http::Response<Body>> {
+    let Inbound { connection, head, body, .. } = inbound;
     let snapshot = services.snapshot();
     let is_head = head.method == Method::HEAD;
     let is_grpc = headers::is_grpc(head.fields.as_map());
 
     let (exchange, accepted) = receive(&services, &snapshot, connection, head);
-    let started = exchange.started;
-    let exchange: SharedExchange = Rc::new(Mutex::new(Some(Box::new(exchange))));
-    let mut completion = Completion::new(services.clone(), exchange.clone());
+    let exchange = SharedExchange::new(exchange);
+    let completion = Completion::new(services.clone(), exchange.clone());
+    // From here on, dropping the future is safe at any await: the completion notes that the client left. It has no room for
+    // the head as it came, which is in the exchange.
+    serve(services, snapshot, exchange, completion, accepted, (is_head, is_grpc), body)
+}
 
-    // From here on, dropping this future is safe at any await: the completion notes that the client left.
+/// Has a request answered, and finishes what comes of it.
+async fn serve(
+    services: Rc<Services>,
+    snapshot: Rc<WorkerSnapshot>,
+    exchange: SharedExchange,
+    mut completion: Completion,
+    accepted: Result<(), Error>,
+    (is_head, is_grpc): (bool, bool),
+    body: Body,
+) -> http::Response<Body> {
     let answered = match accepted {
         Ok(()) => answer(&services, &snapshot, &exchange, &mut completion, body).await,
         Err(error) => Err(error),
     };
     let fail = async |error: Error| {
-        access(&exchange, |exchange| {
-            note(exchange, &error);
-            let synthetic = response::problem(error.kind(), is_grpc, snapshot.rules.via_name(), &exchange.id);
-            put_response(exchange, ResponseSource::Gateway, synthetic)
-        })
-        .await
+        exchange
+            .access(|exchange| {
+                note(exchange, &error);
+                let synthetic = response::problem(error.kind(), is_grpc, snapshot.rules.via_name(), &exchange.id);
+                put_response(exchange, ResponseSource::Gateway, synthetic)
+            })
+            .await
     };
     let (source, mut body) = match answered {
         Ok(answered) => answered,
@@ -60,8 +72,9 @@ pub async fn handle(services: Rc<Services>, Inbound { connection, head, body, ..
     // A plugin that fails here makes the gateway answer, which then passes the plugins that have not answered yet: each
     // does so at most once, so this ends.
     if let Some(run) = completion.run.as_mut().filter(|run| run.sees_response()) {
-        let deadline =
-            completion.route.as_ref().and_then(|route| route.config.request_timeout).map(|limit| started + limit);
+        let limit = completion.route.as_ref().and_then(|route| route.config.request_timeout);
+        let started = exchange.access(|exchange| exchange.started).await;
+        let deadline = limit.map(|limit| started + limit);
         let mut source = source;
         body = loop {
             // A statement of its own: what was given up must have let go of the exchange before anybody else wants it.
@@ -72,7 +85,10 @@ pub async fn handle(services: Rc<Services>, Inbound { connection, head, body, ..
             }
         };
     }
-    finish(&snapshot, &exchange, completion, is_head, body).await
+    let (mut outgoing, barred) = finish(&snapshot, &exchange, &completion, is_head, &body).await;
+    let status = outgoing.status();
+    *outgoing.body_mut() = completion.attach(is_head, status, body, barred);
+    outgoing
 }
 
 /// Finds out what answers the request, and lets it answer. On success the head is in `exchange.response`.
@@ -84,11 +100,12 @@ async fn answer(
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
     // Route.
-    let (found, declared, started, patience) = access(exchange, |exchange| {
-        let patience = exchange.connection.body_timeout;
-        (find_route(snapshot, exchange), declared_length(exchange), exchange.started, patience)
-    })
-    .await;
+    let (found, declared, started, patience) = exchange
+        .access(|exchange| {
+            let patience = exchange.connection.body_timeout;
+            (find_route(snapshot, exchange), declared_length(exchange), exchange.started, patience)
+        })
+        .await;
     let (route, last_hop) = found?;
     completion.route = Some(route.clone());
 
@@ -121,21 +138,24 @@ async fn answer(
     // The action.
     match &route.config.action {
         RouteAction::Redirect(redirect) => {
-            access(exchange, |exchange| {
-                let answer = response::redirect(redirect, &exchange.request)?;
-                Ok((ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer)))
-            })
-            .await
+            exchange
+                .access(|exchange| {
+                    let answer = response::redirect(redirect, &exchange.request)?;
+                    Ok((ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer)))
+                })
+                .await
         }
-        RouteAction::Respond(fixed) => Ok(access(exchange, |exchange| {
-            (ResponseSource::Route, put_response(exchange, ResponseSource::Route, response::fixed(fixed)))
-        })
-        .await),
-        RouteAction::Upstream(_) if last_hop => Ok(access(exchange, |exchange| {
-            let answer = response::options(&route.config.matches.methods);
-            (ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer))
-        })
-        .await),
+        RouteAction::Respond(fixed) => Ok(exchange
+            .access(|exchange| {
+                (ResponseSource::Route, put_response(exchange, ResponseSource::Route, response::fixed(fixed)))
+            })
+            .await),
+        RouteAction::Upstream(_) if last_hop => Ok(exchange
+            .access(|exchange| {
+                let answer = response::options(&route.config.matches.methods);
+                (ResponseSource::Route, put_response(exchange, ResponseSource::Route, answer))
+            })
+            .await),
         RouteAction::Upstream(_) => forward(services, snapshot, exchange, completion, &route, deadline, body).await,
     }
 }
@@ -162,48 +182,45 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
     Ok((route, last_hop))
 }
 
-/// Gives the response its last touches and ties the end of the exchange to the end of its body.
+/// Gives the response's head its last touches: the response without its body, and what trailers may not bring.
 async fn finish(
     snapshot: &WorkerSnapshot,
     exchange: &SharedExchange,
-    completion: Completion,
+    completion: &Completion,
     is_head: bool,
-    body: Body,
-) -> http::Response<Body> {
+    body: &Body,
+) -> (http::Response<Body>, Vec<HeaderName>) {
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
     let mut outgoing = http::Response::new(Body::empty());
-    let mut barred = SmallVec::new();
-    access(exchange, |exchange| {
-        let Some(head) = &mut exchange.response else {
-            *outgoing.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            return;
-        };
-        head.sent = true;
-        *outgoing.status_mut() = head.status;
-        let mut fields = if keeps_headers { head.headers.clone() } else { std::mem::take(&mut head.headers) };
-        if let Ok(id) = HeaderValue::from_str(&exchange.id) {
-            fields.insert(headers::X_REQUEST_ID, id);
-        }
-        barred = std::mem::take(&mut head.barred);
-        let status = head.status;
-        if let Some(route) = &completion.route {
-            exchange::header_edits::edit(&mut fields, &route.config.response_headers, exchange);
-        }
-        if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
-            fields.insert(ALT_SVC, alternative);
-        }
-        // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it, and of another
-        // one plugins may have had their part, in answer to GET.
-        let filtered = || completion.run.as_ref().is_some_and(|run| run.hides_length());
-        let untold = is_head && (exchange.source == ResponseSource::Upstream || filtered());
-        let length = body.size_hint().exact().filter(|_| !untold);
-        content::tell_length(status, &mut fields, length);
-        *outgoing.headers_mut() = fields;
-    })
-    .await;
-    let status = outgoing.status();
-    *outgoing.body_mut() = completion.attach(is_head, status, body, barred);
-    outgoing
+    let mut barred = Vec::new();
+    exchange
+        .access(|exchange| {
+            let Some(head) = &mut exchange.response else {
+                *outgoing.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                return;
+            };
+            head.sent = true;
+            *outgoing.status_mut() = head.status;
+            let mut fields = if keeps_headers { head.headers.clone() } else { std::mem::take(&mut head.headers) };
+            fields.insert(headers::X_REQUEST_ID, exchange.id.value());
+            barred = std::mem::take(&mut head.barred);
+            let status = head.status;
+            if let Some(route) = &completion.route {
+                exchange::header_edits::edit(&mut fields, &route.config.response_headers, exchange);
+            }
+            if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
+                fields.insert(ALT_SVC, alternative);
+            }
+            // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it, and of another
+            // one plugins may have had their part, in answer to GET.
+            let filtered = || completion.run.as_ref().is_some_and(|run| run.hides_length());
+            let untold = is_head && (exchange.source == ResponseSource::Upstream || filtered());
+            let length = body.size_hint().exact().filter(|_| !untold);
+            content::tell_length(status, &mut fields, length);
+            *outgoing.headers_mut() = fields;
+        })
+        .await;
+    (outgoing, barred)
 }
 
 /// Puts a response that was made here into the exchange; gives back its body.

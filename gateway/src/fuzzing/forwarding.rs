@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, Version, header};
 use super::{fields, lines, list};
 use crate::message::headers::{
     Arrival, Direction, HeaderRules, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
-    check_framing, check_upgrade, strip_hop_by_hop, strip_trailers,
+    address, check_framing, check_upgrade, strip_hop_by_hop, strip_trailers,
 };
 use crate::model::Forwarding;
 
@@ -27,7 +27,8 @@ pub fn run(data: &[u8]) {
     let forwarding = Forwarding { trusted: networks, forwarded: true, ..Forwarding::default() };
     let trusted = forwarding.trusts(peer.to_canonical());
     let rules = HeaderRules::new(&forwarding);
-    let arrival = Arrival { version: Version::HTTP_11, peer, tls: false, authority: "a.example" };
+    let peer_value = &address(peer.to_canonical());
+    let arrival = Arrival { version: Version::HTTP_11, peer, peer_value, tls: false, authority: "a.example" };
     let mut headers = sent.clone();
     let received = rules.receive(&mut headers, &arrival);
 
@@ -41,7 +42,7 @@ pub fn run(data: &[u8]) {
     };
     assert_eq!(single(X_REAL_IP), received.client.to_string());
     assert_eq!(single(X_FORWARDED_PROTO), received.scheme);
-    assert_eq!(single(X_REQUEST_ID), received.id);
+    assert_eq!(single(X_REQUEST_ID), *received.id);
     assert!((1..=128).contains(&received.id.len()) && received.id.bytes().all(|byte| byte.is_ascii_graphic()));
     let chain = single(X_FORWARDED_FOR);
     assert!(chain.rsplit(", ").next() == Some(peer.to_string().as_str()), "{chain} does not end with {peer}");

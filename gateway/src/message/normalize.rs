@@ -139,11 +139,12 @@ pub fn authority(raw: &str) -> Result<String, Error> {
                 return Err(bad("invalid hostname in the authority"));
             }
             previous = byte;
-            out.push(char::from(byte.to_ascii_lowercase()));
         }
         if previous == b'.' {
             return Err(bad("invalid hostname in the authority"));
         }
+        out.push_str(host);
+        out.make_ascii_lowercase();
     }
     if let Some(port) = port {
         out.push(':');
@@ -156,7 +157,8 @@ pub fn authority(raw: &str) -> Result<String, Error> {
 fn split_port(raw: &str) -> Result<(&str, Option<&str>), Error> {
     let border = match raw.strip_prefix('[') {
         Some(_) => raw.find(']').ok_or_else(|| bad("unclosed IP literal in the authority"))? + 1,
-        None => raw.find(':').unwrap_or(raw.len()),
+        // Authorities are short: nothing that searches by larger steps is faster.
+        None => raw.bytes().position(|byte| byte == b':').unwrap_or(raw.len()),
     };
     let (host, rest) = raw.split_at(border);
     let Some(port) = rest.strip_prefix(':') else {

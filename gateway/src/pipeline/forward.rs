@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::ALT_SVC;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::deadline::{explain, within};
 use crate::error::{Error, ErrorKind, Side};
-use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange, access};
+use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::message::{BarredTrailers, Body, headers};
-use crate::model::PathMatch;
+use crate::model::{PathMatch, UpstreamHost};
 use crate::route;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
 use crate::upstream::{Outbound, Report, Upstream};
@@ -38,11 +39,12 @@ pub(super) async fn forward(
     if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.request_timeout) {
         forwarding.report.timed_out(limit);
     }
-    access(exchange, |exchange| {
-        forwarding.note(exchange);
-        note(exchange, &failed);
-    })
-    .await;
+    exchange
+        .access(|exchange| {
+            forwarding.note(exchange);
+            note(exchange, &failed);
+        })
+        .await;
     drop(forwarding);
     if let Some(run) = &mut completion.run
         && failed.kind().side() == Side::Upstream
@@ -66,35 +68,35 @@ async fn send(
 ) -> Result<Body, Error> {
     let exchange = forwarding.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
-    let (upstream, head, barred) = access(exchange, |exchange| {
-        let upstream = upstream_of(snapshot, route, exchange)?;
-        let barred = exchange.request.barred().cloned().collect();
-        Ok::<_, Error>((upstream, outgoing_head(snapshot, route, keeps_headers, exchange), barred))
-    })
-    .await?;
+    let (upstream, head, barred) = exchange
+        .access(|exchange| {
+            let upstream = upstream_of(snapshot, route, exchange)?;
+            let barred = exchange.request.barred().cloned().collect();
+            Ok::<_, Error>((upstream, outgoing_head(snapshot, upstream, route, keeps_headers, exchange)?, barred))
+        })
+        .await?;
     let body = BarredTrailers::wrap(body, barred, &route.config);
     let outbound = Outbound {
         method: head.method,
-        // A request of HTTP/1.0 may name no host; the service has a name all the same.
-        authority: Some(&*head.authority).filter(|authority| !authority.is_empty()),
-        path_and_query: &head.path_and_query,
+        authority: head.authority.as_deref(),
+        path_and_query: head.path_and_query,
         headers: head.headers,
         body,
         key: None,
     };
     let sent = services.client.send(upstream, outbound, &forwarding.report).await;
-    access(exchange, |exchange| {
-        forwarding.note(exchange);
-        let (mut parts, body) = sent?.into_parts();
-        let listed = headers::strip_hop_by_hop(&mut parts.headers);
-        // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
-        parts.headers.remove(ALT_SVC);
-        exchange.source = ResponseSource::Upstream;
-        exchange.response =
-            Some(ResponseHead { barred: listed.into(), ..ResponseHead::new(parts.status, parts.headers) });
-        Ok(body)
-    })
-    .await
+    exchange
+        .access(|exchange| {
+            forwarding.note(exchange);
+            let (mut parts, body) = sent?.into_parts();
+            let listed = headers::strip_hop_by_hop(&mut parts.headers);
+            // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
+            parts.headers.remove(ALT_SVC);
+            exchange.source = ResponseSource::Upstream;
+            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(parts.status, parts.headers) });
+            Ok(body)
+        })
+        .await
 }
 
 /// What is known of the attempts upstream. It reaches the log also when they are given up in the middle of one.
@@ -116,7 +118,7 @@ impl Forwarding<'_> {
 
 impl Drop for Forwarding<'_> {
     fn drop(&mut self) {
-        if let Ok(mut slot) = self.exchange.try_lock()
+        if let Some(mut slot) = self.exchange.try_lock()
             && let Some(exchange) = slot.as_deref_mut()
         {
             self.note(exchange);
@@ -144,18 +146,19 @@ fn upstream_of<'a>(
 /// The request as it goes upstream.
 struct OutgoingHead {
     method: Method,
-    authority: String,
-    path_and_query: String,
+    authority: Option<String>,
+    path_and_query: PathAndQuery,
     headers: HeaderMap,
 }
 
 /// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.
 fn outgoing_head(
     snapshot: &WorkerSnapshot,
+    upstream: &Upstream,
     route: &RouteHandle,
     keeps_headers: bool,
     exchange: &mut Exchange,
-) -> OutgoingHead {
+) -> Result<OutgoingHead, Error> {
     let mut fields = if keeps_headers || snapshot.logs_request_headers {
         exchange.request.headers.clone()
     } else {
@@ -173,10 +176,13 @@ fn outgoing_head(
         (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
         _ => request.path_and_query.clone(),
     };
-    OutgoingHead {
+    // A request of HTTP/1.0 may name no host; the service has a name all the same.
+    let asked = Some(&request.authority).filter(|authority| !authority.is_empty());
+    Ok(OutgoingHead {
         method: request.method.clone(),
-        authority: request.authority.clone(),
-        path_and_query,
+        authority: asked.filter(|_| upstream.config().host == UpstreamHost::Preserve).cloned(),
+        path_and_query: PathAndQuery::try_from(path_and_query)
+            .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?,
         headers: fields,
-    }
+    })
 }

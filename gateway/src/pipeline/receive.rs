@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use http::Version;
-use http::header::EXPECT;
 
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, RequestHead, ResponseSource};
@@ -20,7 +19,7 @@ pub(super) fn receive(
     snapshot: &WorkerSnapshot,
     connection: Arc<ConnectionInfo>,
     head: Head,
-) -> (Exchange, Result<(), Error>) {
+) -> (Box<Exchange>, Result<(), Error>) {
     let Head { method, target, version, fields } = head;
     let mut fields = fields.into_map();
     let streamed = version >= Version::HTTP_2;
@@ -45,15 +44,19 @@ pub(super) fn receive(
     if accepted.is_ok() && streamed && headers::size(&method, &target, &fields) > connection.max_head {
         accepted = Err(Error::new(ErrorKind::HeadersTooLarge, "a larger head than the listener allows"));
     }
-    let arrival = Arrival { version, peer: connection.peer.ip(), tls: connection.tls, authority: &authority };
+    let arrival = Arrival {
+        version,
+        peer: connection.peer.ip(),
+        peer_value: &connection.peer_value,
+        tls: connection.tls,
+        authority: &authority,
+    };
     let received = snapshot.rules.receive(&mut fields, &arrival);
     if accepted.is_ok() && snapshot.rules.is_loop(&received.hops) {
         accepted =
             Err(Error::new(ErrorKind::Loop, "the request has passed this gateway too often (forwarding.max_hops)"));
     }
-    // 100 Continue is sent by the protocol layer when the body is first read.
-    fields.remove(EXPECT);
-    let exchange = Exchange {
+    let exchange = Box::new(Exchange {
         id: received.id,
         started: Instant::now(),
         started_at: SystemTime::now(),
@@ -81,6 +84,6 @@ pub(super) fn receive(
         scratch: Vec::new(),
         measures: Measures::default(),
         hops: received.hops,
-    };
+    });
     (exchange, accepted)
 }

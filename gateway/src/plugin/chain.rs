@@ -27,7 +27,7 @@ use super::call::{Action, BodyMode, Call};
 use super::pool::Pool;
 use super::stored::StoredResponses;
 use crate::error::Error;
-use crate::exchange::{ResponseSource, SharedExchange, lock};
+use crate::exchange::{ResponseSource, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
 use crate::model::OnFailure;
@@ -168,7 +168,7 @@ impl<L: Link> ChainRun<L> {
     /// was given up. Where one with policy `closed` can't, the values of the log fields go: it may be the one that takes
     /// personal data out of them.
     pub async fn log(self) {
-        let mut lent = lock(&self.exchange).await;
+        let mut lent = self.exchange.lock().await;
         let mut unread = false;
         for (index, link) in self.loggers().rev() {
             let closed = link.on_failure() == OnFailure::Closed;

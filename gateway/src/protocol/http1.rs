@@ -1,11 +1,11 @@
 //! HTTP/1.1 and HTTP/1.0, by hyper.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,7 +22,8 @@ use super::tracked::{OverTcp, Tracked};
 use super::upload::Upload;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
-use crate::memory::Window;
+use crate::memory::{Credit, Window};
+use crate::message::Body;
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -104,34 +105,77 @@ struct Requests<H> {
 impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {
     type Response = http::Response<Paced>;
     type Error = Infallible;
-    // Boxed so that an idle connection does not reserve room for the whole pipeline.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+    type Future = Answering<H::Answer>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let mut running = Running::start(self.activity.clone());
-        let (server, connection) = (self.server.clone(), self.connection.clone());
-        let (activity, window) = (self.activity.clone(), self.window.clone());
-        Box::pin(async move {
-            let (head, body) = request.into_parts();
-            let patience = connection.body_timeout;
-            let (body, upload) = Upload::watch(&head, body, &window, &server.connections, &activity, patience);
-            running.upload.clone_from(&upload);
-            let request = http::Request::from_parts(head, body);
-            let response = (server.handler)(Inbound::new(connection, request)).await;
-            let mut response = response.map(|body| Paced::new(body, false, Some(running), &server.memory));
-            let draining = || activity.ending() >= Ending::Drain;
-            let stays = match &upload {
-                Some(upload) => !draining() && upload.stays(response.status()).await,
-                None => true,
-            };
-            if !stays || draining() {
-                // RFC 9112 section 9.6: the client learns that this is the last response before it sends again.
-                response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-                if let Some(upload) = &upload {
-                    upload.close();
+        let (head, body) = request.into_parts();
+        let (connections, patience) = (&self.server.connections, self.connection.body_timeout);
+        let (body, upload) = Upload::watch(&head, body, &self.window, connections, &self.activity, patience);
+        running.upload.clone_from(&upload);
+        let inbound = Inbound::new(self.connection.clone(), head, body);
+        Answering {
+            answer: Box::pin((self.server.handler)(inbound)),
+            response: None,
+            staying: None,
+            running: Some(running),
+            upload,
+            activity: self.activity.clone(),
+            memory: self.server.memory.clone(),
+        }
+    }
+}
+
+/// A request that is being answered.
+struct Answering<A> {
+    /// Boxed so that an idle connection does not reserve room for the whole pipeline.
+    answer: Pin<Box<A>>,
+    /// The response, while it is not known whether the connection stays.
+    response: Option<http::Response<Paced>>,
+    staying: Option<Pin<Box<dyn Future<Output = bool>>>>,
+    running: Option<Running>,
+    upload: Option<Rc<Upload>>,
+    activity: Rc<Activity>,
+    memory: Rc<Credit>,
+}
+
+impl<A: Future<Output = http::Response<Body>>> Answering<A> {
+    fn is_draining(&self) -> bool {
+        self.activity.ending() >= Ending::Drain
+    }
+}
+
+impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
+    type Output = Result<http::Response<Paced>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let mut response = match this.response.take() {
+            Some(response) => response,
+            None => {
+                let response = ready!(this.answer.as_mut().poll(cx));
+                let status = response.status();
+                if let Some(upload) = this.upload.clone().filter(|_| !this.is_draining()) {
+                    this.staying = Some(Box::pin(async move { upload.stays(status).await }));
                 }
+                response.map(|body| Paced::new(body, false, this.running.take(), &this.memory))
             }
-            Ok(response)
-        })
+        };
+        let stays = match this.staying.as_mut().map(|staying| staying.as_mut().poll(cx)) {
+            Some(Poll::Ready(stays)) => stays,
+            Some(Poll::Pending) => {
+                this.response = Some(response);
+                return Poll::Pending;
+            }
+            None => this.upload.is_none(),
+        };
+        if !stays || this.is_draining() {
+            // RFC 9112 section 9.6: the client learns that this is the last response before it sends again.
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            if let Some(upload) = &this.upload {
+                upload.close();
+            }
+        }
+        Poll::Ready(Ok(response))
     }
 }

@@ -1,11 +1,11 @@
 //! HTTP/2, by hyper.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -23,7 +23,7 @@ use super::tracked::{OverTcp, Tracked};
 use super::unsent::{Counted, Unsent};
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
-use crate::memory::Window;
+use crate::memory::{Credit, Window};
 use crate::message::Body;
 use crate::message::headers::COOKIE_PIECES;
 use crate::model::Listener;
@@ -97,18 +97,39 @@ struct Requests<H> {
 impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {
     type Response = http::Response<Counted>;
     type Error = Infallible;
-    // Boxed so that an open stream does not reserve room for the whole pipeline while its response is written.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>>>>;
+    type Future = Answering<H::Answer>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let running = Running::on_stream(self.activity.clone());
         self.streams.next(running.stream.clone());
-        let (server, connection) = (self.server.clone(), self.connection.clone());
-        let (window, unsent) = (self.window.clone(), self.unsent.clone());
-        Box::pin(async move {
-            let request = request.map(|body| Lingering::body(Body::downstream(body, &window), &server.connections));
-            let response = (server.handler)(Inbound::new(connection, request)).await;
-            Ok(response.map(|body| unsent.body(Paced::new(body, true, Some(running), &server.memory))))
-        })
+        let (head, body) = request.into_parts();
+        let body = Lingering::body(Body::downstream(body, &self.window), &self.server.connections);
+        let inbound = Inbound::new(self.connection.clone(), head, body);
+        Answering {
+            answer: Box::pin((self.server.handler)(inbound)),
+            running: Some(running),
+            unsent: self.unsent.clone(),
+            memory: self.server.memory.clone(),
+        }
+    }
+}
+
+/// A request that is being answered.
+struct Answering<A> {
+    /// Boxed so that an open stream does not reserve room for the whole pipeline while its response is written.
+    answer: Pin<Box<A>>,
+    running: Option<Running>,
+    unsent: Rc<Unsent>,
+    memory: Rc<Credit>,
+}
+
+impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
+    type Output = Result<http::Response<Counted>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let response = ready!(this.answer.as_mut().poll(cx));
+        let paced = |body| this.unsent.body(Paced::new(body, true, this.running.take(), &this.memory));
+        Poll::Ready(Ok(response.map(paced)))
     }
 }

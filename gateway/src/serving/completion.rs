@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use smallvec::SmallVec;
 
 use super::{RouteHandle, Services};
 use crate::error::{Error, ErrorKind, Failure};
@@ -73,13 +72,7 @@ impl Completion {
     }
 
     /// Ties the end of the exchange to the end of this response body, whose trailers may not bring what is `barred`.
-    pub fn attach(
-        self,
-        method_is_head: bool,
-        status: StatusCode,
-        body: Body,
-        barred: SmallVec<[HeaderName; 2]>,
-    ) -> Body {
+    pub fn attach(self, method_is_head: bool, status: StatusCode, body: Body, barred: Vec<HeaderName>) -> Body {
         // These never have content, so nobody will poll the body.
         if method_is_head || !content::is_allowed(status) {
             self.complete.set(true);
@@ -107,7 +100,7 @@ impl Drop for Completion {
         let run = self.run.take().filter(|run| run.logs());
         // The common case, on the spot: no plugin wants to hear of it, and nobody else works on the exchange.
         if run.is_none()
-            && let Ok(mut slot) = self.exchange.try_lock()
+            && let Some(mut slot) = self.exchange.try_lock()
             && let Some(exchange) = slot.as_deref_mut()
         {
             outcome.note(exchange);
@@ -166,7 +159,7 @@ fn record(services: &Services, route: Option<&RouteHandle>, exchange: &Exchange)
 struct ResponseBody {
     inner: Body,
     /// Names that were taken off the head, or set there.
-    barred: SmallVec<[HeaderName; 2]>,
+    barred: Vec<HeaderName>,
     completion: Completion,
 }
 

@@ -21,7 +21,7 @@ pub struct Outbound<'a> {
     /// endpoint's own name stands in.
     pub authority: Option<&'a str>,
     /// The target in origin form.
-    pub path_and_query: &'a str,
+    pub path_and_query: PathAndQuery,
     /// Header fields without hop-by-hop fields (RFC 9110 section 7.6.1) and without Host.
     pub headers: HeaderMap,
     /// The body.
@@ -66,12 +66,10 @@ impl Addressee {
 }
 
 impl<'a> UpstreamRequest<'a> {
-    pub(super) fn new(outbound: Outbound<'a>) -> Result<Self, Error> {
-        let Outbound { method, authority, path_and_query, mut headers, body, key: _ } = outbound;
-        let target = PathAndQuery::try_from(path_and_query)
-            .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?;
+    pub(super) fn new(outbound: Outbound<'a>) -> Self {
+        let Outbound { method, authority, path_and_query: target, mut headers, body, key: _ } = outbound;
         frame(&mut headers, &method, &body);
-        Ok(Self { method, authority, target, headers, body: ReplayableBody::new(body), kept: Fields::new() })
+        Self { method, authority, target, headers, body: ReplayableBody::new(body), kept: Fields::new() }
     }
 
     /// Keeps what sending it again needs, where its body can be kept. `fields` gives an empty list to reuse. No header

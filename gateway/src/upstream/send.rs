@@ -28,7 +28,7 @@ impl Client {
         report: &Report,
     ) -> Result<Response<Body>, Error> {
         let key = outbound.key;
-        let mut request = UpstreamRequest::new(outbound)?;
+        let mut request = UpstreamRequest::new(outbound);
         let local = self.local(upstream);
         let admission = local.admit()?;
         let mut tries = Tries::default();

@@ -13,6 +13,7 @@ use crate::handler::Handler;
 use crate::listener::ListenerSettings;
 use crate::listener::steering::Seat;
 use crate::listener::tcp::{ConnectionGuard, ConnectionLimit, accept_loop};
+use crate::message::headers;
 use crate::model::SocketKey;
 use crate::protocol::activity::Group;
 use crate::protocol::connections::Connections;
@@ -122,6 +123,7 @@ async fn listen<H: Handler>(
             let info = ConnectionInfo {
                 listener: settings.config.name.clone(),
                 peer,
+                peer_value: headers::address(peer.ip().to_canonical()),
                 local,
                 tls: settings.tls.is_some(),
                 sni: None,

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -25,7 +26,7 @@ pub(super) async fn serve(services: Rc<Services>, mut calls: mpsc::UnboundedRece
         let services = services.clone();
         tokio::task::spawn_local(async move {
             let report = Report::default();
-            let sent = send(&services, &upstream, method, &path, headers, body, &report);
+            let sent = send(&services, &upstream, method, path, headers, body, &report);
             let answer = tokio::select! {
                 answer = tokio::time::timeout_at(deadline, sent) => answer.ok(),
                 // A caller that is gone (its client left, and nobody shares the call) ends the call. At the deadline it
@@ -44,7 +45,7 @@ async fn send(
     services: &Services,
     upstream: &str,
     method: Method,
-    path: &str,
+    path: String,
     headers: HeaderMap,
     body: Bytes,
     report: &Report,
@@ -54,8 +55,8 @@ async fn send(
     let memory = services.memory.budget();
     let full = |_| CallError::Busy;
     let body = memory.count(body.into()).map_err(full)?;
-    let outbound =
-        Outbound { method, authority: None, path_and_query: path, headers, body: Body::full(body), key: None };
+    let path_and_query = PathAndQuery::try_from(path).map_err(|_| call_error(&Error::from(ErrorKind::Internal)))?;
+    let outbound = Outbound { method, authority: None, path_and_query, headers, body: Body::full(body), key: None };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
     let (mut parts, mut body) = response.into_parts();
     headers::strip_hop_by_hop(&mut parts.headers);

@@ -13,12 +13,10 @@ use smallvec::SmallVec;
 
 use super::class::{is_forwarding, is_lookalike, is_odd};
 use super::{
-    Hops, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members, strip_hop_by_hop,
+    CDN_LOOP, Hops, RequestId, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members,
+    strip_hop_by_hop,
 };
 use crate::model::Forwarding;
-
-/// The longest request id that is taken over.
-const MAX_REQUEST_ID: usize = 128;
 
 /// What the rules have to know of a request beside its fields.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +25,8 @@ pub struct Arrival<'a> {
     pub version: Version,
     /// The other end of the connection.
     pub peer: IpAddr,
+    /// The same as [`address`] writes it.
+    pub peer_value: &'a HeaderValue,
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// The canonical authority.
@@ -41,7 +41,7 @@ pub struct Received {
     /// `http` or `https`: how the client came to the first proxy that is believed.
     pub scheme: &'static str,
     /// The request id: the one that a trusted peer sent, or a new one.
-    pub id: String,
+    pub id: RequestId,
     /// Where it has been.
     pub hops: Hops,
     /// Names that Connection lists and that trailers could bring as well.
@@ -54,8 +54,8 @@ pub struct Received {
 #[derive(Clone, Debug)]
 pub struct HeaderRules {
     forwarding: Forwarding,
-    via: [HeaderValue; 4],
-    hop: HeaderValue,
+    via: [&'static HeaderValue; 4],
+    hop: &'static HeaderValue,
 }
 
 impl HeaderRules {
@@ -91,20 +91,22 @@ impl HeaderRules {
             _ if arrival.tls => "https",
             _ => "http",
         };
-        let hops = Hops::take(headers, &self.hop);
         let listed = strip_hop_by_hop(headers);
-        let odd_names = self.strip_unbelieved(headers, trusted);
-        headers.remove(header::HOST);
+        let Believed { odd_names, passed } = self.strip_unbelieved(headers, trusted);
+        let hops = if passed { Hops::take(headers, self.hop) } else { Hops::new(self.hop) };
+        let host = headers.remove(header::HOST);
 
-        headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| address(peer)));
-        headers.insert(X_REAL_IP, address(client));
+        headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| arrival.peer_value.clone()));
+        headers.insert(X_REAL_IP, if client == peer { arrival.peer_value.clone() } else { address(client) });
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
             // A request of HTTP/1.0 may name no host.
             if arrival.authority.is_empty() {
                 headers.remove(X_FORWARDED_HOST);
             } else {
-                headers.insert(X_FORWARDED_HOST, value(arrival.authority));
+                // Most clients send it in the form that is canonical already.
+                let sent = host.filter(|host| host.as_bytes() == arrival.authority.as_bytes());
+                headers.insert(X_FORWARDED_HOST, sent.unwrap_or_else(|| value(arrival.authority)));
             }
         }
         if self.forwarding.forwarded {
@@ -112,19 +114,18 @@ impl HeaderRules {
         }
         headers.append(header::VIA, self.via[version_index(arrival.version)].clone());
 
-        let sent = if trusted { sane_id(headers) } else { None };
-        let id = sent.unwrap_or_else(new_id);
-        headers.insert(X_REQUEST_ID, value(&id));
+        let sent = if trusted { RequestId::sent(headers) } else { None };
+        let id = sent.unwrap_or_else(RequestId::random);
+        headers.insert(X_REQUEST_ID, id.value());
         Received { client, scheme, id, hops, listed, odd_names }
     }
 
     /// Removes what is not believed of this peer, and, of every peer, names that could be taken for fields which the gateway
     /// makes or believes: a proxy in front need not know of those. NGINX drops every name with an underscore
-    /// (`underscores_in_headers`), Envoy none unless told to (`headers_with_underscores_action`). Whether a name is left that
-    /// could be taken for another.
-    fn strip_unbelieved(&self, headers: &mut HeaderMap, trusted: bool) -> bool {
+    /// (`underscores_in_headers`), Envoy none unless told to (`headers_with_underscores_action`).
+    fn strip_unbelieved(&self, headers: &mut HeaderMap, trusted: bool) -> Believed {
         let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
-        let mut odd_names = false;
+        let (mut odd_names, mut passed) = (false, false);
         for name in headers.keys() {
             let text = name.as_str();
             if is_odd(text) {
@@ -132,6 +133,8 @@ impl HeaderRules {
                     true => doomed.push(name.clone()),
                     false => odd_names = true,
                 }
+            } else if *name == CDN_LOOP {
+                passed = true;
             } else if !trusted && is_forwarding(text) && !self.forwarding.keep.contains(name) {
                 doomed.push(name.clone());
             }
@@ -139,7 +142,7 @@ impl HeaderRules {
         for name in &doomed {
             headers.remove(name);
         }
-        odd_names
+        Believed { odd_names, passed }
     }
 
     /// The first address from the right that is not a trusted proxy's; where all are, the leftmost.
@@ -175,14 +178,22 @@ impl HeaderRules {
     }
 }
 
+/// What a walk over the names of a request has found.
+struct Believed {
+    /// A name is left that could be taken for another.
+    odd_names: bool,
+    /// It tells what it has passed: there is a CDN-Loop.
+    passed: bool,
+}
+
 /// Addresses and validated authorities are always valid values; should one not be, an empty one tells nothing wrong.
 fn value(text: impl AsRef<str>) -> HeaderValue {
     HeaderValue::from_str(text.as_ref()).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// An address as a value. Every request has two, and most are of IPv4: those are written without the machinery of
-/// formatting, which would cost more than all else that is done for them.
-fn address(address: IpAddr) -> HeaderValue {
+/// An address as a value of forwarding fields. Most are of IPv4: those are written without the machinery of formatting, which
+/// would cost more than all else that is done for them.
+pub fn address(address: IpAddr) -> HeaderValue {
     let IpAddr::V4(address) = address else { return value(address.to_string()) };
     let mut text = SmallVec::<[u8; 15]>::new();
     for (place, octet) in address.octets().into_iter().enumerate() {
@@ -202,21 +213,21 @@ fn address(address: IpAddr) -> HeaderValue {
 
 /// A value whose clones touch no reference count, which all workers would otherwise fight over. Values are kept for the
 /// life of the process; there are as many as distinct names were ever configured.
-fn interned(text: &str) -> HeaderValue {
-    static KNOWN: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
-    if HeaderValue::from_str(text).is_err() {
-        return HeaderValue::from_static("1.1 gateway");
+fn interned(text: &str) -> &'static HeaderValue {
+    static KNOWN: Mutex<Vec<&'static HeaderValue>> = Mutex::new(Vec::new());
+    static DEFAULT: HeaderValue = HeaderValue::from_static("1.1 gateway");
+    // What `HeaderValue::from_static` takes; the configuration refuses anything else.
+    if !text.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+        return &DEFAULT;
     }
     let mut known = KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let text = match known.iter().find(|one| **one == text) {
-        Some(one) => one,
-        None => {
-            let leaked: &'static str = Box::leak(text.to_owned().into_boxed_str());
-            known.push(leaked);
-            leaked
-        }
-    };
-    HeaderValue::from_static(text)
+    if let Some(one) = known.iter().find(|one| **one == text) {
+        return one;
+    }
+    let text: &'static str = Box::leak(text.to_owned().into_boxed_str());
+    let value: &'static HeaderValue = Box::leak(Box::new(HeaderValue::from_static(text)));
+    known.push(value);
+    value
 }
 
 fn version_index(version: Version) -> usize {
@@ -259,29 +270,6 @@ fn parse_address(member: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-/// The request id that came along, if there is exactly one and it is harmless in logs and headers.
-fn sane_id(headers: &HeaderMap) -> Option<String> {
-    let name: HeaderName = X_REQUEST_ID;
-    let mut ids = headers.get_all(name).iter();
-    let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+=/".contains(byte);
-    if id.is_empty() || id.len() > MAX_REQUEST_ID || !id.iter().all(harmless) {
-        return None;
-    }
-    String::from_utf8(id.to_vec()).ok()
-}
-
-/// 128 random bits in hex. They only have to be distinct, not secret.
-fn new_id() -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut id = String::with_capacity(32);
-    for byte in fastrand::u128(..).to_be_bytes() {
-        id.push(char::from(HEX[usize::from(byte >> 4)]));
-        id.push(char::from(HEX[usize::from(byte & 15)]));
-    }
-    id
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +280,9 @@ mod tests {
     }
 
     fn arrival(peer: &str) -> Arrival<'static> {
-        Arrival { version: Version::HTTP_2, peer: peer.parse().unwrap(), tls: true, authority: "a.no:8443" }
+        let peer = ip(peer);
+        let peer_value = Box::leak(Box::new(address(peer.to_canonical())));
+        Arrival { version: Version::HTTP_2, peer, peer_value, tls: true, authority: "a.no:8443" }
     }
 
     fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
@@ -334,7 +324,7 @@ mod tests {
         assert_eq!(headers["x-real-ip"], "192.0.2.1");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "a.no:8443");
-        assert_eq!(headers["x-request-id"], received.id.as_str());
+        assert_eq!(headers["x-request-id"], *received.id);
         assert!(!headers.contains_key("forwarded") && !headers.contains_key("host"));
         assert_eq!(headers.get_all("via").iter().collect::<Vec<_>>(), ["1.1 before", "2 gateway"]);
     }
@@ -452,7 +442,7 @@ mod tests {
         let long = "a".repeat(129);
         for id in ["", "a b", "a\"b", "kari@example.no", long.as_str()] {
             let mut headers = map(&[("x-request-id", id)]);
-            assert_ne!(rules.receive(&mut headers, &arrival("10.0.0.1")).id, id);
+            assert_ne!(*rules.receive(&mut headers, &arrival("10.0.0.1")).id, *id);
         }
         let mut twice = map(&[("x-request-id", "a"), ("x-request-id", "b")]);
         assert_eq!(rules.receive(&mut twice, &arrival("10.0.0.1")).id.len(), 32);
@@ -461,6 +451,6 @@ mod tests {
 
     #[test]
     fn ids_differ() {
-        assert_ne!(new_id(), new_id());
+        assert_ne!(RequestId::random(), RequestId::random());
     }
 }

@@ -64,9 +64,10 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Vec<HeaderName> {
     listed
 }
 
-/// Fields that a Connection field can't talk us out of: without them the message would be read differently.
+/// Fields that a Connection field can't talk us out of: without them the message would be read differently, or could go
+/// round for ever.
 fn is_needed(name: &HeaderName) -> bool {
-    *name == header::CONTENT_LENGTH || *name == header::HOST || *name == header::TRAILER || *name == header::TE
+    matches!(name.as_str(), "content-length" | "host" | "trailer" | "te" | "cdn-loop")
 }
 
 fn is_trailers(member: &[u8]) -> bool {

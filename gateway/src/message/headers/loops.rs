@@ -17,17 +17,20 @@ pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 pub struct Hops {
     /// How often it has passed a gateway of this name.
     pub passed: usize,
-    /// The field as it came.
-    before: Option<HeaderValue>,
-    own: HeaderValue,
+    /// The field as it came, for the few that have one.
+    before: Option<Box<HeaderValue>>,
+    /// What this gateway adds, its name.
+    own: &'static HeaderValue,
 }
 
 impl Hops {
-    /// Takes the field off a request. `own`: what this gateway adds, its name.
-    pub fn take(headers: &mut HeaderMap, own: &HeaderValue) -> Self {
-        if !headers.contains_key(CDN_LOOP) {
-            return Self { passed: 0, before: None, own: own.clone() };
-        }
+    /// Of a request without the field.
+    pub const fn new(own: &'static HeaderValue) -> Self {
+        Self { passed: 0, before: None, own }
+    }
+
+    /// Takes the field off a request.
+    pub fn take(headers: &mut HeaderMap, own: &'static HeaderValue) -> Self {
         let all: Vec<&[u8]> = members(headers, &CDN_LOOP).collect();
         // What follows a name tells nothing here (RFC 8586 section 2: parameters).
         let name =
@@ -35,7 +38,7 @@ impl Hops {
         let passed = all.iter().filter_map(name).filter(|name| name.eq_ignore_ascii_case(own.as_bytes())).count();
         let before = HeaderValue::from_maybe_shared(Bytes::from(all.join(&b", "[..]))).ok();
         headers.remove(CDN_LOOP);
-        Self { passed, before: before.filter(|value| !value.is_empty()), own: own.clone() }
+        Self { passed, before: before.filter(|value| !value.is_empty()).map(Box::new), own }
     }
 
     /// The field for a request that leaves on behalf of this one. Nothing of what came is left out (RFC 8586 section 2).
@@ -49,7 +52,8 @@ impl Hops {
 impl Default for Hops {
     /// Of a request that comes from nowhere.
     fn default() -> Self {
-        Self { passed: 0, before: None, own: HeaderValue::from_static("gateway") }
+        static OWN: HeaderValue = HeaderValue::from_static("gateway");
+        Self::new(&OWN)
     }
 }
 
@@ -59,7 +63,7 @@ mod tests {
 
     fn pass(fields: &[&'static str]) -> (usize, String) {
         let mut headers: HeaderMap = fields.iter().map(|value| (CDN_LOOP, HeaderValue::from_static(value))).collect();
-        let hops = Hops::take(&mut headers, &HeaderValue::from_static("gateway"));
+        let hops = Hops::take(&mut headers, Hops::default().own);
         assert!(headers.is_empty(), "nobody behind this sees it");
         (hops.passed, hops.next().to_str().unwrap().to_owned())
     }

@@ -11,6 +11,7 @@ mod framing;
 mod hop_by_hop;
 mod loops;
 mod max_forwards;
+mod request_id;
 mod trailers;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -18,11 +19,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
 pub use cookie::join as join_cookies;
 pub use date::set_date;
-pub use forwarding::{Arrival, HeaderRules, Received};
+pub use forwarding::{Arrival, HeaderRules, Received, address};
 pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persistent};
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;
+pub use request_id::{RequestId, X_REQUEST_ID};
 pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
 
 /// `X-Forwarded-For`.
@@ -33,8 +35,6 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// `X-Real-IP`.
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// `X-Request-Id`.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whether the message is gRPC: its content type is `application/grpc`, alone or with a suffix.
 pub fn is_grpc(headers: &HeaderMap) -> bool {

@@ -3,10 +3,8 @@
 
 use std::rc::Rc;
 
-use tokio::sync::MutexGuard;
-
 use crate::error::Error;
-use crate::exchange::{Exchange, SharedExchange, lock};
+use crate::exchange::{Exchange, ExchangeGuard, SharedExchange};
 use crate::model::{OnFailure, Storing};
 use crate::phase::Phases;
 use crate::plugin::call::{Action, Call};
@@ -57,14 +55,14 @@ pub type Lent = Option<Box<Exchange>>;
 pub(super) async fn ready<'a, L: Link>(
     link: &Rc<L>,
     shared: &'a SharedExchange,
-    lent: MutexGuard<'a, Lent>,
-) -> (Result<L::Guest, Error>, MutexGuard<'a, Lent>) {
+    lent: ExchangeGuard<'a>,
+) -> (Result<L::Guest, Error>, ExchangeGuard<'a>) {
     if let Some(guest) = link.idle() {
         return (Ok(guest), lent);
     }
     drop(lent);
     let guest = link.checkout().await;
-    (guest, lock(shared).await)
+    (guest, shared.lock().await)
 }
 
 /// An error that says which plugin it is about.

@@ -5,7 +5,7 @@ use super::link::{Guest as _, Link, named, ready};
 use super::stage::{Direction, Primed};
 use super::{Answer, ChainRun, Flow};
 use crate::error::{Error, ErrorKind, Failure};
-use crate::exchange::{Exchange, lock};
+use crate::exchange::Exchange;
 use crate::message::{Body, Detached};
 use crate::phase::Phase;
 use crate::plugin::call::{Action, BodyMode, Call};
@@ -15,7 +15,7 @@ impl<L: Link> ChainRun<L> {
     /// All request-headers phases in chain order. `end`: the request has no body.
     pub async fn request_headers(&mut self, end: bool) -> Result<Flow<()>, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
-        let mut lent = lock(&shared).await;
+        let mut lent = shared.lock().await;
         for (index, link) in chain.links.iter().enumerate() {
             self.slots[index].reached = true;
             if !link.phases().contains(Phase::RequestHeaders) {
@@ -91,7 +91,7 @@ impl<L: Link> ChainRun<L> {
                 Primed::Respond(response) => {
                     self.slots.iter_mut().for_each(|slot| slot.guest = None);
                     let shared = self.exchange.clone();
-                    let mut lent = lock(&shared).await;
+                    let mut lent = shared.lock().await;
                     let answer = self.answer(&mut lent, index, response);
                     return answer.map(Flow::Respond).map_err(|error| self.failed(index, &error));
                 }
@@ -106,7 +106,7 @@ impl<L: Link> ChainRun<L> {
     /// `continue`.
     pub async fn upstream_failure(&mut self, failure: Failure) -> Result<Option<Answer>, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
-        let mut lent = lock(&shared).await;
+        let mut lent = shared.lock().await;
         if let Some(exchange) = lent.as_deref_mut() {
             exchange.failure.get_or_insert(failure);
         }

@@ -7,7 +7,7 @@ use super::ChainRun;
 use super::link::{Guest as _, Link, named, ready};
 use super::stage::{Direction, Primed};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, ResponseHead, ResponseSource, lock};
+use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::message::{Body, content};
 use crate::phase::Phase;
 use crate::plugin::call::{Action, BodyMode, Call};
@@ -32,7 +32,7 @@ impl<L: Link> ChainRun<L> {
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
         self.hides_length = false;
         let mut source = source;
-        let mut lent = lock(&shared).await;
+        let mut lent = shared.lock().await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
             let slot = &mut self.slots[index];
             if !slot.ran || std::mem::replace(&mut slot.answered, true) || slot.is_absent() {
@@ -55,7 +55,7 @@ impl<L: Link> ChainRun<L> {
                     }
                     let stage = self.stage(index, Direction::Response, whole, (!whole).then_some(guest), body);
                     let primed = stage.prime().await?;
-                    lent = lock(&shared).await;
+                    lent = shared.lock().await;
                     match primed {
                         Primed::Body(primed) => {
                             body = primed;

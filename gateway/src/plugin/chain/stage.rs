@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 
 use super::link::{Guest, Lent, Link, named};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, SharedExchange, lock};
+use crate::exchange::{Exchange, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
 use crate::model::OnFailure;
@@ -163,7 +163,7 @@ impl<L: Link> Stage<L> {
             None => self.link.checkout().await,
         };
         let exchange = self.exchange.clone();
-        let mut exchange = lock(&exchange).await;
+        let mut exchange = exchange.lock().await;
         if let (Some(exchange), Some(trailers)) = (exchange.as_deref_mut(), trailers.clone()) {
             *self.trailers_of(exchange) = Some(trailers);
         }

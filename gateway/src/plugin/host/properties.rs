@@ -13,7 +13,7 @@ pub(crate) fn property(exchange: &Exchange, name: &str) -> Option<String> {
         "listener.name" => Some(exchange.connection.listener.to_string()),
         "tls.sni" => exchange.connection.sni.as_deref().map(str::to_owned),
         "protocol" => Some(exchange.connection.protocol.name().to_owned()),
-        "request.id" => Some(exchange.id.clone()),
+        "request.id" => Some(exchange.id.to_string()),
         "route.name" => exchange.route.as_deref().map(str::to_owned),
         "upstream.name" => exchange.upstream.as_deref().map(str::to_owned),
         "upstream.endpoint" => exchange.endpoint.map(|endpoint| endpoint.to_string()),

@@ -95,9 +95,11 @@ fn info<H>(context: &Context<H>, connected: &quinn::Connection) -> ConnectionInf
         .handshake_data()
         .and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok())
         .and_then(|data| data.server_name);
+    let peer = connected.remote_address();
     ConnectionInfo {
         listener: context.listener.name.clone(),
-        peer: connected.remote_address(),
+        peer,
+        peer_value: headers::address(peer.ip().to_canonical()),
         local: context.local,
         tls: true,
         sni: sni.map(|name| Arc::from(name.to_ascii_lowercase())),
@@ -179,7 +181,9 @@ async fn requests<H: Handler>(
         let running = Running::start(activity.clone());
         if info.peer != connected.remote_address() {
             // The client has moved; its new address is validated.
-            info = Arc::new(ConnectionInfo { peer: connected.remote_address(), ..ConnectionInfo::clone(&info) });
+            let peer = connected.remote_address();
+            let peer_value = headers::address(peer.ip().to_canonical());
+            info = Arc::new(ConnectionInfo { peer, peer_value, ..ConnectionInfo::clone(&info) });
         }
         let (context, info) = (context.clone(), info.clone());
         let (unread, unsent) = (Unread::new(window.clone()), Unread::new(send_window.clone()));

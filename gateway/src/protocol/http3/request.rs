@@ -50,10 +50,10 @@ pub(super) async fn serve<H: Handler>(
     };
     notes.engage();
     let (mut send, recv) = stream.split();
-    let request = IncomingBody::attach(request, recv, notes, unread).await;
+    let (head, body) = IncomingBody::attach(request, recv, notes, unread).await.into_parts();
     let response = tokio::select! {
         biased;
-        response = (context.server.handler)(Inbound::new(info, request)) => response,
+        response = (context.server.handler)(Inbound::new(info, head, body)) => response,
         true = &mut stopped => return,
     };
     let response = response.map(|body| Paced::new(body, true, None, &context.server.memory));

@@ -91,13 +91,14 @@ pub(in crate::upstream) async fn send(
         let Http1 { sender, driver, activity, .. } = &mut *connection;
         // Polled only after the driver, in the same poll: its wake-ups would be in vain, and it must not be held up
         // by the task's budget, for then nobody would wake it.
-        let mut response = pin!(unconstrained(sender.try_send_request(request)));
+        let mut response = pin!(sender.try_send_request(request));
+        let mut response = unconstrained(response.as_mut());
         let mut seen = writes;
         activity.allowance.set(Some(UNTIL_HEAD));
         poll_fn(|cx| {
             // hyper's driver must not be polled after its end, so its end is part of every outcome.
             let closed = Pin::new(&mut *driver).poll(cx).is_ready();
-            if let Poll::Ready(result) = response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Poll::Ready(result) = Pin::new(&mut response).poll(&mut Context::from_waker(Waker::noop())) {
                 activity.allowance.set(None);
                 let result = result.map_err(|mut error| {
                     let message = error.take_message();

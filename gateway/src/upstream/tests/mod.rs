@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,7 +75,7 @@ fn outbound(method: Method, body: Body) -> Outbound<'static> {
     Outbound {
         method,
         authority: Some("example.no"),
-        path_and_query: "/a?b=c",
+        path_and_query: PathAndQuery::from_static("/a?b=c"),
         headers: HeaderMap::new(),
         body,
         key: None,
