@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use quinn::{IdleTimeout, Runtime as _, TransportConfig, VarInt};
 
-use super::steering::Seat;
+use super::steering::WorkerSteering;
 use crate::memory::{Credit, Window};
 use crate::model::ListenerLimits;
 
@@ -56,8 +56,12 @@ pub(super) fn server_config(
 }
 
 /// Starts the endpoint on its worker; must be called inside the worker's runtime.
-pub fn endpoint(socket: std::net::UdpSocket, seat: Seat, config: quinn::ServerConfig) -> io::Result<quinn::Endpoint> {
+pub fn endpoint(
+    socket: std::net::UdpSocket,
+    steering: WorkerSteering,
+    config: quinn::ServerConfig,
+) -> io::Result<quinn::Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    let (endpoint, socket) = seat.take(runtime.wrap_udp_socket(socket)?);
+    let (endpoint, socket) = steering.take(runtime.wrap_udp_socket(socket)?);
     quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)
 }

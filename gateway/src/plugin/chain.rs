@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 pub use self::link::{Guest, Lent, Link};
 use self::link::{named, ready};
-use self::stage::{Direction, Progress, Stage};
+use self::stage::{Progress, Stage};
 use super::call::{Action, BodyMode, Call};
 use super::pool::Pool;
 use super::stored::StoredResponses;
@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::exchange::{ResponseSource, SharedExchange, lock};
 use crate::memory::Budget;
 use crate::message::Body;
+use crate::message::headers::Direction;
 use crate::model::OnFailure;
 use crate::phase::{Phase, Phases};
 

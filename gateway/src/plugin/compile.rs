@@ -37,7 +37,7 @@ pub fn compiler_at(program: &Path) -> Compiler {
 
 /// What `describe` may use, of the plugin's limits.
 #[derive(Serialize, Deserialize)]
-struct Asked {
+struct DescribeLimits {
     memory: usize,
     host_calls: u32,
     output: usize,
@@ -56,7 +56,7 @@ pub(super) fn compile(
     compile: &Compile,
     watch: impl FnMut(&Progress) -> Watch,
 ) -> Result<Precompiled, LoadError> {
-    let asked = Asked { memory: limits.memory, host_calls: limits.host_calls, output: limits.output };
+    let asked = DescribeLimits { memory: limits.memory, host_calls: limits.host_calls, output: limits.output };
     let about = serde_json::to_vec(&asked).map_err(|error| LoadError::Host(error.to_string()))?;
     let allowed = allowed(compile);
     match compiler.run(&Job { limits: allowed, about: &about, bytes }, watch) {
@@ -105,7 +105,7 @@ fn nameless(host: &Host, limits: PluginLimits) -> Context {
 }
 
 fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
-    let asked: Asked = serde_json::from_slice(asked).map_err(|error| LoadError::Host(error.to_string()))?;
+    let asked: DescribeLimits = serde_json::from_slice(asked).map_err(|error| LoadError::Host(error.to_string()))?;
     let limits = PluginLimits {
         memory: asked.memory,
         host_calls: asked.host_calls,

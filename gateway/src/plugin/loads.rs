@@ -42,7 +42,7 @@ fn most() -> usize {
 
 /// What is asked about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct LoadRequest {
     /// Where it lies.
     pub(super) path: PathBuf,
     /// SHA-256 of it.
@@ -55,7 +55,7 @@ pub(super) struct Asked {
     pub(super) cache: Option<PathBuf>,
 }
 
-impl Asked {
+impl LoadRequest {
     /// Whether both have the same limits.
     fn same_terms(&self, other: &Self) -> bool {
         self.limits == other.limits && self.compile == other.compile
@@ -66,7 +66,7 @@ impl Asked {
 pub(super) type Found = Result<Arc<Artifact>, LoadError>;
 
 /// How far a file is.
-enum Stage {
+enum LoadStage {
     Waits(Vec<u8>),
     Runs,
     Ended(Found, Instant),
@@ -75,8 +75,8 @@ enum Stage {
 struct File {
     id: u64,
     name: Arc<str>,
-    asked: Asked,
-    stage: Stage,
+    asked: LoadRequest,
+    stage: LoadStage,
     /// How often in a row its compilation was interrupted.
     interrupted: u32,
     /// Told to whoever compiles it.
@@ -85,14 +85,14 @@ struct File {
 
 impl File {
     /// Whether it answers a question: what failed under some limits may do well under others.
-    fn answers(&self, asked: &Asked) -> bool {
+    fn answers(&self, asked: &LoadRequest) -> bool {
         let same = self.asked.path == asked.path && self.asked.hash == asked.hash;
         same && match &self.stage {
-            Stage::Waits(_) | Stage::Runs => self.asked.same_terms(asked),
-            Stage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < self.holds(error),
-            Stage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
-            Stage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
-            Stage::Ended(..) => true,
+            LoadStage::Waits(_) | LoadStage::Runs => self.asked.same_terms(asked),
+            LoadStage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < self.holds(error),
+            LoadStage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
+            LoadStage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
+            LoadStage::Ended(..) => true,
         }
     }
 
@@ -114,11 +114,11 @@ impl File {
             Err(LoadError::Interrupted(_)) => self.interrupted.saturating_add(1),
             _ => 0,
         };
-        self.stage = Stage::Ended(found, Instant::now());
+        self.stage = LoadStage::Ended(found, Instant::now());
     }
 
     fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended(..))
+        matches!(self.stage, LoadStage::Ended(..))
     }
 }
 
@@ -163,7 +163,7 @@ impl State {
     /// answered. What ended under other limits stays, because two configurations may ask in turn (the one in force and one
     /// that is refused), each of which would undo what the other one found out; but only so much of it. Returns how often
     /// in a row the answer was none.
-    fn make_room(&mut self, asked: &Asked) -> u32 {
+    fn make_room(&mut self, asked: &LoadRequest) -> u32 {
         let same = |file: &&File| file.asked.path == asked.path && file.asked.hash == asked.hash;
         let before = self.files.iter().filter(same).find(|file| file.asked.same_terms(asked));
         let interrupted = before.map_or(0, |file| file.interrupted);
@@ -189,14 +189,14 @@ impl State {
                 true => return None,
             };
             // One that is not wanted any more is not there.
-            let waits = self.files.iter().find(|file| file.id == id && matches!(file.stage, Stage::Waits(_)));
+            let waits = self.files.iter().find(|file| file.id == id && matches!(file.stage, LoadStage::Waits(_)));
             let memory = waits.map_or(0, |file| file.asked.compile.memory);
             if !self.has_room(memory) {
                 return None;
             }
             if long { &mut self.late } else { &mut self.queue }.pop_front();
             let Some(file) = self.find(id) else { continue };
-            let Stage::Waits(bytes) = std::mem::replace(&mut file.stage, Stage::Runs) else { continue };
+            let LoadStage::Waits(bytes) = std::mem::replace(&mut file.stage, LoadStage::Runs) else { continue };
             let (name, asked, given_up) = (file.name.clone(), file.asked.clone(), file.given_up.clone());
             *if long { &mut self.long } else { &mut self.running } += 1;
             self.taken += memory;
@@ -240,7 +240,7 @@ pub(super) struct Loads(Arc<Shared>);
 struct Turn {
     id: u64,
     name: Arc<str>,
-    asked: Asked,
+    asked: LoadRequest,
     bytes: Vec<u8>,
     /// What it has of the memory for all.
     memory: u64,
@@ -268,13 +268,13 @@ impl Loads {
     }
 
     /// What the file is found to be; `None` while that is not known. `bytes` are what lies there now.
-    pub(super) fn ask(&self, name: &Arc<str>, mut asked: Asked, bytes: Vec<u8>) -> Option<Found> {
+    pub(super) fn ask(&self, name: &Arc<str>, mut asked: LoadRequest, bytes: Vec<u8>) -> Option<Found> {
         let mut state = self.0.lock();
         asked.compile.memory = asked.compile.memory.min(state.memory);
         if let Some(known) = state.files.iter().find(|file| file.answers(&asked)) {
             return match &known.stage {
-                Stage::Ended(found, _) => Some(found.clone()),
-                Stage::Waits(_) | Stage::Runs => None,
+                LoadStage::Ended(found, _) => Some(found.clone()),
+                LoadStage::Waits(_) | LoadStage::Runs => None,
             };
         }
         if state.stopped {
@@ -284,7 +284,7 @@ impl Loads {
         state.last += 1;
         let id = state.last;
         let (name, given_up) = (name.clone(), Arc::default());
-        state.files.push(File { id, name, asked, stage: Stage::Waits(bytes), interrupted, given_up });
+        state.files.push(File { id, name, asked, stage: LoadStage::Waits(bytes), interrupted, given_up });
         state.queue.push_back(id);
         self.0.start(&mut state);
         None
@@ -358,7 +358,7 @@ impl Shared {
         state.ends(&mut turn);
         if let Some(file) = state.find(turn.id) {
             if turn.postponed {
-                file.stage = Stage::Waits(turn.bytes);
+                file.stage = LoadStage::Waits(turn.bytes);
                 state.late.push_back(turn.id);
             } else {
                 file.end(found);

@@ -12,7 +12,7 @@ use super::balance::Choice;
 use super::connection::{LocalExecutor, http1, http2};
 use super::local::LocalUpstream;
 use super::pool::Lease;
-use super::request::Fields;
+use super::request::FieldList;
 use super::service::Upstream;
 use crate::error::Error;
 use crate::memory::Credit;
@@ -37,7 +37,7 @@ pub struct Client {
     load: Rc<Load>,
     pub(crate) timers: Timers,
     /// Emptied lists of header fields.
-    spare_fields: RefCell<Vec<Fields>>,
+    spare_fields: RefCell<Vec<FieldList>>,
     pub(super) http1: hyper::client::conn::http1::Builder,
     pub(super) http2: hyper::client::conn::http2::Builder<LocalExecutor>,
 }
@@ -113,12 +113,12 @@ impl Client {
     }
 
     /// An empty list of header fields.
-    pub(super) fn fields(&self) -> Fields {
+    pub(super) fn fields(&self) -> FieldList {
         self.spare_fields.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes an emptied list back.
-    pub(super) fn recycle(&self, fields: Fields) {
+    pub(super) fn recycle(&self, fields: FieldList) {
         let mut spare = self.spare_fields.borrow_mut();
         // One that was never used has nothing to reuse.
         if fields.capacity() > 0 && spare.len() < KEPT {

@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn asked(path: &str, hash: &str, seconds: u64) -> Asked {
+fn asked(path: &str, hash: &str, seconds: u64) -> LoadRequest {
     let compile = Compile { time: Duration::from_secs(seconds), ..Compile::default() };
     let (limits, hash) = (PluginLimits::default(), hash.to_owned());
-    Asked { path: path.into(), hash, limits, compile, cache: None }
+    LoadRequest { path: path.into(), hash, limits, compile, cache: None }
 }
 
 /// Asks, and ends it with an error of its compilation where it is to be compiled. Whether it was known.
-fn ask(state: &mut State, asked: &Asked) -> bool {
+fn ask(state: &mut State, asked: &LoadRequest) -> bool {
     if state.files.iter().any(|file| file.answers(asked)) {
         return true;
     }
@@ -20,11 +20,11 @@ fn ask(state: &mut State, asked: &Asked) -> bool {
 }
 
 /// A file that waits.
-fn add(state: &mut State, asked: &Asked) {
+fn add(state: &mut State, asked: &LoadRequest) {
     let interrupted = state.make_room(asked);
     state.last += 1;
     let (id, name, given_up) = (state.last, "f".into(), Arc::default());
-    state.files.push(File { id, name, asked: asked.clone(), stage: Stage::Waits(vec![]), interrupted, given_up });
+    state.files.push(File { id, name, asked: asked.clone(), stage: LoadStage::Waits(vec![]), interrupted, given_up });
     state.queue.push_back(id);
 }
 

@@ -16,12 +16,12 @@ use super::state::HostState;
 use crate::exchange::Exchange;
 use crate::model::PluginLimits;
 use crate::phase::Phase;
-use crate::plugin::call::{Action, Call, ConfigError, Description};
+use crate::plugin::call::{Action, Call, Description, PluginConfigError};
 use crate::plugin::callers::Callers;
 use crate::plugin::context::Context;
 use crate::plugin::error::{LoadError, Overrun, PluginError};
 use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares};
-use crate::plugin::stock::{MakeError, Wear};
+use crate::plugin::stock::{MakeError, Reuse};
 
 /// CPU time of `describe` and `configure`, which compile expressions and parse keys.
 const LOAD_BUDGET: Duration = Duration::from_secs(2);
@@ -174,7 +174,8 @@ impl Guest {
             }
             Ok((_, Err(errors))) => {
                 let hidden = &store.data().context.hidden;
-                let error = |error: ConfigError| ConfigError { message: hidden.redact(&error.message), ..error };
+                let error =
+                    |error: PluginConfigError| PluginConfigError { message: hidden.redact(&error.message), ..error };
                 let errors = errors.into_iter().map(|found| error(found.into())).collect();
                 Err(MakeError::Failed(PluginError::Configure(errors)))
             }
@@ -231,11 +232,11 @@ impl Guest {
     }
 
     /// What it is good for, between calls.
-    pub(in crate::plugin) fn wear(&self) -> Wear {
+    pub(in crate::plugin) fn reuse(&self) -> Reuse {
         if self.broken || self.calls >= 2 * MAX_CALLS || self.store.data().limits.bloated() {
-            return Wear::Spent;
+            return Reuse::Never;
         }
-        if self.calls >= MAX_CALLS { Wear::Worn } else { Wear::Sound }
+        if self.calls >= MAX_CALLS { Reuse::UntilReplaced } else { Reuse::Freely }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::connection;
 use super::context::Context;
 use crate::handler::Handler;
-use crate::listener::steering::Seat;
+use crate::listener::steering::WorkerSteering;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::protocol::activity::Group;
@@ -30,7 +30,7 @@ const HANDSHAKES: usize = 2048;
 /// closed.
 pub async fn serve<H: Handler>(
     server: Rc<Server<H>>,
-    (socket, seat): (std::net::UdpSocket, Seat),
+    (socket, steering): (std::net::UdpSocket, WorkerSteering),
     mut settings: watch::Receiver<Arc<ListenerSettings>>,
     (local, limit): (SocketAddr, ConnectionLimit),
     metrics: impl Fn(&str) -> ListenerMetrics,
@@ -45,7 +45,7 @@ pub async fn serve<H: Handler>(
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };
-    let endpoint = match endpoint::endpoint(socket, seat, config) {
+    let endpoint = match endpoint::endpoint(socket, steering, config) {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(listener = %first.config.name, %error, "HTTP/3 can't be served"),
     };

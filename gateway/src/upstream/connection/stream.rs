@@ -13,7 +13,7 @@ use crate::upstream::connect::Transport;
 
 /// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Activity {
+pub(in crate::upstream) struct IoActivity {
     /// Reads that brought something.
     pub(in crate::upstream) reads: Cell<u64>,
     /// Writes that took something.
@@ -26,7 +26,7 @@ pub(in crate::upstream) struct Activity {
     pub(in crate::upstream) broken: Cell<bool>,
 }
 
-impl Activity {
+impl IoActivity {
     /// What a write of `length` bytes came to.
     fn written(&self, result: Poll<io::Result<usize>>, length: usize) -> Poll<io::Result<usize>> {
         match &result {
@@ -52,7 +52,7 @@ fn is_closed(error: &io::Error) -> bool {
 /// A transport to an endpoint, watched for what moves on it.
 pub(in crate::upstream) struct WatchedStream {
     transport: Transport,
-    activity: Rc<Activity>,
+    activity: Rc<IoActivity>,
     /// Reads in a row that brought something.
     burst: u8,
     _open: Open,
@@ -86,7 +86,7 @@ impl WatchedStream {
     }
 
     /// What moves on it.
-    pub(in crate::upstream) const fn activity(&self) -> &Rc<Activity> {
+    pub(in crate::upstream) const fn activity(&self) -> &Rc<IoActivity> {
         &self.activity
     }
 }
