@@ -10,7 +10,7 @@ use std::sync::Arc;
 use quinn::{IdleTimeout, Runtime as _, TransportConfig, VarInt};
 
 use super::steering::WorkerSteering;
-use crate::memory::{Credit, Window};
+use crate::memory::{Credit, ReceiveWindow};
 use crate::model::ListenerLimits;
 
 /// Bytes that a client may send on one stream before we read them.
@@ -23,13 +23,13 @@ const SEND_WINDOW: u64 = 1024 * 1024;
 const UNI_STREAMS: u32 = 8;
 
 /// How much a client may send over one connection unread.
-pub fn window(memory: &Rc<Credit>) -> Rc<Window> {
-    Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize)
+pub fn window(memory: &Rc<Credit>) -> Rc<ReceiveWindow> {
+    ReceiveWindow::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize)
 }
 
 /// How much of responses waits in one connection for a client that does not take it.
-pub fn send_window(memory: &Rc<Credit>) -> Rc<Window> {
-    Window::new(memory.clone(), SEND_WINDOW as usize, SEND_WINDOW as usize)
+pub fn send_window(memory: &Rc<Credit>) -> Rc<ReceiveWindow> {
+    ReceiveWindow::new(memory.clone(), SEND_WINDOW as usize, SEND_WINDOW as usize)
 }
 
 /// The transport's limits around a TLS configuration.

@@ -11,7 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Exhausted, Unread, Window};
+use crate::memory::{Exhausted, ReceiveWindow, Unread};
 
 /// A request or response body on its way through a worker.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Body {
     }
 
     /// What a client sends over a hyper connection, of which it may send as much unread as the window says.
-    pub fn downstream(incoming: Incoming, window: &Rc<Window>) -> Self {
+    pub fn downstream(incoming: Incoming, window: &Rc<ReceiveWindow>) -> Self {
         let unread = || Unread::begun(window.clone());
         Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming, unread()) })
     }

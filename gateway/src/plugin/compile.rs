@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::artifact::{Linked, sha256};
 use super::componentize::componentize;
-use super::context::Context;
+use super::context::EntryContext;
 use super::engine::Host;
 use super::error::{LoadError, NAMELESS, one_line, sanitise};
 use super::grants;
@@ -86,8 +86,8 @@ pub fn serve() -> ExitCode {
 }
 
 /// What a plugin of which nothing is known yet is asked in.
-fn nameless(host: &Host, limits: PluginLimits) -> Context {
-    Context {
+fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
+    EntryContext {
         plugin: NAMELESS.into(),
         route: "?".into(),
         limits,

@@ -72,7 +72,7 @@ enum LoadStage {
     Ended(Found, Instant),
 }
 
-struct File {
+struct FileLoad {
     id: u64,
     name: Arc<str>,
     asked: LoadRequest,
@@ -83,7 +83,7 @@ struct File {
     given_up: Arc<AtomicBool>,
 }
 
-impl File {
+impl FileLoad {
     /// Whether it answers a question: what failed under some limits may do well under others.
     fn answers(&self, asked: &LoadRequest) -> bool {
         let same = self.asked.path == asked.path && self.asked.hash == asked.hash;
@@ -123,8 +123,8 @@ impl File {
 }
 
 #[derive(Default)]
-struct State {
-    files: Vec<File>,
+struct LoadsState {
+    files: Vec<FileLoad>,
     /// The last number that was given.
     last: u64,
     /// Files by number that wait for their turn, and those that are known to take long.
@@ -141,13 +141,13 @@ struct State {
     stopped: bool,
 }
 
-impl State {
-    fn find(&mut self, id: u64) -> Option<&mut File> {
+impl LoadsState {
+    fn find(&mut self, id: u64) -> Option<&mut FileLoad> {
         self.files.iter_mut().find(|file| file.id == id)
     }
 
     /// Forgets files, and ends what compiles them.
-    fn drop_where(&mut self, unwanted: impl Fn(&File) -> bool) {
+    fn drop_where(&mut self, unwanted: impl Fn(&FileLoad) -> bool) {
         self.files.retain(|file| {
             let goes = unwanted(file);
             if goes {
@@ -158,20 +158,20 @@ impl State {
     }
 }
 
-impl State {
+impl LoadsState {
     /// Forgets what a new question makes useless: what lay in the same place before, and what the same question was
     /// answered. What ended under other limits stays, because two configurations may ask in turn (the one in force and one
     /// that is refused), each of which would undo what the other one found out; but only so much of it. Returns how often
     /// in a row the answer was none.
     fn make_room(&mut self, asked: &LoadRequest) -> u32 {
-        let same = |file: &&File| file.asked.path == asked.path && file.asked.hash == asked.hash;
+        let same = |file: &&FileLoad| file.asked.path == asked.path && file.asked.hash == asked.hash;
         let before = self.files.iter().filter(same).find(|file| file.asked.same_terms(asked));
         let interrupted = before.map_or(0, |file| file.interrupted);
         self.drop_where(|file| {
             file.asked.path == asked.path
                 && (file.asked.hash != asked.hash || (file.has_ended() && file.asked.same_terms(asked)))
         });
-        let ended = |file: &&File| file.has_ended() && file.asked.path == asked.path;
+        let ended = |file: &&FileLoad| file.has_ended() && file.asked.path == asked.path;
         let known = self.files.iter().filter(ended).count();
         let oldest: Vec<u64> =
             self.files.iter().filter(ended).map(|file| file.id).take((known + 1).saturating_sub(KEPT)).collect();
@@ -225,7 +225,7 @@ impl State {
 
 struct Shared {
     host: Arc<Host>,
-    state: Mutex<State>,
+    state: Mutex<LoadsState>,
     /// One of them has ended.
     ended: Condvar,
     /// The same for who does not block: how many have.
@@ -263,7 +263,7 @@ impl Turn {
 impl Loads {
     pub(super) fn new(host: Arc<Host>) -> Self {
         let (ended, count) = Default::default();
-        let state = Mutex::new(State { memory: crate::memory::to_compile(), ..State::default() });
+        let state = Mutex::new(LoadsState { memory: crate::memory::to_compile(), ..LoadsState::default() });
         Self(Arc::new(Shared { host, state, ended, count }))
     }
 
@@ -284,7 +284,7 @@ impl Loads {
         state.last += 1;
         let id = state.last;
         let (name, given_up) = (name.clone(), Arc::default());
-        state.files.push(File { id, name, asked, stage: LoadStage::Waits(bytes), interrupted, given_up });
+        state.files.push(FileLoad { id, name, asked, stage: LoadStage::Waits(bytes), interrupted, given_up });
         state.queue.push_back(id);
         self.0.start(&mut state);
         None
@@ -292,7 +292,7 @@ impl Loads {
 
     /// Waits until nothing of these plugins is being compiled.
     pub(super) fn wait(&self, names: &[Arc<str>]) {
-        let busy = |state: &mut State| {
+        let busy = |state: &mut LoadsState| {
             !state.stopped && state.files.iter().any(|file| !file.has_ended() && names.contains(&file.name))
         };
         let state = self.0.ended.wait_while(self.0.lock(), busy);
@@ -320,12 +320,12 @@ impl Loads {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LoadsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts as many as there are turns for, each on a thread of its own.
-    fn start(self: &Arc<Self>, state: &mut State) {
+    fn start(self: &Arc<Self>, state: &mut LoadsState) {
         while let Some(turn) = state.next() {
             let (shared, id, long, memory) = (self.clone(), turn.id, turn.long, turn.memory);
             let thread = std::thread::Builder::new().name("plugin-load".to_owned()).stack_size(STACK);

@@ -30,7 +30,7 @@ use super::activity::{Activity, Ending, Receiving};
 use super::connections::Connections;
 use super::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::error::Error;
-use crate::memory::Window;
+use crate::memory::ReceiveWindow;
 use crate::message::Body;
 use crate::message::headers;
 
@@ -76,7 +76,7 @@ impl Upload {
     pub(super) fn watch(
         head: &request::Parts,
         incoming: Incoming,
-        window: &Rc<Window>,
+        window: &Rc<ReceiveWindow>,
         connections: &Rc<Connections>,
         activity: &Rc<Activity>,
         patience: Duration,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::connection;
-use super::context::Context;
+use super::context::ListenerContext;
 use crate::handler::Handler;
 use crate::listener::steering::WorkerSteering;
 use crate::listener::tcp::ConnectionLimit;
@@ -41,7 +41,7 @@ pub async fn serve<H: Handler>(
     let context_of = |settings: &ListenerSettings| {
         let (listener, metrics) = (settings.config.clone(), metrics(&settings.config.name));
         let (limit, handshakes, server) = (limit.clone(), open_handshakes.clone(), server.clone());
-        Rc::new(Context { listener, local, limit, metrics, group: group.clone(), handshakes, server })
+        Rc::new(ListenerContext { listener, local, limit, metrics, group: group.clone(), handshakes, server })
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };

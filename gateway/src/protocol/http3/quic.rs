@@ -55,7 +55,7 @@ impl Acknowledgements {
 }
 
 /// A QUIC connection for h3.
-pub(super) struct Connection {
+pub(super) struct QuicConnection {
     quinn: quinn::Connection,
     bidi: AcceptStream<Bidi>,
     uni: AcceptStream<quinn::RecvStream>,
@@ -91,7 +91,7 @@ impl SideChannel {
     }
 }
 
-impl Connection {
+impl QuicConnection {
     pub(super) fn new(quinn: quinn::Connection, section: usize) -> (Self, SideChannel) {
         let side = SideChannel::default();
         let bidi = Box::pin(unfold(quinn.clone(), async |quinn| Some((quinn.accept_bi().await, quinn))));
@@ -107,7 +107,7 @@ fn next<T>(stream: &mut AcceptStream<T>, cx: &mut Context<'_>) -> Poll<Result<T,
     }
 }
 
-impl<B: Buf> quic::Connection<B> for Connection {
+impl<B: Buf> quic::Connection<B> for QuicConnection {
     type RecvStream = RecvStream;
     type OpenStreams = OpenStreams;
 
@@ -143,7 +143,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     }
 }
 
-impl<B: Buf> quic::OpenStreams<B> for Connection {
+impl<B: Buf> quic::OpenStreams<B> for QuicConnection {
     type BidiStream = BidiStream<B>;
     type SendStream = SendStream<B>;
 

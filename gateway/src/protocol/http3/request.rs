@@ -12,7 +12,7 @@ use h3::server::{RequestResolver, RequestStream};
 use http_body_util::BodyExt;
 
 use super::body::IncomingBody;
-use super::context::Context;
+use super::context::ListenerContext;
 use super::quic::{self, Stopped, StreamHandle};
 use super::stream::SendStream;
 use crate::exchange::ConnectionInfo;
@@ -25,9 +25,9 @@ type Send = RequestStream<SendStream<Bytes>, Bytes>;
 
 /// One request and its response. Returning early drops the stream, which resets what is unfinished.
 pub(super) async fn serve<H: Handler>(
-    context: &Context<H>,
+    context: &ListenerContext<H>,
     info: Arc<ConnectionInfo>,
-    resolver: RequestResolver<quic::Connection, Bytes>,
+    resolver: RequestResolver<quic::QuicConnection, Bytes>,
     StreamHandle { mut stopped, notes, acknowledgements }: StreamHandle,
     (unread, mut unsent): (Unread, Unread),
 ) {

@@ -17,7 +17,7 @@ use super::error::{MAX_HEAD, SendError, with_cause};
 use super::executor::LocalExecutor;
 use super::stream::{IoActivity, WatchedStream};
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Credit, Window};
+use crate::memory::{Credit, ReceiveWindow};
 use crate::timer::Stopwatch;
 use crate::upstream::retry::AttemptFailure;
 
@@ -40,7 +40,7 @@ pub(in crate::upstream) struct Http2 {
     activity: Rc<IoActivity>,
     streams: Cell<usize>,
     /// What the upstream may send without anybody reading it.
-    window: Rc<Window>,
+    window: Rc<ReceiveWindow>,
     /// No new streams: it is going away, or it has gone silent.
     retired: Cell<bool>,
     /// The sweep during which a stream was last opened or found open.
@@ -54,7 +54,7 @@ pub(in crate::upstream) struct StreamPermit(Rc<Http2>);
 
 impl StreamPermit {
     /// What the upstream may send on the connection without anybody reading it.
-    pub(in crate::upstream) fn window(&self) -> Rc<Window> {
+    pub(in crate::upstream) fn window(&self) -> Rc<ReceiveWindow> {
         self.0.window.clone()
     }
 }
@@ -101,7 +101,7 @@ impl Http2 {
             driver: Rc::downgrade(&driver),
             activity,
             streams: Cell::new(0),
-            window: Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize),
+            window: ReceiveWindow::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize),
             retired: Cell::new(false),
             used: Cell::new(0),
             number: Cell::new(0),

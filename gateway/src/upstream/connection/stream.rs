@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::telemetry::metrics::UpstreamMetrics;
-use crate::upstream::connect::Transport;
+use crate::upstream::connect::EndpointStream;
 
 /// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ fn is_closed(error: &io::Error) -> bool {
 
 /// A transport to an endpoint, watched for what moves on it.
 pub(in crate::upstream) struct WatchedStream {
-    transport: Transport,
+    transport: EndpointStream,
     activity: Rc<IoActivity>,
     /// Reads in a row that brought something.
     burst: u8,
@@ -81,7 +81,7 @@ impl Drop for Open {
 
 impl WatchedStream {
     /// Watches a new transport, which counts in `metrics` as long as it is open.
-    pub(in crate::upstream) fn new(transport: Transport, metrics: UpstreamMetrics) -> Self {
+    pub(in crate::upstream) fn new(transport: EndpointStream, metrics: UpstreamMetrics) -> Self {
         Self { transport, activity: Rc::default(), burst: 0, _open: Open::new(metrics) }
     }
 
