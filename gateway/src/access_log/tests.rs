@@ -12,43 +12,17 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{ConnectionInfo, Measures, Protocol, RequestHead, ResponseHead, ResponseSource};
 
 fn exchange(path_and_query: &str) -> Exchange {
+    let (authority, target) = ("a.no".to_owned(), path_and_query.to_owned());
+    let request =
+        RequestHead { sent: true, ..RequestHead::new(Method::GET, "https", authority, target, HeaderMap::new()) };
+    let connection = ConnectionInfo::local(Protocol::Http3);
     Exchange {
-        id: "id-1".to_owned(),
-        started: Instant::now(),
         started_at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
-        connection: Arc::new(ConnectionInfo {
-            listener: "public".into(),
-            peer: ([127, 0, 0, 1], 1).into(),
-            local: ([127, 0, 0, 1], 2).into(),
-            tls: true,
-            sni: None,
-            protocol: Protocol::Http3,
-            max_fields: 100,
-            max_head: 65536,
-            body_timeout: Duration::from_secs(60),
-        }),
-        client: [192, 0, 2, 77].into(),
-        request: RequestHead {
-            method: Method::GET,
-            scheme: "https",
-            authority: "a.no".to_owned(),
-            path_and_query: path_and_query.to_owned(),
-            headers: HeaderMap::new(),
-            trailers: None,
-            sent: true,
-            edits: crate::exchange::Edits::default(),
-        },
         response: Some(ResponseHead { sent: true, ..ResponseHead::new(StatusCode::OK, HeaderMap::new()) }),
         source: ResponseSource::Upstream,
         route: Some("inventory".into()),
         upstream: Some("stock".into()),
         endpoint: Some(([10, 0, 0, 7], 5000).into()),
-        failure: None,
-        error: None,
-        attributes: Vec::new(),
-        log_fields: Vec::new(),
-        scratch: Vec::new(),
-        hops: crate::message::headers::Hops::default(),
         measures: Measures {
             bytes_in: 1,
             bytes_out: 2,
@@ -57,6 +31,7 @@ fn exchange(path_and_query: &str) -> Exchange {
             attempts: 1,
             total: Duration::from_micros(12_034),
         },
+        ..Exchange::new("id-1".to_owned(), connection, [192, 0, 2, 77].into(), request)
     }
 }
 

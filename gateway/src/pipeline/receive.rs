@@ -1,13 +1,12 @@
 //! What a request is made of before anything is done with it.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use http::Version;
 use http::header::EXPECT;
 
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, RequestHead, ResponseSource};
+use crate::exchange::{ConnectionInfo, Edits, Exchange, RequestHead};
 use crate::memory::Exhausted;
 use crate::message::headers::{self, Arrival};
 use crate::message::{Head, normalize};
@@ -53,34 +52,9 @@ pub(super) fn receive(
     }
     // 100 Continue is sent by the protocol layer when the body is first read.
     fields.remove(EXPECT);
-    let exchange = Exchange {
-        id: received.id,
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        client: received.client,
-        request: RequestHead {
-            method,
-            scheme: received.scheme,
-            authority,
-            path_and_query,
-            headers: fields,
-            trailers: None,
-            sent: false,
-            edits: Edits::of(received.listed, received.odd_names),
-        },
-        connection,
-        response: None,
-        source: ResponseSource::None,
-        route: None,
-        upstream: None,
-        endpoint: None,
-        failure: None,
-        error: None,
-        attributes: Vec::new(),
-        log_fields: Vec::new(),
-        scratch: Vec::new(),
-        measures: Measures::default(),
-        hops: received.hops,
-    };
+    let mut request = RequestHead::new(method, received.scheme, authority, path_and_query, fields);
+    request.edits = Edits::of(received.listed, received.odd_names);
+    let mut exchange = Exchange::new(received.id, connection, received.client, request);
+    exchange.hops = received.hops;
     (exchange, accepted)
 }

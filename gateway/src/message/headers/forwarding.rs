@@ -285,6 +285,7 @@ fn new_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::headers::map;
 
     fn rules(trusted: &[&str], forwarded: bool) -> HeaderRules {
         let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
@@ -293,14 +294,6 @@ mod tests {
 
     fn arrival(peer: &str) -> Arrival<'static> {
         Arrival { version: Version::HTTP_2, peer: peer.parse().unwrap(), tls: true, authority: "a.no:8443" }
-    }
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -6,19 +6,19 @@ mod stored;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::{Mutex, Notify};
 
 use super::*;
 use crate::error::{ErrorKind, Failure};
-use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, Protocol, RequestHead, ResponseHead, StoreRequest};
-use crate::message::headers::Hops;
+use crate::exchange::{ConnectionInfo, Exchange, Protocol, RequestHead, ResponseHead, StoreRequest};
+use crate::message::headers::map;
 use crate::model::Storing;
 use crate::plugin::call::{Field, LocalResponse, StoredResponse};
 
@@ -197,45 +197,8 @@ struct Trip {
 }
 
 fn exchange(method: Method) -> Exchange {
-    Exchange {
-        id: "id".to_owned(),
-        started: Instant::now(),
-        started_at: UNIX_EPOCH,
-        connection: Arc::new(ConnectionInfo {
-            listener: "public".into(),
-            peer: ([127, 0, 0, 1], 1).into(),
-            local: ([127, 0, 0, 1], 2).into(),
-            tls: true,
-            sni: None,
-            protocol: Protocol::Http2,
-            max_fields: 100,
-            max_head: 65536,
-            body_timeout: Duration::from_secs(60),
-        }),
-        client: [192, 0, 2, 1].into(),
-        request: RequestHead {
-            method,
-            scheme: "https",
-            authority: "a.example".to_owned(),
-            path_and_query: "/t".to_owned(),
-            headers: HeaderMap::new(),
-            trailers: None,
-            sent: false,
-            edits: Edits::default(),
-        },
-        response: None,
-        source: ResponseSource::None,
-        route: None,
-        upstream: None,
-        endpoint: None,
-        failure: None,
-        error: None,
-        attributes: Vec::new(),
-        log_fields: Vec::new(),
-        scratch: Vec::new(),
-        measures: Measures::default(),
-        hops: Hops::default(),
-    }
+    let request = RequestHead::new(method, "https", "a.example".to_owned(), "/t".to_owned(), HeaderMap::new());
+    Exchange::new("id".to_owned(), ConnectionInfo::local(Protocol::Http2), [192, 0, 2, 1].into(), request)
 }
 
 /// Of plugins in chain order; the exchange is a GET.
@@ -310,12 +273,6 @@ impl Trip {
     fn upstream(&mut self, body: Body) -> Result<Body, Error> {
         self.response(ResponseSource::Upstream, 200, &[], body)
     }
-}
-
-fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-    let field =
-        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-    fields.iter().map(field).collect()
 }
 
 /// A body that comes in these pieces.

@@ -105,16 +105,7 @@ mod tests {
     use crate::protocol::running::Running;
 
     fn activity(connections: &Connections) -> Rc<Activity> {
-        let limits = ListenerLimits {
-            connections: 10,
-            header_bytes: 65536,
-            header_count: 100,
-            header_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(60),
-            streams: 128,
-        };
-        connections.add(&limits, &Rc::<Group>::default())
+        connections.add(&ListenerLimits::defaults(), &Rc::<Group>::default())
     }
 
     fn step(goaway: &mut Goaway, activity: &Activity) -> Poll<Step> {
