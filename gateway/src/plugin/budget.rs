@@ -100,7 +100,7 @@ impl InstanceBudget {
     }
 
     /// Room came free, or an instance became idle: those that were refused try again, the longest refused first.
-    pub(super) fn feed(&self) {
+    pub(super) fn retry_waiting(&self) {
         if self.waiting.borrow().is_empty() {
             return;
         }
@@ -204,7 +204,7 @@ mod tests {
         assert!(make(&one));
         assert!(!make(&two), "it is in use");
         one.idle.set(1);
-        budget.feed();
+        budget.retry_waiting();
         assert_eq!(two.retries.get(), 1);
         assert!(make(&two));
         assert_eq!(one.live.get(), 0);

@@ -200,7 +200,7 @@ impl<M: Maker> Stock<M> {
             return self.discard(item);
         }
         self.idle.borrow_mut().push(item);
-        self.budget.feed();
+        self.budget.retry_waiting();
     }
 
     fn next_waiter(&self) -> Option<Waiter<M>> {
@@ -237,7 +237,7 @@ impl<M: Maker> Stock<M> {
         self.live.set(self.live.get().saturating_sub(1));
         self.maker.counted(-1);
         self.budget.release(self.maker.weight());
-        self.budget.feed();
+        self.budget.retry_waiting();
     }
 
     /// No instance can be made: whoever waits is told why.
@@ -261,7 +261,7 @@ impl<M: Maker> Stock<M> {
         while self.idle() > 0 {
             self.evict();
         }
-        self.budget.feed();
+        self.budget.retry_waiting();
     }
 
     /// When it was retired.

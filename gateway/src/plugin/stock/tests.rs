@@ -14,9 +14,9 @@ struct Script {
     limit: usize,
     made: Cell<u32>,
     outcome: Cell<Outcome>,
-    /// Numbers below are worn.
-    worn_below: Cell<u32>,
-    spent: Cell<bool>,
+    /// Numbers below are to be replaced.
+    replaced_below: Cell<u32>,
+    unusable: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Maker for Script {
     }
 
     fn reuse(&self, item: &u32) -> Reuse {
-        match (self.spent.get(), *item < self.worn_below.get()) {
+        match (self.unusable.get(), *item < self.replaced_below.get()) {
             (true, _) => Reuse::Never,
             (false, true) => Reuse::UntilReplaced,
             (false, false) => Reuse::Freely,
@@ -63,8 +63,8 @@ fn stock(takes: Duration, limit: usize, budget: &Rc<InstanceBudget>) -> Rc<Stock
         limit,
         made: Cell::new(0),
         outcome: Cell::new(Outcome::Good),
-        worn_below: Cell::new(0),
-        spent: Cell::new(false),
+        replaced_below: Cell::new(0),
+        unusable: Cell::new(false),
     };
     Stock::new(script, budget.clone())
 }
@@ -193,9 +193,9 @@ async fn a_process_without_room_is_asked_once_per_request() {
         });
         assert!(waiting.is_ok(), "it gets what is given back");
         drop(waiting);
-        stock.maker().spent.set(true);
+        stock.maker().unusable.set(true);
         drop(stock.take().await);
-        stock.maker().spent.set(false);
+        stock.maker().unusable.set(false);
         assert!(matches!(stock.take().await, Err(PluginError::Busy(_))), "at once, as nothing can come back");
     })
     .await;
@@ -231,7 +231,7 @@ async fn a_worn_one_serves_until_its_replacement_is_there() {
     local(async {
         let stock = stock(SOON, 1, &InstanceBudget::new(10));
         drop(stock.take().await.unwrap());
-        stock.maker().worn_below.set(1);
+        stock.maker().replaced_below.set(1);
         drop(stock.take().await.unwrap());
         let worn = stock.idle_one().expect("no request waits for the replacement");
         assert_eq!(stock.live(), 2);
