@@ -179,8 +179,8 @@ impl LoadsState {
         interrupted
     }
 
-    /// The next file for which there is a turn, and memory.
-    fn next(&mut self) -> Option<Turn> {
+    /// The next file that may be compiled: there is room for one more, and memory.
+    fn next(&mut self) -> Option<CompileJob> {
         loop {
             let long = self.running >= most() || self.queue.is_empty();
             let id = match long {
@@ -201,7 +201,7 @@ impl LoadsState {
             *if long { &mut self.long } else { &mut self.running } += 1;
             self.taken += memory;
             let (started, postponed) = (Instant::now(), false);
-            return Some(Turn { id, name, asked, bytes, memory, given_up, started, long, postponed });
+            return Some(CompileJob { id, name, asked, bytes, memory, given_up, started, long, postponed });
         }
     }
 
@@ -216,10 +216,10 @@ impl LoadsState {
         self.running < most() && first.is_some_and(|file| !self.has_room(file.asked.compile.memory))
     }
 
-    /// A turn is over.
-    fn ends(&mut self, turn: &mut Turn) {
-        *if turn.long { &mut self.long } else { &mut self.running } -= 1;
-        self.taken -= std::mem::take(&mut turn.memory);
+    /// One of them is over.
+    fn ends(&mut self, job: &mut CompileJob) {
+        *if job.long { &mut self.long } else { &mut self.running } -= 1;
+        self.taken -= std::mem::take(&mut job.memory);
     }
 }
 
@@ -236,8 +236,8 @@ struct Shared {
 #[derive(Clone)]
 pub(super) struct Loads(Arc<Shared>);
 
-/// A turn of a file to be compiled.
-struct Turn {
+/// A file that is being compiled.
+struct CompileJob {
     id: u64,
     name: Arc<str>,
     asked: LoadRequest,
@@ -252,7 +252,7 @@ struct Turn {
     postponed: bool,
 }
 
-impl Turn {
+impl CompileJob {
     fn postpone(&mut self) -> Watch {
         self.postponed = true;
         tracing::info!(plugin = %self.name, "compiling it takes long, and is begun anew after others");
@@ -326,10 +326,10 @@ impl Shared {
 
     /// Starts as many as there are turns for, each on a thread of its own.
     fn start(self: &Arc<Self>, state: &mut LoadsState) {
-        while let Some(turn) = state.next() {
-            let (shared, id, long, memory) = (self.clone(), turn.id, turn.long, turn.memory);
+        while let Some(job) = state.next() {
+            let (shared, id, long, memory) = (self.clone(), job.id, job.long, job.memory);
             let thread = std::thread::Builder::new().name("plugin-load".to_owned()).stack_size(STACK);
-            let Err(error) = thread.spawn(move || shared.run(turn)) else { continue };
+            let Err(error) = thread.spawn(move || shared.run(job)) else { continue };
             *if long { &mut state.long } else { &mut state.running } -= 1;
             state.taken -= memory;
             let found = Err(LoadError::Host(format!("cannot start a thread to load it: {error}")));
@@ -346,20 +346,20 @@ impl Shared {
     }
 
     /// Loads a file, and begins with the next.
-    fn run(self: Arc<Self>, mut turn: Turn) {
+    fn run(self: Arc<Self>, mut job: CompileJob) {
         // A panic is no reason to stop serving: it costs this file.
-        let found = catch_unwind(AssertUnwindSafe(|| self.load(&mut turn)))
+        let found = catch_unwind(AssertUnwindSafe(|| self.load(&mut job)))
             .unwrap_or_else(|_| Err(LoadError::Invalid("loading it failed; the log tells where".to_owned())));
-        if turn.long && !turn.given_up.load(Ordering::Relaxed) {
-            let (took, error) = (turn.started.elapsed(), found.as_ref().err());
-            tracing::info!(plugin = %turn.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
+        if job.long && !job.given_up.load(Ordering::Relaxed) {
+            let (took, error) = (job.started.elapsed(), found.as_ref().err());
+            tracing::info!(plugin = %job.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
         }
         let mut state = self.lock();
-        state.ends(&mut turn);
-        if let Some(file) = state.find(turn.id) {
-            if turn.postponed {
-                file.stage = LoadStage::Waits(turn.bytes);
-                state.late.push_back(turn.id);
+        state.ends(&mut job);
+        if let Some(file) = state.find(job.id) {
+            if job.postponed {
+                file.stage = LoadStage::Waits(job.bytes);
+                state.late.push_back(job.id);
             } else {
                 file.end(found);
             }
@@ -370,28 +370,28 @@ impl Shared {
     }
 
     /// From the cache, or compiled.
-    fn load(self: &Arc<Self>, turn: &mut Turn) -> Found {
+    fn load(self: &Arc<Self>, job: &mut CompileJob) -> Found {
         let missing = || LoadError::Host("no program is named that compiles plugins".to_owned());
         let compiler = self.host.options.compiler.as_ref().ok_or_else(missing)?;
-        let cache = turn.asked.cache.clone().and_then(|directory| self.cache(&directory));
-        let key = key(compiler, &turn.asked.hash);
+        let cache = job.asked.cache.clone().and_then(|directory| self.cache(&directory));
+        let key = key(compiler, &job.asked.hash);
         if let Some((cache, key)) = cache.as_ref().zip(key.as_ref())
             && let Some(made) = cache.get(key)
         {
-            match self.artifact(turn, &made) {
+            match self.artifact(job, &made) {
                 // It may come from an engine of other settings.
-                Err(error) => tracing::debug!(plugin = %turn.name, %error, "the compiled plugin is of no use"),
+                Err(error) => tracing::debug!(plugin = %job.name, %error, "the compiled plugin is of no use"),
                 found => return found,
             }
         }
-        let (limits, allowed) = (turn.asked.limits.clone(), turn.asked.compile);
-        let bytes = std::mem::take(&mut turn.bytes);
-        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(turn, progress));
-        if turn.postponed {
-            turn.bytes = bytes;
+        let (limits, allowed) = (job.asked.limits.clone(), job.asked.compile);
+        let bytes = std::mem::take(&mut job.bytes);
+        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(job, progress));
+        if job.postponed {
+            job.bytes = bytes;
         }
         let made = made?;
-        let found = self.artifact(turn, &made);
+        let found = self.artifact(job, &made);
         if let (Ok(_), Some((cache, key))) = (&found, cache.zip(key))
             && let Err(error) = cache.put(&key, &made)
         {
@@ -400,20 +400,20 @@ impl Shared {
         found
     }
 
-    fn artifact(&self, turn: &Turn, made: &Precompiled) -> Found {
-        let artifact = Artifact::load(&self.host, &turn.asked.hash, made)?;
-        if *artifact.name == *turn.name {
+    fn artifact(&self, job: &CompileJob, made: &Precompiled) -> Found {
+        let artifact = Artifact::load(&self.host, &job.asked.hash, made)?;
+        if *artifact.name == *job.name {
             return Ok(Arc::new(artifact));
         }
-        let (found, name) = (sanitise(&artifact.name, 100), &turn.name);
+        let (found, name) = (sanitise(&artifact.name, 100), &job.name);
         Err(LoadError::Manifest(format!(
             "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
         )))
     }
 
     /// Looks at a compilation that runs.
-    fn watch(self: &Arc<Self>, turn: &mut Turn, progress: &Progress) -> Watch {
-        if turn.given_up.load(Ordering::Relaxed) {
+    fn watch(self: &Arc<Self>, job: &mut CompileJob, progress: &Progress) -> Watch {
+        if job.given_up.load(Ordering::Relaxed) {
             return Watch::GiveUp;
         }
         if progress.elapsed < LONG {
@@ -422,22 +422,22 @@ impl Shared {
         let mut state = self.lock();
         if state.lacks_memory() {
             // It has none any more in a moment; one that makes room is enough.
-            state.taken -= std::mem::take(&mut turn.memory);
-            return turn.postpone();
+            state.taken -= std::mem::take(&mut job.memory);
+            return job.postpone();
         }
-        if turn.long {
+        if job.long {
             return Watch::GoOn;
         }
         if state.long < most() {
-            turn.long = true;
+            job.long = true;
             state.long += 1;
             state.running -= 1;
             self.start(&mut state);
             drop(state);
             let (elapsed, memory) = (progress.elapsed, progress.memory.map(|bytes| bytes >> 20));
-            tracing::info!(plugin = %turn.name, ?elapsed, memory_mib = memory, "compiling it takes long");
+            tracing::info!(plugin = %job.name, ?elapsed, memory_mib = memory, "compiling it takes long");
         } else if !state.queue.is_empty() {
-            return turn.postpone();
+            return job.postpone();
         }
         Watch::GoOn
     }

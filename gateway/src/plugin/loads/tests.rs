@@ -47,8 +47,8 @@ fn files_that_are_compiled_together_have_the_machine_s_share_of_memory_together(
     state.taken -= std::mem::take(&mut first.memory);
     assert!(!state.lacks_memory());
     let mut second = state.next().expect("there is room");
-    for turn in [&mut first, &mut second] {
-        state.ends(turn);
+    for job in [&mut first, &mut second] {
+        state.ends(job);
     }
     assert_eq!((state.taken, state.running), (0, 0));
 }
