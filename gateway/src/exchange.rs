@@ -6,9 +6,6 @@
 pub mod header_edits;
 mod shared;
 
-#[cfg(test)]
-mod example;
-
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,8 +14,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
-#[cfg(test)]
-pub use self::example::example;
 pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
 use crate::message::headers::{Hops, RequestId};
@@ -68,6 +63,25 @@ pub struct ConnectionInfo {
     pub max_head: usize,
     /// The listener's limit on how long the client may stall while it sends a body.
     pub body_timeout: Duration,
+}
+
+#[cfg(test)]
+impl ConnectionInfo {
+    /// One from this machine.
+    pub(crate) fn local(protocol: Protocol) -> Arc<Self> {
+        Arc::new(Self {
+            listener: "public".into(),
+            peer: ([127, 0, 0, 1], 1).into(),
+            peer_value: HeaderValue::from_static("127.0.0.1"),
+            local: ([127, 0, 0, 1], 2).into(),
+            tls: true,
+            sni: None,
+            protocol,
+            max_fields: 100,
+            max_head: 65536,
+            body_timeout: Duration::from_secs(60),
+        })
+    }
 }
 
 /// The head of a request, in canonical form, and its trailers once they have come.
@@ -126,6 +140,26 @@ pub struct FieldEdit {
 }
 
 impl RequestHead {
+    /// A head as it has come: nothing of it is changed or sent yet.
+    pub fn new(
+        method: Method,
+        scheme: &'static str,
+        authority: String,
+        path_and_query: String,
+        headers: HeaderMap,
+    ) -> Self {
+        Self {
+            method,
+            scheme,
+            authority,
+            path_and_query,
+            headers,
+            trailers: None,
+            sent: false,
+            edits: Edits::default(),
+        }
+    }
+
     /// The path without the query.
     pub fn path(&self) -> &str {
         &self.path_and_query[..self.path_length()]
@@ -303,6 +337,30 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// Of a request whose head has just been read.
+    pub fn new(id: RequestId, connection: Arc<ConnectionInfo>, client: IpAddr, request: RequestHead) -> Self {
+        Self {
+            id,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            connection,
+            client,
+            request,
+            response: None,
+            source: ResponseSource::None,
+            route: None,
+            upstream: None,
+            endpoint: None,
+            failure: None,
+            error: None,
+            attributes: Vec::new(),
+            log_fields: Vec::new(),
+            scratch: Vec::new(),
+            measures: Measures::default(),
+            hops: Hops::default(),
+        }
+    }
+
     /// An attribute by name.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -12,7 +12,7 @@ mod machine;
 use std::sync::Arc;
 
 pub use budget::{Budget, Exhausted, Hold};
-pub use credit::{Credit, Held, Unread, Window};
+pub use credit::{Credit, Held, ReceiveWindow, Unread};
 
 use crate::model::Limits;
 

@@ -85,61 +85,11 @@ fn unreadable(content: &[u8], error: &pem::Error) -> String {
 
 /// From when to when a certificate is valid (RFC 5280 section 4.1.2.5); `None` where that can't be read.
 pub(crate) fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
-    let (_, certificate, _) = der(certificate)?;
-    let (_, mut fields, _) = der(certificate)?;
-    // version [0], when present; serialNumber, signature, issuer; validity.
-    let (tag, _, rest) = der(fields)?;
-    if tag == 0xa0 {
-        fields = rest;
-    }
-    for _ in 0..3 {
-        fields = der(fields)?.2;
-    }
-    let (_, validity, _) = der(fields)?;
-    let (tag, not_before, rest) = der(validity)?;
-    let not_before = time(tag, not_before)?;
-    let (tag, not_after, _) = der(rest)?;
-    Some((not_before, time(tag, not_after)?))
-}
-
-/// A UTCTime or GeneralizedTime.
-fn time(tag: u8, text: &[u8]) -> Option<SystemTime> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (year, rest) = match tag {
-        // UTCTime: years below 50 are of this century.
-        0x17 => {
-            let year: i64 = text.get(..2)?.parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, text.get(2..)?)
-        }
-        0x18 => (text.get(..4)?.parse().ok()?, text.get(4..)?),
-        _ => return None,
-    };
-    let number = |at: usize| rest.get(at..at + 2)?.parse::<i64>().ok();
-    let (month, day) = (number(0)?, number(2)?);
-    // Days since the epoch, by Howard Hinnant's `days_from_civil`.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-    let seconds = days * 86_400 + number(4)? * 3600 + number(6)? * 60 + number(8)?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let validity = certificate.validity();
     // What was valid before 1970 is valid since then, as far as anybody asks.
-    Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-/// One DER element: tag, content, what follows.
-fn der(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = input.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first >= 0x80 {
-        let count = usize::from(first & 0x7f);
-        if count > 4 {
-            return None;
-        }
-        let (bytes, after) = rest.split_at_checked(count)?;
-        length = bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
-        rest = after;
-    }
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((tag, content, after))
+    let time = |seconds| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    Some((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
 }
 
 #[cfg(test)]
@@ -154,6 +104,11 @@ mod tests {
         let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
         let seconds = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(validity(certificate.der()), Some((seconds(1_582_934_400), seconds(1_614_816_000))));
+        // UTCTime has years from 1950 to 2049, GeneralizedTime the others; the last is that of a certificate without an end.
+        params.not_before = rcgen::date_time_ymd(1960, 1, 1);
+        params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(validity(certificate.der()), Some((UNIX_EPOCH, seconds(253_402_214_400))));
         assert_eq!(validity(b"\x30\x05abc"), None);
     }
 

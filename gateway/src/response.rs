@@ -226,16 +226,8 @@ mod tests {
     }
 
     fn location(redirect_to: &Redirect, scheme: &'static str, authority: &str, target: &str) -> String {
-        let request = RequestHead {
-            method: Method::GET,
-            scheme,
-            authority: authority.to_owned(),
-            path_and_query: target.to_owned(),
-            headers: HeaderMap::new(),
-            trailers: None,
-            sent: false,
-            edits: crate::exchange::Edits::default(),
-        };
+        let (authority, target) = (authority.to_owned(), target.to_owned());
+        let request = RequestHead::new(Method::GET, scheme, authority, target, HeaderMap::new());
         match redirect(redirect_to, &request) {
             Ok(response) => response.headers()["location"].to_str().unwrap().to_owned(),
             Err(error) => error.kind().name().to_owned(),

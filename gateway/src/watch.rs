@@ -94,7 +94,7 @@ impl Watch {
             paths: Mutex::new(None),
             steps: Mutex::default(),
         });
-        let mut looker = Looker {
+        let mut state = WatchThread {
             watcher: options.events.then(|| watcher(&shared)).flatten(),
             directories: HashMap::new(),
             scan: Scan::default(),
@@ -104,9 +104,9 @@ impl Watch {
             shared: shared.clone(),
             sender,
         };
-        looker.look();
-        looker.pending = None;
-        let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || looker.run(&events));
+        state.look();
+        state.pending = None;
+        let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || state.run(&events));
         if let Err(error) = thread {
             tracing::error!(%error, "no thread for watching files; changes will not be noticed");
         }
@@ -195,7 +195,7 @@ impl Pending {
 }
 
 /// The thread's state.
-struct Looker {
+struct WatchThread {
     paths: Vec<PathBuf>,
     options: WatchOptions,
     shared: Arc<Shared>,
@@ -207,7 +207,7 @@ struct Looker {
     pending: Option<Pending>,
 }
 
-impl Looker {
+impl WatchThread {
     fn run(mut self, events: &events::Receiver<Vec<PathBuf>>) {
         let mut looked = Instant::now();
         while !self.shared.stop.load(Ordering::Relaxed) && !self.sender.is_closed() {

@@ -9,4 +9,4 @@ mod outbound;
 mod thread;
 
 pub use listen::{Share, Socket};
-pub use thread::{Command, WorkerParts, run};
+pub use thread::{WorkerCommand, WorkerParts, run};

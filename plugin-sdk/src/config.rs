@@ -3,7 +3,10 @@
 mod input;
 mod words;
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{self, DeserializeOwned};
 use serde_path_to_error::Segment;
 
 use input::Input;
@@ -104,6 +107,44 @@ pub fn parse_config<T: DeserializeOwned>(json: &str) -> Result<T, ConfigErrors> 
 fn push_key(pointer: &mut String, key: &str) {
     pointer.push('/');
     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+}
+
+/// Reads a text or a list of texts, for `#[serde(deserialize_with = "...")]`.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Config {
+///     #[serde(deserialize_with = "plugin_sdk::one_or_many")]
+///     audience: Vec<String>,
+/// }
+/// let config: Config = plugin_sdk::parse_config(r#"{"audience": "api"}"#).unwrap();
+/// assert_eq!(config.audience, ["api"]);
+/// ```
+///
+/// # Errors
+/// Where it is neither.
+pub fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Visitor;
+    impl<'de> de::Visitor<'de> for Visitor {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text or a list of texts")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(text) = list.next_element()? {
+                all.push(text);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_any(Visitor)
 }
 
 #[cfg(test)]

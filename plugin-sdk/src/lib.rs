@@ -80,7 +80,7 @@ pub mod testing;
 pub mod time;
 
 pub use action::{BodyMode, ChunkAction, FailureAction, HeadersAction, LocalResponse, RequestAction, ResponseAction};
-pub use config::{ConfigError, ConfigErrors, parse_config};
+pub use config::{ConfigError, ConfigErrors, one_or_many, parse_config};
 pub use duration::ConfigDuration;
 pub use exchange::{Exchange, Request, Response};
 pub use fields::{FieldError, Fields, is_header_value};

@@ -7,14 +7,7 @@ use gateway_tests::upstream::{Upstream, text};
 #[test]
 fn a_record_tells_the_request_without_personal_data() {
     let upstream = Upstream::start(|_| text(200, "hello"));
-    let yaml = format!(
-        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
-upstreams: {{echo: {{endpoints: [\"{}\"]}}}}
-routes: [{{name: all, match: {{path: {{prefix: /people}}}}, upstream: echo}}]
-",
-        upstream.address()
-    );
-    let gateway = TestGateway::start(&yaml, &[]);
+    let gateway = TestGateway::in_front_of(upstream.address(), "match: {path: {prefix: /people}}");
     let mut client = Client::http1(gateway.address());
     client.get_with("/people/02013299997/ola@example.no?token=s3cret", &[("authorization", "Bearer s3cret")]);
     client.get("/nowhere");
@@ -23,7 +16,7 @@ routes: [{{name: all, match: {{path: {{prefix: /people}}}}, upstream: echo}}]
     assert_eq!(line["client"], "127.0.0.0");
     assert_eq!(line["method"], "GET");
     assert_eq!(line["protocol"], "http1");
-    assert_eq!(line["upstream"], "echo");
+    assert_eq!(line["upstream"], "one");
     assert_eq!(line["endpoint"], upstream.address().to_string());
     assert_eq!(line["bytes_out"], 5);
     let missing = gateway.logged("the 404", |line| line["status"] == 404);

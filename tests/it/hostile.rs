@@ -269,41 +269,15 @@ fn no_plugins() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("no contract", guests::wat("(module)"), "plugin SDK"),
         ("WASI", foreign, "wasm32-unknown-unknown"),
         ("another version", other, "0.2.0"),
-        ("a function too few", guests::speaking(&handler("unreachable", "")), "on-log"),
-        ("a trap in describe", guests::speaking(&handler("unreachable", ON_LOG)), "describe: trapped: wasm trap"),
+        ("a function too few", guests::of_contract("unreachable", ""), "on-log"),
+        ("a trap in describe", guests::of_contract("unreachable", guests::ON_LOG), "describe: trapped: wasm trap"),
         (
             "a loop in describe",
-            guests::speaking(&handler("(loop (br 0)) unreachable", ON_LOG)),
+            guests::of_contract("(loop (br 0)) unreachable", guests::ON_LOG),
             "describe: used more than",
         ),
-        ("nonsense from describe", guests::speaking(&handler("i32.const -4", ON_LOG)), "describe: trapped"),
+        ("nonsense from describe", guests::of_contract("i32.const -4", guests::ON_LOG), "describe: trapped"),
     ]
-}
-
-const ON_LOG: &str = "(func (export \"edge:gateway/handler@0.1.0#on-log\") (param i32) unreachable)";
-
-/// A module with the functions of the contract, `on-log` as given.
-fn handler(describe: &str, on_log: &str) -> String {
-    let function = |(name, params): (&str, &str)| {
-        format!("(func (export \"edge:gateway/handler@0.1.0#{name}\") (param {params}) (result i32) unreachable)\n")
-    };
-    let functions: String = [
-        ("configure", "i32 i32"),
-        ("on-request-headers", "i32 i32"),
-        ("on-request-body", "i32 i32 i32 i32"),
-        ("on-response-headers", "i32 i32"),
-        ("on-response-body", "i32 i32 i32 i32"),
-        ("on-upstream-failure", "i32 i32"),
-    ]
-    .map(function)
-    .concat();
-    format!(
-        "(module (memory (export \"memory\") 1)
-         (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
-         (func (export \"edge:gateway/handler@0.1.0#describe\") (result i32) {describe})
-         (func (export \"edge:gateway/handler@0.1.0#on-tick\"))
-         {functions} {on_log})"
-    )
 }
 
 #[test]

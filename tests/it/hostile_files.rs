@@ -33,27 +33,7 @@ fn evil() -> Vec<u8> {
 
 /// A module of the contract whose `describe` is this.
 fn describing(describe: &str) -> Vec<u8> {
-    let function = |(name, params): (&str, &str)| {
-        format!("(func (export \"edge:gateway/handler@0.1.0#{name}\") (param {params}) (result i32) unreachable)\n")
-    };
-    let functions: String = [
-        ("configure", "i32 i32"),
-        ("on-request-headers", "i32 i32"),
-        ("on-request-body", "i32 i32 i32 i32"),
-        ("on-response-headers", "i32 i32"),
-        ("on-response-body", "i32 i32 i32 i32"),
-        ("on-upstream-failure", "i32 i32"),
-    ]
-    .map(function)
-    .concat();
-    guests::speaking(&format!(
-        "(module (memory (export \"memory\") 1)
-         (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
-         (func $describe (export \"edge:gateway/handler@0.1.0#describe\") (result i32) {describe})
-         (func (export \"edge:gateway/handler@0.1.0#on-log\") (param i32) unreachable)
-         (func (export \"edge:gateway/handler@0.1.0#on-tick\"))
-         {functions})"
-    ))
+    guests::of_contract(describe, guests::ON_LOG)
 }
 
 fn start(compile: &str) -> TestGateway {

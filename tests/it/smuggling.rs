@@ -30,14 +30,7 @@ fn head_of(address: std::net::SocketAddr, request: &str) -> String {
 #[test]
 fn ambiguous_requests_are_refused_with_400() {
     let upstream = Upstream::start(|_| text(200, "reached"));
-    let yaml = format!(
-        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
-upstreams: {{one: {{endpoints: [\"{}\"]}}}}
-routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
-",
-        upstream.address()
-    );
-    let gateway = TestGateway::start(&yaml, &[]);
+    let gateway = TestGateway::in_front_of(upstream.address(), "");
     let cases = [
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd",
@@ -64,14 +57,7 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
 #[test]
 fn content_length_beside_chunked_is_dropped_and_the_connection_closes() {
     let upstream = Upstream::start(|seen| text(200, seen.body.clone()));
-    let yaml = format!(
-        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
-upstreams: {{one: {{endpoints: [\"{}\"]}}}}
-routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
-",
-        upstream.address()
-    );
-    let gateway = TestGateway::start(&yaml, &[]);
+    let gateway = TestGateway::in_front_of(upstream.address(), "");
     let mut stream = send(
         gateway.address(),
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n\
@@ -91,14 +77,7 @@ routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
 #[test]
 fn upgrades_get_501() {
     let upstream = Upstream::start(|_| text(200, "reached"));
-    let yaml = format!(
-        "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
-upstreams: {{one: {{endpoints: [\"{}\"]}}}}
-routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one}}]
-",
-        upstream.address()
-    );
-    let gateway = TestGateway::start(&yaml, &[]);
+    let gateway = TestGateway::in_front_of(upstream.address(), "");
     let answer =
         head_of(gateway.address(), "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 501"), "{answer:?}");

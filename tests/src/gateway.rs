@@ -57,6 +57,18 @@ impl TestGateway {
         Ok(Self { gateway: Some(gateway), directory })
     }
 
+    /// Starts a gateway in clear text over HTTP/1 with one route, `all`, to the upstream `one`; `more` is what else the
+    /// route has, in YAML.
+    pub fn in_front_of(upstream: SocketAddr, more: &str) -> Self {
+        let yaml = format!(
+            "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+upstreams: {{one: {{endpoints: [\"{upstream}\"]}}}}
+routes: [{{name: all, upstream: one, {more}}}]
+"
+        );
+        Self::start(&yaml, &[])
+    }
+
     fn gateway(&self) -> &Gateway {
         self.gateway.as_ref().expect("the gateway runs")
     }

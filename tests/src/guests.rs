@@ -49,6 +49,33 @@ pub fn speaking(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// `on-log`, as [`of_contract`] takes it.
+pub const ON_LOG: &str = "(func (export \"edge:gateway/handler@0.1.0#on-log\") (param i32) unreachable)";
+
+/// A core module with the functions of the contract, of which only `describe` returns; `on_log` is the last of them, or nothing.
+pub fn of_contract(describe: &str, on_log: &str) -> Vec<u8> {
+    let function = |(name, params): (&str, &str)| {
+        format!("(func (export \"edge:gateway/handler@0.1.0#{name}\") (param {params}) (result i32) unreachable)\n")
+    };
+    let functions: String = [
+        ("configure", "i32 i32"),
+        ("on-request-headers", "i32 i32"),
+        ("on-request-body", "i32 i32 i32 i32"),
+        ("on-response-headers", "i32 i32"),
+        ("on-response-body", "i32 i32 i32 i32"),
+        ("on-upstream-failure", "i32 i32"),
+    ]
+    .map(function)
+    .concat();
+    speaking(&format!(
+        "(module (memory (export \"memory\") 1)
+         (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) unreachable)
+         (func $describe (export \"edge:gateway/handler@0.1.0#describe\") (result i32) {describe})
+         (func (export \"edge:gateway/handler@0.1.0#on-tick\"))
+         {functions} {on_log})"
+    ))
+}
+
 /// The sections of a wasm binary, each with its frame.
 fn sections(binary: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = &binary[8..];

@@ -3,39 +3,38 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::exchange::{ConnectionInfo, Measures, Protocol, ResponseHead, ResponseSource, example};
-use crate::message::headers::{RequestId, X_REQUEST_ID};
+use crate::exchange::{ConnectionInfo, Measures, Protocol, RequestHead, ResponseHead, ResponseSource};
+use crate::message::headers::{RequestId, map};
 
 fn exchange(path_and_query: &str) -> Exchange {
-    let mut exchange = example();
-    exchange.id = RequestId::sent(&HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static("id-1"))])).unwrap();
-    exchange.started_at = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
-    exchange.connection =
-        Arc::new(ConnectionInfo { protocol: Protocol::Http3, ..ConnectionInfo::clone(&exchange.connection) });
-    exchange.client = [192, 0, 2, 77].into();
-    exchange.request.authority = "a.no".to_owned();
-    exchange.request.path_and_query = path_and_query.to_owned();
-    exchange.request.sent = true;
-    exchange.response = Some(ResponseHead { sent: true, ..ResponseHead::new(StatusCode::OK, HeaderMap::new()) });
-    exchange.source = ResponseSource::Upstream;
-    exchange.route = Some("inventory".into());
-    exchange.upstream = Some("stock".into());
-    exchange.endpoint = Some(([10, 0, 0, 7], 5000).into());
-    exchange.measures = Measures {
-        bytes_in: 1,
-        bytes_out: 2,
-        upstream: Duration::from_micros(1500),
-        plugins: Duration::from_micros(7),
-        attempts: 1,
-        total: Duration::from_micros(12_034),
-    };
-    exchange
+    let (authority, target) = ("a.no".to_owned(), path_and_query.to_owned());
+    let request =
+        RequestHead { sent: true, ..RequestHead::new(Method::GET, "https", authority, target, HeaderMap::new()) };
+    let connection = ConnectionInfo::local(Protocol::Http3);
+    let id = RequestId::sent(&map(&[("x-request-id", "id-1")])).unwrap();
+    Exchange {
+        started_at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        response: Some(ResponseHead { sent: true, ..ResponseHead::new(StatusCode::OK, HeaderMap::new()) }),
+        source: ResponseSource::Upstream,
+        route: Some("inventory".into()),
+        upstream: Some("stock".into()),
+        endpoint: Some(([10, 0, 0, 7], 5000).into()),
+        measures: Measures {
+            bytes_in: 1,
+            bytes_out: 2,
+            upstream: Duration::from_micros(1500),
+            plugins: Duration::from_micros(7),
+            attempts: 1,
+            total: Duration::from_micros(12_034),
+        },
+        ..Exchange::new(id, connection, [192, 0, 2, 77].into(), request)
+    }
 }
 
 fn config(target: LogTarget) -> Config {

@@ -137,7 +137,7 @@ impl<'c> Fields<'_, 'c> {
     }
 
     /// Whether nothing was wrong in this object so far: rules that span fields only make sense then.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         matches!(&self.mode, Mode::Parse { context, .. } if context.errors.len() == self.errors_before)
     }
 

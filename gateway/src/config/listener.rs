@@ -11,14 +11,14 @@ use super::types::{At, Choice, ExistingFile, Integer, List, NonEmpty, Size, text
 use crate::model::{CertificateFiles, Listener, ListenerLimits, ListenerTls};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+enum ProtocolName {
     Http1,
     Http2,
     Http3,
 }
 
-const PROTOCOLS: Choice<Protocol> =
-    Choice(&[("http1", Protocol::Http1), ("http2", Protocol::Http2), ("http3", Protocol::Http3)]);
+const PROTOCOLS: Choice<ProtocolName> =
+    Choice(&[("http1", ProtocolName::Http1), ("http2", ProtocolName::Http2), ("http3", ProtocolName::Http3)]);
 
 /// Hyper's smallest buffer for a request's head; less would refuse ordinary requests.
 const SMALLEST_HEAD: u64 = 8 << 10;
@@ -55,7 +55,7 @@ pub(super) fn listener(fields: &mut Fields<'_, '_>) -> Option<PlacedListener> {
             if protocols[..index].iter().any(|other| other.value == protocol.value) {
                 fields.error(protocol.position, "this protocol is listed twice");
             }
-            if protocol.value == Protocol::Http3 && !fields.has("tls") {
+            if protocol.value == ProtocolName::Http3 && !fields.has("tls") {
                 fields.error(protocol.position, "http3 needs TLS: add \"tls\" to this listener, or remove http3");
             }
         }
@@ -72,9 +72,9 @@ pub(super) fn listener(fields: &mut Fields<'_, '_>) -> Option<PlacedListener> {
         listener: Listener {
             name: Arc::from(name.value),
             address: address.value,
-            http1: speaks(Protocol::Http1),
-            http2: speaks(Protocol::Http2),
-            http3: speaks(Protocol::Http3),
+            http1: speaks(ProtocolName::Http1),
+            http2: speaks(ProtocolName::Http2),
+            http3: speaks(ProtocolName::Http3),
             tls,
             limits,
         },

@@ -163,10 +163,10 @@ pub(super) fn entry(fields: &mut Fields<'_, '_>) -> Option<PluginEntry> {
     if let Some(context) = fields.context() {
         context.names.plugins.extend(name.clone());
     }
-    let sound = fields.is_sound();
+    let valid = fields.is_valid();
     let (name, on_failure) = (name?, on_failure?);
     let storing = Storing { shared: shared?, unmarked: unmarked?, credentials: Vec::new() };
-    if !sound {
+    if !valid {
         return None;
     }
     let (config, positions, hidden) = config.unwrap_or_else(|| {

@@ -48,7 +48,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
     {
         fields.error(position, "\"rewrite\" replaces the matched prefix, so the route needs match.path.prefix");
     }
-    let sound = fields.is_sound();
+    let valid = fields.is_valid();
     let (name, matches, plugins) = (name?, matches?, plugins?);
     let (request_headers, response_headers) = (request_headers?, response_headers?);
     let (request_timeout, max_body) = (timeouts?, limits?);
@@ -69,7 +69,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         request_timeout,
         max_body,
     };
-    sound.then_some(route)
+    valid.then_some(route)
 }
 
 struct Matches {
@@ -106,9 +106,9 @@ fn matches(fields: &mut Fields<'_, '_>) -> Option<Matches> {
         Named { key: |_| Ok(()), value: value_match() },
         "{}",
     );
-    let sound = fields.is_sound();
+    let valid = fields.is_valid();
     let (headers, query) = (headers?, query?);
-    if !sound {
+    if !valid {
         return None;
     }
     let headers = headers
@@ -189,10 +189,10 @@ fn redirect(fields: &mut Fields<'_, '_>) -> Option<Redirect> {
         "308",
     );
     fields.at_least_one(&["scheme", "hostname", "port", "path"], "the redirect would lead back to itself");
-    let sound = fields.is_sound();
+    let valid = fields.is_valid();
     let port = port.and_then(|port| u16::try_from(port).ok());
     let redirect = Redirect { scheme: scheme.map(str::to_owned), hostname, port, path, status: status? };
-    sound.then_some(redirect)
+    valid.then_some(redirect)
 }
 
 /// As it goes into a Location: IPv6 in brackets.

@@ -27,7 +27,7 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
     let env = fields.optional("env", "Environment variable that holds the secret.", At(Text));
     let value = fields.optional("value", "The secret itself. For development: prefer file or env.", Text);
     fields.exactly_one(&["file", "env", "value"], "the secret has no source");
-    let sound = fields.is_sound();
+    let valid = fields.is_valid();
     let context = fields.context()?;
     let bytes = match (file, env, value) {
         (Some(Placed { position, value: path, .. }), ..) => match read_secret(&path) {
@@ -52,7 +52,7 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
         fields.error(fields.position("file"), "the secret is empty");
         return None;
     }
-    sound.then_some(Secret(bytes))
+    valid.then_some(Secret(bytes))
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
@@ -235,7 +235,7 @@ pub(super) fn limits(fields: &mut Fields<'_, '_>) -> Option<Limits> {
         "Bytes that the instances of all plugins may have together; by default a quarter of that memory as well.",
         Size(MIN_MEMORY..=1 << 50),
     );
-    if !fields.is_sound() {
+    if !fields.is_valid() {
         return None;
     }
     let requests_per_worker = usize::try_from(requests_per_worker?).ok()?;

@@ -101,7 +101,7 @@ fn tls(fields: &mut Fields<'_, '_>) -> Option<UpstreamTls> {
         ExistingFile,
     );
     let pins = fields.default("verify", "How else the endpoint proves who it is.", Object(verify), "{}");
-    fields.is_sound().then_some(UpstreamTls { server_name, ca, pins: pins.unwrap_or_default() })
+    fields.is_valid().then_some(UpstreamTls { server_name, ca, pins: pins.unwrap_or_default() })
 }
 
 fn verify(fields: &mut Fields<'_, '_>) -> Option<Vec<Pin>> {
@@ -147,7 +147,7 @@ fn limits(fields: &mut Fields<'_, '_>) -> Option<Option<usize>> {
          leave of limits.requests_per_worker, on each worker. Above it: 503 with Retry-After.",
         Integer(1..=10_000_000),
     );
-    if !fields.is_sound() {
+    if !fields.is_valid() {
         return None;
     }
     Some(requests.and_then(|requests| usize::try_from(requests).ok()))

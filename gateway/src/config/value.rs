@@ -77,14 +77,14 @@ pub(super) const MARK: char = '\u{1}';
 
 /// Why a text could not be filled in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unfilled {
+pub(super) enum ExpandError {
     /// `${` without a name.
     Malformed,
     /// No such variable.
     Unset(String),
 }
 
-impl Unfilled {
+impl ExpandError {
     /// What to say of it; `discreet` where the text is a secret, of which what looks like a name may be a part.
     pub(super) fn message(&self, discreet: bool) -> String {
         match self {
@@ -106,7 +106,7 @@ impl Unfilled {
 pub(super) fn expand(
     text: &str,
     mut environment: impl FnMut(&str) -> Option<String>,
-) -> Result<Expanded<'_>, Unfilled> {
+) -> Result<Expanded<'_>, ExpandError> {
     if !text.contains("${") {
         return Ok(Expanded { text: Cow::Borrowed(text), whole: false, variables: false });
     }
@@ -123,14 +123,14 @@ pub(super) fn expand(
         expanded.push_str(&rest[..start]);
         let after = &rest[start + 2..];
         let name = after.find('}').map(|end| &after[..end]).filter(|name| name.split('.').all(is_name));
-        let name = name.ok_or(Unfilled::Malformed)?;
+        let name = name.ok_or(ExpandError::Malformed)?;
         if name.contains('.') {
             variables = true;
             expanded.extend([MARK]);
             expanded.push_str(name);
             expanded.extend([MARK]);
         } else {
-            let value = environment(name).ok_or_else(|| Unfilled::Unset(name.to_owned()))?;
+            let value = environment(name).ok_or_else(|| ExpandError::Unset(name.to_owned()))?;
             // What a variable holds is text: it can't pose as a variable of the gateway's.
             expanded.extend(value.chars().filter(|char| *char != MARK));
         }
@@ -226,12 +226,12 @@ mod tests {
         assert_eq!(expand("cost: $5"), Ok(("cost: $5".to_owned(), false)));
         // What a variable holds is not expanded again.
         assert_eq!(expand("${NESTED}"), Ok(("${PORT}".to_owned(), true)));
-        assert_eq!(expand("${MISSING}"), Err(Unfilled::Unset("MISSING".to_owned())));
+        assert_eq!(expand("${MISSING}"), Err(ExpandError::Unset("MISSING".to_owned())));
         // Names with a dot are the gateway's own.
         assert_eq!(expand("${client.address}:${PORT}"), Ok(("\u{1}client.address\u{1}:8080".to_owned(), false)));
         assert_eq!(expand("$${client.address}"), Ok(("${client.address}".to_owned(), false)));
         for text in ["${", "${}", "${1A}", "${A:-b}", "${A b}", "a ${PORT", "${.a}", "${a.}", "${a..b}"] {
-            assert_eq!(expand(text), Err(Unfilled::Malformed), "{text}");
+            assert_eq!(expand(text), Err(ExpandError::Malformed), "{text}");
         }
     }
 

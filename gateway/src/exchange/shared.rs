@@ -111,12 +111,18 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    use http::{HeaderMap, Method};
+
     use super::*;
-    use crate::exchange::example;
+    use crate::exchange::{ConnectionInfo, Protocol, RequestHead};
+    use crate::message::headers::RequestId;
 
     #[test]
     fn one_at_a_time_has_the_exchange_and_the_next_gets_it_when_it_is_given_back() {
-        let shared = SharedExchange::new(Box::new(example()));
+        let request = RequestHead::new(Method::GET, "https", "a.example".into(), "/".into(), HeaderMap::new());
+        let connection = ConnectionInfo::local(Protocol::Http2);
+        let exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
+        let shared = SharedExchange::new(Box::new(exchange));
         let mut cx = Context::from_waker(Waker::noop());
         let mut guard = shared.try_lock().expect("it is free");
         assert!(shared.try_lock().is_none());

@@ -31,11 +31,14 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What goes through, and how much content is in it.
-fn through<'a>(mut frames: Frames, pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(Vec<u8>, usize), Violation> {
+/// What goes through of pieces that come one after the other, and how much content is in it.
+pub(crate) fn through(
+    mut frames: Frames,
+    pieces: impl IntoIterator<Item: AsRef<[u8]>>,
+) -> Result<(Vec<u8>, usize), Violation> {
     let (mut out, mut content) = (Vec::new(), 0);
     for piece in pieces {
-        let mut input = Bytes::copy_from_slice(piece);
+        let mut input = Bytes::copy_from_slice(piece.as_ref());
         while let Some(piece) = frames.next(&mut input)? {
             assert!(!piece.bytes.is_empty(), "h3 takes no empty pieces");
             out.extend_from_slice(&piece.bytes);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::{fields, lines, list};
-use crate::exchange::{Edits, RequestHead, ResponseHead};
+use crate::exchange::{RequestHead, ResponseHead};
 use crate::model::Storing;
 use crate::plugin::stored::{Key, Readers, StoredResponses, storable};
 
@@ -19,16 +19,7 @@ const TTL: Duration = Duration::from_secs(3600);
 pub fn run(data: &[u8]) {
     let mut lines = lines(data);
     let (request, response, other) = (fields(&mut lines), fields(&mut lines), fields(&mut lines));
-    let asked = RequestHead {
-        method: Method::GET,
-        scheme: "https",
-        authority: "a.example".to_owned(),
-        path_and_query: "/".to_owned(),
-        headers: request,
-        trailers: None,
-        sent: true,
-        edits: Edits::default(),
-    };
+    let asked = RequestHead::new(Method::GET, "https", "a.example".to_owned(), "/".to_owned(), request);
     let answer = ResponseHead::new(StatusCode::OK, response);
     for bound in [false, true] {
         let readers = if bound { Readers::Principal("alice") } else { Readers::Unnamed };

@@ -19,7 +19,7 @@ use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
 use crate::telemetry::metrics::{Metrics, Reload};
-use crate::worker::Command;
+use crate::worker::WorkerCommand;
 
 /// All that is in force.
 pub(super) struct Control {
@@ -116,6 +116,6 @@ impl Control {
     pub(super) fn swap(&mut self, snapshot: Snapshot) {
         self.snapshot = Arc::new(snapshot);
         self.metrics.show_endpoints(self.snapshot.endpoint_health());
-        self.workers.tell(|| Command::Swap(self.snapshot.clone()));
+        self.workers.tell(|| WorkerCommand::Swap(self.snapshot.clone()));
     }
 }

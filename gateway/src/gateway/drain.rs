@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::signals::{Signal, Signals};
 use super::workers::POLL;
-use crate::worker::Command;
+use crate::worker::WorkerCommand;
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,23 +25,23 @@ impl Control {
     /// is asked for again.
     pub(super) async fn drain(self, mut signals: Option<Signals>, delay: Duration) -> Drained {
         self.admin.ready.store(false, Ordering::Relaxed);
-        let urged = !delay.is_zero() && self.delayed(&mut signals, delay).await;
+        let forced = !delay.is_zero() && self.delayed(&mut signals, delay).await;
         // What has nothing left to do ends by itself also then.
-        let limit = if urged { CUTTING } else { self.snapshot.config.drain.timeout };
+        let limit = if forced { CUTTING } else { self.snapshot.config.drain.timeout };
         tracing::info!(?limit, "draining");
-        self.workers.tell(|| Command::Drain);
+        self.workers.tell(|| WorkerCommand::Drain);
         let why = tokio::select! {
-            ended = self.ended_within(limit) => match (ended, urged) {
+            ended = self.ended_within(limit) => match (ended, forced) {
                 (true, _) => None,
                 (false, true) => Some("another signal came"),
                 (false, false) => Some("the drain limit passed"),
             },
-            () = self.urged(&mut signals) => Some("another signal came"),
+            () = self.signalled(&mut signals) => Some("another signal came"),
         };
         match why {
             None => tracing::info!("drained"),
             Some(why) => {
-                self.workers.tell(|| Command::Cut);
+                self.workers.tell(|| WorkerCommand::Cut);
                 // For the records of what was cut.
                 self.ended_within(CUTTING).await;
                 tracing::warn!(?limit, "{why}; what still ran was cut");
@@ -59,12 +59,12 @@ impl Control {
         tracing::info!(?delay, "no longer ready; draining begins after the delay");
         tokio::select! {
             () = tokio::time::sleep(delay) => false,
-            () = self.urged(signals) => true,
+            () = self.signalled(signals) => true,
         }
     }
 
     /// Ends with the next signal that asks for the end. Logs may be moved also during a drain.
-    async fn urged(&self, signals: &mut Option<Signals>) {
+    async fn signalled(&self, signals: &mut Option<Signals>) {
         while Signals::next(signals).await == Signal::Reload {
             self.access_log.reopen(&self.snapshot.log_target);
         }

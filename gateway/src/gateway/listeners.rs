@@ -20,7 +20,7 @@ use crate::listener::tls::{Certificates, TlsState};
 use crate::model::{Config, Listener};
 use crate::model::{SocketKey, Transport};
 use crate::snapshot::Ports;
-use crate::worker::{Command, Share, Socket};
+use crate::worker::{Share, Socket, WorkerCommand};
 
 /// How long a reload waits for sockets that an earlier one gave up and that it wants back.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -40,14 +40,14 @@ struct Live {
 pub(super) struct Listeners {
     live: BTreeMap<SocketKey, Live>,
     /// Removed, and perhaps still open while their last connections finish.
-    leaving: Leaving,
+    leaving: ClosingSockets,
 }
 
 /// Sockets that were given up.
 #[derive(Clone, Default)]
-pub(super) struct Leaving(Vec<(SocketKey, Weak<()>)>);
+pub(super) struct ClosingSockets(Vec<(SocketKey, Weak<()>)>);
 
-impl Leaving {
+impl ClosingSockets {
     /// Waits a moment for those among `wanted` to close.
     pub(super) async fn closed(&self, wanted: &BTreeSet<SocketKey>) {
         let open = || wanted.iter().any(|key| self.held(key.transport, key.address).is_some());
@@ -97,7 +97,7 @@ impl Plan {
 
 impl Listeners {
     /// The sockets that were given up and may still be open.
-    pub(super) fn leaving(&self) -> Leaving {
+    pub(super) fn leaving(&self) -> ClosingSockets {
         self.leaving.clone()
     }
 
@@ -163,7 +163,7 @@ impl Listeners {
         for key in &plan.removed {
             let Some(live) = self.live.remove(key) else { continue };
             tracing::info!(address = %live.local, transport = ?key.transport, "no longer listening");
-            workers.tell(|| Command::Unlisten(key.clone()));
+            workers.tell(|| WorkerCommand::Unlisten(key.clone()));
             self.leaving.0.push((key.clone(), Arc::downgrade(&live.open)));
         }
         self.leaving.0.retain(|(_, open)| open.strong_count() > 0);
@@ -199,12 +199,16 @@ impl Listeners {
                 let sockets: Vec<Socket> = match sockets {
                     Sockets::Tcp(sockets) => sockets.into_iter().map(Socket::Tcp).collect(),
                     Sockets::Udp(sockets) => {
-                        let seats = steering::seats(sockets.len());
-                        sockets.into_iter().zip(seats).map(|(socket, seat)| Socket::Udp(socket, seat)).collect()
+                        let shares = steering::for_workers(sockets.len());
+                        sockets
+                            .into_iter()
+                            .zip(shares)
+                            .map(|(socket, steering)| Socket::Udp(socket, steering))
+                            .collect()
                     }
                 };
                 workers.tell_each(sockets.into_iter().map(|socket| {
-                    Command::Listen(Box::new(Share {
+                    WorkerCommand::Listen(Box::new(Share {
                         key: key.clone(),
                         local: live.local,
                         socket,
@@ -256,7 +260,7 @@ mod tests {
             listeners.plan(&config, changes, &ListenerCertificates::default(), 1).err()
         };
         let open = Arc::new(());
-        let leaving = |key| Leaving(vec![(key, Arc::downgrade(&open))]);
+        let leaving = |key| ClosingSockets(vec![(key, Arc::downgrade(&open))]);
         for key in
             [key(Transport::Tcp, &address.to_string()), key(Transport::Tcp, &format!("0.0.0.0:{}", address.port()))]
         {

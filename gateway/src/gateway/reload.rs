@@ -1,5 +1,5 @@
 //! A reload: everything new is made first, beside what runs and while the control thread goes on listening to signals
-//! ([`attempt`]); then it is put in force in one go ([`Control::apply`]).
+//! ([`load`]); then it is put in force in one go ([`Control::apply`]).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::control::Control;
 use super::error::ApplyError;
-use super::listeners::Leaving;
+use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
 use crate::access_log::Opened;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
@@ -17,7 +17,7 @@ use crate::plugin::{Findings, Registry};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Reload;
 
-/// What an attempt starts from. All of it stays as it is while the attempt runs: there is one at a time.
+/// What a reload starts from. All of it stays as it is while its files are read: there is one at a time.
 pub(super) struct Basis {
     pub(super) path: PathBuf,
     /// What is in force: when the files are these, there is nothing to do.
@@ -26,11 +26,11 @@ pub(super) struct Basis {
     pub(super) refused: Option<Contents>,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) registry: Arc<Registry>,
-    pub(super) leaving: Leaving,
+    pub(super) leaving: ClosingSockets,
 }
 
 /// What came of reading the files anew.
-pub(super) enum Attempt {
+pub(super) enum ReloadOutcome {
     /// They are what is in force.
     InForce,
     /// They are what was refused.
@@ -71,15 +71,15 @@ pub(super) struct Ready {
 }
 
 /// Reads the files, and makes everything that they ask for.
-pub(super) async fn attempt(basis: Basis) -> Attempt {
+pub(super) async fn load(basis: Basis) -> ReloadOutcome {
     let Basis { path, applied, refused, snapshot, registry, leaving } = basis;
     let look = move || {
         let now = applied.now();
         if now == applied {
-            return Ok(Attempt::InForce);
+            return Ok(ReloadOutcome::InForce);
         }
         match refused {
-            Some(refused) if refused.now() == refused => Ok(Attempt::StillRefused),
+            Some(refused) if refused.now() == refused => Ok(ReloadOutcome::StillRefused),
             _ => Err(now),
         }
     };
@@ -103,7 +103,7 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
             let contents = errors.contents().clone();
             let contents = if contents == Contents::default() { now } else { contents };
             let (plugins, findings) = (BTreeSet::new(), Findings::default());
-            return Attempt::Refused { contents, plugins, findings, error: ApplyError::Config(errors) };
+            return ReloadOutcome::Refused { contents, plugins, findings, error: ApplyError::Config(errors) };
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
@@ -115,20 +115,20 @@ pub(super) async fn attempt(basis: Basis) -> Attempt {
     let parts = match parts {
         Ok(parts) => parts,
         Err(Unready::Waits(plugins)) => {
-            return Attempt::Waits { contents, files: config.plugin_files(), findings, plugins };
+            return ReloadOutcome::Waits { contents, files: config.plugin_files(), findings, plugins };
         }
         Err(Unready::Wrong(errors)) => {
             let (plugins, error) = (config.plugin_files(), ApplyError::Config(errors));
-            return Attempt::Refused { contents, plugins, findings, error };
+            return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };
     let log_target = match open_access_log(&snapshot, &config).await {
         Ok(opened) => opened,
-        Err(error) => return Attempt::Refused { contents, plugins: config.plugin_files(), findings, error },
+        Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
-    Attempt::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target }))
+    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target }))
 }
 
 /// What is to be said where plugin entries have become more than instances.
@@ -182,33 +182,33 @@ impl Control {
         self.registry.give_up_others(&self.refused_plugins);
     }
 
-    /// Puts what an attempt made in force, or says why it can't be; `None` where that is not known yet. What was asked for is
+    /// Puts what was made in force, or says why it can't be; `None` where that is not known yet. What was asked for is
     /// answered in the log as well where nothing comes of it.
-    pub(super) fn finish_attempt(&mut self, attempt: Attempt, asked: bool) -> Option<Result<(), ApplyError>> {
-        let contents = match &attempt {
-            Attempt::InForce => {
+    pub(super) fn finish_reload(&mut self, outcome: ReloadOutcome, asked: bool) -> Option<Result<(), ApplyError>> {
+        let contents = match &outcome {
+            ReloadOutcome::InForce => {
                 self.nothing_new(asked);
                 return Some(Ok(()));
             }
-            Attempt::StillRefused => return Some(Ok(())),
-            Attempt::Waits { contents, files, findings, plugins } => {
+            ReloadOutcome::StillRefused => return Some(Ok(())),
+            ReloadOutcome::Waits { contents, files, findings, plugins } => {
                 self.wait_for(contents.clone(), files.clone(), findings.clone(), plugins);
                 return None;
             }
-            Attempt::Refused { contents, .. } => contents.clone(),
-            Attempt::Ready(ready) => ready.contents.clone(),
+            ReloadOutcome::Refused { contents, .. } => contents.clone(),
+            ReloadOutcome::Ready(ready) => ready.contents.clone(),
         };
         let what = self.reloaded(&contents);
         self.attempted = contents;
-        let result = match attempt {
-            Attempt::InForce | Attempt::StillRefused | Attempt::Waits { .. } => Ok(()),
-            Attempt::Refused { findings, plugins, error, .. } => {
+        let result = match outcome {
+            ReloadOutcome::InForce | ReloadOutcome::StillRefused | ReloadOutcome::Waits { .. } => Ok(()),
+            ReloadOutcome::Refused { findings, plugins, error, .. } => {
                 Arc::make_mut(&mut self.registry).learn(findings);
                 self.refused_plugins = plugins;
                 self.registry.give_up_others(&self.refused_plugins);
                 Err(error)
             }
-            Attempt::Ready(ready) => self.apply(*ready),
+            ReloadOutcome::Ready(ready) => self.apply(*ready),
         };
         self.refused_for_now = match &result {
             Ok(()) => {

@@ -16,7 +16,7 @@ use tokio::task::JoinError;
 use super::control::Control;
 use super::drain::Drained;
 use super::error::ApplyError;
-use super::reload::{self, Attempt, Basis};
+use super::reload::{self, Basis, ReloadOutcome};
 use super::signals::{Signal, Signals};
 use super::start::{self, Started};
 use super::surroundings::Clock;
@@ -93,16 +93,16 @@ struct Wanted {
 }
 
 /// What a job found.
-enum Outcome {
-    Reload { attempt: Attempt, asked: bool, reply: Option<Reply> },
+enum JobOutcome {
+    Reload { outcome: ReloadOutcome, asked: bool, reply: Option<Reply> },
     Plugins(Result<Judgement, JoinError>),
 }
 
 /// One piece of work beside the loop.
-type Job = Pin<Box<dyn Future<Output = Outcome>>>;
+type Job = Pin<Box<dyn Future<Output = JobOutcome>>>;
 
 /// The outcome of the job; never, where there is none.
-async fn outcome(job: &mut Option<Job>) -> Outcome {
+async fn outcome(job: &mut Option<Job>) -> JobOutcome {
     let Some(running) = job else { return std::future::pending().await };
     let outcome = running.await;
     *job = None;
@@ -153,8 +153,8 @@ impl Control {
                     wanted.again |= self.refused_for_now;
                 }
                 outcome = outcome(&mut job) => match outcome {
-                    Outcome::Reload { attempt, asked, reply } => {
-                        let result = self.finish_attempt(attempt, asked);
+                    JobOutcome::Reload { outcome, asked, reply } => {
+                        let result = self.finish_reload(outcome, asked);
                         files_watch.set_paths(self.attempted.files());
                         plugins_watch.set_paths(self.plugin_files());
                         match (result, reply) {
@@ -166,7 +166,7 @@ impl Control {
                             }
                         }
                     }
-                    Outcome::Plugins(judgement) => self.finish_plugins(judgement),
+                    JobOutcome::Plugins(judgement) => self.finish_plugins(judgement),
                 },
             }
         };
@@ -198,13 +198,13 @@ impl Control {
             };
             let asked = std::mem::take(&mut wanted.asked) || reply.is_some();
             return Some(Box::pin(
-                async move { Outcome::Reload { attempt: reload::attempt(basis).await, asked, reply } },
+                async move { JobOutcome::Reload { outcome: reload::load(basis).await, asked, reply } },
             ));
         }
         if std::mem::take(&mut wanted.plugins) {
             let (registry, config) = (self.registry.clone(), self.snapshot.config.clone());
             let judging = tokio::task::spawn_blocking(move || registry.judge_now(&config));
-            return Some(Box::pin(async { Outcome::Plugins(judging.await) }));
+            return Some(Box::pin(async { JobOutcome::Plugins(judging.await) }));
         }
         None
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::error::ApplyError;
-use crate::worker::{self, Command, WorkerParts};
+use crate::worker::{self, WorkerCommand, WorkerParts};
 
 /// How often the control thread looks whether the workers have finished.
 pub(super) const POLL: Duration = Duration::from_millis(10);
 
 struct WorkerThread {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<WorkerCommand>,
     thread: JoinHandle<()>,
 }
 
@@ -24,7 +24,7 @@ impl Workers {
     /// Starts one more worker.
     pub(super) fn start(
         &mut self,
-        parts: impl FnOnce(mpsc::UnboundedReceiver<Command>) -> WorkerParts,
+        parts: impl FnOnce(mpsc::UnboundedReceiver<WorkerCommand>) -> WorkerParts,
     ) -> Result<(), ApplyError> {
         let (commands, received) = mpsc::unbounded_channel();
         let parts = parts(received);
@@ -46,12 +46,12 @@ impl Workers {
     }
 
     /// Tells every worker the same.
-    pub(super) fn tell(&self, command: impl Fn() -> Command) {
+    pub(super) fn tell(&self, command: impl Fn() -> WorkerCommand) {
         self.tell_each((0..self.0.len()).map(|_| command()));
     }
 
     /// Tells each worker something of its own.
-    pub(super) fn tell_each(&self, commands: impl IntoIterator<Item = Command>) {
+    pub(super) fn tell_each(&self, commands: impl IntoIterator<Item = WorkerCommand>) {
         for (worker, command) in self.0.iter().zip(commands) {
             // A worker that is gone has logged why.
             let _ = worker.commands.send(command);

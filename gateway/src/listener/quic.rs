@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use quinn::{IdleTimeout, Runtime as _, TransportConfig, VarInt};
 
-use super::steering::Seat;
-use crate::memory::{Credit, Window};
+use super::steering::WorkerSteering;
+use crate::memory::{Credit, ReceiveWindow};
 use crate::model::ListenerLimits;
 
 /// Bytes that a client may send on one stream before we read them.
@@ -23,13 +23,13 @@ const SEND_WINDOW: u64 = 1024 * 1024;
 const UNI_STREAMS: u32 = 8;
 
 /// How much a client may send over one connection unread.
-pub fn window(memory: &Rc<Credit>) -> Rc<Window> {
-    Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize)
+pub fn window(memory: &Rc<Credit>) -> Rc<ReceiveWindow> {
+    ReceiveWindow::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize)
 }
 
 /// How much of responses waits in one connection for a client that does not take it.
-pub fn send_window(memory: &Rc<Credit>) -> Rc<Window> {
-    Window::new(memory.clone(), SEND_WINDOW as usize, SEND_WINDOW as usize)
+pub fn send_window(memory: &Rc<Credit>) -> Rc<ReceiveWindow> {
+    ReceiveWindow::new(memory.clone(), SEND_WINDOW as usize, SEND_WINDOW as usize)
 }
 
 /// The transport's limits around a TLS configuration.
@@ -56,8 +56,12 @@ pub(super) fn server_config(
 }
 
 /// Starts the endpoint on its worker; must be called inside the worker's runtime.
-pub fn endpoint(socket: std::net::UdpSocket, seat: Seat, config: quinn::ServerConfig) -> io::Result<quinn::Endpoint> {
+pub fn endpoint(
+    socket: std::net::UdpSocket,
+    steering: WorkerSteering,
+    config: quinn::ServerConfig,
+) -> io::Result<quinn::Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    let (endpoint, socket) = seat.take(runtime.wrap_udp_socket(socket)?);
+    let (endpoint, socket) = steering.take(runtime.wrap_udp_socket(socket)?);
     quinn::Endpoint::new_with_abstract_socket(endpoint, Some(config), socket, runtime)
 }

@@ -35,7 +35,7 @@ struct Datagram {
 }
 
 /// One worker's share of a listener's QUIC.
-pub struct Seat {
+pub struct WorkerSteering {
     ids: Ids,
     /// Of every worker, in their order.
     peers: Arc<[mpsc::Sender<Datagram>]>,
@@ -44,30 +44,30 @@ pub struct Seat {
     endpoint: EndpointConfig,
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for WorkerSteering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("worker", &self.ids.worker).finish_non_exhaustive()
+        f.debug_struct("WorkerSteering").field("worker", &self.ids.worker).finish_non_exhaustive()
     }
 }
 
 /// The shares of a listener's workers, in their order.
-pub fn seats(workers: usize) -> Vec<Seat> {
+pub fn for_workers(workers: usize) -> Vec<WorkerSteering> {
     let keys = RandomState::new();
     let endpoint = EndpointConfig::default();
     let (senders, inboxes): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::channel(WAITING)).unzip();
     let peers: Arc<[_]> = senders.into();
-    let seat = |(worker, inbox): (usize, _)| {
+    let steering = |(worker, inbox): (usize, _)| {
         // No machine has so many workers that numbers would have to be shared.
         let ids = Ids { keys: keys.clone(), worker: u16::try_from(worker).unwrap_or(u16::MAX) };
         let mut endpoint = endpoint.clone();
         let made = ids.clone();
         endpoint.cid_generator(move || Box::new(made.clone()));
-        Seat { ids, peers: peers.clone(), inbox, endpoint }
+        WorkerSteering { ids, peers: peers.clone(), inbox, endpoint }
     };
-    inboxes.into_iter().enumerate().map(seat).collect()
+    inboxes.into_iter().enumerate().map(steering).collect()
 }
 
-impl Seat {
+impl WorkerSteering {
     /// The endpoint's settings, and its socket with what others hand over.
     pub(super) fn take(self, socket: Arc<dyn AsyncUdpSocket>) -> (EndpointConfig, Arc<dyn AsyncUdpSocket>) {
         let Self { ids, peers, inbox, endpoint } = self;
@@ -233,13 +233,13 @@ mod tests {
     }
 
     fn steered(workers: usize) -> Vec<Steered> {
-        let sit = |Seat { ids, peers, inbox, .. }| Steered {
+        let sit = |WorkerSteering { ids, peers, inbox, .. }| Steered {
             socket: Arc::new(Nowhere),
             ids,
             peers,
             inbox: Mutex::new(inbox),
         };
-        seats(workers).into_iter().map(sit).collect()
+        for_workers(workers).into_iter().map(sit).collect()
     }
 
     /// A packet with a short header to an id, padded to `length` with `mark`.

@@ -127,9 +127,9 @@ impl Certificates {
 }
 
 #[derive(Debug)]
-struct Resolver(ArcSwap<Certificates>);
+struct SniResolver(ArcSwap<Certificates>);
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for SniResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load().find(hello.server_name()))
     }
@@ -138,7 +138,7 @@ impl ResolvesServerCert for Resolver {
 /// The TLS state of one listener, shared by its workers.
 #[derive(Debug)]
 pub struct TlsState {
-    resolver: Arc<Resolver>,
+    resolver: Arc<SniResolver>,
     provider: Arc<CryptoProvider>,
     /// Shared, so that a client resumes on whichever worker it lands; rotates its keys by itself.
     tickets: Arc<dyn ProducesTickets>,
@@ -149,7 +149,7 @@ impl TlsState {
     /// The state of a new listener.
     pub fn new(certificates: Arc<Certificates>) -> Result<Arc<Self>, TlsError> {
         Ok(Arc::new(Self {
-            resolver: Arc::new(Resolver(ArcSwap::new(certificates))),
+            resolver: Arc::new(SniResolver(ArcSwap::new(certificates))),
             provider: Arc::new(aws_lc_rs::default_provider()),
             tickets: aws_lc_rs::Ticketer::new()?,
             quic_tickets: aws_lc_rs::Ticketer::new()?,

@@ -115,7 +115,7 @@ impl Drop for Held {
 /// How much a peer may send over one connection without any of it having been read: the flow-control windows that it was
 /// given.
 #[derive(Debug)]
-pub struct Window {
+pub struct ReceiveWindow {
     credit: Rc<Credit>,
     stream: usize,
     connection: usize,
@@ -123,7 +123,7 @@ pub struct Window {
     unread: Cell<usize>,
 }
 
-impl Window {
+impl ReceiveWindow {
     /// Windows of a stream and of all streams of the connection.
     pub fn new(credit: Rc<Credit>, stream: usize, connection: usize) -> Rc<Self> {
         Rc::new(Self { credit, stream, connection, unread: Cell::new(0) })
@@ -134,24 +134,24 @@ impl Window {
     }
 }
 
-/// One body's part of a [`Window`]. While somebody waits for its next piece there is nothing of it here, so an idle stream
-/// counts for nothing. Its window counts from when a piece was handed out until more is asked for, and, of a body that has
-/// begun, as long as nobody has asked for anything.
+/// One body's part of a [`ReceiveWindow`]. While somebody waits for its next piece there is nothing of it here, so an idle
+/// stream counts for nothing. Its window counts from when a piece was handed out until more is asked for, and, of a body that
+/// has begun, as long as nobody has asked for anything.
 #[derive(Debug)]
 pub struct Unread {
-    of: Rc<Window>,
+    of: Rc<ReceiveWindow>,
     counted: bool,
     discarded: bool,
 }
 
 impl Unread {
     /// There is nothing of it yet.
-    pub const fn new(of: Rc<Window>) -> Self {
+    pub const fn new(of: Rc<ReceiveWindow>) -> Self {
         Self { of, counted: false, discarded: false }
     }
 
     /// A body that may be coming while nobody has asked for it.
-    pub fn begun(of: Rc<Window>) -> Self {
+    pub fn begun(of: Rc<ReceiveWindow>) -> Self {
         let mut unread = Self::new(of);
         unread.count();
         unread
@@ -237,7 +237,7 @@ mod tests {
     fn a_body_that_comes_while_nobody_asks_for_it_counts_and_one_that_is_thrown_away_does_not() {
         let budget = Budget::new(800);
         let credit = Credit::new(budget.clone());
-        let window = Window::new(credit.clone(), 1000, 1000);
+        let window = ReceiveWindow::new(credit.clone(), 1000, 1000);
         let mut body = Unread::begun(window);
         credit.sweep();
         assert_eq!(budget.held(), 1000);
@@ -263,7 +263,7 @@ mod tests {
     fn only_what_nobody_asks_for_counts_and_no_more_than_the_connections_window() {
         let budget = Budget::new(usize::MAX / 2);
         let credit = Credit::new(budget.clone());
-        let window = Window::new(credit.clone(), 100, 250);
+        let window = ReceiveWindow::new(credit.clone(), 100, 250);
         let mut bodies: Vec<Unread> = (0..10).map(|_| Unread::new(window.clone())).collect();
         let held = || {
             credit.sweep();

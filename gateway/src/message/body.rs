@@ -11,7 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Exhausted, Unread, Window};
+use crate::memory::{Exhausted, ReceiveWindow, Unread};
 
 /// A request or response body on its way through a worker.
 #[derive(Default)]
@@ -25,11 +25,11 @@ enum Inner {
     /// From a downstream connection; its errors are the client's.
     Downstream(Incoming, Unread),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
-    Delivered(Pin<Box<dyn Delivered>>),
+    Metered(Pin<Box<dyn Metered>>),
 }
 
-/// A body that is told what became of it.
-pub trait Delivered: HttpBody<Data = Bytes, Error = Error> {
+/// A body that counts what the client got of it: it is told what did not get there.
+pub trait Metered: HttpBody<Data = Bytes, Error = Error> {
     /// It was given up although the client had not got all that was read from here: so many bytes of that are missing, and
     /// whatever would have followed. Called at most once, right before it is dropped.
     fn undelivered(self: Pin<&mut Self>, bytes: u64);
@@ -48,7 +48,7 @@ impl Body {
     }
 
     /// What a client sends over a hyper connection, of which it may send as much unread as the window says.
-    pub fn downstream(incoming: Incoming, window: &Rc<Window>) -> Self {
+    pub fn downstream(incoming: Incoming, window: &Rc<ReceiveWindow>) -> Self {
         let unread = || Unread::begun(window.clone());
         Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming, unread()) })
     }
@@ -66,13 +66,13 @@ impl Body {
     }
 
     /// A body that wants to know what did not reach the client.
-    pub fn delivered(body: impl Delivered + 'static) -> Self {
-        Self(Inner::Delivered(Box::pin(body)))
+    pub fn metered(body: impl Metered + 'static) -> Self {
+        Self(Inner::Metered(Box::pin(body)))
     }
 
     /// Tells the body that it is given up, and that so many bytes that were read from it did not reach the client.
     pub fn undelivered(&mut self, bytes: u64) {
-        if let Inner::Delivered(body) = &mut self.0 {
+        if let Inner::Metered(body) = &mut self.0 {
             body.as_mut().undelivered(bytes);
         }
     }
@@ -82,7 +82,7 @@ impl Body {
         match &self.0 {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Downstream(..) | Inner::Boxed(_) | Inner::Delivered(_) => None,
+            Inner::Downstream(..) | Inner::Boxed(_) | Inner::Metered(_) => None,
         }
     }
 }
@@ -118,7 +118,7 @@ impl HttpBody for Body {
             }
             Inner::Downstream(incoming, unread) => poll_downstream(incoming, unread, cx),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
-            Inner::Delivered(body) => body.as_mut().poll_frame(cx),
+            Inner::Metered(body) => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -128,7 +128,7 @@ impl HttpBody for Body {
             Inner::Full(_) => false,
             Inner::Downstream(incoming, _) => incoming.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
-            Inner::Delivered(body) => body.is_end_stream(),
+            Inner::Metered(body) => body.is_end_stream(),
         }
     }
 
@@ -138,7 +138,7 @@ impl HttpBody for Body {
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Inner::Downstream(incoming, _) => incoming.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
-            Inner::Delivered(body) => body.size_hint(),
+            Inner::Metered(body) => body.size_hint(),
         }
     }
 }

@@ -13,7 +13,7 @@ mod request_body;
 mod tunnel;
 
 pub use barred::BarredTrailers;
-pub use body::{Body, Delivered};
+pub use body::{Body, Metered};
 pub use detached::Detached;
 pub use head::{Fields, Head};
 pub use interim::{Interim, WriteInterim};

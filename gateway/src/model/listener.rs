@@ -63,6 +63,22 @@ pub struct ListenerLimits {
     pub streams: u32,
 }
 
+#[cfg(test)]
+impl ListenerLimits {
+    /// What the configuration says where nobody has written anything.
+    pub(crate) fn defaults() -> Self {
+        Self {
+            connections: 65_536,
+            header_bytes: 64 << 10,
+            header_count: 100,
+            header_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(60),
+            streams: 128,
+        }
+    }
+}
+
 impl Listener {
     /// Its sockets.
     pub fn sockets(&self) -> impl Iterator<Item = SocketKey> {

@@ -27,7 +27,7 @@ pub(super) async fn forward(
     deadline: Option<Instant>,
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
-    let mut forwarding = Forwarding { exchange, report: Report::default(), started: Instant::now() };
+    let mut forwarding = ForwardReport { exchange, report: Report::default(), started: Instant::now() };
     let forwarded = {
         let sent = pin!(send(services, snapshot, &mut forwarding, completion, route, body));
         within(services, deadline, sent).await
@@ -61,7 +61,7 @@ pub(super) async fn forward(
 async fn send(
     services: &Services,
     snapshot: &WorkerSnapshot,
-    forwarding: &mut Forwarding<'_>,
+    forwarding: &mut ForwardReport<'_>,
     completion: &Completion,
     route: &RouteHandle,
     body: Body,
@@ -100,13 +100,13 @@ async fn send(
 }
 
 /// What is known of the attempts upstream. It reaches the log also when they are given up in the middle of one.
-struct Forwarding<'a> {
+struct ForwardReport<'a> {
     exchange: &'a SharedExchange,
     report: Report,
     started: Instant,
 }
 
-impl Forwarding<'_> {
+impl ForwardReport<'_> {
     fn note(&self, exchange: &mut Exchange) {
         if exchange.measures.upstream.is_zero() {
             exchange.measures.upstream = self.started.elapsed();
@@ -116,7 +116,7 @@ impl Forwarding<'_> {
     }
 }
 
-impl Drop for Forwarding<'_> {
+impl Drop for ForwardReport<'_> {
     fn drop(&mut self) {
         if let Some(mut slot) = self.exchange.try_lock()
             && let Some(exchange) = slot.as_deref_mut()

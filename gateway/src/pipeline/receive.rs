@@ -1,12 +1,11 @@
 //! What a request is made of before anything is done with it.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use http::Version;
 
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{ConnectionInfo, Edits, Exchange, Measures, RequestHead, ResponseSource};
+use crate::exchange::{ConnectionInfo, Edits, Exchange, RequestHead};
 use crate::memory::Exhausted;
 use crate::message::headers::{self, Arrival};
 use crate::message::{Head, normalize};
@@ -56,34 +55,9 @@ pub(super) fn receive(
         accepted =
             Err(Error::new(ErrorKind::Loop, "the request has passed this gateway too often (forwarding.max_hops)"));
     }
-    let exchange = Box::new(Exchange {
-        id: received.id,
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        client: received.client,
-        request: RequestHead {
-            method,
-            scheme: received.scheme,
-            authority,
-            path_and_query,
-            headers: fields,
-            trailers: None,
-            sent: false,
-            edits: Edits::of(received.listed, received.odd_names),
-        },
-        connection,
-        response: None,
-        source: ResponseSource::None,
-        route: None,
-        upstream: None,
-        endpoint: None,
-        failure: None,
-        error: None,
-        attributes: Vec::new(),
-        log_fields: Vec::new(),
-        scratch: Vec::new(),
-        measures: Measures::default(),
-        hops: received.hops,
-    });
+    let mut request = RequestHead::new(method, received.scheme, authority, path_and_query, fields);
+    request.edits = Edits::of(received.listed, received.odd_names);
+    let mut exchange = Box::new(Exchange::new(received.id, connection, received.client, request));
+    exchange.hops = received.hops;
     (exchange, accepted)
 }

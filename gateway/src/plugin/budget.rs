@@ -26,23 +26,23 @@ pub(super) trait Tenant {
 }
 
 /// See the module.
-pub(super) struct Budget {
+pub(super) struct InstanceBudget {
     total: usize,
     used: Cell<usize>,
     tenants: RefCell<Vec<Weak<dyn Tenant>>>,
     /// Whoever was refused and waits.
-    hungry: RefCell<VecDeque<Weak<dyn Tenant>>>,
+    waiting: RefCell<VecDeque<Weak<dyn Tenant>>>,
     closed: Cell<bool>,
 }
 
-impl Budget {
+impl InstanceBudget {
     /// Room for instances whose weights sum up to `total`.
     pub(super) fn new(total: usize) -> Rc<Self> {
         Rc::new(Self {
             total,
             used: Cell::new(0),
             tenants: RefCell::default(),
-            hungry: RefCell::default(),
+            waiting: RefCell::default(),
             closed: Cell::new(false),
         })
     }
@@ -59,13 +59,13 @@ impl Budget {
 
     /// Takes the room for one instance, after dropping idle ones of others where it must; `false` = there is none, and
     /// `retry` is called once there may be.
-    pub(super) fn acquire(&self, needy: &Rc<impl Tenant + 'static>) -> bool {
+    pub(super) fn acquire(&self, asking: &Rc<impl Tenant + 'static>) -> bool {
         if self.closed.get() {
             return false;
         }
-        let weight = needy.weight();
-        let others = self.others(&**needy);
-        let first = needy.live() == 0 && !needy.is_retired();
+        let weight = asking.weight();
+        let others = self.others(&**asking);
+        let first = asking.live() == 0 && !asking.is_retired();
         // The first one comes out of the pool's own share; any other has to leave the shares of the rest alone.
         let kept = |others: &[Rc<dyn Tenant>]| -> usize {
             if first {
@@ -80,11 +80,11 @@ impl Budget {
             match others.iter().filter(spare).max_by_key(|other| other.idle()) {
                 Some(other) => other.evict(),
                 None => {
-                    let needy: Rc<dyn Tenant> = needy.clone();
-                    let needy = Rc::downgrade(&needy);
-                    let mut hungry = self.hungry.borrow_mut();
-                    if !hungry.iter().any(|waits| Weak::ptr_eq(waits, &needy)) {
-                        hungry.push_back(needy);
+                    let asking: Rc<dyn Tenant> = asking.clone();
+                    let asking = Rc::downgrade(&asking);
+                    let mut waiting = self.waiting.borrow_mut();
+                    if !waiting.iter().any(|waits| Weak::ptr_eq(waits, &asking)) {
+                        waiting.push_back(asking);
                     }
                     return false;
                 }
@@ -100,25 +100,25 @@ impl Budget {
     }
 
     /// Room came free, or an instance became idle: those that were refused try again, the longest refused first.
-    pub(super) fn feed(&self) {
-        if self.hungry.borrow().is_empty() {
+    pub(super) fn retry_waiting(&self) {
+        if self.waiting.borrow().is_empty() {
             return;
         }
-        let hungry = std::mem::take(&mut *self.hungry.borrow_mut());
-        hungry.iter().filter_map(Weak::upgrade).for_each(|tenant| tenant.retry());
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.iter().filter_map(Weak::upgrade).for_each(|tenant| tenant.retry());
     }
 
     /// Drops one idle instance of another pool, where the process has less room than was reckoned with.
-    pub(super) fn evict_any(&self, needy: &impl Tenant) -> bool {
-        let spare = self.others(needy).into_iter().filter(|other| other.idle() > 0).max_by_key(|other| other.idle());
+    pub(super) fn evict_any(&self, asking: &impl Tenant) -> bool {
+        let spare = self.others(asking).into_iter().filter(|other| other.idle() > 0).max_by_key(|other| other.idle());
         spare.map(|other| other.evict()).is_some()
     }
 
-    fn others(&self, needy: &impl Tenant) -> Vec<Rc<dyn Tenant>> {
+    fn others(&self, asking: &impl Tenant) -> Vec<Rc<dyn Tenant>> {
         let mut tenants = self.tenants.borrow_mut();
         tenants.retain(|tenant| tenant.strong_count() > 0);
         let others = tenants.iter().filter_map(Weak::upgrade);
-        others.filter(|other| !std::ptr::addr_eq(Rc::as_ptr(other), needy)).collect()
+        others.filter(|other| !std::ptr::addr_eq(Rc::as_ptr(other), asking)).collect()
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     struct Pool {
-        budget: Rc<Budget>,
+        budget: Rc<InstanceBudget>,
         live: Cell<usize>,
         idle: Cell<usize>,
         retries: Cell<usize>,
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    fn pool(budget: &Rc<Budget>) -> Rc<Pool> {
+    fn pool(budget: &Rc<InstanceBudget>) -> Rc<Pool> {
         let pool =
             Rc::new(Pool { budget: budget.clone(), live: Cell::new(0), idle: Cell::new(0), retries: Cell::new(0) });
         let tenant: Rc<dyn Tenant> = pool.clone();
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_hog_cannot_take_the_first_instance_of_another_pool() {
-        let budget = Budget::new(4);
+        let budget = InstanceBudget::new(4);
         let (hog, auth) = (pool(&budget), pool(&budget));
         assert_eq!((0..10).filter(|_| make(&hog)).count(), 3);
         assert!(make(&auth), "its share was kept");
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn idle_instances_go_before_a_pool_is_refused_but_never_the_last_of_another() {
-        let budget = Budget::new(4);
+        let budget = InstanceBudget::new(4);
         let (one, two) = (pool(&budget), pool(&budget));
         assert_eq!((0..3).filter(|_| make(&one)).count(), 3);
         one.idle.set(3);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn pools_that_nobody_asks_leave_half_of_the_room_to_those_that_work() {
-        let budget = Budget::new(8);
+        let budget = InstanceBudget::new(8);
         let pools: Vec<_> = (0..20).map(|_| pool(&budget)).collect();
         assert_eq!((0..20).filter(|_| make(&pools[0])).count(), 4);
         assert_eq!(pools[1..].iter().filter(|pool| make(pool)).count(), 4, "first ones take the rest");
@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn with_more_pools_than_room_a_first_instance_takes_an_idle_last_one() {
-        let budget = Budget::new(1);
+        let budget = InstanceBudget::new(1);
         let (one, two) = (pool(&budget), pool(&budget));
         assert!(make(&one));
         assert!(!make(&two), "it is in use");
         one.idle.set(1);
-        budget.feed();
+        budget.retry_waiting();
         assert_eq!(two.retries.get(), 1);
         assert!(make(&two));
         assert_eq!(one.live.get(), 0);

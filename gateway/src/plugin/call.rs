@@ -140,7 +140,7 @@ pub struct StoredResponse {
 
 /// One mistake in a plugin's config, as the plugin found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct PluginConfigError {
     /// A JSON pointer into the config.
     pub pointer: String,
     /// What is wrong.

@@ -57,20 +57,20 @@ impl Room {
 }
 
 /// An entry's part in the room of its worker. While nobody of it waits, room for its first call is kept.
-struct Seat {
+struct CallLimits {
     entry: Arc<Room>,
     worker: Arc<Room>,
     /// What one instance takes of the worker's room.
     weight: usize,
 }
 
-impl Seat {
+impl CallLimits {
     fn new(entry: Arc<Room>, worker: Arc<Room>, weight: usize) -> Arc<Self> {
         worker.kept.fetch_add(weight, Ordering::Relaxed);
         Arc::new(Self { entry, worker, weight })
     }
 
-    fn leave(self: &Arc<Self>) -> Option<Leave> {
+    fn permit(self: &Arc<Self>) -> Option<CallPermit> {
         let is_first = self.entry.is_empty();
         if !self.entry.take(1, 0) {
             return None;
@@ -83,23 +83,23 @@ impl Seat {
         if is_first {
             self.worker.kept.fetch_sub(self.weight, Ordering::Relaxed);
         }
-        Some(Leave(self.clone()))
+        Some(CallPermit(self.clone()))
     }
 }
 
-impl Drop for Seat {
+impl Drop for CallLimits {
     fn drop(&mut self) {
         // Whoever waits has it, so nobody does.
         self.worker.kept.fetch_sub(self.weight, Ordering::Relaxed);
     }
 }
 
-/// Leave to wait for one call; another one may have the place when it is dropped.
-pub(crate) struct Leave(Arc<Seat>);
+/// Permission to wait for one call; another one may have it when it is dropped.
+pub(crate) struct CallPermit(Arc<CallLimits>);
 
-impl Drop for Leave {
+impl Drop for CallPermit {
     fn drop(&mut self) {
-        let Seat { entry, worker, weight } = &*self.0;
+        let CallLimits { entry, worker, weight } = &*self.0;
         entry.give_back(1);
         worker.give_back(*weight);
         if entry.is_empty() {
@@ -112,7 +112,7 @@ impl Drop for Leave {
 #[derive(Clone)]
 pub(crate) struct Callers {
     calls: UnboundedSender<OutboundCall>,
-    seat: Arc<Seat>,
+    limits: Arc<CallLimits>,
     metrics: PluginMetrics,
 }
 
@@ -124,16 +124,16 @@ impl Callers {
         weight: usize,
         metrics: PluginMetrics,
     ) -> Self {
-        Self { calls, seat: Seat::new(entry, worker, weight), metrics }
+        Self { calls, limits: CallLimits::new(entry, worker, weight), metrics }
     }
 
-    /// Leave to wait for a call; none, and counted, where as many wait as may.
-    pub(crate) fn leave(&self) -> Option<Leave> {
-        let leave = self.seat.leave();
-        if leave.is_none() {
+    /// Permission to wait for a call; none, and counted, where as many wait as may.
+    pub(crate) fn permit(&self) -> Option<CallPermit> {
+        let permit = self.limits.permit();
+        if permit.is_none() {
             self.metrics.call_refused();
         }
-        leave
+        permit
     }
 
     /// Where calls go.
@@ -169,18 +169,18 @@ mod tests {
     #[test]
     fn an_entry_whose_callee_hangs_leaves_each_other_one_its_first_call() {
         let worker = Room::of(16);
-        let entry = |weight| Seat::new(Room::of(64), worker.clone(), weight);
+        let entry = |weight| CallLimits::new(Room::of(64), worker.clone(), weight);
         let (hanging, auth, heavy) = (entry(1), entry(1), entry(2));
-        let hung: Vec<_> = std::iter::from_fn(|| hanging.leave()).collect();
+        let hung: Vec<_> = std::iter::from_fn(|| hanging.permit()).collect();
         assert_eq!(hung.len(), 9, "twelve, without the places of the two others");
-        let fetch = auth.leave().expect("a place is kept");
-        assert!(auth.leave().is_none() && hanging.leave().is_none(), "no second one");
-        let other = heavy.leave().expect("a place is kept");
+        let fetch = auth.permit().expect("a place is kept");
+        assert!(auth.permit().is_none() && hanging.permit().is_none(), "no second one");
+        let other = heavy.permit().expect("a place is kept");
         drop(fetch);
-        assert!(hanging.leave().is_none(), "it is kept again");
+        assert!(hanging.permit().is_none(), "it is kept again");
         drop((other, auth, heavy));
         assert_eq!(
-            std::iter::from_fn(|| hanging.leave().map(std::mem::forget)).count(),
+            std::iter::from_fn(|| hanging.permit().map(std::mem::forget)).count(),
             3,
             "of entries that are gone none"
         );
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn no_more_than_half_of_the_room_is_kept_for_entries_that_do_not_call() {
         let worker = Room::of(16);
-        let entries: Vec<_> = (0..50).map(|_| Seat::new(Room::of(64), worker.clone(), 1)).collect();
-        assert_eq!(std::iter::from_fn(|| entries[0].leave().map(std::mem::forget)).count(), 6);
-        let others = entries[1..].iter().filter_map(|entry| entry.leave().map(std::mem::forget));
+        let entries: Vec<_> = (0..50).map(|_| CallLimits::new(Room::of(64), worker.clone(), 1)).collect();
+        assert_eq!(std::iter::from_fn(|| entries[0].permit().map(std::mem::forget)).count(), 6);
+        let others = entries[1..].iter().filter_map(|entry| entry.permit().map(std::mem::forget));
         assert_eq!(others.count(), 6);
     }
 }

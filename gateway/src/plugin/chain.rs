@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 pub use self::link::{Guest, Lent, Link};
 use self::link::{named, ready};
-use self::stage::{Direction, Progress, Stage};
+use self::stage::{Progress, Stage};
 use super::call::{Action, BodyMode, Call};
 use super::pool::Pool;
 use super::stored::StoredResponses;
@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::exchange::{ResponseSource, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
+use crate::message::headers::Direction;
 use crate::model::OnFailure;
 use crate::phase::{Phase, Phases};
 
@@ -73,12 +74,12 @@ impl<L: Link> Chain<L> {
     /// One exchange's way through the chain.
     pub fn start(self: &Rc<Self>, exchange: SharedExchange) -> ChainRun<L> {
         let mut slots = SmallVec::new();
-        slots.resize_with(self.links.len(), Slot::default);
+        slots.resize_with(self.links.len(), LinkState::default);
         ChainRun { chain: self.clone(), exchange, slots, identity: false, hides_length: false }
     }
 }
 
-struct Slot<L: Link> {
+struct LinkState<L: Link> {
     request_mode: BodyMode,
     /// Pinned from the request-headers phase to the end of the body.
     guest: Option<L::Guest>,
@@ -94,7 +95,7 @@ struct Slot<L: Link> {
     absent: Option<Rc<Cell<bool>>>,
 }
 
-impl<L: Link> Slot<L> {
+impl<L: Link> LinkState<L> {
     fn is_absent(&self) -> bool {
         self.absent.as_ref().is_some_and(|absent| absent.get())
     }
@@ -104,7 +105,7 @@ impl<L: Link> Slot<L> {
     }
 }
 
-impl<L: Link> Default for Slot<L> {
+impl<L: Link> Default for LinkState<L> {
     fn default() -> Self {
         Self { request_mode: BodyMode::Skip, guest: None, reached: false, ran: false, answered: false, absent: None }
     }
@@ -130,7 +131,7 @@ pub struct Answer {
 pub struct ChainRun<L: Link = Pool> {
     chain: Rc<Chain<L>>,
     exchange: SharedExchange,
-    slots: SmallVec<[Slot<L>; 2]>,
+    slots: SmallVec<[LinkState<L>; 2]>,
     /// The upstream was asked for an unencoded response.
     identity: bool,
     /// See [`ChainRun::hides_length`].

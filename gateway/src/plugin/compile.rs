@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::artifact::{Linked, sha256};
 use super::componentize::componentize;
-use super::context::Context;
+use super::context::EntryContext;
 use super::engine::Host;
 use super::error::{LoadError, NAMELESS, one_line, sanitise};
 use super::grants;
@@ -37,7 +37,7 @@ pub fn compiler_at(program: &Path) -> Compiler {
 
 /// What `describe` may use, of the plugin's limits.
 #[derive(Serialize, Deserialize)]
-struct Asked {
+struct DescribeLimits {
     memory: usize,
     host_calls: u32,
     output: usize,
@@ -56,7 +56,7 @@ pub(super) fn compile(
     compile: &Compile,
     watch: impl FnMut(&Progress) -> Watch,
 ) -> Result<Precompiled, LoadError> {
-    let asked = Asked { memory: limits.memory, host_calls: limits.host_calls, output: limits.output };
+    let asked = DescribeLimits { memory: limits.memory, host_calls: limits.host_calls, output: limits.output };
     let about = serde_json::to_vec(&asked).map_err(|error| LoadError::Host(error.to_string()))?;
     let allowed = allowed(compile);
     match compiler.run(&Job { limits: allowed, about: &about, bytes }, watch) {
@@ -86,8 +86,8 @@ pub fn serve() -> ExitCode {
 }
 
 /// What a plugin of which nothing is known yet is asked in.
-fn nameless(host: &Host, limits: PluginLimits) -> Context {
-    Context {
+fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
+    EntryContext {
         plugin: NAMELESS.into(),
         route: "?".into(),
         limits,
@@ -105,7 +105,7 @@ fn nameless(host: &Host, limits: PluginLimits) -> Context {
 }
 
 fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
-    let asked: Asked = serde_json::from_slice(asked).map_err(|error| LoadError::Host(error.to_string()))?;
+    let asked: DescribeLimits = serde_json::from_slice(asked).map_err(|error| LoadError::Host(error.to_string()))?;
     let limits = PluginLimits {
         memory: asked.memory,
         host_calls: asked.host_calls,

@@ -12,7 +12,7 @@ use crate::state::{Namespace, State};
 use crate::telemetry::plugin_sink::PluginMetricsSink;
 
 /// See the module.
-pub(super) struct Context {
+pub(super) struct EntryContext {
     pub(super) plugin: Arc<str>,
     pub(super) route: Arc<str>,
     pub(super) limits: PluginLimits,
@@ -32,7 +32,7 @@ pub(super) struct Context {
     pub(super) refused: Refused,
 }
 
-impl Context {
+impl EntryContext {
     /// The words for a plugin that asks for something by a name that it is not granted. The log has them too, once for each
     /// name: a plugin may keep the refusal to itself.
     pub(super) fn refuse(&self, need: Need, name: &str) -> String {

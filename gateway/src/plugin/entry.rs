@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::artifact::Artifact;
 use super::callers::Callers;
-use super::context::Context;
+use super::context::EntryContext;
 use super::engine::Host;
 use super::grants::Refused;
 use super::host::log_gate::LogGate;
@@ -63,7 +63,7 @@ pub struct Entry {
     /// Limits of its calls and instances.
     pub limits: PluginLimits,
     pub(crate) artifact: Arc<Artifact>,
-    context: Arc<Context>,
+    context: Arc<EntryContext>,
     /// The config as the plugin gets it.
     config: String,
     /// The same as a value, whose keys have no order.
@@ -88,7 +88,7 @@ impl Entry {
             None => State::entry_name(&entry.name, &route.name, nth),
         };
         let Terms { limits, upstreams, secrets, .. } = terms;
-        let context = Context {
+        let context = EntryContext {
             plugin: entry.name.clone(),
             route: route.name.clone(),
             limits: limits.clone(),

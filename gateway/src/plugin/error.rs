@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use precompiled::{Failure, Limits};
 
-use super::call::ConfigError;
+use super::call::PluginConfigError;
 use crate::error::{Error, ErrorKind};
 use crate::phase::Phase;
 
@@ -262,7 +262,7 @@ pub enum PluginError {
     Instance(String),
     /// `configure` refused the config.
     #[error("configure: {}", describe_config_errors(.0))]
-    Configure(Vec<ConfigError>),
+    Configure(Vec<PluginConfigError>),
     /// Its pool took the instance back from a stream.
     #[error("held a replaced version for longer than plugins.limits.NAME.retire_after")]
     TakenBack,
@@ -329,7 +329,7 @@ impl From<PluginError> for Error {
     }
 }
 
-fn describe_config_errors(errors: &[ConfigError]) -> String {
+fn describe_config_errors(errors: &[PluginConfigError]) -> String {
     let mut text = String::new();
     for error in errors {
         if !text.is_empty() {

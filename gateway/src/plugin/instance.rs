@@ -8,7 +8,7 @@ use super::callers::Callers;
 use super::entry::Entry;
 use super::error::PluginError;
 use super::host::log_gate::LogGate;
-use super::stock::{MakeError, Maker, Taken, Wear};
+use super::stock::{MakeError, Maker, Reuse, Taken};
 use super::wit::Guest;
 use crate::exchange::Exchange;
 use crate::telemetry::metrics::PluginMetrics;
@@ -79,8 +79,8 @@ impl Maker for Guests {
         }
     }
 
-    fn wear(&self, guest: &Box<Guest>) -> Wear {
-        guest.wear()
+    fn reuse(&self, guest: &Box<Guest>) -> Reuse {
+        guest.reuse()
     }
 
     fn limit(&self) -> usize {

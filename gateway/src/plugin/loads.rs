@@ -42,7 +42,7 @@ fn most() -> usize {
 
 /// What is asked about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct LoadRequest {
     /// Where it lies.
     pub(super) path: PathBuf,
     /// SHA-256 of it.
@@ -55,7 +55,7 @@ pub(super) struct Asked {
     pub(super) cache: Option<PathBuf>,
 }
 
-impl Asked {
+impl LoadRequest {
     /// Whether both have the same limits.
     fn same_terms(&self, other: &Self) -> bool {
         self.limits == other.limits && self.compile == other.compile
@@ -66,33 +66,33 @@ impl Asked {
 pub(super) type Found = Result<Arc<Artifact>, LoadError>;
 
 /// How far a file is.
-enum Stage {
+enum LoadStage {
     Waits(Vec<u8>),
     Runs,
     Ended(Found, Instant),
 }
 
-struct File {
+struct FileLoad {
     id: u64,
     name: Arc<str>,
-    asked: Asked,
-    stage: Stage,
+    asked: LoadRequest,
+    stage: LoadStage,
     /// How often in a row its compilation was interrupted.
     interrupted: u32,
     /// Told to whoever compiles it.
     given_up: Arc<AtomicBool>,
 }
 
-impl File {
+impl FileLoad {
     /// Whether it answers a question: what failed under some limits may do well under others.
-    fn answers(&self, asked: &Asked) -> bool {
+    fn answers(&self, asked: &LoadRequest) -> bool {
         let same = self.asked.path == asked.path && self.asked.hash == asked.hash;
         same && match &self.stage {
-            Stage::Waits(_) | Stage::Runs => self.asked.same_terms(asked),
-            Stage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < self.holds(error),
-            Stage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
-            Stage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
-            Stage::Ended(..) => true,
+            LoadStage::Waits(_) | LoadStage::Runs => self.asked.same_terms(asked),
+            LoadStage::Ended(Err(error), at) if error.is_passing() => at.elapsed() < self.holds(error),
+            LoadStage::Ended(Err(LoadError::Call(_)), _) => self.asked.limits == asked.limits,
+            LoadStage::Ended(Err(LoadError::Compile(_)), _) => self.asked.compile == asked.compile,
+            LoadStage::Ended(..) => true,
         }
     }
 
@@ -114,17 +114,17 @@ impl File {
             Err(LoadError::Interrupted(_)) => self.interrupted.saturating_add(1),
             _ => 0,
         };
-        self.stage = Stage::Ended(found, Instant::now());
+        self.stage = LoadStage::Ended(found, Instant::now());
     }
 
     fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Ended(..))
+        matches!(self.stage, LoadStage::Ended(..))
     }
 }
 
 #[derive(Default)]
-struct State {
-    files: Vec<File>,
+struct LoadsState {
+    files: Vec<FileLoad>,
     /// The last number that was given.
     last: u64,
     /// Files by number that wait for their turn, and those that are known to take long.
@@ -141,13 +141,13 @@ struct State {
     stopped: bool,
 }
 
-impl State {
-    fn find(&mut self, id: u64) -> Option<&mut File> {
+impl LoadsState {
+    fn find(&mut self, id: u64) -> Option<&mut FileLoad> {
         self.files.iter_mut().find(|file| file.id == id)
     }
 
     /// Forgets files, and ends what compiles them.
-    fn drop_where(&mut self, unwanted: impl Fn(&File) -> bool) {
+    fn drop_where(&mut self, unwanted: impl Fn(&FileLoad) -> bool) {
         self.files.retain(|file| {
             let goes = unwanted(file);
             if goes {
@@ -158,20 +158,20 @@ impl State {
     }
 }
 
-impl State {
+impl LoadsState {
     /// Forgets what a new question makes useless: what lay in the same place before, and what the same question was
     /// answered. What ended under other limits stays, because two configurations may ask in turn (the one in force and one
     /// that is refused), each of which would undo what the other one found out; but only so much of it. Returns how often
     /// in a row the answer was none.
-    fn make_room(&mut self, asked: &Asked) -> u32 {
-        let same = |file: &&File| file.asked.path == asked.path && file.asked.hash == asked.hash;
+    fn make_room(&mut self, asked: &LoadRequest) -> u32 {
+        let same = |file: &&FileLoad| file.asked.path == asked.path && file.asked.hash == asked.hash;
         let before = self.files.iter().filter(same).find(|file| file.asked.same_terms(asked));
         let interrupted = before.map_or(0, |file| file.interrupted);
         self.drop_where(|file| {
             file.asked.path == asked.path
                 && (file.asked.hash != asked.hash || (file.has_ended() && file.asked.same_terms(asked)))
         });
-        let ended = |file: &&File| file.has_ended() && file.asked.path == asked.path;
+        let ended = |file: &&FileLoad| file.has_ended() && file.asked.path == asked.path;
         let known = self.files.iter().filter(ended).count();
         let oldest: Vec<u64> =
             self.files.iter().filter(ended).map(|file| file.id).take((known + 1).saturating_sub(KEPT)).collect();
@@ -179,8 +179,8 @@ impl State {
         interrupted
     }
 
-    /// The next file for which there is a turn, and memory.
-    fn next(&mut self) -> Option<Turn> {
+    /// The next file that may be compiled: there is room for one more, and memory.
+    fn next(&mut self) -> Option<CompileJob> {
         loop {
             let long = self.running >= most() || self.queue.is_empty();
             let id = match long {
@@ -189,19 +189,19 @@ impl State {
                 true => return None,
             };
             // One that is not wanted any more is not there.
-            let waits = self.files.iter().find(|file| file.id == id && matches!(file.stage, Stage::Waits(_)));
+            let waits = self.files.iter().find(|file| file.id == id && matches!(file.stage, LoadStage::Waits(_)));
             let memory = waits.map_or(0, |file| file.asked.compile.memory);
             if !self.has_room(memory) {
                 return None;
             }
             if long { &mut self.late } else { &mut self.queue }.pop_front();
             let Some(file) = self.find(id) else { continue };
-            let Stage::Waits(bytes) = std::mem::replace(&mut file.stage, Stage::Runs) else { continue };
+            let LoadStage::Waits(bytes) = std::mem::replace(&mut file.stage, LoadStage::Runs) else { continue };
             let (name, asked, given_up) = (file.name.clone(), file.asked.clone(), file.given_up.clone());
             *if long { &mut self.long } else { &mut self.running } += 1;
             self.taken += memory;
             let (started, postponed) = (Instant::now(), false);
-            return Some(Turn { id, name, asked, bytes, memory, given_up, started, long, postponed });
+            return Some(CompileJob { id, name, asked, bytes, memory, given_up, started, long, postponed });
         }
     }
 
@@ -216,16 +216,16 @@ impl State {
         self.running < most() && first.is_some_and(|file| !self.has_room(file.asked.compile.memory))
     }
 
-    /// A turn is over.
-    fn ends(&mut self, turn: &mut Turn) {
-        *if turn.long { &mut self.long } else { &mut self.running } -= 1;
-        self.taken -= std::mem::take(&mut turn.memory);
+    /// One of them is over.
+    fn ends(&mut self, job: &mut CompileJob) {
+        *if job.long { &mut self.long } else { &mut self.running } -= 1;
+        self.taken -= std::mem::take(&mut job.memory);
     }
 }
 
 struct Shared {
     host: Arc<Host>,
-    state: Mutex<State>,
+    state: Mutex<LoadsState>,
     /// One of them has ended.
     ended: Condvar,
     /// The same for who does not block: how many have.
@@ -236,11 +236,11 @@ struct Shared {
 #[derive(Clone)]
 pub(super) struct Loads(Arc<Shared>);
 
-/// A turn of a file to be compiled.
-struct Turn {
+/// A file that is being compiled.
+struct CompileJob {
     id: u64,
     name: Arc<str>,
-    asked: Asked,
+    asked: LoadRequest,
     bytes: Vec<u8>,
     /// What it has of the memory for all.
     memory: u64,
@@ -252,7 +252,7 @@ struct Turn {
     postponed: bool,
 }
 
-impl Turn {
+impl CompileJob {
     fn postpone(&mut self) -> Watch {
         self.postponed = true;
         tracing::info!(plugin = %self.name, "compiling it takes long, and is begun anew after others");
@@ -263,18 +263,18 @@ impl Turn {
 impl Loads {
     pub(super) fn new(host: Arc<Host>) -> Self {
         let (ended, count) = Default::default();
-        let state = Mutex::new(State { memory: crate::memory::to_compile(), ..State::default() });
+        let state = Mutex::new(LoadsState { memory: crate::memory::to_compile(), ..LoadsState::default() });
         Self(Arc::new(Shared { host, state, ended, count }))
     }
 
     /// What the file is found to be; `None` while that is not known. `bytes` are what lies there now.
-    pub(super) fn ask(&self, name: &Arc<str>, mut asked: Asked, bytes: Vec<u8>) -> Option<Found> {
+    pub(super) fn ask(&self, name: &Arc<str>, mut asked: LoadRequest, bytes: Vec<u8>) -> Option<Found> {
         let mut state = self.0.lock();
         asked.compile.memory = asked.compile.memory.min(state.memory);
         if let Some(known) = state.files.iter().find(|file| file.answers(&asked)) {
             return match &known.stage {
-                Stage::Ended(found, _) => Some(found.clone()),
-                Stage::Waits(_) | Stage::Runs => None,
+                LoadStage::Ended(found, _) => Some(found.clone()),
+                LoadStage::Waits(_) | LoadStage::Runs => None,
             };
         }
         if state.stopped {
@@ -284,7 +284,7 @@ impl Loads {
         state.last += 1;
         let id = state.last;
         let (name, given_up) = (name.clone(), Arc::default());
-        state.files.push(File { id, name, asked, stage: Stage::Waits(bytes), interrupted, given_up });
+        state.files.push(FileLoad { id, name, asked, stage: LoadStage::Waits(bytes), interrupted, given_up });
         state.queue.push_back(id);
         self.0.start(&mut state);
         None
@@ -292,7 +292,7 @@ impl Loads {
 
     /// Waits until nothing of these plugins is being compiled.
     pub(super) fn wait(&self, names: &[Arc<str>]) {
-        let busy = |state: &mut State| {
+        let busy = |state: &mut LoadsState| {
             !state.stopped && state.files.iter().any(|file| !file.has_ended() && names.contains(&file.name))
         };
         let state = self.0.ended.wait_while(self.0.lock(), busy);
@@ -320,16 +320,16 @@ impl Loads {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LoadsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts as many as there are turns for, each on a thread of its own.
-    fn start(self: &Arc<Self>, state: &mut State) {
-        while let Some(turn) = state.next() {
-            let (shared, id, long, memory) = (self.clone(), turn.id, turn.long, turn.memory);
+    fn start(self: &Arc<Self>, state: &mut LoadsState) {
+        while let Some(job) = state.next() {
+            let (shared, id, long, memory) = (self.clone(), job.id, job.long, job.memory);
             let thread = std::thread::Builder::new().name("plugin-load".to_owned()).stack_size(STACK);
-            let Err(error) = thread.spawn(move || shared.run(turn)) else { continue };
+            let Err(error) = thread.spawn(move || shared.run(job)) else { continue };
             *if long { &mut state.long } else { &mut state.running } -= 1;
             state.taken -= memory;
             let found = Err(LoadError::Host(format!("cannot start a thread to load it: {error}")));
@@ -346,20 +346,20 @@ impl Shared {
     }
 
     /// Loads a file, and begins with the next.
-    fn run(self: Arc<Self>, mut turn: Turn) {
+    fn run(self: Arc<Self>, mut job: CompileJob) {
         // A panic is no reason to stop serving: it costs this file.
-        let found = catch_unwind(AssertUnwindSafe(|| self.load(&mut turn)))
+        let found = catch_unwind(AssertUnwindSafe(|| self.load(&mut job)))
             .unwrap_or_else(|_| Err(LoadError::Invalid("loading it failed; the log tells where".to_owned())));
-        if turn.long && !turn.given_up.load(Ordering::Relaxed) {
-            let (took, error) = (turn.started.elapsed(), found.as_ref().err());
-            tracing::info!(plugin = %turn.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
+        if job.long && !job.given_up.load(Ordering::Relaxed) {
+            let (took, error) = (job.started.elapsed(), found.as_ref().err());
+            tracing::info!(plugin = %job.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
         }
         let mut state = self.lock();
-        state.ends(&mut turn);
-        if let Some(file) = state.find(turn.id) {
-            if turn.postponed {
-                file.stage = Stage::Waits(turn.bytes);
-                state.late.push_back(turn.id);
+        state.ends(&mut job);
+        if let Some(file) = state.find(job.id) {
+            if job.postponed {
+                file.stage = LoadStage::Waits(job.bytes);
+                state.late.push_back(job.id);
             } else {
                 file.end(found);
             }
@@ -370,28 +370,28 @@ impl Shared {
     }
 
     /// From the cache, or compiled.
-    fn load(self: &Arc<Self>, turn: &mut Turn) -> Found {
+    fn load(self: &Arc<Self>, job: &mut CompileJob) -> Found {
         let missing = || LoadError::Host("no program is named that compiles plugins".to_owned());
         let compiler = self.host.options.compiler.as_ref().ok_or_else(missing)?;
-        let cache = turn.asked.cache.clone().and_then(|directory| self.cache(&directory));
-        let key = key(compiler, &turn.asked.hash);
+        let cache = job.asked.cache.clone().and_then(|directory| self.cache(&directory));
+        let key = key(compiler, &job.asked.hash);
         if let Some((cache, key)) = cache.as_ref().zip(key.as_ref())
             && let Some(made) = cache.get(key)
         {
-            match self.artifact(turn, &made) {
+            match self.artifact(job, &made) {
                 // It may come from an engine of other settings.
-                Err(error) => tracing::debug!(plugin = %turn.name, %error, "the compiled plugin is of no use"),
+                Err(error) => tracing::debug!(plugin = %job.name, %error, "the compiled plugin is of no use"),
                 found => return found,
             }
         }
-        let (limits, allowed) = (turn.asked.limits.clone(), turn.asked.compile);
-        let bytes = std::mem::take(&mut turn.bytes);
-        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(turn, progress));
-        if turn.postponed {
-            turn.bytes = bytes;
+        let (limits, allowed) = (job.asked.limits.clone(), job.asked.compile);
+        let bytes = std::mem::take(&mut job.bytes);
+        let made = compile(compiler, &bytes, &limits, &allowed, |progress| self.watch(job, progress));
+        if job.postponed {
+            job.bytes = bytes;
         }
         let made = made?;
-        let found = self.artifact(turn, &made);
+        let found = self.artifact(job, &made);
         if let (Ok(_), Some((cache, key))) = (&found, cache.zip(key))
             && let Err(error) = cache.put(&key, &made)
         {
@@ -400,20 +400,20 @@ impl Shared {
         found
     }
 
-    fn artifact(&self, turn: &Turn, made: &Precompiled) -> Found {
-        let artifact = Artifact::load(&self.host, &turn.asked.hash, made)?;
-        if *artifact.name == *turn.name {
+    fn artifact(&self, job: &CompileJob, made: &Precompiled) -> Found {
+        let artifact = Artifact::load(&self.host, &job.asked.hash, made)?;
+        if *artifact.name == *job.name {
             return Ok(Arc::new(artifact));
         }
-        let (found, name) = (sanitise(&artifact.name, 100), &turn.name);
+        let (found, name) = (sanitise(&artifact.name, 100), &job.name);
         Err(LoadError::Manifest(format!(
             "calls itself `{found}` in `describe`, but the file is {name}.wasm; name both alike"
         )))
     }
 
     /// Looks at a compilation that runs.
-    fn watch(self: &Arc<Self>, turn: &mut Turn, progress: &Progress) -> Watch {
-        if turn.given_up.load(Ordering::Relaxed) {
+    fn watch(self: &Arc<Self>, job: &mut CompileJob, progress: &Progress) -> Watch {
+        if job.given_up.load(Ordering::Relaxed) {
             return Watch::GiveUp;
         }
         if progress.elapsed < LONG {
@@ -422,22 +422,22 @@ impl Shared {
         let mut state = self.lock();
         if state.lacks_memory() {
             // It has none any more in a moment; one that makes room is enough.
-            state.taken -= std::mem::take(&mut turn.memory);
-            return turn.postpone();
+            state.taken -= std::mem::take(&mut job.memory);
+            return job.postpone();
         }
-        if turn.long {
+        if job.long {
             return Watch::GoOn;
         }
         if state.long < most() {
-            turn.long = true;
+            job.long = true;
             state.long += 1;
             state.running -= 1;
             self.start(&mut state);
             drop(state);
             let (elapsed, memory) = (progress.elapsed, progress.memory.map(|bytes| bytes >> 20));
-            tracing::info!(plugin = %turn.name, ?elapsed, memory_mib = memory, "compiling it takes long");
+            tracing::info!(plugin = %job.name, ?elapsed, memory_mib = memory, "compiling it takes long");
         } else if !state.queue.is_empty() {
-            return turn.postpone();
+            return job.postpone();
         }
         Watch::GoOn
     }

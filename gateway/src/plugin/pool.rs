@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::budget::Budget;
+use super::budget::InstanceBudget;
 use super::callers::{Callers, Room};
 use super::engine::slots;
 use super::entry::Entry;
@@ -33,7 +33,7 @@ pub struct WorkerHost {
     calls: UnboundedSender<OutboundCall>,
     /// For all instances of the worker that wait for calls.
     calling: Arc<Room>,
-    budget: Rc<Budget>,
+    budget: Rc<InstanceBudget>,
     pools: RefCell<Vec<Weak<Pool>>>,
     metrics: WorkerMetrics,
 }
@@ -42,7 +42,7 @@ impl WorkerHost {
     /// `calls` leads to the task of the worker that makes outbound calls; `instances` is how many the worker may have.
     pub fn new(calls: UnboundedSender<OutboundCall>, instances: u32, metrics: WorkerMetrics) -> Rc<Self> {
         let instances = usize::try_from(instances).unwrap_or(usize::MAX);
-        let budget = Budget::new(instances);
+        let budget = InstanceBudget::new(instances);
         Rc::new(Self { calls, calling: Room::of(instances), budget, pools: RefCell::default(), metrics })
     }
 

@@ -16,9 +16,9 @@ use super::artifact::{Artifact, read_whole, sha256};
 use super::engine::Host;
 use super::entry::{Entry, limits_of};
 use super::error::{LoadError, PluginProblem};
-use super::loads::{Asked, Found, Loads};
+use super::loads::{Found, LoadRequest, Loads};
 use super::status::{self, FileState, Status};
-use super::trial::{Places, Refusal, Spent, Trial, places};
+use super::trial::{EntryPlaces, FailedTrial, Rejection, Trial, places};
 use crate::model::{Config, Grants};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
@@ -43,13 +43,13 @@ impl PluginSet {
 pub struct Findings {
     passing: bool,
     /// Dry runs that need not be made again.
-    spent: Vec<Spent>,
+    failed: Vec<FailedTrial>,
 }
 
 /// What the directory of compiled plugins is called in the one that the configuration names.
 const CACHE: &str = "gateway-plugins";
 /// How many of them are remembered.
-const MOST_SPENT: usize = 64;
+const MOST_FAILED: usize = 64;
 
 impl Findings {
     /// Whether something failed for a reason that passes by itself.
@@ -152,11 +152,11 @@ impl Registry {
         self.loads.ended()
     }
 
-    fn judge_candidates(&self, config: &Config, places: &Places, mut candidates: Candidates) -> Judgement {
+    fn judge_candidates(&self, config: &Config, places: &EntryPlaces, mut candidates: FoundFiles) -> Judgement {
         let same_directory = config.plugins.directory == self.directory;
         let known = self.current.entries.iter().flatten().map(|entry| (entry.place(), entry)).collect();
-        let (host, remembered) = (&self.host, self.findings.spent.as_slice());
-        let mut trial = Trial { host, config, known, remembered, spent: Vec::new() };
+        let (host, remembered) = (&self.host, self.findings.failed.as_slice());
+        let mut trial = Trial { host, config, known, remembered, failed: Vec::new() };
         let mut findings = Findings::default();
         let (mut serving, mut made) = (BTreeMap::new(), HashMap::new());
         let (mut problems, mut awaited) = (Vec::new(), Vec::new());
@@ -173,7 +173,7 @@ impl Registry {
                     }
                     Err(refusal) => Some(refusal),
                 },
-                Some(Err(error)) => Some(Refusal::of_file(name, error)),
+                Some(Err(error)) => Some(Rejection::of_file(name, error)),
             };
             findings.passing |= refusal.as_ref().is_some_and(|refusal| refusal.passing);
             // Where the file does not work, or not yet, the version that serves is tried in its place.
@@ -217,21 +217,21 @@ impl Registry {
         } else {
             Err(problems)
         };
-        findings.spent = trial.spent;
+        findings.failed = trial.failed;
         Judgement { findings, verdict, awaited }
     }
 
     /// Remembers what was found out, also where the configuration was refused.
     pub fn learn(&mut self, findings: Findings) {
         self.findings.passing = findings.passing;
-        let spent = &mut self.findings.spent;
-        spent.extend(findings.spent);
-        spent.drain(..spent.len().saturating_sub(MOST_SPENT));
+        let failed = &mut self.findings.failed;
+        failed.extend(findings.failed);
+        failed.drain(..failed.len().saturating_sub(MOST_FAILED));
     }
 
     /// Forgets which dry runs failed: somebody asks for all of it to be tried again.
     pub fn forget_dry_runs(&mut self) {
-        self.findings.spent.clear();
+        self.findings.failed.clear();
     }
 
     /// Puts accepted plugins in force, and tells in the log and in the status files what changed. Returns the plugins
@@ -298,7 +298,7 @@ impl Registry {
     }
 
     /// What the files are that a configuration names; `None` of what is being compiled.
-    fn candidates(&self, config: &Config, places: &Places) -> Candidates {
+    fn candidates(&self, config: &Config, places: &EntryPlaces) -> FoundFiles {
         let found = |name: &Arc<str>| match &config.plugins.directory {
             Some(directory) => self.find(directory, name, config),
             None => Some(Err(LoadError::NoDirectory)),
@@ -326,7 +326,7 @@ impl Registry {
             .map(|directory| directory.join(CACHE))
             .or_else(|| self.host.options.cache.clone());
         let (limits, compile) = (limits_of(config, name), config.plugins.compile);
-        self.loads.ask(name, Asked { path, hash, limits, compile, cache }, bytes)
+        self.loads.ask(name, LoadRequest { path, hash, limits, compile, cache }, bytes)
     }
 
     /// For the admin listener.
@@ -354,16 +354,16 @@ impl Registry {
 }
 
 /// What the file of each plugin is; `None` while that is not known.
-type Candidates = BTreeMap<Arc<str>, Option<Found>>;
+type FoundFiles = BTreeMap<Arc<str>, Option<Found>>;
 
 impl Serving {
     /// What serves, and why it isn't the file where it isn't.
-    fn new(artifact: &Arc<Artifact>, refusal: Option<&Refusal>, before: Option<&Self>) -> Self {
+    fn new(artifact: &Arc<Artifact>, refusal: Option<&Rejection>, before: Option<&Self>) -> Self {
         let status = Status {
             state: refusal.map_or(FileState::Serving, |refusal| refusal.state),
             hash: Some(artifact.hash.clone()),
             version: Some(artifact.version.clone()),
-            error: refusal.map(Refusal::text),
+            error: refusal.map(Rejection::text),
             since: status::unix_seconds(),
         };
         Self { artifact: artifact.clone(), status: status.since(before.map(|before| &before.status)) }

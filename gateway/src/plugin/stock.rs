@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::budget::{Budget, Tenant};
+use super::budget::{InstanceBudget, Tenant};
 use super::error::PluginError;
 
 /// How long a request waits while all instances are in use.
@@ -32,15 +32,15 @@ pub(crate) enum MakeError {
     Failed(PluginError),
 }
 
-/// What an instance is good for after a call.
+/// What an instance may be used for after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wear {
+pub(super) enum Reuse {
     /// More calls.
-    Sound,
+    Freely,
     /// More calls, until another one takes its place.
-    Worn,
+    UntilReplaced,
     /// Nothing.
-    Spent,
+    Never,
 }
 
 /// Makes the instances of a stock.
@@ -49,8 +49,8 @@ pub(super) trait Maker: 'static {
     type Item: 'static;
     /// Makes one; the work goes on off the worker's thread. `first`: there is no other one.
     fn make(&self, first: bool) -> impl Future<Output = Result<Self::Item, MakeError>>;
-    /// What a returned one is good for.
-    fn wear(&self, item: &Self::Item) -> Wear;
+    /// What a returned one may be used for.
+    fn reuse(&self, item: &Self::Item) -> Reuse;
     /// How many there may be.
     fn limit(&self) -> usize;
     /// What one takes of the worker's budget.
@@ -64,7 +64,7 @@ type Waiter<M> = oneshot::Sender<Result<Taken<M>, PluginError>>;
 /// See the module.
 pub(super) struct Stock<M: Maker> {
     maker: M,
-    budget: Rc<Budget>,
+    budget: Rc<InstanceBudget>,
     idle: RefCell<Vec<M::Item>>,
     /// Idle, lent, or being made.
     live: Cell<usize>,
@@ -72,13 +72,13 @@ pub(super) struct Stock<M: Maker> {
     waiting: RefCell<VecDeque<Waiter<M>>>,
     /// Held for the length of a stream.
     pinned: RefCell<Vec<Weak<Pin<M>>>>,
-    /// One is being made, or has been made, in place of a worn one.
+    /// One is being made, or has been made, in place of a replaceable one.
     replacing: Cell<bool>,
     retired: Cell<Option<Instant>>,
 }
 
 impl<M: Maker> Stock<M> {
-    pub(super) fn new(maker: M, budget: Rc<Budget>) -> Rc<Self> {
+    pub(super) fn new(maker: M, budget: Rc<InstanceBudget>) -> Rc<Self> {
         let stock = Rc::new(Self {
             maker,
             budget,
@@ -171,24 +171,24 @@ impl<M: Maker> Stock<M> {
     }
 
     fn shelve_new(self: &Rc<Self>, item: M::Item) {
-        // The worn one that it was made for goes, now where it is idle, else when it comes back.
-        if self.replacing.get() && self.discard_worn() {
+        // The replaceable one that it was made for goes, now where it is idle, else when it comes back.
+        if self.replacing.get() && self.discard_replaceable() {
             self.replacing.set(false);
         }
-        self.shelve(item);
+        self.keep_idle(item);
     }
 
-    fn discard_worn(&self) -> bool {
-        let worn = {
+    fn discard_replaceable(&self) -> bool {
+        let replaceable = {
             let mut idle = self.idle.borrow_mut();
-            let place = idle.iter().position(|item| self.maker.wear(item) == Wear::Worn);
+            let place = idle.iter().position(|item| self.maker.reuse(item) == Reuse::UntilReplaced);
             place.map(|place| idle.swap_remove(place))
         };
-        worn.map(|worn| self.discard(worn)).is_some()
+        replaceable.map(|replaceable| self.discard(replaceable)).is_some()
     }
 
     /// To whoever waits longest, or to the idle ones.
-    fn shelve(self: &Rc<Self>, item: M::Item) {
+    fn keep_idle(self: &Rc<Self>, item: M::Item) {
         let mut item = item;
         while let Some(waiter) = self.next_waiter() {
             let Err(Ok(mut unwanted)) = waiter.send(Ok(Taken::new(self, item))) else { return };
@@ -200,7 +200,7 @@ impl<M: Maker> Stock<M> {
             return self.discard(item);
         }
         self.idle.borrow_mut().push(item);
-        self.budget.feed();
+        self.budget.retry_waiting();
     }
 
     fn next_waiter(&self) -> Option<Waiter<M>> {
@@ -208,13 +208,13 @@ impl<M: Maker> Stock<M> {
     }
 
     fn give_back(self: &Rc<Self>, item: M::Item) {
-        match self.maker.wear(&item) {
-            Wear::Spent => {
+        match self.maker.reuse(&item) {
+            Reuse::Never => {
                 self.discard(item);
                 self.supply();
             }
-            Wear::Sound => self.shelve(item),
-            Wear::Worn => {
+            Reuse::Freely => self.keep_idle(item),
+            Reuse::UntilReplaced => {
                 if !self.replacing.get() && self.retired.get().is_none() && self.budget.acquire(self) {
                     self.replacing.set(true);
                     self.begin();
@@ -223,7 +223,7 @@ impl<M: Maker> Stock<M> {
                     self.replacing.set(false);
                     return self.discard(item);
                 }
-                self.shelve(item);
+                self.keep_idle(item);
             }
         }
     }
@@ -237,7 +237,7 @@ impl<M: Maker> Stock<M> {
         self.live.set(self.live.get().saturating_sub(1));
         self.maker.counted(-1);
         self.budget.release(self.maker.weight());
-        self.budget.feed();
+        self.budget.retry_waiting();
     }
 
     /// No instance can be made: whoever waits is told why.
@@ -261,7 +261,7 @@ impl<M: Maker> Stock<M> {
         while self.idle() > 0 {
             self.evict();
         }
-        self.budget.feed();
+        self.budget.retry_waiting();
     }
 
     /// When it was retired.

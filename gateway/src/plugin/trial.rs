@@ -13,7 +13,7 @@ use super::stock::MakeError;
 use crate::model::{Config, PluginEntry, Route};
 
 /// An entry of a plugin in a configuration.
-pub(super) struct Place {
+pub(super) struct EntryPlace {
     pub(super) route: usize,
     pub(super) entry: usize,
     /// Which of the route's entries of the same plugin it is.
@@ -21,16 +21,16 @@ pub(super) struct Place {
 }
 
 /// Where a configuration names each plugin.
-pub(super) type Places = BTreeMap<Arc<str>, Vec<Place>>;
+pub(super) type EntryPlaces = BTreeMap<Arc<str>, Vec<EntryPlace>>;
 
-/// See [`Places`].
-pub(super) fn places(config: &Config) -> Places {
-    let mut places = Places::new();
+/// See [`EntryPlaces`].
+pub(super) fn places(config: &Config) -> EntryPlaces {
+    let mut places = EntryPlaces::new();
     for (route, of) in config.routes.iter().enumerate() {
         for (entry, plugin) in of.plugins.iter().enumerate() {
             let known = places.entry(plugin.name.clone()).or_default();
             let nth = known.iter().rev().take_while(|place| place.route == route).count();
-            known.push(Place { route, entry, nth });
+            known.push(EntryPlace { route, entry, nth });
         }
     }
     places
@@ -43,21 +43,21 @@ pub(super) struct Trial<'a> {
     /// The entries in force by their places.
     pub(super) known: HashMap<(&'a str, &'a str, usize), &'a Arc<Entry>>,
     /// Dry runs that need not be made again.
-    pub(super) remembered: &'a [Spent],
+    pub(super) remembered: &'a [FailedTrial],
     /// More of them.
-    pub(super) spent: Vec<Spent>,
+    pub(super) failed: Vec<FailedTrial>,
 }
 
 /// A dry run that trapped, or used what it may: the same would do so again, and each time hold up what else is to be tried.
 #[derive(Clone)]
-pub(super) struct Spent {
+pub(super) struct FailedTrial {
     hash: String,
     terms: Terms,
     config: serde_json::Value,
     message: String,
 }
 
-impl Spent {
+impl FailedTrial {
     fn is(&self, artifact: &Artifact, terms: &Terms, entry: &PluginEntry) -> bool {
         self.hash == artifact.hash && self.terms == *terms && self.config == entry.config
     }
@@ -67,14 +67,14 @@ impl Spent {
 pub(super) type Entries = Vec<((usize, usize), Arc<Entry>)>;
 
 /// Why an artifact, or the file itself, can't serve.
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) problems: Vec<PluginProblem>,
     pub(super) state: FileState,
     /// It says nothing about the file, and may be over the next time.
     pub(super) passing: bool,
 }
 
-impl Refusal {
+impl Rejection {
     pub(super) fn of_file(name: &str, error: &LoadError) -> Self {
         let problem = PluginProblem {
             plugin: name.to_owned(),
@@ -105,27 +105,27 @@ impl Trial<'_> {
     pub(super) fn make_entries(
         &mut self,
         name: &Arc<str>,
-        places: &[Place],
+        places: &[EntryPlace],
         artifact: &Arc<Artifact>,
-    ) -> Result<Entries, Refusal> {
+    ) -> Result<Entries, Rejection> {
         let config = self.config;
         let grants = config.plugins.grants.get(&**name);
         if let Err(error) = grants::check(name, &artifact.needs, artifact.grants_are_optional, grants) {
-            return Err(Refusal::of_file(name, &error));
+            return Err(Rejection::of_file(name, &error));
         }
         let terms = Terms::of(config, name);
         let mut entries = Vec::new();
         let mut problems = Vec::new();
-        for &Place { route: r, entry: e, nth } in places {
+        for &EntryPlace { route: r, entry: e, nth } in places {
             let (route, entry) = (&config.routes[r], &config.routes[r].plugins[e]);
             let known = self.known.get(&(&*route.name, &**name, nth));
             if let Some(same) = known.filter(|known| known.same(artifact, &terms, entry)) {
                 entries.push(((r, e), Arc::clone(same)));
                 continue;
             }
-            if let Some(spent) = self.remembered.iter().find(|spent| spent.is(artifact, &terms, entry)) {
-                problems.push(at_entry(name, route, entry, &spent.message));
-                return Err(Refusal { problems, state: FileState::Rejected, passing: false });
+            if let Some(failed) = self.remembered.iter().find(|failed| failed.is(artifact, &terms, entry)) {
+                problems.push(at_entry(name, route, entry, &failed.message));
+                return Err(Rejection { problems, state: FileState::Rejected, passing: false });
             }
             let fresh = Entry::new(self.host, artifact, &terms, route, entry, nth);
             match fresh.instantiate(None, true) {
@@ -150,17 +150,17 @@ impl Trial<'_> {
                     };
                     if is_the_guests {
                         let (hash, terms, config) = (artifact.hash.clone(), terms.clone(), entry.config.clone());
-                        self.spent.push(Spent { hash, terms, config, message: message.clone() });
+                        self.failed.push(FailedTrial { hash, terms, config, message: message.clone() });
                     }
                     problems.push(at_entry(name, route, entry, &message));
-                    return Err(Refusal { problems, state: FileState::Rejected, passing });
+                    return Err(Rejection { problems, state: FileState::Rejected, passing });
                 }
             }
         }
         if problems.is_empty() {
             Ok(entries)
         } else {
-            Err(Refusal { problems, state: FileState::Rejected, passing: false })
+            Err(Rejection { problems, state: FileState::Rejected, passing: false })
         }
     }
 }

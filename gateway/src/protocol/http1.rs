@@ -22,7 +22,7 @@ use super::tracked::{OverTcp, Tracked};
 use super::upload::Upload;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
-use crate::memory::{Credit, Window};
+use crate::memory::{Credit, ReceiveWindow};
 use crate::message::Body;
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -39,7 +39,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     info.protocol = Protocol::Http1;
     // Of a body that nobody reads hyper buffers no more than of a head.
     let buffer = listener.limits.header_bytes.max(8192);
-    let window = Window::new(server.memory.clone(), buffer, buffer);
+    let window = ReceiveWindow::new(server.memory.clone(), buffer, buffer);
     let requests = Requests { server, connection: Arc::new(info), activity: activity.clone(), window };
     let mut connection = http1::Builder::new()
         // Time limits are the sweep's business, see `activity`.
@@ -99,7 +99,7 @@ struct Requests<H> {
     connection: Arc<ConnectionInfo>,
     activity: Rc<Activity>,
     /// What the client may send unread.
-    window: Rc<Window>,
+    window: Rc<ReceiveWindow>,
 }
 
 impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {

@@ -23,7 +23,7 @@ use super::tracked::{OverTcp, Tracked};
 use super::unsent::{Counted, Unsent};
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
-use crate::memory::{Credit, Window};
+use crate::memory::{Credit, ReceiveWindow};
 use crate::message::Body;
 use crate::message::headers::COOKIE_PIECES;
 use crate::model::Listener;
@@ -46,7 +46,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     activity.set_multiplexed();
     let streams = Streams::default();
     let unsent = Unsent::new(server.memory.clone());
-    let window = Window::new(server.memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);
+    let window = ReceiveWindow::new(server.memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);
     let (connection, streams_of) = (Arc::new(info), streams.clone());
     let requests = Requests { server, connection, activity: activity.clone(), streams: streams_of, window, unsent };
     let mut connection = pin!(
@@ -89,7 +89,7 @@ struct Requests<H> {
     activity: Rc<Activity>,
     streams: Streams,
     /// What the client may send unread.
-    window: Rc<Window>,
+    window: Rc<ReceiveWindow>,
     /// What of the responses waits to be written.
     unsent: Rc<Unsent>,
 }

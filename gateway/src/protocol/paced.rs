@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    impl crate::message::Delivered for Told {
+    impl crate::message::Metered for Told {
         fn undelivered(self: Pin<&mut Self>, bytes: u64) {
             self.1.set(Some(bytes));
         }
@@ -170,7 +170,7 @@ mod tests {
         for (multiplexed, polls, told) in [(true, 1, Some(1)), (true, 2, None), (false, 1, None), (true, 0, None)] {
             let note = Rc::default();
             let body = Told(Some(Bytes::from(vec![b'x'; LARGE + 1])), Rc::clone(&note));
-            let mut paced = Paced::new(Body::delivered(body), multiplexed, None, &memory);
+            let mut paced = Paced::new(Body::metered(body), multiplexed, None, &memory);
             for _ in 0..polls {
                 let polled = Pin::new(&mut paced).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
                 assert!(matches!(polled, Poll::Ready(Some(Ok(_)))));

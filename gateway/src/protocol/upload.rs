@@ -30,7 +30,7 @@ use super::activity::{Activity, Ending, Receiving};
 use super::connections::Connections;
 use super::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::error::Error;
-use crate::memory::Window;
+use crate::memory::ReceiveWindow;
 use crate::message::Body;
 use crate::message::headers;
 
@@ -53,7 +53,7 @@ pub(super) struct Upload {
     persistent: bool,
     /// What Content-Length says is still to come.
     left: Cell<Option<u64>>,
-    arrival: Cell<Arrival>,
+    state: Cell<UploadState>,
     /// Whether its reader has let go of it, and how much was taken in since.
     refused: Cell<bool>,
     taken: Cell<u64>,
@@ -65,7 +65,7 @@ pub(super) struct Upload {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Arrival {
+enum UploadState {
     Coming,
     Whole,
     Broken,
@@ -76,7 +76,7 @@ impl Upload {
     pub(super) fn watch(
         head: &request::Parts,
         incoming: Incoming,
-        window: &Rc<Window>,
+        window: &Rc<ReceiveWindow>,
         connections: &Rc<Connections>,
         activity: &Rc<Activity>,
         patience: Duration,
@@ -92,7 +92,7 @@ impl Upload {
             asked: Cell::new(false),
             persistent: headers::is_persistent(head.version, &head.headers),
             left: Cell::new(incoming.size_hint().exact()),
-            arrival: Cell::new(Arrival::Coming),
+            state: Cell::new(UploadState::Coming),
             refused: Cell::new(false),
             taken: Cell::new(0),
             changed: Notify::new(),
@@ -117,10 +117,10 @@ impl Upload {
     }
 
     async fn will_be_whole(&self, status: StatusCode) -> bool {
-        match self.arrival.get() {
-            Arrival::Whole => return true,
-            Arrival::Broken => return false,
-            Arrival::Coming => {}
+        match self.state.get() {
+            UploadState::Whole => return true,
+            UploadState::Broken => return false,
+            UploadState::Coming => {}
         }
         // RFC 9110 section 15.5.9: who was too slow starts anew.
         if status == StatusCode::REQUEST_TIMEOUT || (self.expects && !self.asked.get()) {
@@ -134,12 +134,12 @@ impl Upload {
             _ => {}
         }
         let nearly = async {
-            while self.arrival.get() == Arrival::Coming && self.taken.get() <= NEARLY {
+            while self.state.get() == UploadState::Coming && self.taken.get() <= NEARLY {
                 self.changed.notified().await;
             }
         };
         let _ = tokio::time::timeout(MOMENT, nearly).await;
-        self.arrival.get() == Arrival::Whole
+        self.state.get() == UploadState::Whole
     }
 
     /// The response was given to the connection in full, or was given up.
@@ -161,8 +161,8 @@ impl Upload {
         self.asked.set(true);
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         match &frame {
-            None => self.arrival.set(Arrival::Whole),
-            Some(Err(_)) => self.arrival.set(Arrival::Broken),
+            None => self.state.set(UploadState::Whole),
+            Some(Err(_)) => self.state.set(UploadState::Broken),
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.left.set(self.left.get().map(|left| left.saturating_sub(length)));
@@ -170,7 +170,7 @@ impl Upload {
                     self.taken.set(self.taken.get() + length);
                 }
                 if frame.is_trailers() || body.is_end_stream() {
-                    self.arrival.set(Arrival::Whole);
+                    self.state.set(UploadState::Whole);
                 }
             }
         }
@@ -190,7 +190,7 @@ impl Upload {
         let next = async || {
             let frame = poll_fn(|cx| self.poll(&mut rest, cx)).await?.ok()?;
             // Nothing comes after what made it whole.
-            (self.arrival.get() == Arrival::Coming).then(|| frame.data_ref().map_or(0, Bytes::len))
+            (self.state.get() == UploadState::Coming).then(|| frame.data_ref().map_or(0, Bytes::len))
         };
         take_in(patience, most, waits, next).await;
     }
@@ -223,7 +223,7 @@ impl HttpBody for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let upload = &self.upload;
-        if upload.arrival.get() != Arrival::Coming {
+        if upload.state.get() != UploadState::Coming {
             return;
         }
         upload.refused.set(true);

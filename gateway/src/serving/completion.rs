@@ -17,7 +17,7 @@ use super::{RouteHandle, Services};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::message::headers::{self, Direction};
-use crate::message::{Body, Delivered, RequestProgress, content};
+use crate::message::{Body, Metered, RequestProgress, content};
 use crate::plugin::chain::ChainRun;
 
 /// Finishes an exchange when it is dropped.
@@ -34,13 +34,13 @@ pub struct Completion {
     complete: Cell<bool>,
     /// What cut the response short.
     cut: RefCell<Option<Error>>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<InFlightGuard>,
 }
 
 /// Counts an exchange until its record is written, so that a drain waits for that.
-struct InFlight(Rc<Services>);
+struct InFlightGuard(Rc<Services>);
 
-impl InFlight {
+impl InFlightGuard {
     fn new(services: Rc<Services>) -> Self {
         services.in_flight.set(services.in_flight.get() + 1);
         services.metrics.in_flight().add(1);
@@ -48,7 +48,7 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.in_flight.set(self.0.in_flight.get() - 1);
         self.0.metrics.in_flight().add(-1);
@@ -59,7 +59,7 @@ impl Completion {
     /// Begins an exchange.
     pub fn new(services: Rc<Services>, exchange: SharedExchange) -> Self {
         Self {
-            in_flight: Some(InFlight::new(services.clone())),
+            in_flight: Some(InFlightGuard::new(services.clone())),
             services,
             exchange,
             request: Rc::default(),
@@ -82,7 +82,7 @@ impl Completion {
             self.complete.set(true);
             return body;
         }
-        Body::delivered(ResponseBody { inner: body, barred, completion: self })
+        Body::metered(ResponseBody { inner: body, barred, completion: self })
     }
 }
 
@@ -207,7 +207,7 @@ impl HttpBody for ResponseBody {
     }
 }
 
-impl Delivered for ResponseBody {
+impl Metered for ResponseBody {
     fn undelivered(self: Pin<&mut Self>, bytes: u64) {
         let completion = &self.completion;
         completion.complete.set(false);

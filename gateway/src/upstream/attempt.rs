@@ -13,7 +13,7 @@ use super::pool::{EndpointPool, Lease};
 use super::report::{Recorder, Report};
 use super::request::UpstreamRequest;
 use super::response;
-use super::retry::Failure;
+use super::retry::AttemptFailure;
 use super::service::Upstream;
 use crate::error::{Error, Side};
 use crate::message::Body;
@@ -40,7 +40,7 @@ pub(super) enum AttemptError {
     /// There is no connection, so nothing was sent.
     Connect(Error),
     /// The connection failed. `whole`: the request can be sent again.
-    Send { error: Error, failure: Failure, whole: bool },
+    Send { error: Error, failure: AttemptFailure, whole: bool },
 }
 
 impl<'a> Attempt<'a> {

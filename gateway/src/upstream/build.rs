@@ -54,8 +54,11 @@ impl Upstream {
             }
             UpstreamHost::Preserve | UpstreamHost::Endpoint => None,
         };
-        let names =
-            config.endpoints.iter().map(|one| endpoint::Names::new(&config, one)).collect::<Result<Vec<_>, _>>()?;
+        let names = config
+            .endpoints
+            .iter()
+            .map(|one| endpoint::EndpointNames::new(&config, one))
+            .collect::<Result<Vec<_>, _>>()?;
         let failing = config.endpoints.iter().map(|_| AtomicBool::new(false)).collect();
         let upstream = Arc::new(Self {
             permits: config.max_requests.map(Permits::new),

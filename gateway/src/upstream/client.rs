@@ -1,18 +1,18 @@
 //! A worker's half of all upstreams, and what its requests share: builders, timers, lists to reuse.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use super::admission::{Capacity, Load};
 use super::balance::Choice;
 use super::connection::{LocalExecutor, http1, http2};
 use super::local::LocalUpstream;
 use super::pool::Lease;
-use super::request::Fields;
+use super::request::FieldList;
 use super::service::Upstream;
 use crate::error::Error;
 use crate::memory::Credit;
@@ -27,7 +27,7 @@ const KEPT: usize = 256;
 
 /// A worker's connections to all upstreams.
 pub struct Client {
-    upstreams: RefCell<HashMap<u64, Rc<LocalUpstream>, BuildHasherDefault<IdHasher>>>,
+    upstreams: RefCell<FxHashMap<u64, Rc<LocalUpstream>>>,
     random: RefCell<fastrand::Rng>,
     /// Counts sweeps; the clock of idle connections.
     sweeps: Rc<Cell<u32>>,
@@ -37,7 +37,7 @@ pub struct Client {
     load: Rc<Load>,
     pub(crate) timers: Timers,
     /// Emptied lists of header fields.
-    spare_fields: RefCell<Vec<Fields>>,
+    spare_fields: RefCell<Vec<FieldList>>,
     pub(super) http1: hyper::client::conn::http1::Builder,
     pub(super) http2: hyper::client::conn::http2::Builder<LocalExecutor>,
 }
@@ -113,37 +113,16 @@ impl Client {
     }
 
     /// An empty list of header fields.
-    pub(super) fn fields(&self) -> Fields {
+    pub(super) fn fields(&self) -> FieldList {
         self.spare_fields.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Takes an emptied list back.
-    pub(super) fn recycle(&self, fields: Fields) {
+    pub(super) fn recycle(&self, fields: FieldList) {
         let mut spare = self.spare_fields.borrow_mut();
         // One that was never used has nothing to reuse.
         if fields.capacity() > 0 && spare.len() < KEPT {
             spare.push(fields);
         }
-    }
-}
-
-/// Ids are unique and small; hashing them would be work for nothing.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        // The table takes its control bits from the top.
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

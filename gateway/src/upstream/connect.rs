@@ -28,14 +28,14 @@ impl std::fmt::Debug for Connector {
 }
 
 /// What carries the bytes.
-pub(super) enum Transport {
+pub(super) enum EndpointStream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// An established transport, and the protocol that is spoken on it.
 pub(super) struct Connected {
-    pub(super) transport: Transport,
+    pub(super) transport: EndpointStream,
     /// HTTP/2, by ALPN or because the configuration says so; HTTP/1.1 otherwise.
     pub(super) http2: bool,
 }
@@ -57,7 +57,7 @@ impl Connector {
         let (Some(tls), Some(name)) = (&self.tls, &endpoint.names.server_name) else {
             // Without TLS there is no ALPN: HTTP/2 by prior knowledge (RFC 9113 section 3.3).
             let http2 = self.protocol == UpstreamProtocol::Http2;
-            return Ok(Connected { transport: Transport::Tcp(tcp), http2 });
+            return Ok(Connected { transport: EndpointStream::Tcp(tcp), http2 });
         };
         let failed = |what: String| Error::new(ErrorKind::Tls, format!("TLS handshake with {address}: {what}"));
         let stream = tls.connect(name.clone(), tcp).await;
@@ -66,11 +66,11 @@ impl Connector {
         if self.protocol == UpstreamProtocol::Http2 && !http2 {
             return Err(failed("it does not offer h2 by ALPN".to_owned()));
         }
-        Ok(Connected { transport: Transport::Tls(Box::new(stream)), http2 })
+        Ok(Connected { transport: EndpointStream::Tls(Box::new(stream)), http2 })
     }
 }
 
-impl AsyncRead for Transport {
+impl AsyncRead for EndpointStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
@@ -79,7 +79,7 @@ impl AsyncRead for Transport {
     }
 }
 
-impl AsyncWrite for Transport {
+impl AsyncWrite for EndpointStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),

@@ -24,7 +24,7 @@ pub struct Endpoint {
     pub(super) index: usize,
     address: SocketAddr,
     weight: u32,
-    pub(super) names: Names,
+    pub(super) names: EndpointNames,
     health: Health,
     failures: AtomicU64,
     created: Instant,
@@ -34,7 +34,7 @@ pub struct Endpoint {
 
 /// What an endpoint is called, prepared from its config.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(super) struct EndpointNames {
     /// The upstream's, for messages.
     upstream: Arc<str>,
     /// When an endpoint is left out.
@@ -47,7 +47,7 @@ pub(super) struct Names {
     pub(super) server_name: Option<ServerName<'static>>,
 }
 
-impl Names {
+impl EndpointNames {
     pub(super) fn new(config: &Config, endpoint: &EndpointConfig) -> Result<Self, InvalidUpstream> {
         let invalid = |what| InvalidUpstream::Name { upstream: config.name.clone(), name: endpoint.host.clone(), what };
         // RFC 9110 section 4.2.3: a default port is left out.
@@ -73,7 +73,7 @@ impl Names {
 }
 
 impl Endpoint {
-    pub(super) fn new(index: usize, address: SocketAddr, weight: u32, names: Names) -> Self {
+    pub(super) fn new(index: usize, address: SocketAddr, weight: u32, names: EndpointNames) -> Self {
         Self {
             id: next_id(),
             index,
@@ -130,7 +130,7 @@ impl Endpoint {
     /// `error` is for the log, where the endpoint is left out by this.
     pub(super) fn failed(&self, error: &Error) {
         self.failures.fetch_add(1, Relaxed);
-        let Names { upstream, policy, .. } = &self.names;
+        let EndpointNames { upstream, policy, .. } = &self.names;
         if !self.health.failed(policy, self.now()) {
             return;
         }

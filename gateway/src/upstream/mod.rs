@@ -37,6 +37,6 @@ pub(crate) use admission::Capacity;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointStatus};
 pub use invalid::InvalidUpstream;
-pub use report::{AttemptRecord, Outcome, Report};
+pub use report::{AttemptOutcome, AttemptRecord, Report};
 pub use request::Outbound;
 pub use service::Upstream;

@@ -31,13 +31,13 @@ pub struct AttemptRecord {
     /// Whether that connection had been there before.
     pub reused: bool,
     /// What it came to.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     awaited: Option<Awaited>,
 }
 
 /// What a try came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// It is under way, or was given up together with its request.
     Unfinished,
     /// The head of a response came so long after the request was sent.
@@ -76,7 +76,7 @@ impl Report {
             let Some(Awaited { pool, since, watch }) = attempt.awaited.take() else { continue };
             let moved = watch.map_or(since, |watch| since.max(watch.since().into_std()));
             if retry::is_to_blame(moved.elapsed(), limit) {
-                attempt.outcome = Outcome::Failed(ErrorKind::ExchangeTimeout);
+                attempt.outcome = AttemptOutcome::Failed(ErrorKind::ExchangeTimeout);
                 pool.failed(&Error::new(
                     ErrorKind::ExchangeTimeout,
                     "no response head before the exchange's time was over",
@@ -89,7 +89,7 @@ impl Report {
     pub(super) fn begin(&self, endpoint: SocketAddr) -> Recorder<'_> {
         let mut attempts = self.attempts.borrow_mut();
         let started = Instant::now();
-        let outcome = Outcome::Unfinished;
+        let outcome = AttemptOutcome::Unfinished;
         attempts.push(AttemptRecord { endpoint, started, connected: None, reused: false, outcome, awaited: None });
         Recorder { report: self, index: attempts.len() - 1, started }
     }
@@ -127,14 +127,14 @@ impl Recorder<'_> {
     pub(super) fn answered(&self) -> Duration {
         self.write(|record| {
             let took = record.awaited.take().map_or(Duration::ZERO, |awaited| awaited.since.elapsed());
-            record.outcome = Outcome::Answered(took);
+            record.outcome = AttemptOutcome::Answered(took);
             took
         })
     }
 
     /// It has failed.
     pub(super) fn failed(&self, error: &Error) {
-        self.write(|record| (record.awaited, record.outcome) = (None, Outcome::Failed(error.kind())));
+        self.write(|record| (record.awaited, record.outcome) = (None, AttemptOutcome::Failed(error.kind())));
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut AttemptRecord) -> T) -> T {

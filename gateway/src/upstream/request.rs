@@ -31,7 +31,7 @@ pub struct Outbound<'a> {
 }
 
 /// Header fields as they stand in a list.
-pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
+pub(super) type FieldList = Vec<(HeaderName, HeaderValue)>;
 
 /// A request that can be put into the form of either protocol, and be sent again within the bound of its body.
 pub(super) struct UpstreamRequest<'a> {
@@ -41,7 +41,7 @@ pub(super) struct UpstreamRequest<'a> {
     headers: HeaderMap,
     body: ReplayableBody,
     /// The header fields as they were before a try took them.
-    kept: Fields,
+    kept: FieldList,
 }
 
 /// What requests to an endpoint are addressed to where the client's own name does not go on. A worker has a copy of its
@@ -69,12 +69,12 @@ impl<'a> UpstreamRequest<'a> {
     pub(super) fn new(outbound: Outbound<'a>) -> Self {
         let Outbound { method, authority, path_and_query: target, mut headers, body, key: _ } = outbound;
         frame(&mut headers, &method, &body);
-        Self { method, authority, target, headers, body: ReplayableBody::new(body), kept: Fields::new() }
+        Self { method, authority, target, headers, body: ReplayableBody::new(body), kept: FieldList::new() }
     }
 
     /// Keeps what sending it again needs, where its body can be kept. `fields` gives an empty list to reuse. No header
     /// value is copied, only counted once more.
-    pub(super) fn keep(&mut self, fields: impl FnOnce() -> Fields) {
+    pub(super) fn keep(&mut self, fields: impl FnOnce() -> FieldList) {
         if self.body.keep() {
             self.kept = fields();
             self.kept.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -105,7 +105,7 @@ impl<'a> UpstreamRequest<'a> {
     }
 
     /// The emptied list, for the next request.
-    pub(super) fn into_fields(mut self) -> Fields {
+    pub(super) fn into_fields(mut self) -> FieldList {
         self.kept.clear();
         self.kept
     }

@@ -12,7 +12,7 @@ const MAX_ENDPOINTS: usize = 3;
 
 /// How a try on an established connection failed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Failure {
+pub(super) struct AttemptFailure {
     /// The connection had carried a request before, so that it may have died of old age.
     pub(super) reused: bool,
     /// A byte of a response has come.
@@ -55,7 +55,7 @@ impl Tries {
 
     /// A connection failed under a request: whether that may be sent once more, over another connection to the same
     /// endpoint. `whole`: its head and body are there again.
-    pub(super) fn failed(&mut self, method: &Method, whole: bool, failure: Failure) -> bool {
+    pub(super) fn failed(&mut self, method: &Method, whole: bool, failure: AttemptFailure) -> bool {
         let again = whole && !self.replayed && is_replayable(method, failure);
         self.replayed |= again;
         again
@@ -63,7 +63,7 @@ impl Tries {
 }
 
 /// Whether the request may be sent once more over another connection, given that its head and body are still whole.
-fn is_replayable(method: &Method, failure: Failure) -> bool {
+fn is_replayable(method: &Method, failure: AttemptFailure) -> bool {
     if failure.answered || failure.timed_out {
         return false;
     }
@@ -95,22 +95,22 @@ mod tests {
 
     #[test]
     fn replay_rules() {
-        let dead = Failure { reused: true, written: true, ..Failure::default() };
+        let dead = AttemptFailure { reused: true, written: true, ..AttemptFailure::default() };
         assert!(is_replayable(&Method::GET, dead));
         assert!(is_replayable(&Method::PUT, dead));
         assert!(!is_replayable(&Method::POST, dead));
         assert!(!is_replayable(&Method::PATCH, dead));
-        assert!(is_replayable(&Method::POST, Failure { written: false, ..dead }));
-        assert!(!is_replayable(&Method::GET, Failure { reused: false, ..dead }));
-        assert!(!is_replayable(&Method::GET, Failure { answered: true, ..dead }));
-        assert!(!is_replayable(&Method::GET, Failure { timed_out: true, ..dead }));
-        assert!(is_replayable(&Method::POST, Failure { refused: true, ..dead }));
-        assert!(!is_replayable(&Method::POST, Failure { refused: true, answered: true, ..dead }));
+        assert!(is_replayable(&Method::POST, AttemptFailure { written: false, ..dead }));
+        assert!(!is_replayable(&Method::GET, AttemptFailure { reused: false, ..dead }));
+        assert!(!is_replayable(&Method::GET, AttemptFailure { answered: true, ..dead }));
+        assert!(!is_replayable(&Method::GET, AttemptFailure { timed_out: true, ..dead }));
+        assert!(is_replayable(&Method::POST, AttemptFailure { refused: true, ..dead }));
+        assert!(!is_replayable(&Method::POST, AttemptFailure { refused: true, answered: true, ..dead }));
     }
 
     #[test]
     fn a_request_is_sent_again_once_and_only_when_it_is_whole() {
-        let dead = Failure { reused: true, written: true, ..Failure::default() };
+        let dead = AttemptFailure { reused: true, written: true, ..AttemptFailure::default() };
         let mut tries = Tries::default();
         assert!(!tries.failed(&Method::GET, false, dead));
         assert!(tries.may_replay());

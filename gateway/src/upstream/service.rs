@@ -24,7 +24,7 @@ pub struct Upstream {
     pub(super) authority: Option<Authority>,
     /// Free permits for requests, where their number is configured.
     pub(super) permits: Option<Arc<Permits>>,
-    pub(super) names: Vec<endpoint::Names>,
+    pub(super) names: Vec<endpoint::EndpointNames>,
     pub(super) endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     pub(super) generation: AtomicU64,
     /// Whether some endpoint's name has never resolved.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::Handler;
 use crate::listener::ListenerSettings;
-use crate::listener::steering::Seat;
+use crate::listener::steering::WorkerSteering;
 use crate::listener::tcp::{ConnectionGuard, ConnectionLimit, accept_loop};
 use crate::message::headers;
 use crate::model::SocketKey;
@@ -41,7 +41,7 @@ pub enum Socket {
     /// For HTTP/1.1 and HTTP/2.
     Tcp(std::net::TcpListener),
     /// For HTTP/3.
-    Udp(std::net::UdpSocket, Seat),
+    Udp(std::net::UdpSocket, WorkerSteering),
 }
 
 /// What a worker accepts connections on, and what still drains.
@@ -98,8 +98,8 @@ async fn listen<H: Handler>(
     let Share { local, socket, mut settings, limit, open: _open, .. } = share;
     let metrics = move |name: &str| metrics.listener(name);
     let socket = match socket {
-        Socket::Udp(socket, seat) => {
-            return http3::serve(server, (socket, seat), settings, (local, limit), metrics, group, stop).await;
+        Socket::Udp(socket, steering) => {
+            return http3::serve(server, (socket, steering), settings, (local, limit), metrics, group, stop).await;
         }
         Socket::Tcp(socket) => socket,
     };

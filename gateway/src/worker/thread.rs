@@ -23,7 +23,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Capacity, Client};
 
 /// What the control thread tells a worker.
-pub enum Command {
+pub enum WorkerCommand {
     /// Serve new requests from this.
     Swap(Arc<Snapshot>),
     /// Accept connections.
@@ -51,7 +51,7 @@ pub struct WorkerParts {
     /// Plugin instances that it may have.
     pub instances: u32,
     /// What it is told later.
-    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub commands: mpsc::UnboundedReceiver<WorkerCommand>,
 }
 
 /// Runs a worker until it has been drained. Called on the worker's own thread.
@@ -86,11 +86,11 @@ async fn serve(mut parts: WorkerParts) {
     loop {
         tokio::select! {
             command = parts.commands.recv() => match command {
-                Some(Command::Swap(shared)) => swap(&services, &mut snapshots, shared),
-                Some(Command::Listen(share)) => listening.start(&server, &services.metrics, *share),
-                Some(Command::Unlisten(key)) => listening.stop(&connections, &key),
-                Some(Command::Cut) => connections.cut(),
-                Some(Command::Drain) | None => {
+                Some(WorkerCommand::Swap(shared)) => swap(&services, &mut snapshots, shared),
+                Some(WorkerCommand::Listen(share)) => listening.start(&server, &services.metrics, *share),
+                Some(WorkerCommand::Unlisten(key)) => listening.stop(&connections, &key),
+                Some(WorkerCommand::Cut) => connections.cut(),
+                Some(WorkerCommand::Drain) | None => {
                     draining = true;
                     listening.stop_all();
                     connections.drain(Instant::now());

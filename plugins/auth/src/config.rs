@@ -3,11 +3,10 @@
 mod check;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::time::Duration;
 
 use plugin_sdk::ConfigDuration;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use crate::key::{LoadedKey, RawKey};
 
@@ -52,7 +51,7 @@ struct RawApiKey {
 #[serde(deny_unknown_fields)]
 struct RawJwt {
     issuer: String,
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "plugin_sdk::one_or_many")]
     audience: Vec<String>,
     types: Option<Vec<String>>,
     #[serde(default = "skew")]
@@ -186,30 +185,6 @@ fn stale_for() -> ConfigDuration {
 
 fn timeout() -> ConfigDuration {
     ConfigDuration::from_secs(2)
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct Visitor;
-    impl<'de> de::Visitor<'de> for Visitor {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text or a list of texts")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
-            Ok(vec![text.to_owned()])
-        }
-
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
-            let mut all = Vec::new();
-            while let Some(text) = list.next_element()? {
-                all.push(text);
-            }
-            Ok(all)
-        }
-    }
-    deserializer.deserialize_any(Visitor)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The plugin's config: what the operator writes, checked and turned into limits.
 
-use std::fmt;
 use std::time::Duration;
 
 use plugin_sdk::{ConfigDuration, ConfigErrors};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 /// Limits of one entry.
 const MAX_LIMITS: usize = 16;
@@ -27,7 +26,7 @@ struct RawLimit {
     requests: u32,
     per: ConfigDuration,
     burst: Option<u32>,
-    #[serde(default = "by_client", deserialize_with = "one_or_many")]
+    #[serde(default = "by_client", deserialize_with = "plugin_sdk::one_or_many")]
     by: Vec<String>,
     #[serde(default = "one")]
     cost: u32,
@@ -111,30 +110,6 @@ fn prefix() -> u8 {
 
 fn by_client() -> Vec<String> {
     vec!["client.address".to_owned()]
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct Visitor;
-    impl<'de> de::Visitor<'de> for Visitor {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text or a list of texts")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
-            Ok(vec![text.to_owned()])
-        }
-
-        fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
-            let mut all = Vec::new();
-            while let Some(text) = list.next_element()? {
-                all.push(text);
-            }
-            Ok(all)
-        }
-    }
-    deserializer.deserialize_any(Visitor)
 }
 
 fn part(text: &str) -> Result<Part, String> {

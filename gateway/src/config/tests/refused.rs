@@ -17,7 +17,7 @@ fn errors(text: &str) -> String {
     }
 }
 
-/// A sound config around one part.
+/// A valid config around one part.
 fn with(part: &str) -> String {
     let mut text = String::new();
     for (key, value) in [("listeners", "[{name: a, address: '127.0.0.1:1'}]"), ("routes", "[]")] {

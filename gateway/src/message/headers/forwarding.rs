@@ -273,6 +273,7 @@ fn parse_address(member: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::headers::map;
 
     fn rules(trusted: &[&str], forwarded: bool) -> HeaderRules {
         let trusted = trusted.iter().map(|network| network.parse().unwrap()).collect();
@@ -283,14 +284,6 @@ mod tests {
         let peer = ip(peer);
         let peer_value = Box::leak(Box::new(address(peer.to_canonical())));
         Arrival { version: Version::HTTP_2, peer, peer_value, tls: true, authority: "a.no:8443" }
-    }
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -100,14 +100,7 @@ pub fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
+    use crate::message::headers::map;
 
     #[test]
     fn one_reading_passes() {

@@ -83,6 +83,13 @@ fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
     })
 }
 
+/// These header fields, for tests.
+#[cfg(test)]
+pub(crate) fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+    let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+    fields.iter().map(field).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

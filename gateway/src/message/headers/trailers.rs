@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::class::{Class, class, is_credential, is_lookalike, same_when_folded};
 use crate::model::HeaderEdits;
 
-/// Which message trailers belong to.
+/// Which message something belongs to: trailers, or a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client.

@@ -2,10 +2,11 @@
 //! failure.
 
 use super::link::{Guest as _, Link, named, ready};
-use super::stage::{Direction, Primed};
+use super::stage::Primed;
 use super::{Answer, ChainRun, Flow};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::Exchange;
+use crate::message::headers::Direction;
 use crate::message::{Body, Detached};
 use crate::phase::Phase;
 use crate::plugin::call::{Action, BodyMode, Call};

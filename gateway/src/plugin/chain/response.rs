@@ -5,9 +5,10 @@ use http_body::Body as _;
 
 use super::ChainRun;
 use super::link::{Guest as _, Link, named, ready};
-use super::stage::{Direction, Primed};
+use super::stage::Primed;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
+use crate::message::headers::Direction;
 use crate::message::{Body, content};
 use crate::phase::Phase;
 use crate::plugin::call::{Action, BodyMode, Call};

@@ -23,16 +23,10 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
+use crate::message::headers::Direction;
 use crate::model::OnFailure;
 use crate::plugin::call::{Action, Call, LocalResponse};
 use crate::plugin::whole::Whole;
-
-/// Which message the body belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Request,
-    Response,
-}
 
 /// What a primed stage came to.
 pub(super) enum Primed {
@@ -89,7 +83,7 @@ impl<L: Link> Stage<L> {
             return Ok(Primed::Body(first.into_data().map_or_else(|_| Body::empty(), Body::full)));
         }
         self.progress.ready.push_front(first);
-        Ok(Primed::Body(Body::boxed(Stream::Idle(Box::new(self)))))
+        Ok(Primed::Body(Body::boxed(StageBody::Idle(Box::new(self)))))
     }
 
     async fn step(&mut self) -> Result<Step, Error> {
@@ -241,16 +235,16 @@ impl<L: Link> Stage<L> {
     }
 }
 
-type Running<L> = Pin<Box<dyn Future<Output = (Box<Stage<L>>, Result<Step, Error>)>>>;
+type StepFuture<L> = Pin<Box<dyn Future<Output = (Box<Stage<L>>, Result<Step, Error>)>>>;
 
 /// A primed stage as a body.
-enum Stream<L: Link> {
+enum StageBody<L: Link> {
     Idle(Box<Stage<L>>),
-    Running(Running<L>),
+    Running(StepFuture<L>),
     Done,
 }
 
-impl<L: Link> HttpBody for Stream<L> {
+impl<L: Link> HttpBody for StageBody<L> {
     type Data = Bytes;
     type Error = Error;
 

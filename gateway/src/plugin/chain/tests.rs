@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::Notify;
 
 use super::*;
 use crate::error::{ErrorKind, Failure};
-use crate::exchange::{Exchange, ResponseHead, StoreRequest, example};
+use crate::exchange::{ConnectionInfo, Exchange, Protocol, RequestHead, ResponseHead, StoreRequest};
+use crate::message::headers::{RequestId, map};
 use crate::model::Storing;
 use crate::plugin::call::{Field, LocalResponse, StoredResponse};
 
@@ -196,9 +197,8 @@ struct Trip {
 }
 
 fn exchange(method: Method) -> Exchange {
-    let mut exchange = example();
-    exchange.request.method = method;
-    exchange
+    let request = RequestHead::new(method, "https", "a.example".to_owned(), "/t".to_owned(), HeaderMap::new());
+    Exchange::new(RequestId::random(), ConnectionInfo::local(Protocol::Http2), [192, 0, 2, 1].into(), request)
 }
 
 /// Of plugins in chain order; the exchange is a GET.
@@ -273,12 +273,6 @@ impl Trip {
     fn upstream(&mut self, body: Body) -> Result<Body, Error> {
         self.response(ResponseSource::Upstream, 200, &[], body)
     }
-}
-
-fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-    let field =
-        |(name, value): &(&'static str, &'static str)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-    fields.iter().map(field).collect()
 }
 
 /// A body that comes in these pieces.

@@ -17,8 +17,8 @@ use super::calls::{CallError, CallResponse};
 /// How long an outcome is still given to equal calls that come just behind it.
 const AFTERGLOW: Duration = Duration::from_millis(100);
 
-pub(crate) type Outcome = Result<CallResponse, CallError>;
-type Board = watch::Sender<Option<Outcome>>;
+pub(crate) type CallResult = Result<CallResponse, CallError>;
+type Board = watch::Sender<Option<CallResult>>;
 
 /// The flights of a process, by what makes calls equal.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ struct Flight {
 }
 
 impl Flight {
-    async fn fly(self, call: impl Future<Output = Outcome>) {
+    async fn fly(self, call: impl Future<Output = CallResult>) {
         tokio::select! {
             outcome = call => {
                 self.board.send_replace(Some(outcome));
@@ -66,9 +66,9 @@ impl Drop for Flight {
 impl Flights {
     /// Makes the call, or waits for the equal one that is under way. One that is over already does only where no `news` are
     /// asked for.
-    pub(crate) async fn share<F>(self: &Arc<Self>, key: &str, news: bool, call: F) -> Outcome
+    pub(crate) async fn share<F>(self: &Arc<Self>, key: &str, news: bool, call: F) -> CallResult
     where
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = CallResult> + Send + 'static,
     {
         let mut call = Some(call);
         loop {
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    fn answer() -> Outcome {
+    fn answer() -> CallResult {
         Ok(CallResponse { status: 200, headers: HeaderMap::new(), body: Bytes::from_static(b"keys") })
     }
 
@@ -113,8 +113,8 @@ mod tests {
     fn slow(
         made: &Arc<AtomicUsize>,
         ended: &Arc<AtomicUsize>,
-        outcome: Outcome,
-    ) -> impl Future<Output = Outcome> + use<> {
+        outcome: CallResult,
+    ) -> impl Future<Output = CallResult> + use<> {
         let (made, ended) = (made.clone(), ended.clone());
         async move {
             made.fetch_add(1, Ordering::Relaxed);

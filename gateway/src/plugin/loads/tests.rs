@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn asked(path: &str, hash: &str, seconds: u64) -> Asked {
+fn asked(path: &str, hash: &str, seconds: u64) -> LoadRequest {
     let compile = Compile { time: Duration::from_secs(seconds), ..Compile::default() };
     let (limits, hash) = (PluginLimits::default(), hash.to_owned());
-    Asked { path: path.into(), hash, limits, compile, cache: None }
+    LoadRequest { path: path.into(), hash, limits, compile, cache: None }
 }
 
 /// Asks, and ends it with an error of its compilation where it is to be compiled. Whether it was known.
-fn ask(state: &mut State, asked: &Asked) -> bool {
+fn ask(state: &mut LoadsState, asked: &LoadRequest) -> bool {
     if state.files.iter().any(|file| file.answers(asked)) {
         return true;
     }
@@ -20,17 +20,24 @@ fn ask(state: &mut State, asked: &Asked) -> bool {
 }
 
 /// A file that waits.
-fn add(state: &mut State, asked: &Asked) {
+fn add(state: &mut LoadsState, asked: &LoadRequest) {
     let interrupted = state.make_room(asked);
     state.last += 1;
     let (id, name, given_up) = (state.last, "f".into(), Arc::default());
-    state.files.push(File { id, name, asked: asked.clone(), stage: Stage::Waits(vec![]), interrupted, given_up });
+    state.files.push(FileLoad {
+        id,
+        name,
+        asked: asked.clone(),
+        stage: LoadStage::Waits(vec![]),
+        interrupted,
+        given_up,
+    });
     state.queue.push_back(id);
 }
 
 #[test]
 fn files_that_are_compiled_together_have_the_machine_s_share_of_memory_together() {
-    let mut state = State { memory: 1536 << 20, ..State::default() };
+    let mut state = LoadsState { memory: 1536 << 20, ..LoadsState::default() };
     for path in ["a", "b"] {
         add(&mut state, &asked(path, "1", 30));
     }
@@ -40,15 +47,15 @@ fn files_that_are_compiled_together_have_the_machine_s_share_of_memory_together(
     state.taken -= std::mem::take(&mut first.memory);
     assert!(!state.lacks_memory());
     let mut second = state.next().expect("there is room");
-    for turn in [&mut first, &mut second] {
-        state.ends(turn);
+    for job in [&mut first, &mut second] {
+        state.ends(job);
     }
     assert_eq!((state.taken, state.running), (0, 0));
 }
 
 #[test]
 fn what_interrupts_a_compilation_again_and_again_is_tried_less_and_less() {
-    let (mut state, asked) = (State::default(), asked("f", "1", 30));
+    let (mut state, asked) = (LoadsState::default(), asked("f", "1", 30));
     let interrupted = || LoadError::Interrupted("killed".to_owned());
     let pauses = [30, 60, 120, 240, 480, 600, 600].map(Duration::from_secs);
     for pause in pauses {
@@ -64,7 +71,7 @@ fn what_interrupts_a_compilation_again_and_again_is_tried_less_and_less() {
 
 #[test]
 fn what_a_file_is_under_some_limits_is_not_forgotten_when_it_is_asked_for_under_others() {
-    let mut state = State::default();
+    let mut state = LoadsState::default();
     let [in_force, edited] = [30, 60].map(|seconds| asked("f.wasm", "1", seconds));
     assert!(!ask(&mut state, &in_force) && !ask(&mut state, &edited));
     for _ in 0..3 {

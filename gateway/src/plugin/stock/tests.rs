@@ -14,9 +14,9 @@ struct Script {
     limit: usize,
     made: Cell<u32>,
     outcome: Cell<Outcome>,
-    /// Numbers below are worn.
-    worn_below: Cell<u32>,
-    spent: Cell<bool>,
+    /// Numbers below are to be replaced.
+    replaced_below: Cell<u32>,
+    unusable: Cell<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,11 +40,11 @@ impl Maker for Script {
         }
     }
 
-    fn wear(&self, item: &u32) -> Wear {
-        match (self.spent.get(), *item < self.worn_below.get()) {
-            (true, _) => Wear::Spent,
-            (false, true) => Wear::Worn,
-            (false, false) => Wear::Sound,
+    fn reuse(&self, item: &u32) -> Reuse {
+        match (self.unusable.get(), *item < self.replaced_below.get()) {
+            (true, _) => Reuse::Never,
+            (false, true) => Reuse::UntilReplaced,
+            (false, false) => Reuse::Freely,
         }
     }
 
@@ -57,20 +57,20 @@ impl Maker for Script {
     }
 }
 
-fn stock(takes: Duration, limit: usize, budget: &Rc<Budget>) -> Rc<Stock<Script>> {
+fn stock(takes: Duration, limit: usize, budget: &Rc<InstanceBudget>) -> Rc<Stock<Script>> {
     let script = Script {
         takes,
         limit,
         made: Cell::new(0),
         outcome: Cell::new(Outcome::Good),
-        worn_below: Cell::new(0),
-        spent: Cell::new(false),
+        replaced_below: Cell::new(0),
+        unusable: Cell::new(false),
     };
     Stock::new(script, budget.clone())
 }
 
 fn alone(takes: Duration) -> Rc<Stock<Script>> {
-    stock(takes, 64, &Budget::new(100))
+    stock(takes, 64, &InstanceBudget::new(100))
 }
 
 const SOON: Duration = Duration::from_millis(10);
@@ -140,7 +140,7 @@ async fn what_was_begun_for_a_client_that_left_serves_the_next() {
 #[tokio::test(start_paused = true)]
 async fn one_given_to_a_client_that_leaves_at_that_moment_is_not_lost() {
     local(async {
-        let stock = stock(SOON, 1, &Budget::new(10));
+        let stock = stock(SOON, 1, &InstanceBudget::new(10));
         let only = stock.take().await.unwrap();
         let mut asked = Box::pin(stock.take());
         assert!(waits(&mut asked).await);
@@ -154,7 +154,7 @@ async fn one_given_to_a_client_that_leaves_at_that_moment_is_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn requests_are_refused_when_all_stay_in_use() {
     local(async {
-        let stock = stock(SOON, 2, &Budget::new(10));
+        let stock = stock(SOON, 2, &InstanceBudget::new(10));
         let _held = (stock.take().await.unwrap(), stock.take().await.unwrap());
         let began = tokio::time::Instant::now();
         assert!(matches!(stock.take().await, Err(PluginError::Busy(2))));
@@ -193,9 +193,9 @@ async fn a_process_without_room_is_asked_once_per_request() {
         });
         assert!(waiting.is_ok(), "it gets what is given back");
         drop(waiting);
-        stock.maker().spent.set(true);
+        stock.maker().unusable.set(true);
         drop(stock.take().await);
-        stock.maker().spent.set(false);
+        stock.maker().unusable.set(false);
         assert!(matches!(stock.take().await, Err(PluginError::Busy(_))), "at once, as nothing can come back");
     })
     .await;
@@ -204,7 +204,7 @@ async fn a_process_without_room_is_asked_once_per_request() {
 #[tokio::test(start_paused = true)]
 async fn a_plugin_that_hogs_all_room_leaves_the_others_their_share() {
     local(async {
-        let budget = Budget::new(8);
+        let budget = InstanceBudget::new(8);
         let (hog, auth) = (stock(SOON, 64, &budget), stock(SOON, 64, &budget));
         let mut held = Vec::new();
         while let Ok(taken) = hog.take().await {
@@ -229,9 +229,9 @@ async fn a_plugin_that_hogs_all_room_leaves_the_others_their_share() {
 #[tokio::test(start_paused = true)]
 async fn a_worn_one_serves_until_its_replacement_is_there() {
     local(async {
-        let stock = stock(SOON, 1, &Budget::new(10));
+        let stock = stock(SOON, 1, &InstanceBudget::new(10));
         drop(stock.take().await.unwrap());
-        stock.maker().worn_below.set(1);
+        stock.maker().replaced_below.set(1);
         drop(stock.take().await.unwrap());
         let worn = stock.idle_one().expect("no request waits for the replacement");
         assert_eq!(stock.live(), 2);

@@ -6,7 +6,7 @@ use super::bindings::edge::gateway::types as wit;
 use super::state::HostState;
 use crate::error::Failure;
 use crate::phase::{Phase, Phases};
-use crate::plugin::call::{Action, BodyMode, ConfigError, Description, Field, LocalResponse, StoredResponse};
+use crate::plugin::call::{Action, BodyMode, Description, Field, LocalResponse, PluginConfigError, StoredResponse};
 use crate::plugin::host::fields;
 
 impl wit::Host for HostState {}
@@ -100,7 +100,7 @@ impl From<wit::Manifest> for Description {
     }
 }
 
-impl From<wit::ConfigError> for ConfigError {
+impl From<wit::ConfigError> for PluginConfigError {
     fn from(error: wit::ConfigError) -> Self {
         Self { pointer: error.pointer, message: error.message }
     }

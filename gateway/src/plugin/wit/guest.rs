@@ -11,17 +11,17 @@ use wasmtime::component::Instance;
 use wasmtime::{Engine, Store};
 
 use super::Plugin;
-use super::handler::Handler;
+use super::handler::HandlerExports;
 use super::state::HostState;
 use crate::exchange::Exchange;
 use crate::model::PluginLimits;
 use crate::phase::Phase;
-use crate::plugin::call::{Action, Call, ConfigError, Description};
+use crate::plugin::call::{Action, Call, Description, PluginConfigError};
 use crate::plugin::callers::Callers;
-use crate::plugin::context::Context;
+use crate::plugin::context::EntryContext;
 use crate::plugin::error::{LoadError, Overrun, PluginError};
 use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares};
-use crate::plugin::stock::{MakeError, Wear};
+use crate::plugin::stock::{MakeError, Reuse};
 
 /// CPU time of `describe` and `configure`, which compile expressions and parse keys.
 const LOAD_BUDGET: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const MAX_CALLS: u32 = 10_000;
 /// See the module. May cross threads until it is first used.
 pub(in crate::plugin) struct Guest {
     store: Store<HostState>,
-    handler: Handler,
+    handler: HandlerExports,
     suspends: bool,
     calls: u32,
     /// Set while a call runs and for ever after one that failed: a store is not used again after a trap, nor after a
@@ -40,7 +40,7 @@ pub(in crate::plugin) struct Guest {
     broken: bool,
 }
 
-fn new_store(engine: &Engine, context: Arc<Context>, callers: Option<Callers>) -> Store<HostState> {
+fn new_store(engine: &Engine, context: Arc<EntryContext>, callers: Option<Callers>) -> Store<HostState> {
     let output = context.limits.output;
     let mut store = Store::new(engine, HostState::new(context, callers));
     store.limiter(|state| &mut state.limits);
@@ -109,7 +109,7 @@ async fn instantiate(store: &mut Store<HostState>, plugin: &Plugin) -> wasmtime:
 }
 
 /// Asks a plugin what it is, in an instance that is thrown away, under the limits of `context`. Blocks.
-pub(in crate::plugin) fn describe(plugin: &Plugin, context: Arc<Context>) -> Result<Description, LoadError> {
+pub(in crate::plugin) fn describe(plugin: &Plugin, context: Arc<EntryContext>) -> Result<Description, LoadError> {
     let allowed = Allowance::to_load(&context.limits, plugin.suspends);
     let mut store = new_store(plugin.pre.engine(), context, None);
     store.data_mut().limits.favour();
@@ -117,7 +117,7 @@ pub(in crate::plugin) fn describe(plugin: &Plugin, context: Arc<Context>) -> Res
     let result: wasmtime::Result<_> = block_on(async {
         let instance = instantiate(&mut store, plugin).await?;
         // All types are checked here, so that an instance made later can't fail on them.
-        Handler::find(&mut store, &instance, &plugin.functions)?;
+        HandlerExports::find(&mut store, &instance, &plugin.functions)?;
         plugin.functions.describe(&mut store, &instance, allowed.yields).await
     });
     // The process that tries it has room for as much as a plugin may have: where that is not enough, it never is.
@@ -147,7 +147,7 @@ impl Guest {
     /// because others have much memory.
     pub(in crate::plugin) fn make(
         plugin: &Plugin,
-        context: Arc<Context>,
+        context: Arc<EntryContext>,
         config: &str,
         callers: Option<Callers>,
         first: bool,
@@ -163,7 +163,7 @@ impl Guest {
         let made: wasmtime::Result<_> = block_on(async {
             let instance = instantiate(&mut store, plugin).await?;
             is_there = true;
-            let handler = Handler::find(&mut store, &instance, &plugin.functions)?;
+            let handler = HandlerExports::find(&mut store, &instance, &plugin.functions)?;
             let configured = plugin.functions.configure(&mut store, &instance, allowed.yields, config).await?;
             Ok((handler, configured))
         });
@@ -174,7 +174,8 @@ impl Guest {
             }
             Ok((_, Err(errors))) => {
                 let hidden = &store.data().context.hidden;
-                let error = |error: ConfigError| ConfigError { message: hidden.redact(&error.message), ..error };
+                let error =
+                    |error: PluginConfigError| PluginConfigError { message: hidden.redact(&error.message), ..error };
                 let errors = errors.into_iter().map(|found| error(found.into())).collect();
                 Err(MakeError::Failed(PluginError::Configure(errors)))
             }
@@ -231,11 +232,11 @@ impl Guest {
     }
 
     /// What it is good for, between calls.
-    pub(in crate::plugin) fn wear(&self) -> Wear {
+    pub(in crate::plugin) fn reuse(&self) -> Reuse {
         if self.broken || self.calls >= 2 * MAX_CALLS || self.store.data().limits.bloated() {
-            return Wear::Spent;
+            return Reuse::Never;
         }
-        if self.calls >= MAX_CALLS { Wear::Worn } else { Wear::Sound }
+        if self.calls >= MAX_CALLS { Reuse::UntilReplaced } else { Reuse::Freely }
     }
 }
 

@@ -8,7 +8,7 @@ use wasmtime::component::{
 use super::bindings::edge::gateway::types::{
     ChunkAction, ConfigError, Failure, FailureAction, Manifest, RequestAction, ResponseAction,
 };
-use super::state::{Handle, HostState};
+use super::state::{ExchangeHandle, HostState};
 use crate::plugin::call::{Action, BodyMode, Call};
 use crate::plugin::error::LoadError;
 
@@ -78,17 +78,17 @@ impl Functions {
 }
 
 /// The functions of one instance, types checked.
-pub(super) struct Handler {
-    request_headers: TypedFunc<(Handle, bool), (RequestAction,)>,
-    response_headers: TypedFunc<(Handle, bool), (ResponseAction,)>,
-    upstream_failure: TypedFunc<(Handle, Failure), (FailureAction,)>,
-    log: TypedFunc<(Handle,), ()>,
+pub(super) struct HandlerExports {
+    request_headers: TypedFunc<(ExchangeHandle, bool), (RequestAction,)>,
+    response_headers: TypedFunc<(ExchangeHandle, bool), (ResponseAction,)>,
+    upstream_failure: TypedFunc<(ExchangeHandle, Failure), (FailureAction,)>,
+    log: TypedFunc<(ExchangeHandle,), ()>,
     /// Typed at each call, because their parameter borrows the chunk; a chunk costs more than the check.
     request_body: Func,
     response_body: Func,
 }
 
-impl Handler {
+impl HandlerExports {
     pub(super) fn find(
         store: &mut Store<HostState>,
         instance: &Instance,
@@ -98,9 +98,9 @@ impl Handler {
             instance.get_func(store, index).ok_or_else(|| wasmtime::Error::msg("a function of `handler` is missing"))
         };
         let request_body = function(store, functions.request_body)?;
-        request_body.typed::<(Handle, &[u8], bool), (ChunkAction,)>(&*store)?;
+        request_body.typed::<(ExchangeHandle, &[u8], bool), (ChunkAction,)>(&*store)?;
         let response_body = function(store, functions.response_body)?;
-        response_body.typed::<(Handle, &[u8], bool), (ChunkAction,)>(&*store)?;
+        response_body.typed::<(ExchangeHandle, &[u8], bool), (ChunkAction,)>(&*store)?;
         Ok(Self {
             request_headers: instance.get_typed_func(&mut *store, functions.request_headers)?,
             response_headers: instance.get_typed_func(&mut *store, functions.response_headers)?,
@@ -116,7 +116,7 @@ impl Handler {
         &self,
         store: &mut Store<HostState>,
         yields: bool,
-        of: Handle,
+        of: ExchangeHandle,
         call: Call<'_>,
     ) -> wasmtime::Result<Action> {
         Ok(match call {
@@ -139,11 +139,11 @@ async fn chunk(
     store: &mut Store<HostState>,
     yields: bool,
     function: &Func,
-    of: Handle,
+    of: ExchangeHandle,
     data: &[u8],
     end: bool,
 ) -> wasmtime::Result<Action> {
-    let function = function.typed::<(Handle, &[u8], bool), (ChunkAction,)>(&*store)?;
+    let function = function.typed::<(ExchangeHandle, &[u8], bool), (ChunkAction,)>(&*store)?;
     Ok(invoke(store, yields, &function, (of, data, end)).await?.0.into())
 }
 

@@ -10,11 +10,11 @@ const LONGEST: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct NameCache {
     known: Vec<HeaderName>,
 }
 
-impl Names {
+impl NameCache {
     /// The name, if it was used before.
     pub(crate) fn find(&self, name: &str) -> Option<&HeaderName> {
         self.known.iter().find(|known| known.as_str().eq_ignore_ascii_case(name))
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_name_is_found_in_any_case() {
-        let mut names = Names::default();
+        let mut names = NameCache::default();
         let name = HeaderName::from_static("x-user");
         assert_eq!(names.find("x-user"), None);
         names.keep(name.clone());
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_uses_many_names_or_long_ones_fills_nothing() {
-        let mut names = Names::default();
+        let mut names = NameCache::default();
         names.keep(HeaderName::from_bytes(&[b'x'; LONGEST + 1]).unwrap());
         assert_eq!(names.known.len(), 0);
         for number in 0..10 * MOST {

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 
-use super::names::Names;
+use super::names::NameCache;
 use crate::exchange::Exchange;
 use crate::phase::Phase;
 use crate::plugin::callers::Callers;
-use crate::plugin::context::Context;
+use crate::plugin::context::EntryContext;
 use crate::plugin::error::Overrun;
 use crate::plugin::limits::{CpuClock, InstanceLimits};
 
 /// What a guest calls the exchange of a call.
-pub(super) type Handle = u32;
+pub(super) type ExchangeHandle = u32;
 
 /// The data of one store, that is of one instance of a plugin.
 pub(super) struct HostState {
@@ -31,13 +31,13 @@ pub(super) struct HostState {
     pub(super) clock: CpuClock,
     pub(super) limits: InstanceLimits,
     /// What all instances of the entry share.
-    pub(super) context: Arc<Context>,
+    pub(super) context: Arc<EntryContext>,
     /// To the task of the worker that makes outbound calls; `None` off the workers.
     pub(super) callers: Option<Callers>,
     /// Whether the gateway itself refused its last call.
     pub(super) call_refused: bool,
     /// Names of header fields that it uses.
-    pub(super) names: Names,
+    pub(super) names: NameCache,
     table: ResourceTable,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct HostState {
 const MAX_RESOURCES: usize = 1024;
 
 impl HostState {
-    pub(super) fn new(context: Arc<Context>, callers: Option<Callers>) -> Self {
+    pub(super) fn new(context: Arc<EntryContext>, callers: Option<Callers>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
@@ -60,7 +60,7 @@ impl HostState {
             context,
             callers,
             call_refused: false,
-            names: Names::default(),
+            names: NameCache::default(),
             table,
         }
     }
@@ -82,7 +82,7 @@ impl HostState {
     }
 
     /// The exchange of the running call, for one host call.
-    pub(super) fn exchange(&mut self, of: Handle) -> wasmtime::Result<&mut Exchange> {
+    pub(super) fn exchange(&mut self, of: ExchangeHandle) -> wasmtime::Result<&mut Exchange> {
         self.charge()?;
         match &mut self.exchange {
             Some(exchange) if of == self.handle => Ok(exchange),

@@ -2,18 +2,6 @@
 
 use super::*;
 
-fn limits() -> ListenerLimits {
-    ListenerLimits {
-        connections: 10,
-        header_bytes: 65536,
-        header_count: 100,
-        header_timeout: Duration::from_secs(15),
-        idle_timeout: Duration::from_secs(75),
-        body_timeout: Duration::from_secs(60),
-        streams: 128,
-    }
-}
-
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
@@ -21,7 +9,7 @@ const fn seconds(count: u64) -> Duration {
 #[test]
 fn a_silent_new_connection_is_closed_after_the_header_timeout() {
     let start = Instant::now();
-    let activity = Activity::new(limits(), Rc::default(), start);
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), start);
     assert_eq!(activity.verdict(start + seconds(14)), Ending::None);
     assert_eq!(activity.verdict(start + seconds(16)), Ending::Finish);
     assert_eq!(activity.verdict(start + seconds(21)), Ending::Close);
@@ -29,7 +17,7 @@ fn a_silent_new_connection_is_closed_after_the_header_timeout() {
 
 #[test]
 fn an_unfinished_head_is_cut_at_the_header_timeout_and_an_idle_connection_at_the_idle_timeout() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.request_started();
     assert_eq!(activity.verdict(Instant::now() + seconds(1000)), Ending::None, "a request runs");
     activity.request_ended(None);
@@ -42,7 +30,7 @@ fn an_unfinished_head_is_cut_at_the_header_timeout_and_an_idle_connection_at_the
 
 #[test]
 fn a_head_that_begins_just_before_the_idle_timeout_is_waited_for() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.request_started();
     activity.request_ended(None);
     let idle = Instant::now();
@@ -54,7 +42,7 @@ fn a_head_that_begins_just_before_the_idle_timeout_is_waited_for() {
 
 #[test]
 fn a_client_that_stops_reading_is_cut_even_while_a_request_runs() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.request_started();
     let stalled = Instant::now();
     activity.write_stalled.set(Some(stalled));
@@ -64,7 +52,7 @@ fn a_client_that_stops_reading_is_cut_even_while_a_request_runs() {
 
 #[test]
 fn a_drain_leaves_time_for_what_has_been_sent_and_none_for_silence() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     let drained = Instant::now();
     activity.drain(drained);
     assert_eq!(activity.ending(), Ending::Drain);
@@ -81,7 +69,7 @@ fn a_drain_leaves_time_for_what_has_been_sent_and_none_for_silence() {
 
 #[test]
 fn the_end_of_a_response_may_wait_for_its_client_at_a_drain() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.request_started();
     activity.note_write(false);
     activity.request_ended(None);
@@ -95,7 +83,7 @@ fn the_end_of_a_response_may_wait_for_its_client_at_a_drain() {
 
 #[test]
 fn a_connection_is_not_idle_while_it_takes_in_what_nobody_wants() {
-    let activity = Rc::new(Activity::new(limits(), Rc::default(), Instant::now()));
+    let activity = Rc::new(Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now()));
     activity.request_started();
     let receiving = Activity::receive(&activity);
     activity.request_ended(None);
@@ -109,7 +97,7 @@ fn a_connection_is_not_idle_while_it_takes_in_what_nobody_wants() {
 
 #[test]
 fn a_socket_that_does_not_tell_of_a_leaving_is_asked_once_and_when_the_sweep_says_so() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.request_started();
     assert!(!activity.note_watched(true));
     assert!(activity.note_watched(false), "it has just begun");
@@ -123,7 +111,7 @@ fn a_socket_that_does_not_tell_of_a_leaving_is_asked_once_and_when_the_sweep_say
 
 #[test]
 fn an_ending_is_not_taken_back() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.end(Ending::Close);
     activity.drain(Instant::now());
     assert_eq!(activity.ending(), Ending::Close);
@@ -131,7 +119,7 @@ fn an_ending_is_not_taken_back() {
 
 #[test]
 fn streams_leave_in_any_order_and_stalled_ones_are_cut() {
-    let activity = Activity::new(limits(), Rc::default(), Instant::now());
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), Instant::now());
     activity.set_multiplexed();
     let streams: Vec<_> = (0..4).map(|_| activity.stream_started()).collect();
     for leaving in [0, 3, 1] {

@@ -11,7 +11,7 @@ use h3::error::{Code, ConnectionError};
 use h3::server::RequestResolver;
 
 use super::codes::var_int;
-use super::context::Context;
+use super::context::ListenerContext;
 use super::goaway::{Goaway, Step};
 use super::quic::{self, SideChannel};
 use super::request;
@@ -23,7 +23,7 @@ use crate::message::headers;
 use crate::protocol::activity::{Activity, Ending};
 use crate::protocol::running::Running;
 
-type H3 = h3::server::Connection<quic::Connection, Bytes>;
+type H3 = h3::server::Connection<quic::QuicConnection, Bytes>;
 
 /// Counts a handshake while it lasts.
 struct Handshake<'a>(&'a Cell<usize>);
@@ -42,7 +42,7 @@ impl Drop for Handshake<'_> {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve<H: Handler>(context: Rc<Context<H>>, incoming: quinn::Incoming) {
+pub(super) async fn serve<H: Handler>(context: Rc<ListenerContext<H>>, incoming: quinn::Incoming) {
     let limits = &context.listener.limits;
     let activity = context.server.connections.add(limits, &context.group);
     let shaking = Handshake::begin(&context.handshakes);
@@ -89,7 +89,7 @@ pub(super) async fn serve<H: Handler>(context: Rc<Context<H>>, incoming: quinn::
     context.metrics.connections.add(-1);
 }
 
-fn info<H>(context: &Context<H>, connected: &quinn::Connection) -> ConnectionInfo {
+fn info<H>(context: &ListenerContext<H>, connected: &quinn::Connection) -> ConnectionInfo {
     let limits = &context.listener.limits;
     let sni = connected
         .handshake_data()
@@ -116,7 +116,7 @@ async fn begin(
     section: usize,
     patience: Duration,
 ) -> Result<Option<(H3, SideChannel)>, ConnectionError> {
-    let (transport, side) = quic::Connection::new(connected.clone(), section);
+    let (transport, side) = quic::QuicConnection::new(connected.clone(), section);
     let mut builder = h3::server::builder();
     builder.max_field_section_size(section as u64).send_grease(false);
     match tokio::time::timeout(patience, builder.build::<_, Bytes>(transport)).await {
@@ -130,7 +130,7 @@ async fn begin(
 
 /// What happens next on a connection.
 enum Event {
-    Request(Box<RequestResolver<quic::Connection, Bytes>>),
+    Request(Box<RequestResolver<quic::QuicConnection, Bytes>>),
     Step(Step),
     Gone,
 }
@@ -138,7 +138,7 @@ enum Event {
 /// Accepts the requests of a connection. Returns when the client is gone; when the gateway drains, or the connection was
 /// idle for too long, once every response has arrived.
 async fn requests<H: Handler>(
-    context: &Rc<Context<H>>,
+    context: &Rc<ListenerContext<H>>,
     connected: &quinn::Connection,
     mut info: Arc<ConnectionInfo>,
     activity: &Rc<Activity>,

@@ -12,7 +12,7 @@ use crate::protocol::server::Server;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What the connections of a listener share, until a reload gives later ones other settings.
-pub(super) struct Context<H> {
+pub(super) struct ListenerContext<H> {
     pub(super) listener: Arc<Listener>,
     pub(super) local: SocketAddr,
     pub(super) limit: ConnectionLimit,

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::connection;
-use super::context::Context;
+use super::context::ListenerContext;
 use crate::handler::Handler;
-use crate::listener::steering::Seat;
+use crate::listener::steering::WorkerSteering;
 use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::protocol::activity::Group;
@@ -30,7 +30,7 @@ const HANDSHAKES: usize = 2048;
 /// closed.
 pub async fn serve<H: Handler>(
     server: Rc<Server<H>>,
-    (socket, seat): (std::net::UdpSocket, Seat),
+    (socket, steering): (std::net::UdpSocket, WorkerSteering),
     mut settings: watch::Receiver<Arc<ListenerSettings>>,
     (local, limit): (SocketAddr, ConnectionLimit),
     metrics: impl Fn(&str) -> ListenerMetrics,
@@ -41,11 +41,11 @@ pub async fn serve<H: Handler>(
     let context_of = |settings: &ListenerSettings| {
         let (listener, metrics) = (settings.config.clone(), metrics(&settings.config.name));
         let (limit, handshakes, server) = (limit.clone(), open_handshakes.clone(), server.clone());
-        Rc::new(Context { listener, local, limit, metrics, group: group.clone(), handshakes, server })
+        Rc::new(ListenerContext { listener, local, limit, metrics, group: group.clone(), handshakes, server })
     };
     let first = settings.borrow_and_update().clone();
     let Some(config) = first.quic.clone() else { return };
-    let endpoint = match endpoint::endpoint(socket, seat, config) {
+    let endpoint = match endpoint::endpoint(socket, steering, config) {
         Ok(endpoint) => endpoint,
         Err(error) => return tracing::error!(listener = %first.config.name, %error, "HTTP/3 can't be served"),
     };

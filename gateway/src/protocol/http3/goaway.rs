@@ -21,7 +21,7 @@ pub(super) enum Step {
 
 /// Where a connection is on its way to its end.
 #[derive(Clone, Copy, PartialEq)]
-enum Phase {
+enum GoawayState {
     /// It serves requests.
     Open,
     /// The client has been told to send no more; what it had sent before it heard of that is served.
@@ -32,7 +32,7 @@ enum Phase {
 
 /// The end of one connection. Whoever is given a step takes it, and then [waits](Self::wait) for what is under way.
 pub(super) struct Goaway {
-    phase: Phase,
+    state: GoawayState,
     /// Requests ran when it was asked last.
     busy: bool,
     /// A round trip, and until when it takes.
@@ -42,7 +42,7 @@ pub(super) struct Goaway {
 
 impl Goaway {
     pub(super) const fn new() -> Self {
-        Self { phase: Phase::Open, busy: false, round_trip: Duration::ZERO, timer: None }
+        Self { state: GoawayState::Open, busy: false, round_trip: Duration::ZERO, timer: None }
     }
 
     /// The client hears what it was told now, and has answered, when this much time has passed.
@@ -58,23 +58,23 @@ impl Goaway {
     /// The next step, once it is time for it.
     pub(super) fn poll_step(&mut self, activity: &Activity, cx: &mut Context<'_>) -> Poll<Step> {
         let ending = activity.poll_ending(cx);
-        match (self.phase, ending) {
-            (Phase::Open, Ending::None) => Poll::Pending,
-            (Phase::Open, Ending::Drain) => {
-                self.phase = Phase::Announced;
+        match (self.state, ending) {
+            (GoawayState::Open, Ending::None) => Poll::Pending,
+            (GoawayState::Open, Ending::Drain) => {
+                self.state = GoawayState::Announced;
                 Poll::Ready(Step::Announce)
             }
             // It was idle: there is nothing to exclude.
-            (Phase::Open, Ending::Finish | Ending::Close) => {
-                self.phase = Phase::Refusing;
+            (GoawayState::Open, Ending::Finish | Ending::Close) => {
+                self.state = GoawayState::Refusing;
                 Poll::Ready(Step::Refuse)
             }
-            (Phase::Announced, _) => {
+            (GoawayState::Announced, _) => {
                 ready!(self.poll_timer(cx));
-                self.phase = Phase::Refusing;
+                self.state = GoawayState::Refusing;
                 Poll::Ready(Step::Refuse)
             }
-            (Phase::Refusing, _) => {
+            (GoawayState::Refusing, _) => {
                 let was_busy = std::mem::replace(&mut self.busy, activity.is_busy());
                 if self.busy {
                     return Poll::Pending;
@@ -105,16 +105,7 @@ mod tests {
     use crate::protocol::running::Running;
 
     fn activity(connections: &Connections) -> Rc<Activity> {
-        let limits = ListenerLimits {
-            connections: 10,
-            header_bytes: 65536,
-            header_count: 100,
-            header_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(60),
-            streams: 128,
-        };
-        connections.add(&limits, &Rc::<Group>::default())
+        connections.add(&ListenerLimits::defaults(), &Rc::<Group>::default())
     }
 
     fn step(goaway: &mut Goaway, activity: &Activity) -> Poll<Step> {

@@ -21,23 +21,23 @@ use super::codes::{connection_error, var_int};
 use super::frames::Frames;
 use super::stream::{Notes, RecvStream, SendStream};
 
-type Accepted<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
+type AcceptStream<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>> + Send + Sync>>;
 type Bidi = (quinn::SendStream, quinn::RecvStream);
 
 /// Ends when the client no longer wants the response: with STOP_SENDING, or because it has all of it.
 pub(super) type Stopped = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 
 /// What the request's task needs of its stream beside what h3 gives it.
-pub(super) struct Handle {
+pub(super) struct StreamHandle {
     pub(super) stopped: Stopped,
     pub(super) notes: Notes,
-    pub(super) delivery: Delivery,
+    pub(super) acknowledgements: Acknowledgements,
 }
 
 /// What became of what was written.
-pub(super) struct Delivery(quinn::Connection);
+pub(super) struct Acknowledgements(quinn::Connection);
 
-impl Delivery {
+impl Acknowledgements {
     /// Waits until the client has all of a finished stream, or wants no more of it. What is under way is sent again until
     /// somebody acknowledges it, so a client that says nothing for a while has vanished.
     pub(super) async fn finished(&self, mut stopped: Stopped) {
@@ -55,10 +55,10 @@ impl Delivery {
 }
 
 /// A QUIC connection for h3.
-pub(super) struct Connection {
+pub(super) struct QuicConnection {
     quinn: quinn::Connection,
-    bidi: Accepted<Bidi>,
-    uni: Accepted<quinn::RecvStream>,
+    bidi: AcceptStream<Bidi>,
+    uni: AcceptStream<quinn::RecvStream>,
     /// The largest field section, as it is encoded.
     section: usize,
     side: SideChannel,
@@ -70,17 +70,17 @@ pub(super) struct SideChannel(Arc<SideNotes>);
 
 #[derive(Default)]
 struct SideNotes {
-    latest: Mutex<Option<Handle>>,
+    latest: Mutex<Option<StreamHandle>>,
     refusing: AtomicBool,
 }
 
 impl SideChannel {
     /// The handle of the request that h3 gave out last.
-    pub(super) fn take(&self) -> Option<Handle> {
+    pub(super) fn take(&self) -> Option<StreamHandle> {
         self.0.latest.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn put(&self, handle: Handle) {
+    fn put(&self, handle: StreamHandle) {
         *self.0.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
     }
 
@@ -91,7 +91,7 @@ impl SideChannel {
     }
 }
 
-impl Connection {
+impl QuicConnection {
     pub(super) fn new(quinn: quinn::Connection, section: usize) -> (Self, SideChannel) {
         let side = SideChannel::default();
         let bidi = Box::pin(unfold(quinn.clone(), async |quinn| Some((quinn.accept_bi().await, quinn))));
@@ -100,14 +100,14 @@ impl Connection {
     }
 }
 
-fn next<T>(stream: &mut Accepted<T>, cx: &mut Context<'_>) -> Poll<Result<T, ConnectionErrorIncoming>> {
+fn next<T>(stream: &mut AcceptStream<T>, cx: &mut Context<'_>) -> Poll<Result<T, ConnectionErrorIncoming>> {
     match ready!(stream.as_mut().poll_next(cx)) {
         Some(accepted) => Poll::Ready(accepted.map_err(connection_error)),
         None => Poll::Ready(Err(ConnectionErrorIncoming::InternalError("the stream of streams ended".to_owned()))),
     }
 }
 
-impl<B: Buf> quic::Connection<B> for Connection {
+impl<B: Buf> quic::Connection<B> for QuicConnection {
     type RecvStream = RecvStream;
     type OpenStreams = OpenStreams;
 
@@ -129,10 +129,10 @@ impl<B: Buf> quic::Connection<B> for Connection {
         };
         let stopped = send.stopped();
         let notes = Notes::default();
-        self.side.put(Handle {
+        self.side.put(StreamHandle {
             stopped: Box::pin(async move { matches!(stopped.await, Ok(Some(_)) | Err(_)) }),
             notes: notes.clone(),
-            delivery: Delivery(self.quinn.clone()),
+            acknowledgements: Acknowledgements(self.quinn.clone()),
         });
         let recv = RecvStream::new(recv, self.quinn.clone(), Frames::of_request(self.section), notes.clone());
         Poll::Ready(Ok(BidiStream { send: SendStream::new(send, Some(notes)), recv }))
@@ -143,7 +143,7 @@ impl<B: Buf> quic::Connection<B> for Connection {
     }
 }
 
-impl<B: Buf> quic::OpenStreams<B> for Connection {
+impl<B: Buf> quic::OpenStreams<B> for QuicConnection {
     type BidiStream = BidiStream<B>;
     type SendStream = SendStream<B>;
 
@@ -160,12 +160,12 @@ impl<B: Buf> quic::OpenStreams<B> for Connection {
     }
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<quinn::SendStream, quinn::ConnectionError>> + Send + Sync>>;
+type OpenFuture = Pin<Box<dyn Future<Output = Result<quinn::SendStream, quinn::ConnectionError>> + Send + Sync>>;
 
 /// Opens the server's own streams: control and QPACK, one each, at the start of a connection.
 pub(super) struct OpenStreams {
     quinn: quinn::Connection,
-    opening: Option<Opening>,
+    opening: Option<OpenFuture>,
 }
 
 impl OpenStreams {

@@ -12,8 +12,8 @@ use h3::server::{RequestResolver, RequestStream};
 use http_body_util::BodyExt;
 
 use super::body::IncomingBody;
-use super::context::Context;
-use super::quic::{self, Handle, Stopped};
+use super::context::ListenerContext;
+use super::quic::{self, Stopped, StreamHandle};
 use super::stream::SendStream;
 use crate::exchange::ConnectionInfo;
 use crate::handler::{Handler, Inbound};
@@ -25,10 +25,10 @@ type Send = RequestStream<SendStream<Bytes>, Bytes>;
 
 /// One request and its response. Returning early drops the stream, which resets what is unfinished.
 pub(super) async fn serve<H: Handler>(
-    context: &Context<H>,
+    context: &ListenerContext<H>,
     info: Arc<ConnectionInfo>,
-    resolver: RequestResolver<quic::Connection, Bytes>,
-    Handle { mut stopped, notes, delivery }: Handle,
+    resolver: RequestResolver<quic::QuicConnection, Bytes>,
+    StreamHandle { mut stopped, notes, acknowledgements }: StreamHandle,
     (unread, mut unsent): (Unread, Unread),
 ) {
     let limits = &context.listener.limits;
@@ -59,7 +59,7 @@ pub(super) async fn serve<H: Handler>(
     let response = response.map(|body| Paced::new(body, true, None, &context.server.memory));
     if respond(&mut send, response, limits.body_timeout, &mut stopped, &mut unsent).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
-        delivery.finished(stopped).await;
+        acknowledgements.finished(stopped).await;
     }
 }
 

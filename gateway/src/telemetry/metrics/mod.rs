@@ -56,7 +56,7 @@ pub struct EndpointHealth {
 }
 
 /// Tells of all endpoints.
-type Endpoints = Box<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
+type EndpointSource = Box<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -67,7 +67,7 @@ pub struct Metrics {
     /// Succeeded and failed, in the order of `RELOADS`.
     reloads: [[AtomicU64; 2]; RELOADS.len()],
     /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
-    endpoints: Mutex<Option<Endpoints>>,
+    endpoints: Mutex<Option<EndpointSource>>,
     /// What may be held in memory, and is.
     memory: Mutex<Option<Memory>>,
     /// Hash of the configuration in force.

@@ -4,7 +4,7 @@ use http::Request;
 
 use super::body::{BodyWatch, WatchedBody};
 use crate::error::{Error, ErrorKind};
-use crate::upstream::retry::Failure;
+use crate::upstream::retry::AttemptFailure;
 
 /// The largest response head.
 pub(in crate::upstream) const MAX_HEAD: usize = 64 << 10;
@@ -15,7 +15,7 @@ pub(in crate::upstream) const MAX_FIELDS: usize = 100;
 pub(in crate::upstream) struct SendError {
     pub(in crate::upstream) error: Error,
     /// What is known of how far it came.
-    pub(in crate::upstream) failure: Failure,
+    pub(in crate::upstream) failure: AttemptFailure,
     /// The request, when nothing of it was sent.
     pub(in crate::upstream) returned: Option<Request<WatchedBody>>,
     /// Set when it was the client's body that failed: nothing to blame the upstream for.

@@ -15,10 +15,10 @@ use tokio::task::coop::unconstrained;
 
 use super::body::{BodyWatch, WatchedBody};
 use super::error::{MAX_HEAD, SendError, head_too_large, with_cause};
-use super::stream::{Activity, WatchedStream};
+use super::stream::{IoActivity, WatchedStream};
 use crate::error::{Error, ErrorKind};
 use crate::timer::Stopwatch;
-use crate::upstream::retry::Failure;
+use crate::upstream::retry::AttemptFailure;
 
 /// The most that may come until a response's head is whole: the head, and as much of interim responses (RFC 9110 section
 /// 15.2) before it. Bytes bound their number as well: there is none below 16.
@@ -31,7 +31,7 @@ const MAX_BUFFER: usize = 128 << 10;
 pub(in crate::upstream) struct Http1 {
     sender: http1::SendRequest<WatchedBody>,
     driver: http1::Connection<TokioIo<WatchedStream>, WatchedBody>,
-    activity: Rc<Activity>,
+    activity: Rc<IoActivity>,
     /// The sweep during which it became idle.
     pub(in crate::upstream) idle_since: u32,
 }
@@ -133,7 +133,7 @@ pub(in crate::upstream) async fn send(
     match result {
         Ok((response, closed)) => Ok(Sent { response, connection: (!closed).then_some(connection), watch }),
         Err((error, message)) => Err(SendError {
-            failure: Failure {
+            failure: AttemptFailure {
                 reused,
                 // What came before anything was sent is no answer.
                 answered: message.is_none() && connection.activity.reads.get() != reads,

@@ -15,11 +15,11 @@ use hyper_util::rt::TokioIo;
 use super::body::{BodyWatch, WatchedBody};
 use super::error::{MAX_HEAD, SendError, with_cause};
 use super::executor::LocalExecutor;
-use super::stream::{Activity, WatchedStream};
+use super::stream::{IoActivity, WatchedStream};
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Credit, Window};
+use crate::memory::{Credit, ReceiveWindow};
 use crate::timer::Stopwatch;
-use crate::upstream::retry::Failure;
+use crate::upstream::retry::AttemptFailure;
 
 /// Streams of one connection, where the peer does not allow fewer.
 const MAX_STREAMS: usize = 100;
@@ -37,10 +37,10 @@ pub(in crate::upstream) struct Http2 {
     sender: RefCell<http2::SendRequest<WatchedBody>>,
     /// The task owns the driver; this asks it for the peer's limit.
     driver: Weak<RefCell<Driver>>,
-    activity: Rc<Activity>,
+    activity: Rc<IoActivity>,
     streams: Cell<usize>,
     /// What the upstream may send without anybody reading it.
-    window: Rc<Window>,
+    window: Rc<ReceiveWindow>,
     /// No new streams: it is going away, or it has gone silent.
     retired: Cell<bool>,
     /// The sweep during which a stream was last opened or found open.
@@ -54,7 +54,7 @@ pub(in crate::upstream) struct StreamPermit(Rc<Http2>);
 
 impl StreamPermit {
     /// What the upstream may send on the connection without anybody reading it.
-    pub(in crate::upstream) fn window(&self) -> Rc<Window> {
+    pub(in crate::upstream) fn window(&self) -> Rc<ReceiveWindow> {
         self.0.window.clone()
     }
 }
@@ -101,7 +101,7 @@ impl Http2 {
             driver: Rc::downgrade(&driver),
             activity,
             streams: Cell::new(0),
-            window: Window::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize),
+            window: ReceiveWindow::new(memory.clone(), STREAM_WINDOW as usize, CONNECTION_WINDOW as usize),
             retired: Cell::new(false),
             used: Cell::new(0),
             number: Cell::new(0),
@@ -182,7 +182,7 @@ pub(in crate::upstream) async fn send(
         }
     };
     Err(SendError {
-        failure: Failure {
+        failure: AttemptFailure {
             // A stream that was reset is the upstream's answer to this request, whatever the age of the connection.
             reused: reused && !reset,
             // A lost connection does not say whether the stream was worked on. Without a head it was not answered;

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::telemetry::metrics::UpstreamMetrics;
-use crate::upstream::connect::Transport;
+use crate::upstream::connect::EndpointStream;
 
 /// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Activity {
+pub(in crate::upstream) struct IoActivity {
     /// Reads that brought something.
     pub(in crate::upstream) reads: Cell<u64>,
     /// Writes that took something.
@@ -26,7 +26,7 @@ pub(in crate::upstream) struct Activity {
     pub(in crate::upstream) broken: Cell<bool>,
 }
 
-impl Activity {
+impl IoActivity {
     /// What a write of `length` bytes came to.
     fn written(&self, result: Poll<io::Result<usize>>, length: usize) -> Poll<io::Result<usize>> {
         match &result {
@@ -51,8 +51,8 @@ fn is_closed(error: &io::Error) -> bool {
 
 /// A transport to an endpoint, watched for what moves on it.
 pub(in crate::upstream) struct WatchedStream {
-    transport: Transport,
-    activity: Rc<Activity>,
+    transport: EndpointStream,
+    activity: Rc<IoActivity>,
     /// Reads in a row that brought something.
     burst: u8,
     _open: Open,
@@ -81,12 +81,12 @@ impl Drop for Open {
 
 impl WatchedStream {
     /// Watches a new transport, which counts in `metrics` as long as it is open.
-    pub(in crate::upstream) fn new(transport: Transport, metrics: UpstreamMetrics) -> Self {
+    pub(in crate::upstream) fn new(transport: EndpointStream, metrics: UpstreamMetrics) -> Self {
         Self { transport, activity: Rc::default(), burst: 0, _open: Open::new(metrics) }
     }
 
     /// What moves on it.
-    pub(in crate::upstream) const fn activity(&self) -> &Rc<Activity> {
+    pub(in crate::upstream) const fn activity(&self) -> &Rc<IoActivity> {
         &self.activity
     }
 }

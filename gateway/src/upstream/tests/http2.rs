@@ -35,16 +35,21 @@ fn h2(address: SocketAddr) -> Config {
     Config { protocol: UpstreamProtocol::Http2, ..config(&[address]) }
 }
 
+/// An upstream that echoes, and how many connections it has had.
+async fn counting() -> (SocketAddr, Rc<std::cell::Cell<usize>>) {
+    let connections = Rc::new(std::cell::Cell::new(0));
+    let count = connections.clone();
+    let script = move |number, socket: Socket| {
+        count.set(number + 1);
+        serve(socket.io, true)
+    };
+    (raw(script).await, connections)
+}
+
 #[test]
 fn many_streams_share_one_connection() {
     run(async {
-        let connections = Rc::new(std::cell::Cell::new(0));
-        let count = connections.clone();
-        let address = raw(move |number, socket| {
-            count.set(number + 1);
-            serve(socket.io, true)
-        })
-        .await;
+        let (address, connections) = counting().await;
         let (client, upstream) = (client(), upstream(h2(address)).await);
         let requests = (0..20).map(|_| async {
             let (response, _) = send(&client, &upstream, Method::POST, Body::full("hello")).await;
@@ -415,13 +420,7 @@ fn a_stream_that_flow_control_holds_up_is_cancelled_all_the_same() {
 #[test]
 fn a_connection_in_use_is_not_thrown_away() {
     run(async {
-        let connections = Rc::new(std::cell::Cell::new(0));
-        let count = connections.clone();
-        let address = raw(move |number, socket| {
-            count.set(number + 1);
-            serve(socket.io, true)
-        })
-        .await;
+        let (address, connections) = counting().await;
         let (client, upstream) = (client(), upstream(h2(address)).await);
         for _ in 0..20 {
             assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "");

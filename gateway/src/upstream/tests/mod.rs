@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::{Capacity, Client, Outbound, Outcome, Report, Upstream};
+use super::{AttemptOutcome, Capacity, Client, Outbound, Report, Upstream};
 use crate::error::Error;
 use crate::memory::{Budget, Credit};
 use crate::message::Body;

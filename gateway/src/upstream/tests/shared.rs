@@ -367,12 +367,12 @@ fn each_try_leaves_a_record() {
             let attempts = report.attempts();
             let last = attempts.last().unwrap();
             assert_eq!((last.endpoint, report.endpoint()), (live, Some(live)));
-            assert!(matches!(last.outcome, Outcome::Answered(_)) && last.connected.is_some());
+            assert!(matches!(last.outcome, AttemptOutcome::Answered(_)) && last.connected.is_some());
             if let [first, second] = &*attempts {
                 assert!(first.started <= second.started);
                 failed = Some((first.endpoint, first.connected, first.reused, first.outcome));
             }
         }
-        assert_eq!(failed, Some((dead, None, false, Outcome::Failed(ErrorKind::Connect))));
+        assert_eq!(failed, Some((dead, None, false, AttemptOutcome::Failed(ErrorKind::Connect))));
     });
 }

@@ -121,7 +121,7 @@ impl calls::Host for HostState {
             Ok(parts) => parts,
             Err(error) => return Ok(Err(error.into())),
         };
-        let Some(leave) = callers.leave() else {
+        let Some(permit) = callers.permit() else {
             self.call_refused = true;
             return Ok(Err(CallError::Busy.into()));
         };
@@ -160,7 +160,7 @@ impl calls::Host for HostState {
         })
         .await;
         self.clock.resume();
-        drop(leave);
+        drop(permit);
         let outcome = outcome.unwrap_or(Err(CallError::Timeout));
         self.call_refused = matches!(outcome, Err(CallError::Busy));
         Ok(outcome.map(response).map_err(Into::into))
