@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use drain::Drained;
 pub use error::ApplyError;
-pub use prepare::check;
+pub use prepare::{Checked, check};
 use run::Request;
 use start::Started;
 

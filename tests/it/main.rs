@@ -34,6 +34,7 @@ mod resilience;
 mod routing;
 mod same_over_all;
 mod signals;
+mod signed;
 mod slow;
 mod smuggling;
 mod standard;

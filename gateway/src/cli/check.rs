@@ -14,11 +14,12 @@ pub(super) fn run(config: &Path) -> ExitCode {
     // Without the log, the check is as good as without the warnings.
     let _log = ErrorLog::start(&Log { level: tracing::Level::WARN, format: LogFormat::Text });
     match gateway::check(config, plugin::this_program()) {
-        Ok(warnings) => {
+        Ok(gateway::Checked { warnings, vouched }) => {
             for warning in &warnings {
                 eprintln!("warning: {warning}");
             }
-            output::show(&format!("{}: fine\n", config.display()))
+            let vouched: String = vouched.iter().map(|line| format!("{line}\n")).collect();
+            output::show(&format!("{vouched}{}: fine\n", config.display()))
         }
         Err(error) => output::refuse(config, &error),
     }

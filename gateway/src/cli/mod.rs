@@ -41,27 +41,10 @@ enum Command {
     Schema,
     /// Make and inspect plugins.
     #[command(subcommand)]
-    Plugin(PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// What the gateway starts to compile a plugin.
     #[command(hide = true)]
     CompilePlugin,
-}
-
-#[derive(Subcommand)]
-enum PluginCommand {
-    /// Make a plugin crate that builds, and whose test passes.
-    New {
-        /// The plugin's name: lower-case letters, digits and `-`. Also the name of the directory.
-        name: String,
-        /// Where to make the directory.
-        #[arg(long, default_value = ".", value_name = "DIR")]
-        directory: PathBuf,
-    },
-    /// Print a plugin's name, version, phases, imports and the grants that it needs.
-    Check {
-        /// The wasm file.
-        file: PathBuf,
-    },
 }
 
 /// Parses the arguments and runs the command.
@@ -70,8 +53,7 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run::run(&config),
         Command::Check { config } => check::run(&config),
         Command::Schema => schema::run(),
-        Command::Plugin(PluginCommand::New { name, directory }) => plugin_new::run(&name, &directory),
-        Command::Plugin(PluginCommand::Check { file }) => plugin::check(&file),
+        Command::Plugin(command) => plugin::run(command),
         Command::CompilePlugin => crate::plugin::serve_compilation(),
     }
 }

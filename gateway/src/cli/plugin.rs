@@ -1,25 +1,42 @@
-//! `gateway plugin check`: what a wasm file is, and what it would need.
+//! `gateway plugin …`: what somebody does with a plugin before a gateway loads it.
 
-use std::path::Path;
+mod check;
+mod keygen;
+mod sign;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::output;
-use crate::{plugin, watch};
+use clap::Subcommand;
 
-pub(super) fn check(file: &Path) -> ExitCode {
-    let bytes = match watch::read_regular(file, plugin::MAX_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let tried = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-            eprintln!("{}: can't be read: {error}; tried {}", file.display(), tried.display());
-            return ExitCode::FAILURE;
-        }
-    };
-    match plugin::inspect(&plugin::this_program(), &bytes) {
-        Ok(inspection) => output::show(&inspection.to_string()),
-        Err(error) => {
-            eprintln!("{}: {error}", file.display());
-            ExitCode::FAILURE
-        }
+use super::plugin_new;
+
+#[derive(Subcommand)]
+pub(super) enum PluginCommand {
+    /// Make a plugin crate that builds, and whose test passes.
+    New {
+        /// The plugin's name: lower-case letters, digits and `-`. Also the name of the directory.
+        name: String,
+        /// Where to make the directory.
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print a plugin's name, version, phases, imports and the grants that it needs.
+    Check {
+        /// The wasm file.
+        file: PathBuf,
+    },
+    /// Make a pair of keys to sign plugins with, as `minisign -G` does.
+    Keygen(keygen::Arguments),
+    /// Sign plugins for gateways whose plugins.trusted_keys has the public key, as `minisign -S` does.
+    Sign(sign::Arguments),
+}
+
+pub(super) fn run(command: PluginCommand) -> ExitCode {
+    match command {
+        PluginCommand::New { name, directory } => plugin_new::run(&name, &directory),
+        PluginCommand::Check { file } => check::check(&file),
+        PluginCommand::Keygen(arguments) => keygen::run(&arguments),
+        PluginCommand::Sign(arguments) => sign::run(&arguments),
     }
 }

@@ -333,6 +333,18 @@ pub(super) fn token(text: &str) -> Result<String, String> {
     }
 }
 
+/// `sha256:` and the digest in hex, which comes out in lower case.
+pub(super) fn sha256(text: &str) -> Result<String, String> {
+    match text.strip_prefix("sha256:") {
+        Some(digest) if digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Ok(digest.to_ascii_lowercase())
+        }
+        _ => {
+            Err("is no SHA-256; write sha256: and the 64 hex digits that `gateway plugin check FILE` shows".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,13 +7,15 @@ use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
 use super::names;
-use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, Size, text, time};
-use crate::model::{Compile, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing};
+use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, NonEmpty, Size, text, time};
+use crate::model::{Compile, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing, TrustedKey};
 
 /// The `plugins` section before its names were looked up.
 #[derive(Default)]
 pub(super) struct RawPlugins {
     pub(super) directory: Option<PathBuf>,
+    pub(super) trusted_keys: Vec<TrustedKey>,
+    pub(super) pins: Vec<(Placed<String>, Option<String>)>,
     pub(super) grants: Vec<(Placed<String>, Option<RawGrants>)>,
     pub(super) limits: Vec<(Placed<String>, Option<PluginLimits>)>,
     pub(super) compile: Compile,
@@ -40,6 +42,19 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
         "The watched directory: NAME.wasm in it is the plugin NAME. Needed when a route uses plugins.",
         FilePath,
     );
+    let trusted_keys = fields.optional(
+        "trusted_keys",
+        "Ed25519 public keys as minisign writes them. A plugin file is looked at only if one of them signed it: \
+         NAME.wasm.minisig lies beside it. Left out: nothing has to be signed.",
+        NonEmpty(text(TrustedKey::parse)),
+    );
+    let pins = fields.default(
+        "pins",
+        "The SHA-256 of the one file that may be loaded under a plugin's name, by name. It has to be signed as well where \
+         there are trusted_keys.",
+        Named { key: names::key, value: text(names::sha256) },
+        "{}",
+    );
     let grants = fields.default(
         "grants",
         "What each plugin may reach, by its name; nothing is granted unless it stands here.",
@@ -65,7 +80,17 @@ pub(super) fn plugins(fields: &mut Fields<'_, '_>) -> Option<RawPlugins> {
          in $XDG_CACHE_HOME or ~/.cache.",
         FilePath,
     );
-    Some(RawPlugins { directory, grants: grants?, limits: limits?, compile: compile?, cache })
+    // A key that is wrong is an error, and with one nothing of this is used.
+    let trusted_keys = trusted_keys.unwrap_or_default();
+    Some(RawPlugins {
+        directory,
+        trusted_keys,
+        pins: pins?,
+        grants: grants?,
+        limits: limits?,
+        compile: compile?,
+        cache,
+    })
 }
 
 fn compile(fields: &mut Fields<'_, '_>) -> Option<Compile> {

@@ -50,8 +50,11 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
     });
     let grants = std::mem::take(&mut plugins.grants).into_iter();
     let limits = std::mem::take(&mut plugins.limits).into_iter();
+    let pins = std::mem::take(&mut plugins.pins).into_iter();
     let plugins = Plugins {
         directory: plugins.directory,
+        trusted_keys: plugins.trusted_keys,
+        pins: pins.filter_map(|(name, pin)| Some((name.value, pin?))).collect(),
         grants: grants.filter_map(|(name, grants)| Some((name.value, grants?.resolve()))).collect(),
         limits: limits.filter_map(|(name, limits)| Some((name.value, limits?))).collect(),
         compile: plugins.compile,
@@ -126,6 +129,7 @@ fn warn_of_unused(
     }
     let used: HashSet<&str> = names.plugins.iter().map(|name| name.value.as_str()).collect();
     let named = plugins.grants.iter().map(|(name, _)| name).chain(plugins.limits.iter().map(|(name, _)| name));
+    let named = named.chain(plugins.pins.iter().map(|(name, _)| name));
     for name in named.filter(|name| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no route uses the plugin {}", name.shown));
     }

@@ -14,7 +14,7 @@ use crate::access_log::AccessLog;
 use crate::admin::AdminState;
 use crate::config::{ConfigErrors, Contents};
 use crate::memory::Memory;
-use crate::plugin::{Accepted, Judgement, Registry};
+use crate::plugin::{self, Accepted, Judgement, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
@@ -48,11 +48,13 @@ pub(super) struct Control {
 }
 
 impl Control {
-    /// The files that routes name, also those of a configuration that was refused: it may be for want of one.
+    /// The files that routes name with their signatures, also those of a configuration that was refused: it may be for
+    /// want of one.
     pub(super) fn plugin_files(&self) -> Vec<PathBuf> {
         let mut files = self.snapshot.config.plugin_files();
         files.extend(self.refused_plugins.iter().cloned());
-        files.into_iter().collect()
+        let signatures: Vec<_> = files.iter().map(|file| plugin::signature_file(file)).collect();
+        files.into_iter().chain(signatures).collect()
     }
 
     /// Puts what was found out about plugin files in force, or says why it can't be.

@@ -88,8 +88,16 @@ pub(super) async fn prepare(
     Tried { findings, parts }
 }
 
-/// Checks a configuration and every plugin that it uses without serving anything. Gives back the warnings.
-pub fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyError> {
+/// What a check found that is no mistake.
+pub struct Checked {
+    /// What does nothing, or will surprise.
+    pub warnings: Vec<ConfigError>,
+    /// The plugins that have to be signed or pinned, each with who vouches for it.
+    pub vouched: Vec<String>,
+}
+
+/// Checks a configuration and every plugin that it uses without serving anything.
+pub fn check(file: &Path, compiler: Compiler) -> Result<Checked, ApplyError> {
     let Loaded { config, places, warnings, .. } = config::load(file).map_err(ApplyError::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -100,8 +108,8 @@ pub fn check(file: &Path, compiler: Compiler) -> Result<Vec<ConfigError>, ApplyE
     let host = Host::new(HostOptions { compiler, cache, makes_cache: false, ..HostOptions::default() });
     let registry = Arc::new(Registry::new(host));
     let tried = runtime.block_on(prepare(file, &Arc::new(config), &places, registry, None));
-    tried.parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
-    Ok(warnings)
+    let parts = tried.parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
+    Ok(Checked { warnings, vouched: parts.plugins.vouched() })
 }
 
 /// The certificates of every listener, or everything that is wrong with them.

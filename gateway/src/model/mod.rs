@@ -18,6 +18,7 @@ mod route;
 mod secret;
 mod state;
 mod template;
+mod trust;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ pub use route::{
 pub use secret::Secret;
 pub use state::State;
 pub use template::{Piece, Template, VARIABLES, Variable};
+pub use trust::{KeyId, TrustedKey};
 pub use upstream::{
     EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
     UpstreamTls,

@@ -8,12 +8,17 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::hidden::Hidden;
+use super::trust::TrustedKey;
 
 /// Settings of the plugin host.
 #[derive(Clone, Debug, Default)]
 pub struct Plugins {
     /// The watched directory; `None` when no route uses a plugin.
     pub directory: Option<PathBuf>,
+    /// Who has to have signed a plugin file; where this is empty, nobody has to.
+    pub trusted_keys: Vec<TrustedKey>,
+    /// SHA-256, in lower-case hex, of the one file that may be loaded under a plugin's name.
+    pub pins: BTreeMap<String, String>,
     /// What each plugin may reach.
     pub grants: BTreeMap<String, Grants>,
     /// Limits by plugin name; others have the defaults.

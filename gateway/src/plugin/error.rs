@@ -53,6 +53,9 @@ pub enum LoadError {
     /// It changes while it is read, or ends in the middle of a section.
     #[error("the file is incomplete ({0}); it is read again when it changes")]
     Incomplete(String),
+    /// Nobody who is trusted vouches for it. Nothing has looked into it.
+    #[error("{0}")]
+    Untrusted(String),
     /// Not a wasm binary.
     #[error("not a wasm binary: {0}")]
     NotWasm(String),

@@ -1,6 +1,6 @@
 //! The plugin host: loads wasm plugins from a directory, keeps instances per worker, and calls them phase by phase.
 //!
-//! The way of a plugin: [`registry`] reads a file ([`artifact`]) and has it loaded ([`loads`]), for which a process of its
+//! The way of a plugin: [`registry`] reads a file ([`artifact`]), sees that it may be trusted ([`trust`]), and has it loaded ([`loads`]), for which a process of its
 //! own makes it a component ([`componentize`], [`reexport`]) and compiles it ([`compile`]); its imports are checked against
 //! the operator's [`grants`], and it is bound to each place that names it ([`entry`]). A worker keeps a [`pool`] per entry
 //! (its [`stock`] of instances is bounded by a [`budget`], those that wait for calls of their own by [`callers`]) and calls an
@@ -31,10 +31,12 @@ mod manifest;
 mod pool;
 mod reexport;
 mod registry;
+mod serving;
 mod status;
 mod stock;
 pub mod stored;
 mod trial;
+mod trust;
 mod whole;
 mod wit;
 
@@ -52,4 +54,5 @@ pub use pool::{Pool, WorkerHost};
 pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};
+pub(crate) use trust::signature_file;
 pub(crate) use whole::Whole;

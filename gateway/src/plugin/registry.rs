@@ -12,14 +12,16 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::artifact::{Artifact, read_whole, sha256};
+use super::artifact::{read_whole, sha256};
 use super::engine::Host;
 use super::entry::{Entry, limits_of};
 use super::error::{LoadError, PluginProblem};
-use super::loads::{Found, LoadRequest, Loads};
-use super::status::{self, FileState, Status};
-use super::trial::{EntryPlaces, FailedTrial, Rejection, Trial, places};
-use crate::model::{Config, Grants};
+use super::loads::{LoadRequest, Loads};
+use super::serving::{Candidate, Serving};
+use super::status::{self, FileState};
+use super::trial::{Entries, EntryPlace, EntryPlaces, FailedTrial, Rejection, Trial, places};
+use super::trust;
+use crate::model::{Config, Plugins};
 
 /// The entries of a configuration: `entries[route][plugin]`. Unchanged ones are the same `Arc` as before.
 #[derive(Clone, Debug, Default)]
@@ -58,13 +60,6 @@ impl Findings {
     }
 }
 
-/// What serves under a plugin's name, and what became of the file.
-#[derive(Clone)]
-struct Serving {
-    artifact: Arc<Artifact>,
-    status: Status,
-}
-
 /// What [`Registry::judge`] found.
 pub struct Judgement {
     /// To be remembered whatever comes of the configuration: see [`Registry::learn`].
@@ -80,9 +75,16 @@ pub struct Judgement {
 pub struct Accepted {
     /// The configuration's entries.
     pub plugins: PluginSet,
-    directory: Option<PathBuf>,
     serving: BTreeMap<Arc<str>, Serving>,
-    grants: BTreeMap<String, Grants>,
+    settings: Plugins,
+}
+
+impl Accepted {
+    /// The plugins that have to be signed or pinned, each with who vouches for it, in words.
+    pub fn vouched(&self) -> Vec<String> {
+        let pinned = |name: &str| self.settings.pins.contains_key(name);
+        self.serving.iter().filter_map(|(name, serving)| serving.vouched(name, pinned(name))).collect()
+    }
 }
 
 /// A plugin that serves.
@@ -101,11 +103,10 @@ pub struct InForce<'a> {
 pub struct Registry {
     host: Arc<Host>,
     loads: Loads,
-    directory: Option<PathBuf>,
     findings: Findings,
     serving: BTreeMap<Arc<str>, Serving>,
     current: PluginSet,
-    grants: BTreeMap<String, Grants>,
+    settings: Plugins,
 }
 
 impl Registry {
@@ -114,11 +115,10 @@ impl Registry {
         Self {
             loads: Loads::new(host.clone()),
             host,
-            directory: None,
             findings: Findings::default(),
             serving: BTreeMap::new(),
             current: PluginSet::default(),
-            grants: BTreeMap::new(),
+            settings: Plugins::default(),
         }
     }
 
@@ -153,7 +153,7 @@ impl Registry {
     }
 
     fn judge_candidates(&self, config: &Config, places: &EntryPlaces, mut candidates: FoundFiles) -> Judgement {
-        let same_directory = config.plugins.directory == self.directory;
+        let same_directory = config.plugins.directory == self.settings.directory;
         let known = self.current.entries.iter().flatten().map(|entry| (entry.place(), entry)).collect();
         let (host, remembered) = (&self.host, self.findings.failed.as_slice());
         let mut trial = Trial { host, config, known, remembered, failed: Vec::new() };
@@ -165,10 +165,10 @@ impl Registry {
             let candidate = candidates.remove(name).flatten();
             let refusal = match &candidate {
                 None => None,
-                Some(Ok(artifact)) => match trial.make_entries(name, places, artifact) {
+                Some(Ok(found)) => match trial.make_entries(name, places, &found.artifact) {
                     Ok(entries) => {
                         made.extend(entries);
-                        serving.insert(name.clone(), Serving::new(artifact, None, known));
+                        serving.insert(name.clone(), Serving::new(found, None, known));
                         continue;
                     }
                     Err(refusal) => Some(refusal),
@@ -179,14 +179,14 @@ impl Registry {
             // Where the file does not work, or not yet, the version that serves is tried in its place.
             let last_good = known.filter(|known| {
                 let tried = candidate.as_ref().and_then(|candidate| candidate.as_ref().ok());
-                same_directory && tried.is_none_or(|tried| tried.hash != known.artifact.hash)
+                same_directory && tried.is_none_or(|tried| tried.artifact.hash != known.what.artifact.hash)
             });
-            let fallback = last_good.map(|good| (good, trial.make_entries(name, places, &good.artifact)));
+            let fallback = last_good.map(|good| (good, make_again(&mut trial, name, places, good)));
             match (fallback, refusal) {
                 (Some((good, Ok(entries))), refusal) => {
                     made.extend(entries);
                     let goes_on = match &refusal {
-                        Some(refusal) => Serving::new(&good.artifact, Some(refusal), known),
+                        Some(refusal) => Serving::new(&good.what, Some(refusal), known),
                         None => good.clone(),
                     };
                     serving.insert(name.clone(), goes_on);
@@ -198,7 +198,7 @@ impl Registry {
                     problems.extend(too.problems.into_iter().map(|problem| PluginProblem {
                         message: format!(
                             "its version {}, which serves now: {}",
-                            good.artifact.version, problem.message
+                            good.what.artifact.version, problem.message
                         ),
                         ..problem
                     }));
@@ -212,8 +212,7 @@ impl Registry {
                     (0..route.plugins.len()).filter_map(|e| made.remove(&(r, e))).collect::<Vec<_>>()
                 });
             let plugins = PluginSet { entries: entries.collect() };
-            let (directory, grants) = (config.plugins.directory.clone(), config.plugins.grants.clone());
-            Ok(Accepted { plugins, directory, serving, grants })
+            Ok(Accepted { plugins, serving, settings: config.plugins.clone() })
         } else {
             Err(problems)
         };
@@ -246,22 +245,21 @@ impl Registry {
             if serving.status.state != FileState::Serving {
                 left_out.push(name.clone());
             }
-            if let Some(directory) = &accepted.directory {
+            if let Some(directory) = &accepted.settings.directory {
                 status::write(directory, name, &serving.status);
             }
         }
-        let moved = self.directory != accepted.directory;
+        let moved = self.settings.directory != accepted.settings.directory;
         self.remove_status_files(|name| moved || !accepted.serving.contains_key(name));
-        self.directory = accepted.directory;
         self.serving = accepted.serving;
-        self.grants = accepted.grants;
+        self.settings = accepted.settings;
         self.current = accepted.plugins;
         left_out
     }
 
     /// Takes away what was written beside plugins that don't serve any more: all of it, where the process ends.
     pub fn remove_status_files(&self, of: impl Fn(&Arc<str>) -> bool) {
-        if let Some(directory) = &self.directory {
+        if let Some(directory) = &self.settings.directory {
             self.serving.keys().filter(|name| of(name)).for_each(|name| status::remove(directory, name));
         }
     }
@@ -282,8 +280,8 @@ impl Registry {
     pub fn in_force(&self) -> impl Iterator<Item = InForce<'_>> {
         self.serving.iter().map(|(name, serving)| InForce {
             name,
-            version: &serving.artifact.version,
-            hash: &serving.artifact.hash,
+            version: &serving.what.artifact.version,
+            hash: &serving.what.artifact.hash,
         })
     }
 
@@ -308,15 +306,19 @@ impl Registry {
 
     /// What the file is as it is now. Files are read anew each time, because neither their length nor their times tell for
     /// sure that they are the same.
-    fn find(&self, directory: &Path, name: &Arc<str>, config: &Config) -> Option<Found> {
+    fn find(&self, directory: &Path, name: &Arc<str>, config: &Config) -> Option<Result<Candidate, LoadError>> {
         let path = directory.join(format!("{name}.wasm"));
         let bytes = match read_whole(&path) {
             Ok(bytes) => bytes,
             Err(error) => return Some(Err(error)),
         };
         let hash = sha256(&bytes);
-        if let Some(serving) = self.serving.get(name).filter(|serving| serving.artifact.hash == hash) {
-            return Some(Ok(serving.artifact.clone()));
+        let signer = match trust::check(&config.plugins, name, &path, &hash, &bytes) {
+            Ok(signer) => signer,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Some(serving) = self.serving.get(name).filter(|serving| serving.what.artifact.hash == hash) {
+            return Some(Ok(Candidate { artifact: serving.what.artifact.clone(), signer }));
         }
         // Of its own name, because the directory that is named may be there for others too.
         let cache = config
@@ -326,56 +328,33 @@ impl Registry {
             .map(|directory| directory.join(CACHE))
             .or_else(|| self.host.options.cache.clone());
         let (limits, compile) = (limits_of(config, name), config.plugins.compile);
-        self.loads.ask(name, LoadRequest { path, hash, limits, compile, cache }, bytes)
+        let found = self.loads.ask(name, LoadRequest { path, hash, limits, compile, cache }, bytes)?;
+        Some(found.map(|artifact| Candidate { artifact, signer }))
     }
 
     /// For the admin listener.
     pub fn describe(&self) -> serde_json::Value {
-        let plugins = self.serving.iter().map(|(name, Serving { artifact, status })| {
+        let plugins = self.serving.iter().map(|(name, serving)| {
             let entries = self.current.entries.iter().flatten();
             let routes: BTreeSet<&str> =
                 entries.filter(|entry| entry.name == *name).map(|entry| &*entry.route).collect();
-            let grants = self.grants.get(&**name).cloned().unwrap_or_default();
-            serde_json::json!({
-                "name": &**name,
-                "version": artifact.version,
-                "hash": artifact.hash,
-                "state": status.state,
-                "since": status.since,
-                "last_error": status.error,
-                "grants": {"upstreams": grants.upstreams, "secrets": grants.secrets},
-                "imports": artifact.imports,
-                "phases": artifact.phases.names(),
-                "routes": routes,
-            })
+            let Plugins { grants, pins, .. } = &self.settings;
+            serving.describe(name, grants.get(&**name), pins.contains_key(&**name), &routes)
         });
         serde_json::Value::Array(plugins.collect())
     }
 }
 
 /// What the file of each plugin is; `None` while that is not known.
-type FoundFiles = BTreeMap<Arc<str>, Option<Found>>;
+type FoundFiles = BTreeMap<Arc<str>, Option<Result<Candidate, LoadError>>>;
 
-impl Serving {
-    /// What serves, and why it isn't the file where it isn't.
-    fn new(artifact: &Arc<Artifact>, refusal: Option<&Rejection>, before: Option<&Self>) -> Self {
-        let status = Status {
-            state: refusal.map_or(FileState::Serving, |refusal| refusal.state),
-            hash: Some(artifact.hash.clone()),
-            version: Some(artifact.version.clone()),
-            error: refusal.map(Rejection::text),
-            since: status::unix_seconds(),
-        };
-        Self { artifact: artifact.clone(), status: status.since(before.map(|before| &before.status)) }
-    }
-
-    fn announce(&self) {
-        let Artifact { name, version, hash, .. } = &*self.artifact;
-        match &self.status.error {
-            None => tracing::info!(plugin = %name, %version, %hash, "plugin serves"),
-            Some(error) => {
-                tracing::warn!(plugin = %name, %version, %error, "plugin file not used; its last good version serves on")
-            }
-        }
-    }
+/// The entries of a version that serves, where it may go on.
+fn make_again(
+    trial: &mut Trial<'_>,
+    name: &Arc<str>,
+    places: &[EntryPlace],
+    good: &Serving,
+) -> Result<Entries, Rejection> {
+    good.may_stay(&trial.config.plugins, name).map_err(|error| Rejection::of_file(name, &error))?;
+    trial.make_entries(name, places, &good.what.artifact)
 }

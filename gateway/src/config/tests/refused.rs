@@ -53,6 +53,9 @@ const REFUSED: &[&str] = &[
     "log: {level: warning, format: 5}",
     "routes: {}",
     "routes:",
+    // Who vouches for plugins.
+    "plugins: {trusted_keys: []}",
+    "plugins: {trusted_keys: [keys/release.pub], pins: {auth: 9f86d081, a b: 'sha256:9f86d081'}}",
     // Environment.
     "workers: ${NOPE}",
     "workers: ${KEY",
