@@ -89,7 +89,7 @@ impl Encoder {
         out.push(b'{');
         let mut first = true;
         for name in &self.request_headers {
-            let mut values = exchange.request.headers.get_all(name).iter().peekable();
+            let mut values = exchange.request.headers.get_all(name).peekable();
             if values.peek().is_none() {
                 continue;
             }

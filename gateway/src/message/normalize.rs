@@ -20,9 +20,10 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-use http::{HeaderMap, Method, Uri, Version, header};
+use http::{Method, Uri, Version, header};
 
 use crate::error::{Error, ErrorKind};
+use crate::message::FieldMap;
 
 /// The longest hostname of DNS in text form.
 const MAX_HOSTNAME: usize = 253;
@@ -44,7 +45,7 @@ fn bad(detail: &'static str) -> Error {
 /// The canonical target of a request, or why it is refused.
 ///
 /// `uri` holds the request target of HTTP/1 in any form, or `:scheme`, `:authority` and `:path` of HTTP/2 and HTTP/3.
-pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Target, Error> {
+pub fn target(method: &Method, uri: &Uri, headers: &FieldMap, version: Version) -> Result<Target, Error> {
     if method == Method::CONNECT {
         return Err(Error::new(ErrorKind::NotImplemented, "CONNECT is not served"));
     }
@@ -82,8 +83,8 @@ pub fn target(method: &Method, uri: &Uri, headers: &HeaderMap, version: Version)
     Ok(Target { authority, path_and_query })
 }
 
-fn request_authority(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<String, Error> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+fn request_authority(uri: &Uri, headers: &FieldMap, version: Version) -> Result<String, Error> {
+    let mut hosts = headers.get_all(header::HOST);
     let host = hosts.next();
     if hosts.next().is_some() {
         // RFC 9112 section 3.2: more than one Host line is answered with 400.
@@ -367,8 +368,8 @@ mod tests {
 
     use super::*;
 
-    fn headers(hosts: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn headers(hosts: &[&str]) -> FieldMap {
+        let mut headers = FieldMap::new();
         for host in hosts {
             headers.append(header::HOST, host.parse().unwrap());
         }

@@ -1,10 +1,12 @@
 //! Header rules for bodies that a plugin reads: only `identity` can be read, and what describes bytes that may change
 //! is dropped.
 
+use http::HeaderValue;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, IF_RANGE, RANGE,
 };
-use http::{HeaderMap, HeaderValue};
+
+use crate::message::FieldMap;
 
 /// Digests of content or representation: RFC 1864, RFC 3230, RFC 9530.
 const DIGESTS: [HeaderName; 4] = [
@@ -15,8 +17,8 @@ const DIGESTS: [HeaderName; 4] = [
 ];
 
 /// Whether the content is encoded (RFC 9110 section 8.4), so that a plugin would see gibberish.
-pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
+pub(super) fn is_encoded(headers: &FieldMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).any(|value| {
         value
             .as_bytes()
             .split(|byte| *byte == b',')
@@ -26,7 +28,7 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 /// Asks for a response that plugins can read: unencoded (RFC 9110 section 12.5.3) and whole (section 14.2).
-pub(super) fn ask_for_identity(request: &mut HeaderMap) {
+pub(super) fn ask_for_identity(request: &mut FieldMap) {
     request.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     request.remove(RANGE);
     request.remove(IF_RANGE);
@@ -34,7 +36,7 @@ pub(super) fn ask_for_identity(request: &mut HeaderMap) {
 
 /// Drops what tells of a body that isn't sent, and that nobody knows as it would be (an answer to HEAD, a 304). What tells
 /// versions apart stays: a plugin that leaves bodies as they are leaves it in answers to GET.
-pub(super) fn length_is_unknown(headers: &mut HeaderMap) {
+pub(super) fn length_is_unknown(headers: &mut FieldMap) {
     headers.remove(CONTENT_LENGTH);
     for name in &DIGESTS {
         headers.remove(name);
@@ -42,7 +44,7 @@ pub(super) fn length_is_unknown(headers: &mut HeaderMap) {
 }
 
 /// Drops what holds only for the body as it came.
-pub(super) fn body_may_change(headers: &mut HeaderMap) {
+pub(super) fn body_may_change(headers: &mut FieldMap) {
     headers.remove(CONTENT_LENGTH);
     headers.remove(ETAG);
     headers.remove(ACCEPT_RANGES);
@@ -58,9 +60,9 @@ mod tests {
     #[test]
     fn only_identity_is_readable() {
         let encoded = |value: &'static str| {
-            is_encoded(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]))
+            is_encoded(&FieldMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]))
         };
-        assert!(!is_encoded(&HeaderMap::new()));
+        assert!(!is_encoded(&FieldMap::new()));
         assert!(!encoded("identity") && !encoded("Identity, identity") && !encoded(""));
         assert!(encoded("gzip") && encoded("identity, br") && encoded("unknown"));
     }

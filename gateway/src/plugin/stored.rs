@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AGE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 pub use self::rules::{Readers, Refusal, caller, storable};
 use self::rules::{age, vary};
 use crate::exchange::ResponseHead;
 use crate::memory::{Budget, Hold};
+use crate::message::FieldMap;
 
 /// Largest body that is kept.
 pub(crate) const MAX_BODY: usize = 1 << 20;
@@ -27,8 +28,8 @@ const OVERHEAD: usize = 512;
 /// Responses of one key that differ in their Vary fields: a client that invents values costs no more than these.
 const MAX_VARIANTS: usize = 32;
 
-fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &HeaderMap) -> bool {
-    stored.iter().all(|(name, values)| request.get_all(name).iter().eq(values.iter()))
+fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &FieldMap) -> bool {
+    stored.iter().all(|(name, values)| request.get_all(name).eq(values.iter()))
 }
 
 /// What separates one stored response from another, besides Vary.
@@ -74,7 +75,7 @@ pub(crate) struct Draft {
     key: Box<str>,
     vary: Vec<(HeaderName, Vec<HeaderValue>)>,
     status: StatusCode,
-    headers: HeaderMap,
+    headers: FieldMap,
     ttl: Duration,
     length: Option<usize>,
     body: Vec<u8>,
@@ -141,7 +142,7 @@ impl Drop for Reservation {
 }
 
 /// What header fields cost.
-fn size_of(headers: &HeaderMap) -> usize {
+fn size_of(headers: &FieldMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }
 
@@ -151,7 +152,7 @@ pub struct Hit {
     /// Its status.
     pub status: StatusCode,
     /// Its fields, with `Age` (RFC 9111 section 5.1).
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// Its body, also for HEAD, where it tells the length.
     pub body: Bytes,
     /// How long it may still be used.
@@ -177,7 +178,7 @@ impl Hit {
 struct Stored {
     vary: Vec<(HeaderName, Vec<HeaderValue>)>,
     status: StatusCode,
-    headers: HeaderMap,
+    headers: FieldMap,
     body: Bytes,
     at: Duration,
     age: Duration,
@@ -233,7 +234,7 @@ impl StoredResponses {
     pub(crate) fn draft(
         self: &Arc<Self>,
         key: &Key<'_>,
-        request: &HeaderMap,
+        request: &FieldMap,
         response: &ResponseHead,
         ttl: Duration,
         identity: bool,
@@ -242,7 +243,7 @@ impl StoredResponses {
             .into_iter()
             .filter(|name| !(identity && name == ACCEPT_ENCODING))
             .map(|name| {
-                let values = request.get_all(&name).iter().cloned().collect();
+                let values = request.get_all(&name).cloned().collect();
                 (name, values)
             })
             .collect();
@@ -301,7 +302,7 @@ impl StoredResponses {
     }
 
     /// The response stored for this key and these request fields. Conditional requests get the whole response.
-    pub(crate) fn find(&self, key: &Key<'_>, method: &Method, request: &HeaderMap, now: Duration) -> Option<Hit> {
+    pub(crate) fn find(&self, key: &Key<'_>, method: &Method, request: &FieldMap, now: Duration) -> Option<Hit> {
         if method != Method::GET && method != Method::HEAD {
             return None;
         }

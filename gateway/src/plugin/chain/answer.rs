@@ -1,6 +1,6 @@
 //! Answers of plugins, made here or stored earlier, and keeping responses for later.
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http_body::Body as _;
 
 use super::link::{Lent, Link};
@@ -8,7 +8,7 @@ use super::tee::Tee;
 use super::{Answer, ChainRun};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
-use crate::message::{Body, content};
+use crate::message::{Body, FieldMap, content};
 use crate::plugin::call::{Action, LocalResponse, StoredResponse};
 use crate::plugin::host::response::{response_fields, response_status};
 use crate::plugin::stored::{Key, Readers, caller, storable};
@@ -101,7 +101,7 @@ impl<L: Link> ChainRun<L> {
 
 /// The body stays on an answer to HEAD, because its length is told there too (RFC 9110 section 8.6); the end of the
 /// exchange takes it off.
-fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
+fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: FieldMap, body: Body) -> Answer {
     if let Some(exchange) = lent.as_deref_mut() {
         exchange.response = Some(ResponseHead::new(status, headers));
         exchange.source = source;

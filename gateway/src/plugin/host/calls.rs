@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use crate::message::FieldMap;
 
 /// Largest body of a request or a response of a call.
 pub const MAX_BODY: usize = 1 << 20;
@@ -20,7 +22,7 @@ pub struct OutboundCall {
     /// Path and query.
     pub path: String,
     /// Header fields, validated.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// The body.
     pub body: Bytes,
     /// Time limit of the whole call.
@@ -37,7 +39,7 @@ pub struct CallResponse {
     /// The status.
     pub status: u16,
     /// Header fields.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// The whole body, at most [`MAX_BODY`].
     pub body: Bytes,
 }

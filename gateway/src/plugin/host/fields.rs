@@ -1,8 +1,9 @@
 //! The fields of an exchange as plugins see and change them. Nothing that a guest hands over reaches a message unchecked.
 
-use http::header::{AsHeaderName, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AsHeaderName, HeaderName, HeaderValue};
 
 use crate::exchange::Exchange;
+use crate::message::FieldMap;
 use crate::message::headers::{self, Direction};
 
 /// Fields of one part.
@@ -94,7 +95,7 @@ fn note_edit(exchange: &mut Exchange, by: usize, part: Part, name: &HeaderName) 
 }
 
 /// Whether the part has room for a value more; `replacing`: it takes the place of those of this name.
-fn room(headers: &HeaderMap, more: usize, replacing: Option<&HeaderName>) -> Result<(), FieldError> {
+fn room(headers: &FieldMap, more: usize, replacing: Option<&HeaderName>) -> Result<(), FieldError> {
     if headers.len() >= MAX_FIELDS && !replacing.is_some_and(|name| headers.contains_key(name)) {
         return Err(FieldError::TooLarge);
     }
@@ -108,7 +109,7 @@ fn room(headers: &HeaderMap, more: usize, replacing: Option<&HeaderName>) -> Res
 }
 
 /// The fields of a part; `None` where there is none (yet).
-pub(crate) fn fields(exchange: &Exchange, part: Part) -> Option<&HeaderMap> {
+pub(crate) fn fields(exchange: &Exchange, part: Part) -> Option<&FieldMap> {
     match part {
         Part::Request => Some(&exchange.request.headers),
         Part::RequestTrailers => exchange.request.trailers.as_ref(),
@@ -118,7 +119,7 @@ pub(crate) fn fields(exchange: &Exchange, part: Part) -> Option<&HeaderMap> {
 }
 
 /// The fields of a part that can still be changed.
-fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut HeaderMap, FieldError> {
+fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut FieldMap, FieldError> {
     match part {
         Part::Request if exchange.request.sent => Err(FieldError::TooLate),
         Part::Request => Ok(&mut exchange.request.headers),
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_part_has_bounds() {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         for index in 0..MAX_FIELDS {
             assert!(room(&headers, 1, None).is_ok());
             headers.append("x", HeaderValue::from(index));

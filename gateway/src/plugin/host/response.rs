@@ -1,19 +1,20 @@
 //! A response that a plugin makes, checked.
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::fields::{FieldError, MAX_FIELDS, MAX_PART, Part, field_name, field_value};
 use crate::exchange::Exchange;
+use crate::message::FieldMap;
 use crate::plugin::call::Field;
 
 /// The fields of a response that a plugin makes, under the bounds of a part. Those that the gateway makes itself are
 /// dropped.
-pub(crate) fn response_fields(fields: Vec<Field>) -> Result<HeaderMap, &'static str> {
+pub(crate) fn response_fields(fields: Vec<Field>) -> Result<FieldMap, &'static str> {
     let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
     if fields.len() > MAX_FIELDS || bytes > MAX_PART {
         return Err("answered with more than 256 header fields, or 256 KiB of them");
     }
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    let mut headers = FieldMap::with_capacity(fields.len());
     for Field { name, value } in fields {
         match field_name(&name, Part::Response) {
             Ok(name) => headers.append(name, field_value(&value).map_err(|_| "answered with an invalid field value")?),

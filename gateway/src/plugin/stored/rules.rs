@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_RANGE, DATE, EXPIRES, HeaderName, SET_COOKIE, VARY};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 
 use crate::exchange::{RequestHead, ResponseHead};
+use crate::message::FieldMap;
 use crate::message::headers::is_credential;
 use crate::model::Storing;
 
@@ -123,7 +124,7 @@ pub fn caller(asked: &RequestHead, readers: Readers<'_>, storing: &Storing) -> O
         taken.filter(|edit| counts(&edit.name)).map(|edit| (&edit.name, edit.sent.iter().collect())).collect();
     if named {
         let there = asked.headers.keys().filter(|name| !asked.was_edited(name) && carries_credentials(name, storing));
-        fields.extend(there.map(|name| (name, asked.headers.get_all(name).iter().collect())));
+        fields.extend(there.map(|name| (name, asked.headers.get_all(name).collect())));
     }
     if fields.is_empty() {
         return None;
@@ -142,7 +143,7 @@ pub fn caller(asked: &RequestHead, readers: Readers<'_>, storing: &Storing) -> O
 }
 
 /// How long a response says that it is fresh (RFC 9111 section 4.2.1); `None` where it doesn't.
-fn lifetime(response: &HeaderMap) -> Option<Duration> {
+fn lifetime(response: &FieldMap) -> Option<Duration> {
     let said = ["s-maxage", "max-age"].iter().find(|name| has(response, name));
     if let Some(name) = said {
         // One that can't be read is as good as none (RFC 9111 section 4.2.1: stale).
@@ -156,25 +157,25 @@ fn lifetime(response: &HeaderMap) -> Option<Duration> {
 }
 
 /// Directives of all Cache-Control fields, without their arguments' quotes.
-fn directives(headers: &HeaderMap) -> impl Iterator<Item = (&str, Option<&str>)> {
+fn directives(headers: &FieldMap) -> impl Iterator<Item = (&str, Option<&str>)> {
     // A quoted argument may hold commas: its pieces then look like directives, which can only make this stricter.
-    headers.get_all(CACHE_CONTROL).iter().flat_map(|value| value.to_str().unwrap_or("no-store").split(',')).map(
-        |directive| match directive.split_once('=') {
+    headers.get_all(CACHE_CONTROL).flat_map(|value| value.to_str().unwrap_or("no-store").split(',')).map(|directive| {
+        match directive.split_once('=') {
             Some((name, argument)) => (name.trim(), Some(argument.trim().trim_matches('"'))),
             None => (directive.trim(), None),
-        },
-    )
+        }
+    })
 }
 
-fn has(headers: &HeaderMap, name: &str) -> bool {
+fn has(headers: &FieldMap, name: &str) -> bool {
     directives(headers).any(|(directive, _)| directive.eq_ignore_ascii_case(name))
 }
 
-fn seconds(headers: &HeaderMap, name: &str) -> Option<u64> {
+fn seconds(headers: &FieldMap, name: &str) -> Option<u64> {
     delta_seconds(directives(headers).find(|(directive, _)| directive.eq_ignore_ascii_case(name))?.1?)
 }
 
-pub(super) fn age(headers: &HeaderMap) -> Duration {
+pub(super) fn age(headers: &FieldMap) -> Duration {
     let seconds = headers.get(AGE).and_then(|value| value.to_str().ok()).and_then(|value| delta_seconds(value.trim()));
     Duration::from_secs(seconds.unwrap_or(0))
 }
@@ -187,7 +188,7 @@ fn delta_seconds(text: &str) -> Option<u64> {
 }
 
 /// The names in Vary; `None` where it is `*` or unusable.
-pub(super) fn vary(response: &HeaderMap) -> Option<Vec<HeaderName>> {
+pub(super) fn vary(response: &FieldMap) -> Option<Vec<HeaderName>> {
     let mut names = Vec::new();
     for value in response.get_all(VARY) {
         for name in value.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty()) {

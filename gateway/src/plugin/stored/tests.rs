@@ -6,6 +6,7 @@ use http::header::COOKIE;
 
 use super::*;
 use crate::exchange::{Edits, RequestHead};
+use crate::message::FieldMap;
 use crate::model::Storing;
 
 const TTL: Duration = Duration::from_secs(60);
@@ -13,7 +14,7 @@ const TTL: Duration = Duration::from_secs(60);
 const UNMARKED: Storing = Storing { shared: false, unmarked: true, credentials: Vec::new() };
 const T0: Duration = Duration::from_secs(10);
 
-fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+fn map(fields: &[(&'static str, &str)]) -> FieldMap {
     fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
 }
 
@@ -142,7 +143,7 @@ fn a_vary_field_that_a_plugin_changed_keeps_the_response_out() {
 fn vectors_hold() {
     let vectors = include_str!("../../../../plugin-sdk/tests/stored.json");
     for vector in serde_json::from_str::<Vec<serde_json::Value>>(vectors).unwrap() {
-        let pairs = |of: &serde_json::Value| -> HeaderMap {
+        let pairs = |of: &serde_json::Value| -> FieldMap {
             let pairs = of.as_object().into_iter().flatten();
             pairs.map(|(name, value)| (name.parse().unwrap(), value.as_str().unwrap().parse().unwrap())).collect()
         };

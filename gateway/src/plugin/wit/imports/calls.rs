@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::message::FieldMap;
 use crate::message::headers::{self, CDN_LOOP};
 use crate::phase::Phase;
 use crate::plugin::grants::Need;
@@ -35,7 +36,7 @@ impl From<CallError> for Error {
 }
 
 /// What the guest asked for, checked.
-fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
+fn validate(request: &Request) -> Result<(Method, FieldMap), CallError> {
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| CallError::Denied)?;
     let visible = request.path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if matches!(method, Method::CONNECT | Method::TRACE) || !request.path.starts_with('/') || !visible {
@@ -44,7 +45,7 @@ fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
     if request.body.len() > MAX_BODY || request.headers.len() > 100 {
         return Err(CallError::TooLarge);
     }
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    let mut headers = FieldMap::with_capacity(request.headers.len());
     for Header { name, value } in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Denied)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| CallError::Denied)?;
