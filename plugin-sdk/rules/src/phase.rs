@@ -1,0 +1,135 @@
+//! The phases of an exchange, in which plugins may be called.
+
+use std::fmt;
+use std::ops::BitOr;
+
+/// A phase of an exchange, or a call at load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// `describe`, at load.
+    Describe,
+    /// `configure`, once per instance.
+    Configure,
+    /// The request's head.
+    RequestHeaders,
+    /// A piece, or the whole, of the request's body.
+    RequestBody,
+    /// The response's head.
+    ResponseHeaders,
+    /// A piece, or the whole, of the response's body.
+    ResponseBody,
+    /// No response from the upstream.
+    UpstreamFailure,
+    /// The end of the exchange.
+    Log,
+    /// Between exchanges. The contract names it; this version of the gateway does not call it.
+    Tick,
+}
+
+/// The phases that a manifest may name, in the order of an exchange.
+const NAMEABLE: [Phase; 7] = [
+    Phase::RequestHeaders,
+    Phase::RequestBody,
+    Phase::ResponseHeaders,
+    Phase::ResponseBody,
+    Phase::UpstreamFailure,
+    Phase::Log,
+    Phase::Tick,
+];
+
+impl Phase {
+    /// Those of an exchange, in its order. Calls at load belong to none.
+    pub const OF_AN_EXCHANGE: [Self; 6] = [
+        Self::RequestHeaders,
+        Self::RequestBody,
+        Self::ResponseHeaders,
+        Self::ResponseBody,
+        Self::UpstreamFailure,
+        Self::Log,
+    ];
+
+    /// The word used in logs, metrics and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Describe => "describe",
+            Self::Configure => "configure",
+            Self::RequestHeaders => "request_headers",
+            Self::RequestBody => "request_body",
+            Self::ResponseHeaders => "response_headers",
+            Self::ResponseBody => "response_body",
+            Self::UpstreamFailure => "upstream_failure",
+            Self::Log => "log",
+            Self::Tick => "tick",
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of phases: those that a plugin wants to be called in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases(u16);
+
+impl Phases {
+    /// One phase.
+    pub const fn of(phase: Phase) -> Self {
+        Self(phase.bit())
+    }
+
+    /// All that a manifest may name.
+    pub fn all() -> Self {
+        NAMEABLE.into_iter().collect()
+    }
+
+    /// Whether the phase is one of them.
+    pub const fn contains(self, phase: Phase) -> bool {
+        self.0 & phase.bit() != 0
+    }
+
+    /// Their names, in the order of an exchange.
+    pub fn names(self) -> Vec<&'static str> {
+        NAMEABLE.into_iter().filter(|phase| self.contains(*phase)).map(Phase::name).collect()
+    }
+
+    /// The phases with these names.
+    pub fn named(names: &[String]) -> Self {
+        NAMEABLE.into_iter().filter(|phase| names.iter().any(|name| name == phase.name())).collect()
+    }
+}
+
+impl BitOr for Phases {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl FromIterator<Phase> for Phases {
+    fn from_iter<I: IntoIterator<Item = Phase>>(phases: I) -> Self {
+        phases.into_iter().fold(Self::default(), |all, phase| all | Self::of(phase))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_knows_its_phases_by_name_and_keeps_their_order() {
+        let names = ["log", "request_headers", "unheard_of"].map(str::to_owned);
+        let phases = Phases::named(&names);
+        assert_eq!(phases.names(), ["request_headers", "log"]);
+        assert!(phases.contains(Phase::Log) && !phases.contains(Phase::RequestBody));
+        assert_eq!(Phases::all().names().len(), NAMEABLE.len());
+        assert_eq!(Phases::of(Phase::Log) | Phases::of(Phase::RequestHeaders), phases);
+    }
+}
