@@ -1,9 +1,9 @@
 //! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use plugin_rules::class::{Class, class};
 use smallvec::SmallVec;
 
-use super::class::{Class, class};
 use super::members;
 
 /// Removes hop-by-hop fields of a request or a response in place: those that Connection lists, and the known ones. Gives

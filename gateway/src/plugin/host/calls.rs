@@ -7,8 +7,7 @@ use http::{HeaderMap, Method};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Largest body of a request or a response of a call.
-pub const MAX_BODY: usize = 1 << 20;
+pub use plugin_rules::calls::MAX_BODY;
 
 /// A call on its way from a plugin to the worker's task.
 #[derive(Debug)]
