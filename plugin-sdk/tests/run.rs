@@ -509,6 +509,27 @@ fn no_trailer_brings_what_a_head_could_not() {
 }
 
 #[test]
+fn what_a_plugin_takes_off_a_head_does_not_come_back_behind_it() {
+    let plugin = Script {
+        request: |exchange, _| {
+            exchange.request().remove_header("x-user").unwrap();
+            RequestAction::next()
+        },
+        response: |exchange, _| {
+            exchange.response().set_header("x-set", "1").unwrap();
+            ResponseAction::next()
+        },
+        ..SCRIPT
+    };
+    let request =
+        TestRequest::post("/", "body").trailer("x_user", "alice").trailer("cookie", "a=b").trailer("x-sum", "1");
+    let mut run = TestHost::new().run(&plugin, request);
+    assert_eq!(run.forwarded().trailers, [("x-sum".to_owned(), b"1".to_vec())]);
+    let response = TestResponse::new(200).body("body").trailer("x-set", "2").trailer("via", "x").trailer("x-sum", "1");
+    assert_eq!(run.respond(response).trailers, [("x-sum".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
 fn a_field_in_place_of_another_one_needs_no_room() {
     let plugin = Script {
         request: |exchange, _| {

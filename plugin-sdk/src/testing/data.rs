@@ -1,8 +1,9 @@
 //! The exchange that the test host owns, and the functions that a plugin calls on it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use plugin_rules::class::{Direction, same_when_folded};
 use plugin_rules::phase::Phase;
 
 use super::message::FieldList;
@@ -20,6 +21,8 @@ pub struct Data {
     pub(super) parts: [RefCell<FieldList>; 4],
     /// The request's fields that the plugin changed, with the client's values.
     pub(super) edited: RefCell<Edited>,
+    /// The response's fields that the plugin set or took off: no trailer may bring them back.
+    pub(super) barred: RefCell<BTreeSet<String>>,
     /// The plugin itself has named the principal.
     pub(super) named_here: Cell<bool>,
     /// The head of the request has gone out: changes come too late.
@@ -44,6 +47,17 @@ pub struct Data {
 impl Data {
     pub(super) fn part(&self, part: Part) -> &RefCell<FieldList> {
         &self.parts[part as usize]
+    }
+
+    /// The trailers of a message as they go out, without what the plugin set or took off in its head.
+    pub(super) fn trailers(&self, of: Direction) -> FieldList {
+        let (part, names): (_, Vec<String>) = match of {
+            Direction::Request => (Part::RequestTrailers, self.edited.borrow().keys().cloned().collect()),
+            Direction::Response => (Part::ResponseTrailers, self.barred.borrow().iter().cloned().collect()),
+        };
+        let mut trailers = self.part(part).borrow().clone();
+        trailers.retain(|(name, _)| !names.iter().any(|barred| same_when_folded(barred, name)));
+        trailers
     }
 }
 
@@ -88,6 +102,9 @@ pub(crate) mod exchange_calls {
     }
 
     fn note_edit(of: &Data, part: Part, name: &str) {
+        if part == Part::Response {
+            of.barred.borrow_mut().insert(name.to_owned());
+        }
         if part == Part::Request && !of.edited.borrow().contains_key(name) {
             let fields = of.part(part).borrow();
             let sent = fields.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect();
@@ -133,7 +150,10 @@ pub(crate) mod exchange_calls {
 
     pub(crate) fn append(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let field = checked(of, part, (name, value), false)?;
-        note_edit(of, part, &field.0);
+        // What is there stays, so a response's trailers may go on bringing more of it.
+        if part == Part::Request {
+            note_edit(of, part, &field.0);
+        }
         of.part(part).borrow_mut().push(field);
         Ok(())
     }

@@ -15,6 +15,7 @@ impl<P: Plugin> Run<'_, P> {
     pub(super) fn place(&self, status: u16, headers: FieldList, source: &str) {
         *self.data.part(Part::Response).borrow_mut() = headers;
         self.data.part(Part::ResponseTrailers).borrow_mut().clear();
+        self.data.barred.borrow_mut().clear();
         self.data.responded.set(true);
         self.measure("response.status", status.into());
         self.data.properties.borrow_mut().insert("response.source".to_owned(), source.to_owned());

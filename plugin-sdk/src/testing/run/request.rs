@@ -1,6 +1,7 @@
 //! The request side: the head, the body, and what goes upstream.
 
 use plugin_rules::body::{self, ASKS_FOR_OTHER_BYTES, OF_THE_BYTES, says_encoded};
+use plugin_rules::class::{self, is_forbidden_in_trailers};
 use plugin_rules::failure::{ABORTED, ENCODED_REQUEST};
 use plugin_rules::phase::Phase;
 
@@ -11,7 +12,8 @@ use crate::testing::message::{FieldList, Forwarded};
 use crate::{BodyMode, HeadersAction, Phases, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
-    pub(super) fn request(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList) {
+    pub(super) fn request(&mut self, chunks: Vec<Vec<u8>>, mut trailers: FieldList) {
+        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, class::Direction::Request));
         let end = chunks.is_empty() && trailers.is_empty();
         self.measure("bytes.in", chunks.iter().map(|chunk| chunk.len() as u64).sum());
         let mut mode = BodyMode::Skip;
@@ -71,7 +73,7 @@ impl<P: Plugin> Run<'_, P> {
             upstream: self.data.properties.borrow().get("upstream.name").cloned().unwrap_or_default(),
             headers: self.data.part(Part::Request).borrow().clone(),
             chunks,
-            trailers: self.data.part(Part::RequestTrailers).borrow().clone(),
+            trailers: self.data.trailers(class::Direction::Request),
             aborted,
         });
         if aborted {

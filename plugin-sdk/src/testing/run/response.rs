@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use plugin_rules::body::{self, LENGTH_AND_DIGESTS, OF_THE_BYTES, reading_of_response, says_encoded};
+use plugin_rules::class::{self, is_forbidden_in_trailers};
 use plugin_rules::failure::{ABORTED, ENCODED_RESPONSE};
 use plugin_rules::phase::Phase;
 use plugin_rules::stored::Readers;
@@ -15,7 +16,8 @@ use crate::testing::stored::Candidate;
 use crate::{BodyMode, Failure, HeadersAction, Phases, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
-    pub(super) fn response_phases(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList, cut: Option<Failure>) {
+    pub(super) fn response_phases(&mut self, chunks: Vec<Vec<u8>>, mut trailers: FieldList, cut: Option<Failure>) {
+        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, class::Direction::Response));
         let end = self.has_no_body() || (chunks.is_empty() && trailers.is_empty() && cut.is_none());
         let chunks = if self.has_no_body() { Vec::new() } else { chunks };
         let mut mode = BodyMode::Skip;
@@ -103,7 +105,7 @@ impl<P: Plugin> Run<'_, P> {
             status: self.status(),
             headers: self.data.part(Part::Response).borrow().clone(),
             chunks,
-            trailers: self.data.part(Part::ResponseTrailers).borrow().clone(),
+            trailers: self.data.trailers(class::Direction::Response),
             aborted,
         });
     }
