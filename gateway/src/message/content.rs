@@ -5,11 +5,9 @@ use http::{HeaderValue, StatusCode};
 
 use crate::message::FieldMap;
 
-/// Whether a response of this status may have content: RFC 9110 sections 15.2 (1xx), 15.3.5 (204), 15.3.6 (205) and 15.4.5
-/// (304) forbid it.
+/// Whether a response of this status may have content.
 pub fn is_allowed(status: StatusCode) -> bool {
-    !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
+    plugin_rules::response::may_have_content(status.as_u16())
 }
 
 /// Makes the fields of a response say the length that it has. RFC 9110 section 8.6: 1xx and 204 have no Content-Length, and

@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
 use http::{HeaderName, HeaderValue, Version, header};
+use plugin_rules::class::{is_forwarding, is_lookalike, is_odd};
 use smallvec::SmallVec;
 
-use super::class::{is_forwarding, is_lookalike, is_odd};
 use super::{
     CDN_LOOP, Hops, RequestId, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members,
     strip_hop_by_hop,

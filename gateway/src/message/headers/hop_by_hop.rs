@@ -1,9 +1,9 @@
 //! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
 use http::{HeaderName, HeaderValue, header};
+use plugin_rules::class::{Class, class};
 use smallvec::SmallVec;
 
-use super::class::{Class, class};
 use super::members;
 use crate::message::FieldMap;
 

@@ -3,7 +3,6 @@
 //! [`HeaderRules`] is made once per configuration and holds everything that can be computed before a request comes.
 //! All changes are made in place; a `FieldMap` is never rebuilt or cloned.
 
-mod class;
 mod cookie;
 mod date;
 mod forwarding;
@@ -18,7 +17,6 @@ use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use crate::message::FieldMap;
 
-pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
 pub use cookie::join as join_cookies;
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received, address};
@@ -26,8 +24,9 @@ pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persiste
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;
+pub use plugin_rules::class::{Direction, is_credential, is_forwarding, is_odd, same_when_folded};
 pub use request_id::{RequestId, X_REQUEST_ID};
-pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
+pub use trailers::{strip_barred, strip_trailers};
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -37,6 +36,11 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// `X-Real-IP`.
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Whether fields of this name are made by the gateway itself, so that neither plugins nor the configuration may.
+pub fn is_made_here(name: &HeaderName) -> bool {
+    plugin_rules::class::is_made_here(name.as_str())
+}
 
 /// Whether the message is gRPC: its content type is `application/grpc`, alone or with a suffix.
 pub fn is_grpc(headers: &FieldMap) -> bool {

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use http_body::Body as _;
+use plugin_rules::response::INVALID_STATUS;
 
 use super::link::{Lent, Link};
 use super::tee::Tee;
@@ -20,8 +21,7 @@ impl<L: Link> ChainRun<L> {
             self.chain.links[index].answered_nonsense();
             Error::new(ErrorKind::Plugin, what)
         };
-        let status =
-            response_status(response.status).map_err(|_| invalid("answered with a status outside 200 to 599"))?;
+        let status = response_status(response.status).map_err(|_| invalid(INVALID_STATUS))?;
         let headers = response_fields(response.headers).map_err(invalid)?;
         let body = self.chain.memory.count(response.body)?;
         Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(body)))
@@ -88,11 +88,7 @@ impl<L: Link> ChainRun<L> {
     fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
         let (authority, target) = exchange.request.asked_target();
         let storing = self.chain.links[index].storing();
-        let readers = match exchange.principal() {
-            _ if storing.shared => Readers::All,
-            Some(principal) => Readers::Principal(principal),
-            None => Readers::Unnamed,
-        };
+        let readers = Readers::of(storing.shared, exchange.principal());
         let entry = &self.chain.entries[index];
         let caller = caller(&exchange.request, readers, storing);
         Key { entry, scheme: exchange.request.scheme, authority, target, readers, caller, plugin }

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
+use plugin_rules::body::may_answer;
 
 use super::link::{Guest, Lent, Link, named};
 use crate::error::{Error, ErrorKind};
@@ -178,7 +179,7 @@ impl<L: Link> Stage<L> {
                 let bytes = self.memory.count(bytes).map_err(|full| named(self.link.name(), &full.into()))?;
                 self.emit(bytes, trailers);
             }
-            Ok(Action::Respond(response)) if !self.progress.released => return Ok(Some(response)),
+            Ok(Action::Respond(response)) if may_answer(self.progress.released) => return Ok(Some(response)),
             Ok(Action::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
             Ok(Action::Abort) => return Err(self.aborts("aborted the stream")),
             Ok(Action::RespondStored(_) | Action::Retry) => {

@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use crate::message::FieldMap;
 
-/// Largest body of a request or a response of a call.
-pub const MAX_BODY: usize = 1 << 20;
+pub use plugin_rules::calls::MAX_BODY;
 
 /// A call on its way from a plugin to the worker's task.
 #[derive(Debug)]
