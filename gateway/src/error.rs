@@ -6,6 +6,8 @@ use std::fmt;
 
 use http::StatusCode;
 
+pub use plugin_rules::failure::Failure;
+
 /// The side of the gateway on which an error arose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -17,49 +19,6 @@ pub enum Side {
     Plugin,
     /// The gateway itself.
     Gateway,
-}
-
-/// Why there was no (complete) response from the upstream, in the words of the plugin contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The endpoint's name could not be resolved.
-    Dns,
-    /// No connection could be made.
-    Connect,
-    /// The TLS handshake failed.
-    Tls,
-    /// Connect, response, idle or request timeout.
-    Timeout,
-    /// The connection or stream ended before the message did.
-    Reset,
-    /// The upstream broke the rules of HTTP.
-    Protocol,
-    /// Too many requests in flight.
-    Overload,
-    /// No endpoint was usable.
-    NoEndpoint,
-    /// The client left first.
-    Cancelled,
-    /// Anything else.
-    Other,
-}
-
-impl Failure {
-    /// The word used in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Protocol => "protocol",
-            Self::Overload => "overload",
-            Self::NoEndpoint => "no-endpoint",
-            Self::Cancelled => "cancelled",
-            Self::Other => "other",
-        }
-    }
 }
 
 /// What happened. Each kind has one row in `ErrorKind::row`.
@@ -260,5 +219,37 @@ impl fmt::Display for Error {
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Self {
         Self::new(kind, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_rules::failure::{ABORTED, ENCODED_REQUEST, ENCODED_RESPONSE};
+
+    use super::*;
+
+    #[test]
+    fn what_tests_of_plugins_are_told_is_what_clients_are_told() {
+        for (kind, status) in [
+            (ErrorKind::UnsupportedEncoding, ENCODED_REQUEST),
+            (ErrorKind::EncodedResponse, ENCODED_RESPONSE),
+            (ErrorKind::PluginAbort, ABORTED),
+        ] {
+            assert_eq!(kind.status(), status, "{kind:?}");
+        }
+        for kind in [
+            ErrorKind::UpstreamLimit,
+            ErrorKind::NoEndpoint,
+            ErrorKind::Dns,
+            ErrorKind::Connect,
+            ErrorKind::ConnectTimeout,
+            ErrorKind::Tls,
+            ErrorKind::ResponseTimeout,
+            ErrorKind::ExchangeTimeout,
+            ErrorKind::Reset,
+            ErrorKind::Protocol,
+        ] {
+            assert_eq!(kind.status(), kind.failure().status(), "{kind:?}");
+        }
     }
 }

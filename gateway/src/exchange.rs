@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
 pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
+use crate::message::FieldMap;
 use crate::message::headers::{Hops, RequestId};
 
 /// The protocol version of the client's connection.
@@ -96,9 +97,9 @@ pub struct RequestHead {
     /// The normalised path, and the query as it came: what is routed is what is forwarded.
     pub path_and_query: String,
     /// Header fields without hop-by-hop fields and without Host.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// Set when the body ended with trailers.
-    pub trailers: Option<HeaderMap>,
+    pub trailers: Option<FieldMap>,
     /// Whether header changes still reach the upstream.
     pub sent: bool,
     /// What plugins changed.
@@ -146,7 +147,7 @@ impl RequestHead {
         scheme: &'static str,
         authority: String,
         path_and_query: String,
-        headers: HeaderMap,
+        headers: FieldMap,
     ) -> Self {
         Self {
             method,
@@ -190,7 +191,7 @@ impl RequestHead {
     /// Remembers the client's fields of this name, before the plugin at this place of the chain changes them.
     pub fn edited(&mut self, name: &HeaderName, by: usize) {
         if !self.was_edited(name) {
-            let sent = self.headers.get_all(name).iter().cloned().collect();
+            let sent = self.headers.get_all(name).cloned().collect();
             self.edits.fields.push(FieldEdit { name: name.clone(), by, sent });
         }
     }
@@ -226,9 +227,9 @@ pub struct ResponseHead {
     /// The status.
     pub status: StatusCode,
     /// Header fields.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// Set when the body ended with trailers.
-    pub trailers: Option<HeaderMap>,
+    pub trailers: Option<FieldMap>,
     /// Whether the head has gone to the client.
     pub sent: bool,
     /// Names that trailers must not bring: plugins set or removed them here, or the upstream's Connection field lists them.
@@ -237,7 +238,7 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// A head that has not gone out yet.
-    pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
+    pub fn new(status: StatusCode, headers: FieldMap) -> Self {
         Self { status, headers, trailers: None, sent: false, barred: Vec::new() }
     }
 }

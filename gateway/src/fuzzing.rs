@@ -14,12 +14,14 @@ pub mod normalize;
 pub mod route;
 pub mod stored;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::message::FieldMap;
 
 /// Lines of the form `name: value` as header fields, up to the first empty line; what is no field is left out. Bytes
 /// that aren't UTF-8 stay in values.
-fn fields<'a>(lines: &mut impl Iterator<Item = &'a [u8]>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn fields<'a>(lines: &mut impl Iterator<Item = &'a [u8]>) -> FieldMap {
+    let mut headers = FieldMap::new();
     // Fields beyond this number would only make the map slow.
     for line in lines.take_while(|line| !line.is_empty()).take(256) {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
@@ -38,8 +40,8 @@ fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The trimmed members of all fields of a name, divided at commas.
-fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
-    let values = headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+fn list<'a>(headers: &'a FieldMap, name: &str) -> Vec<&'a [u8]> {
+    let values = headers.get_all(name).flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     values.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty()).collect()
 }
 

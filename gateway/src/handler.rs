@@ -24,8 +24,8 @@ pub struct Inbound {
 
 impl Inbound {
     /// A request of a protocol that sends one response and keeps its connection to itself.
-    pub fn new(connection: Arc<ConnectionInfo>, head: http::request::Parts, body: Body) -> Self {
-        Self { connection, head: head.into(), body, interim: Interim::default(), upgrade: None }
+    pub fn new(connection: Arc<ConnectionInfo>, head: Head, body: Body) -> Self {
+        Self { connection, head, body, interim: Interim::default(), upgrade: None }
     }
 }
 

@@ -30,7 +30,6 @@ pub mod model;
 
 pub mod access_log;
 pub mod error;
-pub mod phase;
 pub mod response;
 
 pub mod admin;
@@ -39,6 +38,9 @@ pub mod state;
 pub mod telemetry;
 mod timer;
 pub mod watch;
+
+// The phases of an exchange are the contract's.
+pub use plugin_rules::phase;
 
 #[doc(hidden)]
 pub mod fuzzing;

@@ -32,7 +32,7 @@ pub fn handle(services: Rc<Services>, inbound: Inbound) -> impl Future<Output = 
     let Inbound { connection, head, body, .. } = inbound;
     let snapshot = services.snapshot();
     let is_head = head.method == Method::HEAD;
-    let is_grpc = headers::is_grpc(head.fields.as_map());
+    let is_grpc = headers::is_grpc(&head.fields);
 
     let (exchange, accepted) = receive(&services, &snapshot, connection, head);
     let exchange = SharedExchange::new(exchange);
@@ -217,7 +217,7 @@ async fn finish(
             let untold = is_head && (exchange.source == ResponseSource::Upstream || filtered());
             let length = body.size_hint().exact().filter(|_| !untold);
             content::tell_length(status, &mut fields, length);
-            *outgoing.headers_mut() = fields;
+            *outgoing.headers_mut() = fields.into_map();
         })
         .await;
     (outgoing, barred)
@@ -227,7 +227,7 @@ async fn finish(
 fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Response<Body>) -> Body {
     let (parts, body) = made.into_parts();
     exchange.source = source;
-    exchange.response = Some(ResponseHead::new(parts.status, parts.headers));
+    exchange.response = Some(ResponseHead::new(parts.status, parts.headers.into()));
     body
 }
 

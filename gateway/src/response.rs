@@ -186,9 +186,9 @@ pub fn fixed(answer: &FixedResponse) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
 
     use super::*;
+    use crate::message::FieldMap;
 
     fn text(response: &Response<Body>) -> String {
         String::from_utf8(response.body().as_full().unwrap().to_vec()).unwrap()
@@ -227,7 +227,7 @@ mod tests {
 
     fn location(redirect_to: &Redirect, scheme: &'static str, authority: &str, target: &str) -> String {
         let (authority, target) = (authority.to_owned(), target.to_owned());
-        let request = RequestHead::new(Method::GET, scheme, authority, target, HeaderMap::new());
+        let request = RequestHead::new(Method::GET, scheme, authority, target, FieldMap::new());
         match redirect(redirect_to, &request) {
             Ok(response) => response.headers()["location"].to_str().unwrap().to_owned(),
             Err(error) => error.kind().name().to_owned(),

@@ -446,7 +446,116 @@ fn calls_are_checked_as_the_gateway_checks_them() {
 }
 
 #[test]
-#[should_panic(expected = "a metric's name")]
-fn a_metric_that_ends_the_plugin_in_the_gateway_ends_the_test() {
-    TestHost::new().enter(|| metrics::count("requests-total", &[], 1));
+fn a_metric_that_the_gateway_drops_or_renames_is_dropped_or_renamed_here() {
+    let host = TestHost::new();
+    host.enter(|| {
+        metrics::count("requests-seen_total", &[("a.b", "1")], 1);
+        metrics::count("2nd", &[], 1);
+        metrics::count("seen", &[("le", "1")], 1);
+    });
+    assert_eq!(host.counted("requests_seen", &[("a_b", "1")]), 1);
+    assert_eq!((host.counted("2nd", &[]), host.counted("seen", &[("le", "1")])), (0, 0));
+}
+
+#[test]
+fn an_answer_to_head_tells_no_length_that_the_plugin_might_have_changed() {
+    let described = || TestResponse::new(200).header("content-length", "9").header("etag", "\"a\"");
+    let host = TestHost::new();
+    let skipped = host.run(&SCRIPT, TestRequest::new("HEAD", "/")).respond(described());
+    assert_eq!((skipped.header("content-length"), skipped.header("etag")), (None, Some("\"a\"")));
+    let reads = Script { response: |_, _| ResponseAction::read_body(BodyMode::Chunks), ..SCRIPT };
+    let read = host.run(&reads, TestRequest::new("HEAD", "/")).respond(described());
+    assert_eq!((read.header("content-length"), read.header("etag")), (None, None));
+}
+
+#[test]
+fn a_response_that_may_have_no_content_has_none() {
+    for status in [204, 205, 304] {
+        let got = TestHost::new().run(&SCRIPT, TestRequest::get("/")).respond(TestResponse::new(status).body("no"));
+        assert!(got.body().is_empty(), "{status}");
+    }
+}
+
+#[test]
+fn a_target_gets_the_form_that_a_clients_has() {
+    let plugin = Script {
+        request: |exchange, _| {
+            exchange.request().set_authority("API.example.").unwrap();
+            exchange.request().set_target("//a///%61?b=<c>").unwrap();
+            assert_eq!(exchange.request().set_authority("a..b"), Err(FieldError::InvalidValue));
+            RequestAction::next()
+        },
+        ..SCRIPT
+    };
+    let run = TestHost::new().run(&plugin, TestRequest::get("/"));
+    assert_eq!((&*run.forwarded().authority, &*run.forwarded().target), ("api.example", "/a/a?b=%3Cc%3E"));
+}
+
+#[test]
+fn no_trailer_brings_what_a_head_could_not() {
+    let plugin = Script {
+        request: |_, _| RequestAction::read_body(BodyMode::Chunks),
+        request_body: |exchange, _, _| {
+            for name in ["x-api-key", "priority", "x_forwarded_for", "sec-fetch-mode"] {
+                assert_eq!(exchange.request_trailers().set_header(name, "1"), Err(FieldError::NotAllowed), "{name}");
+            }
+            assert_eq!(exchange.request_trailers().set_header("x-checksum", "1"), Ok(()));
+            ChunkAction::Pass
+        },
+        ..SCRIPT
+    };
+    let run = TestHost::new().run(&plugin, TestRequest::post("/", "body"));
+    assert_eq!(run.forwarded().trailers, [("x-checksum".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn what_a_plugin_takes_off_a_head_does_not_come_back_behind_it() {
+    let plugin = Script {
+        request: |exchange, _| {
+            exchange.request().remove_header("x-user").unwrap();
+            RequestAction::next()
+        },
+        response: |exchange, _| {
+            exchange.response().set_header("x-set", "1").unwrap();
+            ResponseAction::next()
+        },
+        ..SCRIPT
+    };
+    let request =
+        TestRequest::post("/", "body").trailer("x_user", "alice").trailer("cookie", "a=b").trailer("x-sum", "1");
+    let mut run = TestHost::new().run(&plugin, request);
+    assert_eq!(run.forwarded().trailers, [("x-sum".to_owned(), b"1".to_vec())]);
+    let response = TestResponse::new(200).body("body").trailer("x-set", "2").trailer("via", "x").trailer("x-sum", "1");
+    assert_eq!(run.respond(response).trailers, [("x-sum".to_owned(), b"1".to_vec())]);
+}
+
+#[test]
+fn a_field_in_place_of_another_one_needs_no_room() {
+    let plugin = Script {
+        request: |exchange, _| {
+            for _ in 0..256 {
+                exchange.request().append_header("x-many", "1").unwrap();
+            }
+            assert_eq!(exchange.request().append_header("x-many", "1"), Err(FieldError::TooLarge));
+            assert_eq!(exchange.request().set_header("x-many", "1"), Ok(()));
+            RequestAction::next()
+        },
+        ..SCRIPT
+    };
+    assert_eq!(TestHost::new().run(&plugin, TestRequest::get("/")).forwarded().headers.len(), 2);
+}
+
+#[test]
+#[should_panic(expected = "at most 64 attributes")]
+fn attributes_that_end_the_plugin_in_the_gateway_end_the_test() {
+    let plugin = Script {
+        request: |exchange, _| {
+            for place in 0..65 {
+                exchange.set_attribute(&format!("a{place}"), "v");
+            }
+            RequestAction::next()
+        },
+        ..SCRIPT
+    };
+    TestHost::new().run(&plugin, TestRequest::get("/"));
 }

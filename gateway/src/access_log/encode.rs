@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderName;
+use plugin_rules::notes::MAX_RECORDED;
 
 use crate::exchange::{Exchange, ResponseSource};
 use crate::model::AccessLog as Config;
@@ -89,7 +90,7 @@ impl Encoder {
         out.push(b'{');
         let mut first = true;
         for name in &self.request_headers {
-            let mut values = exchange.request.headers.get_all(name).iter().peekable();
+            let mut values = exchange.request.headers.get_all(name).peekable();
             if values.peek().is_none() {
                 continue;
             }
@@ -107,9 +108,6 @@ impl Encoder {
     }
 }
 
-/// Bytes of what a plugin added that a record has: enough for people, and a line stays a line.
-const MAX_FIELD: usize = 8 << 10;
-
 /// What plugins added: the last word on a name counts, and `None` takes it back.
 fn fields(exchange: &Exchange, out: &mut Vec<u8>) {
     if exchange.log_fields.is_empty() {
@@ -123,7 +121,7 @@ fn fields(exchange: &Exchange, out: &mut Vec<u8>) {
         let (Some(value), false) = (value, overridden) else { continue };
         member(out, &mut first, name);
         out.push(b'"');
-        escape(out, &value[..value.floor_char_boundary(MAX_FIELD)]);
+        escape(out, &value[..value.floor_char_boundary(MAX_RECORDED)]);
         out.push(b'"');
     }
     out.push(b'}');

@@ -3,24 +3,25 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{ConnectionInfo, Measures, Protocol, RequestHead, ResponseHead, ResponseSource};
+use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
 
 fn exchange(path_and_query: &str) -> Exchange {
     let (authority, target) = ("a.no".to_owned(), path_and_query.to_owned());
     let request =
-        RequestHead { sent: true, ..RequestHead::new(Method::GET, "https", authority, target, HeaderMap::new()) };
+        RequestHead { sent: true, ..RequestHead::new(Method::GET, "https", authority, target, FieldMap::new()) };
     let connection = ConnectionInfo::local(Protocol::Http3);
     let id = RequestId::sent(&map(&[("x-request-id", "id-1")])).unwrap();
     Exchange {
         started_at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
-        response: Some(ResponseHead { sent: true, ..ResponseHead::new(StatusCode::OK, HeaderMap::new()) }),
+        response: Some(ResponseHead { sent: true, ..ResponseHead::new(StatusCode::OK, FieldMap::new()) }),
         source: ResponseSource::Upstream,
         route: Some("inventory".into()),
         upstream: Some("stock".into()),

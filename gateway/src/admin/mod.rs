@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-use crate::message::normalize;
+use crate::message::{FieldMap, normalize};
 use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener shows.
@@ -83,8 +83,8 @@ fn answer<B>(request: &Request<B>, state: &AdminState, loopback_only: bool) -> R
 
 /// Whether the request names this machine.
 fn is_loopback<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    let target = normalize::target(request.method(), request.uri(), headers, request.version());
+    let fields = FieldMap::from(request.headers().clone());
+    let target = normalize::target(request.method(), request.uri(), &fields, request.version());
     target.is_ok_and(|target| {
         let name = normalize::hostname(&target.authority);
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

@@ -15,8 +15,24 @@ macro_rules! sdk {
     };
 }
 
-/// The SDK, except for its manifest: that one inherits from the workspace.
+/// The SDK with the rules that its test host goes by, except for their manifests: those inherit from the workspace.
 const SDK: &[(&str, &str)] = sdk! {
+    "rules/src/body.rs"
+    "rules/src/calls.rs"
+    "rules/src/class.rs"
+    "rules/src/failure.rs"
+    "rules/src/fields.rs"
+    "rules/src/gcra.rs"
+    "rules/src/key.rs"
+    "rules/src/kv.rs"
+    "rules/src/lib.rs"
+    "rules/src/metrics.rs"
+    "rules/src/notes.rs"
+    "rules/src/phase.rs"
+    "rules/src/response.rs"
+    "rules/src/stored.rs"
+    "rules/src/target.rs"
+    "rules/src/window.rs"
     "src/action.rs"
     "src/calls.rs"
     "src/config.rs"
@@ -39,8 +55,8 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/raw/native.rs"
     "src/secrets.rs"
     "src/stream.rs"
+    "src/testing/convert.rs"
     "src/testing/crypto.rs"
-    "src/testing/crypto/key.rs"
     "src/testing/data.rs"
     "src/testing/message.rs"
     "src/testing/mod.rs"
@@ -64,6 +80,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("README.md", include_str!("plugin_new/README.md.in")),
     ("src/lib.rs", include_str!("plugin_new/lib.rs.in")),
     ("vendor/plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+    ("vendor/plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
 ];
 
 /// What no crate here can be called: keywords of Rust, and the crates that it would hide.
@@ -102,6 +119,7 @@ const TAKEN: &[&str] = &[
     "mut",
     "override",
     "plugin",
+    "plugin-rules",
     "plugin-sdk",
     "priv",
     "proc-macro",
@@ -253,7 +271,7 @@ mod tests {
     fn every_file_of_the_sdk_is_carried() {
         let sdk = repository().join("plugin-sdk");
         let mut expected = vec!["README.md".to_owned()];
-        for folder in ["src", "wit"] {
+        for folder in ["rules/src", "src", "wit"] {
             files(&sdk.join(folder), folder, &mut expected);
         }
         expected.sort();
@@ -262,26 +280,32 @@ mod tests {
         assert_eq!(carried, expected);
     }
 
+    /// Lines of a manifest's dependencies.
+    fn dependencies(manifest: &str) -> Vec<&str> {
+        let (_, from) = manifest.split_once("[dependencies]").expect("dependencies");
+        let from = from.split("[dev-dependencies]").next().unwrap_or(from);
+        from.lines().filter(|line| line.starts_with(char::is_alphabetic)).collect()
+    }
+
     #[test]
     fn the_sdk_gets_the_dependencies_of_the_workspace() {
         let workspace = std::fs::read_to_string(repository().join("Cargo.toml")).expect("readable");
-        let own = std::fs::read_to_string(repository().join("plugin-sdk/Cargo.toml")).expect("readable");
-        let template = include_str!("plugin_new/sdk-Cargo.toml.in");
-        let (_, dependencies) = template.split_once("[dependencies]").expect("dependencies");
-        let lines: Vec<_> = dependencies.lines().filter(|line| line.starts_with(char::is_alphabetic)).collect();
-        for line in &lines {
-            assert!(workspace.contains(&format!("\n{line}\n")), "{line} is not in the workspace's Cargo.toml");
+        for (own, template) in [
+            ("plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+            ("plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
+        ] {
+            let carried = dependencies(template);
+            for line in carried.iter().filter(|line| !line.contains("path = ")) {
+                assert!(workspace.contains(&format!("\n{line}\n")), "{line} is not in the workspace's Cargo.toml");
+            }
+            let own = std::fs::read_to_string(repository().join(own)).expect("readable");
+            let mut names: Vec<_> =
+                dependencies(&own).into_iter().filter_map(|line| line.strip_suffix(".workspace = true")).collect();
+            let mut carried: Vec<_> = carried.iter().filter_map(|line| line.split(' ').next()).collect();
+            names.sort_unstable();
+            carried.sort_unstable();
+            assert_eq!(carried, names);
         }
-        let (own, _) = own.split_once("[dev-dependencies]").expect("dev-dependencies");
-        let mut names: Vec<_> = own
-            .lines()
-            .filter_map(|line| line.strip_suffix(".workspace = true"))
-            .skip_while(|n| *n != "serde")
-            .collect();
-        let mut carried: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
-        names.sort_unstable();
-        carried.sort_unstable();
-        assert_eq!(carried, names);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use regex::Regex;
 
 use crate::message::headers::{CDN_LOOP, is_made_here, strip_hop_by_hop};
-use crate::message::normalize;
+use crate::message::{FieldMap, normalize};
 use crate::model::{HostnameMatch, Pin};
 
 /// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
@@ -295,7 +295,7 @@ pub(super) fn routable_header_name(text: &str) -> Result<HeaderName, String> {
     if name == CDN_LOOP {
         return Err("would never match: the gateway takes it off and counts by itself (forwarding.max_hops)".to_owned());
     }
-    let mut fields = HeaderMap::new();
+    let mut fields = FieldMap::new();
     fields.insert(name.clone(), HeaderValue::from_static("x"));
     strip_hop_by_hop(&mut fields);
     match fields.is_empty() {

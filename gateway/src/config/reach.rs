@@ -1,10 +1,11 @@
 //! What the routes do to each other: redirects that lead back to themselves, and routes that nothing reaches. The
 //! router itself is asked, so that this can't disagree with what happens to requests.
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::context::{Context, Placed};
+use crate::message::FieldMap;
 use crate::model::{HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch};
 use crate::route::{Query, Router};
 
@@ -82,7 +83,7 @@ struct Sample {
     hostname: String,
     path: Option<String>,
     method: Method,
-    headers: HeaderMap,
+    headers: FieldMap,
     query: String,
 }
 
@@ -105,7 +106,7 @@ impl Sample {
             ValueMatch::Exact(value) => Some(value.clone()),
             ValueMatch::Regex(_) => None,
         };
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         for (name, condition) in &conditions.headers {
             headers.insert(name.clone(), HeaderValue::from_str(&value(condition)?).ok()?);
         }

@@ -5,15 +5,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use super::Exchange;
-use crate::message::normalize;
+use crate::message::{FieldMap, normalize};
 use crate::model::{HeaderEdits, Piece, Template, Variable};
 
 /// Applies a route's changes: removals first, then values that replace what is there. One that comes out empty leaves no
 /// field, as NGINX's `proxy_set_header` does: what the client sent must not stand in its place.
-pub fn edit(headers: &mut HeaderMap, edits: &HeaderEdits, exchange: &Exchange) {
+pub fn edit(headers: &mut FieldMap, edits: &HeaderEdits, exchange: &Exchange) {
     for name in &edits.remove {
         headers.remove(name);
     }

@@ -111,15 +111,16 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    use http::{HeaderMap, Method};
+    use http::Method;
 
     use super::*;
     use crate::exchange::{ConnectionInfo, Protocol, RequestHead};
+    use crate::message::FieldMap;
     use crate::message::headers::RequestId;
 
     #[test]
     fn one_at_a_time_has_the_exchange_and_the_next_gets_it_when_it_is_given_back() {
-        let request = RequestHead::new(Method::GET, "https", "a.example".into(), "/".into(), HeaderMap::new());
+        let request = RequestHead::new(Method::GET, "https", "a.example".into(), "/".into(), FieldMap::new());
         let connection = ConnectionInfo::local(Protocol::Http2);
         let exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
         let shared = SharedExchange::new(Box::new(exchange));

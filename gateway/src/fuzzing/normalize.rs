@@ -1,8 +1,8 @@
 //! Any target and authority: refused, or in a form that stays as it is and has no second reading.
 
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderValue, Method, Uri, Version, header};
 
-use crate::message::normalize;
+use crate::message::{FieldMap, normalize};
 
 /// Input: a line with a Host field, or nothing for none; the rest is the request target.
 ///
@@ -21,7 +21,7 @@ pub fn run(data: &[u8]) {
         let name = normalize::hostname(&once);
         assert!(!name.is_empty() && !name.ends_with('.') && (name.ends_with(']') || !name.contains(':')), "{name}");
     }
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldMap::new();
     if let (false, Ok(host)) = (host.is_empty(), HeaderValue::from_bytes(host)) {
         headers.append(header::HOST, host);
     }
@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
         // What goes upstream is read there as it was read here.
         let text = first.path_and_query.as_str();
         let again = Uri::try_from(text).unwrap_or_else(|error| panic!("{text} is no target: {error}"));
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         let host = HeaderValue::from_str(&first.authority);
         headers.insert(header::HOST, host.unwrap_or_else(|error| panic!("{} is no Host: {error}", first.authority)));
         let second = normalize::target(&method, &again, &headers, version);

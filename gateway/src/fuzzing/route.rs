@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 
-use crate::message::normalize;
+use crate::message::{FieldMap, normalize};
 use crate::model::{HostnameMatch, PathMatch, RouteMatch, ValueMatch};
 use crate::route::{Query, Router};
 
@@ -91,7 +91,7 @@ fn value_match(text: &str) -> ValueMatch {
 /// A request as the pipeline hands it over, where the words make one.
 fn with_request(line: &str, look_up: impl FnOnce(&Query<'_>)) {
     let (mut hostname, mut target, mut method, mut by_scheme) = (String::new(), "/".to_owned(), Method::GET, "https");
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldMap::new();
     for (key, value) in words(line) {
         match key {
             "h" => match normalize::authority(value) {
@@ -151,9 +151,10 @@ pub(crate) fn naive(routes: &[RouteMatch], request: &Query<'_>) -> Option<usize>
         let scheme = route.scheme.is_none_or(|scheme| scheme == request.scheme);
         let get = request.method == Method::HEAD && route.methods.contains(&Method::GET);
         let method = route.methods.is_empty() || route.methods.contains(request.method) || get;
-        let headers = route.headers.iter().all(|(name, expected)| {
-            request.headers.get_all(name).iter().any(|value| holds(expected, value.to_str().ok()))
-        });
+        let headers = route
+            .headers
+            .iter()
+            .all(|(name, expected)| request.headers.get_all(name).any(|value| holds(expected, value.to_str().ok())));
         let query = route.query.iter().all(|(name, expected)| {
             let pairs = request.query.unwrap_or("").split('&').filter(|pair| !pair.is_empty());
             let mut decoded = pairs.map(|pair| {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{fields, lines, list};
 use crate::exchange::{RequestHead, ResponseHead};
+use crate::message::FieldMap;
 use crate::model::Storing;
 use crate::plugin::stored::{Key, Readers, StoredResponses, storable};
 
@@ -31,7 +32,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// RFC 9111 section 3, in other words than the store's.
-fn permitted(request: &HeaderMap, response: &HeaderMap, bound: bool) {
+fn permitted(request: &FieldMap, response: &FieldMap, bound: bool) {
     let directives = |headers| {
         let members = list(headers, "cache-control").into_iter();
         let names = members.map(|member| member.split(|byte| *byte == b'=').next().unwrap_or(member).trim_ascii());
@@ -54,7 +55,7 @@ fn permitted(request: &HeaderMap, response: &HeaderMap, bound: bool) {
 }
 
 /// Keeps it, and asks for it again: as the same request, and as another one.
-fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &HeaderMap) {
+fn keep(request: &FieldMap, answer: &ResponseHead, ttl: Duration, other: &FieldMap) {
     let store = Arc::new(StoredResponses::new(1 << 20));
     let readers = Readers::Principal("alice");
     let key =
@@ -68,10 +69,10 @@ fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &Heade
         return;
     }
     store.put(draft, now);
-    let find = |key: &Key<'_>, request: &HeaderMap, now| store.find(key, &Method::GET, request, now);
+    let find = |key: &Key<'_>, request: &FieldMap, now| store.find(key, &Method::GET, request, now);
     if let Some(hit) = find(&key, request, now) {
         assert_eq!((hit.status, &hit.body[..]), (answer.status, &b"body"[..]));
-        let age = hit.headers.get_all(header::AGE).iter().collect::<Vec<&HeaderValue>>();
+        let age = hit.headers.get_all(header::AGE).collect::<Vec<&HeaderValue>>();
         let one = age.len() == 1 && age[0].to_str().is_ok_and(|age| age.parse::<u64>().is_ok());
         assert!(one, "{age:?} instead of one age");
     }
@@ -82,7 +83,7 @@ fn keep(request: &HeaderMap, answer: &ResponseHead, ttl: Duration, other: &Heade
     if find(&key, other, now).is_some() {
         for name in list(&answer.headers, "vary") {
             let Ok(name) = std::str::from_utf8(name) else { continue };
-            let same = request.get_all(name).iter().eq(other.get_all(name).iter());
+            let same = request.get_all(name).eq(other.get_all(name));
             assert!(same, "given to a request that differs in {name}");
         }
     }

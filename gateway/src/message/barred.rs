@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Body, headers};
 use crate::error::Error;
+use crate::message::FieldMap;
 use crate::model::Route;
 
 /// Wraps a body.
@@ -40,7 +41,8 @@ impl HttpBody for BarredTrailers {
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(trailers) = frame.trailers_mut()
         {
-            headers::strip_barred(trailers, &this.names, &this.route.request_headers);
+            let edits = &this.route.request_headers;
+            FieldMap::edit(trailers, |trailers| headers::strip_barred(trailers, &this.names, edits));
         }
         polled
     }

@@ -1,19 +1,19 @@
 //! Which responses have content, and which tell its length, whoever made them and over whatever protocol they go.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
-/// Whether a response of this status may have content: RFC 9110 sections 15.2 (1xx), 15.3.5 (204), 15.3.6 (205) and 15.4.5
-/// (304) forbid it.
+use crate::message::FieldMap;
+
+/// Whether a response of this status may have content.
 pub fn is_allowed(status: StatusCode) -> bool {
-    !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
+    plugin_rules::response::may_have_content(status.as_u16())
 }
 
 /// Makes the fields of a response say the length that it has. RFC 9110 section 8.6: 1xx and 204 have no Content-Length, and
 /// some clients refuse one. A 205 is framed as any other response (RFC 9112 section 6.3), so it says that it is empty.
 /// `length`: of the content that is sent, or would be in answer to GET, where that is known.
-pub fn tell_length(status: StatusCode, fields: &mut HeaderMap, length: Option<u64>) {
+pub fn tell_length(status: StatusCode, fields: &mut FieldMap, length: Option<u64>) {
     // RFC 9112 section 6.1: this is the connection's to say.
     fields.remove(TRANSFER_ENCODING);
     if status.is_informational() || status == StatusCode::NO_CONTENT {
@@ -23,7 +23,9 @@ pub fn tell_length(status: StatusCode, fields: &mut HeaderMap, length: Option<u6
     } else if let Some(length) = length
         && status != StatusCode::NOT_MODIFIED
     {
-        fields.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+        if !fields.contains_key(CONTENT_LENGTH) {
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
     }
 }
 
@@ -32,7 +34,7 @@ mod tests {
     use super::*;
 
     fn told(status: u16, stated: Option<&'static str>, length: Option<u64>) -> Option<String> {
-        let mut fields = HeaderMap::from_iter([(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))]);
+        let mut fields = FieldMap::from_iter([(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))]);
         if let Some(stated) = stated {
             fields.insert(CONTENT_LENGTH, HeaderValue::from_static(stated));
         }

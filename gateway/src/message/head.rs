@@ -1,8 +1,9 @@
-//! The head of a request as a protocol hands it over, and its fields.
+//! The head of a request as a protocol hands it over, and the fields of heads and trailers.
 //!
-//! How fields are kept is known to this file alone, so that a codec may keep them as it read them: whoever needs a
+//! How fields are kept is known to this file alone, so that a codec may keep them as it read them: whoever needs an
 //! [`HeaderMap`] says so, and pays for it then.
 
+use http::header::{AsHeaderName, IntoHeaderName};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 
 /// The head of a request as it came.
@@ -15,7 +16,7 @@ pub struct Head {
     /// The version that the request was sent in.
     pub version: Version,
     /// Its fields, as they were sent.
-    pub fields: Fields,
+    pub fields: FieldMap,
 }
 
 impl From<request::Parts> for Head {
@@ -25,12 +26,24 @@ impl From<request::Parts> for Head {
     }
 }
 
-/// The fields of a head, in the order of their first names.
-#[derive(Debug, Default)]
-pub struct Fields(HeaderMap);
+/// The fields of a head or of trailers (RFC 9110 section 5): names with one value or several, each name's in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldMap(HeaderMap);
 
-impl Fields {
-    /// How many there are, each value counted.
+impl FieldMap {
+    /// Without fields.
+    #[inline]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Without fields, with room for as many.
+    #[inline]
+    pub fn with_capacity(fields: usize) -> Self {
+        Self(HeaderMap::with_capacity(fields))
+    }
+
+    /// How many fields there are, each value counted.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -44,57 +57,103 @@ impl Fields {
 
     /// The first value of this name.
     #[inline]
-    pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+    pub fn get(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
         self.0.get(name)
     }
 
     /// All values of this name.
     #[inline]
-    pub fn get_all(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
-        self.0.get_all(name).iter()
+    pub fn get_all(&self, name: impl AsHeaderName) -> impl DoubleEndedIterator<Item = &HeaderValue> {
+        self.0.get_all(name).into_iter()
     }
 
-    /// Every field.
+    /// Whether there is a field of this name.
+    #[inline]
+    pub fn contains_key(&self, name: impl AsHeaderName) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Every name, once.
+    #[inline]
+    pub fn keys(&self) -> impl Iterator<Item = &HeaderName> {
+        self.0.keys()
+    }
+
+    /// Every field: one name's values stand together.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.0.iter()
     }
 
-    /// Gives the name this value alone.
+    /// Gives the name this value alone. The first that it had, if any.
     #[inline]
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.insert(name, value);
+    pub fn insert(&mut self, name: impl IntoHeaderName, value: HeaderValue) -> Option<HeaderValue> {
+        self.0.insert(name, value)
     }
 
     /// Gives the name one more value.
     #[inline]
-    pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
+    pub fn append(&mut self, name: impl IntoHeaderName, value: HeaderValue) {
         self.0.append(name, value);
     }
 
-    /// Takes all fields of this name away.
+    /// Takes all fields of this name away. The first value that it had, if any.
     #[inline]
-    pub fn remove(&mut self, name: &HeaderName) {
-        self.0.remove(name);
+    pub fn remove(&mut self, name: impl AsHeaderName) -> Option<HeaderValue> {
+        self.0.remove(name)
     }
 
-    /// The fields as a map to look at.
+    /// Takes all fields away, and keeps the room.
     #[inline]
-    pub fn as_map(&self) -> &HeaderMap {
-        &self.0
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
-    /// The fields as a map to keep.
+    /// The fields for somebody who wants them as the `http` crate keeps them.
     #[inline]
     pub fn into_map(self) -> HeaderMap {
         self.0
     }
+
+    /// Changes fields that somebody keeps as the `http` crate does.
+    #[inline]
+    pub fn edit(map: &mut HeaderMap, edit: impl FnOnce(&mut Self)) {
+        let mut fields = Self(std::mem::take(map));
+        edit(&mut fields);
+        *map = fields.0;
+    }
 }
 
-impl From<HeaderMap> for Fields {
+impl From<HeaderMap> for FieldMap {
     #[inline]
     fn from(map: HeaderMap) -> Self {
         Self(map)
+    }
+}
+
+impl FromIterator<(HeaderName, HeaderValue)> for FieldMap {
+    fn from_iter<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: I) -> Self {
+        let mut map = Self::default();
+        fields.into_iter().for_each(|(name, value)| map.append(name, value));
+        map
+    }
+}
+
+impl<'a> IntoIterator for &'a FieldMap {
+    type Item = (&'a HeaderName, &'a HeaderValue);
+    type IntoIter = http::header::Iter<'a, HeaderValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// For tests and where a field is known to be there.
+impl<N: AsHeaderName> std::ops::Index<N> for FieldMap {
+    type Output = HeaderValue;
+
+    fn index(&self, name: N) -> &HeaderValue {
+        &self.0[name]
     }
 }
 
@@ -106,17 +165,22 @@ mod tests {
 
     #[test]
     fn fields_are_edited_by_name_and_become_a_map() {
-        let mut fields = Fields::default();
+        let mut fields = FieldMap::default();
         fields.append(COOKIE, HeaderValue::from_static("a=1"));
         fields.append(COOKIE, HeaderValue::from_static("b=2"));
-        fields.set(HOST, HeaderValue::from_static("a.test"));
-        fields.set(HOST, HeaderValue::from_static("b.test"));
-        fields.set(ACCEPT, HeaderValue::from_static("*/*"));
-        fields.remove(&ACCEPT);
+        fields.insert(HOST, HeaderValue::from_static("a.test"));
+        fields.insert(HOST, HeaderValue::from_static("b.test"));
+        fields.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        assert_eq!(fields.remove(&ACCEPT).unwrap(), "*/*");
         assert_eq!((fields.len(), fields.is_empty(), fields.iter().count()), (3, false, 3));
-        assert_eq!(fields.get(&HOST).unwrap(), "b.test");
-        assert_eq!(fields.get_all(&COOKIE).collect::<Vec<_>>(), ["a=1", "b=2"]);
-        assert_eq!(fields.as_map().len(), 3);
-        assert!(!fields.into_map().contains_key(ACCEPT));
+        assert_eq!(fields.keys().count(), 2);
+        assert_eq!(fields.get(HOST).unwrap(), "b.test");
+        assert_eq!(fields.get_all(COOKIE).collect::<Vec<_>>(), ["a=1", "b=2"]);
+        assert!(!fields.contains_key(ACCEPT) && fields["host"] == "b.test");
+        let mut map = fields.clone().into_map();
+        FieldMap::edit(&mut map, |fields| drop(fields.remove(HOST)));
+        assert_eq!((map.len(), FieldMap::from(map).len()), (2, 2));
+        fields.clear();
+        assert!(fields.is_empty());
     }
 }

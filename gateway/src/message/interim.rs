@@ -3,12 +3,14 @@
 use std::fmt;
 use std::rc::Rc;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+
+use crate::message::FieldMap;
 
 /// Writes the heads of interim responses to whoever waits for the response.
 pub trait WriteInterim {
     /// Writes one. `false`: the response has begun, or the other side is gone.
-    fn write(&self, status: StatusCode, fields: HeaderMap) -> bool;
+    fn write(&self, status: StatusCode, fields: FieldMap) -> bool;
 }
 
 /// Where interim responses go. A protocol that can't send them, and a client that knows none (HTTP/1.0), have a way that
@@ -28,7 +30,7 @@ impl Interim {
     }
 
     /// Passes one on. `false` where it leads nowhere, or no longer anywhere.
-    pub fn send(&self, status: StatusCode, fields: HeaderMap) -> bool {
+    pub fn send(&self, status: StatusCode, fields: FieldMap) -> bool {
         self.0.as_ref().is_some_and(|writer| writer.write(status, fields))
     }
 }
@@ -50,14 +52,14 @@ mod tests {
         #[derive(Default)]
         struct Written(RefCell<Vec<StatusCode>>);
         impl WriteInterim for Written {
-            fn write(&self, status: StatusCode, _: HeaderMap) -> bool {
+            fn write(&self, status: StatusCode, _: FieldMap) -> bool {
                 self.0.borrow_mut().push(status);
                 true
             }
         }
-        assert!(!Interim::default().send(StatusCode::EARLY_HINTS, HeaderMap::new()));
+        assert!(!Interim::default().send(StatusCode::EARLY_HINTS, FieldMap::new()));
         let written = Rc::new(Written::default());
-        assert!(Interim::to(written.clone()).send(StatusCode::EARLY_HINTS, HeaderMap::new()));
+        assert!(Interim::to(written.clone()).send(StatusCode::EARLY_HINTS, FieldMap::new()));
         assert_eq!(*written.0.borrow(), [StatusCode::EARLY_HINTS]);
     }
 }

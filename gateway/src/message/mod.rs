@@ -15,7 +15,7 @@ mod tunnel;
 pub use barred::BarredTrailers;
 pub use body::{Body, Metered};
 pub use detached::Detached;
-pub use head::{Fields, Head};
+pub use head::{FieldMap, Head};
 pub use interim::{Interim, WriteInterim};
 pub use merged::Merged;
 pub use request_body::{RequestBody, RequestProgress};

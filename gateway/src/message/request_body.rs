@@ -10,6 +10,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{Body, headers};
 use crate::error::{Error, ErrorKind};
+use crate::message::FieldMap;
 use crate::timer::Stopwatch;
 
 /// What became of a request body; shared with the pipeline, which asks after the upstream call failed.
@@ -73,7 +74,8 @@ impl HttpBody for RequestBody {
                         return this.fail(ErrorKind::BodyTooLarge.into());
                     }
                 } else if let Some(trailers) = frame.trailers_mut() {
-                    headers::strip_trailers(trailers, headers::Direction::Request);
+                    let request = headers::Direction::Request;
+                    FieldMap::edit(trailers, |trailers| headers::strip_trailers(trailers, request));
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -4,14 +4,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Method;
 use http::header::ALT_SVC;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
 
 use super::deadline::{explain, within};
 use crate::error::{Error, ErrorKind, Side};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
-use crate::message::{BarredTrailers, Body, headers};
+use crate::message::{BarredTrailers, Body, FieldMap, headers};
 use crate::model::{PathMatch, UpstreamHost};
 use crate::route;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
@@ -88,12 +88,13 @@ async fn send(
     exchange
         .access(|exchange| {
             forwarding.note(exchange);
-            let (mut parts, body) = sent?.into_parts();
-            let listed = headers::strip_hop_by_hop(&mut parts.headers);
+            let (parts, body) = sent?.into_parts();
+            let mut fields = FieldMap::from(parts.headers);
+            let listed = headers::strip_hop_by_hop(&mut fields);
             // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
-            parts.headers.remove(ALT_SVC);
+            fields.remove(ALT_SVC);
             exchange.source = ResponseSource::Upstream;
-            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(parts.status, parts.headers) });
+            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(parts.status, fields) });
             Ok(body)
         })
         .await
@@ -148,7 +149,7 @@ struct OutgoingHead {
     method: Method,
     authority: Option<String>,
     path_and_query: PathAndQuery,
-    headers: HeaderMap,
+    headers: FieldMap,
 }
 
 /// Takes from the exchange what goes upstream. Header fields move unless a plugin or the log may still read them.

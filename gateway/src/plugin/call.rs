@@ -3,6 +3,8 @@
 //! Everything between a chain and an instance speaks these types. An ABI (`wit`) is an adapter to them: it hands a
 //! [`Call`] to the guest in its own form, and makes an [`Action`] of the answer that the phase has.
 
+pub use plugin_rules::body::BodyMode;
+
 use crate::error::Failure;
 use crate::phase::{Phase, Phases};
 
@@ -89,18 +91,6 @@ impl Action {
             Self::Continue(_) | Self::RespondStored(_) | Self::Retry | Self::Abort => 0,
         }
     }
-}
-
-/// What a headers phase asks for of the body that follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyMode {
-    /// Nothing: it goes past the plugin.
-    #[default]
-    Skip,
-    /// A call for each chunk.
-    Chunks,
-    /// One call with all of it.
-    Whole,
 }
 
 /// A header field, not checked yet.

@@ -1,52 +1,39 @@
-//! Header rules for bodies that a plugin reads: only `identity` can be read, and what describes bytes that may change
-//! is dropped.
+//! The rules for bodies that a plugin reads (`plugin_rules::body`), on the fields of a message.
 
-use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderName, IF_RANGE, RANGE,
-};
-use http::{HeaderMap, HeaderValue};
+use std::sync::LazyLock;
 
-/// Digests of content or representation: RFC 1864, RFC 3230, RFC 9530.
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-md5"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
+use http::HeaderValue;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName};
+use plugin_rules::body::{ASKS_FOR_OTHER_BYTES, LENGTH_AND_DIGESTS, OF_THE_BYTES, is_encoded};
 
-/// Whether the content is encoded (RFC 9110 section 8.4), so that a plugin would see gibberish.
-pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .map(<[u8]>::trim_ascii)
-            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-    })
+use crate::message::FieldMap;
+
+static DESCRIPTION: LazyLock<[HeaderName; 7]> = LazyLock::new(|| OF_THE_BYTES.map(HeaderName::from_static));
+static DEMANDS: LazyLock<[HeaderName; 3]> = LazyLock::new(|| ASKS_FOR_OTHER_BYTES.map(HeaderName::from_static));
+
+/// Whether the content is encoded, so that a plugin would see gibberish.
+pub(super) fn says_encoded(headers: &FieldMap) -> bool {
+    is_encoded(headers.get_all(CONTENT_ENCODING).map(HeaderValue::as_bytes))
 }
 
-/// Asks for a response that plugins can read: unencoded (RFC 9110 section 12.5.3) and whole (section 14.2).
-pub(super) fn ask_for_identity(request: &mut HeaderMap) {
+/// Asks for a response that plugins can read: unencoded and whole.
+pub(super) fn ask_for_identity(request: &mut FieldMap) {
+    for name in &*DEMANDS {
+        request.remove(name);
+    }
     request.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    request.remove(RANGE);
-    request.remove(IF_RANGE);
 }
 
-/// Drops what tells of a body that isn't sent, and that nobody knows as it would be (an answer to HEAD, a 304). What tells
-/// versions apart stays: a plugin that leaves bodies as they are leaves it in answers to GET.
-pub(super) fn length_is_unknown(headers: &mut HeaderMap) {
-    headers.remove(CONTENT_LENGTH);
-    for name in &DIGESTS {
+/// Drops what tells of a body that isn't sent, and that nobody knows as it would be.
+pub(super) fn length_is_unknown(headers: &mut FieldMap) {
+    for name in DESCRIPTION.iter().take(LENGTH_AND_DIGESTS) {
         headers.remove(name);
     }
 }
 
 /// Drops what holds only for the body as it came.
-pub(super) fn body_may_change(headers: &mut HeaderMap) {
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(ETAG);
-    headers.remove(ACCEPT_RANGES);
-    for name in &DIGESTS {
+pub(super) fn body_may_change(headers: &mut FieldMap) {
+    for name in &*DESCRIPTION {
         headers.remove(name);
     }
 }
@@ -56,12 +43,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_identity_is_readable() {
-        let encoded = |value: &'static str| {
-            is_encoded(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]))
+    fn what_was_asked_for_before_is_not_asked_for_any_more() {
+        let name = |name: &&'static str| HeaderName::from_static(name);
+        let all = |names: &[&'static str]| -> FieldMap {
+            names.iter().map(|text| (name(text), HeaderValue::from_static("1"))).collect()
         };
-        assert!(!is_encoded(&HeaderMap::new()));
-        assert!(!encoded("identity") && !encoded("Identity, identity") && !encoded(""));
-        assert!(encoded("gzip") && encoded("identity, br") && encoded("unknown"));
+        let mut request = all(&["accept-encoding", "range", "if-range", "accept"]);
+        ask_for_identity(&mut request);
+        assert_eq!((request.len(), &request[ACCEPT_ENCODING]), (2, &HeaderValue::from_static("identity")));
+        let mut response = all(&["content-length", "repr-digest", "etag", "content-encoding"]);
+        assert!(says_encoded(&response));
+        length_is_unknown(&mut response);
+        assert_eq!(response.len(), 2);
+        body_may_change(&mut response);
+        assert_eq!(response.keys().collect::<Vec<_>>(), ["content-encoding"]);
     }
 }

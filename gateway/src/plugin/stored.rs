@@ -1,10 +1,10 @@
 //! Responses kept for `respond-stored`: the last good answer of a route, given out while the upstream can't answer.
 //!
 //! What is kept together with what is decided here, never by the plugin: the key (route entry, authority, target, the
-//! caller, Vary fields), and, in `rules`, what may be kept at all. Only complete responses to GET are kept; they answer
-//! GET and HEAD.
+//! caller, Vary fields), and what may be kept at all (`plugin_rules::stored`). Only complete responses to GET are kept; they
+//! answer GET and HEAD.
 
-mod rules;
+mod request;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,60 +12,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AGE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{AGE, HeaderName};
+use http::{HeaderValue, Method, StatusCode};
+use plugin_rules::stored as rules;
 
-pub use self::rules::{Readers, Refusal, caller, storable};
-use self::rules::{age, vary};
+pub use self::request::{caller, storable};
+pub use plugin_rules::stored::{Key, MAX_BODY, Readers, Refusal};
+
+use self::request::Values;
 use crate::exchange::ResponseHead;
 use crate::memory::{Budget, Hold};
+use crate::message::FieldMap;
 
-/// Largest body that is kept.
-pub(crate) const MAX_BODY: usize = 1 << 20;
 /// What a response costs besides its bytes.
 const OVERHEAD: usize = 512;
 /// Responses of one key that differ in their Vary fields: a client that invents values costs no more than these.
 const MAX_VARIANTS: usize = 32;
 
-fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &HeaderMap) -> bool {
-    stored.iter().all(|(name, values)| request.get_all(name).iter().eq(values.iter()))
-}
-
-/// What separates one stored response from another, besides Vary.
-#[derive(Clone, Copy, Debug)]
-pub struct Key<'a> {
-    /// The route entry: its namespace, unique over plugins and routes.
-    pub entry: &'a str,
-    /// `http` or `https`.
-    pub scheme: &'a str,
-    /// Host and port as the client asked.
-    pub authority: &'a str,
-    /// Path and query as the client asked.
-    pub target: &'a str,
-    /// Who gets it. What was kept for all is not found any more where the operator takes that back.
-    pub readers: Readers<'a>,
-    /// What else tells callers apart; see [`caller`].
-    pub caller: Option<[u8; 32]>,
-    /// The plugin's own part.
-    pub plugin: &'a str,
-}
-
-impl Key<'_> {
-    fn join(&self) -> Box<str> {
-        // Lengths in front: no part can pose as the end of another.
-        let readers = match self.readers {
-            Readers::All => "*".to_owned(),
-            Readers::Unnamed => "-".to_owned(),
-            Readers::Principal(name) => format!("{}:{name}", name.len()),
-        };
-        let caller = self.caller.iter().flatten().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let Self { entry, scheme, authority, target, plugin, .. } = self;
-        let (entry_length, authority_length, target_length) = (entry.len(), authority.len(), target.len());
-        format!(
-            "{scheme};{entry_length}:{entry}{authority_length}:{authority}{target_length}:{target}{readers};{caller};{plugin}"
-        )
-        .into()
-    }
+fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &FieldMap) -> bool {
+    stored.iter().all(|(name, values)| request.get_all(name).eq(values.iter()))
 }
 
 /// A response that is being kept: filled while its body passes, dropped without effect when it doesn't end.
@@ -74,7 +39,7 @@ pub(crate) struct Draft {
     key: Box<str>,
     vary: Vec<(HeaderName, Vec<HeaderValue>)>,
     status: StatusCode,
-    headers: HeaderMap,
+    headers: FieldMap,
     ttl: Duration,
     length: Option<usize>,
     body: Vec<u8>,
@@ -141,7 +106,7 @@ impl Drop for Reservation {
 }
 
 /// What header fields cost.
-fn size_of(headers: &HeaderMap) -> usize {
+fn size_of(headers: &FieldMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
 }
 
@@ -151,7 +116,7 @@ pub struct Hit {
     /// Its status.
     pub status: StatusCode,
     /// Its fields, with `Age` (RFC 9111 section 5.1).
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// Its body, also for HEAD, where it tells the length.
     pub body: Bytes,
     /// How long it may still be used.
@@ -159,14 +124,9 @@ pub struct Hit {
 }
 
 impl Hit {
-    /// Adds `Cache-Status` (RFC 9211). `forwarded`: the upstream was asked first, and answered with this status or not at
-    /// all. Section 2.1: a response is a hit only where the request "was not forwarded".
+    /// Adds `Cache-Status`. `forwarded`: the upstream was asked first, and answered with this status or not at all.
     pub(crate) fn with_cache_status(mut self, forwarded: Option<Option<StatusCode>>) -> Self {
-        let text = match forwarded {
-            None => format!("gateway; hit; ttl={}", self.left.as_secs()),
-            Some(None) => "gateway; fwd=stale".to_owned(),
-            Some(Some(status)) => format!("gateway; fwd=stale; fwd-status={}", status.as_u16()),
-        };
+        let text = rules::cache_status(forwarded.map(|status| status.map(|status| status.as_u16())), self.left);
         if let Ok(value) = HeaderValue::try_from(text) {
             self.headers.append(HeaderName::from_static("cache-status"), value);
         }
@@ -177,7 +137,7 @@ impl Hit {
 struct Stored {
     vary: Vec<(HeaderName, Vec<HeaderValue>)>,
     status: StatusCode,
-    headers: HeaderMap,
+    headers: FieldMap,
     body: Bytes,
     at: Duration,
     age: Duration,
@@ -233,24 +193,22 @@ impl StoredResponses {
     pub(crate) fn draft(
         self: &Arc<Self>,
         key: &Key<'_>,
-        request: &HeaderMap,
+        request: &FieldMap,
         response: &ResponseHead,
         ttl: Duration,
         identity: bool,
     ) -> Option<Draft> {
-        let vary = vary(&response.headers)?
+        let fields = Values(&response.headers);
+        let vary = rules::vary(&fields)?
             .into_iter()
-            .filter(|name| !(identity && name == ACCEPT_ENCODING))
+            .filter(|name| rules::tells_apart(name, identity))
             .map(|name| {
-                let values = request.get_all(&name).iter().cloned().collect();
-                (name, values)
+                let name = HeaderName::try_from(name).ok()?;
+                let values = request.get_all(&name).cloned().collect();
+                Some((name, values))
             })
-            .collect();
-        let length = response
-            .headers
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.parse().ok());
+            .collect::<Option<_>>()?;
+        let length = rules::length(&fields);
         let mut reserved = Reservation { store: self.clone(), bytes: 0, held: None };
         let head = OVERHEAD + size_of(&response.headers);
         if length.is_some_and(|length| length > MAX_BODY) || !reserved.add(head) {
@@ -279,7 +237,7 @@ impl StoredResponses {
         let mut inner = self.lock();
         inner.remove(&key, |stored| stored.vary == draft.vary);
         let used = inner.touch(&key);
-        let age = age(&draft.headers);
+        let age = rules::age(&Values(&draft.headers));
         inner.responses.entry(key.clone()).or_default().push(Stored {
             vary: draft.vary,
             status: draft.status,
@@ -301,8 +259,8 @@ impl StoredResponses {
     }
 
     /// The response stored for this key and these request fields. Conditional requests get the whole response.
-    pub(crate) fn find(&self, key: &Key<'_>, method: &Method, request: &HeaderMap, now: Duration) -> Option<Hit> {
-        if method != Method::GET && method != Method::HEAD {
+    pub(crate) fn find(&self, key: &Key<'_>, method: &Method, request: &FieldMap, now: Duration) -> Option<Hit> {
+        if !rules::answers(method.as_str()) {
             return None;
         }
         let key = key.join();

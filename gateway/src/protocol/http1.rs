@@ -23,7 +23,7 @@ use super::upload::Upload;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
 use crate::memory::{Credit, ReceiveWindow};
-use crate::message::Body;
+use crate::message::{Body, Head};
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -109,7 +109,8 @@ impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let mut running = Running::start(self.activity.clone());
-        let (head, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        let head = Head::from(parts);
         let (connections, patience) = (&self.server.connections, self.connection.body_timeout);
         let (body, upload) = Upload::watch(&head, body, &self.window, connections, &self.activity, patience);
         running.upload.clone_from(&upload);

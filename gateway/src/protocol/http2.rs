@@ -104,7 +104,7 @@ impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {
         self.streams.next(running.stream.clone());
         let (head, body) = request.into_parts();
         let body = Lingering::body(Body::downstream(body, &self.window), &self.server.connections);
-        let inbound = Inbound::new(self.connection.clone(), head, body);
+        let inbound = Inbound::new(self.connection.clone(), head.into(), body);
         Answering {
             answer: Box::pin((self.server.handler)(inbound)),
             running: Some(running),

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, Version, request};
+use http::{StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
@@ -31,8 +31,8 @@ use super::connections::Connections;
 use super::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::error::Error;
 use crate::memory::ReceiveWindow;
-use crate::message::Body;
 use crate::message::headers;
+use crate::message::{Body, Head};
 
 /// So much is taken in for the sake of the connection alone.
 const SMALL: u64 = 64 << 10;
@@ -74,7 +74,7 @@ enum UploadState {
 impl Upload {
     /// Watches the body of a request with this head, if it has one.
     pub(super) fn watch(
-        head: &request::Parts,
+        head: &Head,
         incoming: Incoming,
         window: &Rc<ReceiveWindow>,
         connections: &Rc<Connections>,
@@ -88,9 +88,9 @@ impl Upload {
             connections: connections.clone(),
             activity: activity.clone(),
             patience,
-            expects: head.version == Version::HTTP_11 && head.headers.contains_key(http::header::EXPECT),
+            expects: head.version == Version::HTTP_11 && head.fields.contains_key(http::header::EXPECT),
             asked: Cell::new(false),
-            persistent: headers::is_persistent(head.version, &head.headers),
+            persistent: headers::is_persistent(head.version, &head.fields),
             left: Cell::new(incoming.size_hint().exact()),
             state: Cell::new(UploadState::Coming),
             refused: Cell::new(false),

@@ -1,6 +1,8 @@
 //! What a look-up is given.
 
-use http::{HeaderMap, Method};
+use http::Method;
+
+use crate::message::FieldMap;
 
 /// What is known of a request when its route is looked up.
 #[derive(Clone, Copy, Debug)]
@@ -16,5 +18,5 @@ pub struct Query<'a> {
     /// The method.
     pub method: &'a Method,
     /// The header fields.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a FieldMap,
 }

@@ -1,10 +1,11 @@
 //! The router against examples and against a naive matcher.
 
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 use proptest::prelude::*;
 
 use super::*;
 use crate::fuzzing::route::naive;
+use crate::message::FieldMap;
 use crate::model::{HostnameMatch, PathMatch, ValueMatch};
 
 fn regex(text: &str) -> regex::Regex {
@@ -33,8 +34,7 @@ fn host(names: &[&str]) -> RouteMatch {
 
 fn find(routes: &[RouteMatch], hostname: &str, path: &str) -> Option<usize> {
     let router = Router::build(routes.iter().cloned().enumerate().map(|(index, route)| (route, index)).collect());
-    let query =
-        Query { scheme: "https", hostname, path, query: None, method: &Method::GET, headers: &HeaderMap::new() };
+    let query = Query { scheme: "https", hostname, path, query: None, method: &Method::GET, headers: &FieldMap::new() };
     router.find(&query).copied()
 }
 
@@ -56,7 +56,7 @@ fn a_named_scheme_decides_before_all_else() {
     let router = Router::build(routes.into_iter().zip(0..).collect());
     let found = |scheme, path| {
         let query =
-            Query { scheme, hostname: "a.no", path, query: None, method: &Method::GET, headers: &HeaderMap::new() };
+            Query { scheme, hostname: "a.no", path, query: None, method: &Method::GET, headers: &FieldMap::new() };
         router.find(&query).copied()
     };
     assert_eq!(found("http", "/a"), Some(1));
@@ -104,7 +104,7 @@ fn failed_conditions_try_the_next_candidate() {
     beta.query = vec![("beta".to_owned(), ValueMatch::Regex(regex("y(es)?")))];
     let router = Router::build(vec![(host(&[]), "all"), (beta, "beta"), (canary, "canary"), (post, "post")]);
     let ask = |method: &Method, canary: Option<&'static str>, query| {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         if let Some(value) = canary {
             headers.insert("x-canary", http::HeaderValue::from_static(value));
         }
@@ -124,7 +124,7 @@ fn get_covers_head() {
     let head = RouteMatch { methods: vec![Method::HEAD], ..RouteMatch::default() };
     let find = |routes: &[&RouteMatch], method: &Method| {
         let router = Router::build(routes.iter().map(|route| (*route).clone()).zip(0..).collect());
-        let query = Query { scheme: "http", hostname: "h", path: "/", query: None, method, headers: &HeaderMap::new() };
+        let query = Query { scheme: "http", hostname: "h", path: "/", query: None, method, headers: &FieldMap::new() };
         router.find(&query).copied()
     };
     assert_eq!(find(&[&get], &Method::HEAD), Some(0));
@@ -167,7 +167,7 @@ fn deep_paths_cost_no_more_than_the_deepest_prefix() {
 
 /// What a look-up found and how much it tried.
 fn examined(router: &Router<usize>, hostname: &str, path: &str, query: Option<&str>) -> (Option<usize>, usize) {
-    let (method, headers) = (Method::GET, HeaderMap::new());
+    let (method, headers) = (Method::GET, FieldMap::new());
     let query = Query { scheme: "https", hostname, path, query, method: &method, headers: &headers };
     examined::take();
     (router.find(&query).copied(), examined::take())
@@ -270,7 +270,7 @@ proptest! {
         query in prop::option::of("([pq]=[123])(&[pq]=[123]){0,2}"),
     ) {
         let path = if path.is_empty() { "/".to_owned() } else { path };
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         for (name, value) in &fields {
             headers.append(*name, value.parse().unwrap());
         }

@@ -10,14 +10,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{RouteHandle, Services};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::message::headers::{self, Direction};
-use crate::message::{Body, Metered, RequestProgress, content};
+use crate::message::{Body, FieldMap, Metered, RequestProgress, content};
 use crate::plugin::chain::ChainRun;
 
 /// Finishes an exchange when it is dropped.
@@ -164,7 +164,7 @@ struct ResponseBody {
 }
 
 impl ResponseBody {
-    fn strip(&self, trailers: &mut HeaderMap) {
+    fn strip(&self, trailers: &mut FieldMap) {
         headers::strip_trailers(trailers, Direction::Response);
         if let Some(route) = &self.completion.route {
             headers::strip_barred(trailers, &self.barred, &route.config.response_headers);
@@ -186,7 +186,7 @@ impl HttpBody for ResponseBody {
                     let bytes = &this.completion.response_bytes;
                     bytes.set(bytes.get() + data.len() as u64);
                 } else if let Some(trailers) = frame.trailers_mut() {
-                    this.strip(trailers);
+                    FieldMap::edit(trailers, |trailers| this.strip(trailers));
                 }
                 // The connection may stop polling here: nothing more will come.
                 if this.inner.is_end_stream() {

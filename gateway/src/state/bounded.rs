@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use plugin_rules::kv;
 
 /// Entries looked at for one eviction; more come closer to exact least-recently-used.
 const SAMPLES: usize = 8;
@@ -15,8 +16,6 @@ const PROBES: usize = 2;
 const PORTION: usize = 256;
 /// A table or list this many times as large as what it holds gives memory back.
 const SPARSE: usize = 4;
-/// What an entry costs besides its key and value: two map nodes, roughly.
-const OVERHEAD: usize = 96;
 
 /// A value of the map.
 pub(super) trait Item {
@@ -73,7 +72,7 @@ impl<V: Item> Bounded<V> {
 
     /// What an entry counts against the bound.
     pub(super) fn cost(key: &str, weight: usize) -> usize {
-        key.len() + weight + OVERHEAD
+        kv::cost(key, weight)
     }
 
     /// Reads a live entry.

@@ -1,13 +1,14 @@
-//! Rate buckets and sliding sums, exact over all workers: a bucket is a number under a lock of its own, and a take
+//! Rate buckets and sliding sums (what they do is in `plugin_rules`), exact over all workers: a bucket is a number under a lock of its own, and a take
 //! over several buckets locks them in the order of their names.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use plugin_rules::gcra::{self, Decision, Rate, Tat};
+use plugin_rules::window::Window;
 use smallvec::SmallVec;
 
 use super::bounded::{Bounded, Change, Item};
-use super::gcra::{Decision, Rate, Tat};
 
 /// One cost from one bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,29 +71,17 @@ impl Buckets {
             found.iter().map(|bucket| bucket.tat.lock().unwrap_or_else(PoisonError::into_inner)).collect();
         let mut tats: SmallVec<[Tat; 4]> = locked.iter().map(|guard| **guard).collect();
 
-        let before = tats.clone();
-        let decide = |tats: &mut [Tat], cost: &dyn Fn(&Claim<'_>) -> u32| -> Vec<Decision> {
-            claims
-                .iter()
-                .map(|claim| {
-                    // `order` holds every bucket of `claims`.
-                    let at = order.partition_point(|name| *name < claim.bucket);
-                    tats[at].take(claim.rate, cost(claim), now_ns)
-                })
-                .collect()
-        };
-        let mut decisions = decide(&mut tats, &|claim| claim.cost);
+        let claims = claims.iter().map(|claim| gcra::Claim {
+            // `order` holds every bucket of `claims`.
+            place: order.partition_point(|name| *name < claim.bucket),
+            cost: claim.cost,
+            rate: claim.rate,
+        });
+        let decisions = gcra::take_all(&mut tats, claims, now_ns);
         if decisions.iter().all(|decision| decision.allowed) {
             for ((guard, bucket), tat) in locked.iter_mut().zip(&found).zip(tats) {
                 **guard = tat;
                 bucket.full_at.fetch_max(tat.full_at_ms(), Ordering::Relaxed);
-            }
-        } else {
-            // Nothing is taken: report what the buckets hold as they are.
-            let mut tats = before;
-            for (decision, untouched) in decisions.iter_mut().zip(decide(&mut tats, &|_| 0)) {
-                decision.remaining = untouched.remaining;
-                decision.reset_after_ms = untouched.reset_after_ms;
             }
         }
         decisions
@@ -114,38 +103,9 @@ impl Buckets {
     }
 }
 
-/// Slots of a window: a sum forgets in steps of a 16th of its window.
-const SLOTS: u64 = 16;
-
-struct Window {
-    slot_ms: u64,
-    /// The number (time / slot) of the newest slot.
-    newest: u64,
-    slots: [i64; SLOTS as usize],
-}
-
-impl Window {
-    fn new(slot_ms: u64, number: u64) -> Self {
-        Self { slot_ms, newest: number, slots: [0; SLOTS as usize] }
-    }
-
-    fn add(&mut self, delta: i64, number: u64) -> i64 {
-        // Time that seems to go back (two workers, one millisecond) counts in the newest slot.
-        if number > self.newest {
-            for skipped in 1..=(number - self.newest).min(SLOTS) {
-                self.slots[((self.newest + skipped) % SLOTS) as usize] = 0;
-            }
-            self.newest = number;
-        }
-        let slot = &mut self.slots[(self.newest % SLOTS) as usize];
-        *slot = slot.saturating_add(delta);
-        self.slots.iter().fold(0i64, |sum, slot| sum.saturating_add(*slot))
-    }
-}
-
 impl Item for Window {
     fn expires(&self) -> u64 {
-        (self.newest.saturating_add(SLOTS)).saturating_mul(self.slot_ms)
+        self.ends_ms()
     }
 
     fn weight(&self) -> usize {
@@ -166,14 +126,12 @@ impl Windows {
     }
 
     pub(super) fn add(&self, key: &str, delta: i64, window_ms: u64, now_ms: u64) -> i64 {
-        let slot_ms = window_ms.div_ceil(SLOTS).max(1);
-        let number = now_ms / slot_ms;
         self.0.update(key, now_ms, |window| match window {
-            Some(window) if window.slot_ms == slot_ms => (Change::Keep, window.add(delta, number)),
+            Some(window) if window.is_of(window_ms) => (Change::Keep, window.add(delta, now_ms)),
             // New, expired, or of another length than before: start over.
             _ => {
-                let mut window = Window::new(slot_ms, number);
-                let sum = window.add(delta, number);
+                let mut window = Window::new(window_ms, now_ms);
+                let sum = window.add(delta, now_ms);
                 (Change::Put(window), sum)
             }
         })

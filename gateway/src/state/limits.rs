@@ -1,5 +1,7 @@
 //! How much a namespace may keep.
 
+use plugin_rules::kv;
+
 /// Bounds of one namespace. What does not fit makes the longest unused entries go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespaceLimits {
@@ -15,6 +17,6 @@ pub struct NamespaceLimits {
 
 impl Default for NamespaceLimits {
     fn default() -> Self {
-        Self { entries: 100_000, bytes: 64 << 20, value: 1 << 20, counters: 1_000_000 }
+        Self { entries: 100_000, bytes: 64 << 20, value: kv::MAX_ENTRY, counters: 1_000_000 }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use plugin_rules::gcra::Decision;
+use plugin_rules::kv;
 
 use super::bounded::{Bounded, Change, Item};
 use super::counters::{Buckets, Claim, Windows};
-use super::gcra::Decision;
 use super::limits::NamespaceLimits;
 
 /// A value and its version. Versions grow over the whole namespace, so a key that was deleted and set again never
@@ -177,14 +178,14 @@ impl MemoryNamespace {
 
     fn stored(&self, value: Bytes, ttl: Option<Duration>, now: u64) -> (Stored, u64) {
         let version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-        let expires = ttl.map_or(u64::MAX, |ttl| now.saturating_add(millis(ttl)));
+        let expires = kv::expires_ms(ttl.map(millis), now);
         // A copy of its own: a slice of a guest's larger buffer would keep all of that alive, uncounted.
         let value = Bytes::copy_from_slice(&value);
         (Stored { entry: Entry { value, version }, expires }, version)
     }
 
     fn check(&self, key: &str, value: &Bytes) -> Result<(), TooLarge> {
-        let size = Bounded::<Stored>::cost(key, value.len());
+        let size = kv::cost(key, value.len());
         if size > self.largest { Err(TooLarge { size, limit: self.largest }) } else { Ok(()) }
     }
 }

@@ -8,7 +8,6 @@
 mod answer;
 mod bounded;
 mod counters;
-mod gcra;
 mod limits;
 mod memory;
 mod namespace;
@@ -19,11 +18,11 @@ use std::time::{Duration, Instant};
 
 pub use answer::{Answer, Unavailable};
 pub use counters::Claim;
-pub use gcra::{Decision, Rate};
 pub use limits::NamespaceLimits;
 pub use memory::{Entry, MemoryNamespace, SwapError, TooLarge};
 pub use namespace::Namespace;
 use namespaces::Namespaces;
+pub use plugin_rules::gcra::{Decision, Rate};
 
 /// All namespaces. Cheap to clone.
 #[derive(Clone, Debug)]

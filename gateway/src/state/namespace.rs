@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use plugin_rules::gcra::Decision;
 
 use super::answer::Answer;
 use super::counters::Claim;
-use super::gcra::Decision;
 use super::memory::{Entry, MemoryNamespace, SwapError, TooLarge};
 
 /// A namespace of the backend in force. Every operation is atomic over all workers. Cheap to clone.

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::metrics::{MAX_LABELS, Metrics, PluginMetrics, WorkerMetrics};
+use plugin_rules::metrics::MAX_LABELS;
+
+use super::metrics::{Metrics, PluginMetrics, WorkerMetrics};
 
 /// Where plugins' metrics go. Called on workers: it must neither block nor grow without bound, whatever a guest names.
 pub trait PluginMetricsSink: Send + Sync {

@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 
 use super::connection::WatchedBody;
@@ -10,7 +10,7 @@ use super::endpoint::Endpoint;
 use super::replay::ReplayableBody;
 use super::service::Upstream;
 use crate::error::{Error, ErrorKind};
-use crate::message::Body;
+use crate::message::{Body, FieldMap};
 use crate::model::UpstreamHost;
 
 /// A request to send.
@@ -23,7 +23,7 @@ pub struct Outbound<'a> {
     /// The target in origin form.
     pub path_and_query: PathAndQuery,
     /// Header fields without hop-by-hop fields (RFC 9110 section 7.6.1) and without Host.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// The body.
     pub body: Body,
     /// Requests with the same key go to the same endpoint, where the balancing policy keeps to it.
@@ -38,7 +38,7 @@ pub(super) struct UpstreamRequest<'a> {
     pub(super) method: Method,
     authority: Option<&'a str>,
     target: PathAndQuery,
-    headers: HeaderMap,
+    headers: FieldMap,
     body: ReplayableBody,
     /// The header fields as they were before a try took them.
     kept: FieldList,
@@ -86,7 +86,7 @@ impl<'a> UpstreamRequest<'a> {
     pub(super) fn restore(&mut self, returned: Option<Request<WatchedBody>>) -> bool {
         if let Some(request) = returned {
             let (head, body) = request.into_parts();
-            self.headers = head.headers;
+            self.headers = head.headers.into();
             self.headers.remove(HOST);
             self.headers.remove(CONNECTION);
             self.body.put_back(body.into_inner());
@@ -133,7 +133,7 @@ impl<'a> UpstreamRequest<'a> {
         let mut request = Request::new(WatchedBody::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(self.target.clone());
-        *request.headers_mut() = headers;
+        *request.headers_mut() = headers.into_map();
         Ok(request)
     }
 
@@ -161,14 +161,14 @@ impl<'a> UpstreamRequest<'a> {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = headers;
+        *request.headers_mut() = headers.into_map();
         Ok(request)
     }
 }
 
 /// Makes the framing fields say what the body is (RFC 9112 section 6): never two ways, never a length that is not
 /// the body's.
-fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
+fn frame(headers: &mut FieldMap, method: &Method, body: &Body) {
     headers.remove(TRANSFER_ENCODING);
     let stated = content_length(headers);
     if body.is_end_stream() {
@@ -199,8 +199,8 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
 }
 
 /// The stated length: `None` without the field, `Some(None)` when it is not one plain number.
-fn content_length(headers: &HeaderMap) -> Option<Option<u64>> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+fn content_length(headers: &FieldMap) -> Option<Option<u64>> {
+    let mut values = headers.get_all(CONTENT_LENGTH);
     let first = values.next()?;
     let digits = first.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     Some(digits.and_then(|text| text.parse().ok()).filter(|_| values.next().is_none()))
@@ -210,8 +210,8 @@ fn content_length(headers: &HeaderMap) -> Option<Option<u64>> {
 mod tests {
     use super::*;
 
-    fn framed(method: Method, fields: &[(HeaderName, &'static str)], body: Body) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn framed(method: Method, fields: &[(HeaderName, &'static str)], body: Body) -> FieldMap {
+        let mut headers = FieldMap::new();
         for (name, value) in fields {
             headers.append(name.clone(), HeaderValue::from_static(value));
         }
@@ -230,6 +230,6 @@ mod tests {
         assert_eq!(headers[CONTENT_LENGTH], "3");
         assert_eq!(headers.len(), 1);
         let twice = [(CONTENT_LENGTH, "3"), (CONTENT_LENGTH, "4")];
-        assert_eq!(framed(Method::POST, &twice, Body::full("abc")).get_all(CONTENT_LENGTH).iter().count(), 1);
+        assert_eq!(framed(Method::POST, &twice, Body::full("abc")).get_all(CONTENT_LENGTH).count(), 1);
     }
 }

@@ -4,15 +4,15 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Failure};
-use crate::message::{Body, headers};
+use crate::message::{Body, FieldMap, headers};
 use crate::plugin::host::calls::MAX_BODY;
 use crate::plugin::{CallError, CallResponse, OutboundCall, Whole};
 use crate::serving::Services;
@@ -46,7 +46,7 @@ async fn send(
     upstream: &str,
     method: Method,
     path: String,
-    headers: HeaderMap,
+    headers: FieldMap,
     body: Bytes,
     report: &Report,
 ) -> Result<CallResponse, CallError> {
@@ -58,8 +58,9 @@ async fn send(
     let path_and_query = PathAndQuery::try_from(path).map_err(|_| call_error(&Error::from(ErrorKind::Internal)))?;
     let outbound = Outbound { method, authority: None, path_and_query, headers, body: Body::full(body), key: None };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
-    let (mut parts, mut body) = response.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers);
+    let (parts, mut body) = response.into_parts();
+    let mut headers = FieldMap::from(parts.headers);
+    headers::strip_hop_by_hop(&mut headers);
     let mut all = Whole::new(memory.clone(), body.size_hint().exact());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|error| call_error(&error))?.into_data() else { continue };
@@ -68,7 +69,7 @@ async fn send(
         }
         all.push(&data).await.map_err(|error| call_error(&error))?;
     }
-    Ok(CallResponse { status: parts.status.as_u16(), headers: parts.headers, body: all.finish() })
+    Ok(CallResponse { status: parts.status.as_u16(), headers, body: all.finish() })
 }
 
 fn call_error(error: &Error) -> CallError {

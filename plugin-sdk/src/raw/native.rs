@@ -42,37 +42,29 @@ pub(crate) mod secrets {
 
 pub(crate) mod metrics {
     use crate::bindings::edge::gateway::metrics::Label;
-    use crate::testing::{current, metric_key};
+    use crate::testing::{Host, current, metric_key};
 
-    fn valid_name(name: &str) -> bool {
-        (1..=100).contains(&name.len())
-            && !name.starts_with(|first: char| first.is_ascii_digit())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    }
-
-    /// The gateway ends a plugin that makes one of these mistakes.
-    fn check(name: &str, labels: &[Label]) {
-        assert!(valid_name(name), "a metric's name has letters, digits and underscores, at most 100: {name:?}");
-        assert!(labels.len() <= 8, "a metric has at most 8 labels: {name}");
-        for Label { key, .. } in labels {
-            assert!(valid_name(key), "a label's key has letters, digits and underscores, at most 100: {key:?}");
-        }
+    /// What is counted in `configure` is forgotten, and what can't be a series dropped.
+    fn series(host: &Host, name: &str, labels: &[Label]) -> Option<String> {
+        let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
+        metric_key(name, &labels).filter(|_| !host.configuring.get())
     }
 
     pub(crate) fn count(name: &str, labels: &[Label], delta: u64) {
-        check(name, labels);
-        let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
-        current(|host| *host.counts.borrow_mut().entry(metric_key(name, &labels)).or_default() += delta);
+        current(|host| {
+            if let Some(key) = series(host, name, labels) {
+                *host.counts.borrow_mut().entry(key).or_default() += delta;
+            }
+        });
     }
 
     pub(crate) fn observe(name: &str, labels: &[Label], value: f64) {
-        check(name, labels);
-        // What is no number is dropped.
-        if !value.is_finite() {
-            return;
-        }
-        let labels: Vec<_> = labels.iter().map(|label| (&*label.key, &*label.value)).collect();
-        current(|host| host.observations.borrow_mut().entry(metric_key(name, &labels)).or_default().push(value));
+        current(|host| {
+            // What is no number is dropped.
+            if let Some(key) = series(host, name, labels).filter(|_| value.is_finite()) {
+                host.observations.borrow_mut().entry(key).or_default().push(value);
+            }
+        });
     }
 }
 
@@ -116,28 +108,19 @@ pub(crate) mod counters {
 }
 
 pub(crate) mod calls {
+    use plugin_rules::calls::{MAX_BODY, Refusal, check_request, may_have};
+
     use crate::bindings::edge::gateway::calls::{Error, Request, Response};
     use crate::bindings::edge::gateway::types::Header;
-    use crate::testing::{current, owned_by_host};
-
-    /// Largest body of a request or a response of a call.
-    const MAX_BODY: usize = 1 << 20;
+    use crate::testing::current;
 
     /// The gateway's checks of what a plugin asks for.
     fn validate(of: &Request) -> Result<(), Error> {
-        let token = |text: &str| {
-            let mark = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || mark(byte))
-        };
-        let visible = of.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if matches!(&*of.method, "CONNECT" | "TRACE") || !token(&of.method) || !of.path.starts_with('/') || !visible {
-            return Err(Error::Denied);
-        }
-        if of.body.len() > MAX_BODY || of.headers.len() > 100 {
-            return Err(Error::TooLarge);
-        }
-        let printable = |value: &[u8]| value.iter().all(|&byte| (byte >= 0x20 || byte == b'\t') && byte != 0x7f);
-        let fits = |field: &Header| token(&field.name) && printable(&field.value) && !owned_by_host(&field.name);
+        check_request(&of.method, &of.path, of.headers.len(), of.body.len()).map_err(|refusal| match refusal {
+            Refusal::Denied => Error::Denied,
+            Refusal::TooLarge => Error::TooLarge,
+        })?;
+        let fits = |field: &Header| may_have(&field.name.to_ascii_lowercase(), &field.value);
         if of.headers.iter().all(fits) { Ok(()) } else { Err(Error::Denied) }
     }
 

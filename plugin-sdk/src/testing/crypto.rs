@@ -1,10 +1,12 @@
 //! The host's cryptography, natively: the gateway's own rules, behind the functions that a plugin calls.
 
-mod key;
+use plugin_rules::key;
 
 use crate::bindings::edge::gateway::crypto::{DigestAlgorithm, SignatureAlgorithm};
 
-pub(crate) use key::digest;
+pub(crate) fn digest(using: DigestAlgorithm, data: &[u8]) -> Vec<u8> {
+    key::digest(using.into(), data)
+}
 
 #[derive(Debug)]
 pub(crate) struct Key(key::Key);
@@ -29,11 +31,11 @@ impl Key {
     }
 
     pub(crate) fn verify(&self, using: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.0.verify(using, message, signature)
+        self.0.verify(using.into(), message, signature)
     }
 
     pub(crate) fn mac(&self, using: DigestAlgorithm, message: &[u8]) -> Vec<u8> {
-        self.0.mac(using, message).unwrap_or_default()
+        self.0.mac(using.into(), message).unwrap_or_default()
     }
 }
 

@@ -28,10 +28,11 @@
 //! assert_eq!(passed.respond(TestResponse::new(200).body("hello")).text(), "hello");
 //! ```
 //!
-//! The host checks what a plugin hands it as the gateway does in the main points (names and values of fields, fields
-//! that belong to the connection, what may be written in which phase, what may be stored, keys, calls, names of metrics);
-//! where the gateway would end the plugin, it panics. Limits on time, memory and most sizes are the gateway's alone.
+//! What a plugin may do, and what comes of it, the host takes from the rules that the gateway is built with (the crate
+//! `plugin-rules`); where the gateway would end the plugin, it panics. Limits on time, on memory and on how much state is
+//! kept are the gateway's alone.
 
+mod convert;
 pub(crate) mod crypto;
 mod data;
 mod message;
@@ -44,13 +45,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use plugin_rules::{MAX_RANDOM, metrics};
+
 use crate::bindings::edge::gateway::calls;
 use crate::log::Level;
 use crate::{ConfigErrors, Plugin, parse_config};
 
 pub use crate::bindings::edge::gateway::calls::{Error as CallError, Request as CallRequest};
 pub use data::Data;
-pub(crate) use data::exchange_calls::{self, owned_by_host};
+pub(crate) use data::exchange_calls;
 pub use message::{ClientResponse, Forwarded, TestRequest, TestResponse};
 pub use run::{Outcome, Run};
 pub use serde_json::json;
@@ -102,6 +105,7 @@ impl Host {
     }
 
     pub(crate) fn random(&self, count: usize) -> Vec<u8> {
+        assert!(count <= MAX_RANDOM as usize, "sys.random: {count} bytes asked for, {MAX_RANDOM} are allowed");
         // splitmix64: the same bytes in every run.
         let mut out = Vec::with_capacity(count + 8);
         while out.len() < count {
@@ -128,10 +132,19 @@ pub(crate) fn current<R>(work: impl FnOnce(&Host) -> R) -> R {
     work(&host)
 }
 
-pub(crate) fn metric_key(name: &str, labels: &[(&str, &str)]) -> String {
-    let mut labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
+/// What identifies a series; `None` where these can't be one, and the gateway drops it.
+pub(crate) fn metric_key(name: &str, labels: &[(&str, &str)]) -> Option<String> {
+    if !metrics::is_series(name, labels) {
+        return None;
+    }
+    let label = |(key, value): &(&str, &str)| {
+        let key: String = metrics::identifier(key).into_iter().flatten().collect();
+        format!("{key}={:?}", metrics::label_value(value))
+    };
+    let mut labels: Vec<_> = labels.iter().map(label).collect();
     labels.sort();
-    format!("{name}{{{}}}", labels.join(","))
+    let name: String = metrics::family(name)?.collect();
+    Some(format!("{name}{{{}}}", labels.join(",")))
 }
 
 impl Default for TestHost {
@@ -255,12 +268,14 @@ impl TestHost {
 
     /// The sum of a counter metric with these labels, in any order.
     pub fn counted(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
-        self.0.counts.borrow().get(&metric_key(name, labels)).copied().unwrap_or(0)
+        let key = metric_key(name, labels);
+        key.and_then(|key| self.0.counts.borrow().get(&key).copied()).unwrap_or(0)
     }
 
     /// The values observed by a histogram with these labels, in any order.
     pub fn observed(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
-        self.0.observations.borrow().get(&metric_key(name, labels)).cloned().unwrap_or_default()
+        let key = metric_key(name, labels);
+        key.and_then(|key| self.0.observations.borrow().get(&key).cloned()).unwrap_or_default()
     }
 
     /// The calls made to upstreams so far.

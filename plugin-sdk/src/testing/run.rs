@@ -8,8 +8,13 @@ mod response;
 use std::cell::RefCell;
 use std::time::Duration;
 
+use plugin_rules::failure;
+use plugin_rules::notes::MAX_RECORDED;
+use plugin_rules::phase::Phase;
+
 use super::TestHost;
 use super::data::Data;
+use super::data::exchange_calls;
 use super::message::{ClientResponse, Forwarded, TestRequest, TestResponse};
 use crate::bindings::edge::gateway::http::Part;
 use crate::{Exchange, Failure, FailureAction, LocalResponse, Phases, Plugin};
@@ -84,7 +89,7 @@ impl TestHost {
             authority: RefCell::new(authority),
             target: RefCell::new(target),
             properties: RefCell::new(properties.into_iter().collect()),
-            log_fields: RefCell::new(log_fields),
+            log_fields: RefCell::new(log_fields.into_iter().map(|(name, value)| (name, Some(value))).collect()),
             granted,
             ..Data::default()
         };
@@ -174,7 +179,7 @@ impl<P: Plugin> Run<'_, P> {
         self.measure("upstream.attempts", u64::from(!matches!(failure, Failure::NoEndpoint | Failure::Overload)));
         self.data.failure.set(Some(failure));
         let action = match P::PHASES.contains(Phases::UPSTREAM_FAILURE) {
-            true => self.call(|plugin, exchange| plugin.on_upstream_failure(exchange, failure)),
+            true => self.call(Phase::UpstreamFailure, |plugin, exchange| plugin.on_upstream_failure(exchange, failure)),
             false => FailureAction::Continue,
         };
         let answered = match action {
@@ -186,11 +191,7 @@ impl<P: Plugin> Run<'_, P> {
             FailureAction::Continue | FailureAction::Retry => false,
         };
         if !answered {
-            self.gateway_answers(match failure {
-                Failure::Timeout => 504,
-                Failure::Overload | Failure::NoEndpoint => 503,
-                _ => 502,
-            });
+            self.gateway_answers(failure::Failure::from(failure).status());
         }
         self.end();
         self.response().clone()
@@ -211,8 +212,8 @@ impl<P: Plugin> Run<'_, P> {
 
     /// The text fields that plugins added to the log record, as it has them: the first 8 KiB of each.
     pub fn log_fields(&self) -> Vec<(String, String)> {
-        let cut = |value: &String| value[..value.floor_char_boundary(8 << 10)].to_owned();
-        self.data.log_fields.borrow().iter().map(|(name, value)| (name.clone(), cut(value))).collect()
+        let cut = |value: String| value[..value.floor_char_boundary(MAX_RECORDED)].to_owned();
+        exchange_calls::log_fields(&self.data).into_iter().map(|(name, value)| (name, cut(value))).collect()
     }
 
     /// One of them.
@@ -236,17 +237,18 @@ impl<P: Plugin> Run<'_, P> {
         self.data.measures.borrow_mut().insert(name.to_owned(), value);
     }
 
-    fn call<R>(&self, phase: impl FnOnce(&P, &Exchange<'_>) -> R) -> R {
+    fn call<R>(&self, phase: Phase, call: impl FnOnce(&P, &Exchange<'_>) -> R) -> R {
+        self.data.phase.set(Some(phase));
         let took = self.host.0.elapsed() - self.started;
         self.measure("duration.total-us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        self.host.enter(|| phase(self.plugin, &Exchange::new(&self.data)))
+        self.host.enter(|| call(self.plugin, &Exchange::new(&self.data)))
     }
 
     /// Both the record and the log phase: once.
     fn end(&mut self) {
         self.ended = true;
         if P::PHASES.contains(Phases::LOG) {
-            self.call(|plugin, exchange| plugin.on_log(exchange));
+            self.call(Phase::Log, |plugin, exchange| plugin.on_log(exchange));
         }
     }
 }

@@ -1,38 +1,56 @@
-//! kv and counters of the test host, with the gateway's semantics over a virtual clock.
+//! kv and counters of the test host: the gateway's rules over a virtual clock.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::bindings::edge::gateway::counters::{Claim, Decision, Rate};
-use crate::bindings::edge::gateway::kv::Entry;
+use plugin_rules::gcra::{self, MAX_CLAIMS, Tat};
+use plugin_rules::kv::{self, MAX_ENTRY, MAX_KEY};
+use plugin_rules::window::Window;
 
-/// Slots of a window: a sum forgets in steps of a 16th of it, as the gateway's does.
-const SLOTS: u64 = 16;
+use crate::bindings::edge::gateway::counters::{Claim, Decision};
+use crate::bindings::edge::gateway::kv::Entry;
 
 #[derive(Default)]
 pub(crate) struct State {
-    entries: HashMap<String, (Entry, Option<Duration>)>,
+    /// With the millisecond from which each is gone.
+    entries: HashMap<String, (Entry, u64)>,
     version: u64,
-    /// Theoretical arrival times in nanoseconds.
-    buckets: HashMap<String, u128>,
-    windows: HashMap<String, (u64, Vec<(u64, i64)>)>,
+    buckets: HashMap<String, Tat>,
+    windows: HashMap<String, Window>,
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The gateway ends a plugin that names something like this.
+fn check_key(key: &str) {
+    assert!(kv::is_key(key), "a key of at most {MAX_KEY} bytes: {} bytes", key.len());
+}
+
+fn check_entry(key: &str, value: &[u8]) {
+    let size = kv::cost(key, value.len());
+    assert!(size <= MAX_ENTRY, "a kv entry of {size} bytes exceeds the limit of {MAX_ENTRY} bytes");
 }
 
 impl State {
     pub(crate) fn get(&mut self, key: &str, now: Duration) -> Option<Entry> {
+        check_key(key);
         let (entry, expires) = self.entries.get(key)?;
-        expires.is_none_or(|expires| now < expires).then(|| entry.clone())
+        (*expires > millis(now)).then(|| entry.clone())
     }
 
     pub(crate) fn set(&mut self, key: &str, value: &[u8], ttl_ms: Option<u64>, now: Duration) -> u64 {
+        check_key(key);
+        check_entry(key, value);
         self.version += 1;
         let entry = Entry { value: value.to_vec(), version: self.version };
-        let expires = ttl_ms.and_then(|ttl| now.checked_add(Duration::from_millis(ttl)));
-        self.entries.insert(key.to_owned(), (entry, expires));
+        self.entries.insert(key.to_owned(), (entry, kv::expires_ms(ttl_ms, millis(now))));
         self.version
     }
 
     pub(crate) fn delete(&mut self, key: &str) {
+        check_key(key);
         self.entries.remove(key);
     }
 
@@ -44,6 +62,7 @@ impl State {
         ttl_ms: Option<u64>,
         now: Duration,
     ) -> Result<u64, Option<Entry>> {
+        check_entry(key, value.unwrap_or_default());
         let there = self.get(key, now);
         if there.as_ref().map(|entry| entry.version) != expect {
             return Err(there);
@@ -58,75 +77,41 @@ impl State {
     }
 
     pub(crate) fn take(&mut self, claims: &[Claim], now: Duration) -> Vec<Decision> {
-        let now = now.as_nanos();
-        let mut after = self.buckets.clone();
-        let decide = |buckets: &mut HashMap<String, u128>, look: bool| -> Vec<Decision> {
-            let claims = claims.iter();
-            claims
-                .map(|claim| {
-                    let tat = buckets.entry(claim.bucket.clone()).or_default();
-                    gcra(tat, claim.at, if look { 0 } else { claim.cost }, now)
-                })
-                .collect()
-        };
-        let mut decisions = decide(&mut after, false);
-        if decisions.iter().all(|decision| decision.allowed) {
-            self.buckets = after;
-        } else {
-            for (decision, untouched) in decisions.iter_mut().zip(decide(&mut self.buckets, true)) {
-                decision.remaining = untouched.remaining;
-                decision.reset_after_ms = untouched.reset_after_ms;
-            }
+        assert!(claims.len() <= MAX_CLAIMS, "counters.take: at most {MAX_CLAIMS} claims at once");
+        claims.iter().for_each(|claim| check_key(&claim.bucket));
+        let mut names: Vec<&str> = claims.iter().map(|claim| claim.bucket.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut buckets: Vec<Tat> =
+            names.iter().map(|name| self.buckets.get(*name).copied().unwrap_or_default()).collect();
+        let claims = claims.iter().map(|claim| gcra::Claim {
+            place: names.partition_point(|name| **name < *claim.bucket),
+            cost: claim.cost,
+            rate: claim.at.into(),
+        });
+        let decisions = gcra::take_all(&mut buckets, claims, u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        for (name, bucket) in names.into_iter().zip(buckets) {
+            self.buckets.insert(name.to_owned(), bucket);
         }
-        decisions
+        decisions.into_iter().map(Into::into).collect()
     }
 
     pub(crate) fn add(&mut self, key: &str, delta: i64, window_ms: u64, now: Duration) -> i64 {
-        let width = window_ms.div_ceil(SLOTS).max(1);
-        let slot = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) / width;
-        let (used, slots) = self.windows.entry(key.to_owned()).or_default();
+        check_key(key);
+        let now = millis(now);
+        let window = self.windows.entry(key.to_owned()).or_insert_with(|| Window::new(window_ms, now));
         // Another window for the same key starts over.
-        if std::mem::replace(used, width) != width {
-            slots.clear();
+        if !window.is_of(window_ms) {
+            *window = Window::new(window_ms, now);
         }
-        slots.retain(|(at, _)| at + SLOTS > slot);
-        match slots.iter_mut().find(|(at, _)| *at == slot) {
-            Some((_, sum)) => *sum = sum.saturating_add(delta),
-            None => slots.push((slot, delta)),
-        }
-        slots.iter().fold(0, |sum, (_, add)| sum.saturating_add(*add))
-    }
-}
-
-/// The generic cell rate algorithm, rounded as the gateway rounds: never more than the rate, waits long enough.
-fn gcra(tat: &mut u128, rate: Rate, cost: u32, now: u128) -> Decision {
-    let millis = |nanos: u128| u32::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u32::MAX);
-    let interval = match rate.per_second > 0.0 {
-        true => u128::from(((1e9 / rate.per_second).ceil() as u64).max(1)),
-        false => u128::from(u64::MAX),
-    };
-    let capacity = interval * u128::from(rate.burst);
-    let after = (*tat).max(now) + interval * u128::from(cost);
-    let allowed = after - now <= capacity;
-    if allowed {
-        *tat = after;
-    }
-    let debt = (*tat).max(now) - now;
-    Decision {
-        allowed,
-        remaining: u32::try_from(capacity.saturating_sub(debt) / interval).unwrap_or(u32::MAX),
-        retry_after_ms: match allowed {
-            true => 0,
-            false if cost > rate.burst => u32::MAX,
-            false => millis(after - now - capacity),
-        },
-        reset_after_ms: millis(debt),
+        window.add(delta, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bindings::edge::gateway::counters::Rate;
 
     const RATE: Rate = Rate { burst: 3, per_second: 2.0 };
 
@@ -139,16 +124,6 @@ mod tests {
         assert_eq!((decisions[0].remaining, decisions[1].remaining), (3, 1));
         assert_eq!(decisions[1].retry_after_ms, u32::MAX);
         assert_eq!(state.take(&[Claim::new("wide", 3, RATE)], Duration::from_secs(5))[0].remaining, 0);
-    }
-
-    #[test]
-    fn a_bucket_refills_at_its_rate() {
-        let mut state = State::default();
-        let now = Duration::from_secs(5);
-        assert!(state.take(&[Claim::new("b", 3, RATE)], now)[0].allowed);
-        let refused = state.take(&[Claim::new("b", 1, RATE)], now)[0];
-        assert_eq!((refused.allowed, refused.retry_after_ms, refused.reset_after_ms), (false, 500, 1500));
-        assert!(state.take(&[Claim::new("b", 1, RATE)], now + Duration::from_millis(500))[0].allowed);
     }
 
     #[test]
@@ -167,5 +142,11 @@ mod tests {
         assert_eq!(state.add("w", 2, 16_000, Duration::from_secs(1)), 2);
         assert_eq!(state.add("w", 3, 16_000, Duration::from_secs(16)), 5);
         assert_eq!(state.add("w", 0, 16_000, Duration::from_secs(17)), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "a key of at most 1024 bytes")]
+    fn a_key_that_ends_the_plugin_in_the_gateway_ends_the_test() {
+        State::default().set(&"k".repeat(MAX_KEY + 1), b"", None, Duration::from_secs(1));
     }
 }

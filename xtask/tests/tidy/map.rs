@@ -31,7 +31,8 @@ fn every_path_that_the_architecture_names_exists() {
     for line in ARCHITECTURE.lines() {
         // A row of the code map begins with directories, and goes on with files in one of them.
         let (first, _) = line.trim_start_matches("| ").split_once(" | ").unwrap_or_default();
-        let mut places: Vec<PathBuf> = quoted(first).map(|place| source.join(place)).collect();
+        let of_row = |place| [source.join(place), repository().join(place)];
+        let mut places: Vec<PathBuf> = quoted(first).flat_map(of_row).collect();
         places.extend([source.clone(), repository()]);
         for path in quoted(line).filter(|text| is_path(text)) {
             named += 1;

@@ -1,11 +1,13 @@
 //! Joins the pieces of a cookie: HTTP/2 and HTTP/3 may split it for compression, and some clients do over HTTP/1, but
 //! everything behind the gateway expects one field (RFC 9113 section 8.2.3, RFC 9114 section 4.2.1).
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
+
+use crate::message::FieldMap;
 
 /// Makes one Cookie field of several. What counts fields, or bytes of them, counts afterwards.
-pub fn join(headers: &mut HeaderMap) {
-    let mut fields = headers.get_all(header::COOKIE).iter();
+pub fn join(headers: &mut FieldMap) {
+    let mut fields = headers.get_all(header::COOKIE);
     let (Some(first), Some(second)) = (fields.next(), fields.next()) else { return };
     let mut joined = first.as_bytes().to_vec();
     for field in [second].into_iter().chain(fields) {
@@ -23,12 +25,12 @@ mod tests {
     use super::*;
 
     fn joined(fields: &[&'static str]) -> Vec<HeaderValue> {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         for field in fields {
             headers.append(header::COOKIE, HeaderValue::from_static(field));
         }
         join(&mut headers);
-        headers.get_all(header::COOKIE).iter().cloned().collect()
+        headers.get_all(header::COOKIE).cloned().collect()
     }
 
     #[test]

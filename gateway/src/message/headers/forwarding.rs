@@ -8,14 +8,15 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
+use plugin_rules::class::{is_forwarding, is_lookalike, is_odd};
 use smallvec::SmallVec;
 
-use super::class::{is_forwarding, is_lookalike, is_odd};
 use super::{
     CDN_LOOP, Hops, RequestId, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members,
     strip_hop_by_hop,
 };
+use crate::message::FieldMap;
 use crate::model::Forwarding;
 
 /// What the rules have to know of a request beside its fields.
@@ -77,7 +78,7 @@ impl HeaderRules {
 
     /// Turns the fields of a request as it came into those that plugins and the upstream see: hop-by-hop fields and
     /// Host go, forwarding fields are set.
-    pub fn receive(&self, headers: &mut HeaderMap, arrival: &Arrival<'_>) -> Received {
+    pub fn receive(&self, headers: &mut FieldMap, arrival: &Arrival<'_>) -> Received {
         let peer = arrival.peer.to_canonical();
         let trusted = self.forwarding.trusts(peer);
         // Before Connection is obeyed: it must not be able to hide the client's address, how the client came, or where the
@@ -123,7 +124,7 @@ impl HeaderRules {
     /// Removes what is not believed of this peer, and, of every peer, names that could be taken for fields which the gateway
     /// makes or believes: a proxy in front need not know of those. NGINX drops every name with an underscore
     /// (`underscores_in_headers`), Envoy none unless told to (`headers_with_underscores_action`).
-    fn strip_unbelieved(&self, headers: &mut HeaderMap, trusted: bool) -> Believed {
+    fn strip_unbelieved(&self, headers: &mut FieldMap, trusted: bool) -> Believed {
         let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
         let (mut odd_names, mut passed) = (false, false);
         for name in headers.keys() {
@@ -146,7 +147,7 @@ impl HeaderRules {
     }
 
     /// The first address from the right that is not a trusted proxy's; where all are, the leftmost.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    fn client(&self, peer: IpAddr, headers: &FieldMap) -> IpAddr {
         let mut client = peer;
         let mut reported: Vec<Option<IpAddr>> = members(headers, &X_FORWARDED_FOR).map(parse_address).collect();
         if reported.is_empty() {
@@ -164,7 +165,7 @@ impl HeaderRules {
     }
 
     /// The existing chain with the peer behind it.
-    fn forwarded_for(&self, peer: IpAddr, headers: &HeaderMap) -> Option<HeaderValue> {
+    fn forwarded_for(&self, peer: IpAddr, headers: &FieldMap) -> Option<HeaderValue> {
         let mut chain = Vec::new();
         for member in members(headers, &X_FORWARDED_FOR) {
             chain.extend_from_slice(member);
@@ -319,7 +320,7 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "a.no:8443");
         assert_eq!(headers["x-request-id"], *received.id);
         assert!(!headers.contains_key("forwarded") && !headers.contains_key("host"));
-        assert_eq!(headers.get_all("via").iter().collect::<Vec<_>>(), ["1.1 before", "2 gateway"]);
+        assert_eq!(headers.get_all("via").collect::<Vec<_>>(), ["1.1 before", "2 gateway"]);
     }
 
     /// What services behind a gateway build links of, or take for proof of HTTPS.
@@ -379,7 +380,7 @@ mod tests {
     fn a_request_that_goes_round_is_known_by_what_it_passed() {
         let rules = rules(&[], false);
         for (passed, is_loop) in [(0, false), (4, false), (5, true)] {
-            let mut headers = HeaderMap::new();
+            let mut headers = FieldMap::new();
             headers.insert("cdn-loop", vec!["gateway"; passed].join(", ").parse().unwrap());
             headers.insert("connection", HeaderValue::from_static("cdn-loop"));
             let received = rules.receive(&mut headers, &arrival("192.0.2.1"));
@@ -439,7 +440,7 @@ mod tests {
         }
         let mut twice = map(&[("x-request-id", "a"), ("x-request-id", "b")]);
         assert_eq!(rules.receive(&mut twice, &arrival("10.0.0.1")).id.len(), 32);
-        assert_eq!(twice.get_all("x-request-id").iter().count(), 1);
+        assert_eq!(twice.get_all("x-request-id").count(), 1);
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! Refuses what two parties could frame differently. Framing towards the upstream is made anew, so a request that gets
 //! past these checks has exactly one reading.
 
-use http::{HeaderMap, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 
 use super::members;
 use crate::error::{Error, ErrorKind};
+use crate::message::FieldMap;
 
 fn bad(detail: &'static str) -> Error {
     Error::new(ErrorKind::BadRequest, detail)
 }
 
 /// Checks the fields that say where a request ends, and those that only one connection may mean.
-pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Error> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+pub fn check_framing(version: Version, headers: &FieldMap) -> Result<(), Error> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH);
     let length = lengths.next();
     if lengths.next().is_some() {
         // RFC 9110 section 8.6 leaves merging equal ones to us; nothing good sends two.
@@ -28,7 +29,7 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Error>
     if matches!(version, Version::HTTP_2 | Version::HTTP_3) {
         return check_streams(headers);
     }
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING);
     if let Some(coding) = codings.next() {
         // RFC 9112 section 6.1: such a message might be an attempt at smuggling. hyper has resolved it before (chunked
         // wins, Content-Length goes, the connection closes); this holds for a parser that leaves it to us.
@@ -51,7 +52,7 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Error>
 }
 
 /// What makes a header section malformed that came over a stream.
-fn check_streams(headers: &HeaderMap) -> Result<(), Error> {
+fn check_streams(headers: &FieldMap) -> Result<(), Error> {
     check_stream_fields(headers)?;
     let mut te = members(headers, &header::TE);
     if te.any(|member| !member.eq_ignore_ascii_case(b"trailers")) {
@@ -63,7 +64,9 @@ fn check_streams(headers: &HeaderMap) -> Result<(), Error> {
 /// What makes a field section malformed, head or trailers, that came over HTTP/2 or HTTP/3: fields that belong to a
 /// connection (RFC 9113 section 8.2.2, RFC 9114 section 4.2), and values with a blank at either end (RFC 9113 section
 /// 8.2.1; RFC 9110 section 5.5 has such blanks outside of a value). The next hop would read those without.
-pub fn check_stream_fields(fields: &HeaderMap) -> Result<(), Error> {
+pub fn check_stream_fields<'a>(
+    fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) -> Result<(), Error> {
     for (name, value) in fields {
         let specific =
             matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade");
@@ -78,14 +81,14 @@ pub fn check_stream_fields(fields: &HeaderMap) -> Result<(), Error> {
 }
 
 /// Whether a client of HTTP/1 wants to go on with the connection after this request (RFC 9112 section 9.3).
-pub fn is_persistent(version: Version, headers: &HeaderMap) -> bool {
+pub fn is_persistent(version: Version, headers: &FieldMap) -> bool {
     let says = |option: &[u8]| members(headers, &header::CONNECTION).any(|member| member.eq_ignore_ascii_case(option));
     !says(b"close") && (version == Version::HTTP_11 || says(b"keep-alive"))
 }
 
 /// Refuses a switch of protocols. An offer of h2c is ignored, as RFC 9113 section 3.1 has it; so is any Upgrade that
 /// HTTP/1.0 sends or that Connection does not name (RFC 9110 section 7.8).
-pub fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Error> {
+pub fn check_upgrade(version: Version, headers: &FieldMap) -> Result<(), Error> {
     if version != Version::HTTP_11 || !headers.contains_key(header::UPGRADE) {
         return Ok(());
     }

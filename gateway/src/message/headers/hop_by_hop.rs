@@ -1,10 +1,11 @@
 //! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
+use plugin_rules::class::{Class, class};
 use smallvec::SmallVec;
 
-use super::class::{Class, class};
 use super::members;
+use crate::message::FieldMap;
 
 /// Removes hop-by-hop fields of a request or a response in place: those that Connection lists, and the known ones. Gives
 /// the listed names that trailers could bring as well: the rule holds for "any header or trailer fields" of that name.
@@ -12,7 +13,7 @@ use super::members;
 /// `TE: trailers` stays, because gRPC needs it and the gateway passes trailers on; `Trailer` stays for the same reason.
 /// `Expect` goes, because the gateway itself answers it when it starts to read the body. `Proxy` goes, because CGI would
 /// turn it into `HTTP_PROXY`.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Vec<HeaderName> {
+pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
     // One walk over the names finds out what there is to do; for most messages that is nothing or Connection alone.
     let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
     let mut listed = Vec::new();
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
     use crate::message::headers::map;
 
-    fn names(headers: &HeaderMap) -> Vec<&str> {
+    fn names(headers: &FieldMap) -> Vec<&str> {
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         names
@@ -126,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_listed_survives(listed in proptest::collection::vec("x-[a-f]{1,3}", 0..6), kept in "y-[a-f]{1,3}") {
-            let mut headers = HeaderMap::new();
+            let mut headers = FieldMap::new();
             for name in &listed {
                 headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("1"));
             }

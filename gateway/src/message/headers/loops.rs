@@ -5,9 +5,10 @@
 //! says the same, but that they may change.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::members;
+use crate::message::FieldMap;
 
 /// `CDN-Loop`.
 pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -30,7 +31,7 @@ impl Hops {
     }
 
     /// Takes the field off a request.
-    pub fn take(headers: &mut HeaderMap, own: &'static HeaderValue) -> Self {
+    pub fn take(headers: &mut FieldMap, own: &'static HeaderValue) -> Self {
         let all: Vec<&[u8]> = members(headers, &CDN_LOOP).collect();
         // What follows a name tells nothing here (RFC 8586 section 2: parameters).
         let name =
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     fn pass(fields: &[&'static str]) -> (usize, String) {
-        let mut headers: HeaderMap = fields.iter().map(|value| (CDN_LOOP, HeaderValue::from_static(value))).collect();
+        let mut headers: FieldMap = fields.iter().map(|value| (CDN_LOOP, HeaderValue::from_static(value))).collect();
         let hops = Hops::take(&mut headers, Hops::default().own);
         assert!(headers.is_empty(), "nobody behind this sees it");
         (hops.passed, hops.next().to_str().unwrap().to_owned())

@@ -1,17 +1,18 @@
 //! `Max-Forwards` (RFC 9110 section 7.6.2): how many more proxies an OPTIONS request may pass. TRACE, the other method
 //! that has it, is not served.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 
 use crate::error::{Error, ErrorKind};
+use crate::message::FieldMap;
 
 /// Counts an OPTIONS request's `Max-Forwards` down. True where it was 0: the request goes no further, and who has it
 /// answers it. Without the field nothing happens.
 ///
 /// # Errors
 /// What is not one number: a count that every hop reads differently ends no loop.
-pub fn count_down(headers: &mut HeaderMap) -> Result<bool, Error> {
-    let mut values = headers.get_all(header::MAX_FORWARDS).iter();
+pub fn count_down(headers: &mut FieldMap) -> Result<bool, Error> {
+    let mut values = headers.get_all(header::MAX_FORWARDS);
     let Some(value) = values.next() else { return Ok(false) };
     let digits = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     let (Some(digits), None) = (digits, values.next()) else {
@@ -19,6 +20,7 @@ pub fn count_down(headers: &mut HeaderMap) -> Result<bool, Error> {
     };
     // "the lesser of a) the received value decremented by one and b) the recipient's maximum": as much as can be counted.
     let left = digits.parse::<u32>().unwrap_or(u32::MAX);
+    drop(values);
     if left > 0 {
         headers.insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
     }
@@ -30,7 +32,7 @@ mod tests {
     use super::*;
 
     fn counted(values: &[&str]) -> (Option<bool>, Option<String>) {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         for value in values {
             headers.append(header::MAX_FORWARDS, value.parse().unwrap());
         }

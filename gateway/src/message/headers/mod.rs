@@ -1,9 +1,8 @@
 //! Header rules: what ends at the gateway, what may not pass it, and what it adds.
 //!
 //! [`HeaderRules`] is made once per configuration and holds everything that can be computed before a request comes.
-//! All changes are made in place; a `HeaderMap` is never rebuilt or cloned.
+//! All changes are made in place; a `FieldMap` is never rebuilt or cloned.
 
-mod class;
 mod cookie;
 mod date;
 mod forwarding;
@@ -14,9 +13,10 @@ mod max_forwards;
 mod request_id;
 mod trailers;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 
-pub use class::{is_credential, is_forwarding, is_made_here, is_odd, same_when_folded};
+use crate::message::FieldMap;
+
 pub use cookie::join as join_cookies;
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received, address};
@@ -24,8 +24,9 @@ pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persiste
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;
+pub use plugin_rules::class::{Direction, is_credential, is_forwarding, is_odd, same_when_folded};
 pub use request_id::{RequestId, X_REQUEST_ID};
-pub use trailers::{Direction, is_forbidden_in_trailers, strip_barred, strip_trailers};
+pub use trailers::{strip_barred, strip_trailers};
 
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -36,8 +37,13 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 /// `X-Real-IP`.
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// Whether fields of this name are made by the gateway itself, so that neither plugins nor the configuration may.
+pub fn is_made_here(name: &HeaderName) -> bool {
+    plugin_rules::class::is_made_here(name.as_str())
+}
+
 /// Whether the message is gRPC: its content type is `application/grpc`, alone or with a suffix.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
+pub fn is_grpc(headers: &FieldMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
     match value.as_bytes().strip_prefix(b"application/grpc") {
         Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
@@ -47,7 +53,7 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Removes fields with odd names that some servers would take for one of these, which plugins or the route have set or
 /// taken off: `x_user` beside `x-user`.
-pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'a HeaderName>) {
+pub fn strip_lookalikes<'a>(headers: &mut FieldMap, of: impl Iterator<Item = &'a HeaderName>) {
     let names: smallvec::SmallVec<[&HeaderName; 8]> = of.collect();
     let poses = |name: &&HeaderName| {
         let name = name.as_str();
@@ -63,7 +69,7 @@ pub fn strip_lookalikes<'a>(headers: &mut HeaderMap, of: impl Iterator<Item = &'
 
 /// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
 /// for each field besides its name and value, pseudo-header fields included.
-pub fn size(method: &Method, uri: &Uri, fields: &HeaderMap) -> usize {
+pub fn size(method: &Method, uri: &Uri, fields: &FieldMap) -> usize {
     const FIELD: usize = 32;
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + ":authority".len() + FIELD);
@@ -77,15 +83,15 @@ pub fn size(method: &Method, uri: &Uri, fields: &HeaderMap) -> usize {
 pub const COOKIE_PIECES: usize = 1024 * ("cookie".len() + 32 - "; ".len());
 
 /// The comma-separated members of all fields of this name, trimmed, without empty ones (RFC 9110 section 5.6.1).
-fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).iter().flat_map(|value: &HeaderValue| {
+fn members<'a>(headers: &'a FieldMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).flat_map(|value: &HeaderValue| {
         value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     })
 }
 
 /// These header fields, for tests.
 #[cfg(test)]
-pub(crate) fn map(fields: &[(&'static str, &str)]) -> HeaderMap {
+pub(crate) fn map(fields: &[(&'static str, &str)]) -> FieldMap {
     let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
     fields.iter().map(field).collect()
 }
@@ -103,16 +109,16 @@ mod tests {
             ("application/grpc-web", false),
             ("application/json", false),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = FieldMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
             assert_eq!(is_grpc(&headers), expected, "{value}");
         }
-        assert!(!is_grpc(&HeaderMap::new()));
+        assert!(!is_grpc(&FieldMap::new()));
     }
 
     #[test]
     fn a_name_that_poses_as_one_that_was_set_goes_and_one_that_was_set_itself_stays() {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldMap::new();
         for name in ["x-user", "x_user", "x_role", "x_other"] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }

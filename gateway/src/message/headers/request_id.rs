@@ -2,7 +2,9 @@
 
 use std::ops::Deref;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::message::FieldMap;
 
 /// `X-Request-Id`.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,9 +28,9 @@ impl RequestId {
     }
 
     /// The id that came along, if there is exactly one and it is harmless.
-    pub fn sent(headers: &HeaderMap) -> Option<Self> {
+    pub fn sent(headers: &FieldMap) -> Option<Self> {
         let name: HeaderName = X_REQUEST_ID;
-        let mut ids = headers.get_all(name).iter();
+        let mut ids = headers.get_all(name);
         let (id, None) = (ids.next()?, ids.next()) else { return None };
         let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+=/".contains(byte);
         let bytes = id.as_bytes();

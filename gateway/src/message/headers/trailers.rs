@@ -1,38 +1,21 @@
 //! What may stand in a trailer section. A trailer comes when all has been decided by the head, and some servers merge the
 //! two: so nothing that a head could not have brought may come behind it (RFC 9110 section 6.5.1).
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
+use plugin_rules::class::{Direction, is_forbidden_in_trailers, same_when_folded};
 use smallvec::SmallVec;
 
-use super::class::{Class, class, is_credential, is_lookalike, same_when_folded};
+use crate::message::FieldMap;
 use crate::model::HeaderEdits;
 
-/// Which message something belongs to: trailers, or a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client.
-    Request,
-    /// From the upstream.
-    Response,
-}
-
-/// Whether a field of this name must not stand in the trailers of any message of this direction: framing, routing,
-/// authentication, request modifiers, response control data, the description of the content, and what proxies say.
-pub fn is_forbidden_in_trailers(name: &HeaderName, of: Direction) -> bool {
-    let name = name.as_str();
-    // A signature (RFC 9421) covers what is in trailers and may stand there.
-    let credential = of == Direction::Request && is_credential(name) && !name.starts_with("signature");
-    class(name) != Class::Other || credential || is_lookalike(name)
-}
-
 /// Removes from a trailer section what must not stand there.
-pub fn strip_trailers(trailers: &mut HeaderMap, of: Direction) {
-    retain(trailers, |name| !is_forbidden_in_trailers(name, of));
+pub fn strip_trailers(trailers: &mut FieldMap, of: Direction) {
+    retain(trailers, |name| !is_forbidden_in_trailers(name.as_str(), of));
 }
 
 /// Removes what a head was not allowed to bring, or what was set in its place: the names of `barred`, and those of a
 /// route's changes.
-pub fn strip_barred(trailers: &mut HeaderMap, barred: &[HeaderName], edits: &HeaderEdits) {
+pub fn strip_barred(trailers: &mut FieldMap, barred: &[HeaderName], edits: &HeaderEdits) {
     retain(trailers, |name| !is_barred(name, barred, edits));
 }
 
@@ -40,7 +23,7 @@ fn is_barred(name: &HeaderName, barred: &[HeaderName], edits: &HeaderEdits) -> b
     barred.iter().chain(edits.names()).any(|barred| same_when_folded(barred.as_str(), name.as_str()))
 }
 
-fn retain(trailers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+fn retain(trailers: &mut FieldMap, keep: impl Fn(&HeaderName) -> bool) {
     let doomed: SmallVec<[HeaderName; 4]> = trailers.keys().filter(|name| !keep(name)).cloned().collect();
     for name in &doomed {
         trailers.remove(name);
@@ -53,7 +36,7 @@ mod tests {
 
     use super::*;
 
-    fn fields(names: &[&str]) -> HeaderMap {
+    fn fields(names: &[&str]) -> FieldMap {
         let name = |name: &&str| HeaderName::from_bytes(name.as_bytes()).unwrap();
         names.iter().map(|text| (name(text), HeaderValue::from_static("1"))).collect()
     }

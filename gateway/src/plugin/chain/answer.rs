@@ -1,14 +1,15 @@
 //! Answers of plugins, made here or stored earlier, and keeping responses for later.
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http_body::Body as _;
+use plugin_rules::response::INVALID_STATUS;
 
 use super::link::{Lent, Link};
 use super::tee::Tee;
 use super::{Answer, ChainRun};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
-use crate::message::{Body, content};
+use crate::message::{Body, FieldMap, content};
 use crate::plugin::call::{Action, LocalResponse, StoredResponse};
 use crate::plugin::host::response::{response_fields, response_status};
 use crate::plugin::stored::{Key, Readers, caller, storable};
@@ -20,8 +21,7 @@ impl<L: Link> ChainRun<L> {
             self.chain.links[index].answered_nonsense();
             Error::new(ErrorKind::Plugin, what)
         };
-        let status =
-            response_status(response.status).map_err(|_| invalid("answered with a status outside 200 to 599"))?;
+        let status = response_status(response.status).map_err(|_| invalid(INVALID_STATUS))?;
         let headers = response_fields(response.headers).map_err(invalid)?;
         let body = self.chain.memory.count(response.body)?;
         Ok(place(lent, ResponseSource::Plugin(index), status, headers, Body::full(body)))
@@ -88,11 +88,7 @@ impl<L: Link> ChainRun<L> {
     fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
         let (authority, target) = exchange.request.asked_target();
         let storing = self.chain.links[index].storing();
-        let readers = match exchange.principal() {
-            _ if storing.shared => Readers::All,
-            Some(principal) => Readers::Principal(principal),
-            None => Readers::Unnamed,
-        };
+        let readers = Readers::of(storing.shared, exchange.principal());
         let entry = &self.chain.entries[index];
         let caller = caller(&exchange.request, readers, storing);
         Key { entry, scheme: exchange.request.scheme, authority, target, readers, caller, plugin }
@@ -101,7 +97,7 @@ impl<L: Link> ChainRun<L> {
 
 /// The body stays on an answer to HEAD, because its length is told there too (RFC 9110 section 8.6); the end of the
 /// exchange takes it off.
-fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
+fn place(lent: &mut Lent, source: ResponseSource, status: StatusCode, headers: FieldMap, body: Body) -> Answer {
     if let Some(exchange) = lent.as_deref_mut() {
         exchange.response = Some(ResponseHead::new(status, headers));
         exchange.source = source;

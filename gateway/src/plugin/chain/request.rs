@@ -30,12 +30,10 @@ impl<L: Link> ChainRun<L> {
             if let Action::Continue(mode) = action {
                 let slot = &mut self.slots[index];
                 slot.ran = true;
-                if !end && link.phases().contains(Phase::RequestBody) {
-                    slot.request_mode = mode;
-                    if mode == BodyMode::Chunks {
-                        guest.pin();
-                        slot.guest = Some(guest);
-                    }
+                slot.request_mode = mode.granted(link.phases().contains(Phase::RequestBody), end);
+                if slot.request_mode == BodyMode::Chunks {
+                    guest.pin();
+                    slot.guest = Some(guest);
                 }
                 continue;
             }
@@ -59,7 +57,7 @@ impl<L: Link> ChainRun<L> {
     fn prepare_for_readers(&mut self, exchange: &mut Exchange) -> Result<(), Error> {
         let reader = self.slots.iter().position(|slot| slot.request_mode != BodyMode::Skip);
         if let Some(reader) = reader {
-            if encoding::is_encoded(&exchange.request.headers) {
+            if encoding::says_encoded(&exchange.request.headers) {
                 let error = Error::new(ErrorKind::UnsupportedEncoding, "reads the body, and it is encoded");
                 return Err(named(self.chain.links[reader].name(), &error));
             }

@@ -2,6 +2,7 @@
 
 use http::Method;
 use http_body::Body as _;
+use plugin_rules::body::reading_of_response;
 
 use super::ChainRun;
 use super::link::{Guest as _, Link, named, ready};
@@ -47,8 +48,12 @@ impl<L: Link> ChainRun<L> {
             let end = lent.as_deref().is_none_or(has_no_body) || body.is_end_stream();
             let call = Call::ResponseHeaders { end };
             let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
+            let mode = match action {
+                Action::Continue(asked) => self.reads_response(lent.as_deref_mut(), index, asked, end)?,
+                _ => BodyMode::Skip,
+            };
             let answer = match action {
-                Action::Continue(mode) if self.reads_response(lent.as_deref_mut(), index, mode, end)? => {
+                Action::Continue(_) if mode != BodyMode::Skip => {
                     drop(lent);
                     let whole = mode == BodyMode::Whole;
                     if !whole {
@@ -85,33 +90,32 @@ impl<L: Link> ChainRun<L> {
         Ok(body)
     }
 
-    /// Whether the plugin reads the body that follows. The head says no more than holds for whatever comes of it.
+    /// What the plugin reads of the body that follows. The head says no more than holds for whatever comes of it.
     fn reads_response(
         &mut self,
         mut exchange: Option<&mut Exchange>,
         index: usize,
-        mode: BodyMode,
+        asked: BodyMode,
         end: bool,
-    ) -> Result<bool, Error> {
+    ) -> Result<BodyMode, Error> {
         let link = &self.chain.links[index];
-        let can_read = link.phases().contains(Phase::ResponseBody);
-        let reads = can_read && mode != BodyMode::Skip;
-        if reads && let Some(response) = exchange.as_deref_mut().and_then(response_of) {
-            if !end && encoding::is_encoded(&response.headers) {
+        let reading = reading_of_response(asked, link.phases().contains(Phase::ResponseBody), end);
+        if reading.drops_description
+            && let Some(response) = exchange.as_deref_mut().and_then(response_of)
+        {
+            if !end && encoding::says_encoded(&response.headers) {
                 let error = Error::new(ErrorKind::EncodedResponse, "reads the body, and it is encoded");
                 return Err(named(link.name(), &error));
             }
-            // Also where there is none: an answer to HEAD tells nothing that one to GET would not.
             encoding::body_may_change(&mut response.headers);
         }
-        if end && can_read {
-            // What it would have made of the body in answer to GET is not known, whatever it says now.
+        if reading.hides_length {
             self.hides_length = true;
             if let Some(response) = exchange.filter(|of| has_no_body(of)).and_then(response_of) {
                 encoding::length_is_unknown(&mut response.headers);
             }
         }
-        Ok(reads && !end)
+        Ok(reading.mode)
     }
 
     /// Whether the answer to HEAD has passed a plugin that reads bodies in answers to GET, so that nobody knows the length.

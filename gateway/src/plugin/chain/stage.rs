@@ -14,16 +14,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
+use plugin_rules::body::may_answer;
 
 use super::link::{Guest, Lent, Link, named};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::memory::Budget;
-use crate::message::Body;
 use crate::message::headers::Direction;
+use crate::message::{Body, FieldMap};
 use crate::model::OnFailure;
 use crate::plugin::call::{Action, Call, LocalResponse};
 use crate::plugin::whole::Whole;
@@ -107,7 +107,7 @@ impl<L: Link> Stage<L> {
         let (data, trailers) = match self.body.frame().await.transpose()? {
             Some(frame) => match frame.into_data() {
                 Ok(data) => (data, None),
-                Err(frame) => (Bytes::new(), frame.into_trailers().ok()),
+                Err(frame) => (Bytes::new(), frame.into_trailers().ok().map(FieldMap::from)),
             },
             None => {
                 self.progress.ended = true;
@@ -134,7 +134,7 @@ impl<L: Link> Stage<L> {
                     return Err(named(self.link.name(), &error));
                 }
                 Ok(data) => all.push(&data).await.map_err(|error| named(self.link.name(), &error))?,
-                Err(frame) => trailers = frame.into_trailers().ok(),
+                Err(frame) => trailers = frame.into_trailers().ok().map(FieldMap::from),
             }
         }
         self.progress.ended = true;
@@ -144,7 +144,7 @@ impl<L: Link> Stage<L> {
     async fn hand_over(
         &mut self,
         data: Bytes,
-        trailers: Option<HeaderMap>,
+        trailers: Option<FieldMap>,
         end: bool,
     ) -> Result<Option<LocalResponse>, Error> {
         if self.progress.bypass || (data.is_empty() && !end) {
@@ -179,7 +179,7 @@ impl<L: Link> Stage<L> {
                 let bytes = self.memory.count(bytes).map_err(|full| named(self.link.name(), &full.into()))?;
                 self.emit(bytes, trailers);
             }
-            Ok(Action::Respond(response)) if !self.progress.released => return Ok(Some(response)),
+            Ok(Action::Respond(response)) if may_answer(self.progress.released) => return Ok(Some(response)),
             Ok(Action::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
             Ok(Action::Abort) => return Err(self.aborts("aborted the stream")),
             Ok(Action::RespondStored(_) | Action::Retry) => {
@@ -217,17 +217,17 @@ impl<L: Link> Stage<L> {
         action
     }
 
-    fn emit(&mut self, data: Bytes, trailers: Option<HeaderMap>) {
+    fn emit(&mut self, data: Bytes, trailers: Option<FieldMap>) {
         if !data.is_empty() {
             self.progress.released = true;
             self.progress.ready.push_back(Frame::data(data));
         }
         if let Some(trailers) = trailers {
-            self.progress.ready.push_back(Frame::trailers(trailers));
+            self.progress.ready.push_back(Frame::trailers(trailers.into_map()));
         }
     }
 
-    fn trailers_of<'a>(&self, exchange: &'a mut Exchange) -> &'a mut Option<HeaderMap> {
+    fn trailers_of<'a>(&self, exchange: &'a mut Exchange) -> &'a mut Option<FieldMap> {
         match (self.direction, &mut exchange.response) {
             (Direction::Response, Some(response)) => &mut response.trailers,
             _ => &mut exchange.request.trailers,

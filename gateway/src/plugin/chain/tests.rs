@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::error::{ErrorKind, Failure};
 use crate::exchange::{ConnectionInfo, Exchange, Protocol, RequestHead, ResponseHead, StoreRequest};
+use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
 use crate::model::Storing;
 use crate::plugin::call::{Field, LocalResponse, StoredResponse};
@@ -197,7 +198,7 @@ struct Trip {
 }
 
 fn exchange(method: Method) -> Exchange {
-    let request = RequestHead::new(method, "https", "a.example".to_owned(), "/t".to_owned(), HeaderMap::new());
+    let request = RequestHead::new(method, "https", "a.example".to_owned(), "/t".to_owned(), FieldMap::new());
     Exchange::new(RequestId::random(), ConnectionInfo::local(Protocol::Http2), [192, 0, 2, 1].into(), request)
 }
 
@@ -280,17 +281,18 @@ fn chunks(pieces: &[&'static str]) -> Body {
     framed(pieces, None)
 }
 
-fn framed(pieces: &[&'static str], trailers: Option<HeaderMap>) -> Body {
+fn framed(pieces: &[&'static str], trailers: Option<FieldMap>) -> Body {
     let data = pieces.iter().map(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
-    let frames: Vec<Result<_, Error>> = data.chain(trailers.map(Frame::trailers)).map(Ok).collect();
+    let frames: Vec<Result<_, Error>> =
+        data.chain(trailers.map(FieldMap::into_map).map(Frame::trailers)).map(Ok).collect();
     Body::boxed(StreamBody::new(stream::iter(frames)))
 }
 
 /// What a body comes to: its bytes, and its trailers, or the error that cuts it.
-fn read(body: Body) -> Result<(String, Option<HeaderMap>), Error> {
+fn read(body: Body) -> Result<(String, Option<FieldMap>), Error> {
     wait(async {
         let collected = body.collect().await?;
-        let trailers = collected.trailers().cloned();
+        let trailers = collected.trailers().cloned().map(FieldMap::from);
         Ok((String::from_utf8(collected.to_bytes().to_vec()).expect("text"), trailers))
     })
 }

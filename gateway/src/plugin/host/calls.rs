@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Largest body of a request or a response of a call.
-pub const MAX_BODY: usize = 1 << 20;
+use crate::message::FieldMap;
+
+pub use plugin_rules::calls::MAX_BODY;
 
 /// A call on its way from a plugin to the worker's task.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct OutboundCall {
     /// Path and query.
     pub path: String,
     /// Header fields, validated.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// The body.
     pub body: Bytes,
     /// Time limit of the whole call.
@@ -37,7 +38,7 @@ pub struct CallResponse {
     /// The status.
     pub status: u16,
     /// Header fields.
-    pub headers: HeaderMap,
+    pub headers: FieldMap,
     /// The whole body, at most [`MAX_BODY`].
     pub body: Bytes,
 }

@@ -101,12 +101,12 @@ mod tests {
     use std::task::{Context, Waker};
 
     use bytes::Bytes;
-    use http::HeaderMap;
 
     use super::*;
+    use crate::message::FieldMap;
 
     fn answer() -> CallResult {
-        Ok(CallResponse { status: 200, headers: HeaderMap::new(), body: Bytes::from_static(b"keys") })
+        Ok(CallResponse { status: 200, headers: FieldMap::new(), body: Bytes::from_static(b"keys") })
     }
 
     /// A call that takes a second, and counts when it begins and when it ends.

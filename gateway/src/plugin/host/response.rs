@@ -1,25 +1,26 @@
 //! A response that a plugin makes, checked.
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use plugin_rules::response::{INVALID_VALUE, check_size, is_status, on_refused_name};
 
-use super::fields::{FieldError, MAX_FIELDS, MAX_PART, Part, field_name, field_value};
+use super::fields::{FieldError, Part, field_name, field_value};
 use crate::exchange::Exchange;
+use crate::message::FieldMap;
 use crate::plugin::call::Field;
 
 /// The fields of a response that a plugin makes, under the bounds of a part. Those that the gateway makes itself are
 /// dropped.
-pub(crate) fn response_fields(fields: Vec<Field>) -> Result<HeaderMap, &'static str> {
+pub(crate) fn response_fields(fields: Vec<Field>) -> Result<FieldMap, &'static str> {
     let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
-    if fields.len() > MAX_FIELDS || bytes > MAX_PART {
-        return Err("answered with more than 256 header fields, or 256 KiB of them");
-    }
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    check_size(fields.len(), bytes)?;
+    let mut headers = FieldMap::with_capacity(fields.len());
     for Field { name, value } in fields {
         match field_name(&name, Part::Response) {
-            Ok(name) => headers.append(name, field_value(&value).map_err(|_| "answered with an invalid field value")?),
-            Err(FieldError::NotAllowed) if !name.starts_with(':') => continue,
-            Err(_) => return Err("answered with an invalid field name"),
-        };
+            Ok(name) => {
+                headers.append(name, field_value(&value).map_err(|_| INVALID_VALUE)?);
+            }
+            Err(error) => on_refused_name(&name, error).map_or(Ok(()), Err)?,
+        }
     }
     Ok(headers)
 }
@@ -27,7 +28,7 @@ pub(crate) fn response_fields(fields: Vec<Field>) -> Result<HeaderMap, &'static 
 /// The status of a response that goes to the client in full: no interim one.
 pub(crate) fn response_status(code: u16) -> Result<StatusCode, FieldError> {
     match StatusCode::from_u16(code) {
-        Ok(status) if (200..600).contains(&code) => Ok(status),
+        Ok(status) if is_status(code) => Ok(status),
         _ => Err(FieldError::InvalidValue),
     }
 }
@@ -44,6 +45,8 @@ pub(crate) fn set_status(exchange: &mut Exchange, code: u16) -> Result<(), Field
 
 #[cfg(test)]
 mod tests {
+    use plugin_rules::fields::MAX_FIELDS;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! Between the contract's types and the gateway's own. Lists are converted where they lie: records have the same layout
 //! on both sides.
 
+use plugin_rules::same_variants;
+
 use super::bindings::edge::gateway::http::{FieldError, Part};
 use super::bindings::edge::gateway::types as wit;
 use super::state::HostState;
@@ -11,15 +13,12 @@ use crate::plugin::host::fields;
 
 impl wit::Host for HostState {}
 
-impl From<wit::BodyMode> for BodyMode {
-    fn from(mode: wit::BodyMode) -> Self {
-        match mode {
-            wit::BodyMode::Skip => Self::Skip,
-            wit::BodyMode::Chunks => Self::Chunks,
-            wit::BodyMode::Whole => Self::Whole,
-        }
-    }
-}
+same_variants!(wit::BodyMode => BodyMode { Skip Chunks Whole });
+same_variants!(Failure => wit::Failure {
+    Dns Connect Tls Timeout Reset Protocol Overload NoEndpoint Cancelled Other
+});
+same_variants!(Part => fields::Part { Request RequestTrailers Response ResponseTrailers });
+same_variants!(fields::FieldError => FieldError { InvalidName InvalidValue NotAllowed TooLarge TooLate });
 
 impl From<wit::LocalResponse> for LocalResponse {
     fn from(response: wit::LocalResponse) -> Self {
@@ -103,45 +102,5 @@ impl From<wit::Manifest> for Description {
 impl From<wit::ConfigError> for PluginConfigError {
     fn from(error: wit::ConfigError) -> Self {
         Self { pointer: error.pointer, message: error.message }
-    }
-}
-
-impl From<Failure> for wit::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Dns => Self::Dns,
-            Failure::Connect => Self::Connect,
-            Failure::Tls => Self::Tls,
-            Failure::Timeout => Self::Timeout,
-            Failure::Reset => Self::Reset,
-            Failure::Protocol => Self::Protocol,
-            Failure::Overload => Self::Overload,
-            Failure::NoEndpoint => Self::NoEndpoint,
-            Failure::Cancelled => Self::Cancelled,
-            Failure::Other => Self::Other,
-        }
-    }
-}
-
-impl From<Part> for fields::Part {
-    fn from(part: Part) -> Self {
-        match part {
-            Part::Request => Self::Request,
-            Part::RequestTrailers => Self::RequestTrailers,
-            Part::Response => Self::Response,
-            Part::ResponseTrailers => Self::ResponseTrailers,
-        }
-    }
-}
-
-impl From<fields::FieldError> for FieldError {
-    fn from(error: fields::FieldError) -> Self {
-        match error {
-            fields::FieldError::InvalidName => Self::InvalidName,
-            fields::FieldError::InvalidValue => Self::InvalidValue,
-            fields::FieldError::NotAllowed => Self::NotAllowed,
-            fields::FieldError::TooLarge => Self::TooLarge,
-            fields::FieldError::TooLate => Self::TooLate,
-        }
     }
 }

@@ -18,7 +18,7 @@ use super::stream::SendStream;
 use crate::exchange::ConnectionInfo;
 use crate::handler::{Handler, Inbound};
 use crate::memory::Unread;
-use crate::message::headers;
+use crate::message::{FieldMap, headers};
 use crate::protocol::paced::Paced;
 
 type Send = RequestStream<SendStream<Bytes>, Bytes>;
@@ -53,7 +53,7 @@ pub(super) async fn serve<H: Handler>(
     let (head, body) = IncomingBody::attach(request, recv, notes, unread).await.into_parts();
     let response = tokio::select! {
         biased;
-        response = (context.server.handler)(Inbound::new(info, head, body)) => response,
+        response = (context.server.handler)(Inbound::new(info, head.into(), body)) => response,
         true = &mut stopped => return,
     };
     let response = response.map(|body| Paced::new(body, true, None, &context.server.memory));
@@ -76,9 +76,10 @@ async fn respond(
     let (parts, mut body) = response.into_parts();
     let mut head = http::Response::new(());
     *head.status_mut() = parts.status;
-    *head.headers_mut() = parts.headers;
+    let mut fields = FieldMap::from(parts.headers);
     // hyper does so by itself.
-    headers::set_date(head.headers_mut(), SystemTime::now());
+    headers::set_date(&mut fields, SystemTime::now());
+    *head.headers_mut() = fields.into_map();
     within(patience, send.send_response(head)).await?;
     loop {
         let frame = tokio::select! {

@@ -4,17 +4,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use plugin_rules::metrics as series;
+
 use super::cells::{ANYTHING, Counter, Histogram, HistogramSum};
 use super::exposition::{Exposition, label};
 
 /// Series per plugin, over all workers.
 const MAX_SERIES: usize = 1000;
-/// Labels of a series, beside the plugin.
-pub(crate) const MAX_LABELS: usize = 8;
-/// Characters of a name.
-const MAX_NAME: usize = 100;
-/// Bytes of a label's value.
-const MAX_VALUE: usize = 128;
 
 #[derive(Debug)]
 enum Cell {
@@ -96,35 +92,19 @@ impl CustomCells {
 fn write_key(key: &mut String, plugin: &str, name: &str, suffix: &str, labels: &[(&str, &str)]) -> Option<()> {
     key.clear();
     key.push_str("gateway_plugin_custom_");
-    key.extend(identifier(name.strip_suffix("_total").unwrap_or(name))?);
+    key.extend(series::family(name)?);
     key.push_str(suffix);
     key.push('{');
     label(key, "plugin".chars(), plugin);
-    if labels.len() > MAX_LABELS {
+    if labels.len() > series::MAX_LABELS {
         return None;
     }
-    for (place, (name, value)) in labels.iter().enumerate() {
-        let name = identifier(name)?;
-        let is = |other: &str| identifier(other).is_some_and(|other| name.clone().eq(other));
-        // `le` belongs to histograms, names with two underscores to Prometheus, and repeated labels make a sample invalid.
-        if is("le") || is("plugin") || name.clone().take(2).eq("__".chars()) {
-            return None;
-        }
-        if labels[..place].iter().any(|(before, _)| is(before)) {
-            return None;
-        }
-        let end = (0..=value.len().min(MAX_VALUE)).rev().find(|end| value.is_char_boundary(*end)).unwrap_or(0);
+    for (place, (_, value)) in labels.iter().enumerate() {
+        let name = series::last_label(&labels[..=place])?;
         key.push(',');
-        label(key, name, &value[..end]);
+        label(key, name, series::label_value(value));
     }
     Some(())
-}
-
-/// A metric's or label's name; other characters become underscores.
-fn identifier(text: &str) -> Option<impl Iterator<Item = char> + Clone> {
-    let starts_well = text.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
-    (starts_well && text.len() <= MAX_NAME)
-        .then(|| text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }))
 }
 
 /// A family's name and a series' labels.

@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 pub use cells::{Counter, Gauge, Histogram};
-pub(crate) use custom::MAX_LABELS;
 use custom::{Allowed, lock};
 use families::PluginCells;
 pub use families::{

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 
 use super::executor;
 use crate::error::Error;
-use crate::message::{Body, Merged, headers};
+use crate::message::{Body, FieldMap, Merged, headers};
 
 /// A piece of a response body as it may go on: trailers say nothing that belongs to the head or to the connection.
 pub(in crate::upstream) fn received(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
-        headers::strip_trailers(trailers, headers::Direction::Response);
+        FieldMap::edit(trailers, |trailers| headers::strip_trailers(trailers, headers::Direction::Response));
     }
     frame
 }

@@ -17,7 +17,7 @@ pub(super) async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + 'static, htt
         let te = request.headers().get("te").cloned();
         let response = Response::builder().header("x-version", version).header("x-authority", authority);
         let response = if let Some(te) = te { response.header("x-te", te) } else { response };
-        let mut trailers = HeaderMap::new();
+        let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         trailers.insert("set-cookie", HeaderValue::from_static("a=b"));
         let body = request.into_body().with_trailers(async move { Some(Ok(trailers)) });

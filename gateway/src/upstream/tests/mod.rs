@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Response};
+use http::{Method, Response};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::{AttemptOutcome, Capacity, Client, Outbound, Report, Upstream};
 use crate::error::Error;
 use crate::memory::{Budget, Credit};
-use crate::message::Body;
+use crate::message::{Body, FieldMap};
 use crate::model::{
     EndpointConfig, LoadBalancing, PassiveHealth, Upstream as Config, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
@@ -76,7 +76,7 @@ fn outbound(method: Method, body: Body) -> Outbound<'static> {
         method,
         authority: Some("example.no"),
         path_and_query: PathAndQuery::from_static("/a?b=c"),
-        headers: HeaderMap::new(),
+        headers: FieldMap::new(),
         body,
         key: None,
     }

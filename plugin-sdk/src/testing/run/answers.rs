@@ -1,16 +1,21 @@
 //! Responses that come from the plugin, from what was stored, or from the gateway in their place.
 
+use plugin_rules::notes::PRINCIPAL;
+use plugin_rules::response::{self, INVALID_STATUS, INVALID_VALUE};
+use plugin_rules::stored::{Key, Readers, caller};
+
 use super::{Asked, Run};
 use crate::bindings::edge::gateway::http::Part;
+use crate::testing::data::exchange_calls;
 use crate::testing::message::FieldList;
-use crate::testing::owned_by_host;
-use crate::testing::stored::{self, Readers};
+use crate::testing::stored::{self, Sent};
 use crate::{LocalResponse, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
     pub(super) fn place(&self, status: u16, headers: FieldList, source: &str) {
         *self.data.part(Part::Response).borrow_mut() = headers;
         self.data.part(Part::ResponseTrailers).borrow_mut().clear();
+        self.data.barred.borrow_mut().clear();
         self.data.responded.set(true);
         self.measure("response.status", status.into());
         self.data.properties.borrow_mut().insert("response.source".to_owned(), source.to_owned());
@@ -22,7 +27,7 @@ impl<P: Plugin> Run<'_, P> {
     }
 
     pub(super) fn has_no_body(&self) -> bool {
-        self.asked.method == "HEAD" || matches!(self.status(), 204 | 304)
+        self.asked.method == "HEAD" || !response::may_have_content(self.status())
     }
 
     /// The gateway's own response, which the response phases see as well.
@@ -43,21 +48,28 @@ impl<P: Plugin> Run<'_, P> {
         self.deliver(vec![body], false);
     }
 
-    pub(super) fn place_local(&self, response: LocalResponse) -> Vec<u8> {
-        assert!((200..600).contains(&response.status), "answered with a status outside 200 to 599: {response:?}");
+    pub(super) fn place_local(&self, answer: LocalResponse) -> Vec<u8> {
+        assert!(response::is_status(answer.status), "{INVALID_STATUS}: {answer:?}");
+        let bytes = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if let Err(breach) = response::check_size(answer.headers.len(), bytes) {
+            panic!("{breach}");
+        }
         let mut fields = FieldList::new();
-        for (name, value) in response.headers {
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            assert!(!name.is_empty() && name.bytes().all(token), "answered with an invalid field name: {name:?}");
-            let visible = |byte: &u8| (*byte >= 0x20 || *byte == b'\t') && *byte != 0x7f;
-            assert!(value.iter().all(visible), "answered with an invalid value of {name}");
-            let name = name.to_ascii_lowercase();
-            if !owned_by_host(&name) {
-                fields.push((name, value));
+        for (name, value) in answer.headers {
+            match exchange_calls::field_name(Part::Response, &name) {
+                Ok(lower) => match exchange_calls::field_value(&value) {
+                    Ok(value) => fields.push((lower, value)),
+                    Err(_) => panic!("{INVALID_VALUE}: {name}"),
+                },
+                Err(error) => {
+                    if let Some(breach) = response::on_refused_name(&name, error) {
+                        panic!("{breach}: {name:?}");
+                    }
+                }
             }
         }
-        self.place(response.status, fields, "plugin");
-        response.body
+        self.place(answer.status, fields, "plugin");
+        answer.body
     }
 
     /// False where there is neither.
@@ -68,9 +80,11 @@ impl<P: Plugin> Run<'_, P> {
 
     pub(super) fn place_stored(&self, key: &str, otherwise: Option<LocalResponse>) -> Option<Vec<u8>> {
         let answered = || self.data.responded.get().then(|| self.status());
+        let principal = self.principal();
+        let readers = Readers::of(self.host.0.shared.get(), principal.as_deref());
         let hit = stored::find(
             &self.host.0.stored.borrow(),
-            &self.key(key),
+            &self.key(readers, key),
             (&self.asked.method, &self.data.part(Part::Request).borrow()),
             self.data.request_sent.get().then(answered),
             self.host.0.elapsed(),
@@ -86,25 +100,23 @@ impl<P: Plugin> Run<'_, P> {
 
     /// The principal; an empty name is none.
     pub(super) fn principal(&self) -> Option<String> {
-        self.attribute("principal").filter(|name| !name.is_empty())
+        self.attribute(PRINCIPAL).filter(|name| !name.is_empty())
     }
 
-    /// Whose stored responses these are.
-    pub(super) fn readers(&self) -> Readers {
-        match self.principal() {
-            _ if self.host.0.shared.get() => Readers::All,
-            Some(_) => Readers::Principal,
-            None => Readers::Unnamed,
-        }
+    /// The request as the rules for stored responses want it.
+    pub(super) fn with_sent<R>(&self, work: impl FnOnce(&Sent<'_>) -> R) -> R {
+        work(&Sent {
+            is_get: self.asked.method == "GET" && *self.data.method.borrow() == "GET",
+            fields: &self.data.part(Part::Request).borrow(),
+            edited: &self.data.edited.borrow(),
+            named_here: self.data.named_here.get(),
+        })
     }
 
     /// What the host adds to the plugin's part of a key.
-    pub(super) fn key(&self, plugin: &str) -> String {
+    pub(super) fn key(&self, readers: Readers<'_>, plugin: &str) -> Box<str> {
         let Asked { scheme, authority, target, .. } = &self.asked;
-        let readers = self.readers();
-        let request = self.data.part(Part::Request).borrow();
-        let caller = stored::caller(&request, &self.data.edited.borrow(), readers, self.data.named_here.get());
-        let principal = self.principal().filter(|_| readers == Readers::Principal);
-        format!("{:?}", (scheme, authority, target, readers, principal, caller, plugin))
+        let caller = self.with_sent(|sent| caller(sent, readers));
+        Key { entry: "", scheme, authority, target, readers, caller, plugin }.join()
     }
 }

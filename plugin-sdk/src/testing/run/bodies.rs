@@ -2,6 +2,9 @@
 
 use std::cell::Cell;
 
+use plugin_rules::body::{OF_THE_BYTES, may_answer};
+use plugin_rules::phase::Phase;
+
 use super::{Direction, Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::FieldList;
@@ -55,13 +58,17 @@ impl<P: Plugin> Run<'_, P> {
     pub(super) fn chunk(&self, of: Direction, data: Vec<u8>, end: bool, out: &mut Vec<Vec<u8>>) -> Option<Passed> {
         let given = data.clone();
         let action = match of {
-            Direction::Request => self.call(|plugin, exchange| plugin.on_request_body(exchange, given, end)),
-            Direction::Response => self.call(|plugin, exchange| plugin.on_response_body(exchange, given, end)),
+            Direction::Request => {
+                self.call(Phase::RequestBody, |plugin, exchange| plugin.on_request_body(exchange, given, end))
+            }
+            Direction::Response => {
+                self.call(Phase::ResponseBody, |plugin, exchange| plugin.on_response_body(exchange, given, end))
+            }
         };
         let bytes = match action {
             ChunkAction::Pass => data,
             ChunkAction::Replace(bytes) => bytes,
-            ChunkAction::Respond(response) if out.is_empty() => return Some(Passed::Respond(response)),
+            ChunkAction::Respond(response) if may_answer(!out.is_empty()) => return Some(Passed::Respond(response)),
             // An answer after bytes have gone out can only end the stream.
             ChunkAction::Respond(_) | ChunkAction::Abort if !out.is_empty() => {
                 return Some(Passed::Body { chunks: std::mem::take(out), aborted: true });
@@ -79,17 +86,7 @@ impl<P: Plugin> Run<'_, P> {
     }
 }
 
-/// Whether the content is encoded (RFC 9110 section 8.4), so that a plugin would see gibberish.
-pub(super) fn is_encoded(fields: &FieldList) -> bool {
-    let codings = fields.iter().filter(|(name, _)| name == "content-encoding").map(|(_, value)| value);
-    codings
-        .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
-        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-}
-
-/// Drops what holds only for the body as it came.
-pub(super) fn body_may_change(fields: &mut FieldList) {
-    const STALE: [&str; 7] =
-        ["content-length", "etag", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest"];
-    fields.retain(|(name, _)| !STALE.contains(&name.as_str()));
+/// Drops what holds only for the body as it came; of that, this many names.
+pub(super) fn body_may_change(fields: &mut FieldList, names: usize) {
+    fields.retain(|(name, _)| !OF_THE_BYTES[..names].contains(&name.as_str()));
 }

@@ -1,18 +1,24 @@
 //! The request side: the head, the body, and what goes upstream.
 
-use super::bodies::{body_may_change, is_encoded};
+use plugin_rules::body::{self, ASKS_FOR_OTHER_BYTES, OF_THE_BYTES, says_encoded};
+use plugin_rules::class::{self, is_forbidden_in_trailers};
+use plugin_rules::failure::{ABORTED, ENCODED_REQUEST};
+use plugin_rules::phase::Phase;
+
+use super::bodies::body_may_change;
 use super::{Direction, Outcome, Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::{FieldList, Forwarded};
 use crate::{BodyMode, HeadersAction, Phases, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
-    pub(super) fn request(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList) {
+    pub(super) fn request(&mut self, chunks: Vec<Vec<u8>>, mut trailers: FieldList) {
+        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, class::Direction::Request));
         let end = chunks.is_empty() && trailers.is_empty();
         self.measure("bytes.in", chunks.iter().map(|chunk| chunk.len() as u64).sum());
         let mut mode = BodyMode::Skip;
         if P::PHASES.contains(Phases::REQUEST_HEADERS) {
-            match self.call(|plugin, exchange| plugin.on_request_headers(exchange, end)) {
+            match self.call(Phase::RequestHeaders, |plugin, exchange| plugin.on_request_headers(exchange, end)) {
                 HeadersAction::Continue(asked) => mode = asked,
                 HeadersAction::Respond(response) => {
                     self.answer(response);
@@ -25,18 +31,19 @@ impl<P: Plugin> Run<'_, P> {
                 }
             }
         }
-        let reads = !end && mode != BodyMode::Skip && P::PHASES.contains(Phases::REQUEST_BODY);
-        if reads && is_encoded(&self.data.part(Part::Request).borrow()) {
-            self.gateway_answers(415);
+        let reads = body::BodyMode::from(mode).granted(P::PHASES.contains(Phases::REQUEST_BODY), end);
+        let reads = reads != body::BodyMode::Skip;
+        if reads && says_encoded(&*self.data.part(Part::Request).borrow()) {
+            self.gateway_answers(ENCODED_REQUEST);
             return self.responded();
         }
         if reads {
-            body_may_change(&mut self.data.part(Part::Request).borrow_mut());
+            body_may_change(&mut self.data.part(Part::Request).borrow_mut(), OF_THE_BYTES.len());
         }
         if P::PHASES.contains(Phases::RESPONSE_BODY) {
             // The gateway asks for a response that a plugin can read: unencoded and whole.
             let mut fields = self.data.part(Part::Request).borrow_mut();
-            fields.retain(|(name, _)| !["accept-encoding", "range", "if-range"].contains(&name.as_str()));
+            fields.retain(|(name, _)| !ASKS_FOR_OTHER_BYTES.contains(&name.as_str()));
             fields.push(("accept-encoding".to_owned(), b"identity".to_vec()));
         }
         let passed = match reads {
@@ -53,7 +60,7 @@ impl<P: Plugin> Run<'_, P> {
                 return self.responded();
             }
             Passed::Refused => {
-                self.gateway_answers(503);
+                self.gateway_answers(ABORTED);
                 return self.responded();
             }
         };
@@ -66,11 +73,11 @@ impl<P: Plugin> Run<'_, P> {
             upstream: self.data.properties.borrow().get("upstream.name").cloned().unwrap_or_default(),
             headers: self.data.part(Part::Request).borrow().clone(),
             chunks,
-            trailers: self.data.part(Part::RequestTrailers).borrow().clone(),
+            trailers: self.data.trailers(class::Direction::Request),
             aborted,
         });
         if aborted {
-            self.gateway_answers(503);
+            self.gateway_answers(ABORTED);
             self.end();
         }
     }

@@ -1,23 +1,29 @@
 //! The response side: the head, the body, what is kept, and what the client gets.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::bodies::{body_may_change, is_encoded};
+use plugin_rules::body::{self, LENGTH_AND_DIGESTS, OF_THE_BYTES, reading_of_response, says_encoded};
+use plugin_rules::class::{self, is_forbidden_in_trailers};
+use plugin_rules::failure::{ABORTED, ENCODED_RESPONSE};
+use plugin_rules::phase::Phase;
+use plugin_rules::stored::Readers;
+
+use super::bodies::body_may_change;
 use super::{Direction, Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::{ClientResponse, FieldList};
-use crate::testing::stored::{Candidate, Edited};
+use crate::testing::stored::Candidate;
 use crate::{BodyMode, Failure, HeadersAction, Phases, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
-    pub(super) fn response_phases(&mut self, chunks: Vec<Vec<u8>>, trailers: FieldList, cut: Option<Failure>) {
+    pub(super) fn response_phases(&mut self, chunks: Vec<Vec<u8>>, mut trailers: FieldList, cut: Option<Failure>) {
+        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, class::Direction::Response));
         let end = self.has_no_body() || (chunks.is_empty() && trailers.is_empty() && cut.is_none());
         let chunks = if self.has_no_body() { Vec::new() } else { chunks };
         let mut mode = BodyMode::Skip;
         if P::PHASES.contains(Phases::RESPONSE_HEADERS) {
-            self.data.may_store.set(true);
-            let action = self.call(|plugin, exchange| plugin.on_response_headers(exchange, end));
-            self.data.may_store.set(false);
+            let action =
+                self.call(Phase::ResponseHeaders, |plugin, exchange| plugin.on_response_headers(exchange, end));
             match action {
                 HeadersAction::Continue(asked) => mode = asked,
                 HeadersAction::Respond(response) => return self.answer(response),
@@ -28,15 +34,18 @@ impl<P: Plugin> Run<'_, P> {
                 }
             }
         }
-        let reads = !end && mode != BodyMode::Skip && P::PHASES.contains(Phases::RESPONSE_BODY);
-        if reads && is_encoded(&self.data.part(Part::Response).borrow()) {
-            let body = self.place_gateway(502);
+        let reading = reading_of_response(mode.into(), P::PHASES.contains(Phases::RESPONSE_BODY), end);
+        let reads = reading.mode != body::BodyMode::Skip;
+        if reads && says_encoded(&*self.data.part(Part::Response).borrow()) {
+            let body = self.place_gateway(ENCODED_RESPONSE);
             return self.deliver(vec![body], false);
         }
-        if reads {
-            body_may_change(&mut self.data.part(Part::Response).borrow_mut());
+        if reading.drops_description {
+            body_may_change(&mut self.data.part(Part::Response).borrow_mut(), OF_THE_BYTES.len());
         }
-        let candidate = self.candidate();
+        if reading.hides_length && self.has_no_body() {
+            body_may_change(&mut self.data.part(Part::Response).borrow_mut(), LENGTH_AND_DIGESTS);
+        }
         if cut.is_some() {
             self.data.failure.set(cut);
         }
@@ -52,41 +61,38 @@ impl<P: Plugin> Run<'_, P> {
         };
         match passed {
             Passed::Body { chunks, aborted } => {
-                let trailers = !self.data.part(Part::ResponseTrailers).borrow().is_empty();
-                if let (Some((request, candidate)), false, false) = (candidate, aborted, trailers) {
-                    let edited = self.data.edited.borrow();
-                    let candidate = Candidate { request: &request, edited: &edited, ..candidate };
-                    candidate.keep(chunks.concat(), self.host.0.elapsed(), &mut self.host.0.stored.borrow_mut());
+                if !aborted {
+                    self.keep(&chunks);
                 }
                 self.deliver(chunks, aborted);
             }
             Passed::Respond(response) => self.answer(response),
             Passed::Refused => {
-                let body = self.place_gateway(if cut.is_some() { 502 } else { 503 });
+                let body = self.place_gateway(if cut.is_some() { 502 } else { ABORTED });
                 self.deliver(vec![body], false);
             }
         }
     }
 
-    /// What is to be kept, as the response's head stands after the plugin.
-    pub(super) fn candidate(&self) -> Option<(FieldList, Candidate<'static>)> {
-        static NO_FIELDS: FieldList = FieldList::new();
-        static NO_NAMES: Edited = Edited::new();
-        let (key, ttl_ms) = self.data.store.borrow_mut().take()?;
+    /// Keeps the upstream's response where the plugin asked for it, as its head stands after the plugin.
+    fn keep(&self, chunks: &[Vec<u8>]) {
+        let Some((key, ttl_ms)) = self.data.store.borrow_mut().take() else { return };
         let from_upstream = self.data.properties.borrow().get("response.source").is_some_and(|by| by == "upstream");
+        if !from_upstream || !self.data.part(Part::ResponseTrailers).borrow().is_empty() {
+            return;
+        }
+        let (host, principal) = (&self.host.0, self.principal());
+        let readers = Readers::of(host.shared.get(), principal.as_deref());
         let candidate = Candidate {
-            key: self.key(&key),
-            readers: self.readers(),
-            unmarked: self.host.0.unmarked.get(),
+            key: self.key(readers, &key),
             identity: P::PHASES.contains(Phases::RESPONSE_BODY),
-            get: self.asked.method == "GET" && *self.data.method.borrow() == "GET",
-            request: &NO_FIELDS,
-            edited: &NO_NAMES,
             status: self.status(),
             headers: self.data.part(Part::Response).borrow().clone(),
             ttl: Duration::from_millis(ttl_ms),
         };
-        from_upstream.then(|| (self.data.part(Part::Request).borrow().clone(), candidate))
+        let at = (SystemTime::UNIX_EPOCH + host.now.get(), host.elapsed());
+        let mut all = host.stored.borrow_mut();
+        self.with_sent(|sent| candidate.keep(sent, (readers, host.unmarked.get()), chunks.concat(), at, &mut all));
     }
 
     /// The client gets the response.
@@ -99,7 +105,7 @@ impl<P: Plugin> Run<'_, P> {
             status: self.status(),
             headers: self.data.part(Part::Response).borrow().clone(),
             chunks,
-            trailers: self.data.part(Part::ResponseTrailers).borrow().clone(),
+            trailers: self.data.trailers(class::Direction::Response),
             aborted,
         });
     }

@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
+use plugin_rules::calls::{Refusal, check_request, may_have};
+use plugin_rules::same_variants;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::message::headers::{self, CDN_LOOP};
+use crate::message::FieldMap;
+use crate::message::headers::CDN_LOOP;
 use crate::phase::Phase;
 use crate::plugin::grants::Need;
 use crate::plugin::host::calls::{CallError, CallResponse, MAX_BODY, OutboundCall};
@@ -34,24 +37,19 @@ impl From<CallError> for Error {
     }
 }
 
+same_variants!(Refusal => CallError { Denied TooLarge });
+
 /// What the guest asked for, checked.
-fn validate(request: &Request) -> Result<(Method, HeaderMap), CallError> {
+fn validate(request: &Request) -> Result<(Method, FieldMap), CallError> {
+    check_request(&request.method, &request.path, request.headers.len(), request.body.len())?;
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| CallError::Denied)?;
-    let visible = request.path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if matches!(method, Method::CONNECT | Method::TRACE) || !request.path.starts_with('/') || !visible {
-        return Err(CallError::Denied);
-    }
-    if request.body.len() > MAX_BODY || request.headers.len() > 100 {
-        return Err(CallError::TooLarge);
-    }
-    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    let mut headers = FieldMap::with_capacity(request.headers.len());
     for Header { name, value } in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Denied)?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| CallError::Denied)?;
-        if headers::is_made_here(&name) {
+        if !may_have(name.as_str(), value) {
             return Err(CallError::Denied);
         }
-        headers.append(name, value);
+        headers.append(name, HeaderValue::from_bytes(value).map_err(|_| CallError::Denied)?);
     }
     Ok((method, headers))
 }

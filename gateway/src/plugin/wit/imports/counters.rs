@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use plugin_rules::gcra::MAX_CLAIMS;
+
 use super::check_key;
 use crate::plugin::wit::bindings::edge::gateway::counters;
 use crate::plugin::wit::state::HostState;
 use crate::state;
-
-/// Claims of one call.
-const MAX_CLAIMS: usize = 64;
 
 impl counters::Host for HostState {
     fn take(&mut self, claims: Vec<counters::Claim>) -> wasmtime::Result<Vec<counters::Decision>> {

@@ -31,7 +31,7 @@ impl contract::Host for HostState {
             None => fields.iter().map(|(name, value)| header(name.as_str(), value)).collect(),
             Some(name) => {
                 let name = name.to_ascii_lowercase();
-                fields.get_all(name.as_str()).iter().map(|value| header(&name, value)).collect()
+                fields.get_all(name.as_str()).map(|value| header(&name, value)).collect()
             }
         })
     }

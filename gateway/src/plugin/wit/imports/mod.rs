@@ -15,12 +15,11 @@ mod metrics;
 mod secrets;
 mod sys;
 
-/// Longest key of `kv` and name of `counters`.
-const MAX_KEY: usize = 1 << 10;
+use plugin_rules::kv::{MAX_KEY, is_key};
 
 /// Refuses keys that would make the state store's memory a guest's to fill.
 fn check_key(function: &str, key: &str) -> wasmtime::Result<()> {
-    if key.len() > MAX_KEY {
+    if !is_key(key) {
         return Err(wasmtime::Error::msg(format!("{function}: a key of at most {MAX_KEY} bytes")));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Interface `sys`: log, clocks, random numbers.
 
+use plugin_rules::MAX_RANDOM;
 use tracing::level_filters::LevelFilter;
 
 use crate::phase::Phase;
@@ -10,8 +11,6 @@ use crate::plugin::wit::state::HostState;
 
 /// Longest message.
 const MESSAGE: usize = 4 << 10;
-/// Most random bytes of one call.
-const RANDOM: u32 = 64 << 10;
 
 impl sys::Host for HostState {
     fn log(&mut self, at: Level, message: String) -> wasmtime::Result<()> {
@@ -63,8 +62,8 @@ impl sys::Host for HostState {
 
     fn random(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         self.charge()?;
-        if count > RANDOM {
-            return Err(wasmtime::Error::msg(format!("sys.random: {count} bytes asked for, {RANDOM} are allowed")));
+        if count > MAX_RANDOM {
+            return Err(wasmtime::Error::msg(format!("sys.random: {count} bytes asked for, {MAX_RANDOM} are allowed")));
         }
         let mut bytes = vec![0; count as usize];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| wasmtime::Error::msg("sys.random: no random numbers"))?;

@@ -1,7 +1,13 @@
-//! The generic cell rate algorithm: one number per bucket, no refill timer. Pure; time is nanoseconds passed in.
+//! `counters.take`: the generic cell rate algorithm, one number per bucket and no refill timer. Time is nanoseconds passed
+//! in.
 //!
 //! The number is the theoretical arrival time (TAT): the moment at which the bucket is full again. A request of cost
 //! `c` moves it by `c` intervals, and is allowed as long as it does not come to lie more than `burst` intervals ahead.
+
+use smallvec::SmallVec;
+
+/// Claims of one call, at most.
+pub const MAX_CLAIMS: usize = 64;
 
 /// How much a bucket holds and how fast it fills again.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +33,7 @@ pub struct Decision {
 
 /// The state of one bucket: its TAT in nanoseconds. 0 is a full bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tat(u128);
+pub struct Tat(u128);
 
 impl Rate {
     /// Nanoseconds per unit, rounded up so that rounding never admits more than the rate.
@@ -43,7 +49,7 @@ impl Rate {
 
 impl Tat {
     /// Takes `cost` if the bucket holds it.
-    pub(super) fn take(&mut self, rate: Rate, cost: u32, now: u64) -> Decision {
+    pub fn take(&mut self, rate: Rate, cost: u32, now: u64) -> Decision {
         let (now, interval) = (u128::from(now), rate.interval());
         let capacity = interval * u128::from(rate.burst);
         let base = self.0.max(now);
@@ -66,9 +72,41 @@ impl Tat {
     }
 
     /// The millisecond from which the bucket is full, so that forgetting it changes nothing.
-    pub(super) fn full_at_ms(self) -> u64 {
+    pub fn full_at_ms(self) -> u64 {
         u64::try_from(self.0.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
+}
+
+/// One cost from one bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Claim {
+    /// The bucket's place among those of the call.
+    pub place: usize,
+    /// What to take; 0 only looks.
+    pub cost: u32,
+    /// Its size and refill. A bucket keeps what was taken from it when its rate changes.
+    pub rate: Rate,
+}
+
+/// Takes every cost, or none where one bucket holds less: then the decisions tell what the buckets hold as they are. The
+/// same bucket twice counts twice.
+///
+/// # Panics
+/// Where a claim's place is not one of `buckets`.
+pub fn take_all(buckets: &mut [Tat], claims: impl Iterator<Item = Claim> + Clone, now: u64) -> Vec<Decision> {
+    let before: SmallVec<[Tat; 4]> = SmallVec::from_slice(buckets);
+    let take = |Claim { place, cost, rate }| buckets[place].take(rate, cost, now);
+    let mut decisions: Vec<_> = claims.clone().map(take).collect();
+    if !decisions.iter().all(|decision| decision.allowed) {
+        buckets.copy_from_slice(&before);
+        for (decision, Claim { place, rate, .. }) in decisions.iter_mut().zip(claims) {
+            let mut untouched = before[place];
+            let untouched = untouched.take(rate, 0, now);
+            decision.remaining = untouched.remaining;
+            decision.reset_after_ms = untouched.reset_after_ms;
+        }
+    }
+    decisions
 }
 
 /// Rounded up: who waits this long waits long enough.
@@ -116,6 +154,21 @@ mod tests {
         for per_second in [f64::MIN_POSITIVE, f64::MAX, f64::INFINITY] {
             Tat::default().take(Rate { burst: u32::MAX, per_second }, u32::MAX, u64::MAX);
         }
+    }
+
+    #[test]
+    fn one_empty_bucket_refuses_the_claims_on_all() {
+        let claim = |place, cost, burst| Claim { place, cost, rate: Rate { burst, per_second: 1.0 } };
+        let mut buckets = [Tat::default(); 2];
+        let both = [claim(0, 1, 1), claim(1, 1, 10)];
+        assert!(take_all(&mut buckets, both.into_iter(), 0).iter().all(|decision| decision.allowed));
+        let before = buckets;
+        let refused = take_all(&mut buckets, both.into_iter(), 0);
+        assert_eq!((refused[0].allowed, refused[1].allowed, refused[1].remaining), (false, true, 9));
+        assert_eq!(buckets, before, "nothing may be taken from the other");
+        let twice = [claim(1, 5, 10), claim(1, 5, 10)];
+        let refused = take_all(&mut buckets, twice.into_iter(), 0);
+        assert_eq!((refused[0].remaining, refused[1].remaining), (9, 9), "the same bucket twice counts twice");
     }
 
     proptest! {

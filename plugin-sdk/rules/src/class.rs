@@ -1,15 +1,14 @@
 //! What a field is for, told from its name: one table for heads and trailers, for both directions, for every protocol, and
-//! for what plugins and the configuration write.
+//! for what plugins and the configuration write. Names are in lower case.
 //!
 //! Where a family of names grows by itself (what proxies say of the client, conditions, credentials), it is told by how
 //! its names begin or end, so that a new one is no hole.
 
-use http::HeaderName;
 use smallvec::SmallVec;
 
 /// What a field is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum Class {
     /// Belongs to a connection, to framing or to the gateway itself, which makes it anew (RFC 9110 sections 7.2, 7.6.1 and
     /// 8.6, RFC 9112 section 6).
     Own,
@@ -28,7 +27,7 @@ pub(super) enum Class {
 }
 
 /// What fields of this name, in lower case, are for.
-pub(super) fn class(name: &str) -> Class {
+pub fn class(name: &str) -> Class {
     match name {
         "cdn-loop" | "connection" | "content-length" | "host" | "http2-settings" | "keep-alive"
         | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" => Class::Own,
@@ -94,8 +93,26 @@ fn of_family(name: &str) -> Class {
 }
 
 /// Whether fields of this name are made by the gateway itself, so that neither plugins nor the configuration may.
-pub fn is_made_here(name: &HeaderName) -> bool {
-    class(name.as_str()) == Class::Own
+pub fn is_made_here(name: &str) -> bool {
+    class(name) == Class::Own
+}
+
+/// Which message trailers belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client.
+    Request,
+    /// From the upstream.
+    Response,
+}
+
+/// Whether a field of this name must not stand in the trailers of any message of this direction: framing, routing,
+/// authentication, request modifiers, response control data, the description of the content, and what proxies say
+/// (RFC 9110 section 6.5.1).
+pub fn is_forbidden_in_trailers(name: &str, of: Direction) -> bool {
+    // A signature (RFC 9421) covers what is in trailers and may stand there.
+    let credential = of == Direction::Request && is_credential(name) && !name.starts_with("signature");
+    class(name) != Class::Other || credential || is_lookalike(name)
 }
 
 /// Whether fields of this name say what only a proxy can know: the client's address, the scheme, host, port or path that it
@@ -243,7 +260,7 @@ pub fn same_when_folded(one: &str, other: &str) -> bool {
 
 /// Whether this odd name would be read as a field that the gateway makes, believes or acts upon: `X_Forwarded_For`,
 /// `Transfer_Encoding`, `content.length`.
-pub(super) fn is_lookalike(name: &str) -> bool {
+pub fn is_lookalike(name: &str) -> bool {
     if !is_odd(name) {
         return false;
     }
