@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use drain::Drained;
 pub use error::ApplyError;
-pub use prepare::{Checked, check};
+pub use prepare::{Checked, check, try_plugin};
 use run::Request;
 use start::Started;
 

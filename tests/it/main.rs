@@ -19,6 +19,7 @@ mod http3;
 
 mod identity_provider;
 mod idle;
+mod install;
 mod limits;
 mod load;
 mod memory;

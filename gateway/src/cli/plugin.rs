@@ -1,6 +1,7 @@
 //! `gateway plugin …`: what somebody does with a plugin before a gateway loads it.
 
 mod check;
+mod install;
 mod keygen;
 mod sign;
 
@@ -26,6 +27,8 @@ pub(super) enum PluginCommand {
         /// The wasm file.
         file: PathBuf,
     },
+    /// Check a plugin, and put it into a gateway's plugin directory as one change.
+    Install(install::Arguments),
     /// Make a pair of keys to sign plugins with, as `minisign -G` does.
     Keygen(keygen::Arguments),
     /// Sign plugins for gateways whose plugins.trusted_keys has the public key, as `minisign -S` does.
@@ -36,6 +39,7 @@ pub(super) fn run(command: PluginCommand) -> ExitCode {
     match command {
         PluginCommand::New { name, directory } => plugin_new::run(&name, &directory),
         PluginCommand::Check { file } => check::check(&file),
+        PluginCommand::Install(arguments) => install::run(&arguments),
         PluginCommand::Keygen(arguments) => keygen::run(&arguments),
         PluginCommand::Sign(arguments) => sign::run(&arguments),
     }

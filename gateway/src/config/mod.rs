@@ -38,5 +38,6 @@ pub use diff::{Diff, SocketChanges, diff};
 pub(crate) use error::nearest;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{Loaded, load, parse, parse_all};
+pub(crate) use names::name;
 pub use places::Places;
 pub use schema::schema;

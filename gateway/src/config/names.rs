@@ -13,7 +13,7 @@ use crate::message::{FieldMap, normalize};
 use crate::model::{HostnameMatch, Pin};
 
 /// A name that goes into logs, metrics and file names: letters, digits, `.`, `_` and `-`.
-pub(super) fn name(text: &str) -> Result<String, String> {
+pub(crate) fn name(text: &str) -> Result<String, String> {
     let valid = (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         && text.starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -54,5 +54,5 @@ pub use pool::{Pool, WorkerHost};
 pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};
-pub(crate) use trust::signature_file;
+pub(crate) use trust::{check_pin, check_signature, signature_file};
 pub(crate) use whole::Whole;

@@ -4,6 +4,7 @@
 //! each configuration, by what was found out when its file was read: a key that is no longer trusted, or a pin of another
 //! version, ends what came before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,11 @@ pub(crate) fn signature_file(plugin: &Path) -> PathBuf {
     let mut name = plugin.as_os_str().to_owned();
     name.push(EXTENSION);
     name.into()
+}
+
+/// Whether keys and pins let this file in, as far as that can be told before its name is known: a pin is of a name.
+pub(crate) fn check_signature(plugins: &Plugins, file: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+    check(&Plugins { pins: BTreeMap::new(), ..plugins.clone() }, "", file, "", bytes).map(drop)
 }
 
 /// Who signed a file.
@@ -115,7 +121,8 @@ pub(super) fn check_again(plugins: &Plugins, name: &str, hash: &str, signer: Opt
     }
 }
 
-fn check_pin(plugins: &Plugins, name: &str, hash: &str) -> Result<(), LoadError> {
+/// Whether a plugin's pin, if it has one, is of this file.
+pub(crate) fn check_pin(plugins: &Plugins, name: &str, hash: &str) -> Result<(), LoadError> {
     match plugins.pins.get(name) {
         Some(pin) if pin != hash => Err(LoadError::Untrusted(format!(
             "is another file than the one that is pinned: its SHA-256 is {hash}, and plugins.pins.{name} asks for {pin}"
