@@ -66,7 +66,6 @@ pub struct ConnectionInfo {
     pub body_timeout: Duration,
 }
 
-#[cfg(test)]
 impl ConnectionInfo {
     /// One from this machine.
     pub(crate) fn local(protocol: Protocol) -> Arc<Self> {

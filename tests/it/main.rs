@@ -5,6 +5,7 @@ mod bodiless;
 mod body;
 mod cli;
 mod config;
+mod conformance;
 mod docs;
 mod drain;
 mod early_answers;

@@ -51,7 +51,10 @@ fn a_new_plugin_tests_builds_and_is_one() {
     let made = plugin_new("add-header", &directory);
     let printed = String::from_utf8_lossy(&made.stdout);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    assert!(printed.contains("cargo test") && printed.contains("release/add_header.wasm"), "{printed}");
+    assert!(
+        printed.contains("gateway plugin build") && printed.contains("release/add_header.wasm cases.yaml"),
+        "{printed}"
+    );
 
     let crate_directory = directory.join("add-header");
     std::fs::copy(lock(), crate_directory.join("Cargo.lock")).expect("copied");
@@ -66,14 +69,28 @@ fn a_new_plugin_tests_builds_and_is_one() {
         text
     };
     let tested = cargo(&["test"]);
-    assert!(tested.contains("test result: ok. 2 passed"), "{tested}");
-    cargo(&["build", "--release", "--target", "wasm32-unknown-unknown"]);
-
-    let wasm = built().join("wasm32-unknown-unknown/release/add_header.wasm");
-    let checked = Command::new(binary("gateway")).args(["plugin", "check"]).arg(wasm).output().expect("it runs");
-    let inspection = String::from_utf8_lossy(&checked.stdout);
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
-    assert!(inspection.contains("add-header") && inspection.contains("response_headers"), "{inspection}");
+    assert!(tested.contains("test result: ok. 3 passed"), "{tested}");
+    let wasm = built().join("wasm32-unknown-unknown/release/add_header.wasm").display().to_string();
+    let gateway = |arguments: &[&str]| {
+        let mut command = Command::new(binary("gateway"));
+        let command = quiet(&mut command).arg("plugin").args(arguments).current_dir(&crate_directory);
+        let output = command.env("CARGO_TARGET_DIR", built()).output().expect("it runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "gateway plugin {arguments:?}:\n{text}");
+        text
+    };
+    let told = gateway(&["build"]);
+    assert!(told.contains("add-header") && told.contains("response_headers"), "{told}");
+    assert!(told.contains("bytes in all") && told.contains("  code\n"), "{told}");
+    let tested = gateway(&["test", &wasm, "cases.yaml"]);
+    assert!(tested.contains("2 passed, 0 failed"), "{tested}");
+    let measured = gateway(&["bench", &wasm, "cases.yaml", "--time", "20"]);
+    let line = measured.lines().find(|line| line.contains("response_headers")).expect("its one phase");
+    let instructions = line.split_whitespace().last().and_then(|count| count.parse::<u64>().ok());
+    assert!(instructions.is_some_and(|count| count > 0) && line.contains(" µs"), "{measured}");
+    let again = gateway(&["bench", &wasm, "cases.yaml", "--time", "20"]);
+    let last = |text: &str| text.split_whitespace().last().map(str::to_owned);
+    assert_eq!(last(&again), last(&measured), "the same instructions in every run");
 }
 
 /// The blocks of one language in the README's tutorial.

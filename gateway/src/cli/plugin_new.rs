@@ -17,6 +17,10 @@ macro_rules! sdk {
 
 /// The SDK with the rules that its test host goes by, except for their manifests: those inherit from the workspace.
 const SDK: &[(&str, &str)] = sdk! {
+    "cases/src/format.rs"
+    "cases/src/lib.rs"
+    "cases/src/seen.rs"
+    "cases/src/yaml.rs"
     "rules/src/body.rs"
     "rules/src/calls.rs"
     "rules/src/class.rs"
@@ -55,6 +59,7 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/raw/native.rs"
     "src/secrets.rs"
     "src/stream.rs"
+    "src/testing/cases.rs"
     "src/testing/convert.rs"
     "src/testing/crypto.rs"
     "src/testing/data.rs"
@@ -78,8 +83,10 @@ const TEMPLATES: &[(&str, &str)] = &[
     (".cargo/config.toml", include_str!("plugin_new/cargo-config.toml.in")),
     (".gitignore", include_str!("plugin_new/gitignore.in")),
     ("README.md", include_str!("plugin_new/README.md.in")),
+    ("cases.yaml", include_str!("plugin_new/cases.yaml.in")),
     ("src/lib.rs", include_str!("plugin_new/lib.rs.in")),
     ("vendor/plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+    ("vendor/plugin-sdk/cases/Cargo.toml", include_str!("plugin_new/cases-Cargo.toml.in")),
     ("vendor/plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
 ];
 
@@ -119,6 +126,7 @@ const TAKEN: &[&str] = &[
     "mut",
     "override",
     "plugin",
+    "plugin-cases",
     "plugin-rules",
     "plugin-sdk",
     "priv",
@@ -162,8 +170,8 @@ pub(super) fn run(name: &str, directory: &Path) -> ExitCode {
                  cd {shown}\n  \
                  cargo test\n  \
                  rustup target add wasm32-unknown-unknown    # once\n  \
-                 cargo build --release --target wasm32-unknown-unknown\n  \
-                 gateway plugin check target/wasm32-unknown-unknown/release/{file}.wasm\n\n\
+                 gateway plugin build\n  \
+                 gateway plugin test target/wasm32-unknown-unknown/release/{file}.wasm cases.yaml\n\n\
                  README.md tells how it gets into a gateway, src/lib.rs where to go on.\n"
             ))
         }
@@ -271,7 +279,7 @@ mod tests {
     fn every_file_of_the_sdk_is_carried() {
         let sdk = repository().join("plugin-sdk");
         let mut expected = vec!["README.md".to_owned()];
-        for folder in ["rules/src", "src", "wit"] {
+        for folder in ["cases/src", "rules/src", "src", "wit"] {
             files(&sdk.join(folder), folder, &mut expected);
         }
         expected.sort();
@@ -292,6 +300,7 @@ mod tests {
         let workspace = std::fs::read_to_string(repository().join("Cargo.toml")).expect("readable");
         for (own, template) in [
             ("plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+            ("plugin-sdk/cases/Cargo.toml", include_str!("plugin_new/cases-Cargo.toml.in")),
             ("plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
         ] {
             let carried = dependencies(template);

@@ -115,21 +115,17 @@ pub fn check(file: &Path, compiler: Compiler) -> Result<Checked, ApplyError> {
 /// Tries the version of one plugin that lies in `directory` with the entries that name it, and nothing else. Gives back in
 /// how many routes those are.
 pub fn try_plugin(
-    file: &Path,
     mut config: Config,
     directory: &Path,
     compiler: Compiler,
     name: &str,
-) -> Result<usize, ApplyError> {
+) -> Result<usize, Vec<PluginProblem>> {
     config.plugins.directory = Some(directory.to_owned());
     config.routes.iter_mut().for_each(|route| Arc::make_mut(route).plugins.retain(|entry| *entry.name == *name));
     let routes = config.routes.iter().filter(|route| !route.plugins.is_empty()).count();
     let (compiler, cache) = (Some(compiler), cache_directory());
     let host = Host::new(HostOptions { compiler, cache, makes_cache: false, ..HostOptions::default() });
-    match Registry::new(host).judge(&config).verdict {
-        Ok(_) => Ok(routes),
-        Err(problems) => Err(ApplyError::Config(ConfigErrors::new(plugin_errors(file, &config, &problems)))),
-    }
+    Registry::new(host).judge(&config).verdict.map(|_| routes)
 }
 
 /// The certificates of every listener, or everything that is wrong with them.

@@ -100,6 +100,8 @@ pub(super) enum Role {
     Serve,
     /// To compile, in a process of its own, and to try what came of it.
     Compile,
+    /// To count the instructions of what is compiled.
+    Count,
 }
 
 /// What plugins run in.
@@ -117,6 +119,11 @@ impl Host {
     /// One that compiles, with room to try one plugin.
     pub(super) fn to_compile() -> Arc<Self> {
         Self::with_role(HostOptions { instances_per_worker: 1, ..HostOptions::default() }, Role::Compile)
+    }
+
+    /// One that compiles, and counts the instructions of what it runs.
+    pub(super) fn to_count() -> Arc<Self> {
+        Self::with_role(HostOptions { instances_per_worker: 1, ..HostOptions::default() }, Role::Count)
     }
 
     fn with_role(options: HostOptions, role: Role) -> Arc<Self> {
@@ -174,13 +181,13 @@ impl Runtime {
     }
 }
 
-/// The settings of both roles are the same in everything that compiled code depends on.
+/// The settings of the first two roles are the same in everything that compiled code depends on.
 fn configuration(options: &HostOptions, role: Role) -> Config {
     let reserve = if role == Role::Serve { RESERVE } else { 1 };
     // Whoever compiles tries one plugin, which may be one that takes as much as any may.
     let (memories, tables) = match role {
         Role::Serve => (MEMORIES, TABLES),
-        Role::Compile => (MOST_MEMORIES, MOST_TABLES),
+        Role::Compile | Role::Count => (MOST_MEMORIES, MOST_TABLES),
     };
     let instances = options.workers.max(1).saturating_mul(options.instances_per_worker).saturating_add(reserve);
     let mut pool = PoolingAllocationConfig::new();
@@ -212,6 +219,7 @@ fn configuration(options: &HostOptions, role: Role) -> Config {
     match role {
         // One thread: what a file may use is counted in CPU time, and the cores are the workers'.
         Role::Compile => config.cranelift_opt_level(OptLevel::Speed).parallel_compilation(false),
+        Role::Count => config.cranelift_opt_level(OptLevel::Speed).consume_fuel(true),
         Role::Serve => config.enable_compiler(false),
     };
     config

@@ -32,6 +32,7 @@
 //! `plugin-rules`); where the gateway would end the plugin, it panics. Limits on time, on memory and on how much state is
 //! kept are the gateway's alone.
 
+mod cases;
 mod convert;
 pub(crate) mod crypto;
 mod data;
@@ -52,6 +53,7 @@ use crate::log::Level;
 use crate::{ConfigErrors, Plugin, parse_config};
 
 pub use crate::bindings::edge::gateway::calls::{Error as CallError, Request as CallRequest};
+pub use cases::run_cases;
 pub use data::Data;
 pub(crate) use data::exchange_calls;
 pub use message::{ClientResponse, Forwarded, TestRequest, TestResponse};

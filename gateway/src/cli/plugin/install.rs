@@ -115,8 +115,10 @@ fn try_with(file: &Path, loaded: config::Loaded, name: &str, new: &New) -> Resul
         None => Ok(()),
     });
     written.map_err(|error| format!("{}: {error}", copy.display()))?;
-    gateway::try_plugin(file, loaded.config, directory.path(), plugin::this_program(), name)
-        .map_err(|error| format!("{error}\nnothing was changed"))
+    gateway::try_plugin(loaded.config, directory.path(), plugin::this_program(), name).map_err(|problems| {
+        let lines: String = problems.iter().map(|problem| format!("{}:{problem}\n", file.display())).collect();
+        format!("{lines}nothing was changed")
+    })
 }
 
 /// Puts it in place: its signature first, so that whoever watches sees a pair that does not fit for a moment at most, and

@@ -45,6 +45,8 @@ fn new_store(engine: &Engine, context: Arc<EntryContext>, callers: Option<Caller
     let mut store = Store::new(engine, HostState::new(context, callers));
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(output.max(64 << 10));
+    // Only an engine that counts instructions has any.
+    let _ = store.set_fuel(u64::MAX);
     store.set_max_component_handles(4096);
     store.epoch_deadline_callback(|mut context| context.data_mut().clock.deadline());
     store
@@ -86,7 +88,7 @@ fn arm(store: &mut Store<HostState>, phase: Phase, allowed: &Allowance) {
 }
 
 /// Runs a future on a thread that may block.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(in crate::plugin) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -229,6 +231,11 @@ impl Guest {
             }
             Err(error) => Err(failed(&mut loan.guest.store, phase, &error)),
         }
+    }
+
+    /// How many instructions it may still take, where the engine counts them.
+    pub(in crate::plugin) fn fuel(&self) -> u64 {
+        self.store.get_fuel().unwrap_or(0)
     }
 
     /// What it is good for, between calls.
