@@ -136,7 +136,10 @@ fn swap(target: &Path, new: &New) -> io::Result<String> {
     if let Err(error) = wasm.persist(target) {
         // As it was. There is nobody left to tell of a second failure.
         let _ = match old_signature {
-            Some(old) => part(directory, &old).and_then(|part| Ok(drop(part.persist(&signature_file)?))),
+            Some(old) => part(directory, &old).and_then(|part| {
+                part.persist(&signature_file)?;
+                Ok(())
+            }),
             None => fs::remove_file(&signature_file),
         };
         return Err(error.error);

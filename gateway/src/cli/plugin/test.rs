@@ -118,7 +118,7 @@ impl Bench {
         for (index, step) in case.steps.iter().enumerate() {
             let seen = self.runtime.block_on(self.exchange(address, step, index))?;
             let told = |difference| format!("step {}: {difference}", index + 1);
-            differences.extend(seen.differences(&step.expect).into_iter().map(told));
+            differences.extend(seen.differences(step).into_iter().map(told));
         }
         Ok(differences)
     }
