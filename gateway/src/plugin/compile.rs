@@ -86,7 +86,7 @@ pub fn serve() -> ExitCode {
 }
 
 /// What a plugin of which nothing is known yet is asked in.
-fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
+pub(super) fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
     EntryContext {
         plugin: NAMELESS.into(),
         route: "?".into(),
