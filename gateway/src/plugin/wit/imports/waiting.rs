@@ -66,8 +66,8 @@ mod tests {
             (export "add" (func (param "key" string) (param "delta" s64) (param "window-ms" u64) (result s64)))))
         (core module $memory (memory (export "memory") 1) (data (i32.const 0) "key"))
         (core instance $memory (instantiate $memory))
-        (core func $delete (canon lower (func $kv "delete") (memory $memory "memory")))
-        (core func $add (canon lower (func $counters "add") (memory $memory "memory")))
+        (core func $delete (canon lower (func $kv "delete") (memory (core memory $memory "memory"))))
+        (core func $add (canon lower (func $counters "add") (memory (core memory $memory "memory"))))
         (core module $guest
             (import "host" "delete" (func $delete (param i32 i32)))
             (import "host" "add" (func $add (param i32 i32 i64 i64) (result i64)))
