@@ -28,7 +28,7 @@ pub(super) const FAILURES: [Failure; 10] = [
     Failure::Other,
 ];
 /// The phases of an exchange; calls at load belong to no worker.
-pub(super) const PHASES: [Phase; 6] = Phase::OF_AN_EXCHANGE;
+pub(super) const PHASES: [Phase; Phase::OF_AN_EXCHANGE.len()] = Phase::OF_AN_EXCHANGE;
 /// Why a call of a plugin failed.
 pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
 /// Why a connection, or a request that never became one, was not served.
