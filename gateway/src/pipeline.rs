@@ -72,7 +72,7 @@ async fn serve(
     // A plugin that fails here makes the gateway answer, which then passes the plugins that have not answered yet: each
     // does so at most once, so this ends.
     if let Some(run) = completion.run.as_mut().filter(|run| run.sees_response()) {
-        let limit = completion.route.as_ref().and_then(|route| route.config.request_timeout);
+        let limit = completion.route.as_ref().and_then(|route| route.config.limits.request_timeout);
         let started = exchange.access(|exchange| exchange.started).await;
         let deadline = limit.map(|limit| started + limit);
         let mut source = source;
@@ -110,14 +110,14 @@ async fn answer(
     completion.route = Some(route.clone());
 
     // The body: refused at once where its declared length is too large, counted where it is not declared.
-    let limit = route.config.max_body;
+    let limit = route.config.limits.max_body;
     if declared.is_some_and(|length| length > limit) {
         return Err(ErrorKind::BodyTooLarge.into());
     }
     let ended = body.is_end_stream();
     let patience = timer::Stopwatch::new(services.client.timers.clone(), patience);
     let mut body = RequestBody::wrap(body, limit, patience, completion.request.clone());
-    let deadline = route.config.request_timeout.map(|timeout| started + timeout);
+    let deadline = route.config.limits.request_timeout.map(|timeout| started + timeout);
 
     // Plugins: all request-headers phases, then the body through those that asked for it.
     if !route.chain.is_empty() {

@@ -11,7 +11,8 @@ use super::plugin;
 use super::template::{FieldValue, Value};
 use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Size, Text, text, time};
 use crate::model::{
-    FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch,
+    FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
+    ValueMatch,
 };
 
 /// One entry of `routes`.
@@ -51,7 +52,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
     let valid = fields.is_valid();
     let (name, matches, plugins) = (name?, matches?, plugins?);
     let (request_headers, response_headers) = (request_headers?, response_headers?);
-    let (request_timeout, max_body) = (timeouts?, limits?);
+    let limits = RouteLimits { request_timeout: timeouts?, ..limits? };
     let action = match (&upstream, redirect, respond) {
         (Some(upstream), ..) => RouteAction::Upstream(Arc::from(upstream.value.as_str())),
         (None, Some(redirect), _) => RouteAction::Redirect(redirect),
@@ -66,8 +67,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         rewrite_prefix: rewrite,
         request_headers,
         response_headers,
-        request_timeout,
-        max_body,
+        limits,
     };
     valid.then_some(route)
 }
@@ -251,11 +251,12 @@ fn timeouts(fields: &mut Fields<'_, '_>) -> Option<Option<std::time::Duration>> 
     )
 }
 
-fn limits(fields: &mut Fields<'_, '_>) -> Option<u64> {
-    fields.default(
+fn limits(fields: &mut Fields<'_, '_>) -> Option<RouteLimits> {
+    let body = fields.default(
         "body",
         "The largest request body; also the bound of a body that a plugin wants whole.",
         Size(0..=1 << 40),
         "10MiB",
-    )
+    );
+    Some(RouteLimits { max_body: body?, ..RouteLimits::default() })
 }

@@ -39,14 +39,21 @@ impl SharedExchange {
         (!place.taken.replace(true)).then(|| ExchangeGuard { place, exchange: place.exchange.take() })
     }
 
-    /// The exchange, as soon as nobody else has it. Waits only while a plugin that has it is itself waiting.
+    /// The exchange, as soon as nobody else has it. Waits only while a plugin that has it is itself waiting. Who waits comes
+    /// before who gives it back and wants it again: a body that is read piece by piece would keep the response's head
+    /// waiting until its end.
     pub async fn lock(&self) -> ExchangeGuard<'_> {
+        if self.0.waiting.get() == 0
+            && let Some(guard) = self.try_lock()
+        {
+            return guard;
+        }
+        let _waiting = Waiting::new(&self.0.waiting);
         loop {
+            self.0.given_back.notified().await;
             if let Some(guard) = self.try_lock() {
                 return guard;
             }
-            let _waiting = Waiting::new(&self.0.waiting);
-            self.0.given_back.notified().await;
         }
     }
 
@@ -118,12 +125,45 @@ mod tests {
     use crate::message::FieldMap;
     use crate::message::headers::RequestId;
 
-    #[test]
-    fn one_at_a_time_has_the_exchange_and_the_next_gets_it_when_it_is_given_back() {
+    fn shared() -> SharedExchange {
         let request = RequestHead::new(Method::GET, "https", "a.example".into(), "/".into(), FieldMap::new());
         let connection = ConnectionInfo::local(Protocol::Http2);
         let exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
-        let shared = SharedExchange::new(Box::new(exchange));
+        SharedExchange::new(Box::new(exchange))
+    }
+
+    #[test]
+    fn who_takes_the_exchange_again_and_again_keeps_nobody_waiting() {
+        let shared = shared();
+        let mut cx = Context::from_waker(Waker::noop());
+        let held = shared.try_lock().expect("it is free");
+        let mut response = pin!(shared.lock());
+        assert!(response.as_mut().poll(&mut cx).is_pending());
+        drop(held);
+        let mut next_piece = pin!(shared.lock());
+        assert!(next_piece.as_mut().poll(&mut cx).is_pending(), "it has had its turn");
+        let Poll::Ready(guard) = response.as_mut().poll(&mut cx) else { panic!("it has been given back") };
+        drop(guard);
+        assert!(next_piece.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn who_gives_up_waiting_leaves_the_exchange_to_the_next() {
+        let shared = shared();
+        let mut cx = Context::from_waker(Waker::noop());
+        let held = shared.try_lock().expect("it is free");
+        let (mut told, mut late) = (Box::pin(shared.lock()), pin!(shared.lock()));
+        assert!(told.as_mut().poll(&mut cx).is_pending());
+        drop(held);
+        assert!(late.as_mut().poll(&mut cx).is_pending());
+        drop(told);
+        assert!(late.as_mut().poll(&mut cx).is_ready());
+        assert_eq!(shared.0.waiting.get(), 0);
+    }
+
+    #[test]
+    fn one_at_a_time_has_the_exchange_and_the_next_gets_it_when_it_is_given_back() {
+        let shared = shared();
         let mut cx = Context::from_waker(Waker::noop());
         let mut guard = shared.try_lock().expect("it is free");
         assert!(shared.try_lock().is_none());

@@ -22,10 +22,9 @@ pub fn tell_length(status: StatusCode, fields: &mut FieldMap, length: Option<u64
         fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     } else if let Some(length) = length
         && status != StatusCode::NOT_MODIFIED
+        && !fields.contains_key(CONTENT_LENGTH)
     {
-        if !fields.contains_key(CONTENT_LENGTH) {
-            fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

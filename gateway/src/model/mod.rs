@@ -37,7 +37,8 @@ pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls, Sock
 pub use log::{Log, LogFormat};
 pub use plugin::{Compile, Grants, OnFailure, PluginEntry, PluginLimits, Plugins, Positions, Storing};
 pub use route::{
-    FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteMatch, ValueMatch,
+    FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
+    ValueMatch,
 };
 pub use secret::Secret;
 pub use state::State;

@@ -26,6 +26,13 @@ pub struct Route {
     pub request_headers: HeaderEdits,
     /// Static changes of response headers.
     pub response_headers: HeaderEdits,
+    /// What an exchange may take.
+    pub limits: RouteLimits,
+}
+
+/// The `timeouts` and `limits` of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteLimits {
     /// Time limit of the whole exchange, until the response's head; `None` = no limit. Default 60 s.
     pub request_timeout: Option<Duration>,
     /// Largest request body; also the bound of a body that a plugin wants whole. Default 10 MiB.

@@ -36,7 +36,7 @@ pub(super) async fn forward(
         Ok(body) => return Ok((ResponseSource::Upstream, body)),
         Err(error) => explain(completion, error),
     };
-    if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.request_timeout) {
+    if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.limits.request_timeout) {
         forwarding.report.timed_out(limit);
     }
     exchange

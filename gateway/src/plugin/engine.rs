@@ -158,7 +158,7 @@ impl Runtime {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let config = configuration(options, role);
         let engine = Engine::new(&config).map_err(engine_error)?;
-        let linker = Linker::new(&engine).map_err(engine_error)?;
+        let linker = Linker::new(&engine, options.state.waits()).map_err(engine_error)?;
         let runtime = Self { engine, linker };
         runtime.tick()?;
         Ok(runtime)

@@ -25,7 +25,7 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn phases(&self) -> Phases {
-        Phases::named(&self.phases)
+        Phases::named(self.phases.iter().map(String::as_str))
     }
 
     /// From what was compiled.

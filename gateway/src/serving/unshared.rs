@@ -27,8 +27,7 @@ pub(super) fn route(shared: &Route) -> Route {
         rewrite_prefix: shared.rewrite_prefix.clone(),
         request_headers: edits(&shared.request_headers),
         response_headers: edits(&shared.response_headers),
-        request_timeout: shared.request_timeout,
-        max_body: shared.max_body,
+        limits: shared.limits.clone(),
     }
 }
 
@@ -71,8 +70,7 @@ mod tests {
             rewrite_prefix: None,
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
-            request_timeout: None,
-            max_body: 1,
+            limits: Default::default(),
         };
         let own = route(&shared);
         assert_eq!(own, shared);

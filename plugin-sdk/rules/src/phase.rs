@@ -26,6 +26,10 @@ pub enum Phase {
     Tick,
 }
 
+/// The attribute of a manifest that names phases for which the contract has no flag, separated by spaces. Flags can't grow:
+/// a plugin that was compiled against fewer would not fit any more.
+pub const PHASES_ATTRIBUTE: &str = "phases";
+
 /// The phases that a manifest may name, in the order of an exchange.
 const NAMEABLE: [Phase; 7] = [
     Phase::RequestHeaders,
@@ -99,9 +103,16 @@ impl Phases {
         NAMEABLE.into_iter().filter(|phase| self.contains(*phase)).map(Phase::name).collect()
     }
 
-    /// The phases with these names.
-    pub fn named(names: &[String]) -> Self {
-        NAMEABLE.into_iter().filter(|phase| names.iter().any(|name| name == phase.name())).collect()
+    /// The phases with these names. Names that nobody knows are those of later versions of the contract.
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let phase = |name| NAMEABLE.into_iter().find(|phase| phase.name() == name);
+        names.into_iter().filter_map(phase).collect()
+    }
+
+    /// The phases that a manifest's attributes name.
+    pub fn of_attributes(attributes: &[(String, String)]) -> Self {
+        let named = attributes.iter().filter(|(name, _)| name == PHASES_ATTRIBUTE);
+        Self::named(named.flat_map(|(_, names)| names.split(' ')))
     }
 }
 
@@ -125,11 +136,18 @@ mod tests {
 
     #[test]
     fn a_set_knows_its_phases_by_name_and_keeps_their_order() {
-        let names = ["log", "request_headers", "unheard_of"].map(str::to_owned);
-        let phases = Phases::named(&names);
+        let phases = Phases::named(["log", "request_headers", "unheard_of"]);
         assert_eq!(phases.names(), ["request_headers", "log"]);
         assert!(phases.contains(Phase::Log) && !phases.contains(Phase::RequestBody));
         assert_eq!(Phases::all().names().len(), NAMEABLE.len());
         assert_eq!(Phases::of(Phase::Log) | Phases::of(Phase::RequestHeaders), phases);
+    }
+
+    #[test]
+    fn a_manifest_names_phases_without_a_flag_in_an_attribute() {
+        let attributes = [("grants", "optional"), ("phases", "log unheard_of")];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(Phases::of_attributes(&attributes), Phases::of(Phase::Log));
+        assert_eq!(Phases::of_attributes(&attributes[..1]), Phases::default());
     }
 }

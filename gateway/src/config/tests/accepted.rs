@@ -33,8 +33,8 @@ fn the_example_of_the_design() {
     assert_eq!(config.plugins.grants["auth"].upstreams, ["idp"]);
     let route = &config.routes[0];
     assert_eq!(route.action, RouteAction::Upstream("inventory".into()));
-    assert_eq!(route.request_timeout, Some(Duration::from_secs(10)));
-    assert_eq!(route.max_body, 10 << 20);
+    assert_eq!(route.limits.request_timeout, Some(Duration::from_secs(10)));
+    assert_eq!(route.limits.max_body, 10 << 20);
     let breaker = &route.plugins[2];
     let expected = serde_json::json!({"minimum_requests": 3, "failure_ratio": 0.6, "open_for": "5s"});
     assert_eq!((&*breaker.name, &breaker.config), ("circuit-breaker", &expected));
@@ -248,7 +248,7 @@ routes:
     assert!(matches!(&matches.headers[0].1, ValueMatch::Regex(regex) if regex.is_match("ab") && !regex.is_match("a1")));
     assert!(matches!((&matches.headers[1].1, &matches.query[0].1), (ValueMatch::Present, ValueMatch::Exact(_))));
     assert_eq!(
-        (forward.rewrite_prefix.as_deref(), forward.request_timeout, forward.max_body),
+        (forward.rewrite_prefix.as_deref(), forward.limits.request_timeout, forward.limits.max_body),
         (Some("/"), None, 1 << 20)
     );
     assert_eq!(forward.request_headers.set[0], ("x-a".parse().unwrap(), "b".parse().unwrap()));

@@ -95,7 +95,8 @@ impl From<wit::Manifest> for Description {
     fn from(manifest: wit::Manifest) -> Self {
         let wit::Manifest { name, version, phases, traits, attributes } = manifest;
         let authenticator = traits.contains(wit::Traits::AUTHENTICATOR);
-        Self { name, version, phases: phases.into(), authenticator, attributes }
+        let phases = Phases::from(phases) | Phases::of_attributes(&attributes);
+        Self { name, version, phases, authenticator, attributes }
     }
 }
 

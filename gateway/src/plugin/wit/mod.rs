@@ -18,7 +18,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre};
 pub(super) use self::guest::{Guest, block_on, describe};
 use self::handler::Functions;
 pub(super) use self::handler::HANDLER;
-use self::imports::fast;
+use self::imports::{fast, waiting};
 use self::state::HostState;
 use super::error::{LoadError, one_line};
 
@@ -26,11 +26,14 @@ use super::error::{LoadError, one_line};
 pub(super) struct Linker(wasmtime::component::Linker<HostState>);
 
 impl Linker {
-    /// With everything that the contract has.
-    pub(super) fn new(engine: &Engine) -> wasmtime::Result<Self> {
+    /// With everything that the contract has. `waits`: state may have to be waited for.
+    pub(super) fn new(engine: &Engine, waits: bool) -> wasmtime::Result<Self> {
         let mut linker = wasmtime::component::Linker::new(engine);
         bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |state| state)?;
         fast::add_to_linker(&mut linker)?;
+        if waits {
+            waiting::add_to_linker(&mut linker)?;
+        }
         Ok(Self(linker))
     }
 }

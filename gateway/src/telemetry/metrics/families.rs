@@ -28,11 +28,38 @@ pub(super) const FAILURES: [Failure; 10] = [
     Failure::Other,
 ];
 /// The phases of an exchange; calls at load belong to no worker.
-pub(super) const PHASES: [Phase; 6] = Phase::OF_AN_EXCHANGE;
+pub(super) const PHASES: [Phase; Phase::OF_AN_EXCHANGE.len()] = Phase::OF_AN_EXCHANGE;
 /// Why a call of a plugin failed.
 pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
 /// Why a connection, or a request that never became one, was not served.
 pub const REJECTIONS: [&str; 6] = ["limit", "tls", "cleartext", "timeout", "malformed", "other"];
+
+/// A family with one number per owner (route, upstream, plugin, listener), whose name is its only label. It is written
+/// because it stands in its owner's table.
+pub(super) struct Family<T> {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it means.
+    pub(super) help: &'static str,
+    /// Where a worker counts it.
+    pub(super) cell: Cell<T>,
+}
+
+/// What kind of number it is, and which one.
+pub(super) enum Cell<T> {
+    /// Only grows.
+    Counter(fn(&T) -> &Counter),
+    /// Goes up and down.
+    Gauge(fn(&T) -> &Gauge),
+}
+
+const fn counter<T>(name: &'static str, help: &'static str, cell: fn(&T) -> &Counter) -> Family<T> {
+    Family { name, help, cell: Cell::Counter(cell) }
+}
+
+const fn gauge<T>(name: &'static str, help: &'static str, cell: fn(&T) -> &Gauge) -> Family<T> {
+    Family { name, help, cell: Cell::Gauge(cell) }
+}
 
 /// One worker's numbers of one route.
 #[derive(Debug)]
@@ -58,6 +85,11 @@ impl Default for RouteCells {
 pub type RouteMetrics = Arc<RouteCells>;
 
 impl RouteCells {
+    pub(super) const FAMILIES: [Family<Self>; 2] = [
+        counter("gateway_request_body_bytes_total", "Body bytes received from clients.", |cell| &cell.bytes_in),
+        counter("gateway_response_body_bytes_total", "Body bytes sent to clients.", |cell| &cell.bytes_out),
+    ];
+
     /// Notes one finished exchange.
     pub fn finished(
         &self,
@@ -118,6 +150,23 @@ impl Default for UpstreamCells {
 pub type UpstreamMetrics = Arc<UpstreamCells>;
 
 impl UpstreamCells {
+    pub(super) const FAMILIES: [Family<Self>; 6] = [
+        counter(
+            "gateway_upstream_attempts_total",
+            "Attempts to get a response from an upstream, retries included.",
+            |cell| &cell.attempts,
+        ),
+        counter("gateway_upstream_retries_total", "Attempts after the first of a request.", |cell| &cell.retries),
+        counter("gateway_upstream_refused_total", "Requests above the number that may be in flight.", |cell| {
+            &cell.refused
+        }),
+        counter("gateway_upstream_connects_total", "Connections opened to an upstream.", |cell| &cell.connects),
+        gauge("gateway_upstream_connections", "Open connections to an upstream.", |cell| &cell.connections),
+        gauge("gateway_upstream_requests_in_flight", "Requests that an upstream is working on.", |cell| {
+            &cell.in_flight
+        }),
+    ];
+
     /// Notes an attempt that failed.
     pub fn failed(&self, failure: Failure) {
         if let Some(place) = FAILURES.iter().position(|known| *known == failure) {
@@ -142,6 +191,17 @@ pub(super) struct PluginCells {
     /// Live instances.
     pub(super) instances: Gauge,
     pub(super) custom: CustomCells,
+}
+
+impl PluginCells {
+    pub(super) const FAMILIES: [Family<Self>; 2] = [
+        counter(
+            "gateway_plugin_outbound_refused_total",
+            "Calls that plugins were not let make: too many of their instances waited for one.",
+            |cell| &cell.calls_refused,
+        ),
+        gauge("gateway_plugin_instances", "Live instances of plugins.", |cell| &cell.instances),
+    ];
 }
 
 /// The handle of a plugin.
@@ -202,6 +262,11 @@ pub struct ListenerCells {
 pub type ListenerMetrics = Arc<ListenerCells>;
 
 impl ListenerCells {
+    pub(super) const FAMILIES: [Family<Self>; 2] = [
+        counter("gateway_listener_accepted_total", "Accepted connections.", |cell| &cell.accepted),
+        gauge("gateway_listener_connections", "Open connections of clients.", |cell| &cell.connections),
+    ];
+
     /// Notes a connection that was not served, by a word of [`REJECTIONS`]; others count as `other`.
     pub fn rejected(&self, why: &str) {
         let place = REJECTIONS.iter().position(|known| *known == why).unwrap_or(REJECTIONS.len() - 1);

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use super::cells::{Counter, HistogramSum, SECONDS};
 use super::custom::{CustomSum, lock};
 use super::exposition::{Exposition, render_labels};
-use super::families::{CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
+use super::families::{
+    CLASSES, Cell, FAILURES, Family, ListenerCells, PHASES, PLUGIN_FAILURES, PROTOCOLS, PluginCells, REJECTIONS,
+    RouteCells, UpstreamCells,
+};
 use super::{Metrics, RELOADS, Shard};
 
 /// All workers' cells by name.
@@ -27,6 +30,23 @@ fn sum<T>(cells: &[Arc<T>], counter: impl Fn(&T) -> &Counter) -> u64 {
     cells.iter().map(|cell| counter(cell).value()).sum()
 }
 
+/// The families of one number per owner.
+fn families<T>(out: &mut Exposition, label: &str, owners: &Grouped<T>, families: &[Family<T>]) {
+    for Family { name, help, cell } in families {
+        let kind = if matches!(cell, Cell::Counter(_)) { "counter" } else { "gauge" };
+        out.family(name, kind, help);
+        for (owner, cells) in owners {
+            let labels = [(label, &**owner)];
+            match cell {
+                Cell::Counter(counter) => out.sample(name, &labels, sum(cells, counter)),
+                Cell::Gauge(gauge) => {
+                    out.sample(name, &labels, cells.iter().map(|cell| gauge(cell).value()).sum::<i64>())
+                }
+            }
+        }
+    }
+}
+
 impl Metrics {
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
@@ -44,6 +64,7 @@ impl Metrics {
 
 fn routes(out: &mut Exposition, shards: &[Arc<Shard>]) {
     let routes = group(shards, |shard| &shard.routes);
+    families(out, "route", &routes, &RouteCells::FAMILIES);
     out.family("gateway_requests_total", "counter", "Finished requests by route, protocol and class of status.");
     for (route, cells) in &routes {
         for (p, protocol) in PROTOCOLS.iter().enumerate() {
@@ -64,54 +85,17 @@ fn routes(out: &mut Exposition, shards: &[Arc<Shard>]) {
         cells.iter().for_each(|cell| total.add(&cell.duration));
         out.histogram(name, &render_labels(&[("route", route)]), &total);
     }
-    out.family("gateway_request_body_bytes_total", "counter", "Body bytes received from clients.");
-    for (route, cells) in &routes {
-        out.sample("gateway_request_body_bytes_total", &[("route", route)], sum(cells, |cell| &cell.bytes_in));
-    }
-    out.family("gateway_response_body_bytes_total", "counter", "Body bytes sent to clients.");
-    for (route, cells) in &routes {
-        out.sample("gateway_response_body_bytes_total", &[("route", route)], sum(cells, |cell| &cell.bytes_out));
-    }
 }
 
 fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
     let upstreams = group(shards, |shard| &shard.upstreams);
-    out.family(
-        "gateway_upstream_attempts_total",
-        "counter",
-        "Attempts to get a response from an upstream, retries included.",
-    );
-    for (upstream, cells) in &upstreams {
-        out.sample("gateway_upstream_attempts_total", &[("upstream", upstream)], sum(cells, |cell| &cell.attempts));
-    }
-    out.family("gateway_upstream_retries_total", "counter", "Attempts after the first of a request.");
-    for (upstream, cells) in &upstreams {
-        out.sample("gateway_upstream_retries_total", &[("upstream", upstream)], sum(cells, |cell| &cell.retries));
-    }
-    out.family("gateway_upstream_refused_total", "counter", "Requests above the number that may be in flight.");
-    for (upstream, cells) in &upstreams {
-        out.sample("gateway_upstream_refused_total", &[("upstream", upstream)], sum(cells, |cell| &cell.refused));
-    }
-    out.family("gateway_upstream_connects_total", "counter", "Connections opened to an upstream.");
-    for (upstream, cells) in &upstreams {
-        out.sample("gateway_upstream_connects_total", &[("upstream", upstream)], sum(cells, |cell| &cell.connects));
-    }
+    families(out, "upstream", &upstreams, &UpstreamCells::FAMILIES);
     out.family("gateway_upstream_failures_total", "counter", "Failed attempts by kind.");
     for (upstream, cells) in &upstreams {
         for (place, failure) in FAILURES.iter().enumerate() {
             let labels = [("upstream", &**upstream), ("kind", failure.name())];
             out.sample("gateway_upstream_failures_total", &labels, sum(cells, |cell| &cell.failures[place]));
         }
-    }
-    out.family("gateway_upstream_connections", "gauge", "Open connections to an upstream.");
-    for (upstream, cells) in &upstreams {
-        let value: i64 = cells.iter().map(|cell| cell.connections.value()).sum();
-        out.sample("gateway_upstream_connections", &[("upstream", upstream)], value);
-    }
-    out.family("gateway_upstream_requests_in_flight", "gauge", "Requests that an upstream is working on.");
-    for (upstream, cells) in &upstreams {
-        let value: i64 = cells.iter().map(|cell| cell.in_flight.value()).sum();
-        out.sample("gateway_upstream_requests_in_flight", &[("upstream", upstream)], value);
     }
     let name = "gateway_upstream_latency_seconds";
     out.family(name, "histogram", "From the first byte sent upstream to the response's head.");
@@ -139,6 +123,7 @@ fn upstreams(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
 
 fn plugins(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
     let plugins = group(shards, |shard| &shard.plugins);
+    families(out, "plugin", &plugins, &PluginCells::FAMILIES);
     out.family("gateway_plugin_calls_total", "counter", "Calls of plugins by phase.");
     for (plugin, cells) in &plugins {
         for (place, phase) in PHASES.iter().enumerate() {
@@ -169,16 +154,6 @@ fn plugins(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
             out.sample("gateway_plugin_failures_total", &labels, sum(cells, |cell| &cell.failures[place]));
         }
     }
-    let name = "gateway_plugin_outbound_refused_total";
-    out.family(name, "counter", "Calls that plugins were not let make: too many of their instances waited for one.");
-    for (plugin, cells) in &plugins {
-        out.sample(name, &[("plugin", plugin)], sum(cells, |cell| &cell.calls_refused));
-    }
-    out.family("gateway_plugin_instances", "gauge", "Live instances of plugins.");
-    for (plugin, cells) in &plugins {
-        let value: i64 = cells.iter().map(|cell| cell.instances.value()).sum();
-        out.sample("gateway_plugin_instances", &[("plugin", plugin)], value);
-    }
     out.family("gateway_plugin_info", "gauge", "The version of each plugin in force.");
     for (plugin, (version, hash)) in lock(&metrics.plugins).iter() {
         let labels = [("plugin", plugin.as_str()), ("version", version.as_str()), ("hash", hash.as_str())];
@@ -196,15 +171,7 @@ fn plugins(out: &mut Exposition, shards: &[Arc<Shard>], metrics: &Metrics) {
 
 fn listeners(out: &mut Exposition, shards: &[Arc<Shard>]) {
     let listeners = group(shards, |shard| &shard.listeners);
-    out.family("gateway_listener_accepted_total", "counter", "Accepted connections.");
-    for (listener, cells) in &listeners {
-        out.sample("gateway_listener_accepted_total", &[("listener", listener)], sum(cells, |cell| &cell.accepted));
-    }
-    out.family("gateway_listener_connections", "gauge", "Open connections of clients.");
-    for (listener, cells) in &listeners {
-        let value: i64 = cells.iter().map(|cell| cell.connections.value()).sum();
-        out.sample("gateway_listener_connections", &[("listener", listener)], value);
-    }
+    families(out, "listener", &listeners, &ListenerCells::FAMILIES);
     out.family(
         "gateway_listener_rejected_total",
         "counter",

@@ -77,7 +77,7 @@ impl HttpBody for ResponseBody {
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
-                if let Some(Err(malformed)) = frame.trailers_ref().map(|trailers| check_stream_fields(trailers)) {
+                if let Some(Err(malformed)) = frame.trailers_ref().map(check_stream_fields) {
                     this.ended = true;
                     return this.fail(Error::new(ErrorKind::Protocol, malformed.detail().to_owned()));
                 }

@@ -7,10 +7,20 @@ use plugin_rules::gcra::MAX_CLAIMS;
 use super::check_key;
 use crate::plugin::wit::bindings::edge::gateway::counters;
 use crate::plugin::wit::state::HostState;
-use crate::state;
+use crate::state::{self, Answer};
 
-impl counters::Host for HostState {
-    fn take(&mut self, claims: Vec<counters::Claim>) -> wasmtime::Result<Vec<counters::Decision>> {
+pub(super) fn decided(decisions: Vec<state::Decision>) -> Vec<counters::Decision> {
+    let each = |decision: state::Decision| counters::Decision {
+        allowed: decision.allowed,
+        remaining: decision.remaining,
+        retry_after_ms: decision.retry_after_ms,
+        reset_after_ms: decision.reset_after_ms,
+    };
+    decisions.into_iter().map(each).collect()
+}
+
+impl HostState {
+    pub(super) fn ask_take(&mut self, claims: &[counters::Claim]) -> wasmtime::Result<Answer<Vec<state::Decision>>> {
         self.charge()?;
         if claims.len() > MAX_CLAIMS {
             return Err(wasmtime::Error::msg(format!("counters.take: at most {MAX_CLAIMS} claims at once")));
@@ -24,22 +34,23 @@ impl counters::Host for HostState {
                 rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
             })
             .collect();
-        let decisions = self.context.namespace.take(&claims, self.context.state.now()).now()?;
-        Ok(decisions
-            .into_iter()
-            .map(|decision| counters::Decision {
-                allowed: decision.allowed,
-                remaining: decision.remaining,
-                retry_after_ms: decision.retry_after_ms,
-                reset_after_ms: decision.reset_after_ms,
-            })
-            .collect())
+        Ok(self.context.namespace.take(&claims, self.context.state.now()))
+    }
+
+    pub(super) fn ask_add(&mut self, key: &str, delta: i64, window_ms: u64) -> wasmtime::Result<Answer<i64>> {
+        self.charge()?;
+        check_key("counters.add", key)?;
+        let window = Duration::from_millis(window_ms);
+        Ok(self.context.namespace.add(key, delta, window, self.context.state.now()))
+    }
+}
+
+impl counters::Host for HostState {
+    fn take(&mut self, claims: Vec<counters::Claim>) -> wasmtime::Result<Vec<counters::Decision>> {
+        Ok(decided(self.ask_take(&claims)?.now()?))
     }
 
     fn add(&mut self, key: String, delta: i64, window_ms: u64) -> wasmtime::Result<i64> {
-        self.charge()?;
-        check_key("counters.add", &key)?;
-        let window = Duration::from_millis(window_ms);
-        Ok(self.context.namespace.add(&key, delta, window, self.context.state.now()).now()?)
+        Ok(self.ask_add(&key, delta, window_ms)?.now()?)
     }
 }

@@ -1,35 +1,79 @@
-//! Interface `kv`, on the entry's namespace.
+//! Interface `kv`, on the entry's namespace. Each function is in two halves: what is asked of the namespace, and what becomes
+//! of the answer; `waiting` has a wait between them.
 
 use std::time::Duration;
 
 use super::check_key;
 use crate::plugin::wit::bindings::edge::gateway::kv;
 use crate::plugin::wit::state::HostState;
-use crate::state::{self, SwapError};
+use crate::state::{self, Answer, SwapError, TooLarge};
 
-fn entry(entry: state::Entry) -> kv::Entry {
+/// What compare-and-swap gives: the new version, or what is there instead.
+pub(super) type Swapped = Result<u64, Option<kv::Entry>>;
+
+pub(super) fn entry(entry: state::Entry) -> kv::Entry {
     kv::Entry { value: entry.value.to_vec(), version: entry.version }
+}
+
+pub(super) fn swapped(result: Result<u64, SwapError>) -> wasmtime::Result<Swapped> {
+    match result {
+        Ok(version) => Ok(Ok(version)),
+        Err(SwapError::Mismatch(found)) => Ok(Err(found.map(entry))),
+        Err(error @ SwapError::TooLarge(_)) => Err(error.into()),
+    }
+}
+
+impl HostState {
+    pub(super) fn ask_get(&mut self, key: &str) -> wasmtime::Result<Answer<Option<state::Entry>>> {
+        self.charge()?;
+        check_key("kv.get", key)?;
+        Ok(self.context.namespace.get(key, self.context.state.now()))
+    }
+
+    pub(super) fn ask_set(
+        &mut self,
+        key: &str,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<Answer<Result<u64, TooLarge>>> {
+        self.charge()?;
+        check_key("kv.set", key)?;
+        let ttl = ttl_ms.map(Duration::from_millis);
+        Ok(self.context.namespace.set(key, value.into(), ttl, self.context.state.now()))
+    }
+
+    pub(super) fn ask_delete(&mut self, key: &str) -> wasmtime::Result<Answer<()>> {
+        self.charge()?;
+        check_key("kv.delete", key)?;
+        Ok(self.context.namespace.delete(key, self.context.state.now()))
+    }
+
+    pub(super) fn ask_swap(
+        &mut self,
+        key: &str,
+        expect: Option<u64>,
+        value: Option<Vec<u8>>,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<Answer<Result<u64, SwapError>>> {
+        self.charge()?;
+        check_key("kv.compare-and-swap", key)?;
+        let ttl = ttl_ms.map(Duration::from_millis);
+        let now = self.context.state.now();
+        Ok(self.context.namespace.compare_and_swap(key, expect, value.map(Into::into), ttl, now))
+    }
 }
 
 impl kv::Host for HostState {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<kv::Entry>> {
-        self.charge()?;
-        check_key("kv.get", &key)?;
-        Ok(self.context.namespace.get(&key, self.context.state.now()).now()?.map(entry))
+        Ok(self.ask_get(&key)?.now()?.map(entry))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<u64> {
-        self.charge()?;
-        check_key("kv.set", &key)?;
-        let ttl = ttl_ms.map(Duration::from_millis);
-        Ok(self.context.namespace.set(&key, value.into(), ttl, self.context.state.now()).now()??)
+        Ok(self.ask_set(&key, value, ttl_ms)?.now()??)
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
-        self.charge()?;
-        check_key("kv.delete", &key)?;
-        self.context.namespace.delete(&key, self.context.state.now()).now()?;
-        Ok(())
+        Ok(self.ask_delete(&key)?.now()?)
     }
 
     fn compare_and_swap(
@@ -38,15 +82,7 @@ impl kv::Host for HostState {
         expect: Option<u64>,
         value: Option<Vec<u8>>,
         ttl_ms: Option<u64>,
-    ) -> wasmtime::Result<Result<u64, Option<kv::Entry>>> {
-        self.charge()?;
-        check_key("kv.compare-and-swap", &key)?;
-        let ttl = ttl_ms.map(Duration::from_millis);
-        let now = self.context.state.now();
-        match self.context.namespace.compare_and_swap(&key, expect, value.map(Into::into), ttl, now).now()? {
-            Ok(version) => Ok(Ok(version)),
-            Err(SwapError::Mismatch(found)) => Ok(Err(found.map(entry))),
-            Err(error @ SwapError::TooLarge(_)) => Err(error.into()),
-        }
+    ) -> wasmtime::Result<Swapped> {
+        swapped(self.ask_swap(&key, expect, value, ttl_ms)?.now()?)
     }
 }

@@ -14,6 +14,7 @@ mod kv;
 mod metrics;
 mod secrets;
 mod sys;
+pub(super) mod waiting;
 
 use plugin_rules::kv::{MAX_KEY, is_key};
 
