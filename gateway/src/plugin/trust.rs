@@ -243,8 +243,8 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         };
         let again = |plugins: &Plugins, signer| check_again(plugins, "a", &hash, signer).map_err(|e| e.to_string());
         assert_eq!(again(&with(&[], None), None), Ok(()));
-        assert_eq!(again(&with(&[key.clone()], Some(&hash)), Some(&signer)), Ok(()));
-        assert!(again(&with(&[key.clone()], None), None).unwrap_err().starts_with("was not signed"));
+        assert_eq!(again(&with(std::slice::from_ref(&key), Some(&hash)), Some(&signer)), Ok(()));
+        assert!(again(&with(std::slice::from_ref(&key), None), None).unwrap_err().starts_with("was not signed"));
         assert!(again(&with(&[other], None), Some(&signer)).unwrap_err().ends_with("no longer has"));
         let pinned = with(&[key], Some(&sha256(b"another")));
         assert!(again(&pinned, Some(&signer)).unwrap_err().starts_with("is another file"));
