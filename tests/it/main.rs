@@ -32,6 +32,7 @@ mod registry;
 mod reload;
 mod resilience;
 mod routing;
+mod runaway;
 mod same_over_all;
 mod signals;
 mod slow;
