@@ -130,7 +130,8 @@ pub enum FailureAction {
     Respond(LocalResponse),
     /// Answer with the response stored under the key; where there is none, with the other, or go on without one.
     RespondStored(String, Option<LocalResponse>),
-    /// Try again, where the route's limits and the request allow it.
+    /// Have the upstream asked once more, where the request has no body and is idempotent; otherwise, and the second time, as
+    /// [`Self::Continue`].
     Retry,
 }
 
@@ -160,7 +161,7 @@ impl FailureAction {
         Self::RespondStored(key.into(), None)
     }
 
-    /// Try again.
+    /// Have the upstream asked once more; see [`Self::Retry`].
     pub fn retry() -> Self {
         Self::Retry
     }

@@ -34,6 +34,7 @@ mod registry;
 mod reload;
 mod resilience;
 mod routing;
+mod runaway;
 mod same_over_all;
 mod signals;
 mod signed;

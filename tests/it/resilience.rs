@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
-use gateway_tests::upstream::{Upstream, text};
+use gateway_tests::upstream::{Upstream, hang_up, text};
 use gateway_tests::{eventually, free_port};
 use tokio::sync::Semaphore;
 
@@ -149,4 +150,37 @@ workers: 1
     let statuses: Vec<u16> = (0..8).map(|_| client.get("/").status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 504).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 7, "{statuses:?}");
+}
+
+/// `retry` of the contract, which says what it does: once, and for what can be repeated.
+#[test]
+fn a_plugin_that_wants_the_upstream_asked_again_is_not_heard() {
+    let upstream = Upstream::start(|_| hang_up());
+    let asked = AtomicUsize::new(0);
+    let flaky = Upstream::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => hang_up(),
+        _ => text(200, "good"),
+    });
+    let yaml = |upstream: SocketAddr| {
+        format!(
+            "listeners: [{{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}}]
+plugins: {{directory: plugins}}
+upstreams: {{one: {{endpoints: [\"{upstream}\"]}}}}
+routes: [{{name: all, match: {{path: {{prefix: /}}}}, upstream: one, plugins: [{{name: test-guest}}]}}]
+workers: 1
+"
+        )
+    };
+    let retry = ("x-do", "upstream_failure=retry");
+    let gateway = TestGateway::start(&yaml(flaky.address()), &["test-guest"]);
+    let answer = Client::http1(gateway.address()).get_with("/", &[retry]);
+    assert_eq!((answer.status, answer.text()), (200, "good".to_owned()));
+    let line = gateway.logged("the record", |line| line["status"] == 200);
+    assert_eq!((&line["attempts"], &line["failure"]), (&2.into(), &serde_json::Value::Null), "{line}");
+    let gateway = TestGateway::start(&yaml(upstream.address()), &["test-guest"]);
+    let mut client = Client::http1(gateway.address());
+    assert_eq!(client.get_with("/", &[retry]).status, 502);
+    assert_eq!(upstream.seen().len(), 2, "once more, and no more");
+    let posted = client.send(http::Request::post("/").header(retry.0, retry.1), "a body");
+    assert_eq!((posted.status, upstream.seen().len()), (502, 3), "a request that can't be repeated");
 }

@@ -7,8 +7,11 @@
 //!
 //! What one plugin adds is a tenth of a request, less than the machine wobbles from one second to the next, so a gateway
 //! with it and one without are measured at the same time, side by side on one core.
+//!
+//! Beside that, `runaway` measures how long requests take while a plugin of another route runs away.
 
 mod report;
+mod runaway;
 mod scenario;
 
 use std::path::{Path, PathBuf};
@@ -37,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Only these, separated by commas: h1_1k, tls_h1_1k, tls_h2_1k, h3_1k, chain_0, chain_1, chain_5, json_1m,
-    /// redact.
+    /// redact, runaway.
     #[arg(long, value_delimiter = ',')]
     scenarios: Vec<String>,
     /// Requests per sample; scenarios with dearer requests send fewer.
@@ -48,7 +51,8 @@ pub(crate) struct Options {
     gateway: Option<PathBuf>,
     #[command(flatten)]
     release: release::Options,
-    /// Exit with an error when h1_1k takes more than 1.5 times NGINX's time, or a plugin adds 2 µs or more.
+    /// Exit with an error when h1_1k takes more than 1.5 times NGINX's time, a plugin adds 2 µs or more, or
+    /// another route's p99 beside a runaway is above 2 × its own + 2 ms.
     #[arg(long)]
     check: bool,
 }
@@ -65,6 +69,7 @@ struct Bench {
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
     let chosen = chosen(&options.scenarios)?;
+    let runs_away = options.scenarios.is_empty() || options.scenarios.iter().any(|name| name == runaway::NAME);
     setup::tools(&[setup::NGINX, setup::H2LOAD])?;
     for (program, package) in [("taskset", "util-linux"), ("openssl", "openssl"), ("getconf", "libc-bin")] {
         if find(program).is_none() {
@@ -87,16 +92,21 @@ pub(crate) fn run(options: &Options) -> Result {
             report::write_json(&samples, &target_directory()?.join("bench.json"))?;
         }
     }
-    report::print(&chosen, &samples);
+    if !chosen.is_empty() {
+        report::print(&chosen, &samples);
+    }
+    if runs_away {
+        runaway::run(&bench.work, &bench.gateway, &origin, bench.ticks_per_second, options.check)?;
+    }
     if let Some(invalid) = samples.iter().find(|sample| sample.measured.is_err()) {
         return Err(format!("an invalid sample: {invalid}"));
     }
-    if options.check { report::check(&samples) } else { Ok(()) }
+    if options.check && !chosen.is_empty() { report::check(&samples) } else { Ok(()) }
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
-    if let Some(unknown) = names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name)) {
-        let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+    let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).chain([runaway::NAME]).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("no scenario `{unknown}`; there are {}", known.join(", ")));
     }
     let wanted = |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name);

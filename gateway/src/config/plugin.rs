@@ -7,7 +7,7 @@ use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
 use super::names;
-use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, NonEmpty, Size, text, time};
+use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, NonEmpty, Percent, Size, text, time};
 use crate::model::{Compile, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing, TrustedKey};
 
 /// The `plugins` section before its names were looked up.
@@ -132,6 +132,13 @@ fn limits(fields: &mut Fields<'_, '_>) -> Option<PluginLimits> {
         time(),
         "10ms",
     );
+    let cpu_share = fields.default(
+        "cpu_share",
+        "CPU time that the plugin's calls for one route's entry may use, of each second of each worker. Calls beyond it wait \
+         for the next one; when 16 wait, on_failure answers new requests.",
+        Percent(1..=100),
+        "80%",
+    );
     let memory = fields.default("memory", "Linear memory of one instance.", Size(WASM_PAGE..=MOST_MEMORY), "16MiB");
     let host_calls = fields.default(
         "host_calls",
@@ -149,6 +156,7 @@ fn limits(fields: &mut Fields<'_, '_>) -> Option<PluginLimits> {
     );
     Some(PluginLimits {
         cpu: cpu?,
+        cpu_share: cpu_share?,
         memory: usize::try_from(memory?).ok()?,
         host_calls: u32::try_from(host_calls?).ok()?,
         output: usize::try_from(output?).ok()?,

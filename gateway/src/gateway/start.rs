@@ -164,8 +164,14 @@ async fn serve_admin(config: &Config, metrics: Arc<Metrics>) -> Result<AdminList
     let state = Arc::new(AdminState {
         // Nobody can ask before the listeners accept: the admin task runs when the start is done.
         ready: AtomicBool::new(true),
-        metrics,
-        plugins: Box::new(move || shown.lock().map(|shown| shown.clone()).unwrap_or_default()),
+        metrics: metrics.clone(),
+        plugins: Box::new(move || {
+            let mut plugins = shown.lock().map(|shown| shown.clone()).unwrap_or_default();
+            for plugin in plugins.as_array_mut().into_iter().flatten() {
+                plugin["costs"] = metrics.plugin_costs(plugin["name"].as_str().unwrap_or_default());
+            }
+            plugins
+        }),
     });
     let (shutdown, mut ending) = watch::channel(false);
     let mut address = None;

@@ -58,6 +58,8 @@ pub struct Grants {
 pub struct PluginLimits {
     /// CPU time of one phase call. Default 10 ms.
     pub cpu: Duration,
+    /// Of each worker's time, in percent, what the calls of one entry may use together. Default 80.
+    pub cpu_share: u32,
     /// Linear memory of one instance. Default 16 MiB.
     pub memory: usize,
     /// Host calls of one phase call. Default 10,000.
@@ -74,6 +76,7 @@ impl Default for PluginLimits {
     fn default() -> Self {
         Self {
             cpu: Duration::from_millis(10),
+            cpu_share: 80,
             memory: 16 << 20,
             host_calls: 10_000,
             output: 8 << 20,

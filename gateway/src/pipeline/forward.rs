@@ -2,22 +2,25 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use http::header::ALT_SVC;
 use http::uri::PathAndQuery;
+use http_body::Body as _;
 
 use super::deadline::{explain, within};
 use crate::error::{Error, ErrorKind, Side};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::message::{BarredTrailers, Body, FieldMap, headers};
 use crate::model::{PathMatch, UpstreamHost};
+use crate::plugin::chain::AfterFailure;
 use crate::route;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
 use crate::upstream::{Outbound, Report, Upstream};
 
-/// Asks the route's upstream. Where that fails for a reason of the upstream's, plugins may answer in its place.
+/// Asks the route's upstream. Where that fails for a reason of the upstream's, plugins may answer in its place, or have it
+/// asked once more.
 pub(super) async fn forward(
     services: &Services,
     snapshot: &WorkerSnapshot,
@@ -27,34 +30,51 @@ pub(super) async fn forward(
     deadline: Option<Instant>,
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
-    let mut forwarding = ForwardReport { exchange, report: Report::default(), started: Instant::now() };
-    let forwarded = {
-        let sent = pin!(send(services, snapshot, &mut forwarding, completion, route, body));
-        within(services, deadline, sent).await
-    };
-    let failed = match forwarded {
-        Ok(body) => return Ok((ResponseSource::Upstream, body)),
-        Err(error) => explain(completion, error),
-    };
-    if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.limits.request_timeout) {
-        forwarding.report.timed_out(limit);
-    }
-    exchange
-        .access(|exchange| {
-            forwarding.note(exchange);
-            note(exchange, &failed);
-        })
-        .await;
-    drop(forwarding);
-    if let Some(run) = &mut completion.run
-        && failed.kind().side() == Side::Upstream
-    {
-        let asked = pin!(run.upstream_failure(failed.kind().failure()));
-        if let Some(answer) = within(services, deadline, asked).await? {
-            return Ok((answer.source, answer.body));
+    let (mut can_repeat, mut before, started) = (body.is_end_stream(), 0, Instant::now());
+    let mut body = Some(body);
+    loop {
+        let mut forwarding = ForwardReport { exchange, report: Report::default(), before, started };
+        let forwarded = {
+            let body = body.take().unwrap_or_else(Body::empty);
+            let sent = pin!(send(services, snapshot, &mut forwarding, completion, route, body));
+            within(services, deadline, sent).await
+        };
+        let failed = match forwarded {
+            Ok(body) => return Ok((ResponseSource::Upstream, body)),
+            Err(error) => explain(completion, error),
+        };
+        if let (ErrorKind::ExchangeTimeout, Some(limit)) = (failed.kind(), route.config.limits.request_timeout) {
+            forwarding.report.timed_out(limit);
+        }
+        // RFC 9110 section 9.2.2: a proxy repeats no request that is not idempotent.
+        let is_idempotent = exchange
+            .access(|exchange| {
+                forwarding.note(exchange);
+                note(exchange, &failed);
+                exchange.request.method.is_idempotent()
+            })
+            .await;
+        before += forwarding.report.count();
+        drop(forwarding);
+        can_repeat &= is_idempotent;
+        let Some(run) = completion.run.as_mut().filter(|_| failed.kind().side() == Side::Upstream) else {
+            return Err(failed);
+        };
+        let asked = pin!(run.upstream_failure(failed.kind().failure(), can_repeat));
+        match within(services, deadline, asked).await? {
+            AfterFailure::Answer(answer) => return Ok((answer.source, answer.body)),
+            AfterFailure::GoOn => return Err(failed),
+            AfterFailure::Retry => {
+                can_repeat = false;
+                exchange
+                    .access(|exchange| {
+                        (exchange.failure, exchange.error) = (None, None);
+                        exchange.measures.upstream = Duration::ZERO;
+                    })
+                    .await;
+            }
         }
     }
-    Err(failed)
 }
 
 /// Sends the request upstream and takes the response's head into the exchange.
@@ -104,6 +124,8 @@ async fn send(
 struct ForwardReport<'a> {
     exchange: &'a SharedExchange,
     report: Report,
+    /// Attempts before those: of a request that a plugin has had repeated.
+    before: u32,
     started: Instant,
 }
 
@@ -112,7 +134,7 @@ impl ForwardReport<'_> {
         if exchange.measures.upstream.is_zero() {
             exchange.measures.upstream = self.started.elapsed();
         }
-        exchange.measures.attempts = self.report.count();
+        exchange.measures.attempts = self.before + self.report.count();
         exchange.endpoint = self.report.endpoint();
     }
 }

@@ -86,7 +86,7 @@ impl Artifact {
         let manifest = Manifest::read(made)?;
         let phases = manifest.phases();
         if phases.contains(Phase::Tick) {
-            tracing::warn!(plugin = %manifest.name, "the phase `tick` is not called by this version of the gateway");
+            tracing::warn!(plugin = %manifest.name, "names the phase `tick`, which is reserved and never called");
         }
         Ok(Self {
             authenticator: manifest.authenticator,

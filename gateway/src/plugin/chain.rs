@@ -119,6 +119,16 @@ pub enum Flow<T> {
     Respond(Answer),
 }
 
+/// What comes after plugins were told that the upstream failed.
+pub enum AfterFailure {
+    /// What would have come without them.
+    GoOn,
+    /// One of them answered.
+    Answer(Answer),
+    /// The upstream is asked once more.
+    Retry,
+}
+
 /// A plugin's answer. Its head is in the exchange, with the source; its body goes to [`ChainRun::response`].
 pub struct Answer {
     /// The plugin, and whether the response was a stored one.

@@ -101,6 +101,7 @@ pub(super) fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
         log: Default::default(),
         hidden: Default::default(),
         refused: Default::default(),
+        ticker: host.ticker.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::grants::{self, Need, Refused};
 use super::host::flights::Flights;
 use super::host::log_gate::LogGate;
+use super::ticker::Ticker;
 use crate::memory::Budget;
 use crate::model::{Hidden, PluginLimits};
 use crate::state::{Namespace, State};
@@ -30,6 +31,8 @@ pub(super) struct EntryContext {
     /// What of the config no message may show.
     pub(super) hidden: Hidden,
     pub(super) refused: Refused,
+    /// Moves the epochs by which calls are looked at.
+    pub(super) ticker: Arc<Ticker>,
 }
 
 impl EntryContext {

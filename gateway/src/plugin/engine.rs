@@ -9,7 +9,8 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 
 use super::error::HostError;
 use super::host::flights::Flights;
-use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS, TICK};
+use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
+use super::ticker::Ticker;
 use super::wit::Linker;
 use crate::memory::Budget;
 use crate::state::State;
@@ -91,6 +92,7 @@ pub struct Host {
     role: Role,
     pub(crate) options: HostOptions,
     pub(crate) flights: Arc<Flights>,
+    pub(super) ticker: Arc<Ticker>,
 }
 
 /// What an engine is there for.
@@ -127,8 +129,8 @@ impl Host {
     }
 
     fn with_role(options: HostOptions, role: Role) -> Arc<Self> {
-        let (runtime, starting, flights) = Default::default();
-        Arc::new(Self { runtime, starting, role, options, flights })
+        let (runtime, starting, flights, ticker) = Default::default();
+        Arc::new(Self { runtime, starting, role, options, flights, ticker })
     }
 
     /// Starts the engine and its ticker, unless they run. The first plugin does so too; a caller that knows that there will
@@ -143,7 +145,7 @@ impl Host {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }
-        let runtime = Runtime::start(&self.options, self.role)?;
+        let runtime = Runtime::start(&self.options, self.role, self.ticker.clone())?;
         Ok(self.runtime.get_or_init(|| runtime))
     }
 
@@ -154,28 +156,23 @@ impl Host {
 }
 
 impl Runtime {
-    fn start(options: &HostOptions, role: Role) -> Result<Self, HostError> {
+    fn start(options: &HostOptions, role: Role, ticker: Arc<Ticker>) -> Result<Self, HostError> {
         let engine_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let config = configuration(options, role);
         let engine = Engine::new(&config).map_err(engine_error)?;
         let linker = Linker::new(&engine, options.state.waits()).map_err(engine_error)?;
         let runtime = Self { engine, linker };
-        runtime.tick()?;
+        runtime.tick(ticker)?;
         Ok(runtime)
     }
 
     /// Starts the thread that moves the epoch for as long as there is the engine.
-    fn tick(&self) -> Result<(), HostError> {
+    fn tick(&self, ticker: Arc<Ticker>) -> Result<(), HostError> {
         let weak = self.engine.weak();
+        let tick = move || weak.upgrade().map(|engine| engine.increment_epoch()).is_some();
         std::thread::Builder::new()
             .name("plugin-epochs".to_owned())
-            .spawn(move || {
-                while let Some(engine) = weak.upgrade() {
-                    engine.increment_epoch();
-                    drop(engine);
-                    std::thread::sleep(TICK);
-                }
-            })
+            .spawn(move || ticker.run(tick))
             .map_err(HostError::Ticker)?;
         Ok(())
     }

@@ -1,17 +1,19 @@
 //! One plugin at one place of a route's chain: an artifact bound to a config, a policy, limits and grants.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::artifact::Artifact;
+use super::artifact::{Artifact, read_whole, sha256};
 use super::callers::Callers;
 use super::context::EntryContext;
 use super::engine::Host;
 use super::grants::Refused;
 use super::host::log_gate::LogGate;
 use super::stock::MakeError;
+use super::symbols::{self, CodePlace};
 use super::wit::Guest;
 use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
 use crate::phase::Phases;
@@ -23,6 +25,8 @@ pub(super) struct Terms {
     limits: PluginLimits,
     upstreams: Vec<Arc<str>>,
     secrets: BTreeMap<String, Vec<u8>>,
+    /// Its file.
+    file: Option<PathBuf>,
     /// Fields that carry credentials, besides those that do by their name.
     credentials: Vec<HeaderName>,
 }
@@ -36,7 +40,8 @@ impl Terms {
             let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.0.clone()));
             secrets = grants.secrets.iter().filter_map(value).collect();
         }
-        Self { limits: limits_of(config, plugin), upstreams, secrets, credentials: config.credentials.clone() }
+        let file = config.plugins.directory.as_ref().map(|directory| directory.join(format!("{plugin}.wasm")));
+        Self { limits: limits_of(config, plugin), upstreams, secrets, file, credentials: config.credentials.clone() }
     }
 }
 
@@ -64,6 +69,8 @@ pub struct Entry {
     pub limits: PluginLimits,
     pub(crate) artifact: Arc<Artifact>,
     context: Arc<EntryContext>,
+    /// Where the plugin's file was.
+    file: Option<PathBuf>,
     /// The config as the plugin gets it.
     config: String,
     /// The same as a value, whose keys have no order.
@@ -102,6 +109,7 @@ impl Entry {
             log: LogGate::default(),
             hidden: entry.hidden.clone(),
             refused: Refused::default(),
+            ticker: host.ticker.clone(),
         };
         Self {
             name: entry.name.clone(),
@@ -116,6 +124,7 @@ impl Entry {
             limits: limits.clone(),
             artifact: artifact.clone(),
             context: Arc::new(context),
+            file: terms.file.clone(),
             config: entry.config.to_string(),
             settings: entry.config.clone(),
             nth,
@@ -126,6 +135,12 @@ impl Entry {
     /// because others have much memory.
     pub(super) fn instantiate(&self, callers: Option<Callers>, first: bool) -> Result<Guest, MakeError> {
         Guest::make(&self.artifact.code, self.context.clone(), &self.config, callers, first)
+    }
+
+    /// The line of the source at this place of its code, where the file is still the same and has debug information. Blocks.
+    pub(super) fn line(&self, at: CodePlace) -> Option<String> {
+        let bytes = read_whole(self.file.as_ref()?).ok()?;
+        (sha256(&bytes) == self.hash).then(|| symbols::line(&bytes, at))?
     }
 
     /// Its place in a configuration: route, plugin, and which of the route's entries of that plugin it is.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use precompiled::{Failure, Limits};
 
 use super::call::PluginConfigError;
+use super::symbols::{self, CodePlace};
 use crate::error::{Error, ErrorKind};
 use crate::phase::Phase;
 
@@ -246,6 +247,8 @@ pub enum PluginError {
         phase: Phase,
         /// The engine's words, on one line.
         message: String,
+        /// Where in the plugin's code, as far as that is known.
+        at: Option<CodePlace>,
     },
     /// The guest ran into a limit.
     #[error("{phase}: {}", .overrun.of(.plugin))]
@@ -260,6 +263,20 @@ pub enum PluginError {
     /// All instances are in use and none came free in time.
     #[error("all {0} instances of this worker are busy")]
     Busy(usize),
+    /// It has used its share of the worker's time, and as many of its calls as may wait for more.
+    #[error("{waiting} of its calls wait for their share of the worker's time (plugins.limits.{plugin}.cpu_share)")]
+    Share {
+        /// Whose share.
+        plugin: Arc<str>,
+        /// Calls that wait.
+        waiting: usize,
+    },
+    /// Its calls came to nothing again and again.
+    #[error("not called for {} ms: its calls used much CPU time and failed, again and again", .0.as_millis())]
+    Paused(Duration),
+    /// Instances of it that are dear to make were lost again and again.
+    #[error("no instance is made for {} ms: making them takes much CPU time, and they failed again and again", .0.as_millis())]
+    NotMade(Duration),
     /// An instance could not be made or configured.
     #[error("no instance: {0}")]
     Instance(String),
@@ -284,8 +301,16 @@ impl PluginError {
             Self::Overrun { overrun: Overrun::Output(_), .. } => "output",
             Self::Overrun { overrun: Overrun::Memory(_) | Overrun::PluginMemory(_), .. } => "memory",
             Self::Busy(_) => "instances",
+            Self::Share { .. } => "share",
+            Self::Paused(_) | Self::NotMade(_) => "penalty",
             Self::Instance(_) | Self::Configure(_) | Self::TakenBack | Self::Unusable => "other",
         }
+    }
+
+    /// Whether the plugin itself failed in a call: not where others have what it needed, nor where it was not called.
+    pub(super) const fn is_the_guests(&self) -> bool {
+        let is_others = matches!(self, Self::Overrun { overrun: Overrun::PluginMemory(_), .. });
+        matches!(self, Self::Trap { .. } | Self::Overrun { .. }) && !is_others
     }
 
     /// From the engine's error of a call. `output` is the limit on what one call gives back.
@@ -312,7 +337,12 @@ impl PluginError {
         if cause.starts_with(COPIED_TOO_MUCH) {
             return Self::Overrun { plugin: plugin.clone(), phase, overrun: Overrun::Output(output) };
         }
-        Self::Trap { phase, message: one_line(&cause, 300) }
+        let mut message = one_line(&cause, 300);
+        let (name, at) = symbols::trapped_in(error).unzip();
+        if let Some(name) = name {
+            message = format!("{message}, in {}", sanitise(&name, 80));
+        }
+        Self::Trap { phase, message, at: at.flatten() }
     }
 }
 
@@ -323,7 +353,9 @@ const COPIED_TOO_MUCH: &str = "too much data is being copied between the host an
 impl From<PluginError> for Error {
     fn from(error: PluginError) -> Self {
         let kind = match error {
-            PluginError::Busy(_) => ErrorKind::Overload,
+            PluginError::Busy(_) | PluginError::Share { .. } | PluginError::Paused(_) | PluginError::NotMade(_) => {
+                ErrorKind::Overload
+            }
             PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => ErrorKind::PluginMemory,
             PluginError::TakenBack => ErrorKind::PluginAbort,
             _ => ErrorKind::Plugin,

@@ -1,20 +1,20 @@
 //! Bounds of a call and of an instance: CPU time, host calls, memory and tables.
 //!
 //! An epoch is wall time, and a loaded machine steals it; so when a deadline fires, the thread's own CPU clock decides.
-//! No clock is read before the first deadline, because most calls end long before it.
+//! No clock is read before the first deadline, because most calls end long before it; but for those of an entry whose
+//! calls have taken long.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use super::error::Overrun;
+use super::ticker::Ticker;
 use crate::memory::{Budget, Hold};
-
-/// Length of an epoch: how often a call is looked at. One that spends its budget is stopped within two epochs after that. A
-/// shorter one would be felt in every request, because the thread that counts epochs takes a core some 10 µs each time.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// Epochs until a call is looked at for the first time: up to one of wall time.
 pub(crate) const FIRST_DEADLINE: u64 = 1;
@@ -29,7 +29,7 @@ pub(crate) fn shares(bytes: usize) -> u32 {
 }
 
 /// CPU time of the current thread.
-fn thread_cpu() -> Duration {
+pub(super) fn thread_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
@@ -61,19 +61,22 @@ pub(crate) struct CpuClock {
     mark: Mark,
     /// Whether the call has a stack of its own, so that it can give way to others.
     yields: bool,
+    /// Moves the epochs for as long as there are calls.
+    ticker: Arc<Ticker>,
 }
 
 impl CpuClock {
-    pub(crate) fn new() -> Self {
-        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Mark::default(), yields: false }
+    pub(crate) fn new(ticker: Arc<Ticker>) -> Self {
+        Self { budget: Duration::MAX, spent: Duration::ZERO, mark: Mark::default(), yields: false, ticker }
     }
 
-    /// Starts a call.
-    pub(crate) fn start(&mut self, budget: Duration, yields: bool) {
+    /// Starts a call. `measured`: its CPU time is known from its beginning on, which costs a look at the thread's clock.
+    pub(crate) fn start(&mut self, budget: Duration, yields: bool, measured: bool) {
         self.budget = budget;
         self.yields = yields;
         self.spent = Duration::ZERO;
-        self.mark.set(None);
+        self.mark.set(measured.then(thread_cpu));
+        if measured { self.ticker.keep_short() } else { self.ticker.keep() }
     }
 
     /// Counts what was used since the mark. What was used before the first one is not known and counts as nothing, so that
@@ -85,6 +88,12 @@ impl CpuClock {
         self.spent
     }
 
+    /// The call is over: what is known of its CPU time, and that is all of it where it was measured. `None`: nothing, because
+    /// it did not last until the first deadline.
+    pub(crate) fn finish(&mut self) -> Option<Duration> {
+        self.mark.get().is_some().then(|| self.settle())
+    }
+
     /// The guest waits for the host: other calls use the thread now.
     pub(crate) fn pause(&mut self) {
         if self.mark.get().is_some() {
@@ -94,6 +103,7 @@ impl CpuClock {
 
     /// The guest goes on.
     pub(crate) fn resume(&self) {
+        self.ticker.keep();
         self.mark.set(Some(thread_cpu()));
     }
 
@@ -103,17 +113,46 @@ impl CpuClock {
             return Err(Overrun::Cpu(self.budget).into());
         }
         if !self.yields {
+            self.ticker.keep();
             return Ok(UpdateDeadline::Continue(1));
         }
-        let mark = self.mark.clone();
+        self.ticker.keep_short();
+        let (mark, ticker) = (self.mark.clone(), self.ticker.clone());
         Ok(UpdateDeadline::YieldCustom(
             1,
             Box::pin(async move {
-                tokio::task::yield_now().await;
+                give_way().await;
+                ticker.keep_short();
                 mark.set(Some(thread_cpu()));
             }),
         ))
     }
+}
+
+thread_local! {
+    /// A call of this thread gave way, rather than that it waits for the host. What a call holds of this has to be `Send`,
+    /// and what polls it knows nothing of its store.
+    static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the call that was polled last gave way. Forgets it.
+pub(super) fn gave_way() -> bool {
+    GAVE_WAY.take()
+}
+
+/// Goes on when it is polled for the second time. Whoever polls decides when that is: a worker when it is the call's turn, a
+/// thread that has nothing else to do at once.
+async fn give_way() {
+    let mut given = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        GAVE_WAY.set(true);
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Memory and tables of one instance.
@@ -169,6 +208,11 @@ impl InstanceLimits {
         self.favoured = false;
     }
 
+    /// Bytes in use.
+    pub(crate) const fn used(&self) -> usize {
+        self.used
+    }
+
     /// Whether the instance has grown so far that a fresh one is better: memory never shrinks, and what a large body leaves
     /// free in it may be in pieces that are too small for a larger one.
     pub(crate) fn bloated(&self) -> bool {
@@ -214,6 +258,7 @@ impl ResourceLimiter for InstanceLimits {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ticker::TICK;
     use super::*;
 
     fn alone(memory: usize) -> InstanceLimits {
@@ -267,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_call_that_slept_has_not_spent_its_budget() {
-        let mut clock = CpuClock::new();
-        clock.start(TICK * 5, false);
+        let mut clock = CpuClock::new(Arc::default());
+        clock.start(TICK * 5, false, false);
         // Many deadlines in no CPU time: as on a machine that gives the thread no turn.
         for _ in 0..20 {
             assert!(matches!(clock.deadline(), Ok(UpdateDeadline::Continue(1))));
@@ -282,15 +327,27 @@ mod tests {
     }
 
     #[test]
+    fn a_measured_call_is_stopped_by_what_it_used_before_the_first_deadline_too() {
+        let mut clock = CpuClock::new(Arc::default());
+        clock.start(TICK, true, true);
+        let began = thread_cpu();
+        while thread_cpu() - began < TICK {}
+        assert!(clock.deadline().is_err());
+        assert!(clock.finish().is_some_and(|spent| spent >= TICK));
+        clock.start(TICK, true, false);
+        assert_eq!(clock.finish(), None, "a short call reads no clock");
+    }
+
+    #[test]
     fn a_spinning_call_is_stopped() {
-        let mut clock = CpuClock::new();
-        clock.start(TICK * 3, false);
+        let mut clock = CpuClock::new(Arc::default());
+        clock.start(TICK * 3, false, false);
         let mut turns = 0_u64;
         while clock.deadline().is_ok() {
             turns += 1;
         }
         assert!(turns > 0);
-        clock.start(TICK * 3, false);
+        clock.start(TICK * 3, false, false);
         assert!(clock.deadline().is_ok(), "a new call has a new budget");
     }
 }

@@ -4,7 +4,8 @@
 //! own makes it a component ([`componentize`], [`reexport`]) and compiles it ([`compile`]); its imports are checked against
 //! the operator's [`grants`], and it is bound to each place that names it ([`entry`]). A worker keeps a [`pool`] per entry
 //! (its [`stock`] of instances is bounded by a [`budget`], those that wait for calls of their own by [`callers`]) and calls an
-//! [`instance`] under [`limits`]. Between a [`chain`] and an instance everything is the gateway's own ([`call`]); what the
+//! [`instance`] under [`limits`]. How an entry's calls went ([`conduct`]) decides on whose stack the next ones run, and whether
+//! at all; those that take long take [`turns`], at the pace of the [`ticker`]. Between a [`chain`] and an instance everything is the gateway's own ([`call`]); what the
 //! guest speaks is the adapter's ([`wit`]), and what it may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
@@ -17,6 +18,7 @@ mod callers;
 pub mod chain;
 mod compile;
 pub(crate) mod componentize;
+mod conduct;
 mod context;
 mod encoding;
 mod engine;
@@ -36,8 +38,11 @@ mod serving;
 mod status;
 mod stock;
 pub mod stored;
+mod symbols;
+mod ticker;
 mod trial;
 mod trust;
+mod turns;
 mod whole;
 mod wit;
 
@@ -56,5 +61,6 @@ pub use pool::{Pool, WorkerHost};
 pub use precompiled::Compiler;
 pub use registry::{Accepted, Findings, InForce, Judgement, PluginSet, Registry};
 pub use status::{FileState, Status};
+pub use symbols::CodePlace;
 pub(crate) use trust::{check_pin, check_signature, signature_file};
 pub(crate) use whole::Whole;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::budget::InstanceBudget;
 use super::callers::{Callers, Room};
+use super::conduct::Conduct;
 use super::engine::slots;
 use super::entry::Entry;
 use super::error::PluginError;
@@ -22,6 +23,7 @@ use super::host::calls::OutboundCall;
 use super::host::log_gate::LogGate;
 use super::instance::{Guests, Instance};
 use super::stock::Stock;
+use super::turns::{Line, Turns};
 use crate::error::Error;
 use crate::telemetry::metrics::WorkerMetrics;
 
@@ -34,6 +36,7 @@ pub struct WorkerHost {
     /// For all instances of the worker that wait for calls.
     calling: Arc<Room>,
     budget: Rc<InstanceBudget>,
+    turns: Rc<Turns>,
     pools: RefCell<Vec<Weak<Pool>>>,
     metrics: WorkerMetrics,
 }
@@ -43,7 +46,8 @@ impl WorkerHost {
     pub fn new(calls: UnboundedSender<OutboundCall>, instances: u32, metrics: WorkerMetrics) -> Rc<Self> {
         let instances = usize::try_from(instances).unwrap_or(usize::MAX);
         let budget = InstanceBudget::new(instances);
-        Rc::new(Self { calls, calling: Room::of(instances), budget, pools: RefCell::default(), metrics })
+        let (turns, pools) = Default::default();
+        Rc::new(Self { calls, calling: Room::of(instances), budget, turns, pools, metrics })
     }
 
     /// Called again and again: streams that hold an instance of a replaced entry for longer than `limits.retire_after`
@@ -69,10 +73,22 @@ impl Pool {
     /// An empty pool.
     pub fn new(entry: Arc<Entry>, worker: Rc<WorkerHost>) -> Rc<Self> {
         let metrics = worker.metrics.plugin(&entry.name);
+        let costs = worker.metrics.plugin_entry(&entry.name, &entry.route);
         let weight = slots(entry.artifact.code.component());
         let own = Room::of(entry.limits.instances);
         let callers = Callers::new(worker.calls.clone(), own, worker.calling.clone(), weight, metrics.clone());
-        let guests = Guests { metrics, callers, weight, warnings: LogGate::new(WARNINGS), entry };
+        let conduct = Conduct::new(entry.limits.cpu, entry.limits.cpu_share, Instant::now());
+        let line = Line::new(worker.turns.clone(), Rc::new(RefCell::new(conduct)));
+        let guests = Guests {
+            metrics,
+            costs,
+            callers,
+            weight,
+            line,
+            warnings: LogGate::new(WARNINGS),
+            lines: LogGate::new(WARNINGS),
+            entry,
+        };
         let pool = Rc::new(Self { stock: Stock::new(guests, worker.budget.clone()) });
         worker.pools.borrow_mut().push(Rc::downgrade(&pool));
         pool
@@ -97,6 +113,12 @@ impl Pool {
     pub async fn checkout(&self) -> Result<Instance, PluginError> {
         let taken = self.stock.take().await;
         taken.map(Instance::new).inspect_err(|error| self.failed(error.kind()))
+    }
+
+    /// Whether a call may have to wait, for the host or for its turn.
+    pub(super) fn may_wait(&self) -> bool {
+        let Guests { entry, line, .. } = self.stock.maker();
+        entry.artifact.code.suspends || line.conduct().borrow().is_watched()
     }
 
     /// Counts a failure, by a word of [`PLUGIN_FAILURES`](crate::telemetry::metrics::PLUGIN_FAILURES).

@@ -55,6 +55,12 @@ pub(super) trait Maker: 'static {
     fn limit(&self) -> usize;
     /// What one takes of the worker's budget.
     fn weight(&self) -> usize;
+    /// Whether one may be made now; else what whoever asks is told.
+    fn may_make(&self) -> Result<(), PluginError> {
+        Ok(())
+    }
+    /// One that can't be used any more goes.
+    fn discarded(&self, _item: &Self::Item) {}
     /// For the gauge: one more, or one less.
     fn counted(&self, _by: i64) {}
 }
@@ -134,6 +140,15 @@ impl<M: Maker> Stock<M> {
             waiting.retain(|waiter| !waiter.is_closed());
             waiting.len().min(MAKERS)
         };
+        if wanted > 0
+            && let Err(error) = self.maker.may_make()
+        {
+            // What is in use may come back; where nothing is, nothing will.
+            if self.live.get() == 0 {
+                self.refuse(&error);
+            }
+            return;
+        }
         while self.making.get() < wanted && self.live.get() < self.maker.limit().max(1) && self.budget.acquire(self) {
             self.begin();
         }
@@ -210,6 +225,7 @@ impl<M: Maker> Stock<M> {
     fn give_back(self: &Rc<Self>, item: M::Item) {
         match self.maker.reuse(&item) {
             Reuse::Never => {
+                self.maker.discarded(&item);
                 self.discard(item);
                 self.supply();
             }

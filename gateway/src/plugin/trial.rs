@@ -191,7 +191,7 @@ mod tests {
     fn only_what_the_guest_did_itself_is_held_against_it() {
         let phase = Phase::Configure;
         let overrun = Overrun::HostCalls(5);
-        let trap = PluginError::Trap { phase, message: "unreachable".to_owned() };
+        let trap = PluginError::Trap { phase, message: "unreachable".to_owned(), at: None };
         assert!(is_the_guests(&MakeError::Failed(trap)));
         assert!(is_the_guests(&MakeError::Failed(PluginError::Overrun { plugin: "a".into(), phase, overrun })));
         let no_memory = PluginError::Instance("mmap failed: Cannot allocate memory (os error 12)".to_owned());

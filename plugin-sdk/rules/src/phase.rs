@@ -22,7 +22,7 @@ pub enum Phase {
     UpstreamFailure,
     /// The end of the exchange.
     Log,
-    /// Between exchanges. The contract names it; this version of the gateway does not call it.
+    /// Reserved: the contract names it, and it is never called.
     Tick,
 }
 
@@ -96,6 +96,11 @@ impl Phases {
     /// Whether the phase is one of them.
     pub const fn contains(self, phase: Phase) -> bool {
         self.0 & phase.bit() != 0
+    }
+
+    /// The one that comes first in an exchange.
+    pub fn first(self) -> Option<Phase> {
+        NAMEABLE.into_iter().find(|phase| self.contains(*phase))
     }
 
     /// Their names, in the order of an exchange.

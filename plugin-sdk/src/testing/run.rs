@@ -168,7 +168,8 @@ impl<P: Plugin> Run<'_, P> {
     }
 
     /// The upstream gives no response: runs the upstream-failure phase; where the plugin leaves the answer to the
-    /// gateway (`Retry` is not offered yet, and does the same), the gateway's response passes the response phases.
+    /// gateway, the gateway's response passes the response phases. `Retry` does the same: this stands for the last failure,
+    /// after which nothing is asked once more.
     ///
     /// # Panics
     /// Where the exchange is over; for [`Failure::Cancelled`], which is [`Run::cancel`].

@@ -6,4 +6,6 @@ mod scalar;
 
 pub(super) use composite::{At, List, Named, NonEmpty, ObjectOr, OrOff, Several};
 pub(super) use path::{ExistingFile, FilePath};
-pub(super) use scalar::{Boolean, Choice, Integer, NO_VARIABLES, Parsed, Size, Text, Time, scalar, text, time};
+pub(super) use scalar::{
+    Boolean, Choice, Integer, NO_VARIABLES, Parsed, Percent, Size, Text, Time, scalar, text, time,
+};

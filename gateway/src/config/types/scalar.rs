@@ -149,6 +149,31 @@ impl Type for Integer {
     }
 }
 
+/// A whole number of percent within bounds: `80%`.
+pub(in crate::config) struct Percent(pub(in crate::config) RangeInclusive<u32>);
+
+impl Type for Percent {
+    type Value = u32;
+
+    fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<u32> {
+        let (low, high) = (self.0.start(), self.0.end());
+        let expected = format!("a share from {low}% to {high}%");
+        let scalar = scalar(node, &expected, context)?;
+        let number = scalar.text.strip_suffix('%').and_then(|number| number.parse().ok());
+        match number {
+            Some(number) if self.0.contains(&number) => Some(number),
+            _ => {
+                context.error(node.position, format!("expected {expected}, found {}", node.describe()));
+                None
+            }
+        }
+    }
+
+    fn schema(&self) -> Value {
+        or_environment(json!({"type": "string", "pattern": "^[0-9]+%$"}))
+    }
+}
+
 /// A duration within bounds.
 pub(in crate::config) struct Time(pub(in crate::config) RangeInclusive<Duration>);
 

@@ -25,7 +25,7 @@ pub trait Link: 'static {
     fn on_failure(&self) -> OnFailure;
     /// What the entry says of stored responses.
     fn storing(&self) -> &Storing;
-    /// Whether a call may wait for the host.
+    /// Whether a call may wait, for the host or for its turn.
     fn suspends(&self) -> bool;
     /// An instance that is idle.
     fn idle(&self) -> Option<Self::Guest>;
@@ -90,7 +90,7 @@ impl Link for Pool {
     }
 
     fn suspends(&self) -> bool {
-        self.entry().artifact.code.suspends
+        self.may_wait()
     }
 
     fn idle(&self) -> Option<Instance> {

@@ -3,7 +3,7 @@
 
 use super::link::{Guest as _, Link, named, ready};
 use super::stage::Primed;
-use super::{Answer, ChainRun, Flow};
+use super::{AfterFailure, ChainRun, Flow};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::Exchange;
 use crate::message::headers::Direction;
@@ -101,9 +101,9 @@ impl<L: Link> ChainRun<L> {
         Ok(Flow::Continue(if suspends { Detached::body(body) } else { body }))
     }
 
-    /// There is no response from the upstream: asks plugins in reverse order. `retry` is not offered yet and counts as
-    /// `continue`.
-    pub async fn upstream_failure(&mut self, failure: Failure) -> Result<Option<Answer>, Error> {
+    /// There is no response from the upstream: asks plugins in reverse order. Where the request can't be repeated, `retry`
+    /// counts as `continue`.
+    pub async fn upstream_failure(&mut self, failure: Failure, can_repeat: bool) -> Result<AfterFailure, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
         let mut lent = shared.lock().await;
         if let Some(exchange) = lent.as_deref_mut() {
@@ -118,14 +118,15 @@ impl<L: Link> ChainRun<L> {
             (guest, lent) = ready(link, &shared, lent).await;
             let call = Call::UpstreamFailure(failure);
             let answer = match self.call(index, guest, &mut lent, call).await? {
+                Some((_, Action::Retry)) if can_repeat => return Ok(AfterFailure::Retry),
                 None | Some((_, Action::Continue(_) | Action::Retry)) => continue,
                 Some((_, action)) => self.answered(&mut lent, index, action),
             };
             let Some(answer) = answer else { continue };
             if let Some(answer) = self.policy(index, answer)? {
-                return Ok(Some(answer));
+                return Ok(AfterFailure::Answer(answer));
             }
         }
-        Ok(None)
+        Ok(AfterFailure::GoOn)
     }
 }

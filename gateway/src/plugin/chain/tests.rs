@@ -35,6 +35,7 @@ enum Act {
     RespondStoredOrGo,
     Replace(&'static str),
     Abort,
+    Retry,
     Fail,
 }
 
@@ -133,6 +134,7 @@ impl Script {
             Act::RespondStoredOrGo => Action::RespondStored(self.stored_or_nothing()),
             Act::Replace(text) => Action::Replace(text.as_bytes().to_vec()),
             Act::Abort => Action::Abort,
+            Act::Retry => Action::Retry,
             Act::Fail => panic!("not an action"),
         }
     }

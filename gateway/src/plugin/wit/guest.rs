@@ -1,8 +1,10 @@
 //! One instance: a store, the functions of its `handler`, and how it is made and called.
 //!
-//! A plugin that can't suspend is called without a stack of its own and never yields. The exchange moves into the store
-//! for the length of a call; a guard puts it back however the call ends.
+//! A plugin that can't suspend is called without a stack of its own and never yields, unless its calls have taken long. The
+//! exchange moves into the store for the length of a call; a guard puts it back however the call ends.
 
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
@@ -18,10 +20,13 @@ use crate::model::PluginLimits;
 use crate::phase::Phase;
 use crate::plugin::call::{Action, Call, Description, PluginConfigError};
 use crate::plugin::callers::Callers;
+use crate::plugin::conduct::Way;
 use crate::plugin::context::EntryContext;
 use crate::plugin::error::{LoadError, Overrun, PluginError};
-use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares};
+use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares, thread_cpu};
 use crate::plugin::stock::{MakeError, Reuse};
+use crate::plugin::turns::Line;
+use crate::telemetry::metrics::EntryMetrics;
 
 /// CPU time of `describe` and `configure`, which compile expressions and parse keys.
 const LOAD_BUDGET: Duration = Duration::from_secs(2);
@@ -35,6 +40,9 @@ pub(in crate::plugin) struct Guest {
     handler: HandlerExports,
     suspends: bool,
     calls: u32,
+    /// CPU time that it took to make.
+    made_in: Duration,
+    memory: Option<MemoryAccount>,
     /// Set while a call runs and for ever after one that failed: a store is not used again after a trap, nor after a
     /// call that was dropped half-way.
     broken: bool,
@@ -58,21 +66,34 @@ struct Allowance {
     host_calls: u32,
     /// It has a stack of its own, and gives way to others in the middle of its work.
     yields: bool,
+    /// Its CPU time counts from the beginning, not from the first look at it.
+    measured: bool,
+}
+
+/// What a call cost, as far as that is known.
+pub(in crate::plugin) struct Spent {
+    /// How long it had the thread, by the clock; `None` where that is all of the call.
+    pub(in crate::plugin) thread: Option<Duration>,
+    /// Its CPU time: all of it where it was measured, otherwise since it was looked at first.
+    pub(in crate::plugin) cpu: Option<Duration>,
+    /// Host calls that it made.
+    pub(in crate::plugin) host_calls: u32,
 }
 
 impl Allowance {
     /// For `describe` and `configure`.
     fn to_load(limits: &PluginLimits, suspends: bool) -> Self {
-        Self { cpu: LOAD_BUDGET, host_calls: limits.host_calls, yields: suspends }
+        Self { cpu: LOAD_BUDGET, host_calls: limits.host_calls, yields: suspends, measured: false }
     }
 
     /// For a phase, which may be given a piece of a body.
-    fn to_serve(limits: &PluginLimits, bytes: usize, suspends: bool) -> Self {
+    fn to_serve(limits: &PluginLimits, bytes: usize, suspends: bool, way: Way) -> Self {
         let shares = shares(bytes);
         Self {
             cpu: limits.cpu.saturating_mul(shares),
             host_calls: limits.host_calls.saturating_mul(shares),
-            yields: suspends || shares > 1,
+            yields: suspends || shares > 1 || way != Way::Plain,
+            measured: way != Way::Plain,
         }
     }
 }
@@ -84,7 +105,7 @@ fn arm(store: &mut Store<HostState>, phase: Phase, allowed: &Allowance) {
     state.host_calls = allowed.host_calls;
     state.allowed_host_calls = allowed.host_calls;
     state.limits.begin();
-    state.clock.start(allowed.cpu, allowed.yields);
+    state.clock.start(allowed.cpu, allowed.yields, allowed.measured);
 }
 
 /// Runs a future on a thread that may block.
@@ -161,7 +182,7 @@ impl Guest {
             store.data_mut().limits.favour();
         }
         arm(&mut store, Phase::Configure, &allowed);
-        let mut is_there = false;
+        let (mut is_there, began) = (false, thread_cpu());
         let made: wasmtime::Result<_> = block_on(async {
             let instance = instantiate(&mut store, plugin).await?;
             is_there = true;
@@ -172,7 +193,8 @@ impl Guest {
         match made {
             Ok((handler, Ok(()))) => {
                 store.data_mut().limits.configured();
-                Ok(Self { store, handler, suspends, calls: 0, broken: false })
+                let made_in = thread_cpu().saturating_sub(began);
+                Ok(Self { store, handler, suspends, calls: 0, made_in, memory: None, broken: false })
             }
             Ok((_, Err(errors))) => {
                 let hidden = &store.data().context.hidden;
@@ -198,16 +220,39 @@ impl Guest {
         !self.broken
     }
 
+    /// Whether it can't be called any more, and what CPU time it took to make.
+    pub(in crate::plugin) fn lost(&self) -> Option<Duration> {
+        self.broken.then_some(self.made_in)
+    }
+
+    /// From here on its memory counts among what the entry costs.
+    pub(in crate::plugin) fn account_memory(&mut self, of: EntryMetrics) {
+        self.memory = Some(MemoryAccount { of, noted: 0 });
+        self.note_memory();
+    }
+
+    /// Its memory may have grown.
+    pub(in crate::plugin) fn note_memory(&mut self) {
+        let used = self.store.data().limits.used();
+        if let Some(memory) = &mut self.memory
+            && memory.noted != used
+        {
+            memory.note(used);
+        }
+    }
+
     /// One phase call over the exchange in the slot; `index` is the plugin's place in the chain. An answer above the limit
-    /// is a failure.
+    /// is a failure. Where it has a stack of its own it gives way to others, and goes on when it is its turn in `line`.
     pub(in crate::plugin) async fn call(
         &mut self,
         slot: &mut Option<Box<Exchange>>,
         index: usize,
         call: Call<'_>,
-    ) -> Result<Action, PluginError> {
+        way: Way,
+        line: &Rc<Line>,
+    ) -> (Result<Action, PluginError>, Spent) {
         let phase = call.phase();
-        let allowed = Allowance::to_serve(&self.store.data().context.limits, call.bytes(), self.suspends);
+        let allowed = Allowance::to_serve(&self.store.data().context.limits, call.bytes(), self.suspends, way);
         self.broken = true;
         self.calls += 1;
         arm(&mut self.store, phase, &allowed);
@@ -218,19 +263,30 @@ impl Guest {
         state.handle = state.handle.wrapping_add(1);
         let of = state.handle;
         let loan = Loan { guest: self, slot };
-        let result = loan.guest.handler.call(&mut loan.guest.store, allowed.yields, of, call).await;
-        let context = &loan.guest.store.data().context;
-        let output = context.limits.output;
-        match result {
+        let (result, thread) = if allowed.yields {
+            let calling = pin!(loan.guest.handler.call(&mut loan.guest.store, true, of, call));
+            let (result, thread) = line.run(way == Way::InTurn, calling).await;
+            (result, Some(thread))
+        } else {
+            (loan.guest.handler.call(&mut loan.guest.store, false, of, call).await, None)
+        };
+        let state = loan.guest.store.data_mut();
+        let cpu = state.clock.finish();
+        let spent = Spent { thread, cpu, host_calls: state.allowed_host_calls - state.host_calls };
+        let output = state.context.limits.output;
+        let result = match result {
             Ok(action) if action.bytes() <= output => {
                 loan.guest.broken = false;
                 Ok(action)
             }
-            Ok(_) => {
-                Err(PluginError::Overrun { plugin: context.plugin.clone(), phase, overrun: Overrun::Output(output) })
-            }
+            Ok(_) => Err(PluginError::Overrun {
+                plugin: state.context.plugin.clone(),
+                phase,
+                overrun: Overrun::Output(output),
+            }),
             Err(error) => Err(failed(&mut loan.guest.store, phase, &error)),
-        }
+        };
+        (result, spent)
     }
 
     /// How many instructions it may still take, where the engine counts them.
@@ -244,6 +300,26 @@ impl Guest {
             return Reuse::Never;
         }
         if self.calls >= MAX_CALLS { Reuse::UntilReplaced } else { Reuse::Freely }
+    }
+}
+
+/// What an instance's memory is counted in, by the worker that it belongs to.
+struct MemoryAccount {
+    of: EntryMetrics,
+    noted: usize,
+}
+
+impl MemoryAccount {
+    fn note(&mut self, used: usize) {
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.of.memory().add(signed(used) - signed(self.noted));
+        self.noted = used;
+    }
+}
+
+impl Drop for MemoryAccount {
+    fn drop(&mut self) {
+        self.note(0);
     }
 }
 

@@ -15,7 +15,7 @@ mod state;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, InstancePre};
 
-pub(super) use self::guest::{Guest, block_on, describe};
+pub(super) use self::guest::{Guest, Spent, block_on, describe};
 use self::handler::Functions;
 pub(super) use self::handler::HANDLER;
 use self::imports::{fast, waiting};

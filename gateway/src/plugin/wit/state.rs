@@ -55,7 +55,7 @@ impl HostState {
             phase: Phase::Configure,
             host_calls: 0,
             allowed_host_calls: 0,
-            clock: CpuClock::new(),
+            clock: CpuClock::new(context.ticker.clone()),
             limits: InstanceLimits::new(context.limits.memory, context.memory.clone()),
             context,
             callers,

@@ -30,7 +30,8 @@ pub(super) const FAILURES: [Failure; 10] = [
 /// The phases of an exchange; calls at load belong to no worker.
 pub(super) const PHASES: [Phase; Phase::OF_AN_EXCHANGE.len()] = Phase::OF_AN_EXCHANGE;
 /// Why a call of a plugin failed.
-pub const PLUGIN_FAILURES: [&str; 7] = ["trap", "deadline", "memory", "host-calls", "output", "instances", "other"];
+pub const PLUGIN_FAILURES: [&str; 9] =
+    ["trap", "deadline", "memory", "host-calls", "output", "instances", "share", "penalty", "other"];
 /// Why a connection, or a request that never became one, was not served.
 pub const REJECTIONS: [&str; 6] = ["limit", "tls", "cleartext", "timeout", "malformed", "other"];
 
@@ -245,6 +246,52 @@ impl PluginMetrics {
     /// The contract's `metrics.observe`.
     pub fn observe(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         self.cells.custom.observe(&self.allowed, &self.name, name, labels, value);
+    }
+}
+
+/// What the calls of a plugin for one route cost on one worker.
+#[derive(Debug, Default)]
+pub struct EntryCells {
+    pub(super) nanoseconds: Counter,
+    pub(super) host_calls: Counter,
+    /// Bytes of bodies that it was given, and of what it gave back.
+    pub(super) bytes: [Counter; BYTES.len()],
+    pub(super) traps: Counter,
+    pub(super) pauses: Counter,
+    pub(super) memory: Gauge,
+}
+
+/// Where bytes went, from the plugin's point of view.
+pub(super) const BYTES: [&str; 2] = ["in", "out"];
+
+/// The handle of a plugin in a route.
+pub type EntryMetrics = Arc<EntryCells>;
+
+impl EntryCells {
+    /// Notes a call: its CPU time, its host calls, the bytes that it was given and those that it gave.
+    pub fn called(&self, cpu: Duration, host_calls: u32, given: usize, gave: usize) {
+        self.nanoseconds.add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX));
+        self.host_calls.add(host_calls.into());
+        for (counter, bytes) in self.bytes.iter().zip([given, gave]) {
+            if bytes > 0 {
+                counter.add(bytes as u64);
+            }
+        }
+    }
+
+    /// Notes that a call trapped.
+    pub fn trapped(&self) {
+        self.traps.add(1);
+    }
+
+    /// Notes that the plugin is not called, or not instantiated, for a while.
+    pub fn paused(&self) {
+        self.pauses.add(1);
+    }
+
+    /// Bytes of the instances' memories.
+    pub const fn memory(&self) -> &Gauge {
+        &self.memory
     }
 }
 

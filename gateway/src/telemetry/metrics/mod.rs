@@ -4,11 +4,13 @@
 //! cells again, so counters never jump back.
 
 mod cells;
+mod costs;
 mod custom;
 mod exposition;
 mod families;
 mod process;
 mod render;
+mod sums;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -21,8 +23,8 @@ pub use cells::{Counter, Gauge, Histogram};
 use custom::{Allowed, lock};
 use families::PluginCells;
 pub use families::{
-    ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells, RouteMetrics,
-    UpstreamCells, UpstreamMetrics,
+    EntryCells, EntryMetrics, ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells,
+    RouteMetrics, UpstreamCells, UpstreamMetrics,
 };
 
 use crate::memory::Memory;
@@ -78,12 +80,17 @@ pub struct Metrics {
     pub access_log_dropped: Arc<AtomicU64>,
 }
 
+/// A plugin and a route.
+type EntryName = (Arc<str>, Arc<str>);
+
 /// The cells of one worker. The locks are taken when handles are made and when metrics are scraped.
 #[derive(Debug, Default)]
 struct Shard {
     routes: Mutex<HashMap<Arc<str>, RouteMetrics>>,
     upstreams: Mutex<HashMap<Arc<str>, UpstreamMetrics>>,
     plugins: Mutex<HashMap<Arc<str>, Arc<PluginCells>>>,
+    /// By plugin and route.
+    entries: Mutex<HashMap<EntryName, EntryMetrics>>,
     listeners: Mutex<HashMap<Arc<str>, ListenerMetrics>>,
     in_flight: Gauge,
 }
@@ -184,6 +191,11 @@ impl WorkerMetrics {
     pub fn plugin(&self, name: &str) -> PluginMetrics {
         let cells = cell(&self.shard.plugins, name);
         PluginMetrics { name: name.into(), cells, allowed: cell(&self.metrics.allowed, name) }
+    }
+
+    /// The handle of a plugin in a route.
+    pub fn plugin_entry(&self, plugin: &str, route: &str) -> EntryMetrics {
+        Arc::clone(lock(&self.shard.entries).entry((plugin.into(), route.into())).or_default())
     }
 
     /// Requests in flight on this worker.

@@ -1,37 +1,21 @@
 //! Sums the shards and writes them down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 
-use super::cells::{Counter, HistogramSum, SECONDS};
+use super::cells::{HistogramSum, SECONDS};
 use super::custom::{CustomSum, lock};
 use super::exposition::{Exposition, render_labels};
 use super::families::{
     CLASSES, Cell, FAILURES, Family, ListenerCells, PHASES, PLUGIN_FAILURES, PROTOCOLS, PluginCells, REJECTIONS,
     RouteCells, UpstreamCells,
 };
-use super::{Metrics, RELOADS, Shard};
-
-/// All workers' cells by name.
-type Grouped<T> = BTreeMap<Arc<str>, Vec<Arc<T>>>;
-
-fn group<T>(shards: &[Arc<Shard>], cells: impl Fn(&Shard) -> &Mutex<HashMap<Arc<str>, Arc<T>>>) -> Grouped<T> {
-    let mut grouped = Grouped::new();
-    for shard in shards {
-        for (name, cell) in lock(cells(shard)).iter() {
-            grouped.entry(Arc::clone(name)).or_default().push(Arc::clone(cell));
-        }
-    }
-    grouped
-}
-
-fn sum<T>(cells: &[Arc<T>], counter: impl Fn(&T) -> &Counter) -> u64 {
-    cells.iter().map(|cell| counter(cell).value()).sum()
-}
+use super::sums::{Grouped, group, sum};
+use super::{Metrics, RELOADS, Shard, costs};
 
 /// The families of one number per owner.
-fn families<T>(out: &mut Exposition, label: &str, owners: &Grouped<T>, families: &[Family<T>]) {
+fn families<T>(out: &mut Exposition, label: &str, owners: &Grouped<Arc<str>, T>, families: &[Family<T>]) {
     for Family { name, help, cell } in families {
         let kind = if matches!(cell, Cell::Counter(_)) { "counter" } else { "gauge" };
         out.family(name, kind, help);
@@ -55,6 +39,7 @@ impl Metrics {
         routes(&mut out, &shards);
         upstreams(&mut out, &shards, self);
         plugins(&mut out, &shards, self);
+        costs::render(&mut out, &shards);
         listeners(&mut out, &shards);
         gateway(&mut out, &shards, self);
         super::process::render(&mut out, self.started);

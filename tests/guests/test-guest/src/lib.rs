@@ -209,6 +209,9 @@ impl Plugin for Guest {
             if verb == "respond" {
                 return FailureAction::respond(LocalResponse::new(297));
             }
+            if verb == "retry" {
+                return FailureAction::retry();
+            }
         }
         FailureAction::next()
     }

@@ -234,7 +234,7 @@ fn a_plugin_that_failed_open_on_the_request_body_does_not_see_the_response() {
         let mut trip = trip(vec![failing, quiet("b")]);
         assert_eq!(text(continues(trip.request(chunks(&["up"])))).unwrap(), "up");
         trip.trail();
-        wait(trip.run.upstream_failure(Failure::Connect)).unwrap();
+        wait(trip.run.upstream_failure(Failure::Connect, false)).unwrap();
         assert_eq!(text(trip.upstream(chunks(&["down"])).unwrap()).unwrap(), "down");
         assert_eq!(trip.trail(), ["b:failure", "b:response 200"]);
         wait(trip.run.log());

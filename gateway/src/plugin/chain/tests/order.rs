@@ -64,7 +64,7 @@ fn a_plugin_whose_request_phase_failed_is_left_out_of_the_later_phases() {
         assert_eq!(requested.is_ok(), policy == OnFailure::Open);
         trip.trail();
         trip.response(ResponseSource::Gateway, 503, &[], Body::empty()).unwrap();
-        wait(trip.run.upstream_failure(Failure::Connect)).unwrap();
+        wait(trip.run.upstream_failure(Failure::Connect, false)).unwrap();
         wait(trip.run.log());
         let words = trip.trail.take();
         assert!(!words.iter().any(|word| word.starts_with("b:")), "{words:?}");
@@ -102,10 +102,26 @@ fn upstream_failures_are_asked_in_reverse_and_answered_once() {
     let mut trip = trip(vec![quiet("a"), answering, quiet("c")]);
     continues(trip.request(Body::empty()));
     trip.trail();
-    let answer = wait(trip.run.upstream_failure(Failure::Timeout)).unwrap().expect("an answer");
+    let AfterFailure::Answer(answer) = wait(trip.run.upstream_failure(Failure::Timeout, true)).unwrap() else {
+        panic!("no answer");
+    };
     assert_eq!(answer.source, ResponseSource::Plugin(1));
     wait(trip.run.response(answer.source, answer.body)).unwrap();
     assert_eq!(trip.trail(), ["c:failure", "b:failure", "a:response 297"]);
+}
+
+#[test]
+fn a_plugin_that_wants_the_upstream_asked_again_is_heard_where_the_request_can_be_repeated() {
+    for can_repeat in [true, false] {
+        let asking = plugin("b", |phase| if phase == "failure" { Act::Retry } else { GO });
+        let mut trip = trip(vec![quiet("a"), asking]);
+        continues(trip.request(Body::empty()));
+        trip.trail();
+        let after = wait(trip.run.upstream_failure(Failure::Reset, can_repeat)).unwrap();
+        assert_eq!(matches!(after, AfterFailure::Retry), can_repeat);
+        let expected: &[&str] = if can_repeat { &["b:failure"] } else { &["b:failure", "a:failure"] };
+        assert_eq!(trip.trail(), expected, "whoever comes after is not asked before it is known how that ends");
+    }
 }
 
 #[test]
@@ -123,7 +139,7 @@ fn a_plugin_finds_its_own_state_in_every_phase() {
     let mut trip = trip(vec![keeps("a"), keeps("b")]);
     assert_eq!(text(continues(trip.request(chunks(&["up"])))).unwrap(), "up");
     assert_eq!(text(trip.upstream(chunks(&["down"])).unwrap()).unwrap(), "down");
-    wait(trip.run.upstream_failure(Failure::Reset)).unwrap();
+    wait(trip.run.upstream_failure(Failure::Reset, false)).unwrap();
     wait(trip.run.log());
     assert!(trip.trail.take().iter().any(|word| word == "b:log"));
 }

@@ -90,7 +90,7 @@ mod tests {
         let component = Component::new(engine, wat::parse_str(GUEST).unwrap()).unwrap();
         let mut state = HostState::new(context, None);
         state.host_calls = 2;
-        state.clock.start(Duration::from_secs(60), true);
+        state.clock.start(Duration::from_secs(60), true, true);
         let mut store = wasmtime::Store::new(engine, state);
         store.set_epoch_deadline(u64::MAX / 2);
         let instance = linker.0.instantiate_async(&mut store, &component).await.unwrap();

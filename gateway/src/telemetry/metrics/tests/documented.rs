@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::families::{CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
+use super::super::families::{BYTES, CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
 use super::super::{RELOADS, Reload};
 use super::*;
 use crate::memory::Memory;
@@ -20,6 +20,7 @@ fn everything() -> String {
     worker.route("r").finished(Protocol::Http1, Some(StatusCode::OK), Duration::ZERO, 0, 0);
     worker.upstream("u").attempts.add(1);
     worker.listener("l").accepted.add(1);
+    worker.plugin_entry("p", "r").called(Duration::from_millis(1), 1, 1, 1);
     let plugin = worker.plugin("p");
     plugin.called(Phase::Log, Duration::from_millis(1));
     plugin.count("NAME", &[], 1);
@@ -75,13 +76,14 @@ fn the_reference_has_exactly_the_families_that_are_written() {
 #[test]
 fn the_reference_has_exactly_the_values_that_labels_take() {
     let mut documented: BTreeMap<&str, BTreeSet<String>> = rows(2).map(|row| (row[0], words(row[1]))).collect();
-    let known: [(&str, Vec<&str>); 8] = [
+    let known: [(&str, Vec<&str>); 9] = [
         ("`protocol`", PROTOCOLS.map(Protocol::name).to_vec()),
         ("`status`", CLASSES.to_vec()),
         ("`kind`", FAILURES.map(Failure::name).to_vec()),
         ("`phase`", PHASES.map(Phase::name).to_vec()),
         ("`reason` of plugins", PLUGIN_FAILURES.to_vec()),
         ("`reason` of listeners", REJECTIONS.to_vec()),
+        ("`direction`", BYTES.to_vec()),
         ("`what`", RELOADS.map(|(_, what)| what).to_vec()),
         ("`result`", vec!["succeeded", "failed"]),
     ];
