@@ -131,8 +131,8 @@ impl<H: Handler> Service<http::Request<Incoming>> for Requests<H> {
 struct Answering<A> {
     /// Boxed so that an idle connection does not reserve room for the whole pipeline.
     answer: Pin<Box<A>>,
-    /// The response, while it is not known whether the connection stays.
-    response: Option<http::Response<Paced>>,
+    /// The response, while it is not known whether the connection stays. Boxed likewise.
+    response: Option<Box<http::Response<Paced>>>,
     staying: Option<Pin<Box<dyn Future<Output = bool>>>>,
     running: Option<Running>,
     upload: Option<Rc<Upload>>,
@@ -152,7 +152,7 @@ impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let mut response = match this.response.take() {
-            Some(response) => response,
+            Some(response) => *response,
             None => {
                 let response = ready!(this.answer.as_mut().poll(cx));
                 let status = response.status();
@@ -165,7 +165,7 @@ impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
         let stays = match this.staying.as_mut().map(|staying| staying.as_mut().poll(cx)) {
             Some(Poll::Ready(stays)) => stays,
             Some(Poll::Pending) => {
-                this.response = Some(response);
+                this.response = Some(Box::new(response));
                 return Poll::Pending;
             }
             None => this.upload.is_none(),
