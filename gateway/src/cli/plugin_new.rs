@@ -17,6 +17,7 @@ macro_rules! sdk {
 
 /// The SDK with the rules that its test host goes by, except for their manifests: those inherit from the workspace.
 const SDK: &[(&str, &str)] = sdk! {
+    "macros/src/lib.rs"
     "rules/src/body.rs"
     "rules/src/calls.rs"
     "rules/src/class.rs"
@@ -41,10 +42,13 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/counters.rs"
     "src/crypto.rs"
     "src/duration.rs"
+    "src/encoding.rs"
     "src/exchange.rs"
     "src/export.rs"
     "src/fields.rs"
+    "src/form.rs"
     "src/kv.rs"
+    "src/lines.rs"
     "src/lib.rs"
     "src/log.rs"
     "src/metrics.rs"
@@ -80,6 +84,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("README.md", include_str!("plugin_new/README.md.in")),
     ("src/lib.rs", include_str!("plugin_new/lib.rs.in")),
     ("vendor/plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+    ("vendor/plugin-sdk/macros/Cargo.toml", include_str!("plugin_new/macros-Cargo.toml.in")),
     ("vendor/plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
 ];
 
@@ -271,7 +276,7 @@ mod tests {
     fn every_file_of_the_sdk_is_carried() {
         let sdk = repository().join("plugin-sdk");
         let mut expected = vec!["README.md".to_owned()];
-        for folder in ["rules/src", "src", "wit"] {
+        for folder in ["macros/src", "rules/src", "src", "wit"] {
             files(&sdk.join(folder), folder, &mut expected);
         }
         expected.sort();
@@ -292,6 +297,7 @@ mod tests {
         let workspace = std::fs::read_to_string(repository().join("Cargo.toml")).expect("readable");
         for (own, template) in [
             ("plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
+            ("plugin-sdk/macros/Cargo.toml", include_str!("plugin_new/macros-Cargo.toml.in")),
             ("plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
         ] {
             let carried = dependencies(template);
