@@ -4,16 +4,17 @@
 //! It is `Send` because wasmtime demands it of a store's data, not because it ever leaves its worker.
 
 pub mod header_edits;
+mod scratch;
 mod shared;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
+pub use self::scratch::{PluginScratch, StoreRequest, StreamState};
 pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
 use crate::message::FieldMap;
@@ -275,24 +276,6 @@ pub struct Measures {
     pub attempts: u32,
     /// Set when the exchange ended.
     pub total: Duration,
-}
-
-/// A response that a plugin asked to keep (`store-response`).
-#[derive(Clone, Debug)]
-pub struct StoreRequest {
-    /// The plugin's own part of the key.
-    pub key: String,
-    /// How long it may be given out.
-    pub ttl: Duration,
-}
-
-/// What the host keeps for one plugin of the chain during one exchange.
-#[derive(Debug, Default)]
-pub struct PluginScratch {
-    /// `state`/`set-state`: at most 64 KiB.
-    pub state: Bytes,
-    /// Set by `store-response` in the response-headers phase.
-    pub store: Option<StoreRequest>,
 }
 
 /// One request and its response.

@@ -1,5 +1,6 @@
 //! What a phase returns, and responses made by a plugin.
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::bindings::edge::gateway::types as wit;
@@ -36,6 +37,22 @@ impl LocalResponse {
         Self::new(status).header("content-type", "application/problem+json").body(body.to_string())
     }
 
+    /// A JSON document.
+    ///
+    /// ```
+    /// use plugin_sdk::{LocalResponse, serde_json::json};
+    /// assert_eq!(LocalResponse::json(200, &json!({"ok": true})).body, br#"{"ok":true}"#);
+    /// ```
+    ///
+    /// # Panics
+    /// Where the value is none that JSON has, for example a map whose keys are no texts.
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::new(status).header("content-type", "application/json").body(body),
+            Err(error) => panic!("the answer can't be written as JSON: {error}"),
+        }
+    }
+
     /// Adds a field.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
@@ -69,6 +86,7 @@ impl From<LocalResponse> for wit::LocalResponse {
 /// # let _ = (on, scan, refuse, stale);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a decision holds only where the phase returns it"]
 pub enum HeadersAction {
     /// Go on; the body passes by as the mode says.
     Continue(BodyMode),
@@ -89,7 +107,8 @@ impl HeadersAction {
         Self::Continue(BodyMode::Skip)
     }
 
-    /// Go on, and call the body phase (which [`crate::Plugin::PHASES`] must name): per chunk, or once with all of it.
+    /// Go on, and call the body phase: per chunk, or once with all of it, where there is no body with nothing. Without
+    /// that method the message goes nowhere: the call fails, whatever the failure policy.
     pub fn read_body(mode: BodyMode) -> Self {
         Self::Continue(mode)
     }
@@ -123,6 +142,7 @@ impl From<LocalResponse> for HeadersAction {
 
 /// What [`crate::Plugin::on_upstream_failure`] decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a decision holds only where the phase returns it"]
 pub enum FailureAction {
     /// Go on to the next plugin; in the end the gateway answers.
     Continue,
@@ -169,12 +189,14 @@ impl FailureAction {
 
 /// What a body phase decides about the bytes that it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a decision holds only where the phase returns it"]
 pub enum ChunkAction {
     /// Send them on as they are, without copying them back.
     Pass,
     /// Send these in their place; none holds the chunk back.
     Replace(Vec<u8>),
-    /// Answer with this. Honoured while no byte of the message has gone out.
+    /// Answer with this. Honoured while no byte of the message has gone out; the head of a response that is read in chunks
+    /// has, so there it aborts.
     Respond(LocalResponse),
     /// Reset the stream: what went out must not look complete.
     Abort,
@@ -199,6 +221,11 @@ impl ChunkAction {
     /// Answer with this.
     pub fn respond(response: LocalResponse) -> Self {
         Self::Respond(response)
+    }
+
+    /// Answer with [`LocalResponse::problem`].
+    pub fn problem(status: u16, title: &str, detail: &str) -> Self {
+        Self::Respond(LocalResponse::problem(status, title, detail))
     }
 
     /// Reset the stream.

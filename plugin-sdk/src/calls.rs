@@ -10,6 +10,7 @@
 //! assert_eq!(answer.unwrap().status, 200);
 //! ```
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::bindings::edge::gateway::{calls as wit, types};
@@ -34,10 +35,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The first value of this name, where it is UTF-8.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    /// The first value of this name. What isn't UTF-8 is replaced, so that a field which is there is never taken for none.
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         let (_, value) = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(value).ok()
+        Some(String::from_utf8_lossy(value))
     }
 }
 
@@ -104,9 +105,35 @@ impl Call {
     }
 
     /// Sends it and waits.
+    ///
+    /// # Errors
+    /// Why there is no answer.
     pub fn send(self) -> Result<Answer, Error> {
-        let answer = crate::raw::calls::send(&self.0)?;
-        let headers = answer.headers.into_iter().map(|field| (field.name, field.value)).collect();
-        Ok(Answer { status: answer.status, headers, body: answer.body })
+        crate::raw::calls::send(&self.0).map(Into::into)
     }
+}
+
+impl From<wit::Response> for Answer {
+    fn from(answer: wit::Response) -> Self {
+        let headers = answer.headers.into_iter().map(|field| (field.name, field.value)).collect();
+        Self { status: answer.status, headers, body: answer.body }
+    }
+}
+
+/// Calls that the host makes at once.
+const AT_ONCE: usize = 16;
+
+/// Sends several calls and waits for all of them, 16 at a time; their outcomes, in their order. The answers have to fit into
+/// the instance together.
+///
+/// ```
+/// use plugin_sdk::{calls, testing::{TestHost, TestResponse}};
+/// let host = TestHost::new().upstream("stock", |request| Ok(TestResponse::new(200).body(request.path.as_str())));
+/// let answers = host.enter(|| calls::send_all(["/a", "/b"].map(|path| calls::get("stock", path))));
+/// assert_eq!(answers[1].as_ref().unwrap().body, b"/b");
+/// ```
+pub fn send_all(calls: impl IntoIterator<Item = Call>) -> Vec<Result<Answer, Error>> {
+    let calls: Vec<wit::Request> = calls.into_iter().map(|call| call.0).collect();
+    let outcomes = calls.chunks(AT_ONCE).flat_map(crate::raw::calls::send_all);
+    outcomes.map(|outcome| outcome.map(Into::into)).collect()
 }

@@ -25,7 +25,9 @@ impl Claim {
     }
 }
 
-/// Takes every cost, or none where one bucket holds less (GCRA); a decision per claim, in their order.
+/// Takes every cost, or none where one bucket holds less (GCRA); a decision per claim, in their order. Names of buckets are
+/// of any length.
+#[must_use = "the decisions say who may pass"]
 pub fn take(claims: &[Claim]) -> Vec<Decision> {
     counters::take(claims)
 }

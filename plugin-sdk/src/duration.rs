@@ -6,12 +6,16 @@ use std::time::Duration;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 
+/// Units, with their milliseconds.
+const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
 /// A duration of a config: a whole number and its unit.
 ///
 /// ```
 /// use plugin_sdk::ConfigDuration;
 /// let timeout: ConfigDuration = serde_json::from_str("\"2s\"").unwrap();
 /// assert_eq!(timeout.0.as_millis(), 2000);
+/// assert_eq!(timeout.to_string(), "2s");
 /// assert!(serde_json::from_str::<ConfigDuration>("\"2\"").is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +31,26 @@ impl ConfigDuration {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().ok()?;
-        let millis = match unit.trim_start() {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return None,
-        };
-        number.checked_mul(millis).map(Duration::from_millis).map(Self)
+        let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
+        number.checked_mul(*millis).map(Duration::from_millis).map(Self)
+    }
+}
+
+impl fmt::Display for ConfigDuration {
+    /// As a config has it: `90s`, in the largest unit that leaves no rest. Less than a millisecond is none.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let unit = UNITS.iter().rev().find(|(_, length)| millis > 0 && millis.is_multiple_of(u128::from(*length)));
+        match unit {
+            Some((unit, length)) => write!(f, "{}{unit}", millis / u128::from(*length)),
+            None => f.write_str("0s"),
+        }
+    }
+}
+
+impl From<ConfigDuration> for Duration {
+    fn from(of: ConfigDuration) -> Self {
+        of.0
     }
 }
 

@@ -1,6 +1,6 @@
 //! One request and its response, as a plugin sees them.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::edge::gateway::http::Part;
-use crate::{Failure, FieldError, Fields, raw};
+use crate::form::{cookies_of, form_decode};
+use crate::{BodyMode, Failure, FieldError, Fields, Stream, raw};
 
 /// One request and its response: a handle for the time of the call; the host owns the messages.
 ///
@@ -17,11 +18,10 @@ use crate::{Failure, FieldError, Fields, raw};
 /// use plugin_sdk::{Exchange, RequestAction};
 /// fn phase(exchange: &Exchange) -> RequestAction {
 ///     let request = exchange.request();
-///     match request.query_param("token") {
-///         Some(token) if token == "letmein" => exchange.set_principal("guest"),
-///         _ => return RequestAction::problem(401, "Unauthorized", "A token is needed."),
+///     if request.query_param("token").as_deref() != Some("letmein") {
+///         return RequestAction::problem(401, "Unauthorized", "A token is needed.");
 ///     }
-///     if request.set_header("x-user", "guest").is_err() {
+///     if exchange.set_principal("guest").is_err() || request.set_header("x-user", "guest").is_err() {
 ///         return RequestAction::problem(400, "Bad Request", "Too many header fields.");
 ///     }
 ///     RequestAction::next()
@@ -31,11 +31,33 @@ use crate::{Failure, FieldError, Fields, raw};
 #[derive(Debug)]
 pub struct Exchange<'a> {
     of: raw::Handle<'a>,
+    /// The body ends with this call.
+    last: bool,
 }
+
+/// What [`Exchange::set_state`] keeps is at most 64 KiB; this was more, and what was there before stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("more than may be kept")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Bytes of `set_state`. What holds is in the rules, which are not part of a plugin; a test holds the two together.
+const MAX_STATE: usize = 64 << 10;
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(of: raw::Handle<'a>) -> Self {
-        Self { of }
+        Self { of, last: false }
+    }
+
+    /// The same, for a call of a body phase; `end`: nothing follows, so nothing is remembered.
+    pub(crate) fn of_chunk(&self, end: bool) -> Self {
+        Self { of: self.of, last: end }
     }
 
     fn fields(&self, part: Part) -> Fields<'a> {
@@ -100,10 +122,15 @@ impl<'a> Exchange<'a> {
         self.property(&format!("attribute.{name}"))
     }
 
-    /// Shares a value with the plugins that are called later in this exchange: at most 64 of them, of 8 KiB each. It
-    /// reaches no log; [`Exchange::set_log_field`] is for that.
-    pub fn set_attribute(&self, name: &str, value: &str) {
-        raw::exchange::set_attribute(self.of, name, value);
+    /// Shares a value with the plugins that are called later in this exchange. It reaches no log;
+    /// [`Exchange::set_log_field`] is for that.
+    ///
+    /// # Errors
+    /// [`FieldError::TooLarge`] above 8 KiB, and for more than 64 attributes of all plugins; [`FieldError::InvalidName`]
+    /// for a name of none or more than 256 bytes. Then what was there before stays, and who decides by the attribute
+    /// would decide without it: refuse the request.
+    pub fn set_attribute(&self, name: &str, value: &str) -> Result<(), FieldError> {
+        raw::exchange::put_attribute(self.of, name, value)
     }
 
     /// Who the caller is, where an authenticator has said it.
@@ -112,8 +139,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// Names the caller. Stored responses are kept apart by it.
-    pub fn set_principal(&self, name: &str) {
-        self.set_attribute("principal", name);
+    ///
+    /// # Errors
+    /// As [`Exchange::set_attribute`]: a caller who can't be named must not pass.
+    pub fn set_principal(&self, name: &str) -> Result<(), FieldError> {
+        self.set_attribute("principal", name)
     }
 
     /// Sends the request to another upstream, which must be granted.
@@ -127,10 +157,18 @@ impl<'a> Exchange<'a> {
         serde_json::from_slice(&self.state_bytes()).ok()
     }
 
-    /// Keeps a value for this plugin's later phases of this exchange: at most 64 KiB, as JSON.
-    pub fn set_state<S: Serialize>(&self, state: &S) -> Result<(), serde_json::Error> {
-        self.set_state_bytes(&serde_json::to_vec(state)?);
-        Ok(())
+    /// Keeps a value for this plugin's later phases of this exchange, as JSON.
+    ///
+    /// # Errors
+    /// Where that is more than 64 KiB; what was kept before stays.
+    ///
+    /// # Panics
+    /// Where the value is none that JSON has, for example a map whose keys are no texts.
+    pub fn set_state<S: Serialize>(&self, state: &S) -> Result<(), TooLarge> {
+        match serde_json::to_vec(state) {
+            Ok(bytes) => self.set_state_bytes(&bytes),
+            Err(error) => panic!("the state can't be kept: {error}"),
+        }
     }
 
     /// [`Exchange::state`] without an encoding; empty where nothing was kept.
@@ -139,8 +177,60 @@ impl<'a> Exchange<'a> {
     }
 
     /// [`Exchange::set_state`] without an encoding.
-    pub fn set_state_bytes(&self, state: &[u8]) {
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_state_bytes(&self, state: &[u8]) -> Result<(), TooLarge> {
+        if state.len() > MAX_STATE {
+            return Err(TooLarge);
+        }
         raw::exchange::set_state(self.of, state);
+        Ok(())
+    }
+
+    /// Begins to remember something of the body of this message: in a headers phase that asks for it in chunks, or at its
+    /// first chunk. The state of the other message is another one. It replaces what was begun before.
+    ///
+    /// ```
+    /// use plugin_sdk::prelude::*;
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Seen { bytes: usize }
+    ///
+    /// fn on_request_headers(exchange: &Exchange) -> RequestAction {
+    ///     exchange.begin_stream(Seen { bytes: 0 });
+    ///     RequestAction::read_body(BodyMode::Chunks)
+    /// }
+    ///
+    /// fn on_request_body(exchange: &Exchange, data: &[u8]) -> ChunkAction {
+    ///     let Some(mut seen) = exchange.stream::<Seen>() else { return ChunkAction::abort() };
+    ///     seen.bytes += data.len();
+    ///     if seen.bytes > 1 << 20 { ChunkAction::abort() } else { ChunkAction::pass() }
+    /// }
+    /// # let _ = (on_request_headers, on_request_body);
+    /// ```
+    pub fn begin_stream<S: Serialize>(&self, state: S) -> Stream<'a, S> {
+        Stream::new(self.of, state, self.last)
+    }
+
+    /// What is remembered of the body of this message; none where nothing was begun, and while the call has it already.
+    ///
+    /// # Panics
+    /// Where something of another shape was kept.
+    pub fn stream<S: Serialize + DeserializeOwned>(&self) -> Option<Stream<'a, S>> {
+        Stream::take(self.of, self.last)
+    }
+
+    /// [`Exchange::stream`], begun where nothing is.
+    pub fn stream_or_begin<S: Serialize + DeserializeOwned>(&self, first: impl FnOnce() -> S) -> Stream<'a, S> {
+        self.stream().unwrap_or_else(|| self.begin_stream(first()))
+    }
+
+    /// How the body is read that this call is for: [`BodyMode::Chunks`] or [`BodyMode::Whole`]; none outside of body phases.
+    pub fn body_mode(&self) -> Option<BodyMode> {
+        match self.property("body.mode")?.as_str() {
+            "whole" => Some(BodyMode::Whole),
+            _ => Some(BodyMode::Chunks),
+        }
     }
 
     /// Asks the host to keep this response for `respond_stored`. The body never enters the plugin. The host adds route
@@ -155,7 +245,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sets a field of the log record, or removes it. The record has the first 8 KiB of a value;
-    /// log phases see more of it.
+    /// log phases see more of it. Beyond 64 fields, and with a name of none or more than 256 bytes, it is left out.
     pub fn set_log_field(&self, name: &str, value: Option<&str>) {
         raw::exchange::set_log_field(self.of, name, value);
     }
@@ -225,6 +315,23 @@ impl Request<'_> {
             .collect()
     }
 
+    /// The values of a cookie, in whatever fields they come (RFC 6265 section 4.2, RFC 9113 section 8.2.3), without quotes
+    /// around them. A client may send several of one name, and servers differ in which they take: where you decide by it,
+    /// refuse more than one.
+    ///
+    /// ```
+    /// # use plugin_sdk::Exchange;
+    /// fn session(exchange: &Exchange) -> Option<String> {
+    ///     let mut values = exchange.request().cookies("session");
+    ///     if values.len() == 1 { values.pop() } else { None }
+    /// }
+    /// # let _ = session;
+    /// ```
+    pub fn cookies(&self, name: &str) -> Vec<String> {
+        let fields = self.header_all("cookie");
+        fields.iter().flat_map(|field| cookies_of(&String::from_utf8_lossy(field), name)).collect()
+    }
+
     /// Sets the method.
     pub fn set_method(&self, method: &str) -> Result<(), FieldError> {
         raw::exchange::set_target(self.0.of, Some(method), None, None)
@@ -271,45 +378,15 @@ pub(crate) fn millis(of: Duration) -> u64 {
     u64::try_from(of.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-fn form_decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped =
-            (byte == b'%').then(|| Some((hex(bytes.get(at + 1)?)? << 4) | hex(bytes.get(at + 2)?)?)).flatten();
-        match escaped {
-            Some(value) => {
-                out.push(value);
-                at += 3;
-            }
-            None => {
-                out.push(if byte == b'+' { b' ' } else { byte });
-                at += 1;
-            }
-        }
-    }
-    match String::from_utf8_lossy(&out) {
-        Cow::Owned(text) => text,
-        Cow::Borrowed(text) => text.to_owned(),
-    }
-}
-
-fn hex(digit: &u8) -> Option<u8> {
-    char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_decoded_and_broken_escapes_stay() {
-        assert_eq!(form_decode("a+b%20c%c3%a6"), "a b cæ");
-        assert_eq!(form_decode("100%"), "100%");
-        assert_eq!(form_decode("%4"), "%4");
-        assert_eq!(form_decode("%zz%40"), "%zz@");
-        assert_eq!(form_decode("%+1"), "% 1");
+    #[cfg(not(target_arch = "wasm32"))]
+    fn the_bounds_are_those_of_the_rules() {
+        assert!(plugin_rules::notes::check_state(MAX_STATE).is_ok());
+        assert!(plugin_rules::notes::check_state(MAX_STATE + 1).is_err());
     }
 
     #[test]

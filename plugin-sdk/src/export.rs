@@ -96,6 +96,15 @@ fn view<'a>(_: &'a RawExchange) -> crate::Exchange<'a> {
     unreachable!("the component's exports are called on wasm32 only")
 }
 
+/// A plugin of this SDK has no place for a body's state but the exchange.
+fn attributes(grants_are_optional: bool) -> Vec<(String, String)> {
+    let mut attributes = vec![("stream-state", "exchange")];
+    if grants_are_optional {
+        attributes.push(("grants", "optional"));
+    }
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 fn run<G: PluginGuest, R>(phase: impl FnOnce(&G::Plugin) -> R) -> R {
     crate::log::forget_level();
     G::with(|slot| match &*slot.0.borrow() {
@@ -125,10 +134,7 @@ impl<G: PluginGuest + 'static> Guest for G {
             version: G::VERSION.to_owned(),
             phases: flags,
             traits: if traits.authenticator { wit::Traits::AUTHENTICATOR } else { wit::Traits::empty() },
-            attributes: match G::Plugin::GRANTS_ARE_OPTIONAL {
-                true => vec![("grants".to_owned(), "optional".to_owned())],
-                false => Vec::new(),
-            },
+            attributes: attributes(G::Plugin::GRANTS_ARE_OPTIONAL),
         }
     }
 
@@ -148,7 +154,7 @@ impl<G: PluginGuest + 'static> Guest for G {
     }
 
     fn on_request_body(of: RawExchange, data: Vec<u8>, end: bool) -> wit::ChunkAction {
-        run::<G, _>(|plugin| plugin.on_request_body(&view(&of), data, end)).into()
+        run::<G, _>(|plugin| plugin.on_request_body(&view(&of).of_chunk(end), data, end)).into()
     }
 
     fn on_response_headers(of: RawExchange, end: bool) -> wit::ResponseAction {
@@ -156,7 +162,7 @@ impl<G: PluginGuest + 'static> Guest for G {
     }
 
     fn on_response_body(of: RawExchange, data: Vec<u8>, end: bool) -> wit::ChunkAction {
-        run::<G, _>(|plugin| plugin.on_response_body(&view(&of), data, end)).into()
+        run::<G, _>(|plugin| plugin.on_response_body(&view(&of).of_chunk(end), data, end)).into()
     }
 
     fn on_upstream_failure(of: RawExchange, failed: wit::Failure) -> wit::FailureAction {

@@ -1,9 +1,27 @@
 //! Header fields and trailers of one message.
 
+use std::fmt;
+
 use crate::raw;
 
 pub use crate::bindings::edge::gateway::http::FieldError;
 use crate::bindings::edge::gateway::http::Part;
+
+/// A field is there several times, and one was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated;
+
+impl fmt::Display for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the field is there several times")
+    }
+}
+
+impl std::error::Error for Repeated {}
+
+fn text(value: Vec<u8>) -> String {
+    String::from_utf8(value).unwrap_or_else(|invalid| String::from_utf8_lossy(invalid.as_bytes()).into_owned())
+}
 
 /// The header fields or the trailers of a message. Names are case-insensitive.
 #[derive(Clone, Copy, Debug)]
@@ -13,9 +31,20 @@ pub struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    /// The first value of this name, where it is UTF-8.
+    /// The first value of this name. What isn't UTF-8 is replaced (U+FFFD), so that a field which is there is never taken for
+    /// none. A client may send a field several times, and who comes later may go by another one of them: where you decide by
+    /// it, use [`Fields::header_once`].
     pub fn header(&self, name: &str) -> Option<String> {
-        String::from_utf8(self.header_bytes(name)?).ok()
+        self.header_bytes(name).map(text)
+    }
+
+    /// The value of a field that decides something, such as a credential: as [`Fields::header`], where it is there once.
+    ///
+    /// # Errors
+    /// Where it is there several times, so that nobody knows which one others go by.
+    pub fn header_once(&self, name: &str) -> Result<Option<String>, Repeated> {
+        let mut values = self.header_all(name);
+        if values.len() > 1 { Err(Repeated) } else { Ok(values.pop().map(text)) }
     }
 
     /// The first value of this name.

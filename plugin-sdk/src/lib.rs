@@ -15,8 +15,8 @@
 //!
 //! struct Hello(Config);
 //!
+//! #[plugin]
 //! impl Plugin for Hello {
-//!     const PHASES: Phases = Phases::RESPONSE_HEADERS;
 //!     type Config = Config;
 //!
 //!     fn configure(config: Config) -> Result<Self, ConfigErrors> {
@@ -63,6 +63,7 @@ mod duration;
 mod exchange;
 mod export;
 mod fields;
+mod form;
 mod plugin;
 mod raw;
 mod stream;
@@ -70,7 +71,9 @@ mod stream;
 pub mod calls;
 pub mod counters;
 pub mod crypto;
+pub mod encoding;
 pub mod kv;
+pub mod lines;
 pub mod log;
 pub mod metrics;
 pub mod random;
@@ -82,16 +85,18 @@ pub mod time;
 pub use action::{BodyMode, ChunkAction, FailureAction, HeadersAction, LocalResponse, RequestAction, ResponseAction};
 pub use config::{ConfigError, ConfigErrors, one_or_many, parse_config};
 pub use duration::ConfigDuration;
-pub use exchange::{Exchange, Request, Response};
-pub use fields::{FieldError, Fields, is_header_value};
+pub use exchange::{Exchange, Request, Response, TooLarge};
+pub use fields::{FieldError, Fields, Repeated, is_header_value};
 pub use plugin::{Failure, Phases, Plugin, Traits};
-pub use stream::StreamSlot;
+pub use plugin_sdk_macros::plugin;
+pub use serde_json;
+pub use stream::Stream;
 
 /// What nearly every plugin needs.
 pub mod prelude {
     pub use crate::{
         BodyMode, ChunkAction, ConfigErrors, Exchange, Failure, FailureAction, LocalResponse, Phases, Plugin,
-        RequestAction, ResponseAction, StreamSlot, Traits, is_header_value, log,
+        RequestAction, ResponseAction, Traits, is_header_value, log, plugin, serde_json,
     };
     pub use serde::{Deserialize, Serialize};
 }
@@ -101,5 +106,6 @@ pub mod prelude {
 pub mod __private {
     pub use crate::bindings;
     pub use crate::export::{Guest, PluginGuest, Slot, check};
+    pub use crate::plugin::{DERIVED, Derived};
     pub use wit_bindgen;
 }

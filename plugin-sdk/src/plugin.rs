@@ -8,7 +8,7 @@ use crate::{ChunkAction, ConfigErrors, Exchange, FailureAction, RequestAction, R
 
 pub use crate::bindings::edge::gateway::types::Failure;
 
-/// The phases that a plugin is called for. A phase that isn't named here costs nothing.
+/// The phases that a plugin is called for. Others cost nothing.
 ///
 /// ```
 /// use plugin_sdk::Phases;
@@ -39,6 +39,11 @@ impl Phases {
         Self(self.0 | other.0)
     }
 
+    /// [`Phases::and`], as builders call it.
+    pub const fn with(self, other: Self) -> Self {
+        self.and(other)
+    }
+
     /// Whether all of `other` are among these.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -67,17 +72,29 @@ impl Traits {
     pub const AUTHENTICATOR: Self = Self { authenticator: true };
 }
 
-/// A plugin: configured once per instance, then called for each exchange in the phases that [`Plugin::PHASES`] names.
+/// That [`crate::plugin`] has looked at the methods.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Derived(());
+
+#[doc(hidden)]
+pub const DERIVED: Derived = Derived(());
+
+/// A plugin: configured once per instance, then called for each exchange in the phases whose methods it implements.
+/// [`#[plugin]`](crate::plugin) stands above the `impl` and sees to that; without it, the `impl` does not compile.
 ///
 /// Order: request-headers phases run first, in chain order, then the request body streams through; response phases
 /// run in reverse order, over the plugins whose request-headers phase has run (also where that phase isn't named).
 /// `on_log` comes last, once. Many instances of a plugin serve at the same time and any of them may run any phase, so
-/// nothing in `self` is a place for what belongs to an exchange: use [`Exchange::set_state`], or [`crate::kv`] and
-/// [`crate::counters`] for what outlives it. The exception is a body read in chunks, see [`crate::StreamSlot`].
+/// nothing in `self` is a place for what belongs to an exchange: use [`Exchange::set_state`], for a body that comes in chunks
+/// [`Exchange::begin_stream`], and [`crate::kv`] and [`crate::counters`] for what outlives it. That is why a plugin is
+/// [`Sync`]: a `Cell` in `self` would be such a place. What is only kept to be faster may be in a `Mutex`.
 ///
 /// A panic is logged with its place and discards the instance; the request is treated as the route's `on_failure` says.
-pub trait Plugin: Sized + 'static {
-    /// The phases to be called for; each method below names its own.
+pub trait Plugin: Sized + Sync + 'static {
+    #[doc(hidden)]
+    const ATTRIBUTE_PLUGIN_IS_MISSING: Derived;
+    /// The phases to be called for: those whose methods are implemented. [`#[plugin]`](crate::plugin) sets it.
     const PHASES: Phases;
     /// What else the gateway must know.
     const TRAITS: Traits = Traits::NONE;
@@ -98,7 +115,8 @@ pub trait Plugin: Sized + 'static {
         RequestAction::next()
     }
 
-    /// [`Phases::REQUEST_BODY`]: one chunk, or the whole body. Trailers are there at `end`.
+    /// [`Phases::REQUEST_BODY`]: one chunk, or the whole body; [`Exchange::body_mode`] tells which. Trailers are there at
+    /// `end`. What was asked for as a whole comes once in any case, with no bytes where there is no body.
     fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
         let _ = (exchange, data, end);
         ChunkAction::Pass
@@ -110,7 +128,9 @@ pub trait Plugin: Sized + 'static {
         ResponseAction::next()
     }
 
-    /// [`Phases::RESPONSE_BODY`]: one chunk, or the whole body. Trailers are there at `end`.
+    /// [`Phases::RESPONSE_BODY`]: one chunk, or the whole body; [`Exchange::body_mode`] tells which. Trailers are there at
+    /// `end`. What was asked for as a whole comes once in any case, also for an answer to HEAD, a 204 or a 304, which have no
+    /// body. In chunks the head has gone out already: it can't be changed, and to answer is to abort.
     fn on_response_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
         let _ = (exchange, data, end);
         ChunkAction::Pass

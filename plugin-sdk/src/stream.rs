@@ -1,50 +1,70 @@
-//! State of a body stream inside the guest.
+//! What a plugin remembers of a body from one chunk to the next.
 
-use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
 
-/// A place for what a plugin must remember from one chunk of a body to the next.
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::raw;
+
+/// What [`crate::Exchange::stream`] lends to one call: it goes back into the exchange when it is dropped, so nothing has to
+/// be remembered to be kept. At the end of a body it is let go.
 ///
-/// While a body streams through a plugin, the instance serves that one body of that one exchange, from the headers
-/// phase that asked for it on. So the instance may hold the state itself. Use one slot for each direction: the
-/// request's and the response's body may run in the same instance or in two.
-///
-/// [`StreamSlot::begin`] replaces what an exchange that was given up may have left.
-///
-/// ```
-/// use plugin_sdk::StreamSlot;
-/// let slot = StreamSlot::new();
-/// slot.begin(0_usize);
-/// assert_eq!(slot.with(|seen| { *seen += 5; *seen }), Some(5));
-/// assert_eq!(slot.take(), Some(5));
-/// assert_eq!(slot.with(|seen| *seen), None);
-/// ```
+/// It belongs to its exchange and to the request or the response of it, and there is no way to another one's. Each chunk
+/// may come to another instance of the plugin, so it travels as bytes: plain `#[derive(Serialize, Deserialize)]`, without
+/// `flatten`, `untagged` and `skip_serializing_if`, which the compact encoding does not know. At most 64 KiB of it are
+/// kept; of what is more, the stream is reset, whatever the plugin's failure policy.
 #[derive(Debug)]
-pub struct StreamSlot<T>(RefCell<Option<T>>);
+pub struct Stream<'a, S: Serialize> {
+    of: raw::Handle<'a>,
+    state: S,
+    kept: bool,
+}
 
-impl<T> StreamSlot<T> {
-    /// An empty slot.
-    pub const fn new() -> Self {
-        Self(RefCell::new(None))
-    }
-
-    /// Starts a stream: call it in the headers phase that asks for the body.
-    pub fn begin(&self, state: T) {
-        *self.0.borrow_mut() = Some(state);
-    }
-
-    /// Works on the state; `None` where no stream has begun. `work` must not use the same slot.
-    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
-        self.0.borrow_mut().as_mut().map(work)
-    }
-
-    /// Ends the stream and hands its state over.
-    pub fn take(&self) -> Option<T> {
-        self.0.borrow_mut().take()
+impl<'a, S: Serialize + DeserializeOwned> Stream<'a, S> {
+    /// Takes what was kept.
+    pub(crate) fn take(of: raw::Handle<'a>, last: bool) -> Option<Self> {
+        let bytes = raw::exchange::take_stream_state(of)?;
+        match postcard::from_bytes(&bytes) {
+            Ok(state) => Some(Self { of, state, kept: !last }),
+            Err(error) => panic!("the stream's state is not what was kept: {error}"),
+        }
     }
 }
 
-impl<T> Default for StreamSlot<T> {
-    fn default() -> Self {
-        Self::new()
+impl<'a, S: Serialize> Stream<'a, S> {
+    pub(crate) fn new(of: raw::Handle<'a>, state: S, last: bool) -> Self {
+        Self { of, state, kept: !last }
+    }
+
+    /// Nothing more is remembered: the next chunk finds no state.
+    pub fn end(mut self) {
+        self.kept = false;
+    }
+}
+
+impl<S: Serialize> Deref for Stream<'_, S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.state
+    }
+}
+
+impl<S: Serialize> DerefMut for Stream<'_, S> {
+    fn deref_mut(&mut self) -> &mut S {
+        &mut self.state
+    }
+}
+
+impl<S: Serialize> Drop for Stream<'_, S> {
+    fn drop(&mut self) {
+        // After a panic there is no next call.
+        if self.kept && !std::thread::panicking() {
+            match postcard::to_allocvec(&self.state) {
+                Ok(bytes) => raw::exchange::set_stream_state(self.of, &bytes),
+                Err(error) => panic!("the stream's state can't be kept: {error}"),
+            }
+        }
     }
 }

@@ -403,7 +403,11 @@ fn a_stream_on_which_nothing_moves_gives_a_replaced_version_up() {
     let upstream = echo();
     let yaml = yaml(&upstream, "{name: test-guest}")
         .replace("directory: plugins", "directory: plugins, limits: {test-guest: {retire_after: 500ms}}");
-    let gateway = TestGateway::start(&yaml, &["test-guest"]);
+    let gateway = TestGateway::prepare(&yaml, |directory| {
+        let bytes = gateway_tests::guests::holding_streams();
+        gateway_tests::guests::put(&directory.join("plugins"), "test-guest.wasm", &bytes);
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
     let instances = || gateway.metric("gateway_plugin_instances", &["test-guest"]);
     let mut stalled = std::net::TcpStream::connect(gateway.address()).expect("connected");
     let head =

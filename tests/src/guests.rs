@@ -14,6 +14,21 @@ pub fn other_build() -> Vec<u8> {
     replaced(built("test-guest"), b"test-guest-build-A", b"test-guest-build-B")
 }
 
+/// `test-guest` as it was built before streams had their state in the exchange, as far as the gateway can tell: it holds an
+/// instance for the length of a body.
+pub fn holding_streams() -> Vec<u8> {
+    const ATTRIBUTE: &[u8] = b"stream-state";
+    let mut bytes = built("test-guest");
+    // Functions have longer names that end in it.
+    let is_attribute = |at: &usize| bytes[*at..].starts_with(ATTRIBUTE) && bytes[at - 1] != b'-';
+    let places: Vec<usize> = (1..bytes.len()).filter(is_attribute).collect();
+    assert!(!places.is_empty(), "it says where it keeps streams");
+    for at in places {
+        bytes[at..at + ATTRIBUTE.len()].copy_from_slice(b"unheard-of-x");
+    }
+    bytes
+}
+
 /// A copy with every occurrence of some bytes replaced by as many others.
 pub fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len(), "the binary keeps its layout");

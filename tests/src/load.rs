@@ -32,9 +32,10 @@ pub struct Spawned {
 /// What every spawned gateway is configured with besides the test's own text.
 fn complete(yaml: &str, directory: &Path) -> String {
     let log = directory.join("access.log");
+    let workers = if yaml.contains("\nworkers:") { "" } else { "workers: 2" };
     format!(
         "{yaml}\nadmin: {{address: \"127.0.0.1:0\"}}\naccess_log: {{path: {}, include: [path]}}\nlog: {{format: json, level: \
-         info}}\nworkers: 2\n",
+         info}}\n{workers}\n",
         log.display()
     )
 }

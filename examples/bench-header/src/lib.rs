@@ -13,8 +13,8 @@ struct Config {
 
 struct BenchHeader(Config);
 
+#[plugin]
 impl Plugin for BenchHeader {
-    const PHASES: Phases = Phases::REQUEST_HEADERS;
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {

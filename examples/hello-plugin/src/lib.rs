@@ -8,8 +8,8 @@ struct Hello {
     value: String,
 }
 
+#[plugin]
 impl Plugin for Hello {
-    const PHASES: Phases = Phases::RESPONSE_HEADERS;
     type Config = Self;
 
     fn configure(config: Self) -> Result<Self, ConfigErrors> {

@@ -7,8 +7,8 @@ use plugin_sdk::prelude::*;
 #[serde(deny_unknown_fields)]
 struct LookupLog {}
 
+#[plugin]
 impl Plugin for LookupLog {
-    const PHASES: Phases = Phases::REQUEST_HEADERS;
     type Config = Self;
 
     fn configure(config: Self) -> Result<Self, ConfigErrors> {

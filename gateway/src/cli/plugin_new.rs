@@ -21,6 +21,7 @@ const SDK: &[(&str, &str)] = sdk! {
     "cases/src/lib.rs"
     "cases/src/seen.rs"
     "cases/src/yaml.rs"
+    "macros/src/lib.rs"
     "rules/src/body.rs"
     "rules/src/calls.rs"
     "rules/src/class.rs"
@@ -45,10 +46,13 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/counters.rs"
     "src/crypto.rs"
     "src/duration.rs"
+    "src/encoding.rs"
     "src/exchange.rs"
     "src/export.rs"
     "src/fields.rs"
+    "src/form.rs"
     "src/kv.rs"
+    "src/lines.rs"
     "src/lib.rs"
     "src/log.rs"
     "src/metrics.rs"
@@ -87,6 +91,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("src/lib.rs", include_str!("plugin_new/lib.rs.in")),
     ("vendor/plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
     ("vendor/plugin-sdk/cases/Cargo.toml", include_str!("plugin_new/cases-Cargo.toml.in")),
+    ("vendor/plugin-sdk/macros/Cargo.toml", include_str!("plugin_new/macros-Cargo.toml.in")),
     ("vendor/plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
 ];
 
@@ -279,7 +284,7 @@ mod tests {
     fn every_file_of_the_sdk_is_carried() {
         let sdk = repository().join("plugin-sdk");
         let mut expected = vec!["README.md".to_owned()];
-        for folder in ["cases/src", "rules/src", "src", "wit"] {
+        for folder in ["cases/src", "macros/src", "rules/src", "src", "wit"] {
             files(&sdk.join(folder), folder, &mut expected);
         }
         expected.sort();
@@ -301,6 +306,7 @@ mod tests {
         for (own, template) in [
             ("plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
             ("plugin-sdk/cases/Cargo.toml", include_str!("plugin_new/cases-Cargo.toml.in")),
+            ("plugin-sdk/macros/Cargo.toml", include_str!("plugin_new/macros-Cargo.toml.in")),
             ("plugin-sdk/rules/Cargo.toml", include_str!("plugin_new/rules-Cargo.toml.in")),
         ] {
             let carried = dependencies(template);

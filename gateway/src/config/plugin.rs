@@ -7,7 +7,7 @@ use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::json::AnyObject;
 use super::names;
-use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, NonEmpty, Percent, Size, text, time};
+use super::types::{At, Boolean, Choice, FilePath, Integer, List, Named, NonEmpty, OrOff, Percent, Size, text, time};
 use crate::model::{Compile, Grants, Hidden, OnFailure, PluginEntry, PluginLimits, Positions, Storing, TrustedKey};
 
 /// The `plugins` section before its names were looked up.
@@ -150,8 +150,9 @@ fn limits(fields: &mut Fields<'_, '_>) -> Option<PluginLimits> {
     let instances = fields.default("instances", "Instances per worker.", Integer(1..=10_000), "64");
     let retire_after = fields.default(
         "retire_after",
-        "How long a stream may hold an old version of the plugin after a swap.",
-        time(),
+        "How long a stream may hold an instance of an old version after a swap, where the plugin was built to hold one; \
+         off for as long as it lasts.",
+        OrOff(time()),
         "5m",
     );
     Some(PluginLimits {

@@ -68,8 +68,8 @@ pub struct PluginLimits {
     pub output: usize,
     /// Instances per worker. Default 64.
     pub instances: usize,
-    /// How long a stream may hold an old version after a swap. Default 5 min.
-    pub retire_after: Duration,
+    /// How long a stream may hold an instance of an old version after a swap; none: as long as it lasts. Default 5 min.
+    pub retire_after: Option<Duration>,
 }
 
 impl Default for PluginLimits {
@@ -81,7 +81,7 @@ impl Default for PluginLimits {
             host_calls: 10_000,
             output: 8 << 20,
             instances: 64,
-            retire_after: Duration::from_secs(300),
+            retire_after: Some(Duration::from_secs(300)),
         }
     }
 }

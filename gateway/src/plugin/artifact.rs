@@ -72,6 +72,8 @@ pub struct Artifact {
     pub needs: Vec<Need>,
     /// Whether it says that it has use without them too.
     pub grants_are_optional: bool,
+    /// Whether a body that it reads in chunks must come to one instance, which keeps what is to be remembered of it.
+    pub pins: bool,
     /// What is instantiated.
     pub(super) code: Plugin,
 }
@@ -97,6 +99,7 @@ impl Artifact {
             imports: linked.imports,
             needs: linked.needs,
             grants_are_optional: manifest.grants_are_optional,
+            pins: !manifest.keeps_nothing,
             code: linked.code,
         })
     }

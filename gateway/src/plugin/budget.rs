@@ -17,7 +17,7 @@ pub(super) trait Tenant {
     fn live(&self) -> usize;
     /// How many of them are idle.
     fn idle(&self) -> usize;
-    /// Whether it will never make another one.
+    /// Whether it serves only what it had begun to.
     fn is_retired(&self) -> bool;
     /// Drops an idle instance, and releases what it took.
     fn evict(&self);
@@ -75,8 +75,9 @@ impl InstanceBudget {
             without.map(|other| other.weight()).sum::<usize>().min(self.total / 2)
         };
         while self.used.get() + weight + kept(&others) > self.total {
-            // Last ones are worth it only for a first one, and only where there are more pools than room.
-            let spare = |other: &&Rc<dyn Tenant>| other.idle() > 0 && (first || other.live() > 1);
+            // Last ones are worth it only for a first one, and only where there are more pools than room; but for those that
+            // wait for the streams of a replaced entry.
+            let spare = |other: &&Rc<dyn Tenant>| other.idle() > 0 && (first || other.live() > 1 || other.is_retired());
             match others.iter().filter(spare).max_by_key(|other| other.idle()) {
                 Some(other) => other.evict(),
                 None => {

@@ -8,6 +8,17 @@ pub use plugin_rules::body::BodyMode;
 use crate::error::Failure;
 use crate::phase::{Phase, Phases};
 
+/// What a body phase is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The bytes.
+    pub data: &'a [u8],
+    /// Nothing follows.
+    pub end: bool,
+    /// How the plugin reads the body.
+    pub mode: BodyMode,
+}
+
 /// A phase of an exchange with what the plugin is told in it. The exchange itself is lent beside it.
 #[derive(Clone, Copy, Debug)]
 pub enum Call<'a> {
@@ -17,24 +28,14 @@ pub enum Call<'a> {
         end: bool,
     },
     /// A piece of the request's body, or all of it.
-    RequestBody {
-        /// The bytes.
-        data: &'a [u8],
-        /// Nothing follows.
-        end: bool,
-    },
+    RequestBody(Piece<'a>),
     /// The response's head. `end`: no body follows.
     ResponseHeaders {
         /// See above.
         end: bool,
     },
     /// A piece of the response's body, or all of it.
-    ResponseBody {
-        /// The bytes.
-        data: &'a [u8],
-        /// Nothing follows.
-        end: bool,
-    },
+    ResponseBody(Piece<'a>),
     /// There is no response from the upstream, for this reason.
     UpstreamFailure(Failure),
     /// The exchange is over.
@@ -46,9 +47,9 @@ impl Call<'_> {
     pub const fn phase(&self) -> Phase {
         match self {
             Self::RequestHeaders { .. } => Phase::RequestHeaders,
-            Self::RequestBody { .. } => Phase::RequestBody,
+            Self::RequestBody(_) => Phase::RequestBody,
             Self::ResponseHeaders { .. } => Phase::ResponseHeaders,
-            Self::ResponseBody { .. } => Phase::ResponseBody,
+            Self::ResponseBody(_) => Phase::ResponseBody,
             Self::UpstreamFailure(_) => Phase::UpstreamFailure,
             Self::Log => Phase::Log,
         }
@@ -57,8 +58,16 @@ impl Call<'_> {
     /// How many bytes of a body it hands over.
     pub const fn bytes(&self) -> usize {
         match self {
-            Self::RequestBody { data, .. } | Self::ResponseBody { data, .. } => data.len(),
+            Self::RequestBody(piece) | Self::ResponseBody(piece) => piece.data.len(),
             _ => 0,
+        }
+    }
+
+    /// How a body phase reads; nothing in others.
+    pub const fn mode(&self) -> BodyMode {
+        match self {
+            Self::RequestBody(piece) | Self::ResponseBody(piece) => piece.mode,
+            _ => BodyMode::Skip,
         }
     }
 }

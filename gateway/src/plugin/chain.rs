@@ -26,7 +26,7 @@ use self::stage::{Progress, Stage};
 use super::call::{Action, BodyMode, Call};
 use super::pool::Pool;
 use super::stored::StoredResponses;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exchange::{ResponseSource, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
@@ -81,7 +81,7 @@ impl<L: Link> Chain<L> {
 
 struct LinkState<L: Link> {
     request_mode: BodyMode,
-    /// Pinned from the request-headers phase to the end of the body.
+    /// Pinned from the request-headers phase to the end of the body, where the plugin needs that.
     guest: Option<L::Guest>,
     /// The request has reached it. Where it has not `ran` as well, its request-headers phase failed or was given up.
     reached: bool,
@@ -227,6 +227,12 @@ impl<L: Link> ChainRun<L> {
         Ok(None)
     }
 
+    /// It wants to read a body and has no phase for it. No policy lets the message go on unread.
+    fn asks_in_vain(&self, index: usize, what: &'static str) -> Error {
+        self.chain.links[index].answered_nonsense();
+        self.failed(index, &Error::new(ErrorKind::Plugin, what))
+    }
+
     /// A failure that ends the request, whatever the policy.
     fn failed(&self, index: usize, error: &Error) -> Error {
         let link = &self.chain.links[index];
@@ -238,13 +244,14 @@ impl<L: Link> ChainRun<L> {
         &mut self,
         index: usize,
         direction: Direction,
-        whole: bool,
+        mode: BodyMode,
         guest: Option<L::Guest>,
         body: Body,
     ) -> Stage<L> {
         let absent = self.slots[index].absence();
         let (link, exchange) = (self.chain.links[index].clone(), self.exchange.clone());
         let (memory, limit, progress) = (self.chain.memory.clone(), self.chain.max_body, Progress::default());
-        Stage { body, link, guest, exchange, index, direction, whole, memory, limit, absent, progress }
+        let head_goes_first = false;
+        Stage { body, link, guest, exchange, index, direction, mode, head_goes_first, memory, limit, absent, progress }
     }
 }

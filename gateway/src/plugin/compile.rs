@@ -16,7 +16,7 @@ use super::context::EntryContext;
 use super::engine::Host;
 use super::error::{LoadError, NAMELESS, one_line, sanitise};
 use super::grants;
-use super::manifest::{Inspection, Manifest};
+use super::manifest::{Inspection, Manifest, keeps_nothing};
 use super::wit;
 use crate::model::{Compile, PluginLimits};
 use crate::state::State;
@@ -128,6 +128,7 @@ fn work(asked: &[u8], bytes: &[u8]) -> Result<Precompiled, LoadError> {
         imports: linked.imports,
         uses: linked.uses,
         grants_are_optional: grants::are_optional(&found.attributes),
+        keeps_nothing: keeps_nothing(&found.attributes),
     };
     let about = serde_json::to_vec(&manifest).map_err(|error| LoadError::Host(error.to_string()))?;
     Ok(Precompiled { about, code })

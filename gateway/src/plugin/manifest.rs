@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use plugin_rules::body::{IN_THE_EXCHANGE, STREAM_STATE};
 use precompiled::Precompiled;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,14 @@ pub(super) struct Manifest {
     pub(super) uses: Vec<String>,
     /// Whether it says that it has use without grants too.
     pub(super) grants_are_optional: bool,
+    /// Whether it keeps nothing of an exchange in its instance; see [`keeps_nothing`].
+    pub(super) keeps_nothing: bool,
+}
+
+/// Whether a manifest says that between the chunks of a body the plugin keeps what it must remember in the exchange. Those
+/// built before the contract had a place for it there keep it in their instance.
+pub(super) fn keeps_nothing(attributes: &[(String, String)]) -> bool {
+    attributes.iter().any(|(name, value)| name == STREAM_STATE && value == IN_THE_EXCHANGE)
 }
 
 impl Manifest {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::artifact::Linked;
-use super::call::{Action, BodyMode, Call};
+use super::call::{Action, BodyMode, Call, Piece};
 use super::compile::nameless;
 use super::componentize::componentize;
 use super::conduct::{Conduct, Way};
@@ -142,8 +142,8 @@ impl Bench {
         let mut exchange = Some(Box::new(exchange(sample)));
         let body = sample.request_body.as_slice();
         let action = self.call(&mut exchange, Call::RequestHeaders { end: body.is_empty() }, &mut made)?;
-        if reads(&action) && !body.is_empty() {
-            self.call(&mut exchange, Call::RequestBody { data: body, end: true }, &mut made)?;
+        if let Some(mode) = reads(&action, body) {
+            self.call(&mut exchange, Call::RequestBody(Piece { data: body, end: true, mode }), &mut made)?;
         }
         if let Some(exchange) = &mut exchange {
             exchange.request.sent = true;
@@ -153,8 +153,8 @@ impl Bench {
         if !answered {
             let body = sample.response_body.as_slice();
             let action = self.call(&mut exchange, Call::ResponseHeaders { end: body.is_empty() }, &mut made)?;
-            if reads(&action) && !body.is_empty() {
-                self.call(&mut exchange, Call::ResponseBody { data: body, end: true }, &mut made)?;
+            if let Some(mode) = reads(&action, body) {
+                self.call(&mut exchange, Call::ResponseBody(Piece { data: body, end: true, mode }), &mut made)?;
             }
         }
         self.call(&mut exchange, Call::Log, &mut made)?;
@@ -182,9 +182,13 @@ impl Bench {
     }
 }
 
-/// Whether it wants the body.
-const fn reads(action: &Option<Action>) -> bool {
-    matches!(action, Some(Action::Continue(BodyMode::Chunks | BodyMode::Whole)))
+/// How it wants the body, if it is called with one: whole also where there is none.
+fn reads(action: &Option<Action>, body: &[u8]) -> Option<BodyMode> {
+    match action {
+        Some(Action::Continue(BodyMode::Whole)) => Some(BodyMode::Whole),
+        Some(Action::Continue(BodyMode::Chunks)) if !body.is_empty() => Some(BodyMode::Chunks),
+        _ => None,
+    }
 }
 
 fn fields(of: &[(HeaderName, HeaderValue)]) -> FieldMap {

@@ -134,15 +134,15 @@ impl Pool {
         tracing::warn!(plugin, route, passed_by, not_shown = dropped, "plugin failed: {error}");
     }
 
-    /// The entry has been replaced: idle instances go now, the others when they come back. Whoever holds one for the
-    /// length of a stream loses it after `limits.retire_after`.
+    /// The entry has been replaced: idle instances go now, the others when they come back, but for one that streams go on
+    /// with. Whoever holds one for the length of a stream loses it after `limits.retire_after`.
     pub fn retire(&self) {
         self.stock.retire(Instant::now());
     }
 
     /// Whether streams that still hold an instance have had their `limits.retire_after`.
     fn is_overdue(&self, now: Instant) -> bool {
-        let limit = self.entry().limits.retire_after;
+        let Some(limit) = self.entry().limits.retire_after else { return false };
         self.stock.retired().is_some_and(|since| now.saturating_duration_since(since) >= limit)
     }
 }

@@ -211,7 +211,9 @@ impl<M: Maker> Stock<M> {
             let Some(back) = unwanted.held.take() else { return };
             item = back;
         }
-        if self.retired.get().is_some() {
+        // One stays for the streams that go on with what was replaced: each chunk would have to be configured for anew. It goes
+        // with the last of them.
+        if self.retired.get().is_some() && self.idle() > 0 {
             return self.discard(item);
         }
         self.idle.borrow_mut().push(item);
@@ -269,7 +271,7 @@ impl<M: Maker> Stock<M> {
         self.live.get()
     }
 
-    /// Idle instances go now, the others when they come back.
+    /// Idle instances go now, the others when they come back, but for one.
     pub(super) fn retire(&self, now: Instant) {
         if self.retired.get().is_none() {
             self.retired.set(Some(now));

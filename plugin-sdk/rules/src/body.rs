@@ -1,6 +1,8 @@
 //! What of bodies plugins read, what a message's head may then still say, and what becomes of their answers.
 
+use crate::class::Direction;
 use crate::fields::Fields;
+use crate::phase::Phase;
 
 /// What describes the bytes of a body as it came: gone from the head once a plugin may change them. The length first, then
 /// digests of content or representation (RFC 1864, RFC 3230, RFC 9530), then what tells versions apart or offers parts.
@@ -35,17 +37,28 @@ pub enum BodyMode {
     /// Nothing: it goes past the plugin.
     #[default]
     Skip,
-    /// A call for each chunk.
+    /// A call for each chunk, so none where no body follows.
     Chunks,
-    /// One call with all of it.
+    /// One call with all of it, also where no body follows: then with nothing.
     Whole,
 }
 
+/// Why a plugin that asks for a body without a phase for it is not passed by, whatever its failure policy: it would be as
+/// if it had read the body.
+pub const HAS_NO_BODY_PHASE: &str = "asks for the body and has no phase for it";
+
 impl BodyMode {
-    /// What comes of it: nothing where the plugin has no phase for that body, or no body follows.
-    #[must_use]
-    pub const fn granted(self, has_phase: bool, end: bool) -> Self {
-        if has_phase && !end { self } else { Self::Skip }
+    /// What comes of it. Whatever decides by a whole body is asked, however the message is made.
+    ///
+    /// # Errors
+    /// [`HAS_NO_BODY_PHASE`].
+    pub const fn granted(self, has_phase: bool, end: bool) -> Result<Self, &'static str> {
+        match self {
+            Self::Skip => Ok(Self::Skip),
+            _ if !has_phase => Err(HAS_NO_BODY_PHASE),
+            Self::Chunks if end => Ok(Self::Skip),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -62,18 +75,46 @@ pub struct ResponseReading {
 }
 
 /// What comes of the mode that a response-headers phase asks for.
-pub const fn reading_of_response(asked: BodyMode, has_phase: bool, end: bool) -> ResponseReading {
-    ResponseReading {
-        mode: asked.granted(has_phase, end),
-        drops_description: has_phase && !matches!(asked, BodyMode::Skip),
+///
+/// # Errors
+/// [`HAS_NO_BODY_PHASE`].
+pub fn reading_of_response(asked: BodyMode, has_phase: bool, end: bool) -> Result<ResponseReading, &'static str> {
+    Ok(ResponseReading {
+        mode: asked.granted(has_phase, end)?,
+        drops_description: asked != BodyMode::Skip,
         hides_length: has_phase && end,
-    }
+    })
 }
 
-/// Whether a plugin may still answer in a body phase with a response of its own. `released`: it has let bytes go. After
-/// that, answering and aborting come to the same: the stream is reset.
+/// Whether a plugin may still answer in a body phase with a response of its own. `released`: it has let bytes go, or the
+/// head has gone out. After that, answering and aborting come to the same: the stream is reset.
 pub const fn may_answer(released: bool) -> bool {
     !released
+}
+
+/// The attribute of a manifest that tells where a plugin keeps what it must remember from one chunk of a body to the next,
+/// and its value where that is the exchange. Any instance may then be given any chunk, none is held between them, and
+/// the head of a response that is read in chunks goes out at once. Without the attribute, one instance is held for the
+/// length of a body, and a response's head waits for the first bytes that the plugin lets go.
+pub const STREAM_STATE: &str = "stream-state";
+/// See [`STREAM_STATE`].
+pub const IN_THE_EXCHANGE: &str = "exchange";
+
+/// What a plugin may keep of a body between its chunks, in bytes. Whoever keeps more loses its place in the body, so the
+/// stream is reset: how much is kept, a message may decide, and it must not be able to fail a plugin of policy `open`.
+pub const MAX_STREAM_STATE: usize = 64 << 10;
+/// Why a stream is reset whose plugin keeps more than [`MAX_STREAM_STATE`].
+pub const KEEPS_TOO_MUCH: &str = "keeps more than 64 KiB of a body between its chunks";
+/// Why a stream is reset whose plugin answers once the head has gone out.
+pub const ANSWERS_TOO_LATE: &str = "answered after it had let bytes go, or the head";
+
+/// The body whose state a call works on: that of the message whose head or body it is given.
+pub const fn stream_of(phase: Phase) -> Option<Direction> {
+    match phase {
+        Phase::RequestHeaders | Phase::RequestBody => Some(Direction::Request),
+        Phase::ResponseHeaders | Phase::ResponseBody => Some(Direction::Response),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -89,15 +130,23 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_read_where_there_is_one_and_a_phase_for_it() {
-        assert_eq!(BodyMode::Whole.granted(true, false), BodyMode::Whole);
-        assert_eq!(BodyMode::Whole.granted(false, false), BodyMode::Skip);
-        assert_eq!(BodyMode::Chunks.granted(true, true), BodyMode::Skip);
-        let head = reading_of_response(BodyMode::Chunks, true, true);
+    fn whoever_asks_for_a_whole_body_is_called_and_whoever_can_t_read_one_is_refused() {
+        for end in [false, true] {
+            assert_eq!(BodyMode::Whole.granted(true, end), Ok(BodyMode::Whole));
+            assert_eq!(BodyMode::Skip.granted(false, end), Ok(BodyMode::Skip));
+            assert_eq!(BodyMode::Whole.granted(false, end), Err(HAS_NO_BODY_PHASE));
+            assert_eq!(reading_of_response(BodyMode::Chunks, false, end), Err(HAS_NO_BODY_PHASE));
+        }
+        assert_eq!(BodyMode::Chunks.granted(true, true), Ok(BodyMode::Skip));
+    }
+
+    #[test]
+    fn the_head_of_a_response_that_is_read_tells_nothing_of_its_bytes() {
+        let head = reading_of_response(BodyMode::Chunks, true, true).unwrap();
         assert_eq!(head, ResponseReading { mode: BodyMode::Skip, drops_description: true, hides_length: true });
-        let skipped = reading_of_response(BodyMode::Skip, true, true);
+        let skipped = reading_of_response(BodyMode::Skip, true, true).unwrap();
         assert!(!skipped.drops_description && skipped.hides_length, "it may read the body of an answer to GET");
-        let other = reading_of_response(BodyMode::Chunks, false, true);
+        let other = reading_of_response(BodyMode::Skip, false, true).unwrap();
         assert!(!other.drops_description && !other.hides_length);
     }
 }

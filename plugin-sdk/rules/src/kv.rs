@@ -1,15 +1,26 @@
 //! `kv`: what an entry may be, and how long it is there.
 
-/// Longest key, in bytes; also of buckets and windows in `counters`.
+use std::borrow::Cow;
+
+use crate::key::{DigestAlgorithm, digest};
+
+/// Longest key that is kept as it is, in bytes; also of buckets and windows in `counters`, and of stored responses.
 pub const MAX_KEY: usize = 1 << 10;
-/// Largest entry, as [`cost`] counts it, unless the operator says otherwise.
-pub const MAX_ENTRY: usize = 1 << 20;
+/// Largest entry, as [`cost`] counts it: the largest answer of a call, and as much again for what the plugin notes of it.
+pub const MAX_ENTRY: usize = 2 << 20;
 /// What an entry costs besides its key and value: two map nodes, roughly.
 pub const OVERHEAD: usize = 96;
 
-/// Whether it may be a key of `kv`, or the name of a bucket or a window.
-pub const fn is_key(key: &str) -> bool {
-    key.len() <= MAX_KEY
+/// What a key is kept by: itself, or its digest where it is long. How long a key is, a request may decide, and it must
+/// not be able to fail the plugin that counts it.
+pub fn kept_by(key: &str) -> Cow<'_, str> {
+    if key.len() <= MAX_KEY {
+        return Cow::Borrowed(key);
+    }
+    let hex = |name: String, byte: u8| name + &format!("{byte:02x}");
+    // No field of a message has a NUL, so none of those poses as another one's digest.
+    let name = digest(DigestAlgorithm::Sha256, key.as_bytes()).into_iter().fold("\0sha256:".to_owned(), hex);
+    Cow::Owned(name)
 }
 
 /// What an entry counts, in bytes.
@@ -20,4 +31,17 @@ pub const fn cost(key: &str, value: usize) -> usize {
 /// The millisecond from which an entry that is set now is gone.
 pub fn expires_ms(ttl_ms: Option<u64>, now_ms: u64) -> u64 {
     ttl_ms.map_or(u64::MAX, |ttl| now_ms.saturating_add(ttl))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_is_kept_by_its_digest_and_no_other_key_is() {
+        let key = "k".repeat(MAX_KEY);
+        assert_eq!(kept_by(&key), key);
+        let [one, other] = ["a", "b"].map(|end| kept_by(&format!("{key}{end}")).into_owned());
+        assert!(one != other && one.starts_with("\0sha256:") && one.len() == 72);
+    }
 }

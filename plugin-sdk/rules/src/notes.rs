@@ -1,7 +1,6 @@
 //! What plugins leave in an exchange: state of their own, attributes, fields of the log, and the wish to keep a response.
-//! Errors are breaches of bounds, which no good plugin makes: the call ends the plugin.
 
-use crate::fields::{MAX_NAME, MAX_VALUE};
+use crate::fields::{FieldError, MAX_NAME, MAX_VALUE};
 use crate::phase::Phase;
 
 /// The attribute that names the caller. An empty name is none.
@@ -17,53 +16,47 @@ const MAX_ATTRIBUTE: usize = 8 << 10;
 const MAX_LOG: usize = 512 << 10;
 /// Bytes of a log field that the record has: enough for people, and a line stays a line.
 pub const MAX_RECORDED: usize = 8 << 10;
-/// `store-response`, in bytes.
-const MAX_KEY: usize = 1 << 10;
-
 /// `http.set-state` with this many bytes.
 ///
 /// # Errors
-/// A breach of bounds; likewise below.
+/// A breach of bounds, which ends the call.
 pub const fn check_state(bytes: usize) -> Result<(), &'static str> {
     if bytes > MAX_STATE { Err("set-state: at most 64 KiB") } else { Ok(()) }
 }
 
-/// `http.set-attribute`. `count`: how many attributes there are; `is_there`: whether one of them has this name.
+/// What ends a call of `http.set-attribute` that [`check_attribute`] refuses. `put-attribute` answers with the error instead.
+pub const BAD_ATTRIBUTE: &str =
+    "set-attribute: a name of 1 to 256 bytes and a value of at most 8 KiB, and at most 64 attributes";
+
+/// `http.put-attribute`. `count`: how many attributes there are; `is_there`: whether one of them has this name.
 ///
 /// # Errors
-/// A breach of bounds.
+/// `InvalidName` for a name of none or more than 256 bytes, `TooLarge` for a value of more than 8 KiB, and for the 65th.
 pub fn check_attribute(
     name: &str,
     value: &str,
     count: usize,
     is_there: impl FnOnce() -> bool,
-) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_ATTRIBUTE {
-        return Err("set-attribute: a name of 1 to 256 bytes and a value of at most 8 KiB");
+) -> Result<(), FieldError> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(FieldError::InvalidName);
     }
-    if count >= MAX_ENTRIES && !is_there() { Err("set-attribute: at most 64 attributes") } else { Ok(()) }
+    let fits = value.len() <= MAX_ATTRIBUTE && (count < MAX_ENTRIES || is_there());
+    if fits { Ok(()) } else { Err(FieldError::TooLarge) }
 }
 
 /// `http.store-response`.
 ///
 /// # Errors
-/// A breach of bounds.
-pub fn check_store(phase: Phase, key: &str) -> Result<(), &'static str> {
-    if phase != Phase::ResponseHeaders {
-        return Err("store-response: only in on-response-headers");
-    }
-    if key.len() > MAX_KEY { Err("store-response: a key of at most 1 KiB") } else { Ok(()) }
+/// A breach of bounds, which ends the call.
+pub fn check_store(phase: Phase) -> Result<(), &'static str> {
+    if phase == Phase::ResponseHeaders { Ok(()) } else { Err("store-response: only in on-response-headers") }
 }
 
-/// `http.set-log-field`. `others`: how many other fields there are.
-///
-/// # Errors
-/// A breach of bounds.
-pub const fn check_log_field(name: &str, others: usize) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > MAX_NAME {
-        return Err("set-log-field: a name of 1 to 256 bytes");
-    }
-    if others >= MAX_ENTRIES { Err("set-log-field: at most 64 fields") } else { Ok(()) }
+/// Whether the record takes a field by `http.set-log-field`; others are left out. How many there are, a request may decide.
+/// `others`: how many other fields there are.
+pub const fn takes_log_field(name: &str, others: usize) -> bool {
+    !name.is_empty() && name.len() <= MAX_NAME && others < MAX_ENTRIES
 }
 
 /// How much of a value is kept for the log, in bytes. Cut, not refused: how long a value is, a request decides, and one must
@@ -96,11 +89,15 @@ mod tests {
     fn bounds_are_bounds() {
         assert!(check_state(MAX_STATE).is_ok() && check_state(MAX_STATE + 1).is_err());
         assert!(check_attribute("a", &"v".repeat(MAX_ATTRIBUTE), MAX_ENTRIES, || true).is_ok());
-        for (name, value, count) in [("", "v", 0), ("a", &*"v".repeat(MAX_ATTRIBUTE + 1), 0), ("a", "v", MAX_ENTRIES)] {
-            assert!(check_attribute(name, value, count, || false).is_err());
+        for (name, value, count, error) in [
+            ("", "v", 0, FieldError::InvalidName),
+            ("a", &*"v".repeat(MAX_ATTRIBUTE + 1), 0, FieldError::TooLarge),
+            ("a", "v", MAX_ENTRIES, FieldError::TooLarge),
+        ] {
+            assert_eq!(check_attribute(name, value, count, || false), Err(error));
         }
-        assert!(check_log_field(&"n".repeat(MAX_NAME), 0).is_ok() && check_log_field("n", MAX_ENTRIES).is_err());
-        assert!(check_store(Phase::ResponseHeaders, "k").is_ok() && check_store(Phase::ResponseBody, "k").is_err());
-        assert!(check_store(Phase::ResponseHeaders, &"k".repeat(MAX_KEY + 1)).is_err());
+        assert!(takes_log_field(&"n".repeat(MAX_NAME), 0) && !takes_log_field("n", MAX_ENTRIES));
+        assert!(!takes_log_field("", 0) && !takes_log_field(&"n".repeat(MAX_NAME + 1), 0));
+        assert!(check_store(Phase::ResponseHeaders).is_ok() && check_store(Phase::ResponseBody).is_err());
     }
 }

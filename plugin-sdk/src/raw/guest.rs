@@ -48,7 +48,9 @@ pub(crate) mod exchange {
         set_status(code: u16) -> Result<(), FieldError>;
         state() -> Vec<u8>;
         set_state(value: &[u8]);
-        set_attribute(name: &str, value: &str);
+        take_stream_state() -> Option<Vec<u8>>;
+        set_stream_state(value: &[u8]);
+        put_attribute(name: &str, value: &str) -> Result<(), FieldError>;
         store_response(key: &str, ttl_ms: u64);
         log_fields() -> Vec<(String, String)>;
         set_log_field(name: &str, value: Option<&str>);

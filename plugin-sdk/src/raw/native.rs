@@ -76,21 +76,21 @@ pub(crate) mod kv {
         current(|host| host.state.borrow_mut().get(key, host.elapsed()))
     }
 
-    pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) -> u64 {
-        current(|host| host.state.borrow_mut().set(key, value, ttl_ms, host.elapsed()))
+    pub(crate) fn put(key: &str, value: &[u8], ttl_ms: Option<u64>) -> Option<u64> {
+        current(|host| host.state.borrow_mut().put(key, value, ttl_ms, host.elapsed()))
     }
 
     pub(crate) fn delete(key: &str) {
         current(|host| host.state.borrow_mut().delete(key));
     }
 
-    pub(crate) fn compare_and_swap(
+    pub(crate) fn swap(
         key: &str,
         expect: Option<u64>,
         value: Option<&[u8]>,
         ttl_ms: Option<u64>,
-    ) -> Result<u64, Option<Entry>> {
-        current(|host| host.state.borrow_mut().compare_and_swap(key, expect, value, ttl_ms, host.elapsed()))
+    ) -> Result<Option<u64>, Option<Entry>> {
+        current(|host| host.state.borrow_mut().swap(key, expect, value, ttl_ms, host.elapsed()))
     }
 }
 
@@ -145,6 +145,10 @@ pub(crate) mod calls {
             return Err(Error::TooLarge);
         }
         Ok(Response { status: answer.status, headers, body })
+    }
+
+    pub(crate) fn send_all(of: &[Request]) -> Vec<Result<Response, Error>> {
+        of.iter().map(send).collect()
     }
 
     pub(crate) fn granted(upstream: &str) -> bool {

@@ -39,6 +39,10 @@ pub struct Data {
     pub(super) measures: RefCell<BTreeMap<String, u64>>,
     pub(super) failure: Cell<Option<Failure>>,
     pub(super) state: RefCell<Vec<u8>>,
+    /// What is kept of the bodies of the request and of the response.
+    pub(super) streams: [RefCell<Option<Vec<u8>>>; 2],
+    /// More was to be kept of one of them than may be.
+    pub(super) lost: Cell<bool>,
     /// None where the plugin takes one back.
     pub(super) log_fields: RefCell<Vec<(String, Option<String>)>>,
     pub(super) store: RefCell<Option<(String, u64)>>,
@@ -63,7 +67,11 @@ impl Data {
 
 /// The functions of `http`.
 pub(crate) mod exchange_calls {
+    use std::cell::RefCell;
+
+    use plugin_rules::body::{MAX_STREAM_STATE, stream_of};
     use plugin_rules::fields::{self, Progress, check_allowed, check_name, check_room, check_writable, trim_value};
+    use plugin_rules::kv::kept_by;
     use plugin_rules::phase::Phase;
     use plugin_rules::{notes, response, target};
 
@@ -254,20 +262,37 @@ pub(crate) mod exchange_calls {
         *of.state.borrow_mut() = value.to_vec();
     }
 
-    pub(crate) fn set_attribute(of: &Data, name: &str, value: &str) {
+    /// Where what is kept of the body lies that the call is for.
+    fn stream(of: &Data) -> Option<&RefCell<Option<Vec<u8>>>> {
+        Some(&of.streams[stream_of(of.phase.get()?)? as usize])
+    }
+
+    pub(crate) fn take_stream_state(of: &Data) -> Option<Vec<u8>> {
+        stream(of)?.take()
+    }
+
+    pub(crate) fn set_stream_state(of: &Data, value: &[u8]) {
+        let stream = stream(of).expect("set-stream-state: only in headers and body phases");
+        let fits = value.len() <= MAX_STREAM_STATE;
+        of.lost.set(!fits);
+        *stream.borrow_mut() = fits.then(|| value.to_vec());
+    }
+
+    pub(crate) fn put_attribute(of: &Data, name: &str, value: &str) -> Result<(), FieldError> {
         let mut properties = of.properties.borrow_mut();
         let count = properties.keys().filter(|key| key.starts_with("attribute.")).count();
         let key = format!("attribute.{name}");
-        bounded(notes::check_attribute(name, value, count, || properties.contains_key(&key)));
+        notes::check_attribute(name, value, count, || properties.contains_key(&key))?;
         if name == notes::PRINCIPAL {
             of.named_here.set(true);
         }
         properties.insert(key, value.to_owned());
+        Ok(())
     }
 
     pub(crate) fn store_response(of: &Data, key: &str, ttl_ms: u64) {
-        bounded(notes::check_store(of.phase.get().unwrap_or(Phase::Describe), key));
-        *of.store.borrow_mut() = Some((key.to_owned(), ttl_ms));
+        bounded(notes::check_store(of.phase.get().unwrap_or(Phase::Describe)));
+        *of.store.borrow_mut() = Some((kept_by(key).into_owned(), ttl_ms));
     }
 
     pub(crate) fn log_fields(of: &Data) -> Vec<(String, String)> {
@@ -278,7 +303,9 @@ pub(crate) mod exchange_calls {
     pub(crate) fn set_log_field(of: &Data, name: &str, value: Option<&str>) {
         let mut fields = of.log_fields.borrow_mut();
         let at = fields.iter().position(|(key, _)| key == name);
-        bounded(notes::check_log_field(name, fields.len() - usize::from(at.is_some())));
+        if !notes::takes_log_field(name, fields.len() - usize::from(at.is_some())) {
+            return;
+        }
         let others = fields.iter().filter(|(key, _)| key != name).filter_map(|(_, value)| value.as_ref());
         let others = others.map(String::len).sum();
         let value = value.map(|value| value[..notes::kept_of_log_value(value, others)].to_owned());

@@ -5,8 +5,8 @@
 //! use plugin_sdk::testing::*;
 //!
 //! struct Gate;
+//! #[plugin]
 //! impl Plugin for Gate {
-//!     const PHASES: Phases = Phases::REQUEST_HEADERS;
 //!     type Config = serde::de::IgnoredAny;
 //!     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
 //!         Ok(Self)

@@ -1,10 +1,11 @@
 //! kv and counters of the test host: the gateway's rules over a virtual clock.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use plugin_rules::gcra::{self, MAX_CLAIMS, Tat};
-use plugin_rules::kv::{self, MAX_ENTRY, MAX_KEY};
+use plugin_rules::kv::{self, MAX_ENTRY, kept_by};
 use plugin_rules::window::Window;
 
 use crate::bindings::edge::gateway::counters::{Claim, Decision};
@@ -23,69 +24,61 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The gateway ends a plugin that names something like this.
-fn check_key(key: &str) {
-    assert!(kv::is_key(key), "a key of at most {MAX_KEY} bytes: {} bytes", key.len());
-}
-
-fn check_entry(key: &str, value: &[u8]) {
-    let size = kv::cost(key, value.len());
-    assert!(size <= MAX_ENTRY, "a kv entry of {size} bytes exceeds the limit of {MAX_ENTRY} bytes");
-}
-
 impl State {
     pub(crate) fn get(&mut self, key: &str, now: Duration) -> Option<Entry> {
-        check_key(key);
-        let (entry, expires) = self.entries.get(key)?;
+        let (entry, expires) = self.entries.get(&*kept_by(key))?;
         (*expires > millis(now)).then(|| entry.clone())
     }
 
-    pub(crate) fn set(&mut self, key: &str, value: &[u8], ttl_ms: Option<u64>, now: Duration) -> u64 {
-        check_key(key);
-        check_entry(key, value);
+    pub(crate) fn put(&mut self, key: &str, value: &[u8], ttl_ms: Option<u64>, now: Duration) -> Option<u64> {
+        let key = kept_by(key);
+        if kv::cost(&key, value.len()) > MAX_ENTRY {
+            return None;
+        }
         self.version += 1;
         let entry = Entry { value: value.to_vec(), version: self.version };
-        self.entries.insert(key.to_owned(), (entry, kv::expires_ms(ttl_ms, millis(now))));
-        self.version
+        self.entries.insert(key.into_owned(), (entry, kv::expires_ms(ttl_ms, millis(now))));
+        Some(self.version)
     }
 
     pub(crate) fn delete(&mut self, key: &str) {
-        check_key(key);
-        self.entries.remove(key);
+        self.entries.remove(&*kept_by(key));
     }
 
-    pub(crate) fn compare_and_swap(
+    pub(crate) fn swap(
         &mut self,
         key: &str,
         expect: Option<u64>,
         value: Option<&[u8]>,
         ttl_ms: Option<u64>,
         now: Duration,
-    ) -> Result<u64, Option<Entry>> {
-        check_entry(key, value.unwrap_or_default());
+    ) -> Result<Option<u64>, Option<Entry>> {
+        if kv::cost(&kept_by(key), value.unwrap_or_default().len()) > MAX_ENTRY {
+            return Ok(None);
+        }
         let there = self.get(key, now);
         if there.as_ref().map(|entry| entry.version) != expect {
             return Err(there);
         }
         match value {
-            Some(value) => Ok(self.set(key, value, ttl_ms, now)),
+            Some(value) => Ok(self.put(key, value, ttl_ms, now)),
             None => {
                 self.delete(key);
-                Ok(0)
+                Ok(Some(0))
             }
         }
     }
 
     pub(crate) fn take(&mut self, claims: &[Claim], now: Duration) -> Vec<Decision> {
         assert!(claims.len() <= MAX_CLAIMS, "counters.take: at most {MAX_CLAIMS} claims at once");
-        claims.iter().for_each(|claim| check_key(&claim.bucket));
-        let mut names: Vec<&str> = claims.iter().map(|claim| claim.bucket.as_str()).collect();
+        let keys: Vec<Cow<'_, str>> = claims.iter().map(|claim| kept_by(&claim.bucket)).collect();
+        let mut names: Vec<&str> = keys.iter().map(|key| &**key).collect();
         names.sort_unstable();
         names.dedup();
         let mut buckets: Vec<Tat> =
             names.iter().map(|name| self.buckets.get(*name).copied().unwrap_or_default()).collect();
-        let claims = claims.iter().map(|claim| gcra::Claim {
-            place: names.partition_point(|name| **name < *claim.bucket),
+        let claims = claims.iter().zip(&keys).map(|(claim, key)| gcra::Claim {
+            place: names.partition_point(|name| *name < &**key),
             cost: claim.cost,
             rate: claim.at.into(),
         });
@@ -97,9 +90,8 @@ impl State {
     }
 
     pub(crate) fn add(&mut self, key: &str, delta: i64, window_ms: u64, now: Duration) -> i64 {
-        check_key(key);
         let now = millis(now);
-        let window = self.windows.entry(key.to_owned()).or_insert_with(|| Window::new(window_ms, now));
+        let window = self.windows.entry(kept_by(key).into_owned()).or_insert_with(|| Window::new(window_ms, now));
         // Another window for the same key starts over.
         if !window.is_of(window_ms) {
             *window = Window::new(window_ms, now);
@@ -130,9 +122,9 @@ mod tests {
     fn entries_expire_and_swap_by_version() {
         let mut state = State::default();
         let at = Duration::from_secs;
-        let version = state.compare_and_swap("k", None, Some(b"a"), Some(1000), at(1)).unwrap();
-        assert_eq!(state.compare_and_swap("k", None, Some(b"b"), None, at(1)).unwrap_err().unwrap().value, b"a");
-        assert!(state.compare_and_swap("k", Some(version), Some(b"b"), Some(1000), at(1)).is_ok());
+        let version = state.swap("k", None, Some(b"a"), Some(1000), at(1)).unwrap();
+        assert_eq!(state.swap("k", None, Some(b"b"), None, at(1)).unwrap_err().unwrap().value, b"a");
+        assert!(state.swap("k", version, Some(b"b"), Some(1000), at(1)).is_ok());
         assert!(state.get("k", at(2)).is_none());
     }
 
@@ -145,8 +137,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a key of at most 1024 bytes")]
-    fn a_key_that_ends_the_plugin_in_the_gateway_ends_the_test() {
-        State::default().set(&"k".repeat(MAX_KEY + 1), b"", None, Duration::from_secs(1));
+    fn the_largest_answer_of_a_call_fits_and_what_is_too_large_leaves_what_was_there() {
+        let (mut state, now) = (State::default(), Duration::from_secs(1));
+        assert_eq!(state.put("k", &vec![1; plugin_rules::calls::MAX_BODY], None, now), Some(1));
+        let large = vec![2; MAX_ENTRY];
+        assert_eq!(state.put("k", &large, None, now), None);
+        assert!(state.swap("k", Some(1), Some(&large), None, now).is_ok_and(|version| version.is_none()));
+        assert_eq!(state.get("k", now).map(|entry| entry.value[0]), Some(1));
+    }
+
+    #[test]
+    fn a_key_of_any_length_is_counted() {
+        let (mut state, key) = (State::default(), "k".repeat(5000));
+        for left in [2, 1, 0] {
+            assert_eq!(state.take(&[Claim::new(&*key, 1, RATE)], Duration::from_secs(1))[0].remaining, left);
+        }
+        assert_eq!(state.add(&key, 2, 1000, Duration::from_secs(1)), 2);
+        assert_eq!(state.add(&key, 2, 1000, Duration::from_secs(1)), 4);
     }
 }

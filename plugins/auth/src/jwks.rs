@@ -6,7 +6,7 @@
 
 mod kept;
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plugin_sdk::calls::{self, Answer};
@@ -54,7 +54,8 @@ enum Fetched {
 pub struct KeySet {
     rules: Jwks,
     state: State,
-    parsed: RefCell<Option<Parsed>>,
+    /// Only to be faster: what all instances go by is the state.
+    parsed: Mutex<Option<Parsed>>,
 }
 
 /// When a set may be used, and when another one is to be fetched. Pure.
@@ -69,7 +70,11 @@ fn is_usable(rules: &Jwks, fetched_at: u64, now: u64) -> bool {
 impl KeySet {
     /// The set at this place; nothing is fetched yet.
     pub fn new(rules: &Jwks) -> Self {
-        Self { rules: rules.clone(), state: State::of(rules), parsed: RefCell::new(None) }
+        Self { rules: rules.clone(), state: State::of(rules), parsed: Mutex::new(None) }
+    }
+
+    fn parsed(&self) -> MutexGuard<'_, Option<Parsed>> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the token's signature is by a key of the set. `plausible` says what is wrong with the token apart from that:
@@ -115,14 +120,14 @@ impl KeySet {
 
     /// Whether the signature holds by the set of this instance, where that may be used.
     fn check(&self, token: &Token<'_>) -> Option<Result<(), Invalid>> {
-        let parsed = self.parsed.borrow();
+        let parsed = self.parsed();
         let usable = parsed.as_ref().filter(|set| is_usable(&self.rules, set.fetched_at, time::unix_ms()))?;
         Some(key::verify(&usable.keys, token))
     }
 
     fn is_fresh(&self) -> bool {
         let now = time::unix_ms();
-        self.parsed.borrow().as_ref().is_some_and(|set| is_fresh(&self.rules, set.fetched_at, now))
+        self.parsed().as_ref().is_some_and(|set| is_fresh(&self.rules, set.fetched_at, now))
     }
 
     /// The set is due, but does for now: one fetches, and the others go on with what there is.
@@ -168,7 +173,7 @@ impl KeySet {
     /// Takes the set from the state, where it isn't the one that is parsed already; the version there.
     fn read(&self) -> Option<u64> {
         let (kept, version) = self.state.set()?;
-        if self.parsed.borrow().as_ref().is_none_or(|parsed| parsed.version != version) {
+        if self.parsed().as_ref().is_none_or(|parsed| parsed.version != version) {
             self.parse(version, kept.fetched_at, kept.body.as_bytes());
         }
         Some(version)
@@ -182,7 +187,7 @@ impl KeySet {
             report(&set);
         }
         let keys = set.keys.into_iter().map(LoadedKey::of_set).collect();
-        *self.parsed.borrow_mut() = Some(Parsed { version, fetched_at, keys });
+        *self.parsed() = Some(Parsed { version, fetched_at, keys });
         Some(kept)
     }
 
@@ -229,7 +234,7 @@ impl KeySet {
         match self.state.keep(&kept, version, ttl) {
             Some(version) => {
                 metrics::count("auth_jwks_fetches_total", &[("result", "ok")], 1);
-                if let Some(parsed) = self.parsed.borrow_mut().as_mut() {
+                if let Some(parsed) = self.parsed().as_mut() {
                     parsed.version = version;
                 }
                 self.state.succeeded();

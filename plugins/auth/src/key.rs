@@ -1,6 +1,6 @@
 //! Keys that are ready for use: of the config, where one has exactly one form and an algorithm that fits it, and of sets.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use plugin_sdk::crypto::{Digest, Key, Signature};
 use plugin_sdk::log;
@@ -30,14 +30,14 @@ pub struct LoadedKey {
     pub algorithms: Vec<Algorithm>,
     /// The host's key. One of a set is made when it is first needed: a set has many, of which a few are used, and making
     /// all of them would cost the request that brought the set more CPU time than it may have. None: it is unusable.
-    key: OnceCell<Option<Key>>,
+    key: OnceLock<Option<Key>>,
     jwk: String,
 }
 
 impl LoadedKey {
     /// A key of a set.
     pub fn of_set(jwk: Jwk) -> Self {
-        Self { kid: jwk.kid, algorithms: jwk.algorithms, key: OnceCell::new(), jwk: jwk.json.to_string() }
+        Self { kid: jwk.kid, algorithms: jwk.algorithms, key: OnceLock::new(), jwk: jwk.json.to_string() }
     }
 
     fn key(&self) -> Option<&Key> {
@@ -140,6 +140,6 @@ impl RawKey {
                          section 3.2)";
             return Err((field, needs.to_owned()));
         }
-        Ok(LoadedKey { kid, algorithms, key: OnceCell::from(Some(key)), jwk: String::new() })
+        Ok(LoadedKey { kid, algorithms, key: OnceLock::from(Some(key)), jwk: String::new() })
     }
 }

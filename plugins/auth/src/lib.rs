@@ -153,9 +153,9 @@ impl Auth {
     fn introduce(&self, exchange: &Exchange, caller: &Caller<'_>) -> Result<(), Refusal> {
         let request = exchange.request();
         exchange.set_log_field("auth.method", Some(caller.method()));
-        exchange.set_attribute("auth.method", caller.method());
+        exchange.set_attribute("auth.method", caller.method()).map_err(|_| Refusal::Claim)?;
         if let Some(principal) = caller.principal() {
-            exchange.set_principal(&principal);
+            exchange.set_principal(&principal).map_err(|_| Refusal::Claim)?;
         }
         let name_header = self.settings.api_keys.as_ref().and_then(|rules| rules.name_header.as_deref());
         if let (Some(key), Some(header)) = (caller.key, name_header) {
@@ -183,7 +183,8 @@ impl Auth {
         for (claim, value) in
             texts.filter(|(claim, value)| claim.len() <= 128 && value.len() <= MAX_CLAIM).take(MAX_CLAIMS)
         {
-            exchange.set_attribute(&format!("claim.{claim}"), &value);
+            // Who limits by a claim would do so without it.
+            exchange.set_attribute(&format!("claim.{claim}"), &value).map_err(|_| Refusal::Claim)?;
         }
         Ok(())
     }
@@ -296,8 +297,8 @@ fn take_token(rules: &Jwt, exchange: &Exchange, forward: bool) -> Result<Option<
     }
 }
 
+#[plugin]
 impl Plugin for Auth {
-    const PHASES: Phases = Phases::REQUEST_HEADERS;
     const TRAITS: Traits = Traits::AUTHENTICATOR;
     // API keys and keys of the config need no upstream.
     const GRANTS_ARE_OPTIONAL: bool = true;

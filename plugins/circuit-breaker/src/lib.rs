@@ -103,7 +103,9 @@ fn is_small(exchange: &Exchange) -> bool {
 
 /// The state for the log record and for other plugins.
 fn note(exchange: &Exchange, state: StateName) {
-    exchange.set_attribute("circuit_breaker", state.as_str());
+    if exchange.set_attribute("circuit_breaker", state.as_str()).is_err() {
+        log::warn!("there are too many attributes: later plugins are not told the breaker's state");
+    }
     exchange.set_log_field("circuit_breaker", Some(state.as_str()));
 }
 
@@ -122,12 +124,8 @@ fn outcome(failure: Failure) -> Outcome {
     }
 }
 
+#[plugin]
 impl Plugin for CircuitBreaker {
-    const PHASES: Phases = Phases::REQUEST_HEADERS
-        .and(Phases::REQUEST_BODY)
-        .and(Phases::RESPONSE_HEADERS)
-        .and(Phases::UPSTREAM_FAILURE)
-        .and(Phases::LOG);
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {

@@ -3,7 +3,8 @@
 //! A request that a closed breaker lets pass only reads; its report writes the counts. Under contention a change is
 //! tried again; a change that lost every round is given up: a probe is then not admitted, a report isn't counted.
 
-use plugin_sdk::{kv, log, metrics, random, time};
+use plugin_sdk::kv::{self, SwapError};
+use plugin_sdk::{log, metrics, random, time};
 
 use crate::breaker::{Admission, Body, Breaker, Outcome, Policy, StateName, Ticket};
 
@@ -49,7 +50,8 @@ fn change<R>(work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
                 }
                 return (result, Some(to));
             }
-            Err(there) => entry = there,
+            Err(SwapError::Changed(there)) => entry = there,
+            Err(SwapError::TooLarge) => return (result, None),
         }
         round += 1;
         if round == ROUNDS {

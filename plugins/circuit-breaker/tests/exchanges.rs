@@ -147,6 +147,6 @@ fn a_probe_whose_body_is_cut_opens_the_breaker_again() {
 fn state_of_another_shape_is_begun_anew() {
     let host = TestHost::new();
     let plugin = breaker(&host);
-    host.enter(|| plugin_sdk::kv::set("breaker", b"{}", None));
+    host.enter(|| plugin_sdk::kv::set("breaker", b"{}", None)).unwrap();
     assert!(get(&host, &plugin).is_forwarded());
 }

@@ -1,7 +1,9 @@
 //! Which bodies are read, and as what.
 
+use serde::{Deserialize, Serialize};
+
 /// How the bytes of a message are to be understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// Plain text, XML, HTML and the like, header values and log fields.
     Text,
@@ -17,26 +19,7 @@ pub enum Format {
     Unlabelled,
 }
 
-const NAMES: [(Format, &str); 6] = [
-    (Format::Text, "text"),
-    (Format::Json, "json"),
-    (Format::JsonLines, "json-lines"),
-    (Format::Form, "form"),
-    (Format::Events, "events"),
-    (Format::Unlabelled, "unlabelled"),
-];
-
 impl Format {
-    /// A name to keep it by.
-    pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(format, _)| *format == self).map_or("", |(_, name)| name)
-    }
-
-    /// The format of this name.
-    pub fn named(name: &[u8]) -> Option<Self> {
-        NAMES.iter().find(|(_, known)| known.as_bytes() == name).map(|(format, _)| *format)
-    }
-
     /// The format of a `Content-Type`, or `None` where a body is binary, or in an encoding that isn't a superset of ASCII.
     /// A message without the field, or with one that names no type, is [`Format::Unlabelled`].
     pub fn of(content_type: &str) -> Option<Self> {
@@ -120,14 +103,6 @@ mod tests {
     #[test]
     fn a_query_keeps_its_escapes_and_gets_those_that_it_lacks() {
         assert_eq!(canonical_query("q=100%&a=%40b%4&c=\\ø".as_bytes()), "q=100%25&a=%40b%254&c=%5C%C3%B8");
-    }
-
-    #[test]
-    fn formats_have_names() {
-        for (format, name) in NAMES {
-            assert_eq!((format.name(), Format::named(name.as_bytes())), (name, Some(format)));
-        }
-        assert_eq!(Format::named(b""), None);
     }
 
     #[test]

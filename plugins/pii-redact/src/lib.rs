@@ -25,8 +25,6 @@ use scanner::{Blocked, Outcome, Scanner};
 pub struct PiiRedact {
     settings: Settings,
     keys: Keys,
-    request: StreamSlot<Scanner>,
-    response: StreamSlot<Scanner>,
 }
 
 /// Keys for pseudonyms by the name of their secret; the host holds the secrets themselves.
@@ -41,12 +39,8 @@ impl Pseudonyms for Keys {
     }
 }
 
+#[plugin]
 impl Plugin for PiiRedact {
-    const PHASES: Phases = Phases::REQUEST_HEADERS
-        .and(Phases::REQUEST_BODY)
-        .and(Phases::RESPONSE_HEADERS)
-        .and(Phases::RESPONSE_BODY)
-        .and(Phases::LOG);
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {
@@ -65,7 +59,7 @@ impl Plugin for PiiRedact {
                 }
             }
         }
-        errors.result(|| Self { settings, keys, request: StreamSlot::new(), response: StreamSlot::new() })
+        errors.result(|| Self { settings, keys })
     }
 
     fn on_request_headers(&self, exchange: &Exchange, end: bool) -> RequestAction {
@@ -88,7 +82,7 @@ impl Plugin for PiiRedact {
         }
         let wanted = self.settings.request.body && !end;
         match wanted.then(|| format_of(&request)).flatten() {
-            Some(format) => RequestAction::read_body(self.begin(exchange, Side::Request, format)),
+            Some(format) => RequestAction::read_body(self.begin(exchange, format)),
             None => RequestAction::next(),
         }
     }
@@ -97,16 +91,15 @@ impl Plugin for PiiRedact {
         self.body(exchange, Side::Request, &data, end)
     }
 
-    fn on_response_headers(&self, exchange: &Exchange, end: bool) -> ResponseAction {
+    fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
         let response = exchange.response();
         if self.headers(exchange, &response, &self.settings.response_headers, "response-header").is_err() {
             return ResponseAction::respond(refused_response());
         }
         match self.settings.response_body.then(|| format_of(&response)).flatten() {
-            // No body comes, but the head is that of a redacted one: the host drops the length and the validator that an
-            // answer to HEAD would tell of the original.
-            Some(format) if end => ResponseAction::read_body(self.mode(format)),
-            Some(format) => ResponseAction::read_body(self.begin(exchange, Side::Response, format)),
+            // Also where no body comes: the head is that of a redacted one, and the host drops the length and the validator
+            // that an answer to HEAD would tell of the original.
+            Some(format) => ResponseAction::read_body(self.begin(exchange, format)),
             None => ResponseAction::next(),
         }
     }
@@ -157,53 +150,25 @@ impl Side {
 }
 
 impl PiiRedact {
-    fn slot(&self, side: Side) -> &StreamSlot<Scanner> {
-        match side {
-            Side::Request => &self.request,
-            Side::Response => &self.response,
-        }
-    }
-
     /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
     /// event stream has no end to wait for.
     fn mode(&self, format: Format) -> BodyMode {
         if self.settings.rules.may_block() && format != Format::Events { BodyMode::Whole } else { BodyMode::Chunks }
     }
 
-    /// Prepares for a body. Where it comes in chunks, the instance serves this body alone from here on and can hold the
-    /// scanner; where it comes whole, other exchanges run in the instance meanwhile, and the host holds what is known.
-    fn begin(&self, exchange: &Exchange, side: Side, format: Format) -> BodyMode {
-        let mode = self.mode(format);
-        match mode {
-            BodyMode::Whole => exchange.set_state_bytes(format.name().as_bytes()),
-            _ => self.slot(side).begin(Scanner::new(format)),
-        }
-        mode
-    }
-
-    /// The scanner of the body that is called for.
-    fn scanner(&self, exchange: &Exchange, side: Side) -> Option<Scanner> {
-        // A request's whole body is read before there is a response, so the state is that of the side in question.
-        let whole = if self.settings.rules.may_block() { Format::named(&exchange.state_bytes()) } else { None };
-        match whole {
-            Some(format) => {
-                exchange.set_state_bytes(b"");
-                Some(Scanner::new(format))
-            }
-            None => self.slot(side).take(),
-        }
+    /// Prepares for a body of this message.
+    fn begin(&self, exchange: &Exchange, format: Format) -> BodyMode {
+        exchange.begin_stream(Scanner::new(format));
+        self.mode(format)
     }
 
     fn body(&self, exchange: &Exchange, side: Side, data: &[u8], end: bool) -> ChunkAction {
         let rules = &self.settings.rules;
         // Without its state a body can't be read, and unread it must not pass.
-        let Some(mut scanner) = self.scanner(exchange, side) else { return ChunkAction::Abort };
+        let Some(mut scanner) = exchange.stream::<Scanner>() else { return ChunkAction::Abort };
         let mut out = Vec::new();
         let outcome = scanner.push(rules, &self.keys, data, end, &mut out);
         report(exchange, rules, &scanner.take_counts(), side.place());
-        if !end && outcome.is_ok() {
-            self.slot(side).begin(scanner);
-        }
         match outcome {
             Ok(Outcome::Unchanged) => ChunkAction::Pass,
             Ok(Outcome::Rewritten) => ChunkAction::Replace(out),
@@ -267,8 +232,10 @@ fn report(exchange: &Exchange, rules: &Rules, counts: &[u32], place: &str) {
         }
     }
     let before = exchange.attribute("pii.count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-    exchange.set_attribute("pii.count", &(before + sum).to_string());
-    exchange.set_attribute("pii.categories", &names.join(","));
+    let told = exchange.set_attribute("pii.count", &(before + sum).to_string());
+    if told.and_then(|()| exchange.set_attribute("pii.categories", &names.join(","))).is_err() {
+        log::warn!("there are too many attributes: later plugins are not told what was found");
+    }
 }
 
 fn refused_request() -> LocalResponse {

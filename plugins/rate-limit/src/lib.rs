@@ -56,8 +56,8 @@ impl key::Source for Request<'_> {
     }
 }
 
+#[plugin]
 impl Plugin for RateLimit {
-    const PHASES: Phases = Phases::REQUEST_HEADERS.and(Phases::RESPONSE_HEADERS);
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {

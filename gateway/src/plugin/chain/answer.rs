@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use http_body::Body as _;
+use plugin_rules::kv::kept_by;
 use plugin_rules::response::INVALID_STATUS;
 
 use super::link::{Lent, Link};
@@ -44,7 +45,8 @@ impl<L: Link> ChainRun<L> {
         let hit = lent.as_deref().and_then(|exchange| {
             let store = &self.chain.stored;
             let request = &exchange.request;
-            let key = self.key(exchange, index, &stored.key);
+            let name = kept_by(&stored.key);
+            let key = self.key(exchange, index, &name);
             let hit = store.find(&key, request.asked_method(), &request.headers, store.now())?;
             let upstream = exchange.response.as_ref().filter(|_| exchange.source == ResponseSource::Upstream);
             let forwarded = request.sent.then(|| upstream.map(|response| response.status));
@@ -69,7 +71,8 @@ impl<L: Link> ChainRun<L> {
         if source != ResponseSource::Upstream {
             return body;
         }
-        let key = self.key(exchange, index, &asked.key);
+        let name = kept_by(&asked.key);
+        let key = self.key(exchange, index, &name);
         let storing = self.chain.links[index].storing();
         let draft = storable(&exchange.request, response, key.readers, storing, asked.ttl)
             .ok()

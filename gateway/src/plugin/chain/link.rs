@@ -27,6 +27,9 @@ pub trait Link: 'static {
     fn storing(&self) -> &Storing;
     /// Whether a call may wait, for the host or for its turn.
     fn suspends(&self) -> bool;
+    /// Whether one instance has to be held for the length of a body that comes in chunks: it keeps what it must remember
+    /// of it. Otherwise the exchange does.
+    fn pins(&self) -> bool;
     /// An instance that is idle.
     fn idle(&self) -> Option<Self::Guest>;
     /// An instance, as soon as there is one.
@@ -91,6 +94,10 @@ impl Link for Pool {
 
     fn suspends(&self) -> bool {
         self.may_wait()
+    }
+
+    fn pins(&self) -> bool {
+        self.entry().artifact.pins
     }
 
     fn idle(&self) -> Option<Instance> {

@@ -28,10 +28,12 @@ impl<L: Link> ChainRun<L> {
             let call = Call::RequestHeaders { end };
             let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
             if let Action::Continue(mode) = action {
+                let reads = mode.granted(link.phases().contains(Phase::RequestBody), end);
+                let mode = reads.map_err(|what| self.asks_in_vain(index, what))?;
                 let slot = &mut self.slots[index];
                 slot.ran = true;
-                slot.request_mode = mode.granted(link.phases().contains(Phase::RequestBody), end);
-                if slot.request_mode == BodyMode::Chunks {
+                slot.request_mode = mode;
+                if mode == BodyMode::Chunks && link.pins() {
                     guest.pin();
                     slot.guest = Some(guest);
                 }
@@ -48,16 +50,16 @@ impl<L: Link> ChainRun<L> {
             }
         }
         if let Some(exchange) = lent.as_deref_mut() {
-            self.prepare_for_readers(exchange)?;
+            self.prepare_for_readers(exchange, end)?;
         }
         Ok(Flow::Continue(()))
     }
 
-    /// What is sent upstream where plugins read bodies: only `identity` can be read.
-    fn prepare_for_readers(&mut self, exchange: &mut Exchange) -> Result<(), Error> {
+    /// What is sent upstream where plugins read bodies: only `identity` can be read. `end`: there is nothing to read.
+    fn prepare_for_readers(&mut self, exchange: &mut Exchange, end: bool) -> Result<(), Error> {
         let reader = self.slots.iter().position(|slot| slot.request_mode != BodyMode::Skip);
         if let Some(reader) = reader {
-            if encoding::says_encoded(&exchange.request.headers) {
+            if !end && encoding::says_encoded(&exchange.request.headers) {
                 let error = Error::new(ErrorKind::UnsupportedEncoding, "reads the body, and it is encoded");
                 return Err(named(self.chain.links[reader].name(), &error));
             }
@@ -83,9 +85,9 @@ impl<L: Link> ChainRun<L> {
             if slot.request_mode == BodyMode::Skip {
                 continue;
             }
-            let (whole, guest) = (slot.request_mode == BodyMode::Whole, slot.guest.take());
+            let (mode, guest) = (slot.request_mode, slot.guest.take());
             suspends |= self.chain.links[index].suspends();
-            match self.stage(index, Direction::Request, whole, guest, body).prime().await? {
+            match self.stage(index, Direction::Request, mode, guest, body).prime().await? {
                 Primed::Body(primed) => body = primed,
                 Primed::Respond(response) => {
                     self.slots.iter_mut().for_each(|slot| slot.guest = None);

@@ -34,6 +34,7 @@ impl<L: Link> ChainRun<L> {
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
         self.hides_length = false;
         let mut source = source;
+        let mut alone = true;
         let mut lent = shared.lock().await;
         for (index, link) in chain.links.iter().enumerate().take(before).rev() {
             let slot = &mut self.slots[index];
@@ -45,7 +46,8 @@ impl<L: Link> ChainRun<L> {
             }
             let guest;
             (guest, lent) = ready(link, &shared, lent).await;
-            let end = lent.as_deref().is_none_or(has_no_body) || body.is_end_stream();
+            let bare = lent.as_deref().is_none_or(has_no_body);
+            let end = bare || body.is_end_stream();
             let call = Call::ResponseHeaders { end };
             let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
             let mode = match action {
@@ -55,15 +57,22 @@ impl<L: Link> ChainRun<L> {
             let answer = match action {
                 Action::Continue(_) if mode != BodyMode::Skip => {
                     drop(lent);
-                    let whole = mode == BodyMode::Whole;
-                    if !whole {
+                    let pinned = mode == BodyMode::Chunks && link.pins();
+                    if pinned {
                         guest.pin();
                     }
-                    let stage = self.stage(index, Direction::Response, whole, (!whole).then_some(guest), body);
-                    let primed = stage.prime().await?;
+                    // Where no content is allowed, what is there in its place only tells the length.
+                    let read = if bare { Body::empty() } else { std::mem::replace(&mut body, Body::empty()) };
+                    let stage = self.stage(index, Direction::Response, mode, pinned.then_some(guest), read);
+                    let primed = match mode {
+                        BodyMode::Chunks if !pinned => Primed::Body(stage.begin(alone).await?),
+                        _ => stage.prime().await?,
+                    };
                     lent = shared.lock().await;
                     match primed {
+                        Primed::Body(_) if bare => None,
                         Primed::Body(primed) => {
+                            alone &= primed.size_hint().exact().is_some();
                             body = primed;
                             None
                         }
@@ -84,6 +93,7 @@ impl<L: Link> ChainRun<L> {
             };
             if let Some(answer) = self.policy(index, answer)? {
                 (source, body) = (answer.source, answer.body);
+                alone = true;
                 self.hides_length = false;
             }
         }
@@ -100,6 +110,11 @@ impl<L: Link> ChainRun<L> {
     ) -> Result<BodyMode, Error> {
         let link = &self.chain.links[index];
         let reading = reading_of_response(asked, link.phases().contains(Phase::ResponseBody), end);
+        let mut reading = reading.map_err(|what| self.asks_in_vain(index, what))?;
+        if end && link.pins() {
+            // When it was built, who asked for a body that does not come was not called for it, and may take a call for a mistake.
+            reading.mode = BodyMode::Skip;
+        }
         if reading.drops_description
             && let Some(response) = exchange.as_deref_mut().and_then(response_of)
         {

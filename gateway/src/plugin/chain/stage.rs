@@ -1,7 +1,8 @@
 //! One plugin's place in a streaming body: pulls frames, hands them to the guest, passes on what it answers.
 //!
 //! A stage is primed before anything goes out: until the guest has let the first bytes go, it may still answer with a
-//! response of its own. After a failure with policy `open` the rest passes untouched, unless the guest had begun to
+//! response of its own. Only the head of a response that is read in chunks does not wait for that: an event stream may have
+//! nothing to say for hours. After a failure with policy `open` the rest passes untouched, unless the guest had begun to
 //! replace bytes: what it held back then can't be told from what it had passed, so the stream ends in an error rather
 //! than in a body with a hole.
 
@@ -14,18 +15,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
-use plugin_rules::body::may_answer;
+use plugin_rules::body::{ANSWERS_TOO_LATE, KEEPS_TOO_MUCH, may_answer};
 
 use super::link::{Guest, Lent, Link, named};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, SharedExchange};
+use crate::exchange::{Exchange, SharedExchange, StreamState};
 use crate::memory::Budget;
 use crate::message::headers::Direction;
 use crate::message::{Body, FieldMap};
 use crate::model::OnFailure;
-use crate::plugin::call::{Action, Call, LocalResponse};
+use crate::plugin::call::{Action, BodyMode, Call, LocalResponse, Piece};
 use crate::plugin::whole::Whole;
 
 /// What a primed stage came to.
@@ -46,15 +48,18 @@ enum Step {
 pub(super) struct Stage<L: Link> {
     pub(super) body: Body,
     pub(super) link: Rc<L>,
-    /// The pinned instance; taken from the pool at the first call where there is none.
+    /// The instance that is held for the length of the body, where the plugin needs that. Otherwise each call has its own.
     pub(super) guest: Option<L::Guest>,
     pub(super) exchange: SharedExchange,
     pub(super) index: usize,
     pub(super) direction: Direction,
-    /// One call with everything, which may not exceed `limit`.
-    pub(super) whole: bool,
+    /// Chunks as they come, or one call with everything.
+    pub(super) mode: BodyMode,
+    /// The message's head does not wait for what the guest makes of the body, so it can neither answer nor change the head.
+    pub(super) head_goes_first: bool,
     /// Where bodies that are held come from.
     pub(super) memory: Arc<Budget>,
+    /// Largest body that it may have whole.
     pub(super) limit: u64,
     /// Set when it fails with policy `open`, for the phases that come later.
     pub(super) absent: Rc<Cell<bool>>,
@@ -74,16 +79,36 @@ pub(super) struct Progress {
 impl<L: Link> Stage<L> {
     /// Runs until the guest has let bytes go, has answered, or the body has ended.
     pub(super) async fn prime(mut self) -> Result<Primed, Error> {
-        let first = match self.step().await? {
+        match self.step().await? {
             Step::Respond(response) => return Ok(Primed::Respond(response)),
             Step::End => return Ok(Primed::Body(Body::empty())),
-            Step::Frame(frame) => frame,
-        };
-        if self.progress.ended && self.progress.ready.is_empty() && first.is_data() {
-            return Ok(Primed::Body(first.into_data().map_or_else(|_| Body::empty(), Body::full)));
+            Step::Frame(frame) => self.progress.ready.push_front(frame),
         }
-        self.progress.ready.push_front(first);
-        Ok(Primed::Body(Body::boxed(StageBody::Idle(Box::new(self)))))
+        Ok(Primed::Body(self.into_body()))
+    }
+
+    /// The body of a response whose head does not wait for it. What of it has come with the head passes the guest at once,
+    /// so that a short one is there as a whole; `alone`: nobody else has a part in the body who might be left half-way
+    /// with the exchange in its hands.
+    pub(super) async fn begin(mut self, alone: bool) -> Result<Body, Error> {
+        self.head_goes_first = true;
+        while alone && self.progress.ready.is_empty() && !self.progress.ended {
+            let Some(frame) = self.body.frame().now_or_never() else { break };
+            self.take(frame.transpose()?).await?;
+        }
+        Ok(self.into_body())
+    }
+
+    /// What is known to be all of it is told with its length.
+    fn into_body(mut self) -> Body {
+        if self.progress.ended && self.progress.ready.len() <= 1 {
+            match self.progress.ready.pop_front().map(Frame::into_data) {
+                None => return Body::empty(),
+                Some(Ok(data)) => return Body::full(data),
+                Some(Err(trailers)) => self.progress.ready.push_front(trailers),
+            }
+        }
+        Body::boxed(StageBody::Idle(Box::new(self)))
     }
 
     async fn step(&mut self) -> Result<Step, Error> {
@@ -96,15 +121,22 @@ impl<L: Link> Stage<L> {
                 self.guest = None;
                 return Ok(Step::End);
             }
-            if let Some(response) = if self.whole { self.collect().await? } else { self.chunk().await? } {
+            let answer = match self.mode {
+                BodyMode::Whole => self.collect().await?,
+                _ => {
+                    let frame = self.body.frame().await.transpose()?;
+                    self.take(frame).await?
+                }
+            };
+            if let Some(response) = answer {
                 return Ok(Step::Respond(response));
             }
         }
     }
 
-    /// One frame from below through the guest.
-    async fn chunk(&mut self) -> Result<Option<LocalResponse>, Error> {
-        let (data, trailers) = match self.body.frame().await.transpose()? {
+    /// One frame from below through the guest; none is the end.
+    async fn take(&mut self, frame: Option<Frame<Bytes>>) -> Result<Option<LocalResponse>, Error> {
+        let (data, trailers) = match frame {
             Some(frame) => match frame.into_data() {
                 Ok(data) => (data, None),
                 Err(frame) => (Bytes::new(), frame.into_trailers().ok().map(FieldMap::from)),
@@ -165,6 +197,9 @@ impl<L: Link> Stage<L> {
             Ok(guest) => self.call(guest, &mut exchange, &data, end).await,
             Err(error) => Err(error),
         };
+        if exchange.as_deref_mut().is_some_and(|exchange| self.has_lost_its_place(exchange, end)) {
+            return Err(self.aborts(KEEPS_TOO_MUCH));
+        }
         // What the guest made of the trailers, or added where there were none.
         let trailers = match exchange.as_deref_mut() {
             Some(exchange) if end => self.trailers_of(exchange).clone().filter(|fields| !fields.is_empty()),
@@ -179,8 +214,10 @@ impl<L: Link> Stage<L> {
                 let bytes = self.memory.count(bytes).map_err(|full| named(self.link.name(), &full.into()))?;
                 self.emit(bytes, trailers);
             }
-            Ok(Action::Respond(response)) if may_answer(self.progress.released) => return Ok(Some(response)),
-            Ok(Action::Respond(_)) => return Err(self.aborts("answered after it had let bytes go")),
+            Ok(Action::Respond(response)) if may_answer(self.progress.released || self.head_goes_first) => {
+                return Ok(Some(response));
+            }
+            Ok(Action::Respond(_)) => return Err(self.aborts(ANSWERS_TOO_LATE)),
             Ok(Action::Abort) => return Err(self.aborts("aborted the stream")),
             Ok(Action::RespondStored(_) | Action::Retry) => {
                 return Err(self.aborts("answered with an action that a body phase does not have"));
@@ -205,16 +242,37 @@ impl<L: Link> Stage<L> {
     }
 
     async fn call(&mut self, mut guest: L::Guest, lent: &mut Lent, data: &[u8], end: bool) -> Result<Action, Error> {
+        let piece = Piece { data, end, mode: self.mode };
         let call = match self.direction {
-            Direction::Request => Call::RequestBody { data, end },
-            Direction::Response => Call::ResponseBody { data, end },
+            Direction::Request => Call::RequestBody(piece),
+            Direction::Response => Call::ResponseBody(piece),
         };
+        // Whether it has gone out yet is a matter of moments: the guest finds it gone in any case.
+        let sent = |lent: &mut Lent, sent| {
+            let response = lent.as_deref_mut().and_then(|exchange| exchange.response.as_mut());
+            response.is_some_and(|response| std::mem::replace(&mut response.sent, sent))
+        };
+        let before = self.head_goes_first.then(|| sent(lent, true));
         let action = guest.call(lent, self.index, call).await;
-        if action.is_ok() && !end {
+        if let Some(before) = before {
+            sent(lent, before);
+        }
+        if action.is_ok() && !end && self.link.pins() {
             guest.pin();
             self.guest = Some(guest);
         }
         action
+    }
+
+    /// Whether the guest has failed to keep what it must remember for the next chunk. At the end nothing is to be kept.
+    fn has_lost_its_place(&self, exchange: &mut Exchange, end: bool) -> bool {
+        let Some(scratch) = exchange.scratch.get_mut(self.index) else { return false };
+        let kept = scratch.stream(self.direction);
+        let lost = matches!(kept, StreamState::Lost);
+        if end {
+            *kept = StreamState::None;
+        }
+        lost
     }
 
     fn emit(&mut self, data: Bytes, trailers: Option<FieldMap>) {

@@ -21,7 +21,7 @@ use crate::exchange::{ConnectionInfo, Exchange, Protocol, RequestHead, ResponseH
 use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
 use crate::model::Storing;
-use crate::plugin::call::{Field, LocalResponse, StoredResponse};
+use crate::plugin::call::{Field, LocalResponse, Piece, StoredResponse};
 
 /// What a script does in a phase.
 #[derive(Clone, Copy)]
@@ -53,6 +53,8 @@ struct Script {
     policy: OnFailure,
     storing: Storing,
     busy: Cell<bool>,
+    /// It keeps in its instance what it must remember of a body.
+    pins: bool,
     /// Its request-body phase waits for this.
     gate: Option<Rc<Notify>>,
     /// Never gets an instance, and waits for ever.
@@ -82,6 +84,9 @@ impl Link for Place {
     }
     fn suspends(&self) -> bool {
         self.0.gate.is_some()
+    }
+    fn pins(&self) -> bool {
+        self.0.pins
     }
     fn idle(&self) -> Option<Scripted> {
         None
@@ -150,10 +155,10 @@ impl Guest for Scripted {
             Call::ResponseHeaders { end } => ("response", format!("response {status}{}", mark(end)), &[][..]),
             Call::UpstreamFailure(_) => ("failure", "failure".to_owned(), &[][..]),
             Call::Log => ("log", "log".to_owned(), &[][..]),
-            Call::RequestBody { data, end } => {
+            Call::RequestBody(Piece { data, end, .. }) => {
                 ("request body", format!("request body {}{}", String::from_utf8_lossy(data), mark(end)), data)
             }
-            Call::ResponseBody { data, end } => {
+            Call::ResponseBody(Piece { data, end, .. }) => {
                 ("response body", format!("response body {}{}", String::from_utf8_lossy(data), mark(end)), data)
             }
         };
@@ -178,6 +183,7 @@ fn scripted(name: &'static str, behave: impl Fn(&'static str, &mut Exchange, usi
         policy: OnFailure::Closed,
         storing: Storing { unmarked: true, ..Storing::default() },
         busy: Cell::new(false),
+        pins: false,
         gate: None,
         stalls: Cell::new(false),
         trail: Trail::default(),

@@ -1,12 +1,15 @@
 //! What plugins leave in an exchange: state of their own, attributes, fields of the log, and the wish to keep a response.
-//! Errors are breaches of bounds, which no good plugin makes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use plugin_rules::body::{MAX_STREAM_STATE, stream_of};
+use plugin_rules::fields::FieldError;
 use plugin_rules::notes;
 
-use crate::exchange::{Exchange, StoreRequest};
+use crate::exchange::{Exchange, StoreRequest, StreamState};
+use crate::memory::Budget;
 use crate::phase::Phase;
 
 /// `http.state`.
@@ -21,8 +24,35 @@ pub(crate) fn set_state(exchange: &mut Exchange, of: usize, value: Vec<u8>) -> R
     Ok(())
 }
 
-/// `http.set-attribute`.
-pub(crate) fn set_attribute(exchange: &mut Exchange, by: usize, name: &str, value: String) -> Result<(), &'static str> {
+/// Takes what `http.set-stream-state` kept.
+pub(crate) fn take_stream_state(exchange: &mut Exchange, of: usize, phase: Phase) -> Option<Bytes> {
+    let kept = exchange.scratch.get_mut(of)?.stream(stream_of(phase)?);
+    match kept {
+        StreamState::Kept(_) => match std::mem::take(kept) {
+            StreamState::Kept(bytes) => Some(bytes),
+            StreamState::None | StreamState::Lost => None,
+        },
+        StreamState::None | StreamState::Lost => None,
+    }
+}
+
+/// `http.set-stream-state`.
+pub(crate) fn set_stream_state(
+    exchange: &mut Exchange,
+    of: usize,
+    phase: Phase,
+    value: Vec<u8>,
+    memory: &Arc<Budget>,
+) -> Result<(), &'static str> {
+    let stream = stream_of(phase).ok_or("set-stream-state: only in headers and body phases")?;
+    let fits = value.len() <= MAX_STREAM_STATE;
+    let counted = fits.then(|| memory.count(value)).and_then(Result::ok);
+    *exchange.scratch_of(of).stream(stream) = counted.map_or(StreamState::Lost, StreamState::Kept);
+    Ok(())
+}
+
+/// `http.put-attribute`.
+pub(crate) fn set_attribute(exchange: &mut Exchange, by: usize, name: &str, value: String) -> Result<(), FieldError> {
     notes::check_attribute(name, &value, exchange.attributes.len(), || exchange.attribute(name).is_some())?;
     if name == notes::PRINCIPAL {
         exchange.request.edits.principal_by = Some(by);
@@ -39,15 +69,17 @@ pub(crate) fn store_response(
     key: String,
     ttl: Duration,
 ) -> Result<(), &'static str> {
-    notes::check_store(phase, &key)?;
+    notes::check_store(phase)?;
     exchange.scratch_of(by).store = Some(StoreRequest { key, ttl });
     Ok(())
 }
 
 /// `http.set-log-field`.
-pub(crate) fn set_log_field(exchange: &mut Exchange, name: String, value: Option<String>) -> Result<(), &'static str> {
+pub(crate) fn set_log_field(exchange: &mut Exchange, name: String, value: Option<String>) {
     let at = exchange.log_fields.iter().position(|(known, _)| *known == name);
-    notes::check_log_field(&name, exchange.log_fields.len() - usize::from(at.is_some()))?;
+    if !notes::takes_log_field(&name, exchange.log_fields.len() - usize::from(at.is_some())) {
+        return;
+    }
     let value = value.map(|mut value| {
         let others = exchange.log_fields.iter().filter(|(known, _)| *known != name);
         let others = others.filter_map(|(_, value)| value.as_ref()).map(String::len).sum();
@@ -58,5 +90,4 @@ pub(crate) fn set_log_field(exchange: &mut Exchange, name: String, value: Option
         Some((_, slot)) => *slot = value,
         None => exchange.log_fields.push((name, value)),
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::exchange::{Exchange, ResponseSource};
+use crate::plugin::call::BodyMode;
 
 /// `http.property`. `None` for what is not known (yet), and for other names.
 pub(crate) fn property(exchange: &Exchange, name: &str) -> Option<String> {
@@ -43,5 +44,14 @@ pub(crate) fn measure(exchange: &Exchange, name: &str) -> Option<u64> {
         "duration.plugins-us" => micros(measures.plugins),
         "upstream.attempts" => Some(u64::from(measures.attempts)),
         _ => None,
+    }
+}
+
+/// `body.mode`: how the running body phase reads.
+pub(crate) fn body_mode(reads: BodyMode) -> Option<String> {
+    match reads {
+        BodyMode::Skip => None,
+        BodyMode::Chunks => Some("chunks".to_owned()),
+        BodyMode::Whole => Some("whole".to_owned()),
     }
 }

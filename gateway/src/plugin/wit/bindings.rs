@@ -24,6 +24,7 @@ wasmtime::component::bindgen!({
     world: "gateway:host/host",
     imports: {
         "edge:gateway/calls.send": async | trappable,
+        "edge:gateway/calls.send-all": async | trappable,
         default: trappable,
     },
     with: {

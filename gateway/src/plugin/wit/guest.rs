@@ -258,6 +258,7 @@ impl Guest {
         arm(&mut self.store, phase, &allowed);
         let state = self.store.data_mut();
         state.index = index;
+        state.reads = call.mode();
         state.exchange = slot.take();
         // A handle that a guest has kept from an earlier call is no good in this one.
         state.handle = state.handle.wrapping_add(1);

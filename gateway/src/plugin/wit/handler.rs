@@ -9,7 +9,7 @@ use super::bindings::edge::gateway::types::{
     ChunkAction, ConfigError, Failure, FailureAction, Manifest, RequestAction, ResponseAction,
 };
 use super::state::{ExchangeHandle, HostState};
-use crate::plugin::call::{Action, BodyMode, Call};
+use crate::plugin::call::{Action, BodyMode, Call, Piece};
 use crate::plugin::error::LoadError;
 
 /// The interface that a plugin exports, with the version of the contract that this host speaks.
@@ -125,8 +125,8 @@ impl HandlerExports {
             Call::UpstreamFailure(why) => {
                 invoke(store, yields, &self.upstream_failure, (of, why.into())).await?.0.into()
             }
-            Call::RequestBody { data, end } => chunk(store, yields, &self.request_body, of, data, end).await?,
-            Call::ResponseBody { data, end } => chunk(store, yields, &self.response_body, of, data, end).await?,
+            Call::RequestBody(piece) => chunk(store, yields, &self.request_body, of, piece).await?,
+            Call::ResponseBody(piece) => chunk(store, yields, &self.response_body, of, piece).await?,
             Call::Log => {
                 invoke(store, yields, &self.log, (of,)).await?;
                 Action::Continue(BodyMode::Skip)
@@ -140,8 +140,7 @@ async fn chunk(
     yields: bool,
     function: &Func,
     of: ExchangeHandle,
-    data: &[u8],
-    end: bool,
+    Piece { data, end, .. }: Piece<'_>,
 ) -> wasmtime::Result<Action> {
     let function = function.typed::<(ExchangeHandle, &[u8], bool), (ChunkAction,)>(&*store)?;
     Ok(invoke(store, yields, &function, (of, data, end)).await?.0.into())

@@ -7,6 +7,7 @@ use wasmtime::component::ResourceTable;
 use super::names::NameCache;
 use crate::exchange::Exchange;
 use crate::phase::Phase;
+use crate::plugin::call::BodyMode;
 use crate::plugin::callers::Callers;
 use crate::plugin::context::EntryContext;
 use crate::plugin::error::Overrun;
@@ -25,6 +26,8 @@ pub(super) struct HostState {
     pub(super) index: usize,
     /// The running call.
     pub(super) phase: Phase,
+    /// How it reads the body that it is for.
+    pub(super) reads: BodyMode,
     /// Host calls that it has left, and that it had.
     pub(super) host_calls: u32,
     pub(super) allowed_host_calls: u32,
@@ -53,6 +56,7 @@ impl HostState {
             handle: 0,
             index: 0,
             phase: Phase::Configure,
+            reads: BodyMode::Skip,
             host_calls: 0,
             allowed_host_calls: 0,
             clock: CpuClock::new(context.ticker.clone()),

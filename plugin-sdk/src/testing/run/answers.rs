@@ -1,5 +1,6 @@
 //! Responses that come from the plugin, from what was stored, or from the gateway in their place.
 
+use plugin_rules::kv::kept_by;
 use plugin_rules::notes::PRINCIPAL;
 use plugin_rules::response::{self, INVALID_STATUS, INVALID_VALUE};
 use plugin_rules::stored::{Key, Readers, caller};
@@ -84,7 +85,7 @@ impl<P: Plugin> Run<'_, P> {
         let readers = Readers::of(self.host.0.shared.get(), principal.as_deref());
         let hit = stored::find(
             &self.host.0.stored.borrow(),
-            &self.key(readers, key),
+            &self.key(readers, &kept_by(key)),
             (&self.asked.method, &self.data.part(Part::Request).borrow()),
             self.data.request_sent.get().then(answered),
             self.host.0.elapsed(),

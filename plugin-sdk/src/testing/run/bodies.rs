@@ -36,7 +36,7 @@ impl<P: Plugin> Run<'_, P> {
             if end {
                 self.data.part(part).borrow_mut().clone_from(&trailers);
             }
-            match self.chunk(of, data, end, &mut out) {
+            match self.chunk(of, mode, (data, end), &mut out) {
                 None => {}
                 Some(passed) => return passed,
             }
@@ -47,42 +47,65 @@ impl<P: Plugin> Run<'_, P> {
     pub(super) fn stream_until_cut(&self, chunks: Vec<Vec<u8>>) -> Passed {
         let mut out = Vec::new();
         for data in chunks.into_iter().filter(|data| !data.is_empty()) {
-            if let Some(passed) = self.chunk(Direction::Response, data, false, &mut out) {
+            if let Some(passed) = self.chunk(Direction::Response, BodyMode::Chunks, (data, false), &mut out) {
                 return passed;
             }
         }
-        if out.is_empty() { Passed::Refused } else { Passed::Body { chunks: out, aborted: true } }
+        Passed::Body { chunks: out, aborted: true }
     }
 
     /// One call of a body phase; `Some` where the stream ends with it.
-    pub(super) fn chunk(&self, of: Direction, data: Vec<u8>, end: bool, out: &mut Vec<Vec<u8>>) -> Option<Passed> {
-        let given = data.clone();
-        let action = match of {
-            Direction::Request => {
-                self.call(Phase::RequestBody, |plugin, exchange| plugin.on_request_body(exchange, given, end))
-            }
-            Direction::Response => {
-                self.call(Phase::ResponseBody, |plugin, exchange| plugin.on_response_body(exchange, given, end))
-            }
+    fn chunk(
+        &self,
+        of: Direction,
+        mode: BodyMode,
+        (data, end): (Vec<u8>, bool),
+        out: &mut Vec<Vec<u8>>,
+    ) -> Option<Passed> {
+        let sent: &Cell<bool> =
+            if of == Direction::Request { &self.data.request_sent } else { &self.data.response_sent };
+        // The head of a response that is read in chunks has gone out before the first of them.
+        if of == Direction::Response && mode == BodyMode::Chunks {
+            sent.set(true);
+        }
+        let action = self.call_with_chunk(of, mode, data.clone(), end);
+        let released = !out.is_empty() || sent.get();
+        let cut = |out: &mut Vec<Vec<u8>>| match released {
+            true => Passed::Body { chunks: std::mem::take(out), aborted: true },
+            false => Passed::Refused,
         };
+        if self.data.lost.take() {
+            return Some(cut(out));
+        }
         let bytes = match action {
             ChunkAction::Pass => data,
             ChunkAction::Replace(bytes) => bytes,
-            ChunkAction::Respond(response) if may_answer(!out.is_empty()) => return Some(Passed::Respond(response)),
+            ChunkAction::Respond(response) if may_answer(released) => return Some(Passed::Respond(response)),
             // An answer after bytes have gone out can only end the stream.
-            ChunkAction::Respond(_) | ChunkAction::Abort if !out.is_empty() => {
-                return Some(Passed::Body { chunks: std::mem::take(out), aborted: true });
-            }
-            ChunkAction::Respond(_) | ChunkAction::Abort => return Some(Passed::Refused),
+            ChunkAction::Respond(_) | ChunkAction::Abort => return Some(cut(out)),
         };
         if !bytes.is_empty() {
             out.push(bytes);
             // With the first bytes, the head has gone out.
-            let sent: &Cell<bool> =
-                if of == Direction::Request { &self.data.request_sent } else { &self.data.response_sent };
             sent.set(true);
         }
         None
+    }
+
+    fn call_with_chunk(&self, of: Direction, mode: BodyMode, data: Vec<u8>, end: bool) -> ChunkAction {
+        let name = "body.mode".to_owned();
+        let word = if mode == BodyMode::Whole { "whole" } else { "chunks" };
+        self.data.properties.borrow_mut().insert(name.clone(), word.to_owned());
+        let action = match of {
+            Direction::Request => self.call(Phase::RequestBody, |plugin, exchange| {
+                plugin.on_request_body(&exchange.of_chunk(end), data, end)
+            }),
+            Direction::Response => self.call(Phase::ResponseBody, |plugin, exchange| {
+                plugin.on_response_body(&exchange.of_chunk(end), data, end)
+            }),
+        };
+        self.data.properties.borrow_mut().remove(&name);
+        action
     }
 }
 

@@ -32,8 +32,8 @@ impl<P: Plugin> Run<'_, P> {
             }
         }
         let reads = body::BodyMode::from(mode).granted(P::PHASES.contains(Phases::REQUEST_BODY), end);
-        let reads = reads != body::BodyMode::Skip;
-        if reads && says_encoded(&*self.data.part(Part::Request).borrow()) {
+        let reads = reads.unwrap_or_else(|breach| panic!("on_request_headers {breach}")) != body::BodyMode::Skip;
+        if reads && !end && says_encoded(&*self.data.part(Part::Request).borrow()) {
             self.gateway_answers(ENCODED_REQUEST);
             return self.responded();
         }

@@ -35,8 +35,9 @@ impl<P: Plugin> Run<'_, P> {
             }
         }
         let reading = reading_of_response(mode.into(), P::PHASES.contains(Phases::RESPONSE_BODY), end);
+        let reading = reading.unwrap_or_else(|breach| panic!("on_response_headers {breach}"));
         let reads = reading.mode != body::BodyMode::Skip;
-        if reads && says_encoded(&*self.data.part(Part::Response).borrow()) {
+        if reads && !end && says_encoded(&*self.data.part(Part::Response).borrow()) {
             let body = self.place_gateway(ENCODED_RESPONSE);
             return self.deliver(vec![body], false);
         }
@@ -105,7 +106,7 @@ impl<P: Plugin> Run<'_, P> {
             status: self.status(),
             headers: self.data.part(Part::Response).borrow().clone(),
             chunks,
-            trailers: self.data.trailers(class::Direction::Response),
+            trailers: if self.has_no_body() { Vec::new() } else { self.data.trailers(class::Direction::Response) },
             aborted,
         });
     }

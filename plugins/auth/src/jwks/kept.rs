@@ -150,7 +150,7 @@ impl State {
 
     /// The set was fetched for this key in vain. No more of these are noted than may wait for a fetch.
     pub(super) fn miss(&self, kid: Option<&str>) {
-        kv::set(&self.missed(kid), b"1", Some(MISSED_FOR));
+        let _ = kv::set(&self.missed(kid), b"1", Some(MISSED_FOR));
     }
 }
 

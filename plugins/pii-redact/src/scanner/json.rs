@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::content::Format;
 use crate::detect::announce::{self, Topic};
@@ -21,7 +23,7 @@ const LONGEST_NUMBER: usize = 64;
 const RECORD_SEPARATOR: u8 = 0x1E;
 
 /// What is known of the JSON text at a position.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct State {
     /// The next value belongs to a listed field.
     pub(super) field: bool,

@@ -18,6 +18,8 @@ mod text;
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use crate::content::{self, Format};
 use crate::decode::{Buffers, Syntax};
 use crate::replace::Pseudonyms;
@@ -47,7 +49,7 @@ pub enum Outcome {
 }
 
 /// Where in the stream the scanner stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Place {
     /// Before the bytes that say what an unlabelled body is.
     Start,
@@ -70,8 +72,8 @@ enum Place {
     SwallowForm,
 }
 
-/// The state of one stream. It stays in the instance that the host keeps for the stream.
-#[derive(Clone, Debug)]
+/// The state of one stream. Between chunks the host keeps it, so it is small: what is held, and a few dozen bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scanner {
     format: Format,
     place: Place,
@@ -83,6 +85,8 @@ pub struct Scanner {
     /// The name of the value in a form.
     name: Vec<u8>,
     counts: Vec<u32>,
+    /// Only to be faster.
+    #[serde(skip)]
     buffers: Buffers,
 }
 

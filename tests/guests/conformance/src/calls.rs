@@ -80,14 +80,11 @@ pub(crate) fn make(exchange: &Exchange<'_>, call: &str, of: &Value) -> String {
         "property" => or_none(exchange.property(&text(of))),
         "measure" => or_none(exchange.measure(&text(of)).map(|measure| measure.to_string())),
         "set_state" => {
-            exchange.set_state_bytes(text(of).as_bytes());
-            "ok".to_owned()
+            let kept = exchange.set_state_bytes(text(of).as_bytes());
+            if kept.is_ok() { "ok" } else { "too-large" }.to_owned()
         }
         "state" => lossy(exchange.state_bytes()),
-        "set_attribute" => {
-            exchange.set_attribute(&text(&of[0]), &name);
-            "ok".to_owned()
-        }
+        "set_attribute" => word(exchange.set_attribute(&text(&of[0]), &name)),
         "attribute" => or_none(exchange.attribute(&text(of))),
         "set_log_field" => {
             exchange.set_log_field(&text(&of[0]), Some(name.as_str()).filter(|_| !of[1].is_null()));
@@ -107,8 +104,8 @@ pub(crate) fn make_anywhere(call: &str, of: &Value) -> String {
     match call {
         "kv_get" => or_none(kv::get(&text(of)).map(|entry| lossy(entry.value))),
         "kv_set" => {
-            kv::set(&text(&of[0]), text(&of[1]).as_bytes(), of[2].as_u64().map(Duration::from_millis));
-            "ok".to_owned()
+            let set = kv::set(&text(&of[0]), text(&of[1]).as_bytes(), of[2].as_u64().map(Duration::from_millis));
+            if set.is_ok() { "ok" } else { "too-large" }.to_owned()
         }
         "kv_delete" => {
             kv::delete(&text(of));

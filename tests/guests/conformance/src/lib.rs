@@ -122,13 +122,8 @@ fn response(of: &Value) -> LocalResponse {
     response
 }
 
+#[plugin]
 impl Plugin for Conformance {
-    const PHASES: Phases = Phases::REQUEST_HEADERS
-        .and(Phases::REQUEST_BODY)
-        .and(Phases::RESPONSE_HEADERS)
-        .and(Phases::RESPONSE_BODY)
-        .and(Phases::UPSTREAM_FAILURE)
-        .and(Phases::LOG);
     const GRANTS_ARE_OPTIONAL: bool = true;
     type Config = Config;
 

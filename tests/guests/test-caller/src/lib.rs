@@ -19,9 +19,8 @@ pub struct Config {}
 /// The plugin.
 pub struct Caller;
 
+#[plugin]
 impl Plugin for Caller {
-    const PHASES: Phases =
-        Phases::REQUEST_HEADERS.and(Phases::REQUEST_BODY).and(Phases::RESPONSE_HEADERS).and(Phases::UPSTREAM_FAILURE);
     type Config = Config;
 
     fn configure(_: Config) -> Result<Self, ConfigErrors> {
@@ -36,6 +35,10 @@ impl Plugin for Caller {
     fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
         if is_due(exchange, "response_headers") {
             let _ = calls::get("side", "/called").send();
+        }
+        if is_due(exchange, "forget") {
+            // There is no method that would read it.
+            return ResponseAction::read_body(BodyMode::Chunks);
         }
         ResponseAction::next()
     }
@@ -57,6 +60,12 @@ impl Plugin for Caller {
         let told = |when| exchange.request().header(when).unwrap_or_default();
         misbehave(&told("x-before"));
         let upstream = exchange.request().header("x-call").unwrap_or_else(|| "side".to_owned());
+        if exchange.request().header("x-all").is_some() {
+            let both = calls::send_all([calls::get("nowhere", "/called"), calls::get(&upstream, "/called")]);
+            let text: Vec<_> =
+                both.into_iter().map(|answer| answer.map_or_else(|_| 0, |answer| answer.status)).collect();
+            return RequestAction::respond(LocalResponse::new(200).body(format!("{text:?}")));
+        }
         let mut call = calls::get(&upstream, "/called").single_flight();
         match exchange.request().header("x-inject").as_deref() {
             Some("name") => call = call.header("x-a\r\nx-evil", "1"),

@@ -70,7 +70,7 @@ impl Guest {
                     }
                     action = RequestAction::respond(response);
                 }
-                "remember" => exchange.set_state_bytes(self.0.id.as_bytes()),
+                "remember" => exchange.set_state_bytes(self.0.id.as_bytes()).unwrap_or_default(),
                 "recall" => {
                     let state = exchange.state_bytes();
                     exchange.response().set_header(&format!("x-state-{}", self.0.id), state).ok();
@@ -112,7 +112,7 @@ impl Guest {
                     action = RequestAction::respond(LocalResponse::new(200).body(sum.to_string()));
                 }
                 "field" => exchange.set_log_field("guest", Some("seen")),
-                _ => {}
+                verb => action = bounds(exchange, verb).unwrap_or(action),
             }
         }
         action
@@ -121,7 +121,7 @@ impl Guest {
     fn trail(&self, exchange: &Exchange, phase: &str) {
         let step = format!("{}:{phase}", self.0.id);
         let trail = exchange.attribute("trail").map_or(step.clone(), |trail| format!("{trail} {step}"));
-        exchange.set_attribute("trail", &trail);
+        exchange.set_attribute("trail", &trail).ok();
     }
 
     fn body(&self, exchange: &Exchange, phase: &str, data: Vec<u8>, end: bool) -> ChunkAction {
@@ -142,6 +142,18 @@ impl Guest {
                     return ChunkAction::replace(text);
                 }
                 "big" => return ChunkAction::replace(vec![b'x'; 9 << 20]),
+                "number" => {
+                    let mut number = exchange.stream_or_begin(|| 0_u32);
+                    *number += 1;
+                    let mut text = format!("{}:", *number).into_bytes();
+                    text.extend_from_slice(&data);
+                    return ChunkAction::replace(text);
+                }
+                "hoard" => exchange.stream_or_begin(Vec::<u8>::new).extend_from_slice(&data),
+                "mode" => {
+                    let late = exchange.response().set_header("x-late", "1");
+                    return ChunkAction::replace(format!("{:?} {late:?}", exchange.body_mode()));
+                }
                 "respond" => return ChunkAction::respond(LocalResponse::new(298)),
                 "abort" => return ChunkAction::abort(),
                 _ => {}
@@ -151,13 +163,36 @@ impl Guest {
     }
 }
 
+/// What a request may bring that is too long.
+fn bounds(exchange: &Exchange, verb: &str) -> Option<RequestAction> {
+    let key = exchange.request().header("x-key").unwrap_or_default();
+    let status = match verb {
+        "limit" => {
+            let rate = Rate { burst: 2, per_second: 0.0001 };
+            let allowed = counters::take(&[Claim::new(key, 1, rate)]).iter().all(|decision| decision.allowed);
+            return (!allowed).then(|| RequestAction::respond(LocalResponse::new(429)));
+        }
+        "keep-all" => {
+            let kept = kv::set("large", &vec![b'x'; 1 << 20], None).is_ok()
+                && kv::get("large").is_some_and(|entry| entry.value.len() == 1 << 20)
+                && kv::set("large", &vec![b'x'; 2 << 20], None).is_err();
+            if kept { 200 } else { 500 }
+        }
+        "name" => match exchange.set_principal(&key) {
+            Ok(()) => 200,
+            Err(_) => 400,
+        },
+        "bytes" => {
+            let value = exchange.request().header("x-bytes").unwrap_or("none".to_owned());
+            return Some(RequestAction::respond(LocalResponse::new(200).body(value)));
+        }
+        _ => return None,
+    };
+    Some(RequestAction::respond(LocalResponse::new(status)))
+}
+
+#[plugin]
 impl Plugin for Guest {
-    const PHASES: Phases = Phases::REQUEST_HEADERS
-        .and(Phases::REQUEST_BODY)
-        .and(Phases::RESPONSE_HEADERS)
-        .and(Phases::RESPONSE_BODY)
-        .and(Phases::UPSTREAM_FAILURE)
-        .and(Phases::LOG);
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, ConfigErrors> {

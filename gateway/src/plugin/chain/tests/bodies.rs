@@ -96,9 +96,16 @@ fn bytes_pass_are_replaced_and_are_held_back() {
     assert_eq!(passing(held, &["a", "b"]).unwrap(), "all");
 }
 
+fn refusing() -> Script {
+    reader(|data| if data == b"b" { Act::Respond(403) } else { Act::Replace("") })
+}
+
 #[test]
 fn a_plugin_that_holds_back_may_still_answer() {
-    let mut trip = trip(vec![reader(|data| if data == b"b" { Act::Respond(403) } else { Act::Replace("") })]);
+    let answer = answers(trip(vec![refusing()]).request(chunks(&["a", "b", "c"])));
+    assert_eq!(answer.source, ResponseSource::Plugin(0));
+    // To one that was built when heads waited for it, they do.
+    let mut trip = trip(vec![Script { pins: true, ..refusing() }]);
     continues(trip.request(Body::empty()));
     let body = trip.upstream(chunks(&["a", "b", "c"])).unwrap();
     assert_eq!(text(body).unwrap(), "r");
@@ -106,11 +113,119 @@ fn a_plugin_that_holds_back_may_still_answer() {
 }
 
 #[test]
+fn the_head_of_a_response_does_not_wait_for_its_first_chunk_and_can_t_be_taken_back() {
+    let mut trip = trip(vec![quiet("a"), refusing()]);
+    continues(trip.request(Body::empty()));
+    let (send, sent) = tokio::sync::oneshot::channel();
+    let frames = stream::once(async move {
+        sent.await.map(|()| Frame::data(Bytes::from_static(b"b"))).map_err(|_| ErrorKind::Internal.into())
+    });
+    let mut body = trip.upstream(Body::boxed(StreamBody::new(Box::pin(frames)))).unwrap();
+    assert_eq!(trip.trail().last().map(String::as_str), Some("a:response 200"), "nothing has come yet");
+    send.send(()).unwrap();
+    let error = wait(body.frame()).unwrap().unwrap_err();
+    assert_eq!(error.detail(), "plugin `r`: answered after it had let bytes go, or the head");
+}
+
+#[test]
+fn a_plugin_finds_the_head_gone_out_with_the_first_chunk_however_soon_that_comes() {
+    let mut trip = trip(vec![scripted("r", |phase, exchange, _, _| {
+        let response = exchange.response.as_ref();
+        assert_eq!(response.is_some_and(|head| head.sent), phase == "response body", "{phase}");
+        if phase.ends_with("body") { GO } else { CHUNKS }
+    })]);
+    continues(trip.request(chunks(&["a"])));
+    assert_eq!(text(trip.upstream(chunks(&["a", "b"])).unwrap()).unwrap(), "ab");
+}
+
+#[test]
+fn an_instance_is_held_between_chunks_only_where_it_keeps_something_there() {
+    for (pins, checkouts) in [(true, 2), (false, 5)] {
+        let mut trip = trip(vec![Script { pins, ..reader(|_| GO) }]);
+        // The body's end comes in a call of its own.
+        assert_eq!(text(continues(trip.request(chunks(&["a", "b", "c"])))).unwrap(), "abc");
+        let words = std::mem::take(&mut *trip.trail.borrow_mut());
+        let count = words.iter().filter(|word| *word == "r:checkout").count();
+        assert_eq!(count, if pins { 1 } else { checkouts }, "{words:?}");
+        trip.run.slots.iter().for_each(|slot| assert!(slot.guest.is_none()));
+    }
+}
+
+#[test]
+fn a_request_without_a_body_does_not_get_past_a_plugin_that_wants_it_whole() {
+    let whole = || plugin("w", |phase| if phase.ends_with("body") { Act::Respond(401) } else { WHOLE });
+    for fields in [&[][..], &[("content-length", "0")], &[("content-encoding", "br")]] {
+        let mut trip = trip(vec![whole()]);
+        trip.request_fields(fields);
+        let answer = answers(trip.request(Body::empty()));
+        assert_eq!(answer.source, ResponseSource::Plugin(0));
+        assert_eq!(trip.trail(), ["w:request $", "w:request body $"]);
+    }
+}
+
+#[test]
+fn a_response_without_a_body_comes_once_to_a_plugin_that_wants_it_whole() {
+    let stored = Arc::new(StoredResponses::new(1 << 20));
+    let whole = || plugin("w", |phase| if phase == "response body" { Act::Replace("more") } else { WHOLE });
+    for (method, status, left) in
+        [(Method::GET, 200, "more"), (Method::HEAD, 200, ""), (Method::GET, 204, ""), (Method::GET, 304, "")]
+    {
+        let mut trip = trip_with(vec![whole()], method, &stored);
+        continues(trip.request(Body::empty()));
+        trip.trail();
+        let body = trip.response(ResponseSource::Upstream, status, &[], Body::empty()).unwrap();
+        assert_eq!(text(body).unwrap(), left);
+        assert_eq!(trip.trail(), [format!("w:response {status}$"), "w:response body $".to_owned()]);
+    }
+    // One that was built before is not called where it was not then.
+    let mut trip = trip_with(vec![Script { pins: true, ..whole() }], Method::HEAD, &stored);
+    continues(trip.request(chunks(&["x"])));
+    trip.trail();
+    trip.response(ResponseSource::Upstream, 200, &[], Body::empty()).unwrap();
+    assert_eq!(trip.trail(), ["w:response 200$"]);
+}
+
+#[test]
+fn a_plugin_that_asks_for_a_body_without_a_phase_for_it_passes_nothing_on_whatever_its_policy() {
+    let forgetful = |mode| Script {
+        phases: Phases::of(Phase::RequestHeaders) | Phases::of(Phase::ResponseHeaders),
+        policy: OnFailure::Open,
+        ..plugin("f", move |phase| if phase == mode { CHUNKS } else { GO })
+    };
+    let error = fails(trip(vec![forgetful("request")]).request(chunks(&["x"])));
+    assert_eq!(
+        (error.kind(), error.detail()),
+        (ErrorKind::Plugin, "plugin `f`: asks for the body and has no phase for it")
+    );
+    let mut trip = trip(vec![forgetful("response")]);
+    continues(trip.request(Body::empty()));
+    assert_eq!(fails(trip.upstream(chunks(&["x"]))).kind(), ErrorKind::Plugin);
+}
+
+#[test]
+fn a_plugin_that_loses_its_place_in_a_body_passes_nothing_on_whatever_its_policy() {
+    use crate::exchange::StreamState;
+    let forgets = || Script {
+        policy: OnFailure::Open,
+        ..scripted("s", |phase, exchange, index, data| {
+            if data == b"b" {
+                exchange.scratch_of(index).request_stream = StreamState::Lost;
+                exchange.scratch_of(index).response_stream = StreamState::Lost;
+            }
+            if phase.ends_with("body") { GO } else { CHUNKS }
+        })
+    };
+    let mut trip = trip(vec![forgets()]);
+    let body = continues(trip.request(chunks(&["a", "b", "c"])));
+    assert_eq!(fails(text(body)).detail(), "plugin `s`: keeps more than 64 KiB of a body between its chunks");
+}
+
+#[test]
 fn an_answer_after_bytes_have_gone_out_cuts_the_stream() {
     let error = fails(passing(|data| if data == b"b" { Act::Respond(403) } else { GO }, &["a", "b", "c"]));
     assert_eq!(
         (error.kind(), error.detail()),
-        (ErrorKind::PluginAbort, "plugin `r`: answered after it had let bytes go")
+        (ErrorKind::PluginAbort, "plugin `r`: answered after it had let bytes go, or the head")
     );
 }
 

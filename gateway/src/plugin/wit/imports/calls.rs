@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method};
 use plugin_rules::calls::{Refusal, check_request, may_have};
 use plugin_rules::same_variants;
@@ -14,12 +15,15 @@ use crate::message::headers::CDN_LOOP;
 use crate::phase::Phase;
 use crate::plugin::grants::Need;
 use crate::plugin::host::calls::{CallError, CallResponse, MAX_BODY, OutboundCall};
+use crate::plugin::host::flights::CallResult;
 use crate::plugin::wit::bindings::edge::gateway::calls::{self, Error, Request, Response};
 use crate::plugin::wit::bindings::edge::gateway::types::Header;
 use crate::plugin::wit::state::HostState;
 
 /// Longest time that a call may take, whatever the plugin says.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+/// Calls of one `send-all`.
+const MAX_AT_ONCE: usize = 16;
 /// Used where the plugin says 0.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -91,38 +95,18 @@ impl HostState {
     fn is_granted(&self, upstream: &str) -> bool {
         self.context.upstreams.iter().any(|granted| **granted == *upstream)
     }
-}
 
-impl calls::Host for HostState {
-    fn granted(&mut self, upstream: String) -> wasmtime::Result<bool> {
-        self.charge()?;
-        Ok(self.is_granted(&upstream))
-    }
-
-    fn refused_here(&mut self) -> wasmtime::Result<bool> {
-        self.charge()?;
-        Ok(self.call_refused)
-    }
-
-    async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
-        self.charge()?;
-        self.call_refused = false;
+    /// A call that may be made, ready to be waited for.
+    fn prepare(&self, of: Request) -> Result<impl Future<Output = CallResult> + Send + use<>, CallError> {
         let granted = self.is_granted(&of.upstream);
         if !granted {
             self.context.refuse(Need::Upstreams, &of.upstream);
         }
         let callers = match &self.callers {
             Some(callers) if granted && self.phase != Phase::Configure => callers,
-            _ => return Ok(Err(Error::Denied)),
+            _ => return Err(CallError::Denied),
         };
-        let (method, mut headers) = match validate(&of) {
-            Ok(parts) => parts,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        let Some(permit) = callers.permit() else {
-            self.call_refused = true;
-            return Ok(Err(CallError::Busy.into()));
-        };
+        let (method, mut headers) = validate(&of)?;
         let calls = callers.calls().clone();
         // On behalf of the request: a plugin that calls its own gateway must come to an end.
         let hops = self.exchange.as_ref().map(|exchange| exchange.hops.clone()).unwrap_or_default();
@@ -148,19 +132,73 @@ impl calls::Host for HostState {
                 Err(_) => Err(CallError::Timeout),
             }
         };
-        self.clock.pause();
-        // Whoever shares a call waits no longer than its own time, which may be shorter than the call's.
-        let outcome = timeout_at(deadline, async {
-            match &key {
-                Some(key) => self.context.flights.share(key, news, call).await,
-                None => call.await,
-            }
+        let flights = self.context.flights.clone();
+        Ok(async move {
+            // Whoever shares a call waits no longer than its own time, which may be shorter than the call's.
+            let outcome = timeout_at(deadline, async {
+                match &key {
+                    Some(key) => flights.share(key, news, call).await,
+                    None => call.await,
+                }
+            });
+            outcome.await.unwrap_or(Err(CallError::Timeout))
         })
-        .await;
+    }
+
+    /// Waits with the instance, whose time does not count meanwhile; none where too many wait already.
+    async fn wait_for<T>(&mut self, calls: impl Future<Output = T>) -> Option<T> {
+        let permit = self.callers.as_ref()?.permit()?;
+        self.clock.pause();
+        let outcome = calls.await;
         self.clock.resume();
         drop(permit);
-        let outcome = outcome.unwrap_or(Err(CallError::Timeout));
+        Some(outcome)
+    }
+}
+
+impl calls::Host for HostState {
+    fn granted(&mut self, upstream: String) -> wasmtime::Result<bool> {
+        self.charge()?;
+        Ok(self.is_granted(&upstream))
+    }
+
+    fn refused_here(&mut self) -> wasmtime::Result<bool> {
+        self.charge()?;
+        Ok(self.call_refused)
+    }
+
+    async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
+        self.charge()?;
+        self.call_refused = false;
+        let call = match self.prepare(of) {
+            Ok(call) => call,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let outcome = self.wait_for(call).await.unwrap_or(Err(CallError::Busy));
         self.call_refused = matches!(outcome, Err(CallError::Busy));
         Ok(outcome.map(response).map_err(Into::into))
+    }
+
+    async fn send_all(&mut self, of: Vec<Request>) -> wasmtime::Result<Vec<Result<Response, Error>>> {
+        if of.len() > MAX_AT_ONCE {
+            return Err(wasmtime::Error::msg(format!("calls.send-all: at most {MAX_AT_ONCE} calls at once")));
+        }
+        self.call_refused = false;
+        let mut calls = Vec::with_capacity(of.len());
+        for request in of {
+            self.charge()?;
+            let prepared = self.prepare(request);
+            calls.push(async move {
+                match prepared {
+                    Ok(call) => call.await,
+                    Err(error) => Err(error),
+                }
+            });
+        }
+        let count = calls.len();
+        let outcomes = self.wait_for(join_all(calls)).await;
+        let outcomes = outcomes.unwrap_or_else(|| (0..count).map(|_| Err(CallError::Busy)).collect());
+        self.call_refused = outcomes.iter().any(|outcome| matches!(outcome, Err(CallError::Busy)));
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(response).map_err(Into::into)).collect())
     }
 }

@@ -1,10 +1,12 @@
 //! Interface `counters`, on the entry's namespace.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use plugin_rules::gcra::MAX_CLAIMS;
+use plugin_rules::kv::kept_by;
+use smallvec::SmallVec;
 
-use super::check_key;
 use crate::plugin::wit::bindings::edge::gateway::counters;
 use crate::plugin::wit::state::HostState;
 use crate::state::{self, Answer};
@@ -25,11 +27,12 @@ impl HostState {
         if claims.len() > MAX_CLAIMS {
             return Err(wasmtime::Error::msg(format!("counters.take: at most {MAX_CLAIMS} claims at once")));
         }
-        claims.iter().try_for_each(|claim| check_key("counters.take", &claim.bucket))?;
-        let claims: smallvec::SmallVec<[state::Claim<'_>; 8]> = claims
+        let buckets: SmallVec<[Cow<'_, str>; 8]> = claims.iter().map(|claim| kept_by(&claim.bucket)).collect();
+        let claims: SmallVec<[state::Claim<'_>; 8]> = claims
             .iter()
-            .map(|claim| state::Claim {
-                bucket: &claim.bucket,
+            .zip(&buckets)
+            .map(|(claim, bucket)| state::Claim {
+                bucket,
                 cost: claim.cost,
                 rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
             })
@@ -39,9 +42,8 @@ impl HostState {
 
     pub(super) fn ask_add(&mut self, key: &str, delta: i64, window_ms: u64) -> wasmtime::Result<Answer<i64>> {
         self.charge()?;
-        check_key("counters.add", key)?;
         let window = Duration::from_millis(window_ms);
-        Ok(self.context.namespace.add(key, delta, window, self.context.state.now()))
+        Ok(self.context.namespace.add(&kept_by(key), delta, window, self.context.state.now()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::header::HeaderValue;
+use plugin_rules::notes::BAD_ATTRIBUTE;
 
 use crate::plugin::grants::Need;
 use crate::plugin::host::{fields, notes, properties, response, target};
@@ -69,7 +70,9 @@ impl contract::Host for HostState {
     }
 
     fn property(&mut self, of: Handle, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(properties::property(self.exchange(of)?, &name))
+        let reads = self.reads;
+        let exchange = self.exchange(of)?;
+        Ok(if name == "body.mode" { properties::body_mode(reads) } else { properties::property(exchange, &name) })
     }
 
     fn measure(&mut self, of: Handle, name: String) -> wasmtime::Result<Option<u64>> {
@@ -115,9 +118,24 @@ impl contract::Host for HostState {
         bounded(notes::set_state(self.exchange(of)?, index, value))
     }
 
+    fn take_stream_state(&mut self, of: Handle) -> wasmtime::Result<Option<Vec<u8>>> {
+        let (index, phase) = (self.index, self.phase);
+        Ok(notes::take_stream_state(self.exchange(of)?, index, phase).map(Into::into))
+    }
+
+    fn set_stream_state(&mut self, of: Handle, value: Vec<u8>) -> wasmtime::Result<()> {
+        let (index, phase, memory) = (self.index, self.phase, self.context.memory.clone());
+        bounded(notes::set_stream_state(self.exchange(of)?, index, phase, value, &memory))
+    }
+
     fn set_attribute(&mut self, of: Handle, name: String, value: String) -> wasmtime::Result<()> {
         let index = self.index;
-        bounded(notes::set_attribute(self.exchange(of)?, index, &name, value))
+        bounded(notes::set_attribute(self.exchange(of)?, index, &name, value).map_err(|_| BAD_ATTRIBUTE))
+    }
+
+    fn put_attribute(&mut self, of: Handle, name: String, value: String) -> Fallible<()> {
+        let index = self.index;
+        Ok(notes::set_attribute(self.exchange(of)?, index, &name, value).map_err(FieldError::from))
     }
 
     fn store_response(&mut self, of: Handle, key: String, ttl_ms: u64) -> wasmtime::Result<()> {
@@ -131,6 +149,7 @@ impl contract::Host for HostState {
     }
 
     fn set_log_field(&mut self, of: Handle, name: String, value: Option<String>) -> wasmtime::Result<()> {
-        bounded(notes::set_log_field(self.exchange(of)?, name, value))
+        notes::set_log_field(self.exchange(of)?, name, value);
+        Ok(())
     }
 }

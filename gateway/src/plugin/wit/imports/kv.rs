@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::check_key;
+use plugin_rules::kv::kept_by;
+
 use crate::plugin::wit::bindings::edge::gateway::kv;
 use crate::plugin::wit::state::HostState;
 use crate::state::{self, Answer, SwapError, TooLarge};
@@ -23,11 +24,21 @@ pub(super) fn swapped(result: Result<u64, SwapError>) -> wasmtime::Result<Swappe
     }
 }
 
+/// The same, with none for a value that is too large.
+pub(super) type SwappedOrTooLarge = Result<Option<u64>, Option<kv::Entry>>;
+
+pub(super) fn swapped_or_too_large(result: Result<u64, SwapError>) -> SwappedOrTooLarge {
+    match result {
+        Ok(version) => Ok(Some(version)),
+        Err(SwapError::Mismatch(found)) => Err(found.map(entry)),
+        Err(SwapError::TooLarge(_)) => Ok(None),
+    }
+}
+
 impl HostState {
     pub(super) fn ask_get(&mut self, key: &str) -> wasmtime::Result<Answer<Option<state::Entry>>> {
         self.charge()?;
-        check_key("kv.get", key)?;
-        Ok(self.context.namespace.get(key, self.context.state.now()))
+        Ok(self.context.namespace.get(&kept_by(key), self.context.state.now()))
     }
 
     pub(super) fn ask_set(
@@ -37,15 +48,13 @@ impl HostState {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Answer<Result<u64, TooLarge>>> {
         self.charge()?;
-        check_key("kv.set", key)?;
         let ttl = ttl_ms.map(Duration::from_millis);
-        Ok(self.context.namespace.set(key, value.into(), ttl, self.context.state.now()))
+        Ok(self.context.namespace.set(&kept_by(key), value.into(), ttl, self.context.state.now()))
     }
 
     pub(super) fn ask_delete(&mut self, key: &str) -> wasmtime::Result<Answer<()>> {
         self.charge()?;
-        check_key("kv.delete", key)?;
-        Ok(self.context.namespace.delete(key, self.context.state.now()))
+        Ok(self.context.namespace.delete(&kept_by(key), self.context.state.now()))
     }
 
     pub(super) fn ask_swap(
@@ -56,10 +65,9 @@ impl HostState {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Answer<Result<u64, SwapError>>> {
         self.charge()?;
-        check_key("kv.compare-and-swap", key)?;
         let ttl = ttl_ms.map(Duration::from_millis);
         let now = self.context.state.now();
-        Ok(self.context.namespace.compare_and_swap(key, expect, value.map(Into::into), ttl, now))
+        Ok(self.context.namespace.compare_and_swap(&kept_by(key), expect, value.map(Into::into), ttl, now))
     }
 }
 
@@ -70,6 +78,10 @@ impl kv::Host for HostState {
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<u64> {
         Ok(self.ask_set(&key, value, ttl_ms)?.now()??)
+    }
+
+    fn put(&mut self, key: String, value: Vec<u8>, ttl_ms: Option<u64>) -> wasmtime::Result<Option<u64>> {
+        Ok(self.ask_set(&key, value, ttl_ms)?.now()?.ok())
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
@@ -84,5 +96,15 @@ impl kv::Host for HostState {
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Swapped> {
         swapped(self.ask_swap(&key, expect, value, ttl_ms)?.now()?)
+    }
+
+    fn swap(
+        &mut self,
+        key: String,
+        expect: Option<u64>,
+        value: Option<Vec<u8>>,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<SwappedOrTooLarge> {
+        Ok(swapped_or_too_large(self.ask_swap(&key, expect, value, ttl_ms)?.now()?))
     }
 }

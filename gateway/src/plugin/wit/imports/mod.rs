@@ -15,13 +15,3 @@ mod metrics;
 mod secrets;
 mod sys;
 pub(super) mod waiting;
-
-use plugin_rules::kv::{MAX_KEY, is_key};
-
-/// Refuses keys that would make the state store's memory a guest's to fill.
-fn check_key(function: &str, key: &str) -> wasmtime::Result<()> {
-    if !is_key(key) {
-        return Err(wasmtime::Error::msg(format!("{function}: a key of at most {MAX_KEY} bytes")));
-    }
-    Ok(())
-}

@@ -5,7 +5,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
 use super::counters::decided;
-use super::kv::{entry, swapped};
+use super::kv::{entry, swapped, swapped_or_too_large};
 use crate::plugin::wit::bindings::edge::gateway::counters::Claim;
 use crate::plugin::wit::state::HostState;
 
@@ -33,6 +33,15 @@ pub(in crate::plugin::wit) fn add_to_linker(linker: &mut Linker<HostState>) -> w
         Box::new(async move {
             let answer = store.data_mut().ask_swap(&key, expect, value, ttl_ms)?;
             Ok((swapped(answer.wait().await?)?,))
+        })
+    })?;
+    kv.func_wrap_async("put", |mut store: Store<'_>, (key, value, ttl_ms): (String, Vec<u8>, Option<u64>)| {
+        Box::new(async move { Ok((store.data_mut().ask_set(&key, value, ttl_ms)?.wait().await?.ok(),)) })
+    })?;
+    kv.func_wrap_async("swap", |mut store: Store<'_>, (key, expect, value, ttl_ms): Swap| {
+        Box::new(async move {
+            let answer = store.data_mut().ask_swap(&key, expect, value, ttl_ms)?;
+            Ok((swapped_or_too_large(answer.wait().await?),))
         })
     })?;
     let mut counters = linker.instance(COUNTERS)?;

@@ -1,0 +1,229 @@
+//! What an author may forget, and what must come of it: a message is never passed on as if it had been read, and a plugin
+//! that input could end is told instead.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use plugin_sdk::counters::{self, Claim, Rate};
+use plugin_sdk::prelude::*;
+use plugin_sdk::testing::*;
+use plugin_sdk::{FieldError, HeadersAction, TooLarge, kv};
+
+/// Reads bodies whole, and passes those that say who sent them.
+struct Signed;
+
+#[plugin]
+impl Plugin for Signed {
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        Ok(Self)
+    }
+
+    fn on_request_headers(&self, _: &Exchange<'_>, _end: bool) -> RequestAction {
+        RequestAction::read_body(BodyMode::Whole)
+    }
+
+    fn on_request_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        assert!(end && exchange.body_mode() == Some(BodyMode::Whole));
+        if data.starts_with(b"signed") { ChunkAction::pass() } else { ChunkAction::respond(LocalResponse::new(401)) }
+    }
+
+    fn on_response_headers(&self, _: &Exchange<'_>, _end: bool) -> ResponseAction {
+        ResponseAction::read_body(BodyMode::Whole)
+    }
+
+    fn on_response_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        assert!(end);
+        exchange.set_log_field("read", Some(&data.len().to_string()));
+        // Where no content is allowed, this goes nowhere.
+        ChunkAction::replace("more")
+    }
+}
+
+#[test]
+fn a_request_without_a_body_does_not_pass_a_signature_check() {
+    let host = TestHost::new();
+    for request in [
+        TestRequest::get("/"),
+        TestRequest::post("/", "").header("content-length", "0"),
+        TestRequest::post("/", "").chunks([""]),
+        TestRequest::post("/", "unsigned"),
+        TestRequest::get("/").header("content-encoding", "br"),
+    ] {
+        assert_eq!(host.run(&Signed, request).response().status, 401);
+    }
+    assert!(host.run(&Signed, TestRequest::post("/", "signed")).is_forwarded());
+}
+
+#[test]
+fn a_response_without_a_body_is_read_whole_all_the_same() {
+    let host = TestHost::new();
+    for (method, status, body) in [("GET", 200, "more"), ("HEAD", 200, ""), ("GET", 204, ""), ("GET", 304, "")] {
+        let mut run = host.run(&Signed, TestRequest::new(method, "/").body("signed"));
+        assert_eq!(run.respond(TestResponse::new(status)).text(), body, "{method} {status}");
+        assert_eq!(run.log_field("read").as_deref(), Some("0"), "{method} {status}");
+    }
+}
+
+/// Asks for bodies, and has no method that reads them.
+struct Forgetful(fn() -> HeadersAction);
+
+#[plugin]
+impl Plugin for Forgetful {
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        Ok(Self(RequestAction::next))
+    }
+
+    fn on_request_headers(&self, _: &Exchange<'_>, _end: bool) -> RequestAction {
+        self.0()
+    }
+
+    fn on_response_headers(&self, _: &Exchange<'_>, _end: bool) -> ResponseAction {
+        ResponseAction::read_body(BodyMode::Chunks)
+    }
+}
+
+#[test]
+#[should_panic(expected = "on_request_headers asks for the body and has no phase for it")]
+fn a_request_is_not_forwarded_unread_where_the_method_that_reads_it_is_missing() {
+    TestHost::new().run(&Forgetful(|| RequestAction::read_body(BodyMode::Whole)), TestRequest::post("/", "body"));
+}
+
+#[test]
+#[should_panic(expected = "on_response_headers asks for the body and has no phase for it")]
+fn a_response_is_not_delivered_unread_where_the_method_that_reads_it_is_missing() {
+    TestHost::new().run(&Forgetful(RequestAction::next), TestRequest::get("/")).respond(TestResponse::new(200));
+}
+
+#[test]
+fn the_phases_are_those_that_are_implemented() {
+    assert_eq!(Forgetful::PHASES, Phases::REQUEST_HEADERS.with(Phases::RESPONSE_HEADERS));
+    assert!(!Signed::PHASES.contains(Phases::LOG) && Signed::PHASES.contains(Phases::RESPONSE_BODY));
+}
+
+/// Remembers what it has seen of a body, and tells it at the end; `x-keep` is how much is to be remembered.
+struct Remembering;
+
+impl Remembering {
+    fn body(exchange: &Exchange<'_>, data: &[u8], end: bool) -> ChunkAction {
+        let mut seen = exchange.stream_or_begin(Vec::<u8>::new);
+        seen.extend_from_slice(data);
+        if end { ChunkAction::replace(seen.clone()) } else { ChunkAction::hold() }
+    }
+}
+
+#[plugin]
+impl Plugin for Remembering {
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        Ok(Self)
+    }
+
+    fn on_request_headers(&self, _: &Exchange<'_>, _end: bool) -> RequestAction {
+        RequestAction::read_body(BodyMode::Chunks)
+    }
+
+    fn on_request_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        Self::body(exchange, &data, end)
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange<'_>, _end: bool) -> ResponseAction {
+        exchange.begin_stream(b"response ".to_vec());
+        ResponseAction::read_body(BodyMode::Chunks)
+    }
+
+    fn on_response_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        assert_eq!(exchange.response().set_header("x-late", "1"), Err(FieldError::TooLate));
+        Self::body(exchange, &data, end)
+    }
+}
+
+#[test]
+fn what_was_seen_of_one_body_reaches_no_other_exchange_and_not_the_other_message() {
+    let host = TestHost::new();
+    let mut left = host.run(&Remembering, TestRequest::post("/", "").chunks(["mine ", "too"]));
+    assert_eq!(left.forwarded().body(), b"mine too");
+    // The client leaves in the middle of what only it may see.
+    left.respond(TestResponse::new(200).chunks(["secret"]).cut(Failure::Cancelled));
+    let mut next = host.run(&Remembering, TestRequest::post("/", "").chunks(["a", "b"]));
+    assert_eq!(next.forwarded().body(), b"ab");
+    assert_eq!(next.respond(TestResponse::new(200).chunks(["c", "d"])).text(), "response cd");
+}
+
+#[test]
+fn a_body_of_which_too_much_is_to_be_remembered_is_cut_and_not_passed_on() {
+    let host = TestHost::new();
+    let body = || [vec![b'x'; 40 << 10], vec![b'x'; 40 << 10], b"end".to_vec()];
+    assert_eq!(host.run(&Remembering, TestRequest::post("/", "").chunks(body())).response().status, 503);
+    let cut = host.run(&Remembering, TestRequest::get("/")).respond(TestResponse::new(200).chunks(body()));
+    assert!(cut.aborted && cut.body().is_empty());
+}
+
+#[test]
+fn a_long_key_is_counted_like_any_other() {
+    TestHost::new().enter(|| {
+        let key = "k".repeat(1025);
+        let take = || counters::take(&[Claim::new(&*key, 1, Rate { burst: 2, per_second: 0.001 })]).remove(0).allowed;
+        assert_eq!([take(), take(), take()], [true, true, false]);
+        assert_eq!([1, 1].map(|one| counters::add(&key, one, Duration::from_secs(1))), [1, 2]);
+        kv::set(&key, b"v", None).unwrap();
+        assert_eq!(kv::get(&key).map(|entry| entry.value).as_deref(), Some(&b"v"[..]));
+        assert!(kv::get(&key[1..]).is_none());
+    });
+}
+
+#[test]
+fn the_largest_answer_of_a_call_fits_into_kv_and_what_does_not_is_told() {
+    TestHost::new().enter(|| {
+        kv::set("answer", &vec![1; 1 << 20], None).unwrap();
+        assert_eq!(kv::set("answer", &vec![2; 2 << 20], None), Err(TooLarge));
+        assert_eq!(kv::update("answer", None, |_| Some(vec![3; 2 << 20])), Err(kv::UpdateError::TooLarge));
+        assert_eq!(kv::get("answer").unwrap().value[0], 1);
+    });
+}
+
+/// Notes a field of the request everywhere.
+struct Noting;
+
+#[plugin]
+impl Plugin for Noting {
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        Ok(Self)
+    }
+
+    fn on_request_headers(&self, exchange: &Exchange<'_>, _end: bool) -> RequestAction {
+        let value = exchange.request().header("x-value").unwrap_or_default();
+        for place in 0..65 {
+            exchange.set_log_field(&format!("{place}"), Some("v"));
+        }
+        exchange.set_log_field(&value, Some("v"));
+        assert_eq!(exchange.set_state_bytes(&vec![0; (64 << 10) + 1]), Err(TooLarge));
+        assert_eq!(exchange.set_attribute(&value, "v"), Err(FieldError::InvalidName));
+        match exchange.set_principal(&value) {
+            Ok(()) => RequestAction::next(),
+            Err(_) => RequestAction::problem(400, "Bad Request", "This name is too long."),
+        }
+    }
+
+    fn on_response_headers(&self, exchange: &Exchange<'_>, _end: bool) -> ResponseAction {
+        exchange.store_response(&exchange.request().header("x-value").unwrap_or_default(), Duration::from_secs(1));
+        ResponseAction::next()
+    }
+}
+
+#[test]
+fn no_value_of_a_request_ends_a_plugin_that_notes_it() {
+    let host = TestHost::new();
+    let long = |bytes| TestRequest::get("/").header("x-value", "v".repeat(bytes));
+    assert_eq!(host.run(&Noting, long(8193)).response().status, 400);
+    let mut run = host.run(&Noting, long(8192));
+    assert_eq!((run.is_forwarded(), run.log_fields().len()), (true, 64));
+    run.respond(TestResponse::new(200));
+}
