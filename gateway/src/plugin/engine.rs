@@ -7,7 +7,6 @@ use precompiled::Compiler;
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-use super::error::HostError;
 use super::host::flights::Flights;
 use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
 use super::ticker::Ticker;
@@ -15,6 +14,17 @@ use super::wit::Linker;
 use crate::memory::Budget;
 use crate::state::State;
 use crate::telemetry::plugin_sink::{NoMetrics, PluginMetricsSink};
+
+/// The plugin host can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The engine's settings don't work on this machine.
+    #[error("cannot start the wasm engine: {0}")]
+    Engine(String),
+    /// No thread for the epoch ticker.
+    #[error("cannot start the thread that watches the plugins' CPU time: {0}")]
+    Ticker(std::io::Error),
+}
 
 /// Settings of a [`Host`].
 #[derive(Clone)]

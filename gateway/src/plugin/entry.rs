@@ -12,7 +12,7 @@ use super::context::EntryContext;
 use super::engine::Host;
 use super::grants::Refused;
 use super::host::log_gate::LogGate;
-use super::stock::MakeError;
+use super::maker::MakeError;
 use super::symbols::{self, CodePlace};
 use super::wit::Guest;
 use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};

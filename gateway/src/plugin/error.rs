@@ -1,4 +1,4 @@
-//! What can go wrong between the host and a guest: at load ([`HostError`], [`LoadError`], [`PluginProblem`]) and in one
+//! What can go wrong between the host and a guest: at load ([`LoadError`], [`PluginProblem`]) and in one
 //! phase call ([`PluginError`]).
 
 use std::fmt;
@@ -11,17 +11,6 @@ use super::call::PluginConfigError;
 use super::symbols::{self, CodePlace};
 use crate::error::{Error, ErrorKind};
 use crate::phase::Phase;
-
-/// The plugin host can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// The engine's settings don't work on this machine.
-    #[error("cannot start the wasm engine: {0}")]
-    Engine(String),
-    /// No thread for the epoch ticker.
-    #[error("cannot start the thread that watches the plugins' CPU time: {0}")]
-    Ticker(std::io::Error),
-}
 
 /// Why a file is not (yet) a plugin that can serve. It comes from the process that compiles as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]

@@ -16,7 +16,7 @@ use super::componentize::componentize;
 use super::conduct::{Conduct, Way};
 use super::engine::Host;
 use super::error::{LoadError, PluginError, one_line};
-use super::stock::MakeError;
+use super::maker::MakeError;
 use super::turns::Line;
 use super::wit::{self, Guest, block_on};
 use crate::exchange::{ConnectionInfo, Exchange, Protocol, RequestHead, ResponseHead};

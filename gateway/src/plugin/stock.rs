@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 
 use super::budget::{InstanceBudget, Tenant};
 use super::error::PluginError;
+use super::maker::{MakeError, Maker, Reuse};
 
 /// How long a request waits while all instances are in use.
 const WAIT: Duration = Duration::from_secs(1);
@@ -22,48 +22,6 @@ const WAIT: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// Instances being made at a time.
 const MAKERS: usize = 2;
-
-/// Why no instance could be made.
-#[derive(Debug)]
-pub(crate) enum MakeError {
-    /// The process has no room for another one.
-    Exhausted,
-    /// The plugin's fault.
-    Failed(PluginError),
-}
-
-/// What an instance may be used for after a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reuse {
-    /// More calls.
-    Freely,
-    /// More calls, until another one takes its place.
-    UntilReplaced,
-    /// Nothing.
-    Never,
-}
-
-/// Makes the instances of a stock.
-pub(super) trait Maker: 'static {
-    /// An instance.
-    type Item: 'static;
-    /// Makes one; the work goes on off the worker's thread. `first`: there is no other one.
-    fn make(&self, first: bool) -> impl Future<Output = Result<Self::Item, MakeError>>;
-    /// What a returned one may be used for.
-    fn reuse(&self, item: &Self::Item) -> Reuse;
-    /// How many there may be.
-    fn limit(&self) -> usize;
-    /// What one takes of the worker's budget.
-    fn weight(&self) -> usize;
-    /// Whether one may be made now; else what whoever asks is told.
-    fn may_make(&self) -> Result<(), PluginError> {
-        Ok(())
-    }
-    /// One that can't be used any more goes.
-    fn discarded(&self, _item: &Self::Item) {}
-    /// For the gauge: one more, or one less.
-    fn counted(&self, _by: i64) {}
-}
 
 type Waiter<M> = oneshot::Sender<Result<Taken<M>, PluginError>>;
 

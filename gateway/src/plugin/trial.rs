@@ -8,8 +8,8 @@ use super::engine::Host;
 use super::entry::{Entry, Terms};
 use super::error::{LoadError, PluginError, PluginProblem, sanitise};
 use super::grants;
+use super::maker::MakeError;
 use super::status::FileState;
-use super::stock::MakeError;
 use crate::model::{Config, PluginEntry, Route};
 
 /// An entry of a plugin in a configuration.

@@ -24,7 +24,7 @@ use crate::plugin::conduct::Way;
 use crate::plugin::context::EntryContext;
 use crate::plugin::error::{LoadError, Overrun, PluginError};
 use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares, thread_cpu};
-use crate::plugin::stock::{MakeError, Reuse};
+use crate::plugin::maker::{MakeError, Reuse};
 use crate::plugin::turns::Line;
 use crate::telemetry::metrics::EntryMetrics;
 
