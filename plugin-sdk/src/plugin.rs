@@ -81,7 +81,7 @@ pub struct Derived(());
 pub const DERIVED: Derived = Derived(());
 
 /// A plugin: configured once per instance, then called for each exchange in the phases whose methods it implements.
-/// [`#[plugin]`](crate::plugin) stands above the `impl` and sees to that; without it, the `impl` does not compile.
+/// [`#[plugin]`](macro@crate::plugin) stands above the `impl` and sees to that; without it, the `impl` does not compile.
 ///
 /// Order: request-headers phases run first, in chain order, then the request body streams through; response phases
 /// run in reverse order, over the plugins whose request-headers phase has run (also where that phase isn't named).
@@ -94,7 +94,7 @@ pub const DERIVED: Derived = Derived(());
 pub trait Plugin: Sized + Sync + 'static {
     #[doc(hidden)]
     const ATTRIBUTE_PLUGIN_IS_MISSING: Derived;
-    /// The phases to be called for: those whose methods are implemented. [`#[plugin]`](crate::plugin) sets it.
+    /// The phases to be called for: those whose methods are implemented. [`#[plugin]`](macro@crate::plugin) sets it.
     const PHASES: Phases;
     /// What else the gateway must know.
     const TRAITS: Traits = Traits::NONE;
