@@ -124,6 +124,21 @@ impl Type for Boolean {
     }
 }
 
+/// The number that was read, if there is one and it lies within the bounds.
+fn within<N: PartialOrd>(
+    bounds: &RangeInclusive<N>,
+    number: Option<N>,
+    expected: &str,
+    node: &Node,
+    context: &mut Context<'_>,
+) -> Option<N> {
+    let number = number.filter(|number| bounds.contains(number));
+    if number.is_none() {
+        context.error(node.position, format!("expected {expected}, found {}", node.describe()));
+    }
+    number
+}
+
 /// A whole number within bounds.
 pub(in crate::config) struct Integer(pub(in crate::config) RangeInclusive<u64>);
 
@@ -135,13 +150,7 @@ impl Type for Integer {
         let expected = format!("a whole number from {low} to {high}");
         let scalar = scalar(node, &expected, context)?;
         let number = scalar.text.parse::<u64>().ok().filter(|_| scalar.plain || scalar.from_environment);
-        match number {
-            Some(number) if self.0.contains(&number) => Some(number),
-            _ => {
-                context.error(node.position, format!("expected {expected}, found {}", node.describe()));
-                None
-            }
-        }
+        within(&self.0, number, &expected, node, context)
     }
 
     fn schema(&self) -> Value {
@@ -160,13 +169,7 @@ impl Type for Percent {
         let expected = format!("a share from {low}% to {high}%");
         let scalar = scalar(node, &expected, context)?;
         let number = scalar.text.strip_suffix('%').and_then(|number| number.parse().ok());
-        match number {
-            Some(number) if self.0.contains(&number) => Some(number),
-            _ => {
-                context.error(node.position, format!("expected {expected}, found {}", node.describe()));
-                None
-            }
-        }
+        within(&self.0, number, &expected, node, context)
     }
 
     fn schema(&self) -> Value {
