@@ -97,7 +97,7 @@ pub fn is_made_here(name: &str) -> bool {
     class(name) == Class::Own
 }
 
-/// Which message trailers belong to.
+/// Which message a body or trailers belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client.

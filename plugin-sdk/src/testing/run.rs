@@ -64,13 +64,6 @@ enum Passed {
     Refused,
 }
 
-/// Which message a body belongs to.
-#[derive(Clone, Copy, PartialEq)]
-enum Direction {
-    Request,
-    Response,
-}
-
 impl TestHost {
     /// Takes a request through the plugin's request phases, those that [`Plugin::PHASES`] names.
     pub fn run<'p, P: Plugin>(&self, plugin: &'p P, request: TestRequest) -> Run<'p, P> {

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 
 use plugin_rules::body::{OF_THE_BYTES, may_answer};
+use plugin_rules::class::Direction;
 use plugin_rules::phase::Phase;
 
-use super::{Direction, Passed, Run};
+use super::{Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::FieldList;
 use crate::{BodyMode, ChunkAction, Plugin};

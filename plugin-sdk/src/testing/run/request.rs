@@ -1,19 +1,19 @@
 //! The request side: the head, the body, and what goes upstream.
 
 use plugin_rules::body::{self, ASKS_FOR_OTHER_BYTES, OF_THE_BYTES, says_encoded};
-use plugin_rules::class::{self, is_forbidden_in_trailers};
+use plugin_rules::class::{Direction, is_forbidden_in_trailers};
 use plugin_rules::failure::{ABORTED, ENCODED_REQUEST};
 use plugin_rules::phase::Phase;
 
 use super::bodies::body_may_change;
-use super::{Direction, Outcome, Passed, Run};
+use super::{Outcome, Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::{FieldList, Forwarded};
 use crate::{BodyMode, HeadersAction, Phases, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
     pub(super) fn request(&mut self, chunks: Vec<Vec<u8>>, mut trailers: FieldList) {
-        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, class::Direction::Request));
+        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, Direction::Request));
         let end = chunks.is_empty() && trailers.is_empty();
         self.measure("bytes.in", chunks.iter().map(|chunk| chunk.len() as u64).sum());
         let mut mode = BodyMode::Skip;
@@ -73,7 +73,7 @@ impl<P: Plugin> Run<'_, P> {
             upstream: self.data.properties.borrow().get("upstream.name").cloned().unwrap_or_default(),
             headers: self.data.part(Part::Request).borrow().clone(),
             chunks,
-            trailers: self.data.trailers(class::Direction::Request),
+            trailers: self.data.trailers(Direction::Request),
             aborted,
         });
         if aborted {

@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use plugin_rules::body::{self, LENGTH_AND_DIGESTS, OF_THE_BYTES, reading_of_response, says_encoded};
-use plugin_rules::class::{self, is_forbidden_in_trailers};
+use plugin_rules::class::{Direction, is_forbidden_in_trailers};
 use plugin_rules::failure::{ABORTED, ENCODED_RESPONSE};
 use plugin_rules::phase::Phase;
 use plugin_rules::stored::Readers;
 
 use super::bodies::body_may_change;
-use super::{Direction, Passed, Run};
+use super::{Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::{ClientResponse, FieldList};
 use crate::testing::stored::Candidate;
@@ -17,7 +17,7 @@ use crate::{BodyMode, Failure, HeadersAction, Phases, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
     pub(super) fn response_phases(&mut self, chunks: Vec<Vec<u8>>, mut trailers: FieldList, cut: Option<Failure>) {
-        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, class::Direction::Response));
+        trailers.retain(|(name, _)| !is_forbidden_in_trailers(name, Direction::Response));
         let end = self.has_no_body() || (chunks.is_empty() && trailers.is_empty() && cut.is_none());
         let chunks = if self.has_no_body() { Vec::new() } else { chunks };
         let mut mode = BodyMode::Skip;
@@ -106,7 +106,7 @@ impl<P: Plugin> Run<'_, P> {
             status: self.status(),
             headers: self.data.part(Part::Response).borrow().clone(),
             chunks,
-            trailers: if self.has_no_body() { Vec::new() } else { self.data.trailers(class::Direction::Response) },
+            trailers: if self.has_no_body() { Vec::new() } else { self.data.trailers(Direction::Response) },
             aborted,
         });
     }
