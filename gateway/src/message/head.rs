@@ -1,6 +1,6 @@
 //! The head of a request as a protocol hands it over, and the fields of heads and trailers.
 //!
-//! How fields are kept is known to this file alone, so that a codec may keep them as it read them: whoever needs an
+//! How fields are kept is known to this file alone, so that a codec may keep them as it read them: whoever needs a
 //! [`HeaderMap`] says so, and pays for it then.
 
 use http::header::{AsHeaderName, IntoHeaderName};
@@ -148,7 +148,8 @@ impl<'a> IntoIterator for &'a FieldMap {
     }
 }
 
-/// For tests and where a field is known to be there.
+/// For tests: it panics where there is no such field.
+#[cfg(test)]
 impl<N: AsHeaderName> std::ops::Index<N> for FieldMap {
     type Output = HeaderValue;
 

@@ -15,8 +15,8 @@ use crate::{Failure, Plugin};
 /// ```
 /// # use plugin_sdk::prelude::*;
 /// # struct Hello;
+/// # #[plugin]
 /// # impl Plugin for Hello {
-/// #     const PHASES: Phases = Phases::RESPONSE_HEADERS;
 /// #     type Config = serde::de::IgnoredAny;
 /// #     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> { Ok(Self) }
 /// #     fn on_response_headers(&self, exchange: &Exchange<'_>, _end: bool) -> ResponseAction {
