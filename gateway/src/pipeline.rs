@@ -234,3 +234,21 @@ fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Res
 fn declared_length(exchange: &Exchange) -> Option<u64> {
     exchange.request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F: Future>(_: impl FnOnce() -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is allocated and filled for each request, and all that are under way lie in the caches of their worker. Whatever
+    /// few requests need (what failures and uploads lead to) belongs in a box of its own.
+    #[test]
+    #[allow(unreachable_code, clippy::diverging_sub_expression)]
+    fn a_request_takes_no_more_room_than_its_usual_way_needs() {
+        let bytes = size(|| handle(unreachable!(), unreachable!()));
+        assert!(bytes <= 4608, "{bytes} bytes");
+    }
+}

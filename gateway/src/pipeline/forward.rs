@@ -60,8 +60,9 @@ pub(super) async fn forward(
         let Some(run) = completion.run.as_mut().filter(|_| failed.kind().side() == Side::Upstream) else {
             return Err(failed);
         };
-        let asked = pin!(run.upstream_failure(failed.kind().failure(), can_repeat));
-        match within(services, deadline, asked).await? {
+        // Apart, so that requests which are answered don't carry the room that asking takes.
+        let mut asked = Box::pin(run.upstream_failure(failed.kind().failure(), can_repeat));
+        match within(services, deadline, asked.as_mut()).await? {
             AfterFailure::Answer(answer) => return Ok((answer.source, answer.body)),
             AfterFailure::GoOn => return Err(failed),
             AfterFailure::Retry => {
