@@ -1,13 +1,17 @@
 //! What plugins cost, by plugin and route: as families of the exposition, and for the page of the plugins.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::exposition::Exposition;
 use super::families::{BYTES, EntryCells};
-use super::sums::{group, sum};
+use super::sums::{Grouped, group, sum};
 use super::{Metrics, Shard, lock};
+
+/// The cells of all workers by plugin and route.
+type Entries = Grouped<(Arc<str>, Arc<str>), EntryCells>;
 
 /// CPU time in seconds.
 fn seconds(cells: &[Arc<EntryCells>]) -> f64 {
@@ -18,18 +22,26 @@ fn memory(cells: &[Arc<EntryCells>]) -> i64 {
     cells.iter().map(|cell| cell.memory.value()).sum()
 }
 
+/// One number per plugin and route.
+fn family<V: Display>(
+    out: &mut Exposition,
+    entries: &Entries,
+    (name, kind, help): (&str, &str, &str),
+    value: impl Fn(&[Arc<EntryCells>]) -> V,
+) {
+    out.family(name, kind, help);
+    for ((plugin, route), cells) in entries {
+        out.sample(name, &[("plugin", plugin), ("route", route)], value(cells));
+    }
+}
+
 pub(super) fn render(out: &mut Exposition, shards: &[Arc<Shard>]) {
     let entries = group(shards, |shard| &shard.entries);
-    let name = "gateway_plugin_cpu_seconds_total";
-    out.family(name, "counter", "CPU time of calls of plugins by route, without what they waited.");
-    for ((plugin, route), cells) in &entries {
-        out.sample(name, &[("plugin", plugin), ("route", route)], seconds(cells));
-    }
-    let name = "gateway_plugin_host_calls_total";
-    out.family(name, "counter", "What plugins asked of the gateway in their calls.");
-    for ((plugin, route), cells) in &entries {
-        out.sample(name, &[("plugin", plugin), ("route", route)], sum(cells, |cell| &cell.host_calls));
-    }
+    let help = "CPU time of calls of plugins by route, without what they waited.";
+    family(out, &entries, ("gateway_plugin_cpu_seconds_total", "counter", help), seconds);
+    let help = "What plugins asked of the gateway in their calls.";
+    let host_calls = |cells: &[_]| sum(cells, |cell: &EntryCells| &cell.host_calls);
+    family(out, &entries, ("gateway_plugin_host_calls_total", "counter", help), host_calls);
     let name = "gateway_plugin_bytes_total";
     out.family(name, "counter", "Bytes of bodies that plugins were given, and of what they gave back.");
     for ((plugin, route), cells) in &entries {
@@ -38,21 +50,13 @@ pub(super) fn render(out: &mut Exposition, shards: &[Arc<Shard>]) {
             out.sample(name, &labels, sum(cells, |cell| &cell.bytes[place]));
         }
     }
-    let name = "gateway_plugin_traps_total";
-    out.family(name, "counter", "Calls that trapped.");
-    for ((plugin, route), cells) in &entries {
-        out.sample(name, &[("plugin", plugin), ("route", route)], sum(cells, |cell| &cell.traps));
-    }
-    let name = "gateway_plugin_pauses_total";
-    out.family(name, "counter", "How often a plugin was not called, or not instantiated, for a while.");
-    for ((plugin, route), cells) in &entries {
-        out.sample(name, &[("plugin", plugin), ("route", route)], sum(cells, |cell| &cell.pauses));
-    }
-    let name = "gateway_plugin_instance_memory_bytes";
-    out.family(name, "gauge", "Bytes of the memories of a plugin's instances.");
-    for ((plugin, route), cells) in &entries {
-        out.sample(name, &[("plugin", plugin), ("route", route)], memory(cells));
-    }
+    let traps = |cells: &[_]| sum(cells, |cell: &EntryCells| &cell.traps);
+    family(out, &entries, ("gateway_plugin_traps_total", "counter", "Calls that trapped."), traps);
+    let help = "How often a plugin was not called, or not instantiated, for a while.";
+    let pauses = |cells: &[_]| sum(cells, |cell: &EntryCells| &cell.pauses);
+    family(out, &entries, ("gateway_plugin_pauses_total", "counter", help), pauses);
+    let help = "Bytes of the memories of a plugin's instances.";
+    family(out, &entries, ("gateway_plugin_instance_memory_bytes", "gauge", help), memory);
 }
 
 impl Metrics {
