@@ -32,41 +32,65 @@ pub async fn serve<H: Handler>(
 ) {
     let listener = settings.config.clone();
     let activity = server.connections.add(&listener.limits, group);
-    let Some(tls) = settings.tls.clone() else {
-        return Box::pin(serve_cleartext(server, &listener, stream, info, activity, metrics)).await;
-    };
-    let handshake = handshake(tls, stream);
+    // Boxes of their own size: a connection keeps room for its own protocol only, and none for how that was found out.
+    match &settings.tls {
+        Some(tls) => {
+            let Some(stream) = Box::pin(encrypted(tls, &listener, stream, &activity, metrics)).await else { return };
+            let session = stream.get_ref().1;
+            info.sni = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            let io = Tracked::new(stream, activity.clone());
+            if http2 {
+                Box::pin(http2::serve(server, &listener, io, info, activity)).await;
+            } else if listener.http1 {
+                Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
+            }
+        }
+        None => {
+            let Some((io, http2)) = Box::pin(unencrypted(&listener, stream, &activity)).await else { return };
+            if http2 {
+                Box::pin(http2::serve(server, &listener, io, info, activity)).await;
+            } else if listener.http1 {
+                Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
+            }
+        }
+    }
+}
+
+/// The stream after its TLS handshake; `None` where there was none, and all is said about that.
+async fn encrypted(
+    tls: &Arc<rustls::ServerConfig>,
+    listener: &Listener,
+    stream: TcpStream,
+    activity: &Rc<Activity>,
+    metrics: &ListenerMetrics,
+) -> Option<TlsStream<TcpStream>> {
+    let handshake = handshake(tls.clone(), stream);
     let handshaken = tokio::select! {
         biased;
         handshaken = tokio::time::timeout(listener.limits.header_timeout, handshake) => handshaken,
-        () = activity.closed() => return metrics.rejected("timeout"),
+        () = activity.closed() => {
+            metrics.rejected("timeout");
+            return None;
+        }
     };
-    let stream = match handshaken {
-        Ok(Ok(stream)) => stream,
+    match handshaken {
+        Ok(Ok(stream)) => return Some(stream),
         Ok(Err(Unencrypted::Refused(stream))) => {
             metrics.rejected("cleartext");
             tracing::debug!(listener = %listener.name, "plain HTTP on a port that speaks TLS");
-            return linger::close(stream, &activity).await;
+            linger::close(stream, activity).await;
         }
         Ok(Err(Unencrypted::Failed(error))) => {
             metrics.rejected("tls");
-            return tracing::debug!(listener = %listener.name, %error, "TLS handshake failed");
+            tracing::debug!(listener = %listener.name, %error, "TLS handshake failed");
         }
         Err(_) => {
             metrics.rejected("timeout");
-            return tracing::debug!(listener = %listener.name, "TLS handshake took too long");
+            tracing::debug!(listener = %listener.name, "TLS handshake took too long");
         }
-    };
-    let session = stream.get_ref().1;
-    info.sni = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
-    let http2 = session.alpn_protocol() == Some(b"h2");
-    let io = Tracked::new(stream, activity.clone());
-    // Boxes of their own size: a connection keeps room for its own protocol only.
-    if http2 {
-        Box::pin(http2::serve(server, &listener, io, info, activity)).await;
-    } else if listener.http1 {
-        Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
     }
+    None
 }
 
 /// Why a connection that was to be encrypted is not.
@@ -87,18 +111,15 @@ async fn handshake(tls: Arc<rustls::ServerConfig>, mut stream: TcpStream) -> Res
     }
 }
 
-/// Tells HTTP/2 with prior knowledge (RFC 9113 section 3.3) from HTTP/1 by its first bytes.
-async fn serve_cleartext<H: Handler>(
-    server: Rc<Server<H>>,
+/// Tells HTTP/2 with prior knowledge (RFC 9113 section 3.3) from HTTP/1 by its first bytes: true for HTTP/2. `None` where
+/// too few of them came.
+async fn unencrypted(
     listener: &Listener,
     mut stream: TcpStream,
-    info: ConnectionInfo,
-    activity: Rc<Activity>,
-    metrics: &ListenerMetrics,
-) {
+    activity: &Rc<Activity>,
+) -> Option<(Tracked<TcpStream>, bool)> {
     if !listener.http2 {
-        let io = Tracked::new(stream, activity.clone());
-        return Box::pin(http1::serve(server, listener, io, info, activity, metrics)).await;
+        return Some((Tracked::new(stream, activity.clone()), false));
     }
     let mut buffer = [0; HTTP2_PREFACE.len()];
     let mut length = 0;
@@ -116,14 +137,6 @@ async fn serve_cleartext<H: Handler>(
         begun = tokio::time::timeout(listener.limits.header_timeout, read_preface) => begun == Ok(true),
         () = activity.closed() => false,
     };
-    if !begun {
-        return;
-    }
-    let http2 = buffer[..length] == *HTTP2_PREFACE;
     let io = Tracked::new(stream, activity.clone()).replaying(&buffer[..length]);
-    if http2 {
-        Box::pin(http2::serve(server, listener, io, info, activity)).await;
-    } else if listener.http1 {
-        Box::pin(http1::serve(server, listener, io, info, activity, metrics)).await;
-    }
+    begun.then_some((io, buffer[..length] == *HTTP2_PREFACE))
 }
