@@ -66,7 +66,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(single(X_FORWARDED_HOST), "a.example");
         assert_eq!(headers.get_all(header::FORWARDED).count(), 1);
         let own = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
-        let mut claims = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("x-forwarded"));
+        let mut claims = headers.names().map(HeaderName::as_str).filter(|name| name.starts_with("x-forwarded"));
         assert!(claims.all(|name| own.contains(&name)), "{headers:?}");
     }
     hop_by_hop(&sent, &headers);
@@ -119,7 +119,7 @@ fn trailers(sent: &FieldMap) {
     for of in [Direction::Request, Direction::Response] {
         let mut trailers = sent.clone();
         strip_trailers(&mut trailers, of);
-        for name in trailers.keys() {
+        for name in trailers.names() {
             let folded = name.as_str().replace(|char: char| !char.is_ascii_alphanumeric(), "-");
             let own = ["content-length", "host", "transfer-encoding", "authorization", "set-cookie", "connection"];
             assert!(!own.contains(&folded.as_str()) && !folded.starts_with("x-forwarded"), "{name} stood in trailers");

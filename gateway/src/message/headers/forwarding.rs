@@ -125,24 +125,17 @@ impl HeaderRules {
     /// makes or believes: a proxy in front need not know of those. NGINX drops every name with an underscore
     /// (`underscores_in_headers`), Envoy none unless told to (`headers_with_underscores_action`).
     fn strip_unbelieved(&self, headers: &mut FieldMap, trusted: bool) -> Believed {
-        let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
         let (mut odd_names, mut passed) = (false, false);
-        for name in headers.keys() {
+        headers.retain(|name, _| {
             let text = name.as_str();
             if is_odd(text) {
-                match is_lookalike(text) && !self.forwarding.keep_lookalikes {
-                    true => doomed.push(name.clone()),
-                    false => odd_names = true,
-                }
-            } else if *name == CDN_LOOP {
-                passed = true;
-            } else if !trusted && is_forwarding(text) && !self.forwarding.keep.contains(name) {
-                doomed.push(name.clone());
+                let poses = is_lookalike(text) && !self.forwarding.keep_lookalikes;
+                odd_names |= !poses;
+                return !poses;
             }
-        }
-        for name in &doomed {
-            headers.remove(name);
-        }
+            passed |= *name == CDN_LOOP;
+            trusted || *name == CDN_LOOP || !is_forwarding(text) || self.forwarding.keep.contains(name)
+        });
         Believed { odd_names, passed }
     }
 

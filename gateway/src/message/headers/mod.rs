@@ -55,16 +55,13 @@ pub fn is_grpc(headers: &FieldMap) -> bool {
 /// taken off: `x_user` beside `x-user`.
 pub fn strip_lookalikes<'a>(headers: &mut FieldMap, of: impl Iterator<Item = &'a HeaderName>) {
     let names: smallvec::SmallVec<[&HeaderName; 8]> = of.collect();
-    let poses = |name: &&HeaderName| {
+    let poses = |name: &HeaderName| {
         let name = name.as_str();
         is_odd(name)
             && !names.iter().any(|other| other.as_str() == name)
             && names.iter().any(|other| same_when_folded(other.as_str(), name))
     };
-    let doomed: smallvec::SmallVec<[HeaderName; 4]> = headers.keys().filter(poses).cloned().collect();
-    for name in &doomed {
-        headers.remove(name);
-    }
+    headers.retain(|name, _| !poses(name));
 }
 
 /// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
@@ -124,7 +121,7 @@ mod tests {
         }
         let set = ["x-user", "x_role", "x-role"].map(HeaderName::from_static);
         strip_lookalikes(&mut headers, set.iter());
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        let mut left: Vec<_> = headers.names().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["x-user", "x_other", "x_role"]);
     }

@@ -1,12 +1,12 @@
 //! The fields of an exchange as plugins see and change them. Nothing that a guest hands over reaches a message unchecked.
 
-use http::header::{AsHeaderName, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use plugin_rules::fields::{Progress, check_allowed, check_name, check_room, check_writable, trim_value};
 
 pub use plugin_rules::fields::{FieldError, Part};
 
 use crate::exchange::Exchange;
-use crate::message::FieldMap;
+use crate::message::{AsFieldName, FieldMap};
 
 /// The name of a field that a plugin may have in this part.
 pub(crate) fn field_name(name: &str, part: Part) -> Result<HeaderName, FieldError> {
@@ -76,7 +76,7 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut FieldMap, Fiel
 }
 
 /// `http.get`.
-pub(crate) fn get(exchange: &Exchange, part: Part, name: impl AsHeaderName) -> Option<Vec<u8>> {
+pub(crate) fn get(exchange: &Exchange, part: Part, name: impl AsFieldName) -> Option<Vec<u8>> {
     fields(exchange, part)?.get(name).map(|value| value.as_bytes().to_vec())
 }
 

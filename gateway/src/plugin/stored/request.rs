@@ -19,7 +19,7 @@ impl Fields for Values<'_> {
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(HeaderName::as_str)
+        self.0.names().map(HeaderName::as_str)
     }
 }
 
