@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::exchange::ConnectionInfo;
-use crate::message::{Body, Head, Interim, OnUpgrade};
+use crate::message::{Body, Head, Interim, OnUpgrade, Response};
 
 /// A request as it came.
 pub struct Inbound {
@@ -34,13 +34,13 @@ impl Inbound {
 /// ([`Body::undelivered`]).
 pub trait Handler: Fn(Inbound) -> <Self as Handler>::Answer + 'static {
     /// The response, in time. Dropped when nobody waits for it any more.
-    type Answer: Future<Output = http::Response<Body>> + 'static;
+    type Answer: Future<Output = Response> + 'static;
 }
 
 impl<F, R> Handler for F
 where
     F: Fn(Inbound) -> R + 'static,
-    R: Future<Output = http::Response<Body>> + 'static,
+    R: Future<Output = Response> + 'static,
 {
     type Answer = R;
 }

@@ -15,6 +15,7 @@ pub mod memory;
 
 pub mod exchange;
 pub mod handler;
+pub mod http1;
 pub mod pipeline;
 mod pki;
 pub mod route;

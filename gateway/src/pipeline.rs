@@ -20,7 +20,7 @@ use self::receive::receive;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::handler::Inbound;
-use crate::message::{Body, RequestBody, content, headers, normalize};
+use crate::message::{Body, RequestBody, Response, content, headers, normalize};
 use crate::model::RouteAction;
 use crate::plugin::chain::Flow;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
@@ -28,7 +28,7 @@ use crate::{response, route, timer};
 
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
-pub fn handle(services: Rc<Services>, inbound: Inbound) -> impl Future<Output = http::Response<Body>> {
+pub fn handle(services: Rc<Services>, inbound: Inbound) -> impl Future<Output = Response> {
     let Inbound { connection, head, body, .. } = inbound;
     let snapshot = services.snapshot();
     let is_head = head.method == Method::HEAD;
@@ -51,7 +51,7 @@ async fn serve(
     accepted: Result<(), Error>,
     (is_head, is_grpc): (bool, bool),
     body: Body,
-) -> http::Response<Body> {
+) -> Response {
     let answered = match accepted {
         Ok(()) => answer(&services, &snapshot, &exchange, &mut completion, body).await,
         Err(error) => Err(error),
@@ -86,8 +86,7 @@ async fn serve(
         };
     }
     let (mut outgoing, barred) = finish(&snapshot, &exchange, &completion, is_head, &body).await;
-    let status = outgoing.status();
-    *outgoing.body_mut() = completion.attach(is_head, status, body, barred);
+    outgoing.body = completion.attach(is_head, outgoing.status, body, barred);
     outgoing
 }
 
@@ -189,18 +188,18 @@ async fn finish(
     completion: &Completion,
     is_head: bool,
     body: &Body,
-) -> (http::Response<Body>, Vec<HeaderName>) {
+) -> (Response, Vec<HeaderName>) {
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
-    let mut outgoing = http::Response::new(Body::empty());
+    let mut outgoing = Response::new(Body::empty());
     let mut barred = Vec::new();
     exchange
         .access(|exchange| {
             let Some(head) = &mut exchange.response else {
-                *outgoing.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                outgoing.status = StatusCode::INTERNAL_SERVER_ERROR;
                 return;
             };
             head.sent = true;
-            *outgoing.status_mut() = head.status;
+            outgoing.status = head.status;
             let mut fields = if keeps_headers { head.headers.clone() } else { std::mem::take(&mut head.headers) };
             fields.insert(headers::X_REQUEST_ID, exchange.id.value());
             barred = std::mem::take(&mut head.barred);
@@ -217,18 +216,17 @@ async fn finish(
             let untold = is_head && (exchange.source == ResponseSource::Upstream || filtered());
             let length = body.size_hint().exact().filter(|_| !untold);
             content::tell_length(status, &mut fields, length);
-            *outgoing.headers_mut() = fields.into_map();
+            outgoing.fields = fields;
         })
         .await;
     (outgoing, barred)
 }
 
 /// Puts a response that was made here into the exchange; gives back its body.
-fn put_response(exchange: &mut Exchange, source: ResponseSource, made: http::Response<Body>) -> Body {
-    let (parts, body) = made.into_parts();
+fn put_response(exchange: &mut Exchange, source: ResponseSource, made: Response) -> Body {
     exchange.source = source;
-    exchange.response = Some(ResponseHead::new(parts.status, parts.headers.into()));
-    body
+    exchange.response = Some(ResponseHead::new(made.status, made.fields));
+    made.body
 }
 
 fn declared_length(exchange: &Exchange) -> Option<u64> {

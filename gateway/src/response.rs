@@ -2,11 +2,11 @@
 //!
 //! A client learns the kind of an error and the request id, never the detail behind it.
 
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::error::{Error, ErrorKind};
 use crate::exchange::RequestHead;
-use crate::message::{Body, content};
+use crate::message::{Body, Response, content};
 use crate::model::{FixedResponse, Redirect};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -14,9 +14,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// The response for an error. `via` is the gateway's name in `Proxy-Status`. HEAD is the caller's matter.
-pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &str) -> Response<Body> {
+pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &str) -> Response {
     let mut response = if request_is_grpc { grpc(kind) } else { details(kind, request_id) };
-    let headers = response.headers_mut();
+    let headers = &mut response.fields;
     let mut error = format!("{}; error={}", item(via), kind.proxy_status());
     if kind.proxy_status() == "proxy_internal_response" {
         // Several kinds share this type; `details` tells them apart (RFC 9209 section 2.1.5).
@@ -32,7 +32,7 @@ pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &s
     response
 }
 
-fn details(kind: ErrorKind, request_id: &str) -> Response<Body> {
+fn details(kind: ErrorKind, request_id: &str) -> Response {
     let status = kind.status();
     // RFC 9457 section 4.2.1: with `about:blank` the title is the status's own phrase.
     let title = status.canonical_reason().unwrap_or("Error");
@@ -43,15 +43,15 @@ fn details(kind: ErrorKind, request_id: &str) -> Response<Body> {
         explanation(kind),
     );
     let mut response = Response::new(Body::full(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.status = status;
+    response.fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }
 
 /// A gRPC client reads `grpc-status` of a response with status 200 and without body ("Trailers-Only").
-fn grpc(kind: ErrorKind) -> Response<Body> {
+fn grpc(kind: ErrorKind) -> Response {
     let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
+    let headers = &mut response.fields;
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(kind.status())));
     // ASCII without percent signs, so that nothing needs the escapes of grpc-message.
@@ -123,7 +123,7 @@ fn item(name: &str) -> String {
 ///
 /// # Errors
 /// Where neither the redirect nor the request (of HTTP/1.0) names a host.
-pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response<Body>, Error> {
+pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response, Error> {
     let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme);
     let hostname = crate::message::normalize::hostname(&request.authority);
     if redirect.hostname.is_none() && hostname.is_empty() {
@@ -152,34 +152,34 @@ pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response<B
     let mut response = Response::new(Body::empty());
     match HeaderValue::try_from(location) {
         Ok(location) => {
-            *response.status_mut() = redirect.status;
-            response.headers_mut().insert(header::LOCATION, location);
+            response.status = redirect.status;
+            response.fields.insert(header::LOCATION, location);
         }
         // Only a configured part that is no valid URI can lead here.
-        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+        Err(_) => response.status = StatusCode::INTERNAL_SERVER_ERROR,
     }
     Ok(response)
 }
 
 /// The answer to an OPTIONS request that may go no further than here (RFC 9110 sections 7.6.2 and 9.3.7). `methods` are
 /// those that the route names; where it names none, what is allowed is the service's to say.
-pub fn options(methods: &[Method]) -> Response<Body> {
+pub fn options(methods: &[Method]) -> Response {
     let mut response = Response::new(Body::empty());
     let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     if let (false, Ok(allow)) = (names.is_empty(), HeaderValue::try_from(names.join(", "))) {
-        response.headers_mut().insert(header::ALLOW, allow);
+        response.fields.insert(header::ALLOW, allow);
     }
     response
 }
 
 /// The fixed response of a route.
-pub fn fixed(answer: &FixedResponse) -> Response<Body> {
+pub fn fixed(answer: &FixedResponse) -> Response {
     let bare = !content::is_allowed(answer.status);
     let body = if bare { Body::empty() } else { Body::full(answer.body.clone()) };
     let mut response = Response::new(body);
-    *response.status_mut() = answer.status;
+    response.status = answer.status;
     if !bare {
-        response.headers_mut().insert(header::CONTENT_TYPE, answer.content_type.clone());
+        response.fields.insert(header::CONTENT_TYPE, answer.content_type.clone());
     }
     response
 }
@@ -190,38 +190,38 @@ mod tests {
     use super::*;
     use crate::message::FieldMap;
 
-    fn text(response: &Response<Body>) -> String {
-        String::from_utf8(response.body().as_full().unwrap().to_vec()).unwrap()
+    fn text(response: &Response) -> String {
+        String::from_utf8(response.body.as_full().unwrap().to_vec()).unwrap()
     }
 
     #[test]
     fn errors_are_problem_details() {
         let response = problem(ErrorKind::ConnectTimeout, false, "gateway", "id-\"1");
-        assert_eq!(response.status(), 504);
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
-        assert_eq!(response.headers()["proxy-status"], "gateway; error=connection_timeout");
+        assert_eq!(response.status, 504);
+        assert_eq!(response.fields["content-type"], "application/problem+json");
+        assert_eq!(response.fields["proxy-status"], "gateway; error=connection_timeout");
         let body: serde_json::Value = serde_json::from_str(&text(&response)).unwrap();
         assert_eq!(body["title"], "Gateway Timeout");
         assert_eq!(body["status"], 504);
         assert_eq!(body["request_id"], "id-\"1");
         let overload = problem(ErrorKind::Overload, false, "my gateway\"", "");
-        assert_eq!(overload.headers()["retry-after"], "1");
+        assert_eq!(overload.fields["retry-after"], "1");
         assert_eq!(
-            overload.headers()["proxy-status"],
+            overload.fields["proxy-status"],
             "\"my gateway\\\"\"; error=proxy_internal_response; details=\"overload\""
         );
         let memory = problem(ErrorKind::BodyMemory, false, "gateway", "");
-        assert_eq!((memory.status().as_u16(), &memory.headers()["retry-after"]), (503, &HeaderValue::from_static("1")));
-        assert_eq!(memory.headers()["proxy-status"], "gateway; error=proxy_internal_response; details=\"body-memory\"");
+        assert_eq!((memory.status.as_u16(), &memory.fields["retry-after"]), (503, &HeaderValue::from_static("1")));
+        assert_eq!(memory.fields["proxy-status"], "gateway; error=proxy_internal_response; details=\"body-memory\"");
     }
 
     #[test]
     fn grpc_gets_its_own_status() {
         let response = problem(ErrorKind::NoRoute, true, "gateway", "id");
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "application/grpc");
-        assert_eq!(response.headers()["grpc-status"], "12");
-        assert!(response.headers().contains_key("grpc-message"));
+        assert_eq!(response.status, 200);
+        assert_eq!(response.fields["content-type"], "application/grpc");
+        assert_eq!(response.fields["grpc-status"], "12");
+        assert!(response.fields.contains_key("grpc-message"));
         assert_eq!(text(&response), "");
     }
 
@@ -229,7 +229,7 @@ mod tests {
         let (authority, target) = (authority.to_owned(), target.to_owned());
         let request = RequestHead::new(Method::GET, scheme, authority, target, FieldMap::new());
         match redirect(redirect_to, &request) {
-            Ok(response) => response.headers()["location"].to_str().unwrap().to_owned(),
+            Ok(response) => response.fields["location"].to_str().unwrap().to_owned(),
             Err(error) => error.kind().name().to_owned(),
         }
     }

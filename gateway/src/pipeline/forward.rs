@@ -12,7 +12,7 @@ use http_body::Body as _;
 use super::deadline::{explain, within};
 use crate::error::{Error, ErrorKind, Side};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
-use crate::message::{BarredTrailers, Body, FieldMap, headers};
+use crate::message::{BarredTrailers, Body, FieldMap, Response, headers};
 use crate::model::{PathMatch, UpstreamHost};
 use crate::plugin::chain::AfterFailure;
 use crate::route;
@@ -109,13 +109,12 @@ async fn send(
     exchange
         .access(|exchange| {
             forwarding.note(exchange);
-            let (parts, body) = sent?.into_parts();
-            let mut fields = FieldMap::from(parts.headers);
+            let Response { status, mut fields, body } = sent?;
             let listed = headers::strip_hop_by_hop(&mut fields);
             // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
             fields.remove(ALT_SVC);
             exchange.source = ResponseSource::Upstream;
-            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(parts.status, fields) });
+            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(status, fields) });
             Ok(body)
         })
         .await

@@ -23,7 +23,7 @@ use super::upload::Upload;
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
 use crate::memory::{Credit, ReceiveWindow};
-use crate::message::{Body, Head};
+use crate::message::{Head, Response};
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -140,13 +140,13 @@ struct Answering<A> {
     memory: Rc<Credit>,
 }
 
-impl<A: Future<Output = http::Response<Body>>> Answering<A> {
+impl<A: Future<Output = Response>> Answering<A> {
     fn is_draining(&self) -> bool {
         self.activity.ending() >= Ending::Drain
     }
 }
 
-impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
+impl<A: Future<Output = Response>> Future for Answering<A> {
     type Output = Result<http::Response<Paced>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -154,12 +154,14 @@ impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
         let mut response = match this.response.take() {
             Some(response) => *response,
             None => {
-                let response = ready!(this.answer.as_mut().poll(cx));
-                let status = response.status();
+                let Response { status, fields, body } = ready!(this.answer.as_mut().poll(cx));
                 if let Some(upload) = this.upload.clone().filter(|_| !this.is_draining()) {
                     this.staying = Some(Box::pin(async move { upload.stays(status).await }));
                 }
-                response.map(|body| Paced::new(body, false, this.running.take(), &this.memory))
+                let mut response = http::Response::new(Paced::new(body, false, this.running.take(), &this.memory));
+                *response.status_mut() = status;
+                *response.headers_mut() = fields.into_map();
+                response
             }
         };
         let stays = match this.staying.as_mut().map(|staying| staying.as_mut().poll(cx)) {

@@ -24,8 +24,8 @@ use super::unsent::{Counted, Unsent};
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::handler::{Handler, Inbound};
 use crate::memory::{Credit, ReceiveWindow};
-use crate::message::Body;
 use crate::message::headers::COOKIE_PIECES;
+use crate::message::{Body, Response};
 use crate::model::Listener;
 
 /// What an HTTP/2 client may send on one stream, and on all streams of a connection, before we read it.
@@ -123,13 +123,16 @@ struct Answering<A> {
     memory: Rc<Credit>,
 }
 
-impl<A: Future<Output = http::Response<Body>>> Future for Answering<A> {
+impl<A: Future<Output = Response>> Future for Answering<A> {
     type Output = Result<http::Response<Counted>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let response = ready!(this.answer.as_mut().poll(cx));
-        let paced = |body| this.unsent.body(Paced::new(body, true, this.running.take(), &this.memory));
-        Poll::Ready(Ok(response.map(paced)))
+        let Response { status, fields, body } = ready!(this.answer.as_mut().poll(cx));
+        let paced = Paced::new(body, true, this.running.take(), &this.memory);
+        let mut response = http::Response::new(this.unsent.body(paced));
+        *response.status_mut() = status;
+        *response.headers_mut() = fields.into_map();
+        Poll::Ready(Ok(response))
     }
 }

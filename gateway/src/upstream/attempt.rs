@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use http::Response;
-
 use super::acquire::{Acquired, ConnectError, Freshness, acquire};
 use super::admission::Admission;
 use super::client::Client;
@@ -16,7 +14,7 @@ use super::response;
 use super::retry::AttemptFailure;
 use super::service::Upstream;
 use crate::error::{Error, Side};
-use crate::message::Body;
+use crate::message::Response;
 use crate::timer::Stopwatch;
 
 /// A try, which holds its endpoint.
@@ -106,7 +104,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The response, if its head is one that may be passed on. The request is in flight until its body has ended.
-    pub(super) fn receive(self, answered: Answered, admission: Admission) -> Result<Response<Body>, Error> {
+    pub(super) fn receive(self, answered: Answered, admission: Admission) -> Result<Response, Error> {
         let Self { upstream, mut lease, record, .. } = self;
         let Answered { sent, stopwatch } = answered;
         let pool = lease.pool.clone();

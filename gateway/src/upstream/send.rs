@@ -3,8 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::Response;
-
 use super::acquire::Freshness;
 use super::attempt::{Attempt, AttemptError};
 use super::client::Client;
@@ -13,7 +11,7 @@ use super::request::{Outbound, UpstreamRequest};
 use super::retry::Tries;
 use super::service::Upstream;
 use crate::error::Error;
-use crate::message::Body;
+use crate::message::Response;
 
 impl Client {
     /// Sends a request and gives the head of the response; its body streams, and ends in an error when it was cut
@@ -26,7 +24,7 @@ impl Client {
         upstream: &Arc<Upstream>,
         outbound: Outbound<'_>,
         report: &Report,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Response, Error> {
         let key = outbound.key;
         let mut request = UpstreamRequest::new(outbound);
         let local = self.local(upstream);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Failure};
-use crate::message::{Body, FieldMap, headers};
+use crate::message::{Body, FieldMap, Response, headers};
 use crate::plugin::host::calls::MAX_BODY;
 use crate::plugin::{CallError, CallResponse, OutboundCall, Whole};
 use crate::serving::Services;
@@ -58,8 +58,7 @@ async fn send(
     let path_and_query = PathAndQuery::try_from(path).map_err(|_| call_error(&Error::from(ErrorKind::Internal)))?;
     let outbound = Outbound { method, authority: None, path_and_query, headers, body: Body::full(body), key: None };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
-    let (parts, mut body) = response.into_parts();
-    let mut headers = FieldMap::from(parts.headers);
+    let Response { status, fields: mut headers, mut body } = response;
     headers::strip_hop_by_hop(&mut headers);
     let mut all = Whole::new(memory.clone(), body.size_hint().exact());
     while let Some(frame) = body.frame().await {
@@ -69,7 +68,7 @@ async fn send(
         }
         all.push(&data).await.map_err(|error| call_error(&error))?;
     }
-    Ok(CallResponse { status: parts.status.as_u16(), headers, body: all.finish() })
+    Ok(CallResponse { status: status.as_u16(), headers, body: all.finish() })
 }
 
 fn call_error(error: &Error) -> CallError {

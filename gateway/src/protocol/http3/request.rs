@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
 use h3::server::{RequestResolver, RequestStream};
+use http::StatusCode;
 use http_body_util::BodyExt;
 
 use super::body::IncomingBody;
@@ -18,7 +19,7 @@ use super::stream::SendStream;
 use crate::exchange::ConnectionInfo;
 use crate::handler::{Handler, Inbound};
 use crate::memory::Unread;
-use crate::message::{FieldMap, headers};
+use crate::message::{FieldMap, Response, headers};
 use crate::protocol::paced::Paced;
 
 type Send = RequestStream<SendStream<Bytes>, Bytes>;
@@ -56,8 +57,9 @@ pub(super) async fn serve<H: Handler>(
         response = (context.server.handler)(Inbound::new(info, head.into(), body)) => response,
         true = &mut stopped => return,
     };
-    let response = response.map(|body| Paced::new(body, true, None, &context.server.memory));
-    if respond(&mut send, response, limits.body_timeout, &mut stopped, &mut unsent).await.is_ok() {
+    let Response { status, fields, body } = response;
+    let body = Paced::new(body, true, None, &context.server.memory);
+    if respond(&mut send, (status, fields, body), limits.body_timeout, &mut stopped, &mut unsent).await.is_ok() {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
         acknowledgements.finished(stopped).await;
     }
@@ -68,15 +70,13 @@ struct Cut;
 
 async fn respond(
     send: &mut Send,
-    response: http::Response<Paced>,
+    (status, mut fields, mut body): (StatusCode, FieldMap, Paced),
     patience: Duration,
     stopped: &mut Stopped,
     unsent: &mut Unread,
 ) -> Result<(), Cut> {
-    let (parts, mut body) = response.into_parts();
     let mut head = http::Response::new(());
-    *head.status_mut() = parts.status;
-    let mut fields = FieldMap::from(parts.headers);
+    *head.status_mut() = status;
     // hyper does so by itself.
     headers::set_date(&mut fields, SystemTime::now());
     *head.headers_mut() = fields.into_map();

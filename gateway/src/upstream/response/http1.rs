@@ -6,20 +6,20 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::{Body, Merged};
+use crate::message::{Body, Merged, Response};
 use crate::timer::Stopwatch;
 use crate::upstream::connection::http1::Sent;
 use crate::upstream::connection::{BodyWatch, Http1, cut_short, received};
 use crate::upstream::pool::Lease;
 
 /// Refuses heads that two parsers could read in two ways (RFC 9112 section 6.3), and switches of protocol.
-fn check(response: &Response<Incoming>) -> Result<(), Error> {
+fn check(response: &http::Response<Incoming>) -> Result<(), Error> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::new(ErrorKind::Protocol, "101 without an Upgrade in the request"));
     }
@@ -51,7 +51,7 @@ pub(super) fn receive(
     lease: Lease,
     mut stopwatch: Stopwatch,
     idle: Duration,
-) -> Result<Response<Body>, Error> {
+) -> Result<Response, Error> {
     check(&response)?;
     let (head, mut incoming) = response.into_parts();
     let (mut first, mut ended) = (None, incoming.is_end_stream());
@@ -73,11 +73,12 @@ pub(super) fn receive(
             release(connection, watch.as_deref(), &lease);
         }
         let bytes = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
-        return Ok(Response::from_parts(head, Body::full(bytes)));
+        return Ok(Response { status: head.status, fields: head.headers.into(), body: Body::full(bytes) });
     }
     stopwatch.restart_with(idle);
     let body = ResponseBody { first, incoming, connection, watch, lease, stopwatch };
-    Ok(Response::from_parts(head, Body::boxed(Merged::new(body))))
+    let body = Body::boxed(Merged::new(body));
+    Ok(Response { status: head.status, fields: head.headers.into(), body })
 }
 
 /// Gives the connection back to the pool, if it is fit for it: a request that is still being sent ends here.

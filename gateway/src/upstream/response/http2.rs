@@ -6,14 +6,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
 use crate::memory::Unread;
 use crate::message::headers::check_stream_fields;
-use crate::message::{Body, Merged};
+use crate::message::{Body, Merged, Response};
 use crate::timer::Stopwatch;
 use crate::upstream::connection::http2::Sent;
 use crate::upstream::connection::{BodyWatch, MAX_FIELDS, StreamPermit, cut_short, head_too_large, received};
@@ -21,11 +20,11 @@ use crate::upstream::pool::Lease;
 
 /// Refuses a head with more fields than HTTP/1 may have, and one that is malformed (RFC 9113 section 8.2): "intermediaries
 /// MUST NOT forward a malformed request or response".
-fn check(response: &Response<Incoming>) -> Result<(), Error> {
-    if response.headers().len() > MAX_FIELDS {
+fn check(fields: &http::HeaderMap) -> Result<(), Error> {
+    if fields.len() > MAX_FIELDS {
         return Err(head_too_large());
     }
-    check_stream_fields(response.headers()).map_err(|error| Error::new(ErrorKind::Protocol, error.detail().to_owned()))
+    check_stream_fields(fields).map_err(|error| Error::new(ErrorKind::Protocol, error.detail().to_owned()))
 }
 
 /// A response whose head has come.
@@ -34,17 +33,18 @@ pub(super) fn receive(
     lease: Lease,
     mut stopwatch: Stopwatch,
     idle: Duration,
-) -> Result<Response<Body>, Error> {
-    check(&response)?;
+) -> Result<Response, Error> {
+    let (head, incoming) = response.into_parts();
+    check(&head.headers)?;
     stopwatch.restart_with(idle);
-    Ok(response.map(|incoming| {
-        if incoming.is_end_stream() && watch.as_deref().is_none_or(BodyWatch::ended) {
-            return Body::empty();
-        }
-        let ended = incoming.is_end_stream();
+    let ended = incoming.is_end_stream();
+    let body = if ended && watch.as_deref().is_none_or(BodyWatch::ended) {
+        Body::empty()
+    } else {
         let unread = Unread::begun(permit.window());
         Body::boxed(Merged::new(ResponseBody { incoming, unread, watch, stopwatch, ended, _permit: permit, lease }))
-    }))
+    };
+    Ok(Response { status: head.status, fields: head.headers.into(), body })
 }
 
 /// A response body whose stream is reset when nobody reads it to its end.

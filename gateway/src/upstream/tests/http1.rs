@@ -192,10 +192,7 @@ fn a_blank_before_the_colon_is_removed() {
         .await;
         let (client, upstream) = (client(), upstream(config(&[address])).await);
         let response = get(&client, &upstream).await.0.unwrap();
-        assert_eq!(
-            (&response.headers()["x-a"], &response.headers()["x-b"]),
-            (&"1".parse().unwrap(), &"2".parse().unwrap())
-        );
+        assert_eq!((&response.fields["x-a"], &response.fields["x-b"]), (&"1".parse().unwrap(), &"2".parse().unwrap()));
         assert_eq!(text(response).await.unwrap(), "ok");
     });
 }
@@ -276,7 +273,7 @@ fn trailers_of_a_chunked_response_arrive() {
         .await;
         let (client, upstream) = (client(), upstream(config(&[address])).await);
         let response = get(&client, &upstream).await.0.unwrap();
-        let body = response.into_body().collect().await.unwrap();
+        let body = response.body.collect().await.unwrap();
         assert_eq!(body.trailers().unwrap()["x-sum"], "7");
         assert_eq!(body.trailers().unwrap().len(), 1, "fields of a head don't come in by the back door");
         assert_eq!(client.pooled(), (1, 0));
@@ -336,7 +333,7 @@ fn a_whole_body_that_is_taken_slowly_is_no_silence() {
         let (client, upstream) = (client(), upstream(config).await);
         let began = tokio::time::Instant::now();
         let (response, _) = send(&client, &upstream, Method::PUT, Body::full(vec![b'x'; STEP * STEPS])).await;
-        assert_eq!(response.unwrap().status(), 200);
+        assert_eq!(response.unwrap().status, 200);
         assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
     });
 }
@@ -367,7 +364,7 @@ fn both_directions_stream_and_the_client_may_think() {
             feeder.send("one").unwrap();
         });
         // GET, because hyper would drop its body if it weren't told.
-        let mut body = send(&client, &upstream, Method::GET, body).await.0.unwrap().into_body();
+        let mut body = send(&client, &upstream, Method::GET, body).await.0.unwrap().body;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "uno");
         sender.send("two").unwrap();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "dos");
@@ -392,9 +389,9 @@ fn a_known_length_is_stated_and_an_early_end_drops_the_connection() {
         .await;
         let (client, upstream) = (client(), upstream(config(&[address])).await);
         let response = send(&client, &upstream, Method::PUT, Body::full("body")).await.0.unwrap();
-        assert!(response.headers().get(TRANSFER_ENCODING).is_none());
-        assert_eq!(response.headers()[CONTENT_LENGTH], "2");
-        assert_eq!(response.body().size_hint().exact(), Some(2));
+        assert!(response.fields.get(TRANSFER_ENCODING).is_none());
+        assert_eq!(response.fields[CONTENT_LENGTH], "2");
+        assert_eq!(response.body.size_hint().exact(), Some(2));
         assert_eq!(client.pooled(), (1, 0));
         // The response is whole while the request is not: the pooled connection is used up.
         let (_sender, body) = channel();
@@ -430,7 +427,7 @@ fn an_answer_that_came_before_the_upload_broke_is_not_lost() {
         let sent = tokio::task::spawn_local(async move {
             let (response, report) = send(&sender, &upstream, Method::POST, body).await;
             let response = response.expect("the answer");
-            assert_eq!((response.status().as_u16(), report.count()), (413, 1));
+            assert_eq!((response.status.as_u16(), report.count()), (413, 1));
             text(response).await.unwrap()
         });
         assert_eq!(sent.await.unwrap(), "enough");
@@ -465,7 +462,7 @@ fn dropping_the_request_or_the_body_closes_the_connection() {
         assert_eq!(report.count(), 1);
         let mut response = get(&client, &upstream).await.0.unwrap();
         assert_eq!(closed.recv().await, Some("head"));
-        response.body_mut().frame().await.unwrap().unwrap();
+        response.body.frame().await.unwrap().unwrap();
         drop(response);
         assert_eq!(closed.recv().await, Some("closed"));
         assert_eq!(upstream.endpoints()[0].failures, 0);

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{Method, Response};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::{AttemptOutcome, Capacity, Client, Outbound, Report, Upstream};
 use crate::error::Error;
 use crate::memory::{Budget, Credit};
-use crate::message::{Body, FieldMap};
+use crate::message::{Body, FieldMap, Response};
 use crate::model::{
     EndpointConfig, LoadBalancing, PassiveHealth, Upstream as Config, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
@@ -88,7 +88,7 @@ async fn send(client: &Rc<Client>, upstream: &Arc<Upstream>, method: Method, bod
     (result, report)
 }
 
-type Answer = Result<Response<Body>, Error>;
+type Answer = Result<Response, Error>;
 
 async fn get(client: &Rc<Client>, upstream: &Arc<Upstream>) -> (Answer, Report) {
     send(client, upstream, Method::GET, Body::empty()).await
@@ -99,8 +99,8 @@ fn reused(report: &Report) -> bool {
     report.attempts().last().is_some_and(|attempt| attempt.reused)
 }
 
-async fn text(response: Response<Body>) -> Result<String, Error> {
-    Ok(String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()).into_owned())
+async fn text(response: Response) -> Result<String, Error> {
+    Ok(String::from_utf8_lossy(&response.body.collect().await?.to_bytes()).into_owned())
 }
 
 /// A request body that is fed by the test.
