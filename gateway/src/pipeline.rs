@@ -29,14 +29,14 @@ use crate::{response, route, timer};
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
 pub fn handle(services: Rc<Services>, inbound: Inbound) -> impl Future<Output = Response> {
-    let Inbound { connection, head, body, .. } = inbound;
+    let Inbound { connection, head, body, interim, upgrade: _ } = inbound;
     let snapshot = services.snapshot();
     let is_head = head.method == Method::HEAD;
     let is_grpc = headers::is_grpc(&head.fields);
 
     let (exchange, accepted) = receive(&services, &snapshot, connection, head);
     let exchange = SharedExchange::new(exchange);
-    let completion = Completion::new(services.clone(), exchange.clone());
+    let completion = Completion::new(services.clone(), exchange.clone(), interim);
     // From here on, dropping the future is safe at any await: the completion notes that the client left. It has no room for
     // the head as it came, which is in the exchange.
     serve(services, snapshot, exchange, completion, accepted, (is_head, is_grpc), body)

@@ -1,5 +1,7 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), read.
 
+use std::ops::Range;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
@@ -109,7 +111,8 @@ impl ChunkedDecoder {
                     _ => return Err(Malformed::Syntax("a chunk that is longer than its size")),
                 },
                 State::Trailers(section) => {
-                    let Some(length) = section.find_end(buffer, 0, self.limits, Reading::Strict)? else {
+                    let Some(Range { end: length, .. }) = section.find_end(buffer, 0, self.limits, Reading::Strict)?
+                    else {
                         return Ok(Decoded::Partial);
                     };
                     let section = buffer.split_to(length).freeze();

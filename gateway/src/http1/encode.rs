@@ -38,7 +38,7 @@ pub fn write_fields(out: &mut Vec<u8>, fields: &FieldMap) {
 }
 
 /// The line before a chunk.
-pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
+pub(super) fn chunk_size(out: &mut Vec<u8>, size: usize) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digits = (usize::BITS - (size | 1).leading_zeros()).div_ceil(4);
     for digit in (0..digits).rev() {
@@ -48,7 +48,7 @@ pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
 }
 
 /// The last chunk, with trailers.
-pub fn last_chunk(out: &mut Vec<u8>, trailers: Option<&FieldMap>) {
+pub(super) fn last_chunk(out: &mut Vec<u8>, trailers: Option<&FieldMap>) {
     out.extend_from_slice(b"0\r\n");
     if let Some(trailers) = trailers {
         write_fields(out, trailers);

@@ -1,5 +1,7 @@
 //! Where a section of lines ends: a head, or trailers. Each byte is looked at once, however few come at a time.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use super::{Malformed, Reading};
@@ -18,6 +20,8 @@ pub struct HeadLimits {
 pub struct Section {
     /// Bytes that were looked at.
     seen: usize,
+    /// Where it begins: empty lines before a head are no part of it (RFC 9112 section 2.2).
+    start: usize,
     /// Where the line begins that is looked at.
     line: usize,
     /// Lines before that one.
@@ -25,7 +29,7 @@ pub struct Section {
 }
 
 impl Section {
-    /// Looks at what has come. The length of the section with the empty line that ends it, once that is there.
+    /// Looks at what has come. Where the section is, with the empty line that ends it, once that is there.
     ///
     /// `before` lines come before the fields: one in a head, none in trailers.
     ///
@@ -37,7 +41,7 @@ impl Section {
         before: usize,
         limits: HeadLimits,
         reading: Reading,
-    ) -> Result<Option<usize>, Malformed> {
+    ) -> Result<Option<Range<usize>>, Malformed> {
         while let Some(offset) = memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + offset;
             self.seen = end + 1;
@@ -47,9 +51,17 @@ impl Section {
             }
             let length = end - self.line - usize::from(has_return);
             if length == 0 && self.lines >= before {
-                return if self.seen > limits.bytes { Err(Malformed::TooLarge) } else { Ok(Some(self.seen)) };
+                return if self.seen > limits.bytes {
+                    Err(Malformed::TooLarge)
+                } else {
+                    Ok(Some(self.start..self.seen))
+                };
             }
             self.line = self.seen;
+            if length == 0 && self.lines == 0 {
+                self.start = self.seen;
+                continue;
+            }
             self.lines += 1;
             if self.lines > limits.fields + before {
                 return Err(Malformed::TooLarge);
@@ -69,7 +81,7 @@ mod tests {
     const LIMITS: HeadLimits = HeadLimits { bytes: 64, fields: 3 };
 
     fn find(bytes: &[u8], before: usize, reading: Reading) -> Result<Option<usize>, Malformed> {
-        Section::default().find_end(bytes, before, LIMITS, reading)
+        Ok(Section::default().find_end(bytes, before, LIMITS, reading)?.map(|section| section.end))
     }
 
     #[test]
@@ -82,6 +94,15 @@ mod tests {
         let bare = Err(Malformed::Syntax("a line ends without CR"));
         assert_eq!(find(b"GET / HTTP/1.1\nA: b\r\n\r\n", 1, Reading::Strict), bare);
         assert_eq!(find(b"GET / HTTP/1.1\r\nA: b\r\n\n", 1, Reading::Strict), bare);
+    }
+
+    #[test]
+    fn empty_lines_before_a_head_are_no_part_of_it() {
+        let mut section = Section::default();
+        assert_eq!(section.find_end(b"\r", 1, LIMITS, Reading::Strict), Ok(None));
+        assert_eq!(section.find_end(b"\r\n\r\nGET / HTTP/1.1\r\n", 1, LIMITS, Reading::Strict), Ok(None));
+        assert_eq!(section.find_end(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 1, LIMITS, Reading::Strict), Ok(Some(4..22)));
+        assert!(find(&b"\r\n".repeat(40), 1, Reading::Strict).is_err(), "bounded as all else");
     }
 
     #[test]
@@ -104,7 +125,7 @@ mod tests {
                     Ok(None) => section.find_end(bytes, 1, LIMITS, reading),
                     found => found,
                 };
-                prop_assert_eq!(split, whole);
+                prop_assert_eq!(split.map(|section| section.map(|section| section.end)), whole);
             }
         }
     }

@@ -1,19 +1,25 @@
-//! HTTP/1.1 as bytes (RFC 9112), without any I/O: heads are parsed and written, bodies are framed, both ways.
+//! HTTP/1.1 as bytes (RFC 9112), whatever carries them: heads are parsed and written, bodies are framed, both ways.
 //!
 //! Requests are read strictly: whatever two parties could read in two ways is refused. Responses are read as RFC 9112 section
 //! 5.1 and the servers that exist ask for, and leave in one form.
 
 mod chunked;
+mod decoder;
 mod encode;
 mod framing;
 mod head;
 mod lines;
+mod outgoing;
+mod writer;
 
-pub use chunked::{ChunkedDecoder, Decoded};
-pub use encode::{chunk_size, last_chunk, request_line, status_line, write_fields};
+pub use chunked::Decoded;
+pub use decoder::BodyDecoder;
+pub use encode::{request_line, status_line, write_fields};
 pub use framing::{BodyLength, request_length, response_length};
 pub use head::{RequestHead, ResponseHead, parse_fields, parse_request, parse_response};
 pub use lines::{HeadLimits, Section};
+pub use outgoing::Outgoing;
+pub use writer::{AHEAD, BodyWriter, WriteError};
 
 /// How much may be read in more than one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

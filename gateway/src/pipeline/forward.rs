@@ -93,7 +93,8 @@ async fn send(
         .access(|exchange| {
             let upstream = upstream_of(snapshot, route, exchange)?;
             let barred = exchange.request.barred().cloned().collect();
-            Ok::<_, Error>((upstream, outgoing_head(snapshot, upstream, route, keeps_headers, exchange)?, barred))
+            let head = outgoing_head(snapshot, upstream, route, keeps_headers, exchange)?;
+            Ok::<_, Error>((upstream, head, barred))
         })
         .await?;
     let body = BarredTrailers::wrap(body, barred, &route.config);
@@ -104,6 +105,7 @@ async fn send(
         headers: head.headers,
         body,
         key: None,
+        interim: completion.interim.clone(),
     };
     let sent = services.client.send(upstream, outbound, &forwarding.report).await;
     exchange

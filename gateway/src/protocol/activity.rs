@@ -18,6 +18,21 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The same where only the idle timeout has passed.
 const CLOSING_IDLE: Duration = Duration::from_secs(5);
 
+/// How long a connection keeps its buffers when it is idle: clients that send one request after the other find them there.
+const UNTIL_REST: Duration = Duration::from_millis(500);
+
+/// Whether a connection has buffers to give back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// It has, or may.
+    Active,
+    /// It is told to.
+    Due,
+    /// It has none.
+    #[default]
+    Done,
+}
+
 /// How a connection is to end. Each includes the ones before it; none is taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
@@ -51,6 +66,8 @@ pub struct Activity {
     unwatched: Cell<bool>,
     /// The socket is to be asked now.
     ask: Cell<bool>,
+    /// An idle connection is to give back what it keeps room for.
+    rest: Cell<Rest>,
     /// When the connection became idle (or was accepted).
     idle_since: Cell<Instant>,
     /// When the first byte of a head came that is not complete yet.
@@ -75,6 +92,7 @@ impl Activity {
             receiving: Cell::new(0),
             unwatched: Cell::new(false),
             ask: Cell::new(false),
+            rest: Cell::default(),
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
             write_stalled: Cell::new(None),
@@ -94,6 +112,7 @@ impl Activity {
 
     /// A request has begun: over TCP its head is complete.
     pub(super) fn request_started(&self) {
+        self.rest.set(Rest::Active);
         self.fresh.set(false);
         self.head_since.set(None);
         self.in_flight.set(self.in_flight.get() + 1);
@@ -186,11 +205,6 @@ impl Activity {
         self.in_flight.get() > 0 || self.receiving.get() > 0
     }
 
-    /// Whether a client waits for a response, or for the end of one.
-    pub(super) fn is_responding(&self) -> bool {
-        self.in_flight.get() > 0 || self.write_stalled.get().is_some()
-    }
-
     /// Whether a head has begun that is not complete.
     pub fn is_reading(&self) -> bool {
         self.head_since.get().is_some()
@@ -218,7 +232,27 @@ impl Activity {
         }
     }
 
-    fn wake(&self) {
+    /// Has a connection give back what it keeps room for, once it has been idle for a while.
+    pub(super) fn let_rest(&self, now: Instant) {
+        let idle = !self.is_busy() && !self.is_reading() && self.write_stalled.get().is_none();
+        let long = idle && now.saturating_duration_since(self.idle_since.get()) > UNTIL_REST;
+        if long && self.rest.get() == Rest::Active && !self.multiplexed.get() {
+            self.rest.set(Rest::Due);
+            self.wake();
+        }
+    }
+
+    /// Whether it is to do so now.
+    pub(super) fn take_rest(&self) -> bool {
+        let due = self.rest.get() == Rest::Due;
+        if due {
+            self.rest.set(Rest::Done);
+        }
+        due
+    }
+
+    /// Has the connection look at what has changed.
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

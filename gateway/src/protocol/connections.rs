@@ -53,6 +53,7 @@ impl Connections {
                 ending => activity.end(ending),
             }
             activity.cut_stalled_streams(now);
+            activity.let_rest(now);
             if asks {
                 activity.ask();
             }

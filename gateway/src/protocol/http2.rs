@@ -83,7 +83,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
 }
 
 /// The requests of one connection.
-struct Requests<H> {
+struct Requests<H: Handler> {
     server: Rc<Server<H>>,
     connection: Arc<ConnectionInfo>,
     activity: Rc<Activity>,

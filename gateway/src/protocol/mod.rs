@@ -1,8 +1,7 @@
 //! Turns each HTTP version into one request type and hands it to the one handler that it is given.
 //!
 //! Nothing below this module branches on how a version frames its messages; the pipeline asks only whether HTTP/3 is worth
-//! announcing. How responses are paced, when connections end and how, is decided here. A replacement of hyper's HTTP/1
-//! codec would stay local to `http1.rs`.
+//! announcing. How responses are paced, when connections end and how, is decided here.
 
 pub mod activity;
 mod cleartext;
@@ -18,6 +17,5 @@ mod server;
 pub mod tcp;
 mod tracked;
 mod unsent;
-mod upload;
 
 pub use server::Server;

@@ -3,14 +3,25 @@
 use std::rc::Rc;
 
 use super::connections::Connections;
+use super::http1::Answers;
+use crate::handler::Handler;
 use crate::memory::Credit;
 
 /// What the connections of a worker are served with.
-pub struct Server<H> {
+pub struct Server<H: Handler> {
     /// All of them, for their time limits and their end.
     pub connections: Rc<Connections>,
     /// Where it counts what peers may send unread, and what waits for them.
     pub memory: Rc<Credit>,
     /// Answers the requests.
     pub handler: H,
+    /// Where answers over HTTP/1 are made.
+    pub(super) answers: Answers<H::Answer>,
+}
+
+impl<H: Handler> Server<H> {
+    /// What a worker serves its connections with.
+    pub fn new(connections: Rc<Connections>, memory: Rc<Credit>, handler: H) -> Self {
+        Self { connections, memory, handler, answers: Answers::default() }
+    }
 }

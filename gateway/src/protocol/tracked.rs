@@ -60,7 +60,7 @@ impl<S> Tracked<S> {
 impl<S: OverTcp> Tracked<S> {
     /// Closes the connection with a reset. A client of HTTP/1.0 takes a connection that just ends for the end of its
     /// response (RFC 9112 section 8).
-    pub(super) fn reset(self) {
+    pub(super) fn reset(&self) {
         // It fails only where the connection is gone already.
         let _ = self.stream.socket().set_zero_linger();
     }
@@ -94,7 +94,7 @@ impl<S: OverTcp> Tracked<S> {
     /// That it has shut its side is no leaving: it has said everything and listens (RFC 9112 section 9.6 has servers close
     /// like that, and clients do: `nc -N`, health checks). A reset is, and so is what a probe finds: after its end of a
     /// connection was closed, a client's system answers probes with a reset within a minute or so.
-    fn poll_present(&self, cx: &mut Context<'_>) -> io::Result<()> {
+    pub(super) fn poll_present(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let socket = self.stream.socket();
         let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
             self.activity.note_watched(true);
@@ -142,10 +142,6 @@ impl<S: AsyncWrite + OverTcp + Unpin> AsyncWrite for Tracked<S> {
         // What was written may still lie in the buffer of TLS.
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         self.activity.note_write(result.is_ready());
-        // hyper comes here whenever it has nothing else to do.
-        if matches!(result, Poll::Ready(Ok(()))) && self.activity.has_request() {
-            self.poll_present(cx)?;
-        }
         result
     }
 

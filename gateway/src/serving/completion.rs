@@ -17,7 +17,7 @@ use super::{RouteHandle, Services};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::message::headers::{self, Direction};
-use crate::message::{Body, FieldMap, Metered, RequestProgress, content};
+use crate::message::{Body, FieldMap, Interim, Metered, RequestProgress, content};
 use crate::plugin::chain::ChainRun;
 
 /// Finishes an exchange when it is dropped.
@@ -26,6 +26,8 @@ pub struct Completion {
     exchange: SharedExchange,
     /// Bytes received from the client, and its mistakes while sending.
     pub request: Rc<RequestProgress>,
+    /// Where responses before the response go.
+    pub interim: Interim,
     /// The chain's run, once there is one: for its log phases.
     pub run: Option<ChainRun>,
     /// The matched route, for its metrics.
@@ -57,12 +59,13 @@ impl Drop for InFlightGuard {
 
 impl Completion {
     /// Begins an exchange.
-    pub fn new(services: Rc<Services>, exchange: SharedExchange) -> Self {
+    pub fn new(services: Rc<Services>, exchange: SharedExchange, interim: Interim) -> Self {
         Self {
             in_flight: Some(InFlightGuard::new(services.clone())),
             services,
             exchange,
             request: Rc::default(),
+            interim,
             run: None,
             route: None,
             response_bytes: Cell::new(0),

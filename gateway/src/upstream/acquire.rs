@@ -106,7 +106,7 @@ async fn connect(client: &Client, upstream: &Upstream, pool: &EndpointPool) -> R
             let closed = || Error::new(ErrorKind::Connect, "the connection was closed at once");
             pool.share(connection).map(Connection::Http2).ok_or_else(closed)
         } else {
-            Http1::new(&client.http1, stream).await.map(Connection::Http1)
+            Ok(Connection::Http1(Http1::new(stream)))
         }
     };
     timeout(limit, made).await.unwrap_or_else(|_| {

@@ -72,14 +72,16 @@ impl<'a> Attempt<'a> {
         };
         // Only a reused connection can fail in a way that permits a replay, except for HTTP/2's refusals.
         if keep && (reused || matches!(connection, Connection::Http2(_))) {
-            request.keep(|| client.fields());
+            request.keep();
         }
         let mut stopwatch = Stopwatch::new(client.timers.clone(), upstream.config.timeouts.response);
         let result = match connection {
-            Connection::Http1(connection) => {
-                let formed = request.http1(upstream, &pool.addressee).map_err(AttemptError::Request)?;
-                record.sending(pool, formed.body().watch());
-                http1::send(connection, formed, reused, &mut stopwatch).await.map(Sent::Http1)
+            Connection::Http1(mut connection) => {
+                let written = request.http1(upstream, &pool.addressee, connection.outgoing());
+                let upload = written.map_err(AttemptError::Request)?;
+                record.sending(pool, upload.watch());
+                let UpstreamRequest { method, interim, .. } = &*request;
+                http1::send(connection, upload, method, interim, reused, &mut stopwatch).await.map(Sent::Http1)
             }
             Connection::Http2(permit) => {
                 let formed = request.http2(upstream, &pool.addressee).map_err(AttemptError::Request)?;

@@ -1,4 +1,4 @@
-//! A worker's half of all upstreams, and what its requests share: builders, timers, lists to reuse.
+//! A worker's half of all upstreams, and what its requests share: builders, timers.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,10 +9,9 @@ use rustc_hash::FxHashMap;
 
 use super::admission::{Capacity, Load};
 use super::balance::Choice;
-use super::connection::{LocalExecutor, http1, http2};
+use super::connection::{LocalExecutor, http2};
 use super::local::LocalUpstream;
 use super::pool::Lease;
-use super::request::FieldList;
 use super::service::Upstream;
 use crate::error::Error;
 use crate::memory::Credit;
@@ -21,9 +20,6 @@ use crate::timer::Timers;
 
 /// How often a worker looks for connections that have been idle for too long.
 const SWEEP: Duration = Duration::from_secs(10);
-
-/// More than this many lists of header fields are not kept.
-const KEPT: usize = 256;
 
 /// A worker's connections to all upstreams.
 pub struct Client {
@@ -36,9 +32,6 @@ pub struct Client {
     pub(super) memory: Rc<Credit>,
     load: Rc<Load>,
     pub(crate) timers: Timers,
-    /// Emptied lists of header fields.
-    spare_fields: RefCell<Vec<FieldList>>,
-    pub(super) http1: hyper::client::conn::http1::Builder,
     pub(super) http2: hyper::client::conn::http2::Builder<LocalExecutor>,
 }
 
@@ -54,8 +47,6 @@ impl Client {
             memory,
             load: Rc::new(Load::new(capacity)),
             timers: Timers::default(),
-            spare_fields: RefCell::default(),
-            http1: http1::builder(),
             http2: http2::builder(),
         });
         let weak = Rc::downgrade(&client);
@@ -110,19 +101,5 @@ impl Client {
     ) -> Result<Lease, Error> {
         let random = &mut *self.random.borrow_mut();
         local.choose(upstream, excluded, &mut Choice { key, zone: None, random })
-    }
-
-    /// An empty list of header fields.
-    pub(super) fn fields(&self) -> FieldList {
-        self.spare_fields.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes an emptied list back.
-    pub(super) fn recycle(&self, fields: FieldList) {
-        let mut spare = self.spare_fields.borrow_mut();
-        // One that was never used has nothing to reuse.
-        if fields.capacity() > 0 && spare.len() < KEPT {
-            spare.push(fields);
-        }
     }
 }

@@ -1,16 +1,18 @@
 //! The request as an upstream gets it: target form, Host or `:authority`, and framing made anew.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 
-use super::connection::WatchedBody;
+use super::connection::http1::Upload;
+use super::connection::{Returned, WatchedBody};
 use super::endpoint::Endpoint;
 use super::replay::ReplayableBody;
 use super::service::Upstream;
 use crate::error::{Error, ErrorKind};
-use crate::message::{Body, FieldMap};
+use crate::http1::{BodyLength, Outgoing, request_line, write_fields};
+use crate::message::{Body, FieldMap, Interim};
 use crate::model::UpstreamHost;
 
 /// A request to send.
@@ -28,10 +30,9 @@ pub struct Outbound<'a> {
     pub body: Body,
     /// Requests with the same key go to the same endpoint, where the balancing policy keeps to it.
     pub key: Option<u64>,
+    /// Where responses before the response go.
+    pub interim: Interim,
 }
-
-/// Header fields as they stand in a list.
-pub(super) type FieldList = Vec<(HeaderName, HeaderValue)>;
 
 /// A request that can be put into the form of either protocol, and be sent again within the bound of its body.
 pub(super) struct UpstreamRequest<'a> {
@@ -40,8 +41,9 @@ pub(super) struct UpstreamRequest<'a> {
     target: PathAndQuery,
     headers: FieldMap,
     body: ReplayableBody,
-    /// The header fields as they were before a try took them.
-    kept: FieldList,
+    pub(super) interim: Interim,
+    /// Whether it may have to be sent again.
+    kept: bool,
 }
 
 /// What requests to an endpoint are addressed to where the client's own name does not go on. A worker has a copy of its
@@ -67,74 +69,76 @@ impl Addressee {
 
 impl<'a> UpstreamRequest<'a> {
     pub(super) fn new(outbound: Outbound<'a>) -> Self {
-        let Outbound { method, authority, path_and_query: target, mut headers, body, key: _ } = outbound;
+        let Outbound { method, authority, path_and_query: target, mut headers, body, interim, key: _ } = outbound;
         frame(&mut headers, &method, &body);
-        Self { method, authority, target, headers, body: ReplayableBody::new(body), kept: FieldList::new() }
+        Self { method, authority, target, headers, body: ReplayableBody::new(body), interim, kept: false }
     }
 
-    /// Keeps what sending it again needs, where its body can be kept. `fields` gives an empty list to reuse. No header
-    /// value is copied, only counted once more.
-    pub(super) fn keep(&mut self, fields: impl FnOnce() -> FieldList) {
-        if self.body.keep() {
-            self.kept = fields();
-            self.kept.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        }
+    /// Keeps what sending it again needs, where its body can be kept.
+    pub(super) fn keep(&mut self) {
+        self.kept = self.body.keep();
     }
 
     /// Makes it whole again after a try, from what came back unsent or from what was kept. `false`: it can't be sent
     /// again.
-    pub(super) fn restore(&mut self, returned: Option<Request<WatchedBody>>) -> bool {
-        if let Some(request) = returned {
-            let (head, body) = request.into_parts();
-            self.headers = head.headers.into();
-            self.headers.remove(HOST);
-            self.headers.remove(CONNECTION);
-            self.body.put_back(body.into_inner());
-            self.kept.clear();
-            frame(&mut self.headers, &self.method, self.body.next());
-            return true;
+    pub(super) fn restore(&mut self, returned: Option<Returned>) -> bool {
+        match returned {
+            Some(Returned::Request(request)) => {
+                let (head, body) = request.into_parts();
+                if !self.kept {
+                    self.headers = head.headers.into();
+                }
+                self.body.put_back(body.into_inner());
+            }
+            Some(Returned::Body(body)) => self.body.put_back(body.into_inner()),
+            None => return self.body.rewind(),
         }
-        if !self.body.rewind() {
-            return false;
-        }
-        self.headers.clear();
-        for (name, value) in self.kept.drain(..) {
-            self.headers.append(name, value);
-        }
+        frame(&mut self.headers, &self.method, self.body.next());
         true
     }
 
-    /// The emptied list, for the next request.
-    pub(super) fn into_fields(mut self) -> FieldList {
-        self.kept.clear();
-        self.kept
-    }
-
-    /// For HTTP/1.1: origin form and Host (RFC 9112 section 3.2).
-    pub(super) fn http1(&mut self, upstream: &Upstream, addressee: &Addressee) -> Result<Request<WatchedBody>, Error> {
+    /// Writes the head for HTTP/1.1: origin form and Host (RFC 9112 section 3.2). Gives the body, which is to follow.
+    pub(super) fn http1(
+        &mut self,
+        upstream: &Upstream,
+        addressee: &Addressee,
+        outgoing: &mut Outgoing,
+    ) -> Result<Upload, Error> {
         let host = match (&upstream.config.host, self.authority) {
-            (UpstreamHost::Preserve, Some(authority)) => HeaderValue::from_str(authority)
-                .map_err(|_| Error::new(ErrorKind::Internal, "the authority is not a header value"))?,
+            (UpstreamHost::Preserve, Some(authority)) => {
+                // It is canonical. Should it not be, it splits no head.
+                if !authority.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    return Err(Error::new(ErrorKind::Internal, "the authority is not a header value"));
+                }
+                authority.as_bytes()
+            }
             (UpstreamHost::Preserve, None) | (UpstreamHost::Endpoint | UpstreamHost::Name(_), _) => {
-                addressee.host.clone()
+                addressee.host.as_bytes()
             }
         };
         let body = self.body.take();
-        let mut headers = std::mem::take(&mut self.headers);
-        headers.insert(HOST, host);
-        if headers.contains_key(TE) {
-            // RFC 9110 section 10.1.4: TE is of this hop, and Connection says so.
-            headers.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
-        // Said in so many words, because hyper takes a GET without a length for one without a body.
-        if body.size_hint().exact().is_none() && !headers.contains_key(CONTENT_LENGTH) {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        let mut request = Request::new(WatchedBody::new(body));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.target.clone());
-        *request.headers_mut() = headers.into_map();
-        Ok(request)
+        let length = match (body.is_end_stream(), content_length(&self.headers)) {
+            (true, _) => BodyLength::Exact(0),
+            // The connection holds the body to what is stated.
+            (false, Some(Some(stated))) => BodyLength::Exact(stated),
+            (false, _) => BodyLength::Chunked,
+        };
+        outgoing.write(|out| {
+            request_line(out, &self.method, self.target.as_str());
+            out.extend_from_slice(b"host: ");
+            out.extend_from_slice(host);
+            out.extend_from_slice(b"\r\n");
+            write_fields(out, &self.headers);
+            if self.headers.contains_key(TE) {
+                // RFC 9110 section 10.1.4: TE is of this hop, and Connection says so.
+                out.extend_from_slice(b"connection: te\r\n");
+            }
+            if length == BodyLength::Chunked {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            out.extend_from_slice(b"\r\n");
+        });
+        Ok(Upload::new(WatchedBody::new(body), length, &self.headers))
     }
 
     /// For HTTP/2: pseudo-header fields, no Host (RFC 9113 section 8.3.1).
@@ -152,7 +156,7 @@ impl<'a> UpstreamRequest<'a> {
         parts.path_and_query = Some(self.target.clone());
         let uri = Uri::from_parts(parts)
             .map_err(|_| Error::new(ErrorKind::Internal, "the target is not a URI for HTTP/2"))?;
-        let mut headers = std::mem::take(&mut self.headers);
+        let mut headers = if self.kept { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         // gRPC servers insist on it, and it is ours to say: TE is hop by hop.
         if headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -208,6 +212,8 @@ fn content_length(headers: &FieldMap) -> Option<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn framed(method: Method, fields: &[(HeaderName, &'static str)], body: Body) -> FieldMap {

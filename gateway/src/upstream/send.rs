@@ -33,32 +33,30 @@ impl Client {
         // Set for a replay: at the endpoint that was chosen already, over a connection that is new. If that one can't
         // be made, nothing has been sent again, and the other endpoints are as good as for a first try.
         let mut replay = None;
-        let result = loop {
+        loop {
             let (lease, freshness) = match replay.take() {
                 Some(replay) => replay,
                 None => (self.choose(&local, upstream, tries.excluded(), key)?, Freshness::Any),
             };
             let attempt = Attempt::begin(self, upstream, lease, report);
             match attempt.run(&mut request, freshness, tries.may_replay()).await {
-                Ok(answered) => break attempt.receive(answered, admission),
-                Err(AttemptError::Request(error)) => break Err(error),
+                Ok(answered) => return attempt.receive(answered, admission),
+                Err(AttemptError::Request(error)) => return Err(error),
                 Err(AttemptError::Connect(error)) => {
                     if !tries.unreachable(attempt.pool().endpoint.id, error.kind(), local.endpoints()) {
-                        break Err(error);
+                        return Err(error);
                     }
                 }
                 Err(AttemptError::Send { error, failure, whole }) => {
                     if !tries.failed(&request.method, whole, failure) {
                         attempt.pool().failed(&error);
-                        break Err(error);
+                        return Err(error);
                     }
                     // Who refuses a request is alive. When a connection died of old age, others of its age may have, too.
                     let after = if failure.refused { 0 } else { attempt.pool().made() };
                     replay = Some((attempt.into_lease(), Freshness::MadeAfter(after)));
                 }
             }
-        };
-        self.recycle(request.into_fields());
-        result
+        }
     }
 }

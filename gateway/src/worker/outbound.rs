@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Failure};
-use crate::message::{Body, FieldMap, Response, headers};
+use crate::message::{Body, FieldMap, Interim, Response, headers};
 use crate::plugin::host::calls::MAX_BODY;
 use crate::plugin::{CallError, CallResponse, OutboundCall, Whole};
 use crate::serving::Services;
@@ -56,7 +56,15 @@ async fn send(
     let full = |_| CallError::Busy;
     let body = memory.count(body.into()).map_err(full)?;
     let path_and_query = PathAndQuery::try_from(path).map_err(|_| call_error(&Error::from(ErrorKind::Internal)))?;
-    let outbound = Outbound { method, authority: None, path_and_query, headers, body: Body::full(body), key: None };
+    let outbound = Outbound {
+        method,
+        authority: None,
+        path_and_query,
+        headers,
+        body: Body::full(body),
+        key: None,
+        interim: Interim::default(),
+    };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
     let Response { status, fields: mut headers, mut body } = response;
     headers::strip_hop_by_hop(&mut headers);

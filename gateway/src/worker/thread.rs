@@ -77,7 +77,7 @@ async fn serve(mut parts: WorkerParts) {
     let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log);
     let connections = Rc::<Connections>::default();
     let handler = handler(services.clone());
-    let server = Rc::new(Server { connections: connections.clone(), memory: memory.clone(), handler });
+    let server = Rc::new(Server::new(connections.clone(), memory.clone(), handler));
     tokio::task::spawn_local(outbound::serve(services.clone(), outbound_calls));
 
     let mut listening = Listening::default();

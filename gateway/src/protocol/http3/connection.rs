@@ -89,7 +89,7 @@ pub(super) async fn serve<H: Handler>(context: Rc<ListenerContext<H>>, incoming:
     context.metrics.connections.add(-1);
 }
 
-fn info<H>(context: &ListenerContext<H>, connected: &quinn::Connection) -> ConnectionInfo {
+fn info<H: Handler>(context: &ListenerContext<H>, connected: &quinn::Connection) -> ConnectionInfo {
     let limits = &context.listener.limits;
     let sni = connected
         .handshake_data()

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::handler::Handler;
 use crate::listener::tcp::ConnectionLimit;
 use crate::model::Listener;
 use crate::protocol::activity::Group;
@@ -12,7 +13,7 @@ use crate::protocol::server::Server;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What the connections of a listener share, until a reload gives later ones other settings.
-pub(super) struct ListenerContext<H> {
+pub(super) struct ListenerContext<H: Handler> {
     pub(super) listener: Arc<Listener>,
     pub(super) local: SocketAddr,
     pub(super) limit: ConnectionLimit,

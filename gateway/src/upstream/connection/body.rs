@@ -151,6 +151,13 @@ impl WatchedBody {
     }
 }
 
+impl Piece {
+    /// Its bytes, for a connection that is watched as a whole.
+    pub(in crate::upstream) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+}
+
 impl Buf for Piece {
     fn remaining(&self) -> usize {
         self.bytes.remaining()

@@ -8,18 +8,25 @@ use crate::upstream::retry::AttemptFailure;
 
 /// The largest response head.
 pub(in crate::upstream) const MAX_HEAD: usize = 64 << 10;
-/// The most fields of a response, over either protocol: what hyper's table for HTTP/1 holds without an allocation per
-/// response, and Envoy's default (`max_headers_count`).
+/// The most fields of a response, over either protocol: Envoy's default (`max_headers_count`).
 pub(in crate::upstream) const MAX_FIELDS: usize = 100;
 /// A request that brought no response head.
 pub(in crate::upstream) struct SendError {
     pub(in crate::upstream) error: Error,
     /// What is known of how far it came.
     pub(in crate::upstream) failure: AttemptFailure,
-    /// The request, when nothing of it was sent.
-    pub(in crate::upstream) returned: Option<Request<WatchedBody>>,
+    /// What of the request is whole again.
+    pub(in crate::upstream) returned: Option<Returned>,
     /// Set when it was the client's body that failed: nothing to blame the upstream for.
     pub(in crate::upstream) client: Option<Error>,
+}
+
+/// What comes back of a request that was not sent.
+pub(in crate::upstream) enum Returned {
+    /// All of it.
+    Request(Request<WatchedBody>),
+    /// Its body, of which nothing was read. The head was never given away.
+    Body(WatchedBody),
 }
 
 /// A head beyond the limits, which are the same for both protocols.

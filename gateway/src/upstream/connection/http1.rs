@@ -1,158 +1,281 @@
-//! An HTTP/1.1 connection that has no task of its own: the future of the request polls it, and afterwards the
-//! response's body does. That saves two wake-ups per message, and dropping the request closes the connection, which is
-//! the only way to cancel in HTTP/1.1.
+//! An HTTP/1.1 connection that has no task of its own: the future of the request polls it, and afterwards the response's body
+//! does. That saves two wake-ups per message, and dropping the request closes the connection, which is the only way to cancel
+//! in HTTP/1.1.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::task::coop::unconstrained;
+use bytes::BytesMut;
+use http::{Method, StatusCode};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 
-use super::body::{BodyWatch, WatchedBody};
-use super::error::{MAX_HEAD, SendError, head_too_large, with_cause};
-use super::stream::{IoActivity, WatchedStream};
+use super::body::{BodyWatch, Piece, WatchedBody};
+use super::error::{MAX_FIELDS, MAX_HEAD, Returned, SendError, head_too_large};
+use super::stream::WatchedStream;
 use crate::error::{Error, ErrorKind};
+use crate::http1::{
+    AHEAD, BodyLength, BodyWriter, HeadLimits, Malformed, Outgoing, Reading, ResponseHead, Section, WriteError,
+    parse_response,
+};
+use crate::message::{FieldMap, Interim, headers};
 use crate::timer::Stopwatch;
 use crate::upstream::retry::AttemptFailure;
 
-/// The most that may come until a response's head is whole: the head, and as much of interim responses (RFC 9110 section
-/// 15.2) before it. Bytes bound their number as well: there is none below 16.
-const UNTIL_HEAD: usize = 2 * MAX_HEAD;
-
-/// What hyper may buffer per connection, in each direction.
-const MAX_BUFFER: usize = 128 << 10;
+/// What the head of a response, and its trailers, may hold.
+pub(in crate::upstream) const LIMITS: HeadLimits = HeadLimits { bytes: MAX_HEAD, fields: MAX_FIELDS };
+/// Read at a time at least, and at most: of what comes without a pause more is read at a time.
+const LEAST_READ: usize = 8 << 10;
+const MOST_READ: usize = 64 << 10;
+/// What an idle connection keeps to read into.
+const KEPT: usize = 16 << 10;
 
 /// An established connection.
 pub(in crate::upstream) struct Http1 {
-    sender: http1::SendRequest<WatchedBody>,
-    driver: http1::Connection<TokioIo<WatchedStream>, WatchedBody>,
-    activity: Rc<IoActivity>,
+    stream: WatchedStream,
+    /// What has come and is not decoded.
+    pub(in crate::upstream) incoming: BytesMut,
+    outgoing: Outgoing,
+    /// Something was written that may lie in the buffer of TLS.
+    unflushed: bool,
+    read_size: usize,
     /// The sweep during which it became idle.
     pub(in crate::upstream) idle_since: u32,
 }
 
-/// The settings of all connections.
-pub(in crate::upstream) fn builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(MAX_BUFFER).max_header_size(MAX_HEAD);
-    // RFC 9112 section 5.1: a proxy removes blanks between a field's name and the colon from a response. (In a request
-    // they are refused: hyper's server knows no such option.)
-    builder.allow_spaces_after_header_name_in_responses(true);
-    builder
+/// A request's body on its way into the connection.
+pub(in crate::upstream) struct Upload {
+    body: WatchedBody,
+    writer: BodyWriter,
+}
+
+impl Upload {
+    /// A body of this length, behind a head with these fields.
+    pub(in crate::upstream) fn new(body: WatchedBody, length: BodyLength, head: &FieldMap) -> Self {
+        Self { body, writer: BodyWriter::new(length, head) }
+    }
+
+    /// Who watches it.
+    pub(in crate::upstream) fn watch(&self) -> Option<Rc<BodyWatch>> {
+        self.body.watch()
+    }
 }
 
 impl Http1 {
-    pub(in crate::upstream) async fn new(builder: &http1::Builder, stream: WatchedStream) -> Result<Box<Self>, Error> {
-        let activity = stream.activity().clone();
-        let (sender, driver) = builder
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Connect, error.to_string()))?;
-        Ok(Box::new(Self { sender, driver, activity, idle_since: 0 }))
+    /// A connection over a new transport.
+    pub(in crate::upstream) fn new(stream: WatchedStream) -> Box<Self> {
+        let (incoming, outgoing) = (BytesMut::new(), Outgoing::default());
+        Box::new(Self { stream, incoming, outgoing, unflushed: false, read_size: LEAST_READ, idle_since: 0 })
     }
 
-    /// Moves the connection on; ready when it has ended. To be polled no more after that.
-    pub(in crate::upstream) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.driver).poll(cx).map(|_| ())
+    /// Where the head of a request is written to.
+    pub(in crate::upstream) const fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
     }
 
-    /// Polls an idle connection once: whether it can carry another request. It leaves no waker behind, so that what
-    /// happens to it later wakes nobody.
+    /// Looks at an idle connection once: whether it can carry another request. What comes without one is not waited for:
+    /// nobody is woken by it.
     pub(in crate::upstream) fn is_usable(&mut self) -> bool {
+        if !self.incoming.is_empty() || !self.outgoing.is_empty() || self.stream.activity().broken.get() {
+            return false;
+        }
+        let mut byte = [0];
         let mut cx = Context::from_waker(Waker::noop());
-        self.drive(&mut cx).is_pending() && self.sender.is_ready() && !self.activity.broken.get()
+        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// It is idle from now on: what it keeps room for is little.
+    pub(in crate::upstream) fn rest(&mut self) {
+        self.read_size = LEAST_READ;
+        if self.incoming.capacity() > KEPT {
+            self.incoming = BytesMut::new();
+        }
+    }
+
+    /// Reads what has come. 0: the other end has said everything.
+    pub(in crate::upstream) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.incoming.reserve(self.read_size);
+        let room = self.incoming.capacity() - self.incoming.len();
+        let count = ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(cx))?;
+        if count == room {
+            self.read_size = (self.read_size * 2).min(MOST_READ);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes what is to be written, the upload included. Ready when that is done; the upload is gone then.
+    pub(in crate::upstream) fn poll_upload(
+        &mut self,
+        upload: &mut Option<Upload>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if let Some(Upload { body, writer }) = upload {
+                match writer.poll_fill(body, &mut self.outgoing, cx, Piece::into_bytes) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) => *upload = None,
+                    Poll::Ready(Err(WriteError::Body(_))) => {
+                        return Poll::Ready(Err(Error::new(ErrorKind::Reset, "the request's body has failed")));
+                    }
+                    Poll::Ready(Err(WriteError::Length)) => {
+                        let what = "the request's body is not as long as its Content-Length says";
+                        return Poll::Ready(Err(Error::new(ErrorKind::ClientGone, what)));
+                    }
+                }
+            }
+            let more = self.outgoing.len() >= AHEAD;
+            if !self.outgoing.is_empty() {
+                self.unflushed = true;
+                ready!(self.outgoing.poll_write(&mut self.stream, cx)).map_err(|error| reset(&error))?;
+            }
+            if self.unflushed {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx)).map_err(|error| reset(&error))?;
+                self.unflushed = false;
+            }
+            if upload.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            if !more {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// The connection has failed.
+pub(in crate::upstream) fn reset(error: &io::Error) -> Error {
+    Error::new(ErrorKind::Reset, error.to_string())
+}
+
+/// What an upstream has sent is not HTTP/1.1.
+pub(in crate::upstream) fn malformed(what: Malformed) -> Error {
+    match what {
+        Malformed::TooLarge => head_too_large(),
+        other => Error::new(ErrorKind::Protocol, other.text()),
     }
 }
 
 /// A response's head, and what the rest of it comes over.
 pub(in crate::upstream) struct Sent {
-    pub(in crate::upstream) response: Response<Incoming>,
-    /// `None`: the upstream has closed it after its response.
-    pub(in crate::upstream) connection: Option<Box<Http1>>,
+    pub(in crate::upstream) head: ResponseHead,
+    pub(in crate::upstream) connection: Box<Http1>,
+    /// What of the request is still being sent.
+    pub(in crate::upstream) upload: Option<Upload>,
     /// Who watches the request's body.
     pub(in crate::upstream) watch: Option<Rc<BodyWatch>>,
+    /// The request's, which says whether the response has a body.
+    pub(in crate::upstream) method: Method,
 }
 
-/// Sends one request and waits for the response's head.
+/// What has come of a response's head.
+#[derive(Default)]
+struct HeadProgress {
+    section: Section,
+    /// Bytes of interim responses before it, which bound their number as well: there is none below 16.
+    interim: usize,
+}
+
+impl HeadProgress {
+    /// Reads until the head of the response is there. Interim responses (RFC 9110 section 15.2) go on to the client, but for
+    /// 100, which is an answer to what we have asked.
+    fn poll(
+        &mut self,
+        connection: &mut Http1,
+        interim: &Interim,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, Error>> {
+        loop {
+            let found = self.section.find_end(&connection.incoming, 1, LIMITS, Reading::Tolerant).map_err(malformed)?;
+            let Some(place) = found else {
+                match ready!(connection.poll_read(cx)) {
+                    Ok(0) if connection.incoming.is_empty() => {
+                        return Poll::Ready(Err(Error::new(ErrorKind::Reset, "the connection was closed")));
+                    }
+                    Ok(0) => {
+                        let what = "the connection was closed within the head of the response";
+                        return Poll::Ready(Err(Error::new(ErrorKind::Reset, what)));
+                    }
+                    Ok(_) => continue,
+                    Err(error) => return Poll::Ready(Err(reset(&error))),
+                }
+            };
+            let bytes = place.end;
+            let head = connection.incoming.split_to(bytes).freeze().slice(place);
+            let head = parse_response(&head).map_err(malformed)?;
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok(head));
+            }
+            self.section = Section::default();
+            self.interim += bytes;
+            if self.interim > MAX_HEAD {
+                let what = "interim responses (1xx) without an end";
+                return Poll::Ready(Err(Error::new(ErrorKind::Protocol, what)));
+            }
+            if head.status != StatusCode::CONTINUE && interim.is_supported() {
+                let mut fields = head.fields;
+                headers::strip_hop_by_hop(&mut fields);
+                interim.send(head.status, fields);
+            }
+        }
+    }
+}
+
+/// Sends the request whose head is in `outgoing`, and waits for the response's head.
 pub(in crate::upstream) async fn send(
     mut connection: Box<Http1>,
-    request: Request<WatchedBody>,
+    upload: Upload,
+    method: &Method,
+    interim: &Interim,
     reused: bool,
     stopwatch: &mut Stopwatch,
 ) -> Result<Sent, SendError> {
-    let watch = request.body().watch();
-    let (reads, writes) = (connection.activity.reads.get(), connection.activity.writes.get());
-    let result = {
-        let Http1 { sender, driver, activity, .. } = &mut *connection;
-        // Polled only after the driver, in the same poll: its wake-ups would be in vain, and it must not be held up
-        // by the task's budget, for then nobody would wake it.
-        let mut response = pin!(sender.try_send_request(request));
-        let mut response = unconstrained(response.as_mut());
-        let mut seen = writes;
-        activity.allowance.set(Some(UNTIL_HEAD));
-        poll_fn(|cx| {
-            // hyper's driver must not be polled after its end, so its end is part of every outcome.
-            let closed = Pin::new(&mut *driver).poll(cx).is_ready();
-            if let Poll::Ready(result) = Pin::new(&mut response).poll(&mut Context::from_waker(Waker::noop())) {
-                activity.allowance.set(None);
-                let result = result.map_err(|mut error| {
-                    let message = error.take_message();
-                    (describe(&error.into_error()), message)
-                });
-                return Poll::Ready(result.map(|response| (response, closed)));
-            }
-            if closed {
-                return Poll::Ready(Err((Error::new(ErrorKind::Reset, "the connection was closed"), None)));
-            }
-            if activity.allowance.get() == Some(0) {
-                let what = "interim responses (1xx) without an end, or a response head that is larger than 64 KiB";
-                return Poll::Ready(Err((Error::new(ErrorKind::Protocol, what), None)));
-            }
-            // The upstream's time runs from what it took last, and stands still while the client is the one to move: the
-            // driver, polled above, wakes this task when the client does.
-            if activity.writes.get() != seen {
-                seen = activity.writes.get();
-                stopwatch.restart();
-            }
-            if watch.as_deref().is_some_and(BodyWatch::waits_for_client) {
-                stopwatch.restart();
-                return Poll::Pending;
-            }
-            if stopwatch.poll_expired(cx) {
-                return Poll::Ready(Err((Error::new(ErrorKind::ResponseTimeout, "no response head in time"), None)));
-            }
-            Poll::Pending
-        })
-        .await
-    };
+    let activity = connection.stream.activity().clone();
+    let watch = upload.watch();
+    let (reads, writes) = (activity.reads.get(), activity.writes.get());
+    let (mut upload, mut progress, mut seen) = (Some(upload), HeadProgress::default(), writes);
+    let result = poll_fn(|cx| {
+        if let Poll::Ready(Err(error)) = connection.poll_upload(&mut upload, cx) {
+            return Poll::Ready(Err(error));
+        }
+        if let Poll::Ready(head) = progress.poll(&mut connection, interim, cx) {
+            return Poll::Ready(head);
+        }
+        // The upstream's time runs from what it took last, and stands still while the client is the one to move: the body,
+        // polled above, wakes this task when the client does.
+        if activity.writes.get() != seen {
+            seen = activity.writes.get();
+            stopwatch.restart();
+        }
+        if watch.as_deref().is_some_and(BodyWatch::waits_for_client) {
+            stopwatch.restart();
+            return Poll::Pending;
+        }
+        if stopwatch.poll_expired(cx) {
+            return Poll::Ready(Err(Error::new(ErrorKind::ResponseTimeout, "no response head in time")));
+        }
+        Poll::Pending
+    })
+    .await;
     match result {
-        Ok((response, closed)) => Ok(Sent { response, connection: (!closed).then_some(connection), watch }),
-        Err((error, message)) => Err(SendError {
+        Ok(head) => Ok(Sent { head, connection, upload, watch, method: method.clone() }),
+        Err(error) => Err(SendError {
             failure: AttemptFailure {
                 reused,
-                // What came before anything was sent is no answer.
-                answered: message.is_none() && connection.activity.reads.get() != reads,
-                written: connection.activity.writes.get() != writes,
-                refused: message.is_some(),
+                answered: activity.reads.get() != reads,
+                written: activity.writes.get() != writes,
+                refused: false,
                 timed_out: error.kind() == ErrorKind::ResponseTimeout,
             },
+            client: watch.and_then(|watch| watch.take_error()).or_else(|| client_error(&error)),
+            returned: upload.filter(|upload| !upload.writer.is_begun()).map(|upload| Returned::Body(upload.body)),
             error,
-            returned: message,
-            client: watch.and_then(|watch| watch.take_error()),
         }),
     }
 }
 
-/// What hyper's error means to us.
-fn describe(error: &hyper::Error) -> Error {
-    if error.is_parse_too_large() {
-        return head_too_large();
-    }
-    let kind = if error.is_parse() { ErrorKind::Protocol } else { ErrorKind::Reset };
-    Error::new(kind, with_cause(error))
+/// The error where it is the client's.
+fn client_error(error: &Error) -> Option<Error> {
+    (error.kind() == ErrorKind::ClientGone).then(|| error.clone())
 }

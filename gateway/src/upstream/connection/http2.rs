@@ -13,7 +13,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 
 use super::body::{BodyWatch, WatchedBody};
-use super::error::{MAX_HEAD, SendError, with_cause};
+use super::error::{MAX_HEAD, Returned, SendError, with_cause};
 use super::executor::LocalExecutor;
 use super::stream::{IoActivity, WatchedStream};
 use crate::error::{Error, ErrorKind};
@@ -193,7 +193,7 @@ pub(in crate::upstream) async fn send(
             timed_out: error.kind() == ErrorKind::ResponseTimeout,
         },
         error,
-        returned,
+        returned: returned.map(Returned::Request),
         client: watch.and_then(|watch| watch.take_error()),
     })
 }

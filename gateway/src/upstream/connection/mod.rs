@@ -9,7 +9,7 @@ pub(super) mod http2;
 mod stream;
 
 pub(super) use body::{BodyWatch, WatchedBody, received};
-pub(super) use error::{MAX_FIELDS, SendError, cut_short, head_too_large};
+pub(super) use error::{MAX_FIELDS, Returned, SendError, cut_short, head_too_large};
 pub(super) use executor::LocalExecutor;
 pub(super) use http1::Http1;
 pub(super) use http2::{Http2, StreamPermit};

@@ -11,15 +11,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::telemetry::metrics::UpstreamMetrics;
 use crate::upstream::connect::EndpointStream;
 
-/// Whether bytes have moved on a connection: what hyper does not tell, and a retry has to know.
+/// Whether bytes have moved on a connection: which a retry has to know.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct IoActivity {
     /// Reads that brought something.
     pub(in crate::upstream) reads: Cell<u64>,
     /// Writes that took something.
     pub(in crate::upstream) writes: Cell<u64>,
-    /// How many more bytes are read before whoever reads is asked again; `None` where nobody counts.
-    pub(in crate::upstream) allowance: Cell<Option<usize>>,
     /// The other end takes no more. What it has said before it closed can still be read, and is what counts: a service
     /// that refuses an upload answers, closes and reads no further, so that a write may fail before the answer is read.
     /// What is written from then on goes nowhere.
@@ -98,8 +96,7 @@ fn bump(counter: &Cell<u64>) {
 impl AsyncRead for WatchedStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let allowance = this.activity.allowance.get();
-        if allowance == Some(0) || this.burst >= BURST {
+        if this.burst >= BURST {
             this.burst = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -110,7 +107,6 @@ impl AsyncRead for WatchedStream {
         this.burst = if count > 0 { this.burst + 1 } else { 0 };
         if count > 0 {
             bump(&this.activity.reads);
-            this.activity.allowance.set(allowance.map(|allowance| allowance.saturating_sub(count)));
         }
         result
     }

@@ -2,133 +2,113 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::{Body, Merged, Response};
+use crate::http1::{BodyDecoder, Decoded, Reading, response_length};
+use crate::message::{Body, Merged, Response, headers};
 use crate::timer::Stopwatch;
-use crate::upstream::connection::http1::Sent;
-use crate::upstream::connection::{BodyWatch, Http1, cut_short, received};
+use crate::upstream::connection::http1::{LIMITS, Sent, Upload, malformed, reset};
+use crate::upstream::connection::{BodyWatch, Http1, received};
 use crate::upstream::pool::Lease;
 
-/// Refuses heads that two parsers could read in two ways (RFC 9112 section 6.3), and switches of protocol.
-fn check(response: &http::Response<Incoming>) -> Result<(), Error> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Error::new(ErrorKind::Protocol, "101 without an Upgrade in the request"));
-    }
-    let headers = response.headers();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-            return Err(Error::new(ErrorKind::Protocol, "a Transfer-Encoding other than chunked"));
-        }
-        if headers.contains_key(CONTENT_LENGTH) {
-            return Err(Error::new(ErrorKind::Protocol, "both Transfer-Encoding and Content-Length"));
-        }
-    } else {
-        // hyper takes a list of equal numbers for one; who gets it from us may not.
-        let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-        if let Some(length) = lengths.next()
-            && (!length.as_bytes().iter().all(u8::is_ascii_digit) || lengths.next().is_some())
-        {
-            return Err(Error::new(ErrorKind::Protocol, "a Content-Length that is not one number"));
-        }
-    }
-    Ok(())
-}
-
-/// A response whose head has come. A body that is here already needs no further care: the connection
-/// goes back at once.
+/// A response whose head has come. A body that is here already needs no further care: the connection goes back at once.
+/// Refused where two parsers could read it in two ways (RFC 9112 section 6.3), and where it switches protocols.
 pub(super) fn receive(
-    Sent { response, connection, watch }: Sent,
+    Sent { head, connection, upload, watch, method }: Sent,
     lease: Lease,
     mut stopwatch: Stopwatch,
     idle: Duration,
 ) -> Result<Response, Error> {
-    check(&response)?;
-    let (head, mut incoming) = response.into_parts();
-    let (mut first, mut ended) = (None, incoming.is_end_stream());
-    if !ended {
-        let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut incoming).poll_frame(&mut cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                first = Some(received(frame));
-                ended = incoming.is_end_stream();
-            }
-            // hyper tells of a cut once, and from then on of a clean end. No head has gone to the client yet.
-            Poll::Ready(Some(Err(error))) => return Err(cut_short(&error, watch.as_deref())),
-            Poll::Ready(None) => ended = true,
-            Poll::Pending => {}
-        }
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Error::new(ErrorKind::Protocol, "101 without an Upgrade in the request"));
     }
-    if ended {
-        if let Some(connection) = connection {
-            release(connection, watch.as_deref(), &lease);
-        }
-        let bytes = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
-        return Ok(Response { status: head.status, fields: head.headers.into(), body: Body::full(bytes) });
-    }
+    let length = response_length(&method, head.status, &head.fields).map_err(malformed)?;
     stopwatch.restart_with(idle);
-    let body = ResponseBody { first, incoming, connection, watch, lease, stopwatch };
-    let body = Body::boxed(Merged::new(body));
-    Ok(Response { status: head.status, fields: head.headers.into(), body })
-}
-
-/// Gives the connection back to the pool, if it is fit for it: a request that is still being sent ends here.
-fn release(mut connection: Box<Http1>, watch: Option<&BodyWatch>, lease: &Lease) {
-    if watch.is_none_or(BodyWatch::ended) && connection.is_usable() {
-        lease.keep(connection);
+    let mut body = ResponseBody {
+        ready: None,
+        decoder: BodyDecoder::new(length, Reading::Tolerant, LIMITS),
+        persistent: headers::is_persistent(head.version, &head.fields),
+        connection: Some(connection),
+        upload,
+        watch,
+        lease,
+        stopwatch,
+    };
+    let first = body.decode()?;
+    let (status, fields) = (head.status, head.fields);
+    if body.connection.is_none() && body.ready.is_none() && first.as_ref().is_none_or(Frame::is_data) {
+        let bytes = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+        return Ok(Response { status, fields, body: Body::full(bytes) });
     }
+    // What comes first is handed out first: `decode` keeps what stands behind it.
+    let body = Body::boxed(Merged::new(First { first, rest: body }));
+    Ok(Response { status, fields, body })
 }
 
 /// A response body that owns its connection and drives it while it is read.
 struct ResponseBody {
-    first: Option<Frame<Bytes>>,
-    incoming: Incoming,
+    /// What was decoded together with the frame before it.
+    ready: Option<Frame<Bytes>>,
+    decoder: BodyDecoder,
+    /// Whether the upstream will serve another request over the connection.
+    persistent: bool,
+    /// `None` when the body has ended.
     connection: Option<Box<Http1>>,
+    upload: Option<Upload>,
     watch: Option<Rc<BodyWatch>>,
     lease: Lease,
     stopwatch: Stopwatch,
 }
 
 impl ResponseBody {
+    /// The body has ended. The connection goes back to the pool, if it is fit for it: a request that is still being sent ends
+    /// here.
     fn release(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            release(connection, self.watch.as_deref(), &self.lease);
+        let Some(mut connection) = self.connection.take() else { return };
+        if self.persistent && self.upload.is_none() && connection.is_usable() {
+            connection.rest();
+            self.lease.keep(connection);
         }
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.connection = None;
+        (self.connection, self.upload, self.ready) = (None, None, None);
+        // The client's own error explains it better than what it did to the connection.
+        let error = self.watch.as_deref().and_then(BodyWatch::take_error).unwrap_or(error);
         self.lease.cut(&error);
         Poll::Ready(Some(Err(error)))
     }
 
-    /// What hyper has already decoded.
-    fn decoded(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.incoming).poll_frame(&mut cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.stopwatch.restart();
-                if self.incoming.is_end_stream() {
-                    self.release();
+    /// The next part of what has come. At the end of the body the connection is gone.
+    fn decode(&mut self) -> Result<Option<Frame<Bytes>>, Error> {
+        let Some(connection) = &mut self.connection else { return Ok(None) };
+        let first = match self.decoder.decode(&mut connection.incoming).map_err(malformed)? {
+            Decoded::Partial => return Ok(None),
+            Decoded::End(trailers) => trailers.map(|trailers| received(Frame::trailers(trailers.into_map()))),
+            Decoded::Data(data) => {
+                // The end may stand right behind it: whoever takes this shall know that it was the last.
+                if !self.decoder.is_ended() {
+                    match self.decoder.decode(&mut connection.incoming).map_err(malformed)? {
+                        Decoded::Partial | Decoded::End(None) => {}
+                        Decoded::Data(data) => self.ready = Some(Frame::data(data)),
+                        Decoded::End(Some(trailers)) => {
+                            self.ready = Some(received(Frame::trailers(trailers.into_map())));
+                        }
+                    }
                 }
-                Poll::Ready(Some(Ok(received(frame))))
+                Some(Frame::data(data))
             }
-            Poll::Ready(None) => {
-                self.release();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(error))) => self.fail(cut_short(&error, self.watch.as_deref())),
-            Poll::Pending => Poll::Pending,
+        };
+        if self.decoder.is_ended() {
+            self.release();
         }
+        Ok(first)
     }
 }
 
@@ -138,24 +118,33 @@ impl HttpBody for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        if let Some(frame) = this.first.take() {
+        if let Some(frame) = this.ready.take() {
             return Poll::Ready(Some(Ok(frame)));
         }
-        if let Poll::Ready(frame) = this.decoded() {
-            return Poll::Ready(frame);
-        }
-        let Some(connection) = &mut this.connection else {
-            return this.fail(Error::new(ErrorKind::Reset, "the response was cut short"));
-        };
-        if connection.drive(cx).is_ready() {
-            // What it has decoded stays in `incoming`, and so does the error if that is not all.
-            this.connection = None;
-        }
-        if let Poll::Ready(frame) = this.decoded() {
-            return Poll::Ready(frame);
-        }
-        if this.connection.is_none() {
-            return this.fail(Error::new(ErrorKind::Reset, "the response was cut short"));
+        loop {
+            let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
+            if let Poll::Ready(Err(error)) = connection.poll_upload(&mut this.upload, cx) {
+                return this.fail(error);
+            }
+            match this.decode() {
+                Err(error) => return this.fail(error),
+                Ok(Some(frame)) => {
+                    this.stopwatch.restart();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Ok(None) => {}
+            }
+            let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
+            match connection.poll_read(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) if this.decoder.ends_with_connection() => {
+                    this.connection = None;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Ok(0)) => return this.fail(Error::new(ErrorKind::Reset, "the response was cut short")),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return this.fail(reset(&error)),
+            }
         }
         if this.stopwatch.poll_expired(cx) {
             return this.fail(Error::new(ErrorKind::ResponseTimeout, "no next piece of the response body in time"));
@@ -164,16 +153,44 @@ impl HttpBody for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.incoming.is_end_stream()
+        self.ready.is_none() && self.connection.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let hint = self.incoming.size_hint();
-        match (&self.first, hint.exact()) {
-            (None, _) => hint,
-            (Some(first), Some(rest)) => {
-                SizeHint::with_exact(rest + first.data_ref().map_or(0, |data| data.len() as u64))
-            }
+        match (self.is_end_stream(), self.decoder.left()) {
+            (true, _) => SizeHint::with_exact(0),
+            (false, Some(left)) => SizeHint::with_exact(left),
+            (false, None) => SizeHint::default(),
+        }
+    }
+}
+
+/// A body whose first frame is here.
+struct First {
+    first: Option<Frame<Bytes>>,
+    rest: ResponseBody,
+}
+
+impl HttpBody for First {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = self.get_mut();
+        match this.first.take() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut this.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.first, self.rest.size_hint().exact()) {
+            (None, _) => self.rest.size_hint(),
+            (Some(first), Some(rest)) => SizeHint::with_exact(rest + first.data_ref().map_or(0, Bytes::len) as u64),
             (Some(_), None) => SizeHint::default(),
         }
     }

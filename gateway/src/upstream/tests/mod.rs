@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::{AttemptOutcome, Capacity, Client, Outbound, Report, Upstream};
 use crate::error::Error;
 use crate::memory::{Budget, Credit};
-use crate::message::{Body, FieldMap, Response};
+use crate::message::{Body, FieldMap, Interim, Response};
 use crate::model::{
     EndpointConfig, LoadBalancing, PassiveHealth, Upstream as Config, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
 };
@@ -79,6 +79,7 @@ fn outbound(method: Method, body: Body) -> Outbound<'static> {
         headers: FieldMap::new(),
         body,
         key: None,
+        interim: Interim::default(),
     }
 }
 

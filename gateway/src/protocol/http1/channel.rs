@@ -1,0 +1,151 @@
+//! A connection's bytes, shared by the connection and the body of the request that runs on it. All is read by whoever wants it,
+//! so nothing lies here that nobody has asked for but what came together with something else.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::{StatusCode, Version};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+use crate::http1::{Outgoing, status_line, write_fields};
+use crate::message::{FieldMap, WriteInterim};
+use crate::protocol::activity::Activity;
+use crate::protocol::tracked::{OverTcp, Tracked};
+
+/// Read at a time at least, and at most: of what comes without a pause more is read at a time.
+const LEAST_READ: usize = 4 << 10;
+const MOST_READ: usize = 64 << 10;
+/// Interim responses in front of one response, in bytes: as much as its head may have upstream.
+const MOST_INTERIM: usize = 64 << 10;
+
+/// See the module. The parts are borrowed apart: while a response is written, its body may read the request's.
+pub(super) struct Channel<S> {
+    stream: RefCell<Tracked<S>>,
+    /// What has come and is not read yet.
+    pub(super) incoming: RefCell<BytesMut>,
+    pub(super) outgoing: RefCell<Outgoing>,
+    read_size: Cell<usize>,
+    /// Something was written that may lie in the buffer of TLS.
+    unflushed: Cell<bool>,
+    /// The response has begun: nothing may go before it any more.
+    pub(super) responding: Cell<bool>,
+    /// Bytes of interim responses to the request that runs.
+    interim: Cell<usize>,
+    activity: Rc<Activity>,
+}
+
+impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Channel<S> {
+    pub(super) fn new(stream: Tracked<S>, activity: Rc<Activity>) -> Rc<Self> {
+        Rc::new(Self {
+            stream: RefCell::new(stream),
+            incoming: RefCell::default(),
+            outgoing: RefCell::default(),
+            read_size: Cell::new(LEAST_READ),
+            unflushed: Cell::new(false),
+            responding: Cell::new(false),
+            interim: Cell::new(0),
+            activity,
+        })
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&self) {
+        self.responding.set(false);
+        self.interim.set(0);
+    }
+
+    /// Reads what has come. 0: the client has said everything.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (stream, incoming) = (&mut *self.stream.borrow_mut(), &mut *self.incoming.borrow_mut());
+        if incoming.capacity() == 0 {
+            // A connection that waits for its next request has nothing to read into: see `rest`.
+            let mut room = [MaybeUninit::uninit(); LEAST_READ];
+            let mut read = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+            if !read.filled().is_empty() {
+                incoming.reserve(LEAST_READ);
+                incoming.extend_from_slice(read.filled());
+            }
+            return Poll::Ready(Ok(read.filled().len()));
+        }
+        incoming.reserve(self.read_size.get());
+        let room = incoming.capacity() - incoming.len();
+        let count = ready!(pin!(stream.read_buf(incoming)).poll(cx))?;
+        if count == room {
+            self.read_size.set((self.read_size.get() * 2).min(MOST_READ));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes what is to be written.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outgoing = &mut *self.outgoing.borrow_mut();
+        if !outgoing.is_empty() {
+            self.unflushed.set(true);
+            ready!(outgoing.poll_write(&mut *self.stream.borrow_mut(), cx))?;
+        }
+        if self.unflushed.get() {
+            ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx))?;
+            self.unflushed.set(false);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Fails where the client has left while it waits.
+    pub(super) fn poll_present(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.stream.borrow().poll_present(cx)
+    }
+
+    /// Gives back all room: nothing runs, and nothing has come for a while.
+    pub(super) fn rest(&self) {
+        self.outgoing.borrow_mut().shrink();
+        let mut incoming = self.incoming.borrow_mut();
+        if incoming.is_empty() {
+            *incoming = BytesMut::new();
+            self.read_size.set(LEAST_READ);
+        }
+    }
+
+    /// Closes the connection with a reset.
+    pub(super) fn reset(&self) {
+        self.stream.borrow().reset();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> WriteInterim for Channel<S> {
+    fn write(&self, status: StatusCode, fields: FieldMap) -> bool {
+        if self.responding.get() {
+            return false;
+        }
+        let mut outgoing = self.outgoing.borrow_mut();
+        let before = outgoing.len();
+        outgoing.write(|out| {
+            status_line(out, Version::HTTP_11, status);
+            write_fields(out, &fields);
+            out.extend_from_slice(b"\r\n");
+        });
+        self.interim.set(self.interim.get() + outgoing.len() - before);
+        // The connection writes it when it has its next turn, which is this one, unless another task has read it.
+        self.activity.wake();
+        self.interim.get() <= MOST_INTERIM
+    }
+}
+
+/// Reads what a client still sends.
+pub(super) struct Rest<S>(pub(super) Rc<Channel<S>>);
+
+impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> AsyncRead for Rest<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buffer)
+    }
+}
