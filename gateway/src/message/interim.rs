@@ -1,9 +1,12 @@
 //! Responses before the response: 1xx (RFC 9110 section 15.2), on their way from an upstream to the client.
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 
 use http::StatusCode;
+use tokio::sync::Notify;
 
 use crate::message::FieldMap;
 
@@ -41,6 +44,56 @@ impl fmt::Debug for Interim {
     }
 }
 
+/// Bytes of interim responses that may wait for a client, or go to one before its response.
+const MOST: usize = 64 << 10;
+
+/// Interim responses that wait for whoever sends the response, where the protocol can't write them at once.
+#[derive(Debug, Default)]
+pub struct InterimQueue {
+    waiting: RefCell<VecDeque<(StatusCode, FieldMap)>>,
+    bytes: Cell<usize>,
+    closed: Cell<bool>,
+    added: Notify,
+}
+
+impl InterimQueue {
+    /// The next one, in time.
+    pub async fn next(&self) -> (StatusCode, FieldMap) {
+        loop {
+            if let Some(one) = self.take() {
+                return one;
+            }
+            self.added.notified().await;
+        }
+    }
+
+    /// The next one, if it is there.
+    pub fn take(&self) -> Option<(StatusCode, FieldMap)> {
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    /// The response begins: nothing goes before it any more.
+    pub fn close(&self) {
+        self.closed.set(true);
+    }
+}
+
+impl WriteInterim for InterimQueue {
+    fn write(&self, status: StatusCode, fields: FieldMap) -> bool {
+        let size = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + FIELD;
+        if self.closed.get() || self.bytes.get() + size > MOST {
+            return false;
+        }
+        self.bytes.set(self.bytes.get() + size);
+        self.waiting.borrow_mut().push_back((status, fields));
+        self.added.notify_one();
+        true
+    }
+}
+
+/// What a head counts for beside its fields.
+const FIELD: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -61,5 +114,16 @@ mod tests {
         let written = Rc::new(Written::default());
         assert!(Interim::to(written.clone()).send(StatusCode::EARLY_HINTS, FieldMap::new()));
         assert_eq!(*written.0.borrow(), [StatusCode::EARLY_HINTS]);
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_and_goes_before_the_response() {
+        let queue = InterimQueue::default();
+        assert!(queue.write(StatusCode::EARLY_HINTS, FieldMap::new()));
+        assert_eq!(queue.next().await.0, StatusCode::EARLY_HINTS);
+        let sent = (0..10_000).take_while(|_| queue.write(StatusCode::PROCESSING, FieldMap::new())).count();
+        assert_eq!(sent, MOST / FIELD - 1);
+        queue.close();
+        assert!(!queue.write(StatusCode::EARLY_HINTS, FieldMap::new()));
     }
 }

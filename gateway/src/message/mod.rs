@@ -18,7 +18,7 @@ pub use body::{Body, Metered};
 pub use detached::Detached;
 pub use fields::{AsFieldName, FieldMap};
 pub use head::{Head, Response};
-pub use interim::{Interim, WriteInterim};
+pub use interim::{Interim, InterimQueue, WriteInterim};
 pub use merged::Merged;
 pub use request_body::{RequestBody, RequestProgress};
 pub use tunnel::{ByteStream, OnUpgrade, Tunnel};

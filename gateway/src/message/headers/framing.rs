@@ -31,8 +31,7 @@ pub fn check_framing(version: Version, headers: &FieldMap) -> Result<(), Error> 
     }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING);
     if let Some(coding) = codings.next() {
-        // RFC 9112 section 6.1: such a message might be an attempt at smuggling. hyper has resolved it before (chunked
-        // wins, Content-Length goes, the connection closes); this holds for a parser that leaves it to us.
+        // RFC 9112 section 6.1: such a message might be an attempt at smuggling. NGINX and Envoy refuse it as well.
         if length.is_some() {
             return Err(bad("both Content-Length and Transfer-Encoding"));
         }

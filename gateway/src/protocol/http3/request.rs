@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ use super::stream::SendStream;
 use crate::exchange::ConnectionInfo;
 use crate::handler::{Handler, Inbound};
 use crate::memory::Unread;
-use crate::message::{FieldMap, Response, headers};
+use crate::message::{FieldMap, Interim, InterimQueue, Response, headers};
 use crate::protocol::paced::Paced;
 
 type Send = RequestStream<SendStream<Bytes>, Bytes>;
@@ -52,11 +53,27 @@ pub(super) async fn serve<H: Handler>(
     notes.engage();
     let (mut send, recv) = stream.split();
     let (head, body) = IncomingBody::attach(request, recv, notes, unread).await.into_parts();
-    let response = tokio::select! {
-        biased;
-        response = (context.server.handler)(Inbound::new(info, head.into(), body)) => response,
-        true = &mut stopped => return,
+    let mut inbound = Inbound::new(info, head.into(), body);
+    let interim = Rc::new(InterimQueue::default());
+    inbound.interim = Interim::to(interim.clone());
+    let mut answer = pin!((context.server.handler)(inbound));
+    let response = loop {
+        let (status, fields) = tokio::select! {
+            biased;
+            response = &mut answer => break response,
+            true = &mut stopped => return,
+            one = interim.next() => one,
+        };
+        if within(limits.body_timeout, send.send_response(head_of(status, fields))).await.is_err() {
+            return;
+        }
     };
+    interim.close();
+    while let Some((status, fields)) = interim.take() {
+        if within(limits.body_timeout, send.send_response(head_of(status, fields))).await.is_err() {
+            return;
+        }
+    }
     let Response { status, fields, body } = response;
     let body = Paced::new(body, true, None, &context.server.memory);
     if respond(&mut send, (status, fields, body), limits.body_timeout, &mut stopped, &mut unsent).await.is_ok() {
@@ -75,12 +92,9 @@ async fn respond(
     stopped: &mut Stopped,
     unsent: &mut Unread,
 ) -> Result<(), Cut> {
-    let mut head = http::Response::new(());
-    *head.status_mut() = status;
     // hyper does so by itself.
     headers::set_date(&mut fields, SystemTime::now());
-    *head.headers_mut() = fields.into_map();
-    within(patience, send.send_response(head)).await?;
+    within(patience, send.send_response(head_of(status, fields))).await?;
     loop {
         let frame = tokio::select! {
             biased;
@@ -118,6 +132,14 @@ async fn respond(
             }
         }
     }
+}
+
+/// The head of a response, or of one before it.
+fn head_of(status: StatusCode, fields: FieldMap) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = fields.into_map();
+    head
 }
 
 /// A write that a client must not delay for longer than `patience`.

@@ -364,7 +364,7 @@ fn both_directions_stream_and_the_client_may_think() {
             tokio::time::sleep(Duration::from_millis(600)).await;
             feeder.send("one").unwrap();
         });
-        // GET, because hyper would drop its body if it weren't told.
+        // GET, whose body is told of like any other.
         let mut body = send(&client, &upstream, Method::GET, body).await.0.unwrap().body;
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "uno");
         sender.send("two").unwrap();
