@@ -112,6 +112,7 @@ impl Guest {
                     action = RequestAction::respond(LocalResponse::new(200).body(sum.to_string()));
                 }
                 "field" => exchange.set_log_field("guest", Some("seen")),
+                "retarget" => action = retarget(exchange).unwrap_or(action),
                 verb => action = bounds(exchange, verb).unwrap_or(action),
             }
         }
@@ -161,6 +162,15 @@ impl Guest {
         }
         ChunkAction::pass()
     }
+}
+
+/// Gives the request the authority and the target that it names; 400 where one of them can't be.
+fn retarget(exchange: &Exchange) -> Option<RequestAction> {
+    let request = exchange.request();
+    let authority = request.header("x-authority").map(|authority| request.set_authority(&authority));
+    let target = request.header("x-target").map(|target| request.set_target(&target));
+    let refused = [authority, target].into_iter().flatten().any(|set| set.is_err());
+    refused.then(|| RequestAction::respond(LocalResponse::new(400)))
 }
 
 /// What a request may bring that is too long.
