@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use plugin_sdk::counters::{self, Claim, Rate};
+use plugin_sdk::crypto::{Digest, digest};
+use plugin_sdk::encoding::hex;
 use plugin_sdk::kv;
 use plugin_sdk::prelude::*;
 
@@ -104,7 +106,7 @@ impl Guest {
                 }
                 "take" => {
                     let rate = Rate { burst: 50, per_second: 0.0001 };
-                    let allowed = counters::take(&[Claim::new("b", 1, rate)]).iter().all(|decision| decision.allowed);
+                    let allowed = counters::take(&[Claim::new("b", 1, rate)]).is_ok_and(|all| all[0].allowed);
                     action = RequestAction::respond(LocalResponse::new(if allowed { 200 } else { 429 }));
                 }
                 "add" => {
@@ -156,6 +158,10 @@ impl Guest {
                     return ChunkAction::replace(format!("{:?} {late:?}", exchange.body_mode()));
                 }
                 "respond" => return ChunkAction::respond(LocalResponse::new(298)),
+                "give" => {
+                    let digest = hex(&digest(Digest::Sha256, &data));
+                    return ChunkAction::replace(format!("{digest} {:?}", kv::set("body", &data, None).is_ok()));
+                }
                 "abort" => return ChunkAction::abort(),
                 _ => {}
             }
@@ -179,7 +185,7 @@ fn bounds(exchange: &Exchange, verb: &str) -> Option<RequestAction> {
     let status = match verb {
         "limit" => {
             let rate = Rate { burst: 2, per_second: 0.0001 };
-            let allowed = counters::take(&[Claim::new(key, 1, rate)]).iter().all(|decision| decision.allowed);
+            let allowed = counters::take(&[Claim::new(key, 1, rate)]).is_ok_and(|all| all[0].allowed);
             return (!allowed).then(|| RequestAction::respond(LocalResponse::new(429)));
         }
         "keep-all" => {
