@@ -137,3 +137,17 @@ pub fn send_all(calls: impl IntoIterator<Item = Call>) -> Vec<Result<Answer, Err
     let outcomes = calls.chunks(AT_ONCE).flat_map(crate::raw::calls::send_all);
     outcomes.map(|outcome| outcome.map(Into::into)).collect()
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+    use crate::testing::{TestHost, TestResponse};
+
+    #[test]
+    fn more_calls_than_the_host_makes_at_once_are_sent_in_turn() {
+        assert_eq!(AT_ONCE, plugin_rules::calls::MAX_AT_ONCE);
+        let host = TestHost::new().upstream("one", |_| Ok(TestResponse::new(200)));
+        let answers = host.enter(|| send_all((0..3 * AT_ONCE).map(|_| get("one", "/"))));
+        assert!(answers.len() == 3 * AT_ONCE && answers.iter().all(Result::is_ok));
+    }
+}

@@ -3,7 +3,7 @@
 //! ```
 //! use plugin_sdk::{counters::{self, Claim, Rate}, testing::TestHost};
 //! let host = TestHost::new();
-//! let claim = || counters::take(&[Claim::new("alice", 1, Rate { burst: 2, per_second: 1.0 })]).remove(0);
+//! let claim = || counters::take(&[Claim::new("alice", 1, Rate { burst: 2, per_second: 1.0 })]).unwrap().remove(0);
 //! host.enter(|| {
 //!     assert_eq!(claim().remaining, 1);
 //!     assert!(claim().allowed);
@@ -11,6 +11,7 @@
 //! });
 //! ```
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::exchange::millis;
@@ -25,11 +26,26 @@ impl Claim {
     }
 }
 
+/// More claims at once than the host decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("more than 64 claims at once")
+    }
+}
+
+impl std::error::Error for TooMany {}
+
 /// Takes every cost, or none where one bucket holds less (GCRA); a decision per claim, in their order. Names of buckets are
 /// of any length.
+///
+/// # Errors
+/// With more than 64 claims; nothing is taken then. Where a request decides how many there are, refuse it.
 #[must_use = "the decisions say who may pass"]
-pub fn take(claims: &[Claim]) -> Vec<Decision> {
-    counters::take(claims)
+pub fn take(claims: &[Claim]) -> Result<Vec<Decision>, TooMany> {
+    counters::try_take(claims).ok_or(TooMany)
 }
 
 /// Adds to a counter over a sliding window, and returns the window's sum.

@@ -15,7 +15,8 @@ use crate::raw::crypto;
 
 pub use crate::bindings::edge::gateway::crypto::{DigestAlgorithm as Digest, SignatureAlgorithm as Signature};
 
-/// A parsed key, kept by the host. Make it once, in `configure`.
+/// A parsed key, kept by the host. Make it once, in `configure`; an instance may have 1024 at a time, and making one more is an
+/// error.
 #[derive(Debug)]
 pub struct Key(crypto::Key);
 

@@ -337,13 +337,13 @@ impl Request<'_> {
         raw::exchange::set_target(self.0.of, Some(method), None, None)
     }
 
-    /// Sets the authority.
+    /// Sets the authority. The request keeps its route: no other one is looked for.
     pub fn set_authority(&self, authority: &str) -> Result<(), FieldError> {
         raw::exchange::set_target(self.0.of, None, Some(authority), None)
     }
 
     /// Sets path and query. A new path has no escaped slash, backslash or NUL and no dot segments; the current one may stay
-    /// as it is, whatever the query.
+    /// as it is, whatever the query. The request keeps its route: no other one is looked for.
     pub fn set_target(&self, target: &str) -> Result<(), FieldError> {
         raw::exchange::set_target(self.0.of, None, None, Some(target))
     }

@@ -64,6 +64,8 @@ mod exchange;
 mod export;
 mod fields;
 mod form;
+#[cfg(feature = "http")]
+mod http_types;
 mod plugin;
 mod raw;
 mod stream;
@@ -82,6 +84,8 @@ pub mod secrets;
 pub mod testing;
 pub mod time;
 
+#[cfg(feature = "http")]
+pub use ::http;
 pub use action::{BodyMode, ChunkAction, FailureAction, HeadersAction, LocalResponse, RequestAction, ResponseAction};
 pub use config::{ConfigError, ConfigErrors, one_or_many, parse_config};
 pub use duration::ConfigDuration;

@@ -8,7 +8,10 @@
 
 use crate::raw::sys;
 
-/// Random bytes.
+/// Random bytes; at most 64 KiB at once.
+///
+/// # Panics
+/// With more, in tests as in the gateway, where that ends the plugin.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut out = [0; N];
     let given = sys::random(u32::try_from(N).unwrap_or(u32::MAX));

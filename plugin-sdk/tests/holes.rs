@@ -8,7 +8,7 @@ use std::time::Duration;
 use plugin_sdk::counters::{self, Claim, Rate};
 use plugin_sdk::prelude::*;
 use plugin_sdk::testing::*;
-use plugin_sdk::{FieldError, HeadersAction, TooLarge, kv};
+use plugin_sdk::{FieldError, HeadersAction, TooLarge, crypto, kv, random};
 
 /// Reads bodies whole, and passes those that say who sent them.
 struct Signed;
@@ -168,13 +168,43 @@ fn a_body_of_which_too_much_is_to_be_remembered_is_cut_and_not_passed_on() {
 fn a_long_key_is_counted_like_any_other() {
     TestHost::new().enter(|| {
         let key = "k".repeat(1025);
-        let take = || counters::take(&[Claim::new(&*key, 1, Rate { burst: 2, per_second: 0.001 })]).remove(0).allowed;
+        let take =
+            || counters::take(&[Claim::new(&*key, 1, Rate { burst: 2, per_second: 0.001 })]).unwrap().remove(0).allowed;
         assert_eq!([take(), take(), take()], [true, true, false]);
         assert_eq!([1, 1].map(|one| counters::add(&key, one, Duration::from_secs(1))), [1, 2]);
         kv::set(&key, b"v", None).unwrap();
         assert_eq!(kv::get(&key).map(|entry| entry.value).as_deref(), Some(&b"v"[..]));
         assert!(kv::get(&key[1..]).is_none());
     });
+}
+
+#[test]
+fn more_claims_at_once_than_are_decided_are_told_and_take_nothing() {
+    TestHost::new().enter(|| {
+        let rate = Rate { burst: 1, per_second: 0.001 };
+        let take = |count: usize| {
+            let claims: Vec<_> = (0..count).map(|at| Claim::new(at.to_string(), 1, rate)).collect();
+            counters::take(&claims).map(|all| all.iter().all(|decision| decision.allowed))
+        };
+        assert_eq!([take(65), take(64), take(1)], [Err(counters::TooMany), Ok(true), Ok(false)]);
+    });
+}
+
+#[test]
+fn more_keys_than_an_instance_may_have_are_told_and_dropped_ones_do_not_count() {
+    let jwk = r#"{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+    TestHost::new().enter(|| {
+        let mut keys: Vec<_> = (0..1024).map(|_| crypto::Key::from_jwk(jwk).unwrap()).collect();
+        assert_eq!(crypto::Key::from_jwk(jwk).unwrap_err(), "at most 1024 keys at a time");
+        keys.pop();
+        assert!(crypto::Key::from_jwk(jwk).is_ok());
+    });
+}
+
+#[test]
+#[should_panic(expected = "sys.random: 65537 bytes asked for, 65536 are allowed")]
+fn more_random_bytes_than_the_gateway_gives_panic() {
+    TestHost::new().enter(random::bytes::<65537>);
 }
 
 #[test]

@@ -101,3 +101,12 @@ fn a_signed_plugin_comes_with_its_signature_and_never_without() {
     );
     assert_eq!(build(&gateway), "test-guest-build-B");
 }
+
+#[test]
+fn the_first_plugin_of_a_directory_that_is_not_there_yet_makes_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("gateway.yaml"), yaml("")).expect("written");
+    std::fs::write(directory.path().join("test_guest.wasm"), built("test-guest")).expect("written");
+    let (succeeded, text) = install(directory.path(), "test_guest.wasm");
+    assert!(succeeded && text.contains("plugins/test-guest.wasm is there now"), "{text}");
+}

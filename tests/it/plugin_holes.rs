@@ -105,6 +105,17 @@ fn what_is_too_large_to_be_kept_is_told_and_ends_no_plugin() {
     assert_eq!(ask("request_headers=name", &"n".repeat(8193)), "400");
 }
 
+/// The route lets 10 MiB through, and an instance holds them.
+#[test]
+fn a_check_of_a_large_body_is_no_end_of_the_plugin_that_a_client_could_bring_about() {
+    let upstream = Upstream::start(|seen| text(200, seen.body.clone()));
+    let gateway = gateway(&upstream, "test-guest");
+    let request = http::Request::post("/").header("x-do", "request_headers=whole,request_body=give");
+    let response = client("http2", &gateway).send(request, vec![0; 9 << 20]);
+    // What `head -c 9M /dev/zero | sha256sum` says; too large to be kept.
+    assert_eq!(response.text(), "d2ee4703cd9698945ca7b9fe1689ea3095597eac1a0afd8dba00cac7894fdc43 false");
+}
+
 #[test]
 fn a_body_of_which_too_much_is_to_be_remembered_is_cut_whatever_the_policy() {
     let upstream = Upstream::start(|seen| text(200, seen.body.clone()));

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use gateway_tests::process::binary;
 
 const README: &str = include_str!("../../README.md");
+const GUIDE: &str = include_str!("../../plugin-sdk/README.md");
 
 fn plugin_new(name: &str, directory: &Path) -> Output {
     let mut command = Command::new(binary("gateway"));
@@ -93,9 +94,9 @@ fn a_new_plugin_tests_builds_and_is_one() {
     assert_eq!(last(&again), last(&measured), "the same instructions in every run");
 }
 
-/// The blocks of one language in the README's tutorial.
-fn tutorial(language: &str) -> Vec<&'static str> {
-    let (_, section) = README.split_once("## A plugin in ten minutes\n").expect("the section");
+/// The blocks of one language in a section of a document.
+fn blocks(document: &'static str, section: &str, language: &str) -> Vec<&'static str> {
+    let (_, section) = document.split_once(&format!("\n## {section}\n")).expect("the section");
     let (section, _) = section.split_once("\n## ").expect("its end");
     let begin = format!("```{language}\n");
     let blocks = section.split(begin.as_str()).skip(1);
@@ -112,7 +113,8 @@ exec "$TUTORIAL_CARGO" "$@"
 #[test]
 fn the_tutorial_of_the_readme_works_as_it_is_written() {
     let directory = fresh("tutorial");
-    let (shell, configurations) = (tutorial("sh"), tutorial("yaml"));
+    let of = |language| blocks(README, "A plugin in ten minutes", language);
+    let (shell, configurations) = (of("sh"), of("yaml"));
     let (&[_install, build, serve], &[yaml]) = (&shell[..], &configurations[..]) else {
         panic!("the tutorial has three blocks for a shell and one configuration");
     };
@@ -120,27 +122,83 @@ fn the_tutorial_of_the_readme_works_as_it_is_written() {
     let address = format!("127.0.0.1:{}", gateway_tests::free_port());
     assert!(yaml.contains("127.0.0.1:8080") && serve.contains("127.0.0.1:8080"));
     std::fs::write(directory.join("gateway.yaml"), yaml.replace("127.0.0.1:8080", &address)).expect("written");
-    let programs = fresh("tutorial-bin");
-    std::fs::write(programs.join("cargo"), CARGO).expect("written");
-    std::fs::set_permissions(programs.join("cargo"), Permissions::from_mode(0o755)).expect("made executable");
-    std::os::unix::fs::symlink(binary("gateway"), programs.join("gateway")).expect("linked");
-
     let serve = serve.replace("127.0.0.1:8080", &address);
-    let script = format!("set -eu\ntrap 'kill $(jobs -p)' EXIT\n{build}{serve}");
+    let printed = run(&directory, &format!("{build}{serve}"));
+    has_answers(&serve, &printed);
+}
+
+/// Runs lines for a shell in a directory, with this build's gateway and what crates share; what they print.
+fn run(directory: &Path, lines: &str) -> String {
+    let programs = directory.with_extension("bin");
+    std::fs::create_dir_all(&programs).expect("made");
+    for (name, make) in [("cargo", None), ("gateway", Some(binary("gateway")))] {
+        let program = programs.join(name);
+        let _ = std::fs::remove_file(&program);
+        match make {
+            Some(binary) => std::os::unix::fs::symlink(binary, program).expect("linked"),
+            None => {
+                std::fs::write(&program, CARGO).expect("written");
+                std::fs::set_permissions(program, Permissions::from_mode(0o755)).expect("made executable");
+            }
+        }
+    }
+    let script = format!("set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{lines}");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).expect("a path");
     let mut command = Command::new("bash");
-    let command = quiet(&mut command).args(["-c", &script]).current_dir(&directory).env("PATH", path);
+    let command = quiet(&mut command).args(["-c", &script]).current_dir(directory).env("PATH", path);
     let command = command.env("TUTORIAL_TARGET", built()).env("TUTORIAL_LOCK", lock());
     let command = command.env("TUTORIAL_CARGO", cargo()).env("CACHE_DIRECTORY", directory.join("cache"));
     let output = command.output().expect("bash runs");
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
-    let mut answers = serve.lines().filter_map(|line| line.split_once(" # ")).map(|(_, answer)| answer).peekable();
+    printed
+}
+
+/// What stands behind the lines of a block as comments was printed.
+fn has_answers(lines: &str, printed: &str) {
+    let mut answers = lines.lines().filter_map(|line| line.split_once(" # ")).map(|(_, answer)| answer).peekable();
     assert!(answers.peek().is_some());
     for answer in answers {
         assert!(printed.lines().any(|line| line.trim() == answer), "{answer:?} is not in\n{printed}");
     }
+}
+
+#[test]
+fn the_first_ten_minutes_of_the_guide_work_as_they_are_written() {
+    let directory = fresh("guide");
+    // Another test builds the crate of this name, and a machine may have no `rustup`.
+    let lines: String = blocks(GUIDE, "Ten minutes", "sh").concat();
+    let lines: String = lines.split_inclusive('\n').filter(|line| !line.starts_with("rustup ")).collect();
+    let address = format!("127.0.0.1:{}", gateway_tests::free_port());
+    assert!(lines.contains("127.0.0.1:8080"));
+    let lines = lines.replace("127.0.0.1:8080", &address);
+    let lines = lines.replace("add-header", "guide-header").replace("add_header", "guide_header");
+    let printed = run(&directory, &lines);
+    has_answers(lines.lines().find(|line| line.starts_with("curl ")).expect("a question"), &printed);
+    assert!(printed.contains("guide-header.wasm is there now"), "{printed}");
+    assert!(printed.contains("\"state\": \"serving\""), "{printed}");
+}
+
+#[test]
+fn the_plugins_tests_and_cases_of_the_guide_work_as_they_are_written() {
+    let directory = fresh("guide-gate");
+    assert!(plugin_new("gate", &directory).status.success());
+    let gate = directory.join("gate");
+    let put = |file: &str, text: &str| std::fs::write(gate.join(file), text).expect("written");
+    put("src/lib.rs", blocks(GUIDE, "A plugin", "rust")[0]);
+    run(&gate, "cargo check");
+    let (rust, cases) = (blocks(GUIDE, "Testing", "rust"), blocks(GUIDE, "Testing", "yaml"));
+    let (&[plugin, tests, of_cases], &[cases]) = (&rust[..], &cases[..]) else {
+        panic!("a plugin, its tests, and the one that runs its cases");
+    };
+    put("src/lib.rs", plugin);
+    put("src/tests.rs", &format!("{tests}{of_cases}"));
+    put("cases.yaml", cases);
+    let shell = blocks(GUIDE, "Testing", "sh").concat();
+    let printed = run(&gate, &format!("cargo test\n{shell}"));
+    assert!(printed.contains("test result: ok. 2 passed"), "{printed}");
+    assert!(printed.contains("2 passed, 0 failed"), "{printed}");
 }
 
 #[test]

@@ -93,6 +93,14 @@ impl Spawned {
         whole.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
 
+    /// Bytes of memory that the process holds, of what it shares with other processes its part (PSS).
+    pub fn proportional_memory(&self) -> usize {
+        let path = format!("/proc/{}/smaps_rollup", self.process.id());
+        let rollup = std::fs::read_to_string(path).expect("the process runs");
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    }
+
     /// Bytes of memory that the process holds.
     pub fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the process runs");

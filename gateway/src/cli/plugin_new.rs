@@ -51,6 +51,7 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/export.rs"
     "src/fields.rs"
     "src/form.rs"
+    "src/http_types.rs"
     "src/kv.rs"
     "src/lines.rs"
     "src/lib.rs"
@@ -300,8 +301,13 @@ mod tests {
         from.lines().filter(|line| line.starts_with(char::is_alphabetic)).collect()
     }
 
+    /// The features, up to the dependencies.
+    fn features(manifest: &str) -> Option<&str> {
+        manifest.split_once("[features]")?.1.split("[dependencies]").next()
+    }
+
     #[test]
-    fn the_sdk_gets_the_dependencies_of_the_workspace() {
+    fn the_sdk_gets_the_dependencies_and_features_of_the_workspace() {
         let workspace = std::fs::read_to_string(repository().join("Cargo.toml")).expect("readable");
         for (own, template) in [
             ("plugin-sdk/Cargo.toml", include_str!("plugin_new/sdk-Cargo.toml.in")),
@@ -311,11 +317,15 @@ mod tests {
         ] {
             let carried = dependencies(template);
             for line in carried.iter().filter(|line| !line.contains("path = ")) {
+                // One that a feature asks for says so in the crate's own manifest.
+                let optional = line.strip_suffix(", optional = true }").map(|line| line.replace("{ version = ", ""));
+                let line = optional.as_deref().unwrap_or(line);
                 assert!(workspace.contains(&format!("\n{line}\n")), "{line} is not in the workspace's Cargo.toml");
             }
             let own = std::fs::read_to_string(repository().join(own)).expect("readable");
-            let mut names: Vec<_> =
-                dependencies(&own).into_iter().filter_map(|line| line.strip_suffix(".workspace = true")).collect();
+            assert_eq!(features(template), features(&own));
+            let own = dependencies(&own).into_iter().filter(|line| line.contains("workspace = true"));
+            let mut names: Vec<_> = own.filter_map(|line| line.split(['.', ' ']).next()).collect();
             let mut carried: Vec<_> = carried.iter().filter_map(|line| line.split(' ').next()).collect();
             names.sort_unstable();
             carried.sort_unstable();

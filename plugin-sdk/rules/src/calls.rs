@@ -5,6 +5,8 @@ use crate::fields::{is_token, is_value};
 
 /// Largest body of a request or a response of a call.
 pub const MAX_BODY: usize = 1 << 20;
+/// Calls of one `send-all`.
+pub const MAX_AT_ONCE: usize = 16;
 /// Fields of a request.
 const MAX_FIELDS: usize = 100;
 

@@ -53,8 +53,15 @@ pub enum DigestAlgorithm {
 
 /// Smallest HMAC secret in a JWK: the output of the smallest hash (RFC 7518 section 3.2).
 const MIN_SECRET: usize = 32;
+/// Keys that an instance of a plugin may have at a time.
+pub const MAX_KEYS: usize = 1024;
 /// Longest JWK or PEM text that is looked at.
 const MAX_TEXT: usize = 64 << 10;
+
+/// What a plugin is told that has [`MAX_KEYS`] and makes another one.
+pub fn too_many_keys() -> String {
+    format!("at most {MAX_KEYS} keys at a time")
+}
 
 const RSA: [(SignatureAlgorithm, &RsaParameters); 6] = [
     (SignatureAlgorithm::Rs256, &signature::RSA_PKCS1_2048_8192_SHA256),

@@ -98,8 +98,8 @@ pub(crate) mod counters {
     use crate::bindings::edge::gateway::counters::{Claim, Decision};
     use crate::testing::current;
 
-    pub(crate) fn take(claims: &[Claim]) -> Vec<Decision> {
-        current(|host| host.state.borrow_mut().take(claims, host.elapsed()))
+    pub(crate) fn try_take(claims: &[Claim]) -> Option<Vec<Decision>> {
+        current(|host| host.state.borrow_mut().try_take(claims, host.elapsed()))
     }
 
     pub(crate) fn add(key: &str, delta: i64, window_ms: u64) -> i64 {
@@ -108,7 +108,7 @@ pub(crate) mod counters {
 }
 
 pub(crate) mod calls {
-    use plugin_rules::calls::{MAX_BODY, Refusal, check_request, may_have};
+    use plugin_rules::calls::{MAX_AT_ONCE, MAX_BODY, Refusal, check_request, may_have};
 
     use crate::bindings::edge::gateway::calls::{Error, Request, Response};
     use crate::bindings::edge::gateway::types::Header;
@@ -148,6 +148,7 @@ pub(crate) mod calls {
     }
 
     pub(crate) fn send_all(of: &[Request]) -> Vec<Result<Response, Error>> {
+        assert!(of.len() <= MAX_AT_ONCE, "calls.send-all: at most {MAX_AT_ONCE} calls at once");
         of.iter().map(send).collect()
     }
 

@@ -1,6 +1,9 @@
 //! The host's cryptography, natively: the gateway's own rules, behind the functions that a plugin calls.
 
-use plugin_rules::key;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use plugin_rules::key::{self, MAX_KEYS, too_many_keys};
 
 use crate::bindings::edge::gateway::crypto::{DigestAlgorithm, SignatureAlgorithm};
 
@@ -8,11 +11,34 @@ pub(crate) fn digest(using: DigestAlgorithm, data: &[u8]) -> Vec<u8> {
     key::digest(using.into(), data)
 }
 
+/// Counts one of a host's keys as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Key(key::Key);
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// None where there are as many as there may be. Outside of a host nobody counts.
+    fn one_more() -> Option<Self> {
+        let keys = super::innermost(|host| host.keys.clone()).unwrap_or_default();
+        let counted = Self(keys);
+        (counted.0.fetch_add(1, Ordering::Relaxed) < MAX_KEYS).then_some(counted)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    key: key::Key,
+    _counted: Counted,
+}
 
 fn keep(key: Result<key::Key, key::InvalidKey>) -> Result<Key, String> {
-    key.map(Key).map_err(|invalid| invalid.to_string())
+    let key = key.map_err(|invalid| invalid.to_string())?;
+    Ok(Key { key, _counted: Counted::one_more().ok_or_else(too_many_keys)? })
 }
 
 impl Key {
@@ -31,11 +57,11 @@ impl Key {
     }
 
     pub(crate) fn verify(&self, using: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.0.verify(using.into(), message, signature)
+        self.key.verify(using.into(), message, signature)
     }
 
     pub(crate) fn mac(&self, using: DigestAlgorithm, message: &[u8]) -> Vec<u8> {
-        self.0.mac(using.into(), message).unwrap_or_default()
+        self.key.mac(using.into(), message).unwrap_or_default()
     }
 }
 

@@ -44,6 +44,8 @@ mod stored;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use plugin_rules::{MAX_RANDOM, metrics};
@@ -87,6 +89,8 @@ pub(crate) struct Host {
     pub(crate) counts: RefCell<BTreeMap<String, u64>>,
     pub(crate) observations: RefCell<BTreeMap<String, Vec<f64>>>,
     pub(crate) state: RefCell<state::State>,
+    /// How many keys plugins have; shared with the keys, which may go on another thread.
+    keys: Arc<AtomicUsize>,
     stored: RefCell<Vec<stored::Stored>>,
     /// The entry says `shared: true`: stored responses are everybody's.
     shared: Cell<bool>,
@@ -126,12 +130,14 @@ thread_local! {
     static CURRENT: RefCell<Vec<Rc<Host>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Works on the host that this thread is in, if it is in one.
+fn innermost<R>(work: impl FnOnce(&Host) -> R) -> Option<R> {
+    CURRENT.with_borrow(|hosts| hosts.last().cloned()).map(|host| work(&host))
+}
+
 /// Works on the host that this thread is in.
 pub(crate) fn current<R>(work: impl FnOnce(&Host) -> R) -> R {
-    let host = CURRENT.with_borrow(|hosts| hosts.last().cloned());
-    let host =
-        host.expect("no TestHost is entered on this thread: call the host's functions inside of TestHost::enter");
-    work(&host)
+    innermost(work).expect("no TestHost is entered on this thread: call the host's functions inside of TestHost::enter")
 }
 
 /// What identifies a series; `None` where these can't be one, and the gateway drops it.
@@ -170,6 +176,7 @@ impl TestHost {
             counts: RefCell::default(),
             observations: RefCell::default(),
             state: RefCell::default(),
+            keys: Arc::default(),
             stored: RefCell::default(),
             shared: Cell::new(false),
             unmarked: Cell::new(false),

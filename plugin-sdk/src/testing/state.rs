@@ -69,8 +69,10 @@ impl State {
         }
     }
 
-    pub(crate) fn take(&mut self, claims: &[Claim], now: Duration) -> Vec<Decision> {
-        assert!(claims.len() <= MAX_CLAIMS, "counters.take: at most {MAX_CLAIMS} claims at once");
+    pub(crate) fn try_take(&mut self, claims: &[Claim], now: Duration) -> Option<Vec<Decision>> {
+        if claims.len() > MAX_CLAIMS {
+            return None;
+        }
         let keys: Vec<Cow<'_, str>> = claims.iter().map(|claim| kept_by(&claim.bucket)).collect();
         let mut names: Vec<&str> = keys.iter().map(|key| &**key).collect();
         names.sort_unstable();
@@ -86,7 +88,7 @@ impl State {
         for (name, bucket) in names.into_iter().zip(buckets) {
             self.buckets.insert(name.to_owned(), bucket);
         }
-        decisions.into_iter().map(Into::into).collect()
+        Some(decisions.into_iter().map(Into::into).collect())
     }
 
     pub(crate) fn add(&mut self, key: &str, delta: i64, window_ms: u64, now: Duration) -> i64 {
@@ -111,11 +113,11 @@ mod tests {
     fn takes_all_or_nothing() {
         let mut state = State::default();
         let claims = [Claim::new("wide", 2, RATE), Claim::new("narrow", 2, Rate { burst: 1, per_second: 1.0 })];
-        let decisions = state.take(&claims, Duration::from_secs(5));
+        let decisions = state.try_take(&claims, Duration::from_secs(5)).unwrap();
         assert!(decisions[0].allowed && !decisions[1].allowed);
         assert_eq!((decisions[0].remaining, decisions[1].remaining), (3, 1));
         assert_eq!(decisions[1].retry_after_ms, u32::MAX);
-        assert_eq!(state.take(&[Claim::new("wide", 3, RATE)], Duration::from_secs(5))[0].remaining, 0);
+        assert_eq!(state.try_take(&[Claim::new("wide", 3, RATE)], Duration::from_secs(5)).unwrap()[0].remaining, 0);
     }
 
     #[test]
@@ -150,7 +152,10 @@ mod tests {
     fn a_key_of_any_length_is_counted() {
         let (mut state, key) = (State::default(), "k".repeat(5000));
         for left in [2, 1, 0] {
-            assert_eq!(state.take(&[Claim::new(&*key, 1, RATE)], Duration::from_secs(1))[0].remaining, left);
+            assert_eq!(
+                state.try_take(&[Claim::new(&*key, 1, RATE)], Duration::from_secs(1)).unwrap()[0].remaining,
+                left
+            );
         }
         assert_eq!(state.add(&key, 2, 1000, Duration::from_secs(1)), 2);
         assert_eq!(state.add(&key, 2, 1000, Duration::from_secs(1)), 4);

@@ -79,7 +79,10 @@ impl Plugin for RateLimit {
         if claims.is_empty() {
             return RequestAction::next();
         }
-        let decisions = counters::take(&claims);
+        // There are never too many: see `config`.
+        let Ok(decisions) = counters::take(&claims) else {
+            return RequestAction::problem(503, "Service Unavailable", "The limits of this request can't be counted.");
+        };
         let decided = || limits.iter().copied().zip(&decisions);
         let refused: Vec<_> = decided().filter(|(_, decision)| !decision.allowed).collect();
         let mode = if self.settings.shadow { "shadow" } else { "enforced" };

@@ -127,6 +127,11 @@ fn swap(target: &Path, new: &New) -> io::Result<String> {
     let signature_file = plugin::signature_file(target);
     let directory = target.parent().unwrap_or(Path::new("."));
     let (is_new, old_signature) = (!target.exists(), fs::read(&signature_file).ok());
+    // That of a first plugin. Not those above it, which may be missing because a disk is.
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     let wasm = part(directory, &new.wasm)?;
     let signature = new.signature.as_ref().map(|text| part(directory, text)).transpose()?;
     let signed = signature.is_some();

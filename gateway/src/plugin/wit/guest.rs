@@ -49,10 +49,12 @@ pub(in crate::plugin) struct Guest {
 }
 
 fn new_store(engine: &Engine, context: Arc<EntryContext>, callers: Option<Callers>) -> Store<HostState> {
-    let output = context.limits.output;
+    // What one host call may be given: whatever the instance holds, so that the size of a body can't end a plugin that has it
+    // checked or kept. What a call gives back is bounded by `limits.output` when it is there.
+    let handed_over = context.limits.output.max(context.limits.memory).max(64 << 10);
     let mut store = Store::new(engine, HostState::new(context, callers));
     store.limiter(|state| &mut state.limits);
-    store.set_hostcall_fuel(output.max(64 << 10));
+    store.set_hostcall_fuel(handed_over);
     // Only an engine that counts instructions has any.
     let _ = store.set_fuel(u64::MAX);
     store.set_max_component_handles(4096);

@@ -135,7 +135,8 @@ impl State {
 
     /// Whether the set may be fetched although it is not due yet.
     pub(super) fn may_be_early(&self) -> bool {
-        counters::take(&[Claim::new(&*self.early, 1, EARLY)]).first().is_some_and(|decision| decision.allowed)
+        counters::take(&[Claim::new(&*self.early, 1, EARLY)])
+            .is_ok_and(|all| all.iter().all(|decision| decision.allowed))
     }
 
     fn missed(&self, kid: Option<&str>) -> String {

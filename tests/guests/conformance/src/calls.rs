@@ -118,9 +118,10 @@ pub(crate) fn make_anywhere(call: &str, of: &Value) -> String {
         "take" => {
             let burst = u32::try_from(number(&of[1])).unwrap_or(u32::MAX);
             let claim = Claim::new(text(&of[0]), 1, Rate { burst, per_second: 0.000_1 });
-            let allowed = counters::take(&[claim]).iter().all(|decision| decision.allowed);
+            let allowed = counters::take(&[claim]).is_ok_and(|all| all[0].allowed);
             if allowed { "allowed" } else { "refused" }.to_owned()
         }
+        "take_many" | "keys" | "random_beyond" => make_too_many(call, of),
         "add" => counters::add(&text(&of[0]), of[1].as_i64().unwrap_or(1), Duration::from_secs(3600)).to_string(),
         "secret" => or_none(secrets::get(&text(of)).map(lossy)),
         "digest" => hex(&crypto::digest(Digest::Sha256, text(of).as_bytes())),
@@ -163,5 +164,27 @@ pub(crate) fn make_anywhere(call: &str, of: &Value) -> String {
             "ok".to_owned()
         }
         other => panic!("no such call: {other}"),
+    }
+}
+
+/// Calls that are about how much of something there may be.
+fn make_too_many(call: &str, of: &Value) -> String {
+    match call {
+        "take_many" => {
+            let rate = Rate { burst: 1, per_second: 0.000_1 };
+            let claims: Vec<_> = (0..number(of)).map(|at| Claim::new(at.to_string(), 1, rate)).collect();
+            match counters::take(&claims) {
+                Ok(all) if all.iter().all(|decision| decision.allowed) => "allowed",
+                Ok(_) => "refused",
+                Err(counters::TooMany) => "too-many",
+            }
+            .to_owned()
+        }
+        "keys" => {
+            let jwk = r#"{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+            let keys: Vec<_> = (0..number(of)).map_while(|_| Key::from_jwk(jwk).ok()).collect();
+            keys.len().to_string()
+        }
+        _ => random::bytes::<{ (64 << 10) + 1 }>().len().to_string(),
     }
 }

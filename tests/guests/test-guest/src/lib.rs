@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use plugin_sdk::counters::{self, Claim, Rate};
+use plugin_sdk::crypto::{Digest, digest};
+use plugin_sdk::encoding::hex;
 use plugin_sdk::kv;
 use plugin_sdk::prelude::*;
 
@@ -104,7 +106,7 @@ impl Guest {
                 }
                 "take" => {
                     let rate = Rate { burst: 50, per_second: 0.0001 };
-                    let allowed = counters::take(&[Claim::new("b", 1, rate)]).iter().all(|decision| decision.allowed);
+                    let allowed = counters::take(&[Claim::new("b", 1, rate)]).is_ok_and(|all| all[0].allowed);
                     action = RequestAction::respond(LocalResponse::new(if allowed { 200 } else { 429 }));
                 }
                 "add" => {
@@ -112,6 +114,7 @@ impl Guest {
                     action = RequestAction::respond(LocalResponse::new(200).body(sum.to_string()));
                 }
                 "field" => exchange.set_log_field("guest", Some("seen")),
+                "retarget" => action = retarget(exchange).unwrap_or(action),
                 verb => action = bounds(exchange, verb).unwrap_or(action),
             }
         }
@@ -155,6 +158,10 @@ impl Guest {
                     return ChunkAction::replace(format!("{:?} {late:?}", exchange.body_mode()));
                 }
                 "respond" => return ChunkAction::respond(LocalResponse::new(298)),
+                "give" => {
+                    let digest = hex(&digest(Digest::Sha256, &data));
+                    return ChunkAction::replace(format!("{digest} {:?}", kv::set("body", &data, None).is_ok()));
+                }
                 "abort" => return ChunkAction::abort(),
                 _ => {}
             }
@@ -163,13 +170,22 @@ impl Guest {
     }
 }
 
+/// Gives the request the authority and the target that it names; 400 where one of them can't be.
+fn retarget(exchange: &Exchange) -> Option<RequestAction> {
+    let request = exchange.request();
+    let authority = request.header("x-authority").map(|authority| request.set_authority(&authority));
+    let target = request.header("x-target").map(|target| request.set_target(&target));
+    let refused = [authority, target].into_iter().flatten().any(|set| set.is_err());
+    refused.then(|| RequestAction::respond(LocalResponse::new(400)))
+}
+
 /// What a request may bring that is too long.
 fn bounds(exchange: &Exchange, verb: &str) -> Option<RequestAction> {
     let key = exchange.request().header("x-key").unwrap_or_default();
     let status = match verb {
         "limit" => {
             let rate = Rate { burst: 2, per_second: 0.0001 };
-            let allowed = counters::take(&[Claim::new(key, 1, rate)]).iter().all(|decision| decision.allowed);
+            let allowed = counters::take(&[Claim::new(key, 1, rate)]).is_ok_and(|all| all[0].allowed);
             return (!allowed).then(|| RequestAction::respond(LocalResponse::new(429)));
         }
         "keep-all" => {

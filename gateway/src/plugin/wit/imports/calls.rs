@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, Method};
-use plugin_rules::calls::{Refusal, check_request, may_have};
+use plugin_rules::calls::{MAX_AT_ONCE, Refusal, check_request, may_have};
 use plugin_rules::same_variants;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -22,8 +22,6 @@ use crate::plugin::wit::state::HostState;
 
 /// Longest time that a call may take, whatever the plugin says.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-/// Calls of one `send-all`.
-const MAX_AT_ONCE: usize = 16;
 /// Used where the plugin says 0.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 

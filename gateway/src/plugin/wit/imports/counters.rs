@@ -23,9 +23,18 @@ pub(super) fn decided(decisions: Vec<state::Decision>) -> Vec<counters::Decision
 
 impl HostState {
     pub(super) fn ask_take(&mut self, claims: &[counters::Claim]) -> wasmtime::Result<Answer<Vec<state::Decision>>> {
+        let asked = self.ask_try_take(claims)?;
+        asked.ok_or_else(|| wasmtime::Error::msg(format!("counters.take: at most {MAX_CLAIMS} claims at once")))
+    }
+
+    /// None where there are too many claims.
+    pub(super) fn ask_try_take(
+        &mut self,
+        claims: &[counters::Claim],
+    ) -> wasmtime::Result<Option<Answer<Vec<state::Decision>>>> {
         self.charge()?;
         if claims.len() > MAX_CLAIMS {
-            return Err(wasmtime::Error::msg(format!("counters.take: at most {MAX_CLAIMS} claims at once")));
+            return Ok(None);
         }
         let buckets: SmallVec<[Cow<'_, str>; 8]> = claims.iter().map(|claim| kept_by(&claim.bucket)).collect();
         let claims: SmallVec<[state::Claim<'_>; 8]> = claims
@@ -37,7 +46,7 @@ impl HostState {
                 rate: state::Rate { burst: claim.at.burst, per_second: claim.at.per_second },
             })
             .collect();
-        Ok(self.context.namespace.take(&claims, self.context.state.now()))
+        Ok(Some(self.context.namespace.take(&claims, self.context.state.now())))
     }
 
     pub(super) fn ask_add(&mut self, key: &str, delta: i64, window_ms: u64) -> wasmtime::Result<Answer<i64>> {
@@ -50,6 +59,11 @@ impl HostState {
 impl counters::Host for HostState {
     fn take(&mut self, claims: Vec<counters::Claim>) -> wasmtime::Result<Vec<counters::Decision>> {
         Ok(decided(self.ask_take(&claims)?.now()?))
+    }
+
+    fn try_take(&mut self, claims: Vec<counters::Claim>) -> wasmtime::Result<Option<Vec<counters::Decision>>> {
+        let Some(asked) = self.ask_try_take(&claims)? else { return Ok(None) };
+        Ok(Some(decided(asked.now()?)))
     }
 
     fn add(&mut self, key: String, delta: i64, window_ms: u64) -> wasmtime::Result<i64> {

@@ -1,9 +1,9 @@
 //! Interface `crypto`: digests, MACs and signature checks by aws-lc, so that no plugin ships its own. What they do is in
 //! `plugin_rules::key`.
 
-use plugin_rules::key::{self, InvalidKey, digest};
+use plugin_rules::key::{self, InvalidKey, digest, too_many_keys};
 use plugin_rules::same_variants;
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceTableError};
 
 use crate::plugin::grants::Need;
 use crate::plugin::wit::bindings::edge::gateway::crypto::{self, DigestAlgorithm, SignatureAlgorithm};
@@ -26,9 +26,15 @@ impl crypto::Host for HostState {
 
 impl HostState {
     fn keep(&mut self, key: Result<Key, InvalidKey>) -> wasmtime::Result<Result<Resource<Key>, String>> {
-        match key {
-            Ok(key) => Ok(Ok(self.table().push(key)?)),
-            Err(invalid) => Ok(Err(invalid.to_string())),
+        let key = match key {
+            Ok(key) => key,
+            Err(invalid) => return Ok(Err(invalid.to_string())),
+        };
+        match self.table().push(key) {
+            Ok(key) => Ok(Ok(key)),
+            // How many there are, a set of keys that somebody else wrote may decide.
+            Err(ResourceTableError::Full) => Ok(Err(too_many_keys())),
+            Err(error) => Err(error.into()),
         }
     }
 }

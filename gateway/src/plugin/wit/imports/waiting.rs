@@ -48,6 +48,12 @@ pub(in crate::plugin::wit) fn add_to_linker(linker: &mut Linker<HostState>) -> w
     counters.func_wrap_async("take", |mut store: Store<'_>, (claims,): (Vec<Claim>,)| {
         Box::new(async move { Ok((decided(store.data_mut().ask_take(&claims)?.wait().await?),)) })
     })?;
+    counters.func_wrap_async("try-take", |mut store: Store<'_>, (claims,): (Vec<Claim>,)| {
+        Box::new(async move {
+            let Some(answer) = store.data_mut().ask_try_take(&claims)? else { return Ok((None,)) };
+            Ok((Some(decided(answer.wait().await?)),))
+        })
+    })?;
     counters.func_wrap_async("add", |mut store: Store<'_>, (key, delta, window_ms): (String, i64, u64)| {
         Box::new(async move { Ok((store.data_mut().ask_add(&key, delta, window_ms)?.wait().await?,)) })
     })?;
