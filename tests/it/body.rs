@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use gateway_tests::PATIENCE;
 use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::duplex::{Duplex, connect, gateway, run, streamed};
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Service;
 use gateway_tests::raw::Http2;
 use gateway_tests::upstream::{Upstream, text};
+use gateway_tests::{PATIENCE, eventually};
+use http_body_util::BodyExt as _;
 
 fn config(address: std::net::SocketAddr, extra: &str) -> String {
     format!(
@@ -342,4 +343,28 @@ routes: [{name: all, match: {path: {prefix: /}}, respond: {status: 429, body: la
     client.post(3);
     let reset = client.wait_for("a reset", |frame| frame.kind == 3 && frame.stream == 3);
     assert_eq!(reset.payload, [0, 0, 0, 0], "NO_ERROR");
+}
+
+/// RFC 9113 section 8.1: NO_ERROR means that no more is wanted, and a request that it ends is no whole one.
+#[test]
+fn a_request_that_its_client_resets_without_an_error_never_looks_complete() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let upstream = Service::start(move |request| {
+        let tell = tell.clone();
+        async move {
+            let whole = request.into_body().collect().await.is_ok();
+            tell.send(whole).expect("the test waits");
+            text(200, "whole")
+        }
+    });
+    let gateway = gateway(upstream.address(), "http1");
+    for code in [0, 8] {
+        let mut client = Http2::connect(gateway.listener("clear"), &[]);
+        client.post(1);
+        client.send(0, 0, 1, b"half");
+        eventually("it is in flight", || (gateway.metric("gateway_requests_in_flight", &[]) == 1.0).then_some(()));
+        client.send(3, 0, 1, &[0, 0, 0, code]);
+        assert_eq!(told.recv(), Ok(false), "code {code}");
+        eventually("it is over", || (gateway.metric("gateway_requests_in_flight", &[]) == 0.0).then_some(()));
+    }
 }

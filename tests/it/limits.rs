@@ -118,6 +118,37 @@ fn an_idle_connection_is_closed_after_the_idle_timeout() {
 }
 
 #[test]
+fn a_client_of_http2_that_vanished_while_it_waits_is_noticed_and_one_that_answers_is_waited_for() {
+    let (release, released) = watch::channel(false);
+    let upstream = Service::start(move |_| {
+        let mut released = released.clone();
+        async move {
+            let _ = released.wait_for(|released| *released).await;
+            text(200, "late")
+        }
+    });
+    let limits = ", limits: {idle_timeout: 1s, header_timeout: 1s}";
+    let yaml = config(upstream.address(), limits, "").replace("prefix: /service", "prefix: /");
+    let gateway = TestGateway::start(&yaml, &[]);
+    let is_ping = |frame: &raw::Http2Frame| frame.kind == 6 && frame.flags == 0;
+    let [mut there, mut gone] = [(); 2].map(|()| Http2::connect(gateway.listener("clear"), &[]));
+    there.get(1);
+    gone.get(1);
+    for _ in 0..4 {
+        let ping = there.wait_for("PING", is_ping);
+        there.send(6, 1, 0, &ping.payload);
+    }
+    gone.wait_for("PING", is_ping);
+    while let Some(frame) = gone.frame() {
+        assert!(!is_ping(&frame), "asked twice");
+    }
+    eventually("its request is over", || (gateway.metric("gateway_requests_in_flight", &[]) == 1.0).then_some(()));
+    release.send(true).expect("the upstream runs");
+    let end = there.wait_for("the response", |frame| frame.stream == 1 && frame.flags & 1 == 1);
+    assert_eq!(end.payload, b"late");
+}
+
+#[test]
 fn connections_above_the_limit_are_closed_at_once() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let gateway = TestGateway::start(&config(upstream.address(), ", limits: {connections: 2}", ""), &[]);

@@ -3,15 +3,12 @@
 //! Bodies stay on the worker thread that made them: the boxed variant is deliberately not `Send`.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use crate::error::{Error, ErrorKind};
-use crate::memory::{Exhausted, ReceiveWindow, Unread};
+use crate::error::Error;
 
 /// A request or response body on its way through a worker.
 #[derive(Default)]
@@ -22,8 +19,6 @@ enum Inner {
     #[default]
     Empty,
     Full(Bytes),
-    /// From a downstream connection; its errors are the client's.
-    Downstream(Incoming, Unread),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
     Metered(Pin<Box<dyn Metered>>),
 }
@@ -45,19 +40,6 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         if bytes.is_empty() { Self::empty() } else { Self(Inner::Full(bytes)) }
-    }
-
-    /// What a client sends over a hyper connection, of which it may send as much unread as the window says.
-    pub fn downstream(incoming: Incoming, window: &Rc<ReceiveWindow>) -> Self {
-        let unread = || Unread::begun(window.clone());
-        Self(if incoming.is_end_stream() { Inner::Empty } else { Inner::Downstream(incoming, unread()) })
-    }
-
-    /// What comes of it from now on is thrown away, and so takes nothing of what may be held.
-    pub fn discard(&mut self) {
-        if let Inner::Downstream(_, unread) = &mut self.0 {
-            unread.discard();
-        }
     }
 
     /// Any other body.
@@ -82,25 +64,9 @@ impl Body {
         match &self.0 {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Downstream(..) | Inner::Boxed(_) | Inner::Metered(_) => None,
+            Inner::Boxed(_) | Inner::Metered(_) => None,
         }
     }
-}
-
-fn poll_downstream(
-    incoming: &mut Incoming,
-    unread: &mut Unread,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-    let gone = |error| Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"));
-    let polled = Pin::new(&mut *incoming).poll_frame(cx).map_err(gone);
-    // A body that has failed is over as well, and the reason is not ours.
-    if !matches!(polled, Poll::Ready(Some(Ok(_)))) || incoming.is_end_stream() {
-        unread.awaited();
-    } else if !unread.handed_out() {
-        return Poll::Ready(Some(Err(Exhausted.into())));
-    }
-    polled
 }
 
 impl HttpBody for Body {
@@ -116,7 +82,6 @@ impl HttpBody for Body {
                 *inner = Inner::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Inner::Downstream(incoming, unread) => poll_downstream(incoming, unread, cx),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
             Inner::Metered(body) => body.as_mut().poll_frame(cx),
         }
@@ -126,7 +91,6 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(_) => false,
-            Inner::Downstream(incoming, _) => incoming.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
             Inner::Metered(body) => body.is_end_stream(),
         }
@@ -136,7 +100,6 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Downstream(incoming, _) => incoming.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
             Inner::Metered(body) => body.size_hint(),
         }

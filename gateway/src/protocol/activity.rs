@@ -33,6 +33,20 @@ enum Rest {
     Done,
 }
 
+/// What is done about a client of HTTP/2 that says nothing while it waits for responses: it may have vanished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Silence {
+    /// Nothing: the connection can't ask.
+    #[default]
+    Unwatched,
+    /// It is waited for.
+    Watched,
+    /// It is to be asked.
+    Due,
+    /// It was asked.
+    Asked,
+}
+
 /// How a connection is to end. Each includes the ones before it; none is taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
@@ -74,6 +88,10 @@ pub struct Activity {
     head_since: Cell<Option<Instant>>,
     /// Since when a write makes no progress.
     write_stalled: Cell<Option<Instant>>,
+    /// Bytes have come since the sweep looked last, on a multiplexed connection.
+    heard: Cell<bool>,
+    silence: Cell<Silence>,
+    silent_since: Cell<Instant>,
     fresh: Cell<bool>,
     draining_since: Cell<Option<Instant>>,
     ending: Cell<Ending>,
@@ -96,6 +114,9 @@ impl Activity {
             idle_since: Cell::new(now),
             head_since: Cell::new(None),
             write_stalled: Cell::new(None),
+            heard: Cell::new(false),
+            silence: Cell::default(),
+            silent_since: Cell::new(now),
             fresh: Cell::new(true),
             draining_since: Cell::new(None),
             ending: Cell::default(),
@@ -172,7 +193,9 @@ impl Activity {
 
     /// Bytes came from the client.
     pub(super) fn note_read(&self) {
-        if !self.is_busy() && !self.is_reading() && !self.multiplexed.get() {
+        if self.multiplexed.get() {
+            self.heard.set(true);
+        } else if !self.is_busy() && !self.is_reading() {
             self.head_since.set(Some(Instant::now()));
         }
     }
@@ -249,6 +272,43 @@ impl Activity {
             self.rest.set(Rest::Done);
         }
         due
+    }
+
+    /// From now on the connection can ask its client whether it is there.
+    pub(super) fn watch_silence(&self) {
+        self.silence.set(Silence::Watched);
+    }
+
+    /// Whether it is to do so now.
+    pub(super) fn take_silence(&self) -> bool {
+        let due = self.silence.get() == Silence::Due;
+        if due {
+            self.silence.set(Silence::Asked);
+        }
+        due
+    }
+
+    /// Has a client asked that has been silent for the idle timeout while it waits for responses, and closes the connection
+    /// where nothing comes of it within the header timeout.
+    pub(super) fn break_silence(&self, now: Instant) {
+        let silence = self.silence.get();
+        if silence == Silence::Unwatched {
+            return;
+        }
+        // A stalled write has a limit of its own, and so has an idle connection.
+        if self.heard.replace(false) || !self.is_busy() || self.write_stalled.get().is_some() {
+            self.silence.set(Silence::Watched);
+            return self.silent_since.set(now);
+        }
+        let silent = now.saturating_duration_since(self.silent_since.get());
+        if silence != Silence::Watched {
+            if silent > self.limits.idle_timeout + self.limits.header_timeout {
+                self.close();
+            }
+        } else if silent > self.limits.idle_timeout {
+            self.silence.set(Silence::Due);
+            self.wake();
+        }
     }
 
     /// Has the connection look at what has changed.

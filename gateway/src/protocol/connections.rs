@@ -54,6 +54,7 @@ impl Connections {
             }
             activity.cut_stalled_streams(now);
             activity.let_rest(now);
+            activity.break_silence(now);
             if asks {
                 activity.ask();
             }

@@ -7,20 +7,11 @@
 //! done by then sees no reset at all. (Over HTTP/3 a body that is dropped asks the client to stop sending, with NO_ERROR,
 //! RFC 9114 section 4.1.)
 
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::activity::Activity;
-use super::connections::Connections;
-use crate::error::Error;
-use crate::message::{Body, headers};
 
 /// How long a client may go on sending what nobody wants.
 pub(super) const LINGER: Duration = Duration::from_secs(5);
@@ -29,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How much is taken in beside the last response of a connection.
 pub(super) const MOST_OF_CONNECTION: u64 = 4 << 20;
 /// How much is taken in of one of many streams.
-const MOST_OF_STREAM: u64 = 1 << 20;
+pub(super) const MOST_OF_STREAM: u64 = 1 << 20;
 
 /// Takes in what `next` tells the sizes of, until there is no more: at most so much, within `limit`, and across a pause only
 /// while it `waits`.
@@ -66,56 +57,4 @@ pub(super) async fn close(mut io: impl AsyncRead + Unpin, activity: &Activity) {
         () = activity.closed() => {}
         () = lingering => {}
     }
-}
-
-/// A body of which the rest is taken in when it is dropped.
-pub(super) struct Lingering {
-    body: Body,
-    connections: Rc<Connections>,
-}
-
-impl Lingering {
-    /// What a client sends over HTTP/2.
-    pub(super) fn body(body: Body, connections: &Rc<Connections>) -> Body {
-        if body.is_end_stream() { body } else { Body::boxed(Self { body, connections: connections.clone() }) }
-    }
-}
-
-impl HttpBody for Lingering {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.get_mut().body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(trailers) = frame.trailers_ref()
-            && let Err(malformed) = headers::check_stream_fields(trailers)
-        {
-            return Poll::Ready(Some(Err(malformed)));
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        let rest = std::mem::take(&mut self.body);
-        if !rest.is_end_stream() && !self.connections.is_stopping() {
-            tokio::task::spawn_local(discard(rest));
-        }
-    }
-}
-
-async fn discard(mut rest: Body) {
-    rest.discard();
-    let next = async || Some(rest.frame().await?.ok()?.data_ref().map_or(0, Bytes::len));
-    take_in(LINGER, MOST_OF_STREAM, || false, next).await;
 }

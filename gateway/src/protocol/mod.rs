@@ -4,6 +4,7 @@
 //! announcing. How responses are paced, when connections end and how, is decided here.
 
 pub mod activity;
+mod answers;
 mod cleartext;
 pub mod connections;
 mod http1;
@@ -16,6 +17,5 @@ mod running;
 mod server;
 pub mod tcp;
 mod tracked;
-mod unsent;
 
 pub use server::Server;

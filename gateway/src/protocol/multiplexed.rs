@@ -1,14 +1,18 @@
 //! The streams of an HTTP/2 connection: tasks that can be cut one by one.
 //!
-//! hyper hands a stream's response over as far as the client's window allows and then waits, for ever if need be; the
-//! connection itself sees no stall, because it may well write for other streams. So each stream notes since when what it
-//! has offered was not taken, and the sweep of `activity` cuts it.
+//! A stream hands its response over as far as the client's window allows and then waits, for ever if need be; the connection
+//! itself sees no stall, because it may well write for other streams. So each stream notes since when what it has offered was
+//! not taken, and the sweep of `activity` cuts it.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+use http::StatusCode;
+
+use crate::message::{FieldMap, InterimQueue, WriteInterim};
 
 /// The notes of one stream.
 pub(super) struct StreamActivity {
@@ -17,6 +21,8 @@ pub(super) struct StreamActivity {
     untaken_since: Cell<Option<Instant>>,
     cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// What goes before its response. Its task sends it, which knows whether the stream is still there.
+    pub(super) interim: InterimQueue,
 }
 
 impl StreamActivity {
@@ -26,6 +32,7 @@ impl StreamActivity {
             untaken_since: Cell::new(None),
             cut: Cell::new(false),
             waker: RefCell::new(None),
+            interim: InterimQueue::default(),
         }
     }
 
@@ -46,6 +53,10 @@ impl StreamActivity {
     /// Ends the stream's task.
     pub(super) fn cut(&self) {
         self.cut.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -57,40 +68,32 @@ impl StreamActivity {
     }
 }
 
-/// Runs the streams of one connection as tasks of this worker.
-#[derive(Clone, Default)]
-pub(super) struct Streams(Rc<RefCell<Option<Rc<StreamActivity>>>>);
-
-impl Streams {
-    /// The task that hyper starts next is this stream's: it starts it as soon as it has the future of the response.
-    pub(super) fn next(&self, stream: Option<Rc<StreamActivity>>) {
-        self.0.replace(stream);
-    }
-}
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future + 'static,
-{
-    fn execute(&self, future: F) {
-        let Some(stream) = self.0.take() else {
-            tokio::task::spawn_local(future);
-            return;
-        };
-        tokio::task::spawn_local(Task { future, stream });
+impl WriteInterim for StreamActivity {
+    fn write(&self, status: StatusCode, fields: FieldMap) -> bool {
+        let queued = self.interim.write(status, fields);
+        // Whoever writes may be another task than the stream's.
+        self.wake();
+        queued
     }
 }
 
 pin_project_lite::pin_project! {
     /// A stream's task. When it is cut, the future is dropped with the stream in it, which resets it.
-    struct Task<F> {
+    pub(super) struct Task<F> {
         #[pin]
         future: F,
         stream: Rc<StreamActivity>,
     }
 }
 
-impl<F: Future> Future for Task<F> {
+impl<F> Task<F> {
+    /// Ends with `future`, or when `stream` is cut.
+    pub(super) const fn new(stream: Rc<StreamActivity>, future: F) -> Self {
+        Self { future, stream }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Task<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -103,6 +106,6 @@ impl<F: Future> Future for Task<F> {
             *waker = Some(cx.waker().clone());
         }
         drop(waker);
-        this.future.poll(cx).map(drop)
+        this.future.poll(cx)
     }
 }

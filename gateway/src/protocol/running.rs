@@ -27,10 +27,10 @@ impl Running {
     }
 
     /// A request has begun of which the response can be cut by itself when the client does not take it.
-    pub(super) fn on_stream(activity: Rc<Activity>) -> Self {
+    pub(super) fn on_stream(activity: Rc<Activity>) -> (Self, Rc<StreamActivity>) {
         activity.request_started();
-        let stream = Some(activity.stream_started());
-        Self { activity, stream, answered: None }
+        let stream = activity.stream_started();
+        (Self { activity, stream: Some(stream.clone()), answered: None }, stream)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
+use super::answers::Answers;
 use super::connections::Connections;
-use super::http1::Answers;
 use crate::handler::Handler;
 use crate::memory::Credit;
 
@@ -15,7 +15,7 @@ pub struct Server<H: Handler> {
     pub memory: Rc<Credit>,
     /// Answers the requests.
     pub handler: H,
-    /// Where answers over HTTP/1 are made.
+    /// Where answers over HTTP/1 and HTTP/2 are made.
     pub(super) answers: Answers<H::Answer>,
 }
 

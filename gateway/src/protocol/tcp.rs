@@ -41,7 +41,7 @@ pub async fn serve<H: Handler>(
             let http2 = session.alpn_protocol() == Some(b"h2");
             let io = Tracked::new(stream, activity.clone());
             if http2 {
-                Box::pin(http2::serve(server, &listener, io, info, activity)).await;
+                Box::pin(http2::serve(server, &listener, io, info, activity, metrics)).await;
             } else if listener.http1 {
                 Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
             }
@@ -49,7 +49,7 @@ pub async fn serve<H: Handler>(
         None => {
             let Some((io, http2)) = Box::pin(unencrypted(&listener, stream, &activity)).await else { return };
             if http2 {
-                Box::pin(http2::serve(server, &listener, io, info, activity)).await;
+                Box::pin(http2::serve(server, &listener, io, info, activity, metrics)).await;
             } else if listener.http1 {
                 Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
             }

@@ -11,7 +11,7 @@ thread_local! {
     static LAST: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))) };
 }
 
-/// Adds `Date` where the response has none (RFC 9110 section 6.6.1). Hyper does so itself for HTTP/1 and HTTP/2.
+/// Adds `Date` where the response has none (RFC 9110 section 6.6.1).
 pub fn set_date(headers: &mut FieldMap, now: SystemTime) {
     if !headers.contains_key(header::DATE) {
         headers.insert(header::DATE, date(now));

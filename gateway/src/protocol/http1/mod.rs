@@ -5,7 +5,6 @@ mod respond;
 mod upload;
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -274,59 +273,6 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         });
         if said.await {
             linger::close(Rest(self.channel.clone()), &self.activity).await;
-        }
-    }
-}
-
-/// Boxes for answers, which are large: one for each request of a worker that runs over HTTP/1.
-pub(super) struct Answers<A>(std::cell::RefCell<Vec<Pin<Box<Option<A>>>>>);
-
-/// More than this many unused boxes are not kept.
-const KEPT: usize = 64;
-
-impl<A> Default for Answers<A> {
-    fn default() -> Self {
-        Self(std::cell::RefCell::default())
-    }
-}
-
-impl<A: Future> Answers<A> {
-    /// Puts an answer into a box.
-    fn start(&self, answer: A) -> Answering<'_, A> {
-        let place = match self.0.borrow_mut().pop() {
-            Some(mut place) => {
-                place.set(Some(answer));
-                place
-            }
-            None => Box::pin(Some(answer)),
-        };
-        Answering { answers: self, place: Some(place) }
-    }
-}
-
-/// A request that is being answered.
-struct Answering<'a, A> {
-    answers: &'a Answers<A>,
-    place: Option<Pin<Box<Option<A>>>>,
-}
-
-impl<A: Future> Answering<'_, A> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<A::Output> {
-        match self.place.as_mut().and_then(|place| place.as_mut().as_pin_mut()) {
-            Some(answer) => answer.poll(cx),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl<A> Drop for Answering<'_, A> {
-    fn drop(&mut self) {
-        if let Some(mut place) = self.place.take() {
-            place.set(None);
-            let mut answers = self.answers.0.borrow_mut();
-            if answers.len() < KEPT {
-                answers.push(place);
-            }
         }
     }
 }

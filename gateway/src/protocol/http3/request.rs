@@ -92,7 +92,6 @@ async fn respond(
     stopped: &mut Stopped,
     unsent: &mut Unread,
 ) -> Result<(), Cut> {
-    // hyper does so by itself.
     headers::set_date(&mut fields, SystemTime::now());
     within(patience, send.send_response(head_of(status, fields))).await?;
     loop {

@@ -33,7 +33,7 @@ pub(super) const PHASES: [Phase; Phase::OF_AN_EXCHANGE.len()] = Phase::OF_AN_EXC
 pub const PLUGIN_FAILURES: [&str; 9] =
     ["trap", "deadline", "memory", "host-calls", "output", "instances", "share", "penalty", "other"];
 /// Why a connection, or a request that never became one, was not served.
-pub const REJECTIONS: [&str; 6] = ["limit", "tls", "cleartext", "timeout", "malformed", "other"];
+pub const REJECTIONS: [&str; 7] = ["limit", "tls", "cleartext", "timeout", "malformed", "flood", "other"];
 
 /// A family with one number per owner (route, upstream, plugin, listener), whose name is its only label. It is written
 /// because it stands in its owner's table.

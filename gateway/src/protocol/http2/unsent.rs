@@ -6,15 +6,11 @@
 //! that are read go on.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::paced::Paced;
-use crate::error::Error;
 use crate::memory::Credit;
 
 /// From this number of bytes on a connection holds much. It is what a fast client on a long way has under way.
@@ -43,9 +39,9 @@ impl Unsent {
         Rc::new(Self { memory, held: Cell::new(0), waiting: RefCell::default() })
     }
 
-    /// A response's body, counted.
-    pub(super) fn body(self: &Rc<Self>, body: Paced) -> Counted {
-        Counted { body, connection: self.clone(), response: None }
+    /// Counts one more response.
+    pub(super) fn response(self: &Rc<Self>) -> Pieces {
+        Pieces { connection: self.clone(), response: None }
     }
 
     fn is_much(&self) -> bool {
@@ -100,6 +96,13 @@ pub(super) struct Piece {
     counted: Option<(Rc<Response>, usize)>,
 }
 
+impl Piece {
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
 impl Buf for Piece {
     fn remaining(&self) -> usize {
         self.bytes.remaining()
@@ -122,48 +125,36 @@ impl Drop for Piece {
     }
 }
 
-/// A response's body whose pieces are counted.
-pub(super) struct Counted {
-    body: Paced,
+/// The pieces of one response.
+pub(super) struct Pieces {
     connection: Rc<Unsent>,
     response: Option<Rc<Response>>,
 }
 
-impl HttpBody for Counted {
-    type Data = Piece;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Error>>> {
-        let this = self.get_mut();
-        if this.response.as_ref().is_some_and(|response| response.waits(cx)) {
-            return Poll::Pending;
+impl Pieces {
+    /// Ready when the next piece may be made; else the task is woken when it may.
+    pub(super) fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
+        match &self.response {
+            Some(response) if response.waits(cx) => Poll::Pending,
+            _ => Poll::Ready(()),
         }
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        polled.map_ok(|frame| {
-            frame.map_data(|bytes| {
-                if this.response.is_none() && bytes.len() <= LITTLE && this.body.is_end_stream() {
-                    return Piece { bytes, counted: None };
-                }
-                let connection = &this.connection;
-                let new = || {
-                    let (held, waker) = Default::default();
-                    Rc::new(Response { connection: connection.clone(), held, waker })
-                };
-                this.response.get_or_insert_with(new).add(bytes)
-            })
-        })
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// A piece, which may be the whole response.
+    pub(super) fn piece(&mut self, bytes: Bytes, last: bool) -> Piece {
+        if bytes.is_empty() || last && self.response.is_none() && bytes.len() <= LITTLE {
+            return Piece { bytes, counted: None };
+        }
+        let connection = &self.connection;
+        let new = || {
+            let (held, waker) = Default::default();
+            Rc::new(Response { connection: connection.clone(), held, waker })
+        };
+        self.response.get_or_insert_with(new).add(bytes)
     }
 }
 
-impl Drop for Counted {
+impl Drop for Pieces {
     fn drop(&mut self) {
         if let Some(response) = &self.response {
             response.waker.take();
@@ -174,28 +165,17 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
-    use http_body_util::StreamBody;
-
     use super::*;
     use crate::memory::Budget;
-    use crate::message::Body;
 
     const PIECE: usize = 64 << 10;
 
-    fn endless(connection: &Rc<Unsent>) -> Counted {
-        let pieces = stream::repeat_with(|| Ok(Frame::data(Bytes::from(vec![0; PIECE]))));
-        let body = Body::boxed(StreamBody::new(pieces));
-        // What waits in the body itself counts elsewhere.
-        connection.body(Paced::new(body, false, None, &Credit::new(Budget::new(1 << 30))))
-    }
-
-    /// What comes until the body waits.
-    fn pieces(body: &mut Counted) -> Vec<Piece> {
-        let mut cx = Context::from_waker(Waker::noop());
+    /// What comes of an endless response until it waits.
+    fn pieces(response: &mut Pieces) -> Vec<Piece> {
+        let cx = Context::from_waker(Waker::noop());
         let mut pieces = Vec::new();
-        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut cx) {
-            pieces.extend(frame.into_data().ok());
+        while response.poll_ready(&cx).is_ready() {
+            pieces.push(response.piece(Bytes::from(vec![0; PIECE]), false));
         }
         pieces
     }
@@ -208,7 +188,7 @@ mod tests {
     #[test]
     fn responses_that_nobody_reads_cost_a_piece_each_once_the_connection_holds_much() {
         let (connection, memory) = connection(1 << 30);
-        let mut bodies: Vec<Counted> = (0..100).map(|_| endless(&connection)).collect();
+        let mut bodies: Vec<Pieces> = (0..100).map(|_| connection.response()).collect();
         let held: Vec<Vec<Piece>> = bodies.iter_mut().map(pieces).collect();
         assert_eq!(held[0].len(), MUCH / PIECE);
         assert!(held[1..].iter().all(|pieces| pieces.len() == 1));
@@ -222,9 +202,9 @@ mod tests {
     #[test]
     fn one_that_is_read_goes_on_beside_those_that_are_not() {
         let (connection, _) = connection(1 << 30);
-        let mut idle: Vec<Counted> = (0..100).map(|_| endless(&connection)).collect();
+        let mut idle: Vec<Pieces> = (0..100).map(|_| connection.response()).collect();
         let _held: Vec<Vec<Piece>> = idle.iter_mut().map(pieces).collect();
-        let mut read = endless(&connection);
+        let mut read = connection.response();
         for _ in 0..1000 {
             assert_eq!(pieces(&mut read).len(), 1);
         }
@@ -241,16 +221,16 @@ mod tests {
             }
         }
         let (connection, _) = connection(1 << 30);
-        let (mut first, mut second) = (endless(&connection), endless(&connection));
+        let (mut first, mut second) = (connection.response(), connection.response());
         let (many, one) = (pieces(&mut first), pieces(&mut second));
         let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
         let waker = Waker::from(wakes.clone());
-        let mut cx = Context::from_waker(&waker);
-        assert!(Pin::new(&mut second).poll_frame(&mut cx).is_pending());
+        let cx = Context::from_waker(&waker);
+        assert!(second.poll_ready(&cx).is_pending());
         drop(one);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
         let one = pieces(&mut second);
-        assert!(Pin::new(&mut second).poll_frame(&mut cx).is_pending());
+        assert!(second.poll_ready(&cx).is_pending());
         drop(many);
         assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
         drop(one);
@@ -260,7 +240,7 @@ mod tests {
     fn where_the_budget_is_used_up_a_piece_is_much() {
         let (connection, memory) = connection(1000);
         memory.take(2000);
-        assert_eq!(pieces(&mut endless(&connection)).len(), 1);
+        assert_eq!(pieces(&mut connection.response()).len(), 1);
         memory.give(2000);
     }
 }

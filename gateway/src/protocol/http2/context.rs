@@ -1,0 +1,25 @@
+//! What the requests of a connection share.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::flood::Allowance;
+use super::unsent::Unsent;
+use crate::exchange::ConnectionInfo;
+use crate::handler::Handler;
+use crate::memory::ReceiveWindow;
+use crate::protocol::activity::Activity;
+use crate::protocol::server::Server;
+
+/// What all requests of a connection need.
+pub(super) struct Connection<H: Handler> {
+    pub(super) server: Rc<Server<H>>,
+    pub(super) info: Arc<ConnectionInfo>,
+    pub(super) activity: Rc<Activity>,
+    /// What the client may send unread.
+    pub(super) window: Rc<ReceiveWindow>,
+    /// What of the responses waits to be written.
+    pub(super) unsent: Rc<Unsent>,
+    /// What the client may send that is neither a request nor a part of one.
+    pub(super) allowance: Rc<Allowance>,
+}

@@ -1,0 +1,160 @@
+//! HTTP/2, framed by h2: the requests of a connection, side by side.
+
+mod body;
+mod context;
+mod flood;
+mod request;
+mod unsent;
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use h2::server::{Builder, SendResponse};
+use h2::{Ping, PingPong, Reason, RecvStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::body::IncomingBody;
+use self::context::Connection;
+use self::flood::{Allowance, Watched};
+use self::unsent::{Piece, Unsent};
+use super::activity::{Activity, Ending};
+use super::linger;
+use super::multiplexed::Task;
+use super::running::Running;
+use super::server::Server;
+use super::tracked::{OverTcp, Tracked};
+use crate::exchange::{ConnectionInfo, Protocol};
+use crate::handler::{Handler, Inbound};
+use crate::memory::ReceiveWindow;
+use crate::message::Interim;
+use crate::message::headers::COOKIE_PIECES;
+use crate::model::Listener;
+use crate::telemetry::metrics::ListenerMetrics;
+
+/// What an HTTP/2 client may send on one stream, and on all streams of a connection, before we read it.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What of one response may wait to be written; of all responses of a connection see `unsent`.
+const SEND_BUFFER: usize = 256 << 10;
+
+/// What h2 drives.
+type Driven<'a, S> = h2::server::Connection<&'a mut Watched<Tracked<S>>, Piece>;
+
+/// Serves one connection until it ends.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler>(
+    server: Rc<Server<H>>,
+    listener: &Listener,
+    io: Tracked<S>,
+    mut info: ConnectionInfo,
+    activity: Rc<Activity>,
+    metrics: &ListenerMetrics,
+) {
+    info.protocol = Protocol::Http2;
+    activity.set_multiplexed();
+    let allowance = Allowance::new(Instant::now());
+    let mut io = Watched::new(io, allowance.clone());
+    let (unsent, memory) = (Unsent::new(server.memory.clone()), server.memory.clone());
+    let window = ReceiveWindow::new(memory, STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);
+    let info = Arc::new(info);
+    let connection = Rc::new(Connection { server, info, activity, window, unsent, allowance });
+    let ended = {
+        let handshaken = tokio::select! {
+            biased;
+            () = connection.activity.ended(Ending::Finish) => return,
+            handshaken = builder(listener).handshake(&mut io) => handshaken,
+        };
+        match handshaken {
+            Ok(mut driven) => connection.drive(&mut driven).await,
+            Err(error) => Err(error),
+        }
+    };
+    let (flood, error) = (connection.allowance.is_exceeded(), ended.err());
+    if flood {
+        metrics.rejected("flood");
+    }
+    if flood || error.is_some() {
+        let error = error.as_ref().map(tracing::field::display);
+        tracing::debug!(listener = %listener.name, flood, error, "connection ended");
+    }
+    if flood || error.is_some_and(|error| !error.is_io()) {
+        // The last frame tells the client why; a reset would overtake it.
+        linger::close(&mut io.io, &connection.activity).await;
+    }
+}
+
+fn builder(listener: &Listener) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(listener.limits.streams)
+        // More than the listener allows, which the pipeline checks when the cookie is in one piece.
+        .max_header_list_size(u32::try_from(listener.limits.header_bytes + COOKIE_PIECES).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+impl<H: Handler> Connection<H> {
+    /// Reads and writes frames until the connection ends.
+    async fn drive<S>(self: &Rc<Self>, driven: &mut Driven<'_, S>) -> Result<(), h2::Error>
+    where
+        S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
+    {
+        let mut pings = driven.ping_pong();
+        self.activity.watch_silence();
+        let (mut finishing, mut flooded) = (false, false);
+        poll_fn(|cx| {
+            match self.activity.poll_ending(cx) {
+                Ending::None => {}
+                Ending::Drain | Ending::Finish => {
+                    // GOAWAY excludes nothing at first, so what the client has sent already is still served.
+                    if !std::mem::replace(&mut finishing, true) {
+                        driven.graceful_shutdown();
+                    }
+                }
+                Ending::Close => return Poll::Ready(Ok(())),
+            }
+            if self.activity.take_silence() {
+                ping(&mut pings, cx);
+            }
+            loop {
+                match driven.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending if self.allowance.is_exceeded() && !flooded => {
+                        flooded = true;
+                        driven.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Has a request answered. (An extended CONNECT, RFC 8441, would have its `:protocol` among the extensions, and its
+    /// stream for the tunnel; h2 refuses it as long as the builder doesn't say that it is known here.)
+    fn begin(self: &Rc<Self>, request: http::Request<RecvStream>, respond: SendResponse<Piece>) {
+        let (running, stream) = Running::on_stream(self.activity.clone());
+        let (head, body) = request.into_parts();
+        let body = IncomingBody::of(&head.headers, body, &self.window, &self.server.connections);
+        let mut inbound = Inbound::new(self.info.clone(), head.into(), body);
+        inbound.interim = Interim::to(stream.clone());
+        let answer = self.server.answers.start((self.server.handler)(inbound));
+        let served = request::serve(self.clone(), stream.clone(), running, answer, respond);
+        tokio::task::spawn_local(Task::new(stream, served));
+    }
+}
+
+/// Asks a client that has been silent for long whether it is still there. Any frame of it is an answer.
+fn ping(pings: &mut Option<PingPong>, cx: &mut Context<'_>) {
+    if let Some(pings) = pings {
+        // The answer to the one before. Without one, that is still under way.
+        let _ = pings.poll_pong(cx);
+        let _ = pings.send_ping(Ping::opaque());
+    }
+}
