@@ -270,7 +270,12 @@ async fn exchange3(
         stream.finish().await
     };
     let _ = sent.await;
-    let response = stream.recv_response().await.map_err(|error| error.to_string())?;
+    let response = loop {
+        let head = stream.recv_response().await.map_err(|error| error.to_string())?;
+        if !head.status().is_informational() {
+            break head;
+        }
+    };
     let mut body = Vec::new();
     while let Some(mut chunk) = stream.recv_data().await.map_err(|error| format!("the body was cut: {error}"))? {
         body.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));

@@ -136,3 +136,44 @@ fn streams_leave_in_any_order_and_stalled_ones_are_cut() {
     activity.cut_stalled_streams(offered + seconds(61));
     assert!(streams[2].is_cut());
 }
+
+#[test]
+fn a_client_that_says_nothing_while_it_waits_is_asked_once_and_given_up_when_nothing_comes() {
+    let start = Instant::now();
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), start);
+    activity.set_multiplexed();
+    activity.break_silence(start + seconds(1000));
+    assert!(!activity.take_silence(), "it can't be asked");
+    activity.watch_silence();
+    activity.request_started();
+    activity.note_read();
+    activity.break_silence(start);
+    activity.break_silence(start + seconds(75));
+    assert!(!activity.take_silence());
+    activity.break_silence(start + seconds(76));
+    assert!(activity.take_silence() && !activity.take_silence());
+    activity.note_read();
+    activity.break_silence(start + seconds(77));
+    activity.break_silence(start + seconds(153));
+    assert!(activity.take_silence(), "it has answered, and says nothing again");
+    activity.break_silence(start + seconds(167));
+    assert_eq!(activity.ending(), Ending::None);
+    activity.break_silence(start + seconds(168));
+    assert_eq!(activity.ending(), Ending::Close);
+}
+
+#[test]
+fn neither_an_idle_connection_nor_a_stalled_write_is_silence() {
+    let start = Instant::now();
+    let activity = Activity::new(ListenerLimits::defaults(), Rc::default(), start);
+    activity.set_multiplexed();
+    activity.watch_silence();
+    activity.break_silence(start + seconds(1000));
+    activity.request_started();
+    activity.note_write(false);
+    activity.break_silence(start + seconds(2000));
+    activity.note_write(true);
+    activity.break_silence(start + seconds(2070));
+    assert!(!activity.take_silence());
+    assert_eq!(activity.ending(), Ending::None);
+}

@@ -261,7 +261,8 @@ mod tests {
     #[test]
     fn requests_that_are_all_reset_are_a_flood_and_some_are_not() {
         let now = Instant::now();
-        assert_eq!(allowed(&Allowance::new(now), &[GET, RESET], now), MOST);
+        let all = allowed(&Allowance::new(now), &[GET, RESET], now);
+        assert!((MOST - 20..=MOST).contains(&all), "{all}");
         let mostly = [[GET, RESET].repeat(9), vec![GET]].concat();
         assert_eq!(allowed(&Allowance::new(now), &mostly, now), u32::MAX);
     }
