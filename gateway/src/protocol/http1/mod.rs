@@ -130,9 +130,9 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
             {
                 let incoming = &mut *self.channel.incoming.borrow_mut();
                 let found = section.find_end(incoming, 1, self.limits, Reading::Strict).map_err(Next::Refuse)?;
-                if let Some(place) = found {
-                    let head = incoming.split_to(place.end).freeze().slice(place);
-                    return Poll::Ready(parse_request(&head).map_err(Next::Refuse));
+                if let Some(found) = found {
+                    let head = incoming.split_to(found.place.end).freeze().slice(found.place.clone());
+                    return Poll::Ready(parse_request(&head, &found).map_err(Next::Refuse));
                 }
             }
             match ready!(self.channel.poll_read(cx)) {
