@@ -219,12 +219,18 @@ impl<L: Link> ChainRun<L> {
             Ok(value) => return Ok(Some(value)),
             Err(error) => error,
         };
-        if self.chain.links[index].on_failure() == OnFailure::Closed {
+        if !passes(self.chain.links[index].on_failure(), &error) {
             return Err(self.failed(index, &error));
         }
         self.chain.links[index].warn(&error, true);
         self.slots[index].absence().set(true);
         Ok(None)
+    }
+
+    /// What the plugin answered. It has decided that the exchange does not go on, so where that can't be sent, no policy lets
+    /// it go on.
+    fn usable(&self, index: usize, answer: Result<Answer, Error>) -> Result<Answer, Error> {
+        answer.map_err(|error| self.failed(index, &error))
     }
 
     /// It wants to read a body and has no phase for it. No policy lets the message go on unread.
@@ -254,4 +260,9 @@ impl<L: Link> ChainRun<L> {
         let head_goes_first = false;
         Stage { body, link, guest, exchange, index, direction, mode, head_goes_first, memory, limit, absent, progress }
     }
+}
+
+/// Whether an exchange goes on where a plugin with this policy failed like that.
+fn passes(policy: OnFailure, error: &Error) -> bool {
+    policy == OnFailure::Open && error.kind() != ErrorKind::PluginAnswer
 }

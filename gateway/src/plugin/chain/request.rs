@@ -43,11 +43,10 @@ impl<L: Link> ChainRun<L> {
                 self.slots[index].ran = true;
                 continue;
             };
-            if let Some(answer) = self.policy(index, answer)? {
-                self.slots[index].ran = true;
-                self.slots.iter_mut().for_each(|slot| slot.guest = None);
-                return Ok(Flow::Respond(answer));
-            }
+            let answer = self.usable(index, answer)?;
+            self.slots[index].ran = true;
+            self.slots.iter_mut().for_each(|slot| slot.guest = None);
+            return Ok(Flow::Respond(answer));
         }
         if let Some(exchange) = lent.as_deref_mut() {
             self.prepare_for_readers(exchange, end)?;
@@ -94,7 +93,7 @@ impl<L: Link> ChainRun<L> {
                     let shared = self.exchange.clone();
                     let mut lent = shared.lock().await;
                     let answer = self.answer(&mut lent, index, response);
-                    return answer.map(Flow::Respond).map_err(|error| self.failed(index, &error));
+                    return self.usable(index, answer).map(Flow::Respond);
                 }
             }
         }
@@ -125,9 +124,7 @@ impl<L: Link> ChainRun<L> {
                 Some((_, action)) => self.answered(&mut lent, index, action),
             };
             let Some(answer) = answer else { continue };
-            if let Some(answer) = self.policy(index, answer)? {
-                return Ok(AfterFailure::Answer(answer));
-            }
+            return Ok(AfterFailure::Answer(self.usable(index, answer)?));
         }
         Ok(AfterFailure::GoOn)
     }

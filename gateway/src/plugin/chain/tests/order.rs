@@ -84,15 +84,39 @@ fn a_plugin_without_an_instance_is_waited_for_once_and_not_again_in_every_phase(
     assert_eq!(trip.trail.take(), ["a:checkout", "a:warned busy false"]);
 }
 
+/// With policy `open` it would be as if the plugin had let pass what it refused.
 #[test]
-fn an_answer_that_cannot_be_sent_is_the_plugins_failure() {
+fn whoever_refuses_with_an_answer_that_cannot_be_sent_has_refused_whatever_the_policy() {
+    let told = "plugin `a`: answered with a status outside 200 to 599";
     for policy in [OnFailure::Closed, OnFailure::Open] {
-        let strange = Script { policy, ..plugin("a", |_| Act::Respond(99)) };
-        let mut trip = trip(vec![strange]);
-        match trip.request(Body::empty()) {
-            Ok(flow) => assert!(policy == OnFailure::Open && matches!(flow, Flow::Continue(_))),
-            Err(error) => assert_eq!(error.detail(), "plugin `a`: answered with a status outside 200 to 599"),
-        }
+        let strange =
+            |phase| Script { policy, ..plugin("a", move |of| if of == phase { Act::Respond(99) } else { GO }) };
+        let mut request = trip(vec![strange("request")]);
+        assert_eq!(fails(request.request(Body::empty())).detail(), told);
+        assert_eq!(request.trail(), ["a:request $", "a:warned answered with a status outside 200 to 599 false"]);
+        let mut response = trip(vec![strange("response")]);
+        continues(response.request(Body::empty()));
+        assert_eq!(fails(response.upstream(chunks(&["unread"]))).detail(), told);
+        let mut failure = trip(vec![strange("failure")]);
+        continues(failure.request(Body::empty()));
+        assert_eq!(fails(wait(failure.run.upstream_failure(Failure::Connect, false))).detail(), told);
+    }
+}
+
+#[test]
+fn whoever_gave_back_more_than_it_may_is_passed_by_under_no_policy() {
+    for phase in ["request", "request body", "response", "response body", "failure"] {
+        let reads = move |of| if of == phase { Act::TooMuch } else { CHUNKS };
+        let mut trip = trip(vec![Script { policy: OnFailure::Open, ..plugin("a", reads) }]);
+        let error = match trip.request(chunks(&["unread"])) {
+            Err(error) => error,
+            Ok(_) if phase == "failure" => fails(wait(trip.run.upstream_failure(Failure::Connect, false))),
+            Ok(_) => match trip.upstream(chunks(&["unread"])) {
+                Err(error) => error,
+                Ok(body) => fails(text(body)),
+            },
+        };
+        assert_eq!(error.kind(), ErrorKind::PluginAnswer, "{phase}");
     }
 }
 
