@@ -116,7 +116,7 @@ pub trait Plugin: Sized + Sync + 'static {
     }
 
     /// [`Phases::REQUEST_BODY`]: one chunk, or the whole body; [`Exchange::body_mode`] tells which. Trailers are there at
-    /// `end`. What was asked for as a whole comes once in any case, with no bytes where there is no body.
+    /// `end`, which comes with the last bytes or alone. There is always a call with `end`, with no bytes where there is no body.
     fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
         let _ = (exchange, data, end);
         ChunkAction::Pass

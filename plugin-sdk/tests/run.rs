@@ -135,7 +135,6 @@ fn a_body_comes_in_chunks_and_whole() {
     let trailing = host.run(&chunks, request().trailer("x-sum", "1"));
     assert_eq!((trailing.forwarded().chunks.len(), trailing.forwarded().trailers.len()), (2, 1));
     assert_eq!(host.run(&chunks, request().header("content-encoding", "br")).response().status, 415);
-    // Without a body there is no body phase.
     assert!(host.run(&chunks, TestRequest::get("/")).forwarded().chunks.is_empty());
 }
 

@@ -28,7 +28,7 @@ impl<L: Link> ChainRun<L> {
             let call = Call::RequestHeaders { end };
             let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
             if let Action::Continue(mode) = action {
-                let reads = mode.granted(link.phases().contains(Phase::RequestBody), end);
+                let reads = mode.of_request(link.phases().contains(Phase::RequestBody), end, link.pins());
                 let mode = reads.map_err(|what| self.asks_in_vain(index, what))?;
                 let slot = &mut self.slots[index];
                 slot.ran = true;

@@ -22,8 +22,8 @@ impl<P: Plugin> Run<'_, P> {
     ) -> Passed {
         if mode == BodyMode::Whole {
             chunks = vec![chunks.concat()];
-        } else if !trailers.is_empty() && chunks.last().is_none_or(|last| !last.is_empty()) {
-            // Trailers are a frame of their own after the last bytes.
+        } else if chunks.is_empty() || (!trailers.is_empty() && chunks.last().is_some_and(|last| !last.is_empty())) {
+            // Trailers are a frame of their own after the last bytes, and the end is told where there are none.
             chunks.push(Vec::new());
         }
         let part = if of == Direction::Request { Part::RequestTrailers } else { Part::ResponseTrailers };

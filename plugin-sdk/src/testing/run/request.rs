@@ -31,7 +31,7 @@ impl<P: Plugin> Run<'_, P> {
                 }
             }
         }
-        let reads = body::BodyMode::from(mode).granted(P::PHASES.contains(Phases::REQUEST_BODY), end);
+        let reads = body::BodyMode::from(mode).of_request(P::PHASES.contains(Phases::REQUEST_BODY), end, false);
         let reads = reads.unwrap_or_else(|breach| panic!("on_request_headers {breach}")) != body::BodyMode::Skip;
         if reads && !end && says_encoded(&*self.data.part(Part::Request).borrow()) {
             self.gateway_answers(ENCODED_REQUEST);
@@ -50,7 +50,7 @@ impl<P: Plugin> Run<'_, P> {
             true => self.stream(Direction::Request, mode, chunks, trailers),
             false => {
                 *self.data.part(Part::RequestTrailers).borrow_mut() = trailers;
-                Passed::Body { chunks, aborted: false }
+                Passed::Body { chunks: chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect(), aborted: false }
             }
         };
         let (chunks, aborted) = match passed {
