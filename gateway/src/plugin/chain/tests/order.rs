@@ -30,6 +30,51 @@ fn a_plugins_answer_passes_the_plugins_before_it_and_not_its_own_phase() {
     assert_eq!(words, ["a:request $", "b:request $", "a:response 299", "b:log", "a:log"], "c was never reached");
 }
 
+/// A check of the body that comes first, and a plugin behind it that answers from the head alone.
+fn checked(mode: Act, answer: Act) -> Trip {
+    let check = scripted("check", move |phase, exchange, _, data| match phase {
+        "request" => mode,
+        "request body" => {
+            assert!(
+                exchange.response.is_none() && exchange.source == ResponseSource::None,
+                "nobody sees the answer yet"
+            );
+            if data == b"signed" { GO } else { Act::Respond(401) }
+        }
+        _ => GO,
+    });
+    trip(vec![check, plugin("later", move |phase| if phase == "request" { answer } else { GO }), quiet("never")])
+}
+
+#[test]
+fn the_answer_of_a_later_plugin_does_not_get_round_what_an_earlier_one_makes_of_the_body() {
+    for mode in [CHUNKS, WHOLE] {
+        for answer in [Act::Respond(299), Act::RespondStored] {
+            for body in [&[][..], &["unsigned"]] {
+                let mut refused = checked(mode, answer);
+                assert_eq!(answers(refused.request(chunks(body))).source, ResponseSource::Plugin(0));
+                assert_eq!(refused.response_field("x-by").as_deref(), Some("check"));
+            }
+            let mut passed = checked(mode, answer);
+            let answer = answers(passed.request(chunks(&["signed"])));
+            assert_eq!(
+                (answer.source, passed.response_field("x-by").as_deref()),
+                (ResponseSource::Plugin(1), Some("later"))
+            );
+            assert_eq!(text(wait(passed.run.response(answer.source, answer.body)).unwrap()).unwrap(), "later");
+            assert!(passed.trail().last().is_some_and(|last| last.starts_with("check:response ")));
+        }
+    }
+}
+
+#[test]
+fn an_encoded_body_that_an_earlier_plugin_reads_is_refused_whatever_a_later_one_answers() {
+    let mut trip = checked(CHUNKS, Act::Respond(299));
+    trip.request_fields(&[("content-encoding", "br")]);
+    assert_eq!(fails(trip.request(chunks(&["signed"]))).kind(), ErrorKind::UnsupportedEncoding);
+    assert!(trip.with(|exchange| exchange.response.is_none()));
+}
+
 #[test]
 fn errors_of_the_gateway_pass_every_plugin_that_ran() {
     for status in [502, 504, 413] {
