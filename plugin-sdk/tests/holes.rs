@@ -251,6 +251,7 @@ struct Noting;
 
 #[plugin]
 impl Plugin for Noting {
+    const TRAITS: Traits = Traits::AUTHENTICATOR;
     type Config = serde::de::IgnoredAny;
 
     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {

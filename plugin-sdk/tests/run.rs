@@ -30,6 +30,7 @@ const SCRIPT: Script = Script {
 
 #[plugin]
 impl Plugin for Script {
+    const TRAITS: Traits = Traits::AUTHENTICATOR;
     type Config = serde::de::IgnoredAny;
 
     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {

@@ -235,7 +235,7 @@ impl<P: Plugin> Run<'_, P> {
         self.data.phase.set(Some(phase));
         let took = self.host.0.elapsed() - self.started;
         self.measure("duration.total-us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        self.host.enter(|| call(self.plugin, &Exchange::new(&self.data)))
+        self.host.enter(|| call(self.plugin, &Exchange::new(&self.data, P::TRAITS)))
     }
 
     /// Both the record and the log phase: once.

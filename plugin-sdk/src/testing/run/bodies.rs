@@ -75,7 +75,7 @@ impl<P: Plugin> Run<'_, P> {
             true => Passed::Body { chunks: std::mem::take(out), aborted: true },
             false => Passed::Refused,
         };
-        if self.data.lost.take() {
+        if self.data.lost[of as usize].get() {
             return Some(cut(out));
         }
         let bytes = match action {
