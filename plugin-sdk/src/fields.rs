@@ -63,6 +63,10 @@ impl Fields<'_> {
     }
 
     /// Sets a field, in place of all of its name.
+    ///
+    /// # Errors
+    /// Why it is not set. A field of a request is removed then: what the client sent does not stand for what the plugin makes
+    /// of it.
     pub fn set_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         raw::exchange::set(self.of, self.part, name, value.as_ref())
     }

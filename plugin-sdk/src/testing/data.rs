@@ -147,12 +147,15 @@ pub(crate) mod exchange_calls {
     }
 
     pub(crate) fn set(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
-        let (name, value) = checked(of, part, (name, value), true)?;
+        let checked = checked(of, part, (name, value), true);
+        if checked.is_err() && fields::stays_when_not_set(part.into()) {
+            return checked.map(drop);
+        }
+        writable(of, part)?;
+        let name = field_name(part, name)?;
         note_edit(of, part, &name);
-        let mut fields = of.part(part).borrow_mut();
-        fields.retain(|(key, _)| *key != name);
-        fields.push((name, value));
-        Ok(())
+        of.part(part).borrow_mut().retain(|(key, _)| *key != name);
+        checked.map(|field| of.part(part).borrow_mut().push(field))
     }
 
     pub(crate) fn append(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
