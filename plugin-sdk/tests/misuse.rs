@@ -149,3 +149,104 @@ fn an_answer_of_any_status_is_one_and_says_whether_it_is_good() {
     let good = |path| host.enter(|| calls::get("idp", path).send().unwrap().is_success());
     assert_eq!(["/200", "/204", "/302", "/403", "/500"].map(good), [true, true, false, false, false]);
 }
+
+#[test]
+#[should_panic(expected = "made more than 10000 host calls")]
+fn a_plugin_that_makes_more_host_calls_than_it_may_is_ended_here_too() {
+    let plugin = head::<false>(|exchange| {
+        (0..=10_000).for_each(|_| drop(exchange.request().method()));
+        RequestAction::next()
+    });
+    TestHost::new().run(&plugin, TestRequest::get("/"));
+}
+
+#[test]
+fn a_call_has_the_host_calls_of_as_many_as_its_bytes_could_have_come_in() {
+    let plugin = body(|exchange| {
+        (0..15_000).for_each(|_| drop(exchange.request().method()));
+        ChunkAction::pass()
+    });
+    assert!(TestHost::new().run(&plugin, TestRequest::post("/", vec![b'x'; 16 << 10])).is_forwarded());
+}
+
+#[test]
+#[should_panic(expected = "gave the host more than 8388608 bytes")]
+fn an_answer_that_is_larger_than_it_may_be_ends_a_plugin_here_too() {
+    let plugin = head::<false>(|_| RequestAction::respond(LocalResponse::new(403).body(vec![0; (8 << 20) + 1])));
+    TestHost::new().run(&plugin, TestRequest::get("/"));
+}
+
+#[test]
+#[should_panic(expected = "holds more than 1024 keys")]
+fn a_plugin_that_holds_more_keys_than_it_may_is_ended_here_too() {
+    let host = TestHost::new().secret("key", "secret");
+    host.enter(|| {
+        let held: Vec<Key> = (0..1024).map(|_| Key::from_secret("key").unwrap()).collect();
+        drop(held);
+        let _held: Vec<Key> = (0..1025).map(|_| Key::from_secret("key").unwrap()).collect();
+    });
+}
+
+#[test]
+fn the_routes_own_upstream_needs_a_grant_to_be_named() {
+    let plugin = head::<false>(|exchange| {
+        let granted = exchange.set_upstream("test").is_ok();
+        exchange.set_log_field("granted", Some(&granted.to_string()));
+        RequestAction::next()
+    });
+    let granted = |host: TestHost| host.run(&plugin, TestRequest::get("/")).log_field("granted");
+    assert_eq!(granted(TestHost::new()).as_deref(), Some("false"));
+    assert_eq!(granted(TestHost::new().upstream("test", |_| Ok(TestResponse::new(200)))).as_deref(), Some("true"));
+}
+
+#[test]
+fn a_request_arrives_as_at_the_gateway() {
+    let plugin = head::<true>(|exchange| {
+        let request = exchange.request();
+        assert_eq!((&*request.authority(), &*request.target()), ("api.example", "/a/b?c=%3C"));
+        let mut names: Vec<_> = request.headers().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        assert_eq!(names, ["content-length", "te", "x-kept", "x_user"]);
+        request.set_header("x-user", "alice").unwrap();
+        RequestAction::next()
+    });
+    let host = TestHost::new();
+    let mut request = TestRequest::new("POST", "//a/%62?c=<").header("Host", "API.example.").header("x-kept", "1");
+    for (name, value) in [
+        ("connection", "x-listed, content-length"),
+        ("x-listed", "1"),
+        ("keep-alive", "1"),
+        ("upgrade", "h2c"),
+        ("expect", "100-continue"),
+        ("proxy-authorization", "Basic x"),
+        ("te", "gzip, trailers;q=0.5"),
+        ("cdn-loop", "a"),
+        ("transfer_encoding", "chunked"),
+        ("x_user", "mallory"),
+        ("content-length", "0"),
+    ] {
+        request = request.header(name, value);
+    }
+    let run = host.run(&plugin, request);
+    assert_eq!((run.forwarded().header("x_user"), run.forwarded().header("x-user")), (None, Some("alice")));
+    for refused in [
+        TestRequest::get("/a/..%2fb"),
+        TestRequest::get("no path"),
+        TestRequest::get("/").header("host", "a").header("host", "b"),
+        TestRequest::get("/").authority("a..b"),
+    ] {
+        assert_eq!(host.run(&plugin, refused).response().status, 400, "no phase has seen it");
+    }
+}
+
+#[test]
+fn a_field_of_the_request_that_can_not_be_set_is_not_the_clients_either() {
+    let plugin = head::<false>(|exchange| {
+        assert_eq!(exchange.request().set_header("x-user", "a\nb"), Err(FieldError::InvalidValue));
+        assert_eq!(exchange.request().append_header("x-kept", "a\nb"), Err(FieldError::InvalidValue));
+        RequestAction::next()
+    });
+    let request = TestRequest::get("/").header("x-user", "mallory").header("x-kept", "1");
+    let run = TestHost::new().run(&plugin, request);
+    assert_eq!((run.forwarded().header("x-user"), run.forwarded().header("x-kept")), (None, Some("1")));
+}

@@ -1,41 +1,57 @@
 //! The host's cryptography, natively: the gateway's own rules, behind the functions that a plugin calls.
 
+use std::sync::Arc;
+
 use plugin_rules::key;
+use plugin_rules::limits::MAX_KEYS;
 
 use crate::bindings::edge::gateway::crypto::{DigestAlgorithm, SignatureAlgorithm};
 
 pub(crate) fn digest(using: DigestAlgorithm, data: &[u8]) -> Vec<u8> {
+    super::charge();
     key::digest(using.into(), data)
 }
 
 #[derive(Debug)]
-pub(crate) struct Key(key::Key);
+pub(crate) struct Key {
+    key: key::Key,
+    /// Counts among those that are held.
+    _held: Arc<()>,
+}
 
 fn keep(key: Result<key::Key, key::InvalidKey>) -> Result<Key, String> {
-    key.map(Key).map_err(|invalid| invalid.to_string())
+    let key = key.map_err(|invalid| invalid.to_string())?;
+    let held = super::current(|host| host.keys.clone());
+    assert!(Arc::strong_count(&held) - 2 < MAX_KEYS, "holds more than {MAX_KEYS} keys");
+    Ok(Key { key, _held: held })
 }
 
 impl Key {
     pub(crate) fn from_jwk(jwk: &str) -> Result<Self, String> {
+        super::charge();
         keep(key::Key::parse_jwk(jwk))
     }
 
     pub(crate) fn from_pem(pem: &str) -> Result<Self, String> {
+        super::charge();
         keep(key::Key::parse_pem(pem))
     }
 
     pub(crate) fn from_secret(name: &str) -> Result<Self, String> {
+        super::charge();
         let secret = super::current(|host| host.secrets.borrow().get(name).cloned());
         let secret = secret.ok_or_else(|| format!("the secret `{name}` is not granted to the plugin"))?;
         keep(key::Key::parse_secret(&secret))
     }
 
     pub(crate) fn verify(&self, using: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.0.verify(using.into(), message, signature)
+        super::charge();
+        self.key.verify(using.into(), message, signature)
     }
 
     pub(crate) fn mac(&self, using: DigestAlgorithm, message: &[u8]) -> Vec<u8> {
-        self.0.mac(using.into(), message).unwrap_or_default()
+        super::charge();
+        self.key.mac(using.into(), message).unwrap_or_default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plugin_rules::limits::MAX_KEYS;
 use wasmtime::component::ResourceTable;
 
 use super::names::NameCache;
@@ -44,13 +45,10 @@ pub(super) struct HostState {
     table: ResourceTable,
 }
 
-/// Keys that a guest may hold at a time.
-const MAX_RESOURCES: usize = 1024;
-
 impl HostState {
     pub(super) fn new(context: Arc<EntryContext>, callers: Option<Callers>) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
+        table.set_max_capacity(MAX_KEYS);
         Self {
             exchange: None,
             handle: 0,

@@ -98,10 +98,10 @@ impl<P: Plugin> Run<'_, P> {
         let word = if mode == BodyMode::Whole { "whole" } else { "chunks" };
         self.data.properties.borrow_mut().insert(name.clone(), word.to_owned());
         let action = match of {
-            Direction::Request => self.call(Phase::RequestBody, |plugin, exchange| {
+            Direction::Request => self.call_with(data.len(), Phase::RequestBody, |plugin, exchange| {
                 plugin.on_request_body(&exchange.of_chunk(end), data, end)
             }),
-            Direction::Response => self.call(Phase::ResponseBody, |plugin, exchange| {
+            Direction::Response => self.call_with(data.len(), Phase::ResponseBody, |plugin, exchange| {
                 plugin.on_response_body(&exchange.of_chunk(end), data, end)
             }),
         };

@@ -5,6 +5,7 @@ use plugin_rules::class::{Direction, is_forbidden_in_trailers};
 use plugin_rules::failure::{ABORTED, ENCODED_REQUEST};
 use plugin_rules::phase::Phase;
 
+use super::arrival::strip_lookalikes;
 use super::bodies::body_may_change;
 use super::{Outcome, Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
@@ -66,12 +67,14 @@ impl<P: Plugin> Run<'_, P> {
         };
         self.data.request_sent.set(true);
         self.forwarded_at = self.host.0.elapsed();
+        let mut headers = self.data.part(Part::Request).borrow().clone();
+        strip_lookalikes(&mut headers, self.data.edited.borrow().keys());
         self.outcome = Outcome::Forwarded(Forwarded {
             method: self.data.method.borrow().clone(),
             authority: self.data.authority.borrow().clone(),
             target: self.data.target.borrow().clone(),
             upstream: self.data.properties.borrow().get("upstream.name").cloned().unwrap_or_default(),
-            headers: self.data.part(Part::Request).borrow().clone(),
+            headers,
             chunks,
             trailers: self.data.trailers(Direction::Request),
             aborted,
@@ -80,6 +83,14 @@ impl<P: Plugin> Run<'_, P> {
             self.gateway_answers(ABORTED);
             self.end();
         }
+    }
+
+    /// The gateway refuses it before any phase.
+    pub(super) fn refuse(&mut self, status: u16) {
+        let body = self.place_gateway(status);
+        self.deliver(vec![body], false);
+        self.ended = true;
+        self.outcome = Outcome::Responded(self.response().clone());
     }
 
     /// The exchange ended without the upstream.
