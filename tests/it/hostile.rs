@@ -370,7 +370,9 @@ fn a_failure_of_a_plugin_that_makes_calls_costs_one_request() {
             let next = client.get("/closed");
             assert_eq!((next.status, next.text().as_str()), (200, "called"), "after {case}");
             let passed = client.get_with("/open", &[(when, verb)]);
-            assert_eq!((passed.status, passed.text().as_str()), (200, "good"), "{case}");
+            // Too large an answer is one all the same.
+            let expected = if verb == "big" { (503, false) } else { (200, true) };
+            assert_eq!((passed.status, passed.text() == "good"), expected, "{case}");
         }
     }
 }
