@@ -1,7 +1,6 @@
 //! One request and its response, as a plugin sees them.
 
 use std::cell::Cell;
-use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::edge::gateway::http::Part;
 use crate::form::{cookies_of, form_decode};
-use crate::{BodyMode, Failure, FieldError, Fields, Stream, Traits, raw};
+use crate::{BodyMode, Failure, FieldError, Fields, Stream, TooLarge, Traits, raw};
 
 /// One request and its response: a handle for the time of the call; the host owns the messages.
 ///
@@ -39,18 +38,6 @@ pub struct Exchange<'a> {
     /// The state of its stream is lent.
     lent: Cell<bool>,
 }
-
-/// What [`Exchange::set_state`] keeps is at most 64 KiB; this was more, and what was there before stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLarge;
-
-impl fmt::Display for TooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("more than may be kept")
-    }
-}
-
-impl std::error::Error for TooLarge {}
 
 /// The attribute that names the caller.
 const PRINCIPAL: &str = "principal";

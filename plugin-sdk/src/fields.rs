@@ -19,6 +19,18 @@ impl fmt::Display for Repeated {
 
 impl std::error::Error for Repeated {}
 
+/// What [`crate::Exchange::set_state`] keeps is at most 64 KiB; this was more, and what was there before stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("more than may be kept")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
 fn text(value: Vec<u8>) -> String {
     String::from_utf8(value).unwrap_or_else(|invalid| String::from_utf8_lossy(invalid.as_bytes()).into_owned())
 }

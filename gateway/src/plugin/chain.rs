@@ -21,7 +21,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub use self::link::{Guest, Lent, Link};
-use self::link::{named, ready};
+use self::link::{named, passes, ready};
 use self::stage::{Progress, Stage};
 use super::call::{Action, BodyMode, Call};
 use super::pool::Pool;
@@ -268,9 +268,4 @@ impl<L: Link> ChainRun<L> {
         let head_goes_first = false;
         Stage { body, link, guest, exchange, index, direction, mode, head_goes_first, memory, limit, absent, progress }
     }
-}
-
-/// Whether an exchange goes on where a plugin with this policy failed like that.
-fn passes(policy: OnFailure, error: &Error) -> bool {
-    policy == OnFailure::Open && error.kind() != ErrorKind::PluginAnswer
 }

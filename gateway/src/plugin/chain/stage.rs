@@ -20,8 +20,7 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use plugin_rules::body::{ANSWERS_TOO_LATE, KEEPS_TOO_MUCH, may_answer};
 
-use super::link::{Guest, Lent, Link, named};
-use super::passes;
+use super::link::{Guest, Lent, Link, named, passes};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange, StreamState};
 use crate::memory::Budget;
