@@ -4,6 +4,7 @@ mod channel;
 mod respond;
 mod upload;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -47,7 +48,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     let channel = Channel::new(io, activity.clone());
     let window = ReceiveWindow::new(server.memory.clone(), UNREAD, UNREAD);
     let info = Arc::new(info);
-    let connection = Connection { server, info, activity, channel, window, limits };
+    let connection = Connection { server, info, activity, channel, window, limits, asked: Cell::new(0) };
     let end = loop {
         let head = match connection.head().await {
             Ok(head) => head,
@@ -95,6 +96,8 @@ struct Connection<S, H: Handler> {
     /// What the client may send unread.
     window: Rc<ReceiveWindow>,
     limits: HeadLimits,
+    /// How many requests there were: none, one, or more.
+    asked: Cell<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connection<S, H> {
@@ -117,7 +120,8 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
             if ending >= Ending::Finish && !self.activity.is_reading() {
                 return Poll::Ready(Err(Next::End(End::Over)));
             }
-            if self.activity.take_rest() {
+            // Most that stay idle have asked once. Who asks again keeps what is needed for that.
+            if self.activity.take_rest() || self.asked.get() == 1 {
                 self.channel.rest();
             }
             Poll::Pending
@@ -148,6 +152,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         let RequestHead { method, target, version, fields } = head;
         let mut running = Running::start(self.activity.clone());
         self.channel.begin();
+        self.asked.set(self.asked.get().saturating_add(1));
         let length = request_length(version, &fields);
         let persistent = length.is_some() && headers::is_persistent(version, &fields);
         let framing = Framing { head: method == Method::HEAD, version };
