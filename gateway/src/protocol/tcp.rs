@@ -167,12 +167,17 @@ mod tests {
             serve(server(answer), unreachable!(), unreachable!(), unreachable!(), unreachable!(), unreachable!())
         });
         let http1 = size(|| {
-            let io: Tracked<TcpStream> = unreachable!();
-            http1::serve(server(answer), unreachable!(), io, unreachable!(), unreachable!(), unreachable!())
+            http1::serve::<TcpStream, _>(
+                server(answer),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+            )
         });
         let http2 = size(|| {
-            let io: Tracked<TcpStream> = unreachable!();
-            http2::serve(server(answer), unreachable!(), io, unreachable!(), unreachable!())
+            http2::serve::<TcpStream, _>(server(answer), unreachable!(), unreachable!(), unreachable!(), unreachable!())
         });
         let sizes = [task, http1, http2];
         assert!(task <= 1792 && http1 <= 1792 && http2 <= 2048, "{sizes:?}");
