@@ -76,6 +76,8 @@ pub enum ErrorKind {
     ResponseTooLarge,
     /// A plugin trapped, overran a limit or answered nonsense, and its policy is `closed`.
     Plugin,
+    /// A plugin gave back more than it may. It has decided something, and nobody knows what: no policy passes that by.
+    PluginAnswer,
     /// A plugin gave the stream up.
     PluginAbort,
     /// A defect of the gateway.
@@ -148,7 +150,9 @@ impl ErrorKind {
             Self::ResponseTooLarge => {
                 Row(Upstream, S::BAD_GATEWAY, "http_response_body_size", F::Protocol, "response-too-large")
             }
-            Self::Plugin => Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_error", F::Other, "plugin"),
+            Self::Plugin | Self::PluginAnswer => {
+                Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_error", F::Other, "plugin")
+            }
             Self::PluginAbort => Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_error", F::Other, "plugin-abort"),
             Self::Internal => Row(Gateway, S::INTERNAL_SERVER_ERROR, "proxy_internal_error", F::Other, "internal"),
         }

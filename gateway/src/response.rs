@@ -99,7 +99,7 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::EncodedResponse => "The service's response had an encoding that was not asked for.",
         ErrorKind::ResponseHeadTooLarge => "The service's response had too many or too large header fields.",
         ErrorKind::ResponseTooLarge => "The service's response was too large.",
-        ErrorKind::Plugin | ErrorKind::PluginAbort => "The request could not be processed.",
+        ErrorKind::Plugin | ErrorKind::PluginAnswer | ErrorKind::PluginAbort => "The request could not be processed.",
         ErrorKind::Internal => "The gateway failed.",
     }
 }

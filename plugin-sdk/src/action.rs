@@ -107,8 +107,8 @@ impl HeadersAction {
         Self::Continue(BodyMode::Skip)
     }
 
-    /// Go on, and call the body phase: per chunk, or once with all of it, where there is no body with nothing. Without
-    /// that method the message goes nowhere: the call fails, whatever the failure policy.
+    /// Go on, and call the body phase: per chunk, or once with all of it, where there is no body with nothing (but of a
+    /// response there are no chunks then). Without that method the message goes nowhere: the call fails, whatever the failure policy.
     pub fn read_body(mode: BodyMode) -> Self {
         Self::Continue(mode)
     }

@@ -7,7 +7,7 @@
 //!     Ok(TestResponse::new(200).body("{}"))
 //! });
 //! let answer = host.enter(|| calls::get("idp", "/keys").header("accept", "application/json").send());
-//! assert_eq!(answer.unwrap().status, 200);
+//! assert!(answer.is_ok_and(|answer| answer.is_success()));
 //! ```
 
 use std::borrow::Cow;
@@ -35,6 +35,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether its status is 200 to 299. An answer is there whatever its status: where it decides, look.
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
     /// The first value of this name. What isn't UTF-8 is replaced, so that a field which is there is never taken for none.
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         let (_, value) = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
@@ -104,7 +109,7 @@ impl Call {
         self
     }
 
-    /// Sends it and waits.
+    /// Sends it and waits. A 403 is an answer as well: see [`Answer::is_success`].
     ///
     /// # Errors
     /// Why there is no answer.

@@ -48,7 +48,8 @@ pub fn take(claims: &[Claim]) -> Result<Vec<Decision>, TooMany> {
     counters::try_take(claims).ok_or(TooMany)
 }
 
-/// Adds to a counter over a sliding window, and returns the window's sum.
+/// Adds to a counter over a sliding window, and returns the window's sum. A key has one window: with another one it starts
+/// over, so where a key is counted over several, put the window into it: `"{user}/1h"`.
 pub fn add(key: &str, delta: i64, window: Duration) -> i64 {
     counters::add(key, delta, millis(window))
 }

@@ -42,9 +42,20 @@ impl Key {
         self.0.verify(using, message, signature)
     }
 
-    /// A keyed hash (HMAC); empty where the key isn't symmetric.
+    /// Whether it is a symmetric one, which makes MACs. For `configure`: a secret may hold a public key.
+    pub fn is_symmetric(&self) -> bool {
+        !self.0.mac(Digest::Sha256, b"").is_empty()
+    }
+
+    /// A keyed hash (HMAC) to be sent. Hold one that came against it by [`Key::verify`], which takes the same time wherever two
+    /// differ, and is false for any other kind of key.
+    ///
+    /// # Panics
+    /// Where the key isn't symmetric: there is no MAC then, and nothing must be equal to it.
     pub fn mac(&self, using: Digest, message: &[u8]) -> Vec<u8> {
-        self.0.mac(using, message)
+        let mac = self.0.mac(using, message);
+        assert!(!mac.is_empty(), "a MAC needs a symmetric key, and this is a public one");
+        mac
     }
 }
 

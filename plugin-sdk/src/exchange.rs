@@ -1,6 +1,6 @@
 //! One request and its response, as a plugin sees them.
 
-use std::fmt;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::edge::gateway::http::Part;
 use crate::form::{cookies_of, form_decode};
-use crate::{BodyMode, Failure, FieldError, Fields, Stream, raw};
+use crate::{BodyMode, Failure, FieldError, Fields, Stream, TooLarge, Traits, raw};
 
 /// One request and its response: a handle for the time of the call; the host owns the messages.
 ///
@@ -31,33 +31,28 @@ use crate::{BodyMode, Failure, FieldError, Fields, Stream, raw};
 #[derive(Debug)]
 pub struct Exchange<'a> {
     of: raw::Handle<'a>,
+    /// The plugin decides who may pass.
+    authenticates: bool,
     /// The body ends with this call.
     last: bool,
+    /// The state of its stream is lent.
+    lent: Cell<bool>,
 }
 
-/// What [`Exchange::set_state`] keeps is at most 64 KiB; this was more, and what was there before stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooLarge;
-
-impl fmt::Display for TooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("more than may be kept")
-    }
-}
-
-impl std::error::Error for TooLarge {}
+/// The attribute that names the caller.
+const PRINCIPAL: &str = "principal";
 
 /// Bytes of `set_state`. What holds is in the rules, which are not part of a plugin; a test holds the two together.
 const MAX_STATE: usize = 64 << 10;
 
 impl<'a> Exchange<'a> {
-    pub(crate) fn new(of: raw::Handle<'a>) -> Self {
-        Self { of, last: false }
+    pub(crate) fn new(of: raw::Handle<'a>, traits: Traits) -> Self {
+        Self { of, authenticates: traits.authenticator, last: false, lent: Cell::new(false) }
     }
 
     /// The same, for a call of a body phase; `end`: nothing follows, so nothing is remembered.
     pub(crate) fn of_chunk(&self, end: bool) -> Self {
-        Self { of: self.of, last: end }
+        Self { of: self.of, authenticates: self.authenticates, last: end, lent: Cell::new(false) }
     }
 
     fn fields(&self, part: Part) -> Fields<'a> {
@@ -127,23 +122,33 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// [`FieldError::TooLarge`] above 8 KiB, and for more than 64 attributes of all plugins; [`FieldError::InvalidName`]
-    /// for a name of none or more than 256 bytes. Then what was there before stays, and who decides by the attribute
-    /// would decide without it: refuse the request.
+    /// for a name of none or more than 256 bytes; [`FieldError::NotAllowed`] for `principal`, which
+    /// [`Exchange::set_principal`] sets. Then what was there before stays, and who decides by the attribute would decide
+    /// without it: refuse the request.
     pub fn set_attribute(&self, name: &str, value: &str) -> Result<(), FieldError> {
-        raw::exchange::put_attribute(self.of, name, value)
+        match name {
+            PRINCIPAL => Err(FieldError::NotAllowed),
+            _ => raw::exchange::put_attribute(self.of, name, value),
+        }
     }
 
-    /// Who the caller is, where an authenticator has said it.
+    /// Who the caller is, where an authenticator has said it. An empty name is none.
     pub fn principal(&self) -> Option<String> {
-        self.attribute("principal")
+        self.attribute(PRINCIPAL).filter(|name| !name.is_empty())
     }
 
-    /// Names the caller. Stored responses are kept apart by it.
+    /// Names the caller. Stored responses are kept apart by it. Whoever does decides who may pass, and says so by
+    /// [`Traits::AUTHENTICATOR`], so that no failure policy lets a request pass without a name.
     ///
     /// # Errors
-    /// As [`Exchange::set_attribute`]: a caller who can't be named must not pass.
+    /// As [`Exchange::set_attribute`], and [`FieldError::InvalidValue`] for an empty name: a caller who can't be named must not
+    /// pass. [`FieldError::NotAllowed`] where the plugin is no [`Traits::AUTHENTICATOR`].
     pub fn set_principal(&self, name: &str) -> Result<(), FieldError> {
-        self.set_attribute("principal", name)
+        match name {
+            _ if !self.authenticates => Err(FieldError::NotAllowed),
+            "" => Err(FieldError::InvalidValue),
+            name => raw::exchange::put_attribute(self.of, PRINCIPAL, name),
+        }
     }
 
     /// Sends the request to another upstream, which must be granted.
@@ -151,10 +156,19 @@ impl<'a> Exchange<'a> {
         raw::exchange::set_upstream(self.of, name)
     }
 
-    /// What [`Exchange::set_state`] kept in an earlier phase. `None` where nothing was kept, or something of another
-    /// shape.
+    /// What [`Exchange::set_state`] kept in an earlier phase. `None` where nothing was kept.
+    ///
+    /// # Panics
+    /// Where something of another shape was kept: that is not nothing.
     pub fn state<S: DeserializeOwned>(&self) -> Option<S> {
-        serde_json::from_slice(&self.state_bytes()).ok()
+        let bytes = self.state_bytes();
+        if bytes.is_empty() {
+            return None;
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(state) => Some(state),
+            Err(error) => panic!("the state is not what was kept: {error}"),
+        }
     }
 
     /// Keeps a value for this plugin's later phases of this exchange, as JSON.
@@ -208,20 +222,26 @@ impl<'a> Exchange<'a> {
     /// }
     /// # let _ = (on_request_headers, on_request_body);
     /// ```
-    pub fn begin_stream<S: Serialize>(&self, state: S) -> Stream<'a, S> {
-        Stream::new(self.of, state, self.last)
-    }
-
-    /// What is remembered of the body of this message; none where nothing was begun, and while the call has it already.
     ///
     /// # Panics
-    /// Where something of another shape was kept.
-    pub fn stream<S: Serialize + DeserializeOwned>(&self) -> Option<Stream<'a, S>> {
-        Stream::take(self.of, self.last)
+    /// While the call has one already.
+    pub fn begin_stream<S: Serialize>(&self, state: S) -> Stream<'_, S> {
+        Stream::new(self.of, &self.lent, state, self.last)
+    }
+
+    /// What is remembered of the body of this message; none where nothing was begun.
+    ///
+    /// # Panics
+    /// Where something of another shape was kept, and while the call has it already: of two, one would be lost.
+    pub fn stream<S: Serialize + DeserializeOwned>(&self) -> Option<Stream<'_, S>> {
+        Stream::take(self.of, &self.lent, self.last)
     }
 
     /// [`Exchange::stream`], begun where nothing is.
-    pub fn stream_or_begin<S: Serialize + DeserializeOwned>(&self, first: impl FnOnce() -> S) -> Stream<'a, S> {
+    ///
+    /// # Panics
+    /// As there.
+    pub fn stream_or_begin<S: Serialize + DeserializeOwned>(&self, first: impl FnOnce() -> S) -> Stream<'_, S> {
         self.stream().unwrap_or_else(|| self.begin_stream(first()))
     }
 
@@ -387,6 +407,7 @@ mod tests {
     fn the_bounds_are_those_of_the_rules() {
         assert!(plugin_rules::notes::check_state(MAX_STATE).is_ok());
         assert!(plugin_rules::notes::check_state(MAX_STATE + 1).is_err());
+        assert_eq!(PRINCIPAL, plugin_rules::notes::PRINCIPAL);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::bindings::edge::gateway::http::Exchange as RawExchange;
 use crate::bindings::edge::gateway::types as wit;
-use crate::{Phases, Plugin};
+use crate::{Phases, Plugin, Traits};
 
 pub use crate::bindings::exports::edge::gateway::handler::Guest;
 
@@ -86,13 +86,13 @@ fn report_panics() {
 }
 
 #[cfg(target_arch = "wasm32")]
-fn view<'a>(of: &'a RawExchange) -> crate::Exchange<'a> {
-    crate::Exchange::new(crate::raw::Handle::new(of))
+fn view(of: &RawExchange, traits: Traits) -> crate::Exchange<'_> {
+    crate::Exchange::new(crate::raw::Handle::new(of), traits)
 }
 
 /// Natively the component's exports exist, so that the same code compiles, but nobody calls them.
 #[cfg(not(target_arch = "wasm32"))]
-fn view<'a>(_: &'a RawExchange) -> crate::Exchange<'a> {
+fn view(_: &RawExchange, _: Traits) -> crate::Exchange<'_> {
     unreachable!("the component's exports are called on wasm32 only")
 }
 
@@ -150,27 +150,27 @@ impl<G: PluginGuest + 'static> Guest for G {
     }
 
     fn on_request_headers(of: RawExchange, end: bool) -> wit::RequestAction {
-        run::<G, _>(|plugin| plugin.on_request_headers(&view(&of), end)).into()
+        run::<G, _>(|plugin| plugin.on_request_headers(&view(&of, G::Plugin::TRAITS), end)).into()
     }
 
     fn on_request_body(of: RawExchange, data: Vec<u8>, end: bool) -> wit::ChunkAction {
-        run::<G, _>(|plugin| plugin.on_request_body(&view(&of).of_chunk(end), data, end)).into()
+        run::<G, _>(|plugin| plugin.on_request_body(&view(&of, G::Plugin::TRAITS).of_chunk(end), data, end)).into()
     }
 
     fn on_response_headers(of: RawExchange, end: bool) -> wit::ResponseAction {
-        run::<G, _>(|plugin| plugin.on_response_headers(&view(&of), end)).into()
+        run::<G, _>(|plugin| plugin.on_response_headers(&view(&of, G::Plugin::TRAITS), end)).into()
     }
 
     fn on_response_body(of: RawExchange, data: Vec<u8>, end: bool) -> wit::ChunkAction {
-        run::<G, _>(|plugin| plugin.on_response_body(&view(&of).of_chunk(end), data, end)).into()
+        run::<G, _>(|plugin| plugin.on_response_body(&view(&of, G::Plugin::TRAITS).of_chunk(end), data, end)).into()
     }
 
     fn on_upstream_failure(of: RawExchange, failed: wit::Failure) -> wit::FailureAction {
-        run::<G, _>(|plugin| plugin.on_upstream_failure(&view(&of), failed)).into()
+        run::<G, _>(|plugin| plugin.on_upstream_failure(&view(&of, G::Plugin::TRAITS), failed)).into()
     }
 
     fn on_log(of: RawExchange) {
-        run::<G, _>(|plugin| plugin.on_log(&view(&of)));
+        run::<G, _>(|plugin| plugin.on_log(&view(&of, G::Plugin::TRAITS)));
     }
 
     fn on_tick() {}

@@ -19,6 +19,18 @@ impl fmt::Display for Repeated {
 
 impl std::error::Error for Repeated {}
 
+/// What [`crate::Exchange::set_state`] keeps is at most 64 KiB; this was more, and what was there before stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("more than may be kept")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
 fn text(value: Vec<u8>) -> String {
     String::from_utf8(value).unwrap_or_else(|invalid| String::from_utf8_lossy(invalid.as_bytes()).into_owned())
 }
@@ -63,6 +75,10 @@ impl Fields<'_> {
     }
 
     /// Sets a field, in place of all of its name.
+    ///
+    /// # Errors
+    /// Why it is not set. A field of a request is removed then: what the client sent does not stand for what the plugin makes
+    /// of it.
     pub fn set_header(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), FieldError> {
         raw::exchange::set(self.of, self.part, name, value.as_ref())
     }

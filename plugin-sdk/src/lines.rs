@@ -52,13 +52,20 @@ pub struct Events {
     rest: Vec<u8>,
     /// Up to here no event ends.
     seen: usize,
+    /// The first event has come.
+    begun: bool,
 }
 
 /// An event as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     raw: Vec<u8>,
+    /// It begins the stream, so that clients leave a byte order mark out which it begins with.
+    first: bool,
 }
+
+/// What a client leaves out at the beginning of a stream.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Events {
     /// At the start of a stream.
@@ -82,18 +89,23 @@ impl Events {
             let is_empty = matches!(self.rest[at], b'\n' | b'\r');
             at = next;
             if is_empty {
-                events.push(Event { raw: self.rest[from..at].to_vec() });
+                events.push(self.event(from, at));
                 from = at;
             }
         }
         if end && from < self.rest.len() {
-            events.push(Event { raw: self.rest[from..].to_vec() });
+            events.push(self.event(from, self.rest.len()));
             from = self.rest.len();
             at = from;
         }
         self.rest.drain(..from);
         self.seen = at - from;
         events
+    }
+
+    fn event(&mut self, from: usize, to: usize) -> Event {
+        let first = !std::mem::replace(&mut self.begun, true);
+        Event { raw: self.rest[from..to].to_vec(), first }
     }
 }
 
@@ -114,10 +126,14 @@ impl Event {
         self.raw
     }
 
+    /// Its bytes as clients read them.
+    fn read(&self) -> &[u8] {
+        self.raw.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.first).unwrap_or(&self.raw)
+    }
+
     /// The values of its fields of this name; what isn't UTF-8 is replaced.
     fn values(&self, field: &str) -> Vec<String> {
-        let text = String::from_utf8_lossy(&self.raw);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let text = String::from_utf8_lossy(self.read());
         let lines = text.split(['\n', '\r']).filter(|line| !line.is_empty());
         lines
             .filter_map(|line| {
@@ -147,15 +163,16 @@ impl Event {
     pub fn with_data(&self, data: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.raw.len() + data.len());
         let is_data = |line: &[u8]| line == b"data" || line.starts_with(b"data:");
-        for line in self.raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        for line in self.read().split(|byte| matches!(byte, b'\n' | b'\r')) {
             if !line.is_empty() && !is_data(line) {
                 out.extend_from_slice(line);
                 out.push(b'\n');
             }
         }
-        for line in data.split('\n') {
+        // A carriage return ends a line too: what follows one must not become a field.
+        for line in data.replace("\r\n", "\n").split(['\n', '\r']) {
             out.extend_from_slice(b"data: ");
-            out.extend_from_slice(line.trim_end_matches('\r').as_bytes());
+            out.extend_from_slice(line.as_bytes());
             out.push(b'\n');
         }
         out.push(b'\n');
@@ -189,6 +206,17 @@ mod tests {
     fn an_event_says_what_it_is() {
         let [event] = Events::new().push(b"\xef\xbb\xbfid: 7\ndata:b\ndata: c\n\n", false).try_into().unwrap();
         assert_eq!((event.id().as_deref(), &*event.name(), &*event.data()), (Some("7"), "message", "b\nc"));
+    }
+
+    #[test]
+    fn other_data_takes_the_place_of_what_a_client_would_read() {
+        let mut events = Events::new();
+        let stream = b"\xef\xbb\xbfdata: secret\nid: 1\n\n\xef\xbb\xbfdata: none\ndata: two\n\n";
+        let [first, second] = events.push(stream, false).try_into().unwrap();
+        assert_eq!((first.data().as_str(), second.data().as_str()), ("secret", "two"));
+        assert_eq!(first.with_data("*"), b"id: 1\ndata: *\n\n");
+        assert_eq!(second.with_data("*"), b"\xef\xbb\xbfdata: none\ndata: *\n\n", "a client reads no data there");
+        assert_eq!(second.with_data("a\rid: 2\r\nb"), b"\xef\xbb\xbfdata: none\ndata: a\ndata: id: 2\ndata: b\n\n");
     }
 
     #[test]

@@ -88,9 +88,11 @@ pub const DERIVED: Derived = Derived(());
 /// `on_log` comes last, once. Many instances of a plugin serve at the same time and any of them may run any phase, so
 /// nothing in `self` is a place for what belongs to an exchange: use [`Exchange::set_state`], for a body that comes in chunks
 /// [`Exchange::begin_stream`], and [`crate::kv`] and [`crate::counters`] for what outlives it. That is why a plugin is
-/// [`Sync`]: a `Cell` in `self` would be such a place. What is only kept to be faster may be in a `Mutex`.
+/// [`Sync`]: a `Cell` in `self` would be such a place. A `Mutex` or a `thread_local!` is one as well, and for what is only kept
+/// to be faster. What a plugin answers to the head of a request waits for the plugins before it that read the body.
 ///
-/// A panic is logged with its place and discards the instance; the request is treated as the route's `on_failure` says.
+/// A panic is logged with its place and discards the instance; the request is treated as the route's `on_failure` says. Whoever
+/// decides who may pass says so in [`Plugin::TRAITS`].
 pub trait Plugin: Sized + Sync + 'static {
     #[doc(hidden)]
     const ATTRIBUTE_PLUGIN_IS_MISSING: Derived;
@@ -116,7 +118,7 @@ pub trait Plugin: Sized + Sync + 'static {
     }
 
     /// [`Phases::REQUEST_BODY`]: one chunk, or the whole body; [`Exchange::body_mode`] tells which. Trailers are there at
-    /// `end`. What was asked for as a whole comes once in any case, with no bytes where there is no body.
+    /// `end`, which comes with the last bytes or alone. There is always a call with `end`, with no bytes where there is no body.
     fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
         let _ = (exchange, data, end);
         ChunkAction::Pass

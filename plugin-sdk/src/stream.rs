@@ -1,5 +1,6 @@
 //! What a plugin remembers of a body from one chunk to the next.
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
 use serde::Serialize;
@@ -17,24 +18,47 @@ use crate::raw;
 #[derive(Debug)]
 pub struct Stream<'a, S: Serialize> {
     of: raw::Handle<'a>,
+    _lent: Lent<'a>,
     state: S,
     kept: bool,
 }
 
+/// That a call has the state: of two, the one that goes back last would take the place of the other.
+#[derive(Debug)]
+struct Lent<'a>(&'a Cell<bool>);
+
+impl<'a> Lent<'a> {
+    fn begin(lent: &'a Cell<bool>) -> Self {
+        assert!(
+            !lent.replace(true),
+            "the state of the stream is lent already: drop it before it is taken or begun again"
+        );
+        Self(lent)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl<'a, S: Serialize + DeserializeOwned> Stream<'a, S> {
     /// Takes what was kept.
-    pub(crate) fn take(of: raw::Handle<'a>, last: bool) -> Option<Self> {
+    pub(crate) fn take(of: raw::Handle<'a>, lent: &'a Cell<bool>, last: bool) -> Option<Self> {
+        let lent = Lent::begin(lent);
         let bytes = raw::exchange::take_stream_state(of)?;
-        match postcard::from_bytes(&bytes) {
-            Ok(state) => Some(Self { of, state, kept: !last }),
+        match postcard::take_from_bytes(&bytes) {
+            Ok((state, [])) => Some(Self { of, _lent: lent, state, kept: !last }),
+            Ok((_, rest)) => panic!("the stream's state is not what was kept: {} bytes are left of it", rest.len()),
             Err(error) => panic!("the stream's state is not what was kept: {error}"),
         }
     }
 }
 
 impl<'a, S: Serialize> Stream<'a, S> {
-    pub(crate) fn new(of: raw::Handle<'a>, state: S, last: bool) -> Self {
-        Self { of, state, kept: !last }
+    pub(crate) fn new(of: raw::Handle<'a>, lent: &'a Cell<bool>, state: S, last: bool) -> Self {
+        Self { of, _lent: Lent::begin(lent), state, kept: !last }
     }
 
     /// Nothing more is remembered: the next chunk finds no state.

@@ -143,6 +143,65 @@ impl Plugin for Remembering {
     }
 }
 
+/// Reads a request in chunks and refuses it where no chunk had the signature: at the end, whether that comes with bytes or not.
+struct Scanning;
+
+#[plugin]
+impl Plugin for Scanning {
+    type Config = serde::de::IgnoredAny;
+
+    fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
+        Ok(Self)
+    }
+
+    fn on_request_headers(&self, exchange: &Exchange<'_>, _end: bool) -> RequestAction {
+        exchange.begin_stream(false);
+        RequestAction::read_body(BodyMode::Chunks)
+    }
+
+    fn on_request_body(&self, exchange: &Exchange<'_>, data: Vec<u8>, end: bool) -> ChunkAction {
+        let mut signed = exchange.stream::<bool>().expect("begun");
+        *signed |= data.starts_with(b"signed");
+        exchange
+            .set_log_field("calls", Some(&format!("{}{}", exchange.log_fields().len(), if end { "." } else { "" })));
+        match end {
+            true if !*signed => ChunkAction::respond(LocalResponse::new(401)),
+            true => ChunkAction::pass(),
+            false => ChunkAction::hold(),
+        }
+    }
+}
+
+#[test]
+fn a_request_without_a_body_does_not_pass_a_check_that_reads_chunks() {
+    let host = TestHost::new();
+    for request in [TestRequest::get("/"), TestRequest::post("/", ""), TestRequest::post("/", "unsigned")] {
+        let run = host.run(&Scanning, request);
+        assert_eq!((run.response().status, run.log_field("calls").as_deref()), (401, Some("0.")));
+    }
+    assert!(host.run(&Scanning, TestRequest::post("/", "signed")).is_forwarded());
+}
+
+/// One that looks at the bytes only where they come with the end, or decides without them there.
+#[test]
+fn the_end_of_a_body_comes_alone_where_it_is_in_chunks_and_with_the_bytes_where_it_is_one() {
+    let host = TestHost::new();
+    let calls = |request| host.run(&Scanning, request).log_field("calls");
+    assert_eq!(calls(TestRequest::post("/", "signed")).as_deref(), Some("0."));
+    assert_eq!(calls(TestRequest::post("/", "").chunks(["signed"])).as_deref(), Some("1."));
+}
+
+#[test]
+fn cases_are_run_with_both_ends_of_a_body() {
+    let wrong = std::panic::catch_unwind(|| {
+        run_cases::<Scanning>(
+            "[{name: one call, steps: [{request: {method: POST, body: signed}, expect: {log: {calls: 1.}}}]}]",
+        );
+    });
+    let told = wrong.unwrap_err().downcast::<String>().unwrap();
+    assert!(told.contains("log field calls: expected Some(\"1.\"), found Some(\"0.\")"), "{told}");
+}
+
 #[test]
 fn what_was_seen_of_one_body_reaches_no_other_exchange_and_not_the_other_message() {
     let host = TestHost::new();
@@ -222,6 +281,7 @@ struct Noting;
 
 #[plugin]
 impl Plugin for Noting {
+    const TRAITS: Traits = Traits::AUTHENTICATOR;
     type Config = serde::de::IgnoredAny;
 
     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {

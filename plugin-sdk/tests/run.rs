@@ -30,6 +30,7 @@ const SCRIPT: Script = Script {
 
 #[plugin]
 impl Plugin for Script {
+    const TRAITS: Traits = Traits::AUTHENTICATOR;
     type Config = serde::de::IgnoredAny;
 
     fn configure(_: Self::Config) -> Result<Self, ConfigErrors> {
@@ -135,7 +136,6 @@ fn a_body_comes_in_chunks_and_whole() {
     let trailing = host.run(&chunks, request().trailer("x-sum", "1"));
     assert_eq!((trailing.forwarded().chunks.len(), trailing.forwarded().trailers.len()), (2, 1));
     assert_eq!(host.run(&chunks, request().header("content-encoding", "br")).response().status, 415);
-    // Without a body there is no body phase.
     assert!(host.run(&chunks, TestRequest::get("/")).forwarded().chunks.is_empty());
 }
 

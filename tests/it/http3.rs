@@ -23,6 +23,8 @@ use tokio::sync::{mpsc, watch};
 const H3_NO_ERROR: u32 = 0x100;
 const H3_FRAME_UNEXPECTED: u32 = 0x105;
 const H3_FRAME_ERROR: u32 = 0x106;
+const QPACK_ENCODER_STREAM_ERROR: u32 = 0x201;
+const QPACK_DECODER_STREAM_ERROR: u32 = 0x202;
 const H3_EXCESSIVE_LOAD: u32 = 0x107;
 const H3_MESSAGE_ERROR: u32 = 0x10e;
 const H3_REQUEST_REJECTED: u32 = 0x10b;
@@ -71,10 +73,13 @@ fn what_breaks_the_framing_ends_its_connection_and_no_other() {
     // Type 0x21, a length of 2^40, and the first of it.
     let endless = [&[0x21, 0xc0, 0, 1, 0, 0, 0, 0, 0, 0], &[0; 4096][..]].concat();
     let half = [&http3_head(POST)[..], &[0, 0x40, 100], &[b'x'; 50]].concat();
-    let cases: [(&str, bool, Vec<u8>, u32); 5] = [
+    let cases: [(&str, bool, Vec<u8>, u32); 7] = [
         ("an endless frame on the control stream", true, [&[0, 4, 0], &endless[..]].concat(), H3_EXCESSIVE_LOAD),
         ("a frame hidden behind an id", true, [&[0, 4, 0, 7, 11, 0], &endless[..]].concat(), H3_FRAME_ERROR),
         ("content on the control stream", true, vec![0, 4, 0, 0, 1, b'x'], H3_FRAME_UNEXPECTED),
+        // RFC 9204 sections 4.3 and 4.4: the gateway offers no dynamic table, and uses none.
+        ("an entry for a table that was not offered", true, vec![2, 0x20, 0x41, b'a', 0], QPACK_ENCODER_STREAM_ERROR),
+        ("an acknowledgment of what was never sent", true, vec![3, 0x44, 0x81], QPACK_DECODER_STREAM_ERROR),
         ("a request that ends inside its content", false, half, H3_FRAME_ERROR),
         ("a request that ends inside its head", false, http3_head(GET)[..4].to_vec(), H3_FRAME_ERROR),
     ];

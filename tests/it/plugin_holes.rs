@@ -8,12 +8,16 @@ const TLS: &str =
     "{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {self_signed: [localhost]}}";
 
 fn gateway(upstream: &Upstream, plugin: &str) -> TestGateway {
+    gateway_with(upstream, plugin, &format!("{{name: {plugin}, on_failure: open}}"))
+}
+
+fn gateway_with(upstream: &Upstream, plugin: &str, entries: &str) -> TestGateway {
     let yaml = format!(
         "listeners: [{TLS}]
 plugins: {{directory: plugins, grants: {{test-caller: {{upstreams: [one]}}}}}}
 upstreams: {{one: {{endpoints: [\"{}\"]}}}}
 routes:
-  - {{name: all, match: {{path: {{prefix: /}}}}, upstream: one, plugins: [{{name: {plugin}, on_failure: open}}]}}
+  - {{name: all, match: {{path: {{prefix: /}}}}, upstream: one, plugins: [{entries}]}}
 ",
         upstream.address()
     );
@@ -38,6 +42,40 @@ fn a_request_without_a_body_does_not_pass_a_plugin_that_wants_it_whole() {
 }
 
 #[test]
+fn a_request_without_a_body_does_not_pass_a_plugin_that_reads_chunks() {
+    let upstream = Upstream::start(|_| text(200, "passed"));
+    let gateway = gateway(&upstream, "test-guest");
+    for protocol in PROTOCOLS {
+        let mut client = client(protocol, &gateway);
+        for fields in [&[][..], &[("content-length", "0")]] {
+            let read = ("x-do", "request_headers=chunks,request_body=respond");
+            assert_eq!(client.get_with("/", &[&[read], fields].concat()).status, 298, "{protocol} {fields:?}");
+        }
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn the_answer_of_a_later_plugin_does_not_get_round_what_an_earlier_one_makes_of_the_body() {
+    let upstream = Upstream::start(|_| text(200, "passed"));
+    let pair = "{name: test-guest, config: {id: a}}, {name: test-guest, config: {id: b}}";
+    let gateway = gateway_with(&upstream, "test-guest", pair);
+    for protocol in PROTOCOLS {
+        let mut client = client(protocol, &gateway);
+        for mode in ["chunks", "whole"] {
+            for (body, status) in [("a/request_body=respond", 298), ("a/request_body=upper", 299)] {
+                let told = format!("a/request_headers={mode},b/request_headers=respond,{body}");
+                for sent in ["", "body"] {
+                    let response = client.send(http::Request::post("/").header("x-do", &told), sent);
+                    assert_eq!(response.status, status, "{protocol} {told} {sent:?}");
+                }
+            }
+        }
+    }
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
 fn a_request_without_a_body_that_passes_goes_upstream_as_it_came() {
     let upstream = Upstream::start(|seen| {
         let length = seen.headers.get("content-length").map_or(&b"none"[..], |value| value.as_bytes());
@@ -47,8 +85,10 @@ fn a_request_without_a_body_that_passes_goes_upstream_as_it_came() {
     let gateway = gateway(&upstream, "test-guest");
     for protocol in PROTOCOLS {
         let mut client = client(protocol, &gateway);
-        let got = client.get_with("/", &[("x-do", "request_headers=whole")]);
-        assert_eq!(got.text(), "none false 0", "{protocol}");
+        for mode in ["whole", "chunks"] {
+            let got = client.get_with("/", &[("x-do", &format!("request_headers={mode}"))]);
+            assert_eq!(got.text(), "none false 0", "{protocol} {mode}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! Beside that, `runaway` measures how long requests take while a plugin of another route runs away.
 
+mod instructions;
 mod report;
 mod runaway;
 mod scenario;
@@ -49,15 +50,24 @@ pub(crate) struct Options {
     /// Measure this binary instead of building the one that `dist` ships.
     #[arg(long, conflicts_with = "no_pgo")]
     gateway: Option<PathBuf>,
+    /// Count instructions per request with callgrind instead, beside the figures that are kept. Best with `--no-pgo` or a
+    /// binary of a plain release build, whose code does not follow a profile.
+    #[arg(long)]
+    instructions: bool,
+    /// With `--instructions`: keep the new figures.
+    #[arg(long, requires = "instructions")]
+    keep: bool,
     #[command(flatten)]
     release: release::Options,
     /// Exit with an error when h1_1k takes more than 1.5 times NGINX's time, a plugin adds 2 µs or more, or
-    /// another route's p99 beside a runaway is above 2 × its own + 2 ms.
+    /// another route's p99 beside a runaway is above 2 × its own + 2 ms; with `--instructions`, when a request costs 3 %
+    /// more than it did.
     #[arg(long)]
     check: bool,
 }
 
 /// What all samples share.
+#[derive(Clone)]
 struct Bench {
     work: PathBuf,
     gateway: PathBuf,
@@ -68,9 +78,12 @@ struct Bench {
 
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
-    let chosen = chosen(&options.scenarios)?;
+    let chosen = if options.instructions { instructions::counted() } else { chosen(&options.scenarios)? };
     let runs_away = options.scenarios.is_empty() || options.scenarios.iter().any(|name| name == runaway::NAME);
     setup::tools(&[setup::NGINX, setup::H2LOAD])?;
+    if options.instructions {
+        setup::tools(&[setup::VALGRIND])?;
+    }
     for (program, package) in [("taskset", "util-linux"), ("openssl", "openssl"), ("getconf", "libc-bin")] {
         if find(program).is_none() {
             return Err(format!("the benchmark needs `{program}` (Debian: {package})"));
@@ -78,6 +91,9 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     let bench = prepare(options, &chosen)?;
     let origin = Origin::start(&bench.work, LOAD_CORE)?;
+    if options.instructions {
+        return instructions::run(&bench, &origin, options.keep, options.check);
+    }
     let mut samples = Vec::new();
     for round in 0..options.rounds {
         for together in together(&chosen) {

@@ -24,6 +24,8 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const NGINX: Tool = Tool { package: "nginx-light", is_present: || find("nginx").is_some() };
 /// The load of both.
 pub(crate) const H2LOAD: Tool = Tool { package: "nghttp2-client", is_present: || find("h2load").is_some() };
+/// What counts instructions.
+pub(crate) const VALGRIND: Tool = Tool { package: "valgrind", is_present: || find("valgrind").is_some() };
 
 /// The HTTP/3 client that tests use as a peer that is not ours.
 const AIOQUIC: &str = "aioquic==1.2.0";

@@ -30,6 +30,7 @@ const SDK: &[(&str, &str)] = sdk! {
     "rules/src/gcra.rs"
     "rules/src/key.rs"
     "rules/src/kv.rs"
+    "rules/src/limits.rs"
     "rules/src/lib.rs"
     "rules/src/metrics.rs"
     "rules/src/notes.rs"
@@ -68,10 +69,12 @@ const SDK: &[(&str, &str)] = sdk! {
     "src/testing/convert.rs"
     "src/testing/crypto.rs"
     "src/testing/data.rs"
+    "src/testing/limits.rs"
     "src/testing/message.rs"
     "src/testing/mod.rs"
     "src/testing/run.rs"
     "src/testing/run/answers.rs"
+    "src/testing/run/arrival.rs"
     "src/testing/run/bodies.rs"
     "src/testing/run/request.rs"
     "src/testing/run/response.rs"
@@ -330,6 +333,20 @@ mod tests {
             names.sort_unstable();
             carried.sort_unstable();
             assert_eq!(carried, names);
+        }
+    }
+
+    /// A limit that is summed up would be passed by a sum that wraps round.
+    #[test]
+    fn sums_do_not_wrap_round_in_plugins_neither_in_new_ones_nor_in_those_of_the_repository() {
+        const CHECKED: &str = "overflow-checks = true\n";
+        let template = include_str!("plugin_new/Cargo.toml.in");
+        assert!(template.split("[profile.release]").nth(1).is_some_and(|profile| profile.contains(CHECKED)));
+        let workspace = std::fs::read_to_string(repository().join("Cargo.toml")).expect("readable");
+        for folder in std::fs::read_dir(repository().join("plugins")).expect("readable").flatten() {
+            let name = folder.file_name().to_string_lossy().into_owned();
+            let profile = format!("[profile.release.package.{name}]\n{CHECKED}");
+            assert!(workspace.contains(&profile), "Cargo.toml lacks:\n{profile}");
         }
     }
 

@@ -172,7 +172,8 @@ pub(super) fn entry(fields: &mut Fields<'_, '_>) -> Option<PluginEntry> {
     let config = fields.optional("config", "The plugin's own config; see the plugin's documentation.", AnyObject);
     let on_failure = fields.default(
         "on_failure",
-        "When the plugin fails: closed (503) or open (as if it were not there). Authenticators are always closed.",
+        "When the plugin fails: closed (503) or open (as if it were not there). Authenticators are always closed, and so is \
+         an answer that can't be sent.",
         Choice(&[("closed", OnFailure::Closed), ("open", OnFailure::Open)]),
         "closed",
     );

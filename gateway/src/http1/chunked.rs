@@ -1,7 +1,5 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), read.
 
-use std::ops::Range;
-
 use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
@@ -28,7 +26,7 @@ pub enum Decoded {
 }
 
 /// Reads chunks from a buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ChunkedDecoder {
     reading: Reading,
     state: State,
@@ -37,7 +35,7 @@ pub struct ChunkedDecoder {
     limits: HeadLimits,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Before a line with a size.
     Size,
@@ -111,13 +109,15 @@ impl ChunkedDecoder {
                     _ => return Err(Malformed::Syntax("a chunk that is longer than its size")),
                 },
                 State::Trailers(section) => {
-                    let Some(Range { end: length, .. }) = section.find_end(buffer, 0, self.limits, Reading::Strict)?
-                    else {
+                    let Some(found) = section.find_end(buffer, 0, self.limits, Reading::Strict)? else {
                         return Ok(Decoded::Partial);
                     };
-                    let section = buffer.split_to(length).freeze();
+                    let section = buffer.split_to(found.place.end).freeze();
                     self.state = State::Ended;
-                    let trailers = if length > 2 { Some(parse_fields(&section, self.reading)?) } else { None };
+                    let trailers = match section.len() {
+                        0..=2 => None,
+                        _ => Some(parse_fields(&section, &found, self.reading)?),
+                    };
                     return Ok(Decoded::End(trailers));
                 }
                 State::Ended => return Ok(Decoded::End(None)),

@@ -7,7 +7,7 @@ use super::lines::HeadLimits;
 use super::{BodyLength, Malformed, Reading};
 
 /// Takes the pieces of one body from what has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum BodyDecoder {
     /// So many bytes are to come.
     Exact(u64),

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use memchr::memchr;
 
+use super::lines::Found;
 use super::{Malformed, Reading};
 use crate::message::FieldMap;
 
@@ -39,14 +40,12 @@ fn bad<T>(what: &'static str) -> Result<T, Malformed> {
     Err(Malformed::Syntax(what))
 }
 
-/// Parses a whole head of a request, with the empty line that ends it.
+/// Parses a whole head of a request, as it was found.
 ///
 /// # Errors
 /// Where it is not exactly that.
-pub fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
-    let mut lines = Lines { head, place: 0 };
-    let Some((start, end)) = lines.next() else { return bad("no request line") };
-    let line = &head[start..end];
+pub fn parse_request(head: &Bytes, found: &Found) -> Result<RequestHead, Malformed> {
+    let Some((line, fields)) = lines(head, found) else { return bad("no request line") };
     let Some(first) = memchr(b' ', line) else { return bad("a request line without a target") };
     let Ok(method) = Method::from_bytes(&line[..first]) else { return bad("a method that is no token") };
     let rest = &line[first + 1..];
@@ -55,22 +54,19 @@ pub fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
     if second > LONGEST_TARGET {
         return Err(Malformed::TargetTooLong);
     }
-    let start = start + first + 1;
-    let Ok(target) = Uri::from_maybe_shared(head.slice(start..start + second)) else {
+    let Ok(target) = Uri::from_maybe_shared(head.slice(first + 1..first + 1 + second)) else {
         return bad("a target that is no URI");
     };
-    let fields = lines.fields(Reading::Strict)?;
+    let fields = fields_of(head, fields, Reading::Strict)?;
     Ok(RequestHead { method, target, version, fields })
 }
 
-/// Parses a whole head of a response, with the empty line that ends it.
+/// Parses a whole head of a response, as it was found.
 ///
 /// # Errors
 /// Where it is not exactly that.
-pub fn parse_response(head: &Bytes) -> Result<ResponseHead, Malformed> {
-    let mut lines = Lines { head, place: 0 };
-    let Some((start, end)) = lines.next() else { return bad("no status line") };
-    let line = &head[start..end];
+pub fn parse_response(head: &Bytes, found: &Found) -> Result<ResponseHead, Malformed> {
+    let Some((line, fields)) = lines(head, found) else { return bad("no status line") };
     let Some((name, rest)) = line.split_at_checked("HTTP/1.1".len()) else {
         return bad("a line that is no status line");
     };
@@ -85,16 +81,16 @@ pub fn parse_response(head: &Bytes) -> Result<ResponseHead, Malformed> {
     if !(reason.is_empty() || reason[0] == b' ' && reason.iter().all(|&byte| is_text(byte))) {
         return bad("a reason phrase with a control character");
     }
-    let fields = lines.fields(Reading::Tolerant)?;
+    let fields = fields_of(head, fields, Reading::Tolerant)?;
     Ok(ResponseHead { status, version, fields })
 }
 
-/// Parses a section of fields with the empty line that ends it: trailers.
+/// Parses a section of fields, as it was found: trailers.
 ///
 /// # Errors
 /// Where it is not exactly that.
-pub fn parse_fields(section: &Bytes, reading: Reading) -> Result<FieldMap, Malformed> {
-    Lines { head: section, place: 0 }.fields(reading)
+pub fn parse_fields(section: &Bytes, found: &Found, reading: Reading) -> Result<FieldMap, Malformed> {
+    fields_of(section, Lines { head: section, ends: found.ends.iter(), place: 0 }, reading)
 }
 
 fn version(text: &[u8]) -> Result<Version, Malformed> {
@@ -112,51 +108,71 @@ const fn is_text(byte: u8) -> bool {
     byte == b'\t' || byte >= b' ' && byte != 0x7f
 }
 
-/// The lines of a section, as places in it.
+/// The first line of a head, and the others.
+fn lines<'a>(head: &'a Bytes, found: &'a Found) -> Option<(&'a [u8], Lines<'a>)> {
+    let mut lines = Lines { head, ends: found.ends.iter(), place: 0 };
+    let (start, line) = lines.next()?;
+    debug_assert_eq!(start, 0, "the head begins with it");
+    Some((line, lines))
+}
+
+/// The lines of a section.
 struct Lines<'a> {
     head: &'a Bytes,
+    ends: std::slice::Iter<'a, u32>,
     place: usize,
 }
 
-impl Lines<'_> {
-    /// The next line without what ends it; `None` behind the last, which is empty.
-    fn next(&mut self) -> Option<(usize, usize)> {
-        let start = self.place;
-        let length = memchr(b'\n', &self.head[start..])?;
-        self.place = start + length + 1;
-        let end =
-            if length > 0 && self.head[start + length - 1] == b'\r' { start + length - 1 } else { start + length };
-        (end > start).then_some((start, end))
+impl<'a> Iterator for Lines<'a> {
+    type Item = (usize, &'a [u8]);
+
+    /// The next line without what ends it, and where it begins.
+    fn next(&mut self) -> Option<Self::Item> {
+        let (start, end) = (self.place, *self.ends.next()? as usize);
+        self.place = end;
+        let line = self.head.get(start..end)?.strip_suffix(b"\n")?;
+        Some((start, line.strip_suffix(b"\r").unwrap_or(line)))
     }
 
-    /// The fields that the rest of the lines are.
-    fn fields(&mut self, reading: Reading) -> Result<FieldMap, Malformed> {
-        let mut fields = FieldMap::with_capacity(FIELDS);
-        while let Some((start, end)) = self.next() {
-            let line = &self.head[start..end];
-            let Some(colon) = memchr(b':', line) else { return bad("a line without a colon") };
-            let mut name = &line[..colon];
-            if reading == Reading::Tolerant {
-                // RFC 9112 section 5.1: a proxy removes them from a response. In a request they are refused.
-                name = name.trim_ascii_end();
-            }
-            // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none.
-            let Ok(name) = HeaderName::from_bytes(name) else { return bad("a field name that is no token") };
-            let value = &line[colon + 1..];
-            let first = value.iter().position(|&byte| !is_blank(byte)).unwrap_or(value.len());
-            let length = value.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1 - first);
-            let start = start + colon + 1 + first;
-            let Ok(value) = HeaderValue::from_maybe_shared(self.head.slice(start..start + length)) else {
-                return bad("a field value with a control character");
-            };
-            fields.append(name, value);
-        }
-        Ok(fields)
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.ends.size_hint()
     }
 }
 
-/// Fields that there is room for at first: most requests of a browser have fewer, and what the gateway adds fits as well.
-const FIELDS: usize = 24;
+/// Fields that there is room for beside those that come: what the gateway adds.
+const MORE: usize = 8;
+
+/// The fields that the lines are.
+fn fields_of(head: &Bytes, lines: Lines<'_>, reading: Reading) -> Result<FieldMap, Malformed> {
+    let mut fields = FieldMap::with_capacity(lines.size_hint().0 + MORE);
+    for (start, line) in lines {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return bad("a line without a colon") };
+        let mut name = &line[..colon];
+        if reading == Reading::Tolerant {
+            // RFC 9112 section 5.1: a proxy removes them from a response. In a request they are refused.
+            name = name.trim_ascii_end();
+        }
+        // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none.
+        let Ok(name) = HeaderName::from_bytes(name) else { return bad("a field name that is no token") };
+        let mut value = &line[colon + 1..];
+        let mut start = start + colon + 1;
+        while let [first, rest @ ..] = value
+            && is_blank(*first)
+        {
+            (value, start) = (rest, start + 1);
+        }
+        while let [rest @ .., last] = value
+            && is_blank(*last)
+        {
+            value = rest;
+        }
+        let Ok(value) = HeaderValue::from_maybe_shared(head.slice(start..start + value.len())) else {
+            return bad("a field value with a control character");
+        };
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
 
 const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
@@ -165,13 +181,19 @@ const fn is_blank(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::{HeadLimits, Section};
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 1 << 20, fields: 100 };
 
     fn request(head: &str) -> Result<RequestHead, Malformed> {
-        parse_request(&Bytes::copy_from_slice(head.as_bytes()))
+        let found = Section::default().find_end(head.as_bytes(), 1, LIMITS, Reading::Strict)?.expect("a head");
+        parse_request(&Bytes::copy_from_slice(&head.as_bytes()[found.place.clone()]), &found)
     }
 
     fn response(head: &str) -> Result<ResponseHead, Malformed> {
-        parse_response(&Bytes::copy_from_slice(head.as_bytes()))
+        let found = Section::default().find_end(head.as_bytes(), 1, LIMITS, Reading::Tolerant)?;
+        let found = found.ok_or(Malformed::Syntax("no end"))?;
+        parse_response(&Bytes::copy_from_slice(&head.as_bytes()[found.place.clone()]), &found)
     }
 
     #[test]

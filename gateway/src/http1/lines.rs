@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use memchr::memchr;
+use smallvec::SmallVec;
 
 use super::{Malformed, Reading};
 
@@ -15,8 +16,11 @@ pub struct HeadLimits {
     pub fields: usize,
 }
 
+/// The lines of most heads, each with its end as a place: they are found once.
+pub(super) type LineEnds = SmallVec<[u32; 24]>;
+
 /// The progress of a section whose end has not come.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Section {
     /// Bytes that were looked at.
     seen: usize,
@@ -24,8 +28,17 @@ pub struct Section {
     start: usize,
     /// Where the line begins that is looked at.
     line: usize,
-    /// Lines before that one.
-    lines: usize,
+    /// Where the lines before that one end: the place behind each.
+    ends: LineEnds,
+}
+
+/// A whole section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its place, with the empty line that ends it.
+    pub place: Range<usize>,
+    /// Where its lines end, but for the empty one, counted from its own beginning.
+    pub(super) ends: LineEnds,
 }
 
 impl Section {
@@ -41,7 +54,7 @@ impl Section {
         before: usize,
         limits: HeadLimits,
         reading: Reading,
-    ) -> Result<Option<Range<usize>>, Malformed> {
+    ) -> Result<Option<Found>, Malformed> {
         while let Some(offset) = memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + offset;
             self.seen = end + 1;
@@ -50,20 +63,19 @@ impl Section {
                 return Err(Malformed::Syntax("a line ends without CR"));
             }
             let length = end - self.line - usize::from(has_return);
-            if length == 0 && self.lines >= before {
-                return if self.seen > limits.bytes {
-                    Err(Malformed::TooLarge)
-                } else {
-                    Ok(Some(self.start..self.seen))
-                };
+            if length == 0 && self.ends.len() >= before {
+                if self.seen > limits.bytes {
+                    return Err(Malformed::TooLarge);
+                }
+                return Ok(Some(Found { place: self.start..self.seen, ends: std::mem::take(&mut self.ends) }));
             }
             self.line = self.seen;
-            if length == 0 && self.lines == 0 {
+            if length == 0 && self.ends.is_empty() {
                 self.start = self.seen;
                 continue;
             }
-            self.lines += 1;
-            if self.lines > limits.fields + before {
+            self.ends.push(u32::try_from(self.seen - self.start).map_err(|_| Malformed::TooLarge)?);
+            if self.ends.len() > limits.fields + before {
                 return Err(Malformed::TooLarge);
             }
         }
@@ -81,7 +93,7 @@ mod tests {
     const LIMITS: HeadLimits = HeadLimits { bytes: 64, fields: 3 };
 
     fn find(bytes: &[u8], before: usize, reading: Reading) -> Result<Option<usize>, Malformed> {
-        Ok(Section::default().find_end(bytes, before, LIMITS, reading)?.map(|section| section.end))
+        Ok(Section::default().find_end(bytes, before, LIMITS, reading)?.map(|section| section.place.end))
     }
 
     #[test]
@@ -101,7 +113,8 @@ mod tests {
         let mut section = Section::default();
         assert_eq!(section.find_end(b"\r", 1, LIMITS, Reading::Strict), Ok(None));
         assert_eq!(section.find_end(b"\r\n\r\nGET / HTTP/1.1\r\n", 1, LIMITS, Reading::Strict), Ok(None));
-        assert_eq!(section.find_end(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 1, LIMITS, Reading::Strict), Ok(Some(4..22)));
+        let found = section.find_end(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 1, LIMITS, Reading::Strict).unwrap().unwrap();
+        assert_eq!((found.place, &found.ends[..]), (4..22, &[16][..]));
         assert!(find(&b"\r\n".repeat(40), 1, Reading::Strict).is_err(), "bounded as all else");
     }
 
@@ -125,7 +138,7 @@ mod tests {
                     Ok(None) => section.find_end(bytes, 1, LIMITS, reading),
                     found => found,
                 };
-                prop_assert_eq!(split.map(|section| section.map(|section| section.end)), whole);
+                prop_assert_eq!(split.map(|section| section.map(|section| section.place.end)), whole);
             }
         }
     }

@@ -17,7 +17,7 @@ pub use decoder::BodyDecoder;
 pub use encode::{request_line, status_line, write_fields};
 pub use framing::{BodyLength, request_length, response_length};
 pub use head::{RequestHead, ResponseHead, parse_fields, parse_request, parse_response};
-pub use lines::{HeadLimits, Section};
+pub use lines::{Found, HeadLimits, Section};
 pub use outgoing::Outgoing;
 pub use writer::{AHEAD, BodyWriter, WriteError};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use plugin_rules::limits;
 
 use super::hidden::Hidden;
 use super::trust::TrustedKey;
@@ -78,8 +79,8 @@ impl Default for PluginLimits {
             cpu: Duration::from_millis(10),
             cpu_share: 80,
             memory: 16 << 20,
-            host_calls: 10_000,
-            output: 8 << 20,
+            host_calls: limits::HOST_CALLS,
+            output: limits::OUTPUT,
             instances: 64,
             retire_after: Some(Duration::from_secs(300)),
         }

@@ -1,7 +1,7 @@
 //! A route's plugins in order, and one exchange's way through them.
 //!
-//! Request-headers phases run in chain order, then the request body passes those that asked for it in the same order;
-//! response phases run in reverse order over the plugins whose request-headers phase had run, each at most once. A
+//! Request-headers phases run in chain order, then the request body passes those that asked for it in the same order; only
+//! then what a later plugin answered to the head counts. Response phases run in reverse order over the plugins whose request-headers phase had run, each at most once. A
 //! response made by a plugin passes the plugins before it. Log phases run in reverse order as well, so the first plugin of
 //! a route has the last word on the record. Dropping a run or a body at any point is safe.
 
@@ -21,13 +21,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub use self::link::{Guest, Lent, Link};
-use self::link::{named, ready};
+use self::link::{named, passes, ready};
 use self::stage::{Progress, Stage};
 use super::call::{Action, BodyMode, Call};
 use super::pool::Pool;
 use super::stored::StoredResponses;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{ResponseSource, SharedExchange};
+use crate::exchange::{ResponseHead, ResponseSource, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
 use crate::message::headers::Direction;
@@ -75,7 +75,7 @@ impl<L: Link> Chain<L> {
     pub fn start(self: &Rc<Self>, exchange: SharedExchange) -> ChainRun<L> {
         let mut slots = SmallVec::new();
         slots.resize_with(self.links.len(), LinkState::default);
-        ChainRun { chain: self.clone(), exchange, slots, identity: false, hides_length: false }
+        ChainRun { chain: self.clone(), exchange, slots, withheld: None, identity: false, hides_length: false }
     }
 }
 
@@ -137,11 +137,19 @@ pub struct Answer {
     pub body: Body,
 }
 
+/// An answer that nobody sees yet.
+struct Withheld {
+    head: Option<ResponseHead>,
+    answer: Answer,
+}
+
 /// The state of one exchange in its chain.
 pub struct ChainRun<L: Link = Pool> {
     chain: Rc<Chain<L>>,
     exchange: SharedExchange,
     slots: SmallVec<[LinkState<L>; 2]>,
+    /// What a plugin answered to the head of a request whose body plugins before it read.
+    withheld: Option<Box<Withheld>>,
     /// The upstream was asked for an unencoded response.
     identity: bool,
     /// See [`ChainRun::hides_length`].
@@ -219,12 +227,18 @@ impl<L: Link> ChainRun<L> {
             Ok(value) => return Ok(Some(value)),
             Err(error) => error,
         };
-        if self.chain.links[index].on_failure() == OnFailure::Closed {
+        if !passes(self.chain.links[index].on_failure(), &error) {
             return Err(self.failed(index, &error));
         }
         self.chain.links[index].warn(&error, true);
         self.slots[index].absence().set(true);
         Ok(None)
+    }
+
+    /// What the plugin answered. It has decided that the exchange does not go on, so where that can't be sent, no policy lets
+    /// it go on.
+    fn usable(&self, index: usize, answer: Result<Answer, Error>) -> Result<Answer, Error> {
+        answer.map_err(|error| self.failed(index, &error))
     }
 
     /// It wants to read a body and has no phase for it. No policy lets the message go on unread.

@@ -346,6 +346,7 @@ impl From<PluginError> for Error {
                 ErrorKind::Overload
             }
             PluginError::Overrun { overrun: Overrun::PluginMemory(_), .. } => ErrorKind::PluginMemory,
+            PluginError::Overrun { overrun: Overrun::Output(_), .. } => ErrorKind::PluginAnswer,
             PluginError::TakenBack => ErrorKind::PluginAbort,
             _ => ErrorKind::Plugin,
         };

@@ -19,15 +19,6 @@ use crate::memory::{Budget, Hold};
 /// Epochs until a call is looked at for the first time: up to one of wall time.
 pub(crate) const FIRST_DEADLINE: u64 = 1;
 
-/// Bytes of a body that a call may be given within the limits of one.
-const SHARE: usize = 16 << 10;
-
-/// How many calls' limits a call has that is given so many bytes of a body. What reading them takes grows with them,
-/// and how the network has cut them says nothing of the plugin.
-pub(crate) fn shares(bytes: usize) -> u32 {
-    u32::try_from(bytes / SHARE).unwrap_or(u32::MAX).saturating_add(1)
-}
-
 /// CPU time of the current thread.
 pub(super) fn thread_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -318,12 +309,6 @@ mod tests {
         for _ in 0..20 {
             assert!(matches!(clock.deadline(), Ok(UpdateDeadline::Continue(1))));
         }
-    }
-
-    #[test]
-    fn a_large_chunk_has_the_limits_of_as_many_calls_as_it_could_have_come_in() {
-        assert_eq!([0, 1, SHARE - 1, SHARE, 8 * SHARE].map(shares), [1, 1, 1, 2, 9]);
-        assert_eq!(shares(usize::MAX), u32::MAX);
     }
 
     #[test]

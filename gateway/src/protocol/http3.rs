@@ -11,6 +11,7 @@ mod endpoint;
 pub(crate) mod field_section;
 pub(crate) mod frames;
 mod goaway;
+mod qpack;
 mod quic;
 mod request;
 mod stream;

@@ -140,3 +140,46 @@ async fn unencrypted(
     let io = Tracked::new(stream, activity.clone()).replaying(&buffer[..length]);
     begun.then_some((io, buffer[..length] == *HTTP2_PREFACE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::Inbound;
+    use crate::message::Response;
+
+    fn size<F: Future>(_: impl FnOnce() -> F) -> usize {
+        size_of::<F>()
+    }
+
+    async fn answer(_: Inbound) -> Response {
+        unreachable!("nothing is asked")
+    }
+
+    /// What a connection is served by lies in memory as long as it is open, idle or not.
+    #[test]
+    #[allow(unreachable_code, clippy::diverging_sub_expression)]
+    fn an_open_connection_takes_little_room() {
+        #[allow(clippy::unnecessary_wraps)]
+        fn server<H: Handler>(_: H) -> Rc<Server<H>> {
+            unreachable!()
+        }
+        let task = size(|| {
+            serve(server(answer), unreachable!(), unreachable!(), unreachable!(), unreachable!(), unreachable!())
+        });
+        let http1 = size(|| {
+            http1::serve::<TcpStream, _>(
+                server(answer),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+            )
+        });
+        let http2 = size(|| {
+            http2::serve::<TcpStream, _>(server(answer), unreachable!(), unreachable!(), unreachable!(), unreachable!())
+        });
+        let sizes = [task, http1, http2];
+        assert!(task <= 1792 && http1 <= 1792 && http2 <= 2048, "{sizes:?}");
+    }
+}

@@ -1,21 +1,22 @@
-//! Hostname conditions: exact names and wildcards, by hash.
+//! Hostname conditions: exact names and wildcards, by hash. What is in the tables the configuration says, so that no client
+//! can make them slow.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::model::HostnameMatch;
 
 /// Something per hostname condition.
 #[derive(Debug)]
 pub(super) struct HostTable<V> {
-    exact: HashMap<String, V>,
+    exact: FxHashMap<String, V>,
     /// By the part behind `*.`.
-    wildcard: HashMap<String, V>,
+    wildcard: FxHashMap<String, V>,
     any: Option<V>,
 }
 
 impl<V> Default for HostTable<V> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new(), any: None }
+        Self { exact: FxHashMap::default(), wildcard: FxHashMap::default(), any: None }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Path conditions: exact paths and prefixes by hash, regular expressions by hash of the segments that they begin with.
 
-use std::collections::HashMap;
-
 use regex::{Regex, RegexSet};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::literal::literal_segments;
@@ -30,10 +29,10 @@ impl Rule {
 /// Routes of one hostname condition by path; the lists keep the order in which candidates are to be tried.
 #[derive(Debug)]
 pub(super) struct PathTable {
-    exact: HashMap<String, Vec<usize>>,
+    exact: FxHashMap<String, Vec<usize>>,
     /// By the literal segments that they begin with.
-    regexes: HashMap<String, Regexes>,
-    prefix: HashMap<String, Vec<usize>>,
+    regexes: FxHashMap<String, Regexes>,
+    prefix: FxHashMap<String, Vec<usize>>,
     /// Slashes in the prefix with the most, or in the beginning of a regular expression: deeper borders of a path need
     /// no look-up.
     depth: usize,
@@ -59,8 +58,8 @@ struct Candidate {
 
 impl PathTable {
     pub(super) fn build(rules: Vec<(Rule, usize)>) -> Self {
-        let (mut exact, mut prefix): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
-        let mut regexes: HashMap<String, Regexes> = HashMap::new();
+        let (mut exact, mut prefix): (FxHashMap<_, Vec<_>>, FxHashMap<_, Vec<_>>) = Default::default();
+        let mut regexes: FxHashMap<String, Regexes> = FxHashMap::default();
         let mut depth = 0;
         for (turn, (rule, route)) in rules.into_iter().enumerate() {
             match rule {
@@ -101,8 +100,13 @@ impl PathTable {
     /// Where a prefix of the path may end: one with n slashes ends where the path's slash number n + 1 stands, or at
     /// the path's end.
     fn borders(&self, path: &str) -> SmallVec<[usize; 16]> {
-        let mut borders: SmallVec<[usize; 16]> =
-            path.match_indices('/').map(|(slash, _)| slash).take(self.depth + 1).collect();
+        let mut borders: SmallVec<[usize; 16]> = path
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'/')
+            .map(|(slash, _)| slash)
+            .take(self.depth + 1)
+            .collect();
         if borders.is_empty() {
             // The target `*`, which only a route for every path can serve.
             borders.push(0);

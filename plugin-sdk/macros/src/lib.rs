@@ -4,7 +4,7 @@
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
-use syn::{Error, Ident, ImplItem, ItemImpl, Result, parse_quote};
+use syn::{Attribute, Error, Ident, ImplItem, ItemImpl, Result, parse_quote};
 
 /// Each phase with the method that is called in it, and the method without which that never happens.
 const PHASES: [(&str, &str, Option<&str>); 6] = [
@@ -18,8 +18,8 @@ const PHASES: [(&str, &str, Option<&str>); 6] = [
 
 /// Stands above `impl Plugin for …` and gives it `PHASES`: those whose methods are there.
 ///
-/// A body phase without its headers phase is refused, since nobody would ask for the body; so is a method under `#[cfg]`,
-/// whose presence can't be seen here.
+/// A body phase without its headers phase is refused, since nobody would ask for the body; so is a method under `#[cfg]` or
+/// `#[cfg_attr]`, or one that a macro makes, whose presence can't be seen here.
 #[proc_macro_attribute]
 pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let arguments = Tokens::from(arguments);
@@ -45,11 +45,17 @@ fn with_phases(mut block: ItemImpl) -> Result<ItemImpl> {
                 return Err(Error::new_spanned(&constant.ident, message));
             }
             ImplItem::Fn(method) => {
-                if let Some(attribute) = method.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {
+                let hides =
+                    |attribute: &&Attribute| ["cfg", "cfg_attr"].iter().any(|name| attribute.path().is_ident(name));
+                if let Some(attribute) = method.attrs.iter().find(hides) {
                     let message = "a phase is implemented in every build: put the `cfg` inside of the method";
                     return Err(Error::new_spanned(attribute, message));
                 }
                 implemented.push(&method.sig.ident);
+            }
+            ImplItem::Macro(made) => {
+                let message = "whether a macro makes a phase can't be seen here: write the method out";
+                return Err(Error::new_spanned(made, message));
             }
             _ => {}
         }
@@ -126,6 +132,19 @@ mod tests {
             }
         ));
         assert!(sometimes.contains("in every build"), "{sometimes}");
+        let perhaps = made(parse_quote!(
+            impl Plugin for P {
+                #[cfg_attr(all(), cfg(test))]
+                fn on_log(&self) {}
+            }
+        ));
+        assert!(perhaps.contains("in every build"), "{perhaps}");
+        let unseen = made(parse_quote!(
+            impl Plugin for P {
+                on_log! {}
+            }
+        ));
+        assert!(unseen.contains("write the method out"), "{unseen}");
         let by_hand = made(parse_quote!(
             impl Plugin for P {
                 const PHASES: Phases = Phases::NONE;

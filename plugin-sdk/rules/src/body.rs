@@ -37,7 +37,8 @@ pub enum BodyMode {
     /// Nothing: it goes past the plugin.
     #[default]
     Skip,
-    /// A call for each chunk, so none where no body follows.
+    /// A call for each chunk. The one with `end` comes also where no body follows a request's head; of a response without one
+    /// there are no chunks.
     Chunks,
     /// One call with all of it, also where no body follows: then with nothing.
     Whole,
@@ -48,17 +49,28 @@ pub enum BodyMode {
 pub const HAS_NO_BODY_PHASE: &str = "asks for the body and has no phase for it";
 
 impl BodyMode {
-    /// What comes of it. Whatever decides by a whole body is asked, however the message is made.
+    /// What comes of it. Whatever decides by a whole body is asked, however the message is made; `chunks_end`: so is whatever
+    /// reads chunks, because there is a body, or its end is told where there is none.
     ///
     /// # Errors
     /// [`HAS_NO_BODY_PHASE`].
-    pub const fn granted(self, has_phase: bool, end: bool) -> Result<Self, &'static str> {
+    pub const fn granted(self, has_phase: bool, chunks_end: bool) -> Result<Self, &'static str> {
         match self {
             Self::Skip => Ok(Self::Skip),
             _ if !has_phase => Err(HAS_NO_BODY_PHASE),
-            Self::Chunks if end => Ok(Self::Skip),
+            Self::Chunks if !chunks_end => Ok(Self::Skip),
             _ => Ok(self),
         }
+    }
+
+    /// What comes of the mode that a request-headers phase asks for. Who reads a request in chunks may refuse it up to the end,
+    /// so its end is told also where no body comes (`end`): a check can't be got round by sending none. `pins`: the plugin
+    /// was built when that was not so, and may take such a call for a mistake.
+    ///
+    /// # Errors
+    /// [`HAS_NO_BODY_PHASE`].
+    pub const fn of_request(self, has_phase: bool, end: bool, pins: bool) -> Result<Self, &'static str> {
+        self.granted(has_phase, !end || !pins)
     }
 }
 
@@ -80,7 +92,7 @@ pub struct ResponseReading {
 /// [`HAS_NO_BODY_PHASE`].
 pub fn reading_of_response(asked: BodyMode, has_phase: bool, end: bool) -> Result<ResponseReading, &'static str> {
     Ok(ResponseReading {
-        mode: asked.granted(has_phase, end)?,
+        mode: asked.granted(has_phase, !end)?,
         drops_description: asked != BodyMode::Skip,
         hides_length: has_phase && end,
     })
@@ -132,12 +144,14 @@ mod tests {
     #[test]
     fn whoever_asks_for_a_whole_body_is_called_and_whoever_can_t_read_one_is_refused() {
         for end in [false, true] {
-            assert_eq!(BodyMode::Whole.granted(true, end), Ok(BodyMode::Whole));
-            assert_eq!(BodyMode::Skip.granted(false, end), Ok(BodyMode::Skip));
-            assert_eq!(BodyMode::Whole.granted(false, end), Err(HAS_NO_BODY_PHASE));
+            assert_eq!(BodyMode::Whole.of_request(true, end, true), Ok(BodyMode::Whole));
+            assert_eq!(BodyMode::Skip.of_request(false, end, false), Ok(BodyMode::Skip));
+            assert_eq!(BodyMode::Whole.of_request(false, end, false), Err(HAS_NO_BODY_PHASE));
             assert_eq!(reading_of_response(BodyMode::Chunks, false, end), Err(HAS_NO_BODY_PHASE));
         }
-        assert_eq!(BodyMode::Chunks.granted(true, true), Ok(BodyMode::Skip));
+        assert_eq!(BodyMode::Chunks.of_request(true, true, false), Ok(BodyMode::Chunks));
+        assert_eq!(BodyMode::Chunks.of_request(true, true, true), Ok(BodyMode::Skip), "it was built for that");
+        assert_eq!(BodyMode::Chunks.granted(true, false), Ok(BodyMode::Skip));
     }
 
     #[test]

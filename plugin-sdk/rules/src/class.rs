@@ -97,6 +97,31 @@ pub fn is_made_here(name: &str) -> bool {
     class(name) == Class::Own
 }
 
+/// Whether fields of this name end at this hop, whether Connection lists them or not (RFC 9110 section 7.6.1). `Expect`
+/// does because the gateway itself answers it when it starts to read the body, `Proxy` because CGI would turn it into
+/// `HTTP_PROXY`. Connection and TE need a look at their values.
+pub fn ends_at_this_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-authentication-info"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+            | "proxy"
+    )
+}
+
+/// Whether Connection can't talk us out of fields of this name: without them the message would be read differently, or could
+/// go round for ever.
+pub fn is_needed(name: &str) -> bool {
+    matches!(name, "content-length" | "host" | "trailer" | "te" | "cdn-loop")
+}
+
 /// Which message a body or trailers belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {

@@ -141,6 +141,12 @@ pub fn check_room(
     Ok(())
 }
 
+/// Whether a field stays as it was where a value can't be set. One of the request does not: what the client sent would stand
+/// for what the plugin makes of it, such as the user's name.
+pub const fn stays_when_not_set(part: Part) -> bool {
+    matches!(part, Part::Response | Part::ResponseTrailers)
+}
+
 /// How far the heads of an exchange have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -8,19 +8,20 @@ use crate::key::{DigestAlgorithm, digest};
 pub const MAX_KEY: usize = 1 << 10;
 /// Largest entry, as [`cost`] counts it: the largest answer of a call, and as much again for what the plugin notes of it.
 pub const MAX_ENTRY: usize = 2 << 20;
+/// How what is kept by its digest begins.
+const BY_DIGEST: &str = "\0sha256:";
 /// What an entry costs besides its key and value: two map nodes, roughly.
 pub const OVERHEAD: usize = 96;
 
 /// What a key is kept by: itself, or its digest where it is long. How long a key is, a request may decide, and it must
 /// not be able to fail the plugin that counts it.
 pub fn kept_by(key: &str) -> Cow<'_, str> {
-    if key.len() <= MAX_KEY {
+    // What comes of a query or a document may well begin like that, and must not pose as the digest of another key.
+    if key.len() <= MAX_KEY && !key.starts_with(BY_DIGEST) {
         return Cow::Borrowed(key);
     }
     let hex = |name: String, byte: u8| name + &format!("{byte:02x}");
-    // No field of a message has a NUL, so none of those poses as another one's digest.
-    let name = digest(DigestAlgorithm::Sha256, key.as_bytes()).into_iter().fold("\0sha256:".to_owned(), hex);
-    Cow::Owned(name)
+    Cow::Owned(digest(DigestAlgorithm::Sha256, key.as_bytes()).into_iter().fold(BY_DIGEST.to_owned(), hex))
 }
 
 /// What an entry counts, in bytes.
@@ -43,5 +44,6 @@ mod tests {
         assert_eq!(kept_by(&key), key);
         let [one, other] = ["a", "b"].map(|end| kept_by(&format!("{key}{end}")).into_owned());
         assert!(one != other && one.starts_with("\0sha256:") && one.len() == 72);
+        assert_ne!(kept_by(&one), one, "nobody has the name of another key's digest");
     }
 }

@@ -1,8 +1,8 @@
 //! The rules of the plugin contract: what plugins may ask for, what comes of it, and what is refused.
 //!
 //! Pure, over plain types, with time passed in. The gateway does what is decided here, and so does the SDK's test host:
-//! what `cargo test` says of a plugin is what the gateway does with it. Limits that depend on the machine or on the
-//! operator (time, memory, instances) are the gateway's alone.
+//! what `cargo test` says of a plugin is what the gateway does with it. Limits that depend on the machine (time, memory,
+//! instances) are the gateway's alone.
 
 pub mod phase;
 
@@ -19,6 +19,7 @@ pub mod calls;
 pub mod gcra;
 pub mod key;
 pub mod kv;
+pub mod limits;
 pub mod metrics;
 pub mod notes;
 pub mod window;

@@ -6,43 +6,89 @@ use crate::testing::Data;
 pub(crate) type Handle<'a> = &'a Data;
 
 pub(crate) mod exchange {
-    pub(crate) use crate::testing::exchange_calls::*;
+    use crate::Failure;
+    use crate::bindings::edge::gateway::http::{FieldError, Part};
+    use crate::bindings::edge::gateway::types::Header;
+    use crate::testing::{Data, charge, exchange_calls};
+
+    macro_rules! forward {
+        ($($name:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)?;)*) => {
+            $(pub(crate) fn $name(of: &Data $(, $arg: $ty)*) $(-> $out)? {
+                charge();
+                exchange_calls::$name(of $(, $arg)*)
+            })*
+        };
+    }
+
+    forward! {
+        get(part: Part, name: &str) -> Option<Vec<u8>>;
+        get_all(part: Part, name: Option<&str>) -> Vec<Header>;
+        set(part: Part, name: &str, value: &[u8]) -> Result<(), FieldError>;
+        append(part: Part, name: &str, value: &[u8]) -> Result<(), FieldError>;
+        remove(part: Part, name: &str) -> Result<(), FieldError>;
+        method() -> String;
+        scheme() -> String;
+        authority() -> String;
+        path() -> String;
+        property(name: &str) -> Option<String>;
+        measure(name: &str) -> Option<u64>;
+        upstream_failure() -> Option<Failure>;
+        set_target(method: Option<&str>, authority: Option<&str>, path: Option<&str>) -> Result<(), FieldError>;
+        set_upstream(name: &str) -> Result<(), String>;
+        set_status(code: u16) -> Result<(), FieldError>;
+        state() -> Vec<u8>;
+        set_state(value: &[u8]);
+        take_stream_state() -> Option<Vec<u8>>;
+        set_stream_state(value: &[u8]);
+        put_attribute(name: &str, value: &str) -> Result<(), FieldError>;
+        store_response(key: &str, ttl_ms: u64);
+        log_fields() -> Vec<(String, String)>;
+        set_log_field(name: &str, value: Option<&str>);
+    }
 }
 
 pub(crate) mod sys {
     use crate::bindings::edge::gateway::sys::Level;
-    use crate::testing::current;
+    use crate::testing::{charge, current};
 
     pub(crate) fn log(at: Level, message: &str) {
+        charge();
         current(|host| host.logs.borrow_mut().push((at, message.to_owned())));
     }
 
     pub(crate) fn max_level() -> Level {
+        charge();
         current(|host| host.level.get())
     }
 
     pub(crate) fn unix_ms() -> u64 {
+        charge();
         current(|host| u64::try_from(host.now.get().as_millis()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn monotonic_ns() -> u64 {
+        charge();
         current(|host| u64::try_from(host.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn random(count: u32) -> Vec<u8> {
+        charge();
         current(|host| host.random(count as usize))
     }
 }
 
 pub(crate) mod secrets {
+    use crate::testing::{charge, current};
+
     pub(crate) fn get(name: &str) -> Option<Vec<u8>> {
-        crate::testing::current(|host| host.secrets.borrow().get(name).cloned())
+        charge();
+        current(|host| host.secrets.borrow().get(name).cloned())
     }
 }
 
 pub(crate) mod metrics {
     use crate::bindings::edge::gateway::metrics::Label;
-    use crate::testing::{Host, current, metric_key};
+    use crate::testing::{Host, charge, current, metric_key};
 
     /// What is counted in `configure` is forgotten, and what can't be a series dropped.
     fn series(host: &Host, name: &str, labels: &[Label]) -> Option<String> {
@@ -51,6 +97,7 @@ pub(crate) mod metrics {
     }
 
     pub(crate) fn count(name: &str, labels: &[Label], delta: u64) {
+        charge();
         current(|host| {
             if let Some(key) = series(host, name, labels) {
                 *host.counts.borrow_mut().entry(key).or_default() += delta;
@@ -59,6 +106,7 @@ pub(crate) mod metrics {
     }
 
     pub(crate) fn observe(name: &str, labels: &[Label], value: f64) {
+        charge();
         current(|host| {
             // What is no number is dropped.
             if let Some(key) = series(host, name, labels).filter(|_| value.is_finite()) {
@@ -70,17 +118,20 @@ pub(crate) mod metrics {
 
 pub(crate) mod kv {
     use crate::bindings::edge::gateway::kv::Entry;
-    use crate::testing::current;
+    use crate::testing::{charge, current};
 
     pub(crate) fn get(key: &str) -> Option<Entry> {
+        charge();
         current(|host| host.state.borrow_mut().get(key, host.elapsed()))
     }
 
     pub(crate) fn put(key: &str, value: &[u8], ttl_ms: Option<u64>) -> Option<u64> {
+        charge();
         current(|host| host.state.borrow_mut().put(key, value, ttl_ms, host.elapsed()))
     }
 
     pub(crate) fn delete(key: &str) {
+        charge();
         current(|host| host.state.borrow_mut().delete(key));
     }
 
@@ -90,19 +141,22 @@ pub(crate) mod kv {
         value: Option<&[u8]>,
         ttl_ms: Option<u64>,
     ) -> Result<Option<u64>, Option<Entry>> {
+        charge();
         current(|host| host.state.borrow_mut().swap(key, expect, value, ttl_ms, host.elapsed()))
     }
 }
 
 pub(crate) mod counters {
     use crate::bindings::edge::gateway::counters::{Claim, Decision};
-    use crate::testing::current;
+    use crate::testing::{charge, current};
 
     pub(crate) fn try_take(claims: &[Claim]) -> Option<Vec<Decision>> {
+        charge();
         current(|host| host.state.borrow_mut().try_take(claims, host.elapsed()))
     }
 
     pub(crate) fn add(key: &str, delta: i64, window_ms: u64) -> i64 {
+        charge();
         current(|host| host.state.borrow_mut().add(key, delta, window_ms, host.elapsed()))
     }
 }
@@ -112,7 +166,7 @@ pub(crate) mod calls {
 
     use crate::bindings::edge::gateway::calls::{Error, Request, Response};
     use crate::bindings::edge::gateway::types::Header;
-    use crate::testing::current;
+    use crate::testing::{charge, current};
 
     /// The gateway's checks of what a plugin asks for.
     fn validate(of: &Request) -> Result<(), Error> {
@@ -125,6 +179,11 @@ pub(crate) mod calls {
     }
 
     pub(crate) fn send(of: &Request) -> Result<Response, Error> {
+        charge();
+        make(of)
+    }
+
+    fn make(of: &Request) -> Result<Response, Error> {
         // An upstream that isn't granted is denied, whether it exists or not.
         let upstream = current(|host| match host.configuring.get() {
             true => None,
@@ -149,14 +208,21 @@ pub(crate) mod calls {
 
     pub(crate) fn send_all(of: &[Request]) -> Vec<Result<Response, Error>> {
         assert!(of.len() <= MAX_AT_ONCE, "calls.send-all: at most {MAX_AT_ONCE} calls at once");
-        of.iter().map(send).collect()
+        of.iter()
+            .map(|request| {
+                charge();
+                make(request)
+            })
+            .collect()
     }
 
     pub(crate) fn granted(upstream: &str) -> bool {
+        charge();
         current(|host| host.upstreams.borrow().contains_key(upstream))
     }
 
     pub(crate) fn refused_here() -> bool {
+        charge();
         current(|host| host.refused.get())
     }
 }

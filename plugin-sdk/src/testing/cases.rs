@@ -7,7 +7,8 @@ use plugin_cases::{Case, Fails, Forwarded, Host, Response, Seen, Step, parse};
 use super::{ClientResponse, TestHost, TestRequest, TestResponse};
 use crate::{Failure, Plugin};
 
-/// Runs every case of a file, in YAML or JSON; see the crate `plugin-cases` for the format.
+/// Runs every case of a file, in YAML or JSON; see the crate `plugin-cases` for the format. Each is run twice: with the end of
+/// bodies in a call of its own, and with their last bytes, since a plugin must do with both.
 ///
 /// # Panics
 /// With every difference between what was expected and what was seen.
@@ -36,11 +37,25 @@ use crate::{Failure, Plugin};
 pub fn run_cases<P: Plugin>(text: &str) {
     let cases = parse(text).unwrap_or_else(|error| panic!("{error}"));
     let here = cases.iter().filter(|case| case.only != Some(Host::Gateway));
-    let wrong: Vec<String> = here.flat_map(run_case::<P>).collect();
+    let wrong: Vec<String> = here.flat_map(run_both::<P>).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn run_case<P: Plugin>(case: &Case) -> Vec<String> {
+/// How a body ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// In a call of its own.
+    Alone,
+    /// With its last bytes.
+    WithBytes,
+}
+
+fn run_both<P: Plugin>(case: &Case) -> Vec<String> {
+    let wrong = run_case::<P>(case, Ending::Alone);
+    if wrong.is_empty() { run_case::<P>(case, Ending::WithBytes) } else { wrong }
+}
+
+fn run_case<P: Plugin>(case: &Case, ending: Ending) -> Vec<String> {
     let mut host = TestHost::new();
     for (name, value) in &case.secrets {
         host = host.secret(name, value.as_str());
@@ -48,6 +63,10 @@ fn run_case<P: Plugin>(case: &Case) -> Vec<String> {
     for (name, answer) in &case.upstreams {
         let answer = test_response(answer);
         host = host.upstream(name, move |_| Ok(answer.clone()));
+    }
+    // The gateway of a case grants the route's own upstream too.
+    if !case.upstreams.contains_key("test") {
+        host = host.upstream("test", |_| Ok(TestResponse::new(200)));
     }
     host = if case.shared { host.shared() } else { host };
     host = if case.store_unmarked { host.store_unmarked() } else { host };
@@ -60,25 +79,26 @@ fn run_case<P: Plugin>(case: &Case) -> Vec<String> {
         (Err(errors), expected) => return vec![told(format!("expected {expected:?} to be refused, found {errors:?}"))],
     };
     let step = |(number, step): (usize, &Step)| {
-        let differences = run_step(&host, &plugin, step).differences(step);
+        let differences = run_step(&host, &plugin, step, ending).differences(step);
         let told = |difference| told(format!("step {}: {difference}", number + 1));
         differences.into_iter().map(told).collect::<Vec<_>>()
     };
     case.steps.iter().enumerate().flat_map(step).collect()
 }
 
-fn run_step<P: Plugin>(host: &TestHost, plugin: &P, step: &Step) -> Seen {
+fn run_step<P: Plugin>(host: &TestHost, plugin: &P, step: &Step, ending: Ending) -> Seen {
     // Where the gateway would end the plugin, the host panics, and so does the plugin itself.
-    catch_unwind(AssertUnwindSafe(|| exchange(host, plugin, step))).unwrap_or_else(|_| Seen {
+    catch_unwind(AssertUnwindSafe(|| exchange(host, plugin, step, ending))).unwrap_or_else(|_| Seen {
         response: Response { status: 503, ..Response::default() },
         ended: true,
         ..Seen::default()
     })
 }
 
-fn exchange<P: Plugin>(host: &TestHost, plugin: &P, step: &Step) -> Seen {
+fn exchange<P: Plugin>(host: &TestHost, plugin: &P, step: &Step, ending: Ending) -> Seen {
     let message = step.request.message();
     let mut request = TestRequest::new(&step.request.method, &step.request.target).chunks(message.chunks);
+    end_with_bytes(&mut request.chunks, ending);
     for (name, value) in &message.headers {
         request = request.header(name, value.as_str());
     }
@@ -102,12 +122,22 @@ fn exchange<P: Plugin>(host: &TestHost, plugin: &P, step: &Step) -> Seen {
             Some(Fails::Connect) => run.fail(Failure::Connect),
             Some(Fails::Timeout) => run.fail(Failure::Timeout),
             Some(Fails::Reset) => run.fail(Failure::Reset),
-            None => run.respond(test_response(&step.upstream)),
+            None => {
+                let mut answer = test_response(&step.upstream);
+                end_with_bytes(&mut answer.chunks, ending);
+                run.respond(answer)
+            }
         };
     }
     let ClientResponse { status, headers, .. } = run.response();
     let response = Response { status: *status, headers: text(headers), body: run.response().body() };
     Seen { response, forwarded, log: run.log_fields().into_iter().collect(), ended: false }
+}
+
+fn end_with_bytes(chunks: &mut Vec<Vec<u8>>, ending: Ending) {
+    if ending == Ending::WithBytes && chunks.len() > 1 {
+        chunks.pop_if(|last| last.is_empty());
+    }
 }
 
 fn test_response(answer: &plugin_cases::Answer) -> TestResponse {

@@ -8,6 +8,7 @@ use plugin_rules::key::{self, MAX_KEYS, too_many_keys};
 use crate::bindings::edge::gateway::crypto::{DigestAlgorithm, SignatureAlgorithm};
 
 pub(crate) fn digest(using: DigestAlgorithm, data: &[u8]) -> Vec<u8> {
+    super::charge();
     key::digest(using.into(), data)
 }
 
@@ -43,24 +44,29 @@ fn keep(key: Result<key::Key, key::InvalidKey>) -> Result<Key, String> {
 
 impl Key {
     pub(crate) fn from_jwk(jwk: &str) -> Result<Self, String> {
+        super::charge();
         keep(key::Key::parse_jwk(jwk))
     }
 
     pub(crate) fn from_pem(pem: &str) -> Result<Self, String> {
+        super::charge();
         keep(key::Key::parse_pem(pem))
     }
 
     pub(crate) fn from_secret(name: &str) -> Result<Self, String> {
+        super::charge();
         let secret = super::current(|host| host.secrets.borrow().get(name).cloned());
         let secret = secret.ok_or_else(|| format!("the secret `{name}` is not granted to the plugin"))?;
         keep(key::Key::parse_secret(&secret))
     }
 
     pub(crate) fn verify(&self, using: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+        super::charge();
         self.key.verify(using.into(), message, signature)
     }
 
     pub(crate) fn mac(&self, using: DigestAlgorithm, message: &[u8]) -> Vec<u8> {
+        super::charge();
         self.key.mac(using.into(), message).unwrap_or_default()
     }
 }

@@ -41,8 +41,8 @@ pub struct Data {
     pub(super) state: RefCell<Vec<u8>>,
     /// What is kept of the bodies of the request and of the response.
     pub(super) streams: [RefCell<Option<Vec<u8>>>; 2],
-    /// More was to be kept of one of them than may be.
-    pub(super) lost: Cell<bool>,
+    /// More was to be kept of them than may be: for good, whatever is kept later.
+    pub(super) lost: [Cell<bool>; 2],
     /// None where the plugin takes one back.
     pub(super) log_fields: RefCell<Vec<(String, Option<String>)>>,
     pub(super) store: RefCell<Option<(String, u64)>>,
@@ -67,7 +67,6 @@ impl Data {
 
 /// The functions of `http`.
 pub(crate) mod exchange_calls {
-    use std::cell::RefCell;
 
     use plugin_rules::body::{MAX_STREAM_STATE, stream_of};
     use plugin_rules::fields::{self, Progress, check_allowed, check_name, check_room, check_writable, trim_value};
@@ -148,12 +147,15 @@ pub(crate) mod exchange_calls {
     }
 
     pub(crate) fn set(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
-        let (name, value) = checked(of, part, (name, value), true)?;
+        let checked = checked(of, part, (name, value), true);
+        if checked.is_err() && fields::stays_when_not_set(part.into()) {
+            return checked.map(drop);
+        }
+        writable(of, part)?;
+        let name = field_name(part, name)?;
         note_edit(of, part, &name);
-        let mut fields = of.part(part).borrow_mut();
-        fields.retain(|(key, _)| *key != name);
-        fields.push((name, value));
-        Ok(())
+        of.part(part).borrow_mut().retain(|(key, _)| *key != name);
+        checked.map(|field| of.part(part).borrow_mut().push(field))
     }
 
     pub(crate) fn append(of: &Data, part: Part, name: &str, value: &[u8]) -> Result<(), FieldError> {
@@ -262,20 +264,21 @@ pub(crate) mod exchange_calls {
         *of.state.borrow_mut() = value.to_vec();
     }
 
-    /// Where what is kept of the body lies that the call is for.
-    fn stream(of: &Data) -> Option<&RefCell<Option<Vec<u8>>>> {
-        Some(&of.streams[stream_of(of.phase.get()?)? as usize])
+    /// The body that the call is for: where what is kept of it lies.
+    fn stream(of: &Data) -> Option<usize> {
+        Some(stream_of(of.phase.get()?)? as usize)
     }
 
     pub(crate) fn take_stream_state(of: &Data) -> Option<Vec<u8>> {
-        stream(of)?.take()
+        of.streams[stream(of)?].take()
     }
 
     pub(crate) fn set_stream_state(of: &Data, value: &[u8]) {
         let stream = stream(of).expect("set-stream-state: only in headers and body phases");
-        let fits = value.len() <= MAX_STREAM_STATE;
-        of.lost.set(!fits);
-        *stream.borrow_mut() = fits.then(|| value.to_vec());
+        if value.len() > MAX_STREAM_STATE {
+            of.lost[stream].set(true);
+        }
+        *of.streams[stream].borrow_mut() = (!of.lost[stream].get()).then(|| value.to_vec());
     }
 
     pub(crate) fn put_attribute(of: &Data, name: &str, value: &str) -> Result<(), FieldError> {

@@ -64,7 +64,7 @@ impl TestRequest {
         self
     }
 
-    /// Sets the body, in one chunk.
+    /// Sets the body, in one chunk that is handed over with `end`, as where its length is told.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
@@ -72,11 +72,14 @@ impl TestRequest {
         self
     }
 
-    /// Sets the body, in these chunks. The last one is handed over with `end`, unless trailers follow; so an empty one
-    /// at the end gives a call of its own with `end`.
+    /// Sets the body, in these chunks. Its end comes in a call of its own behind them, with no bytes, as where its length is
+    /// not told: a plugin that reads chunks must do with both, so test it with [`Self::body`] as well.
     #[must_use]
     pub fn chunks<C: Into<Vec<u8>>>(mut self, chunks: impl IntoIterator<Item = C>) -> Self {
         self.chunks = chunks.into_iter().map(Into::into).collect();
+        if self.chunks.last().is_some_and(|last| !last.is_empty()) {
+            self.chunks.push(Vec::new());
+        }
         self
     }
 
@@ -140,7 +143,7 @@ impl TestResponse {
         self
     }
 
-    /// Sets the body, in one chunk.
+    /// Sets the body, in one chunk that is handed over with `end`, as where its length is told.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
@@ -148,11 +151,14 @@ impl TestResponse {
         self
     }
 
-    /// Sets the body, in these chunks. The last one is handed over with `end`, unless trailers follow; so an empty one
-    /// at the end gives a call of its own with `end`.
+    /// Sets the body, in these chunks. Its end comes in a call of its own behind them, with no bytes, as where its length is
+    /// not told: a plugin that reads chunks must do with both, so test it with [`Self::body`] as well.
     #[must_use]
     pub fn chunks<C: Into<Vec<u8>>>(mut self, chunks: impl IntoIterator<Item = C>) -> Self {
         self.chunks = chunks.into_iter().map(Into::into).collect();
+        if self.chunks.last().is_some_and(|last| !last.is_empty()) {
+            self.chunks.push(Vec::new());
+        }
         self
     }
 

@@ -29,13 +29,14 @@
 //! ```
 //!
 //! What a plugin may do, and what comes of it, the host takes from the rules that the gateway is built with (the crate
-//! `plugin-rules`); where the gateway would end the plugin, it panics. Limits on time, on memory and on how much state is
-//! kept are the gateway's alone.
+//! `plugin-rules`); where the gateway would end the plugin, it panics. Limits on host calls, on what a call gives back and on
+//! keys are those that a plugin has by default; those on time, on memory and on how much state is kept are the gateway's alone.
 
 mod cases;
 mod convert;
 pub(crate) mod crypto;
 mod data;
+mod limits;
 mod message;
 mod run;
 mod state;
@@ -48,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use plugin_rules::limits::HOST_CALLS;
 use plugin_rules::{MAX_RANDOM, metrics};
 
 use crate::bindings::edge::gateway::calls;
@@ -58,6 +60,7 @@ pub use crate::bindings::edge::gateway::calls::{Error as CallError, Request as C
 pub use cases::run_cases;
 pub use data::Data;
 pub(crate) use data::exchange_calls;
+pub(crate) use limits::charge;
 pub use message::{ClientResponse, Forwarded, TestRequest, TestResponse};
 pub use run::{Outcome, Run};
 pub use serde_json::json;
@@ -260,7 +263,8 @@ impl TestHost {
     /// Configures a plugin as the gateway does; calls to upstreams are denied meanwhile.
     pub fn configure<P: Plugin>(&self, config: serde_json::Value) -> Result<P, ConfigErrors> {
         let before = self.0.configuring.replace(true);
-        let configured = self.enter(|| P::configure(parse_config(&config.to_string())?));
+        let configure = || P::configure(parse_config(&config.to_string())?);
+        let configured = self.enter(|| limits::with_host_calls(HOST_CALLS, configure));
         self.0.configuring.set(before);
         configured
     }

@@ -1,6 +1,7 @@
 //! One exchange through a plugin, as the gateway runs it.
 
 mod answers;
+mod arrival;
 mod bodies;
 mod request;
 mod response;
@@ -9,12 +10,14 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use plugin_rules::failure;
+use plugin_rules::limits::{HOST_CALLS, shares};
 use plugin_rules::notes::MAX_RECORDED;
 use plugin_rules::phase::Phase;
 
 use super::TestHost;
 use super::data::Data;
 use super::data::exchange_calls;
+use super::limits::{Given, bounded, with_host_calls};
 use super::message::{ClientResponse, Forwarded, TestRequest, TestResponse};
 use crate::bindings::edge::gateway::http::Part;
 use crate::{Exchange, Failure, FailureAction, LocalResponse, Phases, Plugin};
@@ -65,8 +68,12 @@ enum Passed {
 }
 
 impl TestHost {
-    /// Takes a request through the plugin's request phases, those that [`Plugin::PHASES`] names.
-    pub fn run<'p, P: Plugin>(&self, plugin: &'p P, request: TestRequest) -> Run<'p, P> {
+    /// Takes a request through the plugin's request phases, those that [`Plugin::PHASES`] names. It arrives as at the gateway: the
+    /// target has its canonical form, Host is the authority, and the fields that end at this hop are gone; one that the
+    /// gateway refuses is answered by it, and reaches no phase. What proxies say of the client (X-Forwarded-For) is as the
+    /// test says it, as from a proxy that is trusted.
+    pub fn run<'p, P: Plugin>(&self, plugin: &'p P, mut request: TestRequest) -> Run<'p, P> {
+        let arrived = arrival::arrive(&mut request);
         let TestRequest { method, scheme, authority, target, headers, chunks, trailers, properties, log_fields } =
             request;
         let asked = Asked {
@@ -75,7 +82,7 @@ impl TestHost {
             authority: authority.clone(),
             target: target.clone(),
         };
-        let granted = self.0.upstreams.borrow().keys().cloned().chain(["test".to_owned()]).collect();
+        let granted = self.0.upstreams.borrow().keys().cloned().collect();
         let data = Data {
             method: RefCell::new(method),
             scheme,
@@ -103,7 +110,10 @@ impl TestHost {
             started,
             forwarded_at: started,
         };
-        run.request(chunks, trailers);
+        match arrived {
+            Ok(()) => run.request(chunks, trailers),
+            Err(status) => run.refuse(status),
+        }
         run
     }
 }
@@ -231,11 +241,20 @@ impl<P: Plugin> Run<'_, P> {
         self.data.measures.borrow_mut().insert(name.to_owned(), value);
     }
 
-    fn call<R>(&self, phase: Phase, call: impl FnOnce(&P, &Exchange<'_>) -> R) -> R {
+    fn call<R: Given>(&self, phase: Phase, call: impl FnOnce(&P, &Exchange<'_>) -> R) -> R {
+        self.call_with(0, phase, call)
+    }
+
+    /// With so many bytes of a body.
+    fn call_with<R: Given>(&self, bytes: usize, phase: Phase, call: impl FnOnce(&P, &Exchange<'_>) -> R) -> R {
         self.data.phase.set(Some(phase));
         let took = self.host.0.elapsed() - self.started;
         self.measure("duration.total-us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-        self.host.enter(|| call(self.plugin, &Exchange::new(&self.data)))
+        let host_calls = HOST_CALLS.saturating_mul(shares(bytes));
+        bounded(
+            self.host
+                .enter(|| with_host_calls(host_calls, || call(self.plugin, &Exchange::new(&self.data, P::TRAITS)))),
+        )
     }
 
     /// Both the record and the log phase: once.

@@ -122,7 +122,7 @@ impl RawKey {
         };
         let key = key.map_err(|message| (field, message))?;
         // A secret may be a public key in PEM, which makes no MAC.
-        let is_hmac = !key.mac(Digest::Sha256, b"").is_empty();
+        let is_hmac = key.is_symmetric();
         let algorithms: Vec<Algorithm> = fits
             .into_iter()
             .filter(|fit| algorithm.is_none_or(|only| only == *fit) && fit.is_hmac() == is_hmac)

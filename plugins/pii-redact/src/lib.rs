@@ -54,7 +54,8 @@ impl Plugin for PiiRedact {
         for (pointer, secret) in &settings.secrets {
             if keys.0.iter().all(|(name, _)| name != secret) {
                 match Key::from_secret(secret) {
-                    Ok(key) => keys.0.push((secret.clone(), key)),
+                    Ok(key) if key.is_symmetric() => keys.0.push((secret.clone(), key)),
+                    Ok(_) => errors.push(pointer, format!("secret `{secret}` holds a public key, which makes no hash")),
                     Err(message) => errors.push(pointer, format!("secret `{secret}` can't be used: {message}")),
                 }
             }

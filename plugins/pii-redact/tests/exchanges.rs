@@ -99,6 +99,16 @@ fn a_pseudonym_is_the_hosts_keyed_hash() {
     assert!(TestHost::new().configure::<PiiRedact>(config).is_err(), "without its secret it is refused");
 }
 
+/// Every value would have the same hash: none.
+#[test]
+fn a_secret_that_holds_a_public_key_hashes_nothing() {
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    let config = json!({"categories": {"email": {"action": "hash", "secret": "pii"}}});
+    let errors = TestHost::new().secret("pii", public).configure::<PiiRedact>(config).unwrap_err();
+    let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/categories/email/secret"]);
+}
+
 #[test]
 fn a_secret_that_is_not_there_is_reported_where_it_is_named() {
     let config = json!({

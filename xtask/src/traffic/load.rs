@@ -10,6 +10,7 @@ use crate::process::{cargo, output, run, target_directory};
 const CIPHER: &str = "TLS_AES_128_GCM_SHA256";
 
 /// The HTTP/3 load generator: Debian's h2load has no QUIC.
+#[derive(Clone)]
 pub(crate) struct H3Load(PathBuf);
 
 impl H3Load {

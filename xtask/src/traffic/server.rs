@@ -160,6 +160,11 @@ impl Proxy {
         }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.child.id()
+    }
+
     /// What it has printed.
     pub(crate) fn log(&self) -> String {
         self.server.log()

@@ -97,9 +97,15 @@ impl HeaderRules {
         let hops = if passed { Hops::take(headers, self.hop) } else { Hops::new(self.hop) };
         let host = headers.remove(header::HOST);
 
-        headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| arrival.peer_value.clone()));
-        headers.insert(X_REAL_IP, if client == peer { arrival.peer_value.clone() } else { address(client) });
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        // What was just removed need not be looked for.
+        let gone = !trusted && self.forwarding.keep.is_empty();
+        let set = |headers: &mut FieldMap, name: HeaderName, value: HeaderValue| match gone {
+            true => headers.append(name, value),
+            false => drop(headers.insert(name, value)),
+        };
+        set(headers, X_FORWARDED_FOR, chain.unwrap_or_else(|| arrival.peer_value.clone()));
+        set(headers, X_REAL_IP, if client == peer { arrival.peer_value.clone() } else { address(client) });
+        set(headers, X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
             // A request of HTTP/1.0 may name no host.
             if arrival.authority.is_empty() {
@@ -107,7 +113,7 @@ impl HeaderRules {
             } else {
                 // Most clients send it in the form that is canonical already.
                 let sent = host.filter(|host| host.as_bytes() == arrival.authority.as_bytes());
-                headers.insert(X_FORWARDED_HOST, sent.unwrap_or_else(|| value(arrival.authority)));
+                set(headers, X_FORWARDED_HOST, sent.unwrap_or_else(|| value(arrival.authority)));
             }
         }
         if self.forwarding.forwarded {

@@ -1,7 +1,7 @@
 //! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
 use http::{HeaderName, HeaderValue, header};
-use plugin_rules::class::{Class, class};
+use plugin_rules::class::{Class, class, ends_at_this_hop, is_needed};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
@@ -12,8 +12,6 @@ use crate::message::FieldMap;
 /// the listed names that trailers could bring as well: the rule holds for "any header or trailer fields" of that name.
 ///
 /// `TE: trailers` stays, because gRPC needs it and the gateway passes trailers on; `Trailer` stays for the same reason.
-/// `Expect` goes, because the gateway itself answers it when it starts to read the body. `Proxy` goes, because CGI would
-/// turn it into `HTTP_PROXY`.
 pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
     // One walk over the names finds out what there is to do; for most messages that is nothing or Connection alone.
     let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
@@ -23,18 +21,7 @@ pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
         match name.as_str() {
             "connection" => connection = true,
             "te" => te = true,
-            "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-authentication-info"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "expect"
-            | "proxy" => {
-                doomed.push(name.clone());
-            }
+            text if ends_at_this_hop(text) => doomed.push(name.clone()),
             _ => {}
         }
     }
@@ -43,7 +30,7 @@ pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
         // RFC 9110 section 7.6.1: the listed fields go first, then Connection itself.
         for member in members(headers, &header::CONNECTION) {
             if let Ok(name) = HeaderName::from_bytes(member)
-                && !is_needed(&name)
+                && !is_needed(name.as_str())
             {
                 if class(name.as_str()) == Class::Other && name != "close" {
                     listed.push(name.clone());
@@ -75,12 +62,6 @@ fn remove(headers: &mut FieldMap, doomed: &[HeaderName]) {
             headers.retain(|name, _| !many.contains(name));
         }
     }
-}
-
-/// Fields that a Connection field can't talk us out of: without them the message would be read differently, or could go
-/// round for ever.
-fn is_needed(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "content-length" | "host" | "trailer" | "te" | "cdn-loop")
 }
 
 fn is_trailers(member: &[u8]) -> bool {

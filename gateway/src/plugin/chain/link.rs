@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, ExchangeGuard, SharedExchange};
 use crate::model::{OnFailure, Storing};
 use crate::phase::Phases;
@@ -71,6 +71,11 @@ pub(super) async fn ready<'a, L: Link>(
 /// An error that says which plugin it is about.
 pub(super) fn named(plugin: &str, error: &Error) -> Error {
     Error::new(error.kind(), format!("plugin `{plugin}`: {}", error.detail()))
+}
+
+/// Whether an exchange goes on where a plugin with this policy failed like that.
+pub(super) fn passes(policy: OnFailure, error: &Error) -> bool {
+    policy == OnFailure::Open && error.kind() != ErrorKind::PluginAnswer
 }
 
 impl Link for Pool {

@@ -3,9 +3,9 @@
 
 use super::link::{Guest as _, Link, named, ready};
 use super::stage::Primed;
-use super::{AfterFailure, ChainRun, Flow};
+use super::{AfterFailure, Answer, ChainRun, Flow, Withheld};
 use crate::error::{Error, ErrorKind, Failure};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, ResponseSource};
 use crate::message::headers::Direction;
 use crate::message::{Body, Detached};
 use crate::phase::Phase;
@@ -13,7 +13,8 @@ use crate::plugin::call::{Action, BodyMode, Call};
 use crate::plugin::encoding;
 
 impl<L: Link> ChainRun<L> {
-    /// All request-headers phases in chain order. `end`: the request has no body.
+    /// All request-headers phases in chain order. `end`: the request has no body. Where plugins read the body, what a later one
+    /// has answered comes of [`ChainRun::request_body`]: it must not get round what they make of the body.
     pub async fn request_headers(&mut self, end: bool) -> Result<Flow<()>, Error> {
         let (chain, shared) = (self.chain.clone(), self.exchange.clone());
         let mut lent = shared.lock().await;
@@ -28,7 +29,7 @@ impl<L: Link> ChainRun<L> {
             let call = Call::RequestHeaders { end };
             let Some((mut guest, action)) = self.call(index, guest, &mut lent, call).await? else { continue };
             if let Action::Continue(mode) = action {
-                let reads = mode.granted(link.phases().contains(Phase::RequestBody), end);
+                let reads = mode.of_request(link.phases().contains(Phase::RequestBody), end, link.pins());
                 let mode = reads.map_err(|what| self.asks_in_vain(index, what))?;
                 let slot = &mut self.slots[index];
                 slot.ran = true;
@@ -43,16 +44,27 @@ impl<L: Link> ChainRun<L> {
                 self.slots[index].ran = true;
                 continue;
             };
-            if let Some(answer) = self.policy(index, answer)? {
-                self.slots[index].ran = true;
-                self.slots.iter_mut().for_each(|slot| slot.guest = None);
+            let answer = self.usable(index, answer)?;
+            self.slots[index].ran = true;
+            if !self.reads_request() {
                 return Ok(Flow::Respond(answer));
             }
+            self.withhold(lent.as_deref_mut(), answer);
+            break;
         }
         if let Some(exchange) = lent.as_deref_mut() {
             self.prepare_for_readers(exchange, end)?;
         }
         Ok(Flow::Continue(()))
+    }
+
+    /// Takes an answer out of the exchange until the body has passed those who read it: they see none yet.
+    fn withhold(&mut self, exchange: Option<&mut Exchange>, answer: Answer) {
+        let head = exchange.and_then(|exchange| {
+            exchange.source = ResponseSource::None;
+            exchange.response.take()
+        });
+        self.withheld = Some(Box::new(Withheld { head, answer }));
     }
 
     /// What is sent upstream where plugins read bodies: only `identity` can be read. `end`: there is nothing to read.
@@ -77,7 +89,8 @@ impl<L: Link> ChainRun<L> {
         self.slots.iter().any(|slot| slot.request_mode != BodyMode::Skip)
     }
 
-    /// The request body through those that asked for it, up to the first bytes that they let go.
+    /// The request body through those that asked for it, up to the first bytes that they let go. That is when the request would
+    /// go upstream, or an answer that was withheld goes out.
     pub async fn request_body(&mut self, mut body: Body) -> Result<Flow<Body>, Error> {
         let mut suspends = false;
         for index in 0..self.slots.len() {
@@ -94,9 +107,16 @@ impl<L: Link> ChainRun<L> {
                     let shared = self.exchange.clone();
                     let mut lent = shared.lock().await;
                     let answer = self.answer(&mut lent, index, response);
-                    return answer.map(Flow::Respond).map_err(|error| self.failed(index, &error));
+                    return self.usable(index, answer).map(Flow::Respond);
                 }
             }
+        }
+        if let Some(withheld) = self.withheld.take() {
+            let Withheld { head, answer } = *withheld;
+            if let Some(exchange) = self.exchange.lock().await.as_deref_mut() {
+                (exchange.response, exchange.source) = (head, answer.source);
+            }
+            return Ok(Flow::Respond(answer));
         }
         // A guest that waits keeps the exchange meanwhile. Whoever sends the body may be waiting for that and not look at
         // the body any more: an upstream may answer before it has all of it.
@@ -125,9 +145,7 @@ impl<L: Link> ChainRun<L> {
                 Some((_, action)) => self.answered(&mut lent, index, action),
             };
             let Some(answer) = answer else { continue };
-            if let Some(answer) = self.policy(index, answer)? {
-                return Ok(AfterFailure::Answer(answer));
-            }
+            return Ok(AfterFailure::Answer(self.usable(index, answer)?));
         }
         Ok(AfterFailure::GoOn)
     }

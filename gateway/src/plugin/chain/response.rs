@@ -77,10 +77,8 @@ impl<L: Link> ChainRun<L> {
                             None
                         }
                         Primed::Respond(response) => {
-                            // The upstream's body is gone: no policy can let it pass any more.
                             body = Body::empty();
-                            let answer = self.answer(&mut lent, index, response);
-                            Some(Ok(answer.map_err(|error| self.failed(index, &error))?))
+                            Some(self.answer(&mut lent, index, response))
                         }
                     }
                 }
@@ -91,11 +89,10 @@ impl<L: Link> ChainRun<L> {
                 body = self.keep(&mut lent, index, source, body);
                 continue;
             };
-            if let Some(answer) = self.policy(index, answer)? {
-                (source, body) = (answer.source, answer.body);
-                alone = true;
-                self.hides_length = false;
-            }
+            let answer = self.usable(index, answer)?;
+            (source, body) = (answer.source, answer.body);
+            alone = true;
+            self.hides_length = false;
         }
         Ok(body)
     }

@@ -20,13 +20,12 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use plugin_rules::body::{ANSWERS_TOO_LATE, KEEPS_TOO_MUCH, may_answer};
 
-use super::link::{Guest, Lent, Link, named};
+use super::link::{Guest, Lent, Link, named, passes};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, SharedExchange, StreamState};
 use crate::memory::Budget;
 use crate::message::headers::Direction;
 use crate::message::{Body, FieldMap};
-use crate::model::OnFailure;
 use crate::plugin::call::{Action, BodyMode, Call, LocalResponse, Piece};
 use crate::plugin::whole::Whole;
 
@@ -222,7 +221,7 @@ impl<L: Link> Stage<L> {
             Ok(Action::RespondStored(_) | Action::Retry) => {
                 return Err(self.aborts("answered with an action that a body phase does not have"));
             }
-            Err(error) if self.link.on_failure() == OnFailure::Open && !self.progress.replaced => {
+            Err(error) if passes(self.link.on_failure(), &error) && !self.progress.replaced => {
                 self.link.warn(&error, true);
                 self.progress.bypass = true;
                 self.absent.set(true);

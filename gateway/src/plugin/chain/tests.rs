@@ -37,6 +37,8 @@ enum Act {
     Abort,
     Retry,
     Fail,
+    /// Gives back more than it may.
+    TooMuch,
 }
 
 const GO: Act = Act::Go(BodyMode::Skip);
@@ -114,6 +116,7 @@ impl Script {
     fn act(&self, phase: &'static str, of: &mut Lent, index: usize, data: &[u8]) -> Result<Act, Error> {
         match (self.behave)(phase, of.as_deref_mut().expect("an exchange"), index, data) {
             Act::Fail => Err(Error::new(ErrorKind::Plugin, format!("{phase} failed"))),
+            Act::TooMuch => Err(Error::new(ErrorKind::PluginAnswer, "too much")),
             act => Ok(act),
         }
     }
@@ -140,7 +143,7 @@ impl Script {
             Act::Replace(text) => Action::Replace(text.as_bytes().to_vec()),
             Act::Abort => Action::Abort,
             Act::Retry => Action::Retry,
-            Act::Fail => panic!("not an action"),
+            Act::Fail | Act::TooMuch => panic!("not an action"),
         }
     }
 }

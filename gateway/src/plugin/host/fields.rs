@@ -1,7 +1,9 @@
 //! The fields of an exchange as plugins see and change them. Nothing that a guest hands over reaches a message unchecked.
 
 use http::header::{HeaderName, HeaderValue};
-use plugin_rules::fields::{Progress, check_allowed, check_name, check_room, check_writable, trim_value};
+use plugin_rules::fields::{
+    Progress, check_allowed, check_name, check_room, check_writable, stays_when_not_set, trim_value,
+};
 
 pub use plugin_rules::fields::{FieldError, Part};
 
@@ -91,11 +93,22 @@ pub(crate) fn set(
     let fields = fields_mut(exchange, part)?;
     let name = name?;
     check_allowed(name.as_str(), part)?;
-    let value = value?;
-    room(fields, value.len(), Some(&name))?;
+    let value = value.and_then(|value| room(fields, value.len(), Some(&name)).map(|()| value));
+    if value.is_err() && stays_when_not_set(part) {
+        return value.map(drop);
+    }
     note_edit(exchange, by, part, &name);
-    fields_mut(exchange, part)?.insert(name, value);
-    Ok(())
+    let fields = fields_mut(exchange, part)?;
+    match value {
+        Ok(value) => {
+            fields.insert(name, value);
+            Ok(())
+        }
+        Err(error) => {
+            fields.remove(&name);
+            Err(error)
+        }
+    }
 }
 
 /// `http.append`.
@@ -135,6 +148,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::exchange::{ConnectionInfo, Protocol, RequestHead, ResponseHead};
+    use crate::message::headers::RequestId;
 
     #[test]
     fn names_are_read_without_regard_to_case_and_refused_as_the_rules_say() {
@@ -159,6 +174,24 @@ mod tests {
         let [here, elsewhere] = ["x", "y"].map(HeaderName::from_static);
         assert_eq!(room(&headers, 1, Some(&here)), Ok(()));
         assert_eq!(room(&headers, 1, Some(&elsewhere)), Err(FieldError::TooLarge));
+    }
+
+    #[test]
+    fn a_field_of_the_request_that_can_not_be_set_is_not_the_clients_either() {
+        let name = HeaderName::from_static("x-user");
+        let client =
+            || [(name.clone(), HeaderValue::from_static("mallory"))].into_iter().collect::<http::HeaderMap>().into();
+        let request = RequestHead::new(http::Method::GET, "https", "a".to_owned(), "/".to_owned(), client());
+        let connection = ConnectionInfo::local(Protocol::Http2);
+        let mut exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
+        exchange.response = Some(ResponseHead::new(http::StatusCode::OK, client()));
+        for part in [Part::Request, Part::Response] {
+            let refused = set(&mut exchange, 0, part, Ok(name.clone()), field_value(b"a\r\nb"));
+            assert_eq!(refused, Err(FieldError::InvalidValue));
+        }
+        assert_eq!(get(&exchange, Part::Request, &name), None);
+        assert!(exchange.request.field_edits().iter().any(|edit| edit.name == name), "no trailer brings it back");
+        assert_eq!(get(&exchange, Part::Response, &name).as_deref(), Some(&b"mallory"[..]), "the upstream's own stays");
     }
 
     proptest! {

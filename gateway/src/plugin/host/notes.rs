@@ -45,9 +45,11 @@ pub(crate) fn set_stream_state(
     memory: &Arc<Budget>,
 ) -> Result<(), &'static str> {
     let stream = stream_of(phase).ok_or("set-stream-state: only in headers and body phases")?;
-    let fits = value.len() <= MAX_STREAM_STATE;
+    let kept = exchange.scratch_of(of).stream(stream);
+    // What was lost does not come back with what is kept later.
+    let fits = value.len() <= MAX_STREAM_STATE && !matches!(kept, StreamState::Lost);
     let counted = fits.then(|| memory.count(value)).and_then(Result::ok);
-    *exchange.scratch_of(of).stream(stream) = counted.map_or(StreamState::Lost, StreamState::Kept);
+    *kept = counted.map_or(StreamState::Lost, StreamState::Kept);
     Ok(())
 }
 
@@ -89,5 +91,31 @@ pub(crate) fn set_log_field(exchange: &mut Exchange, name: String, value: Option
     match at.and_then(|at| exchange.log_fields.get_mut(at)) {
         Some((_, slot)) => *slot = value,
         None => exchange.log_fields.push((name, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::exchange::{ConnectionInfo, Protocol, RequestHead};
+    use crate::message::FieldMap;
+    use crate::message::headers::RequestId;
+
+    #[test]
+    fn what_was_lost_of_a_body_does_not_come_back_with_what_is_kept_later() {
+        let request = RequestHead::new(Method::GET, "https", "a".to_owned(), "/".to_owned(), FieldMap::new());
+        let connection = ConnectionInfo::local(Protocol::Http2);
+        let mut exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
+        let memory = Budget::new(1 << 20);
+        let mut keep = |phase, bytes| {
+            set_stream_state(&mut exchange, 0, phase, vec![b'x'; bytes], &memory).expect("a phase with a body");
+            take_stream_state(&mut exchange, 0, phase).map(|kept| kept.len())
+        };
+        assert_eq!(keep(Phase::RequestBody, MAX_STREAM_STATE), Some(MAX_STREAM_STATE));
+        assert_eq!(keep(Phase::RequestBody, MAX_STREAM_STATE + 1), None);
+        assert_eq!(keep(Phase::RequestBody, 1), None);
+        assert_eq!(keep(Phase::ResponseBody, 1), Some(1), "the other message has its own");
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
+use plugin_rules::limits::shares;
 use wasmtime::component::Instance;
 use wasmtime::{Engine, Store};
 
@@ -23,7 +24,7 @@ use crate::plugin::callers::Callers;
 use crate::plugin::conduct::Way;
 use crate::plugin::context::EntryContext;
 use crate::plugin::error::{LoadError, Overrun, PluginError};
-use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, shares, thread_cpu};
+use crate::plugin::limits::{FIRST_DEADLINE, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, thread_cpu};
 use crate::plugin::maker::{MakeError, Reuse};
 use crate::plugin::turns::Line;
 use crate::telemetry::metrics::EntryMetrics;

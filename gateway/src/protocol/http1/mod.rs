@@ -4,6 +4,7 @@ mod channel;
 mod respond;
 mod upload;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     let channel = Channel::new(io, activity.clone());
     let window = ReceiveWindow::new(server.memory.clone(), UNREAD, UNREAD);
     let info = Arc::new(info);
-    let connection = Connection { server, info, activity, channel, window, limits };
+    let connection = Connection { server, info, activity, channel, window, limits, asked: Cell::new(0) };
     let end = loop {
         let head = match connection.head().await {
             Ok(head) => head,
@@ -94,6 +95,8 @@ struct Connection<S, H: Handler> {
     /// What the client may send unread.
     window: Rc<ReceiveWindow>,
     limits: HeadLimits,
+    /// How many requests there were: none, one, or more.
+    asked: Cell<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connection<S, H> {
@@ -116,7 +119,8 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
             if ending >= Ending::Finish && !self.activity.is_reading() {
                 return Poll::Ready(Err(Next::End(End::Over)));
             }
-            if self.activity.take_rest() {
+            // Most that stay idle have asked once. Who asks again keeps what is needed for that.
+            if self.activity.take_rest() || self.asked.get() == 1 {
                 self.channel.rest();
             }
             Poll::Pending
@@ -129,9 +133,9 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
             {
                 let incoming = &mut *self.channel.incoming.borrow_mut();
                 let found = section.find_end(incoming, 1, self.limits, Reading::Strict).map_err(Next::Refuse)?;
-                if let Some(place) = found {
-                    let head = incoming.split_to(place.end).freeze().slice(place);
-                    return Poll::Ready(parse_request(&head).map_err(Next::Refuse));
+                if let Some(found) = found {
+                    let head = incoming.split_to(found.place.end).freeze().slice(found.place.clone());
+                    return Poll::Ready(parse_request(&head, &found).map_err(Next::Refuse));
                 }
             }
             match ready!(self.channel.poll_read(cx)) {
@@ -147,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         let RequestHead { method, target, version, fields } = head;
         let mut running = Running::start(self.activity.clone());
         self.channel.begin();
+        self.asked.set(self.asked.get().saturating_add(1));
         let length = request_length(version, &fields);
         let persistent = length.is_some() && headers::is_persistent(version, &fields);
         let framing = Framing { head: method == Method::HEAD, version };

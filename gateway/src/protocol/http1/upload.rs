@@ -57,7 +57,7 @@ pub(super) struct Upload<S> {
     asked: Cell<bool>,
     /// Whether the client wants to go on with the connection.
     persistent: bool,
-    decoder: Cell<BodyDecoder>,
+    decoder: RefCell<BodyDecoder>,
     state: Cell<UploadState>,
     /// What the client may have sent of it unread.
     unread: RefCell<Unread>,
@@ -100,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
             expects: head.version == Version::HTTP_11 && head.fields.contains_key(http::header::EXPECT),
             asked: Cell::new(false),
             persistent,
-            decoder: Cell::new(BodyDecoder::new(length, Reading::Strict, connection.limits)),
+            decoder: RefCell::new(BodyDecoder::new(length, Reading::Strict, connection.limits)),
             state: Cell::new(UploadState::Coming),
             unread: RefCell::new(Unread::begun(connection.window.clone())),
             awaited: Cell::new(false),
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
 
     /// What Content-Length says is still to come.
     fn left(&self) -> Option<u64> {
-        self.decoder.get().left()
+        self.decoder.borrow().left()
     }
 
     /// Whether the connection can stay after a response with this status; to be asked when its head is ready.
@@ -214,11 +214,12 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
 
     fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
-            let mut decoder = self.decoder.get();
-            let decoded = decoder.decode(&mut self.channel.incoming.borrow_mut());
-            self.decoder.set(decoder);
+            let (decoded, is_last) = {
+                let decoder = &mut *self.decoder.borrow_mut();
+                (decoder.decode(&mut self.channel.incoming.borrow_mut()), decoder.is_ended())
+            };
             match decoded {
-                Ok(Decoded::Data(data)) => return Poll::Ready(Some(self.data(data, decoder.is_ended()))),
+                Ok(Decoded::Data(data)) => return Poll::Ready(Some(self.data(data, is_last))),
                 Ok(Decoded::End(trailers)) => {
                     self.turn(UploadState::Whole);
                     return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers.into_map()))));

@@ -10,6 +10,7 @@ use h3::error::Code;
 use smallvec::SmallVec;
 
 use super::field_section::{self, Section};
+use super::qpack;
 
 /// The largest frame on the control stream: some settings, an id, a priority (RFC 9218 section 7.2).
 const CONTROL_FRAME: u64 = 4 << 10;
@@ -25,6 +26,9 @@ const GOAWAY: u64 = 0x7;
 const MAX_PUSH_ID: u64 = 0xd;
 /// RFC 9114 section 6.2.1.
 const CONTROL_STREAM: u64 = 0x0;
+/// RFC 9204 section 4.2.
+const QPACK_ENCODER_STREAM: u64 = 0x2;
+const QPACK_DECODER_STREAM: u64 = 0x3;
 
 /// What a client must not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(crate) struct Violation {
     pub(crate) what: &'static str,
 }
 
-const fn fatal(code: Code, what: &'static str) -> Violation {
+pub(super) const fn fatal(code: Code, what: &'static str) -> Violation {
     Violation { code, fatal: true, what }
 }
 
@@ -64,6 +68,8 @@ enum Stream {
     /// A unidirectional stream whose type has not come yet.
     Untyped,
     Control,
+    /// Not made of frames either, but of instructions that h3 does not read.
+    Qpack(qpack::Stream),
     /// Not made of frames, or nothing that h3 reads further than its type.
     Other,
 }
@@ -103,10 +109,18 @@ impl Frames {
         Self { stream, section, state: State::Head(SmallVec::new()) }
     }
 
+    /// What the stream consists of, where its type has come and says QPACK.
+    pub(super) const fn instructions(&self) -> Option<qpack::Stream> {
+        match self.stream {
+            Stream::Qpack(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
     /// Takes bytes of `input` until there is a piece for h3. `None` once all are taken.
     pub(crate) fn next(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
         while !input.is_empty() {
-            if self.stream == Stream::Other {
+            if matches!(self.stream, Stream::Other | Stream::Qpack(_)) {
                 return Ok(Some(Piece { bytes: std::mem::take(input), content: 0 }));
             }
             let piece = match &mut self.state {
@@ -162,7 +176,12 @@ impl Frames {
         let kind = var_int(&mut &head[..])?;
         let bytes = Bytes::copy_from_slice(head);
         head.clear();
-        self.stream = if kind == CONTROL_STREAM { Stream::Control } else { Stream::Other };
+        self.stream = match kind {
+            CONTROL_STREAM => Stream::Control,
+            QPACK_ENCODER_STREAM => Stream::Qpack(qpack::Stream::Encoder),
+            QPACK_DECODER_STREAM => Stream::Qpack(qpack::Stream::Decoder),
+            _ => Stream::Other,
+        };
         Some(Piece { bytes, content: 0 })
     }
 

@@ -12,6 +12,7 @@ use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, Wri
 
 use super::codes::{connection_error, var_int};
 use super::frames::{Frames, Violation};
+use super::qpack::{self, Instructions};
 
 /// How much is read from the transport at a time, at most.
 const CHUNK: usize = 64 << 10;
@@ -49,7 +50,9 @@ impl Notes {
 
 /// The client's direction of a stream.
 pub(super) struct RecvStream {
-    stream: quinn::RecvStream,
+    /// `None` once somebody else reads it.
+    stream: Option<quinn::RecvStream>,
+    id: quinn::StreamId,
     connection: quinn::Connection,
     frames: Frames,
     /// What was read and has not passed the filter.
@@ -63,7 +66,20 @@ pub(super) struct RecvStream {
 
 impl RecvStream {
     pub(super) fn new(stream: quinn::RecvStream, connection: quinn::Connection, frames: Frames, notes: Notes) -> Self {
-        Self { stream, connection, frames, input: Bytes::new(), given: 0, notes, ended: false, violation: None }
+        let (id, input) = (stream.id(), Bytes::new());
+        let stream = Some(stream);
+        Self { stream, id, connection, frames, input, given: 0, notes, ended: false, violation: None }
+    }
+
+    /// Has QPACK's streams read, of which h3 wants nothing but the type.
+    fn hand_over(&mut self) {
+        if let Some(kind) = self.frames.instructions()
+            && let Some(stream) = self.stream.take()
+        {
+            let (connection, first) = (self.connection.clone(), std::mem::take(&mut self.input));
+            self.ended = true;
+            tokio::task::spawn_local(qpack::read(stream, connection, Instructions::new(kind), first));
+        }
     }
 
     fn refuse(&mut self, violation: Violation) -> StreamErrorIncoming {
@@ -98,14 +114,16 @@ impl quic::RecvStream for RecvStream {
         loop {
             match self.frames.next(&mut self.input) {
                 Ok(Some(piece)) => {
+                    self.hand_over();
                     self.given += piece.content as u64;
                     return Poll::Ready(Ok(Some(piece.bytes)));
                 }
                 Ok(None) => {}
                 Err(violation) => return Poll::Ready(Err(self.refuse(violation))),
             }
+            let Some(stream) = &mut self.stream else { return Poll::Pending };
             // The future keeps nothing between two polls.
-            let chunk = ready!(pin!(self.stream.read_chunk(CHUNK, true)).poll(cx));
+            let chunk = ready!(pin!(stream.read_chunk(CHUNK, true)).poll(cx));
             match chunk {
                 Ok(Some(chunk)) => self.input = chunk.bytes,
                 Ok(None) => {
@@ -126,11 +144,13 @@ impl quic::RecvStream for RecvStream {
     fn stop_sending(&mut self, code: u64) {
         self.ended = true;
         // An error says that the stream is over already.
-        let _ = self.stream.stop(var_int(code));
+        if let Some(stream) = &mut self.stream {
+            let _ = stream.stop(var_int(code));
+        }
     }
 
     fn recv_id(&self) -> StreamId {
-        stream_id(self.stream.id())
+        stream_id(self.id)
     }
 }
 

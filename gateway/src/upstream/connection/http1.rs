@@ -188,7 +188,7 @@ impl HeadProgress {
     ) -> Poll<Result<ResponseHead, Error>> {
         loop {
             let found = self.section.find_end(&connection.incoming, 1, LIMITS, Reading::Tolerant).map_err(malformed)?;
-            let Some(place) = found else {
+            let Some(found) = found else {
                 match ready!(connection.poll_read(cx)) {
                     Ok(0) if connection.incoming.is_empty() => {
                         return Poll::Ready(Err(Error::new(ErrorKind::Reset, "the connection was closed")));
@@ -201,9 +201,9 @@ impl HeadProgress {
                     Err(error) => return Poll::Ready(Err(reset(&error))),
                 }
             };
-            let bytes = place.end;
-            let head = connection.incoming.split_to(bytes).freeze().slice(place);
-            let head = parse_response(&head).map_err(malformed)?;
+            let bytes = found.place.end;
+            let head = connection.incoming.split_to(bytes).freeze().slice(found.place.clone());
+            let head = parse_response(&head, &found).map_err(malformed)?;
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Ok(head));
             }

@@ -22,8 +22,8 @@ impl<P: Plugin> Run<'_, P> {
     ) -> Passed {
         if mode == BodyMode::Whole {
             chunks = vec![chunks.concat()];
-        } else if !trailers.is_empty() && chunks.last().is_none_or(|last| !last.is_empty()) {
-            // Trailers are a frame of their own after the last bytes.
+        } else if chunks.is_empty() || (!trailers.is_empty() && chunks.last().is_some_and(|last| !last.is_empty())) {
+            // Trailers are a frame of their own after the last bytes, and the end is told where there are none.
             chunks.push(Vec::new());
         }
         let part = if of == Direction::Request { Part::RequestTrailers } else { Part::ResponseTrailers };
@@ -75,7 +75,7 @@ impl<P: Plugin> Run<'_, P> {
             true => Passed::Body { chunks: std::mem::take(out), aborted: true },
             false => Passed::Refused,
         };
-        if self.data.lost.take() {
+        if self.data.lost[of as usize].get() {
             return Some(cut(out));
         }
         let bytes = match action {
@@ -98,10 +98,10 @@ impl<P: Plugin> Run<'_, P> {
         let word = if mode == BodyMode::Whole { "whole" } else { "chunks" };
         self.data.properties.borrow_mut().insert(name.clone(), word.to_owned());
         let action = match of {
-            Direction::Request => self.call(Phase::RequestBody, |plugin, exchange| {
+            Direction::Request => self.call_with(data.len(), Phase::RequestBody, |plugin, exchange| {
                 plugin.on_request_body(&exchange.of_chunk(end), data, end)
             }),
-            Direction::Response => self.call(Phase::ResponseBody, |plugin, exchange| {
+            Direction::Response => self.call_with(data.len(), Phase::ResponseBody, |plugin, exchange| {
                 plugin.on_response_body(&exchange.of_chunk(end), data, end)
             }),
         };

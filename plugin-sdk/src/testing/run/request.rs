@@ -5,6 +5,7 @@ use plugin_rules::class::{Direction, is_forbidden_in_trailers};
 use plugin_rules::failure::{ABORTED, ENCODED_REQUEST};
 use plugin_rules::phase::Phase;
 
+use super::arrival::strip_lookalikes;
 use super::bodies::body_may_change;
 use super::{Outcome, Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
@@ -31,7 +32,7 @@ impl<P: Plugin> Run<'_, P> {
                 }
             }
         }
-        let reads = body::BodyMode::from(mode).granted(P::PHASES.contains(Phases::REQUEST_BODY), end);
+        let reads = body::BodyMode::from(mode).of_request(P::PHASES.contains(Phases::REQUEST_BODY), end, false);
         let reads = reads.unwrap_or_else(|breach| panic!("on_request_headers {breach}")) != body::BodyMode::Skip;
         if reads && !end && says_encoded(&*self.data.part(Part::Request).borrow()) {
             self.gateway_answers(ENCODED_REQUEST);
@@ -50,7 +51,7 @@ impl<P: Plugin> Run<'_, P> {
             true => self.stream(Direction::Request, mode, chunks, trailers),
             false => {
                 *self.data.part(Part::RequestTrailers).borrow_mut() = trailers;
-                Passed::Body { chunks, aborted: false }
+                Passed::Body { chunks: chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect(), aborted: false }
             }
         };
         let (chunks, aborted) = match passed {
@@ -66,12 +67,14 @@ impl<P: Plugin> Run<'_, P> {
         };
         self.data.request_sent.set(true);
         self.forwarded_at = self.host.0.elapsed();
+        let mut headers = self.data.part(Part::Request).borrow().clone();
+        strip_lookalikes(&mut headers, self.data.edited.borrow().keys());
         self.outcome = Outcome::Forwarded(Forwarded {
             method: self.data.method.borrow().clone(),
             authority: self.data.authority.borrow().clone(),
             target: self.data.target.borrow().clone(),
             upstream: self.data.properties.borrow().get("upstream.name").cloned().unwrap_or_default(),
-            headers: self.data.part(Part::Request).borrow().clone(),
+            headers,
             chunks,
             trailers: self.data.trailers(Direction::Request),
             aborted,
@@ -80,6 +83,14 @@ impl<P: Plugin> Run<'_, P> {
             self.gateway_answers(ABORTED);
             self.end();
         }
+    }
+
+    /// The gateway refuses it before any phase.
+    pub(super) fn refuse(&mut self, status: u16) {
+        let body = self.place_gateway(status);
+        self.deliver(vec![body], false);
+        self.ended = true;
+        self.outcome = Outcome::Responded(self.response().clone());
     }
 
     /// The exchange ended without the upstream.

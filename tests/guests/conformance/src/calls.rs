@@ -84,6 +84,11 @@ pub(crate) fn make(exchange: &Exchange<'_>, call: &str, of: &Value) -> String {
             if kept.is_ok() { "ok" } else { "too-large" }.to_owned()
         }
         "state" => lossy(exchange.state_bytes()),
+        "begin_stream" => {
+            exchange.begin_stream(text(of));
+            "ok".to_owned()
+        }
+        "set_principal" => word(exchange.set_principal(&text(of))),
         "set_attribute" => word(exchange.set_attribute(&text(&of[0]), &name)),
         "attribute" => or_none(exchange.attribute(&text(of))),
         "set_log_field" => {

@@ -194,7 +194,7 @@ fn bounds(exchange: &Exchange, verb: &str) -> Option<RequestAction> {
                 && kv::set("large", &vec![b'x'; 2 << 20], None).is_err();
             if kept { 200 } else { 500 }
         }
-        "name" => match exchange.set_principal(&key) {
+        "name" => match exchange.set_attribute("name", &key) {
             Ok(()) => 200,
             Err(_) => 400,
         },

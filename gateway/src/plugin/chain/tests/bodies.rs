@@ -11,6 +11,15 @@ fn reader(behave: impl Fn(&[u8]) -> Act + 'static) -> Script {
     scripted("r", move |phase, _, _, data| if phase.ends_with("body") { behave(data) } else { CHUNKS })
 }
 
+/// The same, and reads no requests.
+fn reader_of_responses(behave: impl Fn(&[u8]) -> Act + 'static) -> Script {
+    scripted("r", move |phase, _, _, data| match phase {
+        "request" => GO,
+        phase if phase.ends_with("body") => behave(data),
+        _ => CHUNKS,
+    })
+}
+
 fn passing(behave: impl Fn(&[u8]) -> Act + 'static, pieces: &[&'static str]) -> Result<String, Error> {
     let mut trip = trip(vec![reader(behave)]);
     continues(trip.request(Body::empty()));
@@ -94,6 +103,18 @@ fn bytes_pass_are_replaced_and_are_held_back() {
     assert_eq!(passing(|data| if data == b"a" { Act::Replace("AA") } else { GO }, &["a", "b"]).unwrap(), "AAb");
     let held = |data: &[u8]| if data.is_empty() { Act::Replace("all") } else { Act::Replace("") };
     assert_eq!(passing(held, &["a", "b"]).unwrap(), "all");
+}
+
+#[test]
+fn a_request_without_a_body_comes_once_to_a_plugin_that_reads_chunks() {
+    let refusing = || reader(|data| if data.is_empty() { Act::Respond(401) } else { GO });
+    let mut trip = trip(vec![refusing()]);
+    assert_eq!(answers(trip.request(Body::empty())).source, ResponseSource::Plugin(0));
+    assert_eq!(trip.trail(), ["r:request $", "r:request body $"]);
+    // One that was built when it was not called may take that for a mistake.
+    let mut trip = self::trip(vec![Script { pins: true, ..refusing() }]);
+    continues(trip.request(Body::empty()));
+    assert_eq!(trip.trail(), ["r:request $"]);
 }
 
 fn refusing() -> Script {
@@ -309,7 +330,7 @@ fn trailers_pass_and_a_plugin_sees_and_changes_them() {
 fn a_failure_on_a_body_passes_the_rest_only_where_nothing_was_replaced() {
     let failing = |first: Act| Script {
         policy: OnFailure::Open,
-        ..reader(move |data| match data {
+        ..reader_of_responses(move |data| match data {
             b"a" => first,
             _ => Act::Fail,
         })
@@ -328,7 +349,7 @@ fn a_failure_on_a_body_passes_the_rest_only_where_nothing_was_replaced() {
 
 #[test]
 fn a_failure_on_a_body_with_policy_closed_is_an_error_before_the_first_byte() {
-    let mut trip = trip(vec![quiet("a"), reader(|_| Act::Fail)]);
+    let mut trip = trip(vec![quiet("a"), reader_of_responses(|_| Act::Fail)]);
     continues(trip.request(Body::empty()));
     let error = fails(trip.upstream(chunks(&["x"])));
     assert_eq!((error.kind(), error.detail()), (ErrorKind::Plugin, "plugin `r`: response body failed"));

@@ -30,6 +30,51 @@ fn a_plugins_answer_passes_the_plugins_before_it_and_not_its_own_phase() {
     assert_eq!(words, ["a:request $", "b:request $", "a:response 299", "b:log", "a:log"], "c was never reached");
 }
 
+/// A check of the body that comes first, and a plugin behind it that answers from the head alone.
+fn checked(mode: Act, answer: Act) -> Trip {
+    let check = scripted("check", move |phase, exchange, _, data| match phase {
+        "request" => mode,
+        "request body" => {
+            assert!(
+                exchange.response.is_none() && exchange.source == ResponseSource::None,
+                "nobody sees the answer yet"
+            );
+            if data == b"signed" { GO } else { Act::Respond(401) }
+        }
+        _ => GO,
+    });
+    trip(vec![check, plugin("later", move |phase| if phase == "request" { answer } else { GO }), quiet("never")])
+}
+
+#[test]
+fn the_answer_of_a_later_plugin_does_not_get_round_what_an_earlier_one_makes_of_the_body() {
+    for mode in [CHUNKS, WHOLE] {
+        for answer in [Act::Respond(299), Act::RespondStored] {
+            for body in [&[][..], &["unsigned"]] {
+                let mut refused = checked(mode, answer);
+                assert_eq!(answers(refused.request(chunks(body))).source, ResponseSource::Plugin(0));
+                assert_eq!(refused.response_field("x-by").as_deref(), Some("check"));
+            }
+            let mut passed = checked(mode, answer);
+            let answer = answers(passed.request(chunks(&["signed"])));
+            assert_eq!(
+                (answer.source, passed.response_field("x-by").as_deref()),
+                (ResponseSource::Plugin(1), Some("later"))
+            );
+            assert_eq!(text(wait(passed.run.response(answer.source, answer.body)).unwrap()).unwrap(), "later");
+            assert!(passed.trail().last().is_some_and(|last| last.starts_with("check:response ")));
+        }
+    }
+}
+
+#[test]
+fn an_encoded_body_that_an_earlier_plugin_reads_is_refused_whatever_a_later_one_answers() {
+    let mut trip = checked(CHUNKS, Act::Respond(299));
+    trip.request_fields(&[("content-encoding", "br")]);
+    assert_eq!(fails(trip.request(chunks(&["signed"]))).kind(), ErrorKind::UnsupportedEncoding);
+    assert!(trip.with(|exchange| exchange.response.is_none()));
+}
+
 #[test]
 fn errors_of_the_gateway_pass_every_plugin_that_ran() {
     for status in [502, 504, 413] {
@@ -84,15 +129,39 @@ fn a_plugin_without_an_instance_is_waited_for_once_and_not_again_in_every_phase(
     assert_eq!(trip.trail.take(), ["a:checkout", "a:warned busy false"]);
 }
 
+/// With policy `open` it would be as if the plugin had let pass what it refused.
 #[test]
-fn an_answer_that_cannot_be_sent_is_the_plugins_failure() {
+fn whoever_refuses_with_an_answer_that_cannot_be_sent_has_refused_whatever_the_policy() {
+    let told = "plugin `a`: answered with a status outside 200 to 599";
     for policy in [OnFailure::Closed, OnFailure::Open] {
-        let strange = Script { policy, ..plugin("a", |_| Act::Respond(99)) };
-        let mut trip = trip(vec![strange]);
-        match trip.request(Body::empty()) {
-            Ok(flow) => assert!(policy == OnFailure::Open && matches!(flow, Flow::Continue(_))),
-            Err(error) => assert_eq!(error.detail(), "plugin `a`: answered with a status outside 200 to 599"),
-        }
+        let strange =
+            |phase| Script { policy, ..plugin("a", move |of| if of == phase { Act::Respond(99) } else { GO }) };
+        let mut request = trip(vec![strange("request")]);
+        assert_eq!(fails(request.request(Body::empty())).detail(), told);
+        assert_eq!(request.trail(), ["a:request $", "a:warned answered with a status outside 200 to 599 false"]);
+        let mut response = trip(vec![strange("response")]);
+        continues(response.request(Body::empty()));
+        assert_eq!(fails(response.upstream(chunks(&["unread"]))).detail(), told);
+        let mut failure = trip(vec![strange("failure")]);
+        continues(failure.request(Body::empty()));
+        assert_eq!(fails(wait(failure.run.upstream_failure(Failure::Connect, false))).detail(), told);
+    }
+}
+
+#[test]
+fn whoever_gave_back_more_than_it_may_is_passed_by_under_no_policy() {
+    for phase in ["request", "request body", "response", "response body", "failure"] {
+        let reads = move |of| if of == phase { Act::TooMuch } else { CHUNKS };
+        let mut trip = trip(vec![Script { policy: OnFailure::Open, ..plugin("a", reads) }]);
+        let error = match trip.request(chunks(&["unread"])) {
+            Err(error) => error,
+            Ok(_) if phase == "failure" => fails(wait(trip.run.upstream_failure(Failure::Connect, false))),
+            Ok(_) => match trip.upstream(chunks(&["unread"])) {
+                Err(error) => error,
+                Ok(body) => fails(text(body)),
+            },
+        };
+        assert_eq!(error.kind(), ErrorKind::PluginAnswer, "{phase}");
     }
 }
 
