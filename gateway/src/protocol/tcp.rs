@@ -177,7 +177,14 @@ mod tests {
             )
         });
         let http2 = size(|| {
-            http2::serve::<TcpStream, _>(server(answer), unreachable!(), unreachable!(), unreachable!(), unreachable!())
+            http2::serve::<TcpStream, _>(
+                server(answer),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+                unreachable!(),
+            )
         });
         let sizes = [task, http1, http2];
         assert!(task <= 1792 && http1 <= 1792 && http2 <= 2048, "{sizes:?}");

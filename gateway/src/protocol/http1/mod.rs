@@ -1,6 +1,7 @@
 //! HTTP/1.1 and HTTP/1.0: the requests of a connection, one after the other.
 
 mod channel;
+mod context;
 mod respond;
 mod upload;
 
@@ -14,6 +15,7 @@ use http::{Method, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::channel::{Channel, Rest};
+use self::context::Connection;
 use self::respond::{Closed, Framing};
 use self::upload::{Upload, UploadState};
 use super::activity::{Activity, Ending};
@@ -84,19 +86,6 @@ enum End {
 enum Next {
     End(End),
     Refuse(Malformed),
-}
-
-/// What all requests of a connection need.
-struct Connection<S, H: Handler> {
-    server: Rc<Server<H>>,
-    info: Arc<ConnectionInfo>,
-    activity: Rc<Activity>,
-    channel: Rc<Channel<S>>,
-    /// What the client may send unread.
-    window: Rc<ReceiveWindow>,
-    limits: HeadLimits,
-    /// How many requests there were: none, one, or more.
-    asked: Cell<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connection<S, H> {

@@ -26,8 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::Connection;
 use super::channel::Channel;
+use super::context::Connection;
 use crate::error::{Error, ErrorKind};
 use crate::handler::Handler;
 use crate::http1::{BodyDecoder, BodyLength, Decoded, Reading};
