@@ -61,14 +61,19 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     let info = Arc::new(info);
     let connection = Rc::new(Connection { server, info, activity, window, unsent, allowance });
     let ended = {
-        let handshaken = tokio::select! {
-            biased;
-            () = connection.activity.ended(Ending::Finish) => return,
-            handshaken = builder(listener).handshake(&mut io) => handshaken,
-        };
-        match handshaken {
-            Ok(mut driven) => connection.drive(&mut driven).await,
-            Err(error) => Err(error),
+        // A box of its own: an open connection keeps no room for its beginning.
+        let handshaken = Box::pin(async {
+            tokio::select! {
+                biased;
+                () = connection.activity.ended(Ending::Finish) => None,
+                handshaken = builder(listener).handshake(&mut io) => Some(handshaken.map(Box::new)),
+            }
+        });
+        match handshaken.await {
+            Some(Ok(mut driven)) => connection.drive(&mut driven).await,
+            // Nothing was said to it, so nothing can get lost.
+            Some(Err(error)) => return tracing::debug!(listener = %listener.name, %error, "no HTTP/2"),
+            None => return,
         }
     };
     let (flood, error) = (connection.allowance.is_exceeded(), ended.err());
