@@ -137,8 +137,9 @@ impl Lines<'_> {
             let Some(colon) = memchr(b':', line) else { return bad("a line without a colon") };
             let mut name = &line[..colon];
             if reading == Reading::Tolerant {
-                // RFC 9112 section 5.1: a proxy removes them from a response. In a request they are refused.
-                name = name.trim_ascii_end();
+                // RFC 9112 section 5.1: a proxy removes blanks from a response, and nothing else. In a request they are refused.
+                let length = name.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1);
+                name = &name[..length];
             }
             // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none.
             let Ok(name) = HeaderName::from_bytes(name) else { return bad("a field name that is no token") };
@@ -241,6 +242,10 @@ mod tests {
         }
         let head = response("HTTP/1.1 200 OK\r\nServer : x\r\nA:b\r\n\r\n").unwrap();
         assert_eq!((head.fields["server"].as_bytes(), head.fields["a"].as_bytes()), (&b"x"[..], &b"b"[..]));
+        for byte in ['\r', '\x0b', '\x0c', '\0'] {
+            let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding{byte}: chunked\r\n\r\n");
+            assert!(response(&head).is_err(), "{head:?}: only blanks are left out");
+        }
         for head in
             ["HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "HTTP/1.1 20\r\n\r\n", "ICY 200 OK\r\n\r\n", "\r\n"]
         {
