@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONNECTION;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -109,7 +110,9 @@ fn check_written(head: &RequestHead) {
     write_fields(&mut written, &head.fields);
     written.extend_from_slice(b"\r\n");
     let read = parse_request(&Bytes::from(written)).expect("what we write is well-formed");
-    assert_eq!((&read.method, read.target.path_and_query(), &read.fields), (&head.method, Some(target), &head.fields));
+    // As text: an empty path is written as `/`.
+    assert_eq!(read.target.path_and_query().map(PathAndQuery::as_str), Some(target.as_str()));
+    assert_eq!((&read.method, &read.fields), (&head.method, &head.fields));
 }
 
 /// What hyper's server makes of a connection.

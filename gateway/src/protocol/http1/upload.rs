@@ -181,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
 
     fn turn(&self, state: UploadState) {
         self.state.set(state);
+        self.awaited.set(false);
         self.unread.borrow_mut().awaited();
         // The connection may wait for it, and was not told of its client meanwhile.
         self.activity.wake();
