@@ -55,6 +55,10 @@ pub fn parse_request(head: &Bytes) -> Result<RequestHead, Malformed> {
     if second > LONGEST_TARGET {
         return Err(Malformed::TargetTooLong);
     }
+    if memchr(b'#', &rest[..second]).is_some() {
+        // RFC 9112 section 3.2: no form of a target has one. A party that takes it for a part of the path sees another path.
+        return bad("a target with a fragment");
+    }
     let start = start + first + 1;
     let Ok(target) = Uri::from_maybe_shared(head.slice(start..start + second)) else {
         return bad("a target that is no URI");
@@ -211,6 +215,8 @@ mod tests {
             "GET /\r\n\r\n",
             " GET / HTTP/1.1\r\n\r\n",
             "GET /\t HTTP/1.1\r\n\r\n",
+            "GET /public#/../private HTTP/1.1\r\n\r\n",
+            "GET http://a#b/ HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nA : b\r\n\r\n",
             "GET / HTTP/1.1\r\n A: b\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",

@@ -194,6 +194,9 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
         self.ask(cx);
         let polled = self.poll_piece(cx);
         self.awaited.set(polled.is_pending());
+        // Who reads may be another task. It is told by the socket in place of the connection's, and when it pauses nobody is:
+        // from time to time the connection has to look.
+        self.activity.unwatch();
         if polled.is_ready() && self.refused.get() {
             self.changed.notify_one();
         }
