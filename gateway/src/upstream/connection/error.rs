@@ -24,7 +24,7 @@ pub(in crate::upstream) struct SendError {
 /// What comes back of a request that was not sent.
 pub(in crate::upstream) enum Returned {
     /// All of it.
-    Request(Request<WatchedBody>),
+    Request(Box<Request<WatchedBody>>),
     /// Its body, of which nothing was read. The head was never given away.
     Body(WatchedBody),
 }

@@ -193,7 +193,7 @@ pub(in crate::upstream) async fn send(
             timed_out: error.kind() == ErrorKind::ResponseTimeout,
         },
         error,
-        returned: returned.map(Returned::Request),
+        returned: returned.map(|request| Returned::Request(Box::new(request))),
         client: watch.and_then(|watch| watch.take_error()),
     })
 }
