@@ -5,6 +5,7 @@
 
 mod deadline;
 mod forward;
+mod interim;
 mod receive;
 
 use std::pin::pin;

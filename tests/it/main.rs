@@ -17,6 +17,7 @@ mod headers;
 mod hostile;
 mod hostile_files;
 mod hot_loading;
+mod http1_codec;
 mod http3;
 
 mod identity_provider;

@@ -31,6 +31,16 @@ fn host_args() {
 }
 
 #[test]
+fn http1_request() {
+    smoke("http1_request", 10_000, super::http1_request::run);
+}
+
+#[test]
+fn http1_response() {
+    smoke("http1_response", 10_000, super::http1_response::run);
+}
+
+#[test]
 fn http3_frames() {
     smoke("http3_frames", 8_000, super::http3_frames::run);
 }

@@ -67,7 +67,8 @@ impl ChunkedDecoder {
             match &mut self.state {
                 State::Size => {
                     let Some(end) = memchr(b'\n', buffer) else {
-                        return if buffer.len() > LONGEST_LINE {
+                        // The CR may have come before the LF.
+                        return if buffer.len() > LONGEST_LINE + 1 {
                             Err(Malformed::TooLarge)
                         } else {
                             Ok(Decoded::Partial)
@@ -281,6 +282,16 @@ mod tests {
         for line in ["3 4", "3,", "", "3;\x01"] {
             let input = format!("{line}\r\nabc\r\n0\r\n\r\n");
             assert!(decode(input.as_bytes(), 99, Reading::Tolerant).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_read_also_where_it_is_cut_before_its_lf() {
+        let input = |length: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(length - 2));
+        for step in [1, LONGEST_LINE, LONGEST_LINE + 1, 9_999] {
+            assert_eq!(decode(input(LONGEST_LINE).as_bytes(), step, Reading::Strict), Ok((b"x".to_vec(), Some(None))));
+            let longer = decode(input(LONGEST_LINE + 1).as_bytes(), step, Reading::Strict);
+            assert_eq!(longer, Err(Malformed::TooLarge));
         }
     }
 

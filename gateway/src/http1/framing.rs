@@ -37,7 +37,12 @@ pub fn request_length(version: Version, fields: &FieldMap) -> Option<BodyLength>
 ///
 /// # Errors
 /// Where two parties could read it in two ways.
-pub fn response_length(method: &Method, status: StatusCode, fields: &FieldMap) -> Result<BodyLength, Malformed> {
+pub fn response_length(
+    method: &Method,
+    version: Version,
+    status: StatusCode,
+    fields: &FieldMap,
+) -> Result<BodyLength, Malformed> {
     let mut codings = fields.get_all(TRANSFER_ENCODING);
     let mut lengths = fields.get_all(CONTENT_LENGTH);
     let length = match (codings.next(), lengths.next()) {
@@ -50,6 +55,10 @@ pub fn response_length(method: &Method, status: StatusCode, fields: &FieldMap) -
         (Some(coding), None) => {
             if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
                 return Err(Malformed::Syntax("a Transfer-Encoding other than chunked"));
+            }
+            // RFC 9112 section 6.1: its framing is faulty, and whoever knows only HTTP/1.0 has read on to the end.
+            if version != Version::HTTP_11 {
+                return Err(Malformed::Syntax("Transfer-Encoding before HTTP/1.1"));
             }
             BodyLength::Chunked
         }
@@ -101,7 +110,7 @@ mod tests {
     #[test]
     fn a_response_ends_where_its_status_and_method_say() {
         let length = |method: Method, status: u16, fields: &[(&'static str, &str)]| {
-            response_length(&method, StatusCode::from_u16(status).unwrap(), &map(fields))
+            response_length(&method, Version::HTTP_11, StatusCode::from_u16(status).unwrap(), &map(fields))
         };
         assert_eq!(length(Method::GET, 200, &[("content-length", "3")]), Ok(BodyLength::Exact(3)));
         assert_eq!(length(Method::GET, 200, &[]), Ok(BodyLength::UntilClose));
@@ -117,5 +126,13 @@ mod tests {
         ] {
             assert!(length(Method::HEAD, 200, fields).is_err(), "{fields:?}");
         }
+    }
+
+    #[test]
+    fn a_response_of_http_1_0_in_chunks_is_refused() {
+        let length = |fields| response_length(&Method::GET, Version::HTTP_10, StatusCode::OK, &map(fields));
+        assert!(length(&[("transfer-encoding", "chunked")]).is_err());
+        assert_eq!(length(&[]), Ok(BodyLength::UntilClose));
+        assert_eq!(length(&[("content-length", "3")]), Ok(BodyLength::Exact(3)));
     }
 }

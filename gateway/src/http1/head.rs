@@ -54,6 +54,10 @@ pub fn parse_request(head: &Bytes, found: &Found) -> Result<RequestHead, Malform
     if second > LONGEST_TARGET {
         return Err(Malformed::TargetTooLong);
     }
+    if memchr(b'#', &rest[..second]).is_some() {
+        // RFC 9112 section 3.2: no form of a target has one. A party that takes it for a part of the path sees another path.
+        return bad("a target with a fragment");
+    }
     let Ok(target) = Uri::from_maybe_shared(head.slice(first + 1..first + 1 + second)) else {
         return bad("a target that is no URI");
     };
@@ -149,8 +153,12 @@ fn fields_of(head: &Bytes, lines: Lines<'_>, reading: Reading) -> Result<FieldMa
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { return bad("a line without a colon") };
         let mut name = &line[..colon];
         if reading == Reading::Tolerant {
-            // RFC 9112 section 5.1: a proxy removes them from a response. In a request they are refused.
-            name = name.trim_ascii_end();
+            // RFC 9112 section 5.1: a proxy removes blanks from a response, and nothing else. In a request they are refused.
+            while let [rest @ .., last] = name
+                && is_blank(*last)
+            {
+                name = rest;
+            }
         }
         // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none.
         let Ok(name) = HeaderName::from_bytes(name) else { return bad("a field name that is no token") };
@@ -232,6 +240,8 @@ mod tests {
             "GET /\r\n\r\n",
             " GET / HTTP/1.1\r\n\r\n",
             "GET /\t HTTP/1.1\r\n\r\n",
+            "GET /public#/../private HTTP/1.1\r\n\r\n",
+            "GET http://a#b/ HTTP/1.1\r\n\r\n",
             "GET / HTTP/1.1\r\nA : b\r\n\r\n",
             "GET / HTTP/1.1\r\n A: b\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
@@ -263,6 +273,10 @@ mod tests {
         }
         let head = response("HTTP/1.1 200 OK\r\nServer : x\r\nA:b\r\n\r\n").unwrap();
         assert_eq!((head.fields["server"].as_bytes(), head.fields["a"].as_bytes()), (&b"x"[..], &b"b"[..]));
+        for byte in ['\r', '\x0b', '\x0c', '\0'] {
+            let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding{byte}: chunked\r\n\r\n");
+            assert!(response(&head).is_err(), "{head:?}: only blanks are left out");
+        }
         for head in
             ["HTTP/1.1  200 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "HTTP/1.1 20\r\n\r\n", "ICY 200 OK\r\n\r\n", "\r\n"]
         {

@@ -46,6 +46,11 @@ impl Outgoing {
 
     /// Adds what `write` appends.
     pub fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        // A reader that is slow but never stops may leave something here at any time: what has gone must not stay.
+        if self.written >= KEPT && self.written >= self.own.len() / 2 {
+            self.own.drain(..self.written);
+            self.written = 0;
+        }
         let before = self.own.len();
         write(&mut self.own);
         let count = self.own.len() - before;
@@ -185,6 +190,40 @@ mod tests {
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
+    }
+
+    #[test]
+    fn what_was_written_is_not_kept_for_a_reader_that_is_always_behind() {
+        struct Steps(Slow, bool);
+
+        impl AsyncWrite for Steps {
+            fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                self.1 = !self.1;
+                if self.1 { Pin::new(&mut self.0).poll_write(cx, bytes) } else { Poll::Pending }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+
+        let (mut outgoing, mut steps) = (Outgoing::default(), Steps(Slow(Vec::new(), 1000), false));
+        let mut cx = Context::from_waker(Waker::noop());
+        outgoing.push(vec![0; 2000].into());
+        let mut expected = vec![0; 2000];
+        for number in 0..1000_usize {
+            let piece = vec![number.to_le_bytes()[0]; 1000];
+            expected.extend_from_slice(&piece);
+            outgoing.push(piece.into());
+            assert!(outgoing.poll_write(&mut steps, &mut cx).is_pending());
+            assert!(outgoing.own.capacity() <= 16 << 10, "{} bytes for {}", outgoing.own.capacity(), outgoing.len());
+        }
+        while outgoing.poll_write(&mut steps, &mut cx).is_pending() {}
+        assert_eq!(steps.0.0, expected);
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderName;
 use http::header::TRAILER;
 use http_body::{Body, Frame};
+use rustc_hash::FxHashSet;
 
 use super::encode::{chunk_size, last_chunk};
 use super::{BodyLength, Outgoing};
@@ -14,6 +15,9 @@ use crate::message::FieldMap;
 
 /// So much is taken from a body before what was taken has been written.
 pub const AHEAD: usize = 64 << 10;
+
+/// Up to so many names are compared one by one.
+const FEW: usize = 16;
 
 /// Why a body can't be written to its end.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl BodyWriter {
             Ok(data) => data,
             Err(frame) => {
                 let mut trailers = frame.into_trailers().map_or_else(|_| FieldMap::new(), FieldMap::from);
-                trailers.retain(|name, _| self.named.contains(name));
+                self.keep_named(&mut trailers);
                 return self.finish(Some(&trailers), outgoing);
             }
         };
@@ -115,6 +119,15 @@ impl BodyWriter {
             BodyLength::UntilClose => outgoing.push(data),
         }
         Ok(())
+    }
+
+    /// Leaves the trailers that the head has named, which may have named thousands.
+    fn keep_named(&self, trailers: &mut FieldMap) {
+        if self.named.len() <= FEW {
+            return trailers.retain(|name, _| self.named.contains(name));
+        }
+        let named: FxHashSet<&HeaderName> = self.named.iter().collect();
+        trailers.retain(|name, _| named.contains(name));
     }
 
     fn finish<E>(&mut self, trailers: Option<&FieldMap>, outgoing: &mut Outgoing) -> Result<(), WriteError<E>> {
@@ -169,6 +182,20 @@ mod tests {
         let frames = vec![data("abc"), Frame::trailers(trailers)];
         assert_eq!(write(BodyLength::Chunked, frames).unwrap(), "3\r\nabc\r\n0\r\nx-a: 1\r\n\r\n");
         assert_eq!(write(BodyLength::Exact(0), vec![]).unwrap(), "");
+    }
+
+    #[test]
+    fn of_many_named_trailers_those_that_come_are_written() {
+        let names: Vec<String> = (0..=FEW).map(|number| format!("x-{number}")).collect();
+        let (mut writer, mut outgoing) =
+            (BodyWriter::new(BodyLength::Chunked, &map(&[("trailer", &names.join(","))])), Outgoing::default());
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-16", http::HeaderValue::from_static("1"));
+        trailers.insert("x-17", http::HeaderValue::from_static("1"));
+        writer.frame::<Infallible>(Frame::trailers(trailers), &mut outgoing).unwrap();
+        let mut sink = Vec::new();
+        assert!(outgoing.poll_write(&mut sink, &mut Context::from_waker(Waker::noop())).is_ready());
+        assert_eq!(sink, b"0\r\nx-16: 1\r\n\r\n");
     }
 
     #[test]

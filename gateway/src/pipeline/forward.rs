@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http_body::Body as _;
 
 use super::deadline::{explain, within};
+use super::interim;
 use crate::error::{Error, ErrorKind, Side};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::message::{BarredTrailers, Body, FieldMap, Response, headers};
@@ -105,7 +106,7 @@ async fn send(
         headers: head.headers,
         body,
         key: None,
-        interim: completion.interim.clone(),
+        interim: interim::way(completion, exchange),
     };
     let sent = services.client.send(upstream, outbound, &forwarding.report).await;
     exchange

@@ -186,6 +186,11 @@ impl Activity {
         !watched && (self.ask.replace(false) || !before)
     }
 
+    /// The socket tells somebody else than the connection, or nobody: the sweep has it asked.
+    pub(super) fn unwatch(&self) {
+        self.unwatched.set(true);
+    }
+
     /// Whether a client waits for something to be written.
     pub(super) fn has_request(&self) -> bool {
         !self.multiplexed.get() && self.in_flight.get() > 0

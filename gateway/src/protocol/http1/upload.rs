@@ -181,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
 
     fn turn(&self, state: UploadState) {
         self.state.set(state);
+        self.awaited.set(false);
         self.unread.borrow_mut().awaited();
         // The connection may wait for it, and was not told of its client meanwhile.
         self.activity.wake();
@@ -193,6 +194,9 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
         self.ask(cx);
         let polled = self.poll_piece(cx);
         self.awaited.set(polled.is_pending());
+        // Who reads may be another task. It is told by the socket in place of the connection's, and when it pauses nobody is:
+        // from time to time the connection has to look.
+        self.activity.unwatch();
         if polled.is_ready() && self.refused.get() {
             self.changed.notify_one();
         }

@@ -20,7 +20,7 @@ use crate::http1::{
     AHEAD, BodyLength, BodyWriter, HeadLimits, Malformed, Outgoing, Reading, ResponseHead, Section, WriteError,
     parse_response,
 };
-use crate::message::{FieldMap, Interim, headers};
+use crate::message::{FieldMap, Interim, content, headers};
 use crate::timer::Stopwatch;
 use crate::upstream::retry::AttemptFailure;
 
@@ -216,6 +216,7 @@ impl HeadProgress {
             if head.status != StatusCode::CONTINUE && interim.is_supported() {
                 let mut fields = head.fields;
                 headers::strip_hop_by_hop(&mut fields);
+                content::tell_length(head.status, &mut fields, None);
                 interim.send(head.status, fields);
             }
         }

@@ -28,7 +28,7 @@ pub(super) fn receive(
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::new(ErrorKind::Protocol, "101 without an Upgrade in the request"));
     }
-    let length = response_length(&method, head.status, &head.fields).map_err(malformed)?;
+    let length = response_length(&method, head.version, head.status, &head.fields).map_err(malformed)?;
     stopwatch.restart_with(idle);
     let mut body = ResponseBody {
         ready: None,
