@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use http::header::ALT_SVC;
+use http::header::{ALT_SVC, TE};
 use http::uri::PathAndQuery;
 use http_body::Body as _;
 
@@ -116,6 +116,8 @@ async fn send(
             let listed = headers::strip_hop_by_hop(&mut fields);
             // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
             fields.remove(ALT_SVC);
+            // RFC 9110 section 10.1.4: a request's alone.
+            fields.remove(TE);
             exchange.source = ResponseSource::Upstream;
             exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(status, fields) });
             Ok(body)

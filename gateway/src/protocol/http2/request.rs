@@ -10,7 +10,6 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::StatusCode;
-use http::header::TE;
 use http_body::Body as _;
 
 use super::context::Connection;
@@ -89,8 +88,6 @@ impl Writing {
     ) -> Option<Self> {
         let Response { status, mut fields, body } = response;
         headers::set_date(&mut fields, SystemTime::now());
-        // The one connection-specific field that may have stayed (RFC 9113 section 8.2.2 has it in requests only).
-        fields.remove(TE);
         let ends = body.is_end_stream();
         let body = Paced::new(body, true, Some(running), &connection.server.memory);
         match respond.send_response(head_of(status, fields), ends) {

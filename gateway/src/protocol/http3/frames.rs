@@ -10,7 +10,6 @@ use h3::error::Code;
 use smallvec::SmallVec;
 
 use super::field_section::{self, Section};
-use super::qpack;
 
 /// The largest frame on the control stream: some settings, an id, a priority (RFC 9218 section 7.2).
 const CONTROL_FRAME: u64 = 4 << 10;
@@ -69,9 +68,18 @@ enum Stream {
     Untyped,
     Control,
     /// Not made of frames either, but of instructions that h3 does not read.
-    Qpack(qpack::Stream),
+    Qpack(QpackStream),
     /// Not made of frames, or nothing that h3 reads further than its type.
     Other,
+}
+
+/// Which of QPACK's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QpackStream {
+    /// What the client puts into our table, RFC 9204 section 4.3.
+    Encoder,
+    /// What it has understood of ours, section 4.4.
+    Decoder,
 }
 
 /// The part of a request that comes next.
@@ -110,7 +118,7 @@ impl Frames {
     }
 
     /// What the stream consists of, where its type has come and says QPACK.
-    pub(super) const fn instructions(&self) -> Option<qpack::Stream> {
+    pub(super) const fn instructions(&self) -> Option<QpackStream> {
         match self.stream {
             Stream::Qpack(stream) => Some(stream),
             _ => None,
@@ -178,8 +186,8 @@ impl Frames {
         head.clear();
         self.stream = match kind {
             CONTROL_STREAM => Stream::Control,
-            QPACK_ENCODER_STREAM => Stream::Qpack(qpack::Stream::Encoder),
-            QPACK_DECODER_STREAM => Stream::Qpack(qpack::Stream::Decoder),
+            QPACK_ENCODER_STREAM => Stream::Qpack(QpackStream::Encoder),
+            QPACK_DECODER_STREAM => Stream::Qpack(QpackStream::Decoder),
             _ => Stream::Other,
         };
         Some(Piece { bytes, content: 0 })

@@ -4,16 +4,7 @@
 use h3::error::Code;
 
 use super::codes::var_int;
-use super::frames::{Violation, fatal};
-
-/// Which of its two streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
-    /// What it puts into our table, RFC 9204 section 4.3.
-    Encoder,
-    /// What it has understood of ours, section 4.4.
-    Decoder,
-}
+use super::frames::{QpackStream, Violation, fatal};
 
 /// The longest rest of an integer: 62 bits, seven at a time.
 const REST: u8 = 9;
@@ -21,14 +12,14 @@ const REST: u8 = 9;
 /// Instructions as they come.
 #[derive(Debug)]
 pub(crate) struct Instructions {
-    stream: Stream,
+    stream: QpackStream,
     /// An integer is under way, of which so many bytes have come behind its prefix.
     integer: Option<u8>,
 }
 
 impl Instructions {
     /// Nothing has come yet.
-    pub(crate) const fn new(stream: Stream) -> Self {
+    pub(crate) const fn new(stream: QpackStream) -> Self {
         Self { stream, integer: None }
     }
 
@@ -43,12 +34,14 @@ impl Instructions {
                 (Some(_), _, 0x80..) => return Err(self.violation("an integer without an end")),
                 (Some(_), _, _) => None,
                 // Set Dynamic Table Capacity, to none.
-                (None, Stream::Encoder, 0b0010_0000) => None,
-                (None, Stream::Encoder, _) => return Err(self.violation("a dynamic table that was not offered")),
+                (None, QpackStream::Encoder, 0b0010_0000) => None,
+                (None, QpackStream::Encoder, _) => return Err(self.violation("a dynamic table that was not offered")),
                 // Stream Cancellation: of a stream that nothing had to be understood of.
-                (None, Stream::Decoder, 0b0111_1111) => Some(0),
-                (None, Stream::Decoder, 0b0100_0000..=0b0111_1110) => None,
-                (None, Stream::Decoder, _) => return Err(self.violation("an acknowledgment of what was never sent")),
+                (None, QpackStream::Decoder, 0b0111_1111) => Some(0),
+                (None, QpackStream::Decoder, 0b0100_0000..=0b0111_1110) => None,
+                (None, QpackStream::Decoder, _) => {
+                    return Err(self.violation("an acknowledgment of what was never sent"));
+                }
             };
         }
         Ok(())
@@ -57,8 +50,8 @@ impl Instructions {
     const fn violation(&self, what: &'static str) -> Violation {
         fatal(
             match self.stream {
-                Stream::Encoder => Code::QPACK_ENCODER_STREAM_ERROR,
-                Stream::Decoder => Code::QPACK_DECODER_STREAM_ERROR,
+                QpackStream::Encoder => Code::QPACK_ENCODER_STREAM_ERROR,
+                QpackStream::Decoder => Code::QPACK_DECODER_STREAM_ERROR,
             },
             what,
         )
@@ -92,7 +85,7 @@ pub(super) async fn read(
 mod tests {
     use super::*;
 
-    fn take(stream: Stream, bytes: &[u8]) -> Result<(), Code> {
+    fn take(stream: QpackStream, bytes: &[u8]) -> Result<(), Code> {
         let whole = Instructions::new(stream).take(bytes).map_err(|violation| violation.code);
         let mut instructions = Instructions::new(stream);
         let single = bytes.iter().try_for_each(|byte| instructions.take(&[*byte])).map_err(|violation| violation.code);
@@ -102,15 +95,15 @@ mod tests {
 
     #[test]
     fn only_what_needs_no_dynamic_table_is_taken() {
-        assert_eq!(take(Stream::Encoder, &[]), Ok(()));
-        assert_eq!(take(Stream::Encoder, &[0x20, 0x20]), Ok(()));
+        assert_eq!(take(QpackStream::Encoder, &[]), Ok(()));
+        assert_eq!(take(QpackStream::Encoder, &[0x20, 0x20]), Ok(()));
         for refused in [&[0x21][..], &[0x3f, 0xe1, 0x1f], &[0x80], &[0xc0], &[0x40], &[0x00]] {
-            assert_eq!(take(Stream::Encoder, refused), Err(Code::QPACK_ENCODER_STREAM_ERROR), "{refused:?}");
+            assert_eq!(take(QpackStream::Encoder, refused), Err(Code::QPACK_ENCODER_STREAM_ERROR), "{refused:?}");
         }
-        assert_eq!(take(Stream::Decoder, &[0x44, 0x7f, 0x80, 0x01, 0x40]), Ok(()));
+        assert_eq!(take(QpackStream::Decoder, &[0x44, 0x7f, 0x80, 0x01, 0x40]), Ok(()));
         let endless = [&[0x7f][..], &[0xff; 12]].concat();
         for refused in [&[0x80][..], &[0x00], &[0x01], &endless] {
-            assert_eq!(take(Stream::Decoder, refused), Err(Code::QPACK_DECODER_STREAM_ERROR), "{refused:?}");
+            assert_eq!(take(QpackStream::Decoder, refused), Err(Code::QPACK_DECODER_STREAM_ERROR), "{refused:?}");
         }
     }
 }
