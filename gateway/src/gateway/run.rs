@@ -90,6 +90,27 @@ struct Wanted {
     plugins: bool,
     /// What was read last needs a plugin that is being compiled: requests for a reload wait until something has changed.
     waits: bool,
+    /// A plugin has changed, or has been compiled, since the job that runs began: it may have looked before that.
+    moved: bool,
+}
+
+impl Wanted {
+    /// The plugin directory has changed, or a file of it has been compiled. `refused`: the configuration that was read last is
+    /// not the one in force, and may work now: it and the plugin that it needs come in any order.
+    fn plugins_changed(&mut self, refused: bool) {
+        self.plugins = true;
+        self.again |= refused;
+        self.waits = false;
+        self.moved = true;
+    }
+
+    /// A reload needs a plugin that was being compiled when it looked. Where that has ended meanwhile nobody will tell of it
+    /// again, so it is tried again at once.
+    fn postpone(&mut self, reply: Option<Reply>) {
+        self.again |= self.moved;
+        self.waits = !self.moved;
+        self.requests.extend(reply);
+    }
 }
 
 /// What a job found.
@@ -160,10 +181,7 @@ impl Control {
                         match (result, reply) {
                             (Some(result), Some(reply)) => drop(reply.send(result)),
                             (Some(_), None) => {}
-                            (None, reply) => {
-                                wanted.waits = true;
-                                wanted.requests.extend(reply);
-                            }
+                            (None, reply) => wanted.postpone(reply),
                         }
                     }
                     JobOutcome::Plugins(judgement) => self.finish_plugins(judgement),
@@ -176,14 +194,12 @@ impl Control {
     }
 
     fn plugins_changed(&self, wanted: &mut Wanted) {
-        wanted.plugins = true;
-        // A configuration and the plugin that it needs come in any order.
-        wanted.again |= self.attempted != self.applied;
-        wanted.waits = false;
+        wanted.plugins_changed(self.attempted != self.applied);
     }
 
     /// Starts the next job, if there is something to do.
     fn next(&self, wanted: &mut Wanted) -> Option<Job> {
+        wanted.moved = false;
         let reply = if wanted.waits { None } else { wanted.requests.pop_front() };
         let again = std::mem::take(&mut wanted.again) || reply.is_some();
         // One change can be announced twice, or come with a request to reload: it is tried once.
@@ -207,5 +223,26 @@ impl Control {
             return Some(Box::pin(async { JobOutcome::Plugins(judging.await) }));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_is_not_forgotten_whose_plugin_is_compiled_while_it_looks() {
+        let reply = || Some(oneshot::channel().0);
+        // Compiled between the look and its outcome: the news was there before anybody waited for it.
+        let mut wanted = Wanted::default();
+        wanted.plugins_changed(false);
+        wanted.postpone(reply());
+        assert!(wanted.again && !wanted.waits && wanted.requests.len() == 1);
+        // Compiled later: that is told.
+        let mut wanted = Wanted::default();
+        wanted.postpone(reply());
+        assert!(!wanted.again && wanted.waits);
+        wanted.plugins_changed(true);
+        assert!(wanted.again && !wanted.waits);
     }
 }
