@@ -73,7 +73,7 @@ impl Content {
         let (mut written, mut cx) = (Vec::new(), Context::from_waker(Waker::noop()));
         loop {
             let filled = writer.poll_fill(&mut body, &mut outgoing, &mut cx, |data| data);
-            assert!(matches!(outgoing.poll_write(&mut written, &mut cx), Poll::Ready(Ok(()))));
+            assert!(matches!(outgoing.poll_flush(&mut written, &mut cx), Poll::Ready(Ok(()))));
             match filled {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => break,

@@ -25,6 +25,8 @@ pub struct Outgoing {
     /// What is to be written, in order. Own bytes stand in `own` in the same order.
     parts: VecDeque<Part>,
     length: usize,
+    /// Something was written that may lie in the buffer of TLS.
+    unflushed: bool,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Outgoing {
 
     /// Gives back all room.
     pub fn shrink(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && !self.unflushed {
             *self = Self::default();
         }
     }
@@ -134,11 +136,11 @@ impl Outgoing {
         self.clear();
     }
 
-    /// Writes everything, as far as the stream takes it.
+    /// Writes everything, as far as the stream takes it, and has it sent.
     ///
     /// # Errors
     /// The stream's.
-    pub fn poll_write(&mut self, stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_flush(&mut self, stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let written = match self.slices(&mut slices) {
@@ -148,7 +150,12 @@ impl Outgoing {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.unflushed = true;
             self.advance(written);
+        }
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
@@ -219,10 +226,10 @@ mod tests {
             let piece = vec![number.to_le_bytes()[0]; 1000];
             expected.extend_from_slice(&piece);
             outgoing.push(piece.into());
-            assert!(outgoing.poll_write(&mut steps, &mut cx).is_pending());
+            assert!(outgoing.poll_flush(&mut steps, &mut cx).is_pending());
             assert!(outgoing.own.capacity() <= 16 << 10, "{} bytes for {}", outgoing.own.capacity(), outgoing.len());
         }
-        while outgoing.poll_write(&mut steps, &mut cx).is_pending() {}
+        while outgoing.poll_flush(&mut steps, &mut cx).is_pending() {}
         assert_eq!(steps.0.0, expected);
     }
 
@@ -241,7 +248,7 @@ mod tests {
             }
             prop_assert_eq!(outgoing.len(), expected.len());
             let mut cx = Context::from_waker(Waker::noop());
-            prop_assert!(matches!(outgoing.poll_write(&mut slow, &mut cx), Poll::Ready(Ok(()))));
+            prop_assert!(matches!(outgoing.poll_flush(&mut slow, &mut cx), Poll::Ready(Ok(()))));
             prop_assert_eq!(slow.0, expected);
             prop_assert!(outgoing.is_empty());
         }

@@ -162,7 +162,7 @@ mod tests {
             Poll::Pending => panic!("the body is here"),
         }
         let mut sink = Vec::new();
-        assert!(outgoing.poll_write(&mut sink, &mut cx).is_ready());
+        assert!(outgoing.poll_flush(&mut sink, &mut cx).is_ready());
         Ok(String::from_utf8(sink).unwrap())
     }
 
@@ -194,7 +194,7 @@ mod tests {
         trailers.insert("x-17", http::HeaderValue::from_static("1"));
         writer.frame::<Infallible>(Frame::trailers(trailers), &mut outgoing).unwrap();
         let mut sink = Vec::new();
-        assert!(outgoing.poll_write(&mut sink, &mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(outgoing.poll_flush(&mut sink, &mut Context::from_waker(Waker::noop())).is_ready());
         assert_eq!(sink, b"0\r\nx-16: 1\r\n\r\n");
     }
 

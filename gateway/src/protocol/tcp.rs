@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Group};
 use super::cleartext::{self, Opening};
 use super::server::Server;
-use super::tracked::Tracked;
+use super::tracked::{OverTcp, Tracked};
 use super::{http1, http2, linger};
 use crate::exchange::ConnectionInfo;
 use crate::handler::Handler;
@@ -32,7 +32,7 @@ pub async fn serve<H: Handler>(
 ) {
     let listener = settings.config.clone();
     let activity = server.connections.add(&listener.limits, group);
-    // Boxes of their own size: a connection keeps room for its own protocol only, and none for how that was found out.
+    // In boxes, so that a connection keeps no room for how it was found out what it speaks.
     match &settings.tls {
         Some(tls) => {
             let Some(stream) = Box::pin(encrypted(tls, &listener, stream, &activity, metrics)).await else { return };
@@ -40,20 +40,30 @@ pub async fn serve<H: Handler>(
             info.sni = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
             let http2 = session.alpn_protocol() == Some(b"h2");
             let io = Tracked::new(stream, activity.clone());
-            if http2 {
-                Box::pin(http2::serve(server, &listener, io, info, activity, metrics)).await;
-            } else if listener.http1 {
-                Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
-            }
+            speak(http2, server, &listener, io, info, activity, metrics).await;
         }
         None => {
             let Some((io, http2)) = Box::pin(unencrypted(&listener, stream, &activity)).await else { return };
-            if http2 {
-                Box::pin(http2::serve(server, &listener, io, info, activity, metrics)).await;
-            } else if listener.http1 {
-                Box::pin(http1::serve(server, &listener, io, info, activity, metrics)).await;
-            }
+            speak(http2, server, &listener, io, info, activity, metrics).await;
         }
+    }
+}
+
+/// Serves a connection that is known to speak HTTP/2, or HTTP/1.
+async fn speak<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler>(
+    http2: bool,
+    server: Rc<Server<H>>,
+    listener: &Listener,
+    io: Tracked<S>,
+    info: ConnectionInfo,
+    activity: Rc<Activity>,
+    metrics: &ListenerMetrics,
+) {
+    // Boxes of their own size: a connection keeps room for its own protocol only.
+    if http2 {
+        Box::pin(http2::serve(server, listener, io, info, activity, metrics)).await;
+    } else if listener.http1 {
+        Box::pin(http1::serve(server, listener, io, info, activity, metrics)).await;
     }
 }
 

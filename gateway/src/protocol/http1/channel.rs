@@ -3,35 +3,30 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use http::{StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http1::{Outgoing, status_line, write_fields};
+use crate::http1::{Incoming, Outgoing, status_line, write_fields};
 use crate::message::{FieldMap, WriteInterim};
 use crate::protocol::activity::Activity;
 use crate::protocol::tracked::{OverTcp, Tracked};
 
-/// Read at a time at least, and at most: of what comes without a pause more is read at a time.
-const LEAST_READ: usize = 4 << 10;
-const MOST_READ: usize = 64 << 10;
-/// Interim responses in front of one response, in bytes: as much as its head may have upstream.
+/// Read at a time at least.
+const READ: usize = 4 << 10;
+/// From so many bytes of interim responses in front of one response on none is written any more: as much as a head may have
+/// upstream.
 const MOST_INTERIM: usize = 64 << 10;
 
 /// See the module. The parts are borrowed apart: while a response is written, its body may read the request's.
 pub(super) struct Channel<S> {
     stream: RefCell<Tracked<S>>,
     /// What has come and is not read yet.
-    pub(super) incoming: RefCell<BytesMut>,
+    pub(super) incoming: RefCell<Incoming>,
     pub(super) outgoing: RefCell<Outgoing>,
-    read_size: Cell<usize>,
-    /// Something was written that may lie in the buffer of TLS.
-    unflushed: Cell<bool>,
     /// The response has begun: nothing may go before it any more.
     pub(super) responding: Cell<bool>,
     /// Bytes of interim responses to the request that runs.
@@ -43,10 +38,8 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Channel<S> {
     pub(super) fn new(stream: Tracked<S>, activity: Rc<Activity>) -> Rc<Self> {
         Rc::new(Self {
             stream: RefCell::new(stream),
-            incoming: RefCell::default(),
+            incoming: RefCell::new(Incoming::new(READ)),
             outgoing: RefCell::default(),
-            read_size: Cell::new(LEAST_READ),
-            unflushed: Cell::new(false),
             responding: Cell::new(false),
             interim: Cell::new(0),
             activity,
@@ -61,39 +54,12 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Channel<S> {
 
     /// Reads what has come. 0: the client has said everything.
     pub(super) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let (stream, incoming) = (&mut *self.stream.borrow_mut(), &mut *self.incoming.borrow_mut());
-        if incoming.capacity() == 0 {
-            // A connection that waits for its next request has nothing to read into: see `rest`.
-            let mut room = [MaybeUninit::uninit(); LEAST_READ];
-            let mut read = ReadBuf::uninit(&mut room);
-            ready!(Pin::new(stream).poll_read(cx, &mut read))?;
-            if !read.filled().is_empty() {
-                incoming.reserve(LEAST_READ);
-                incoming.extend_from_slice(read.filled());
-            }
-            return Poll::Ready(Ok(read.filled().len()));
-        }
-        incoming.reserve(self.read_size.get());
-        let room = incoming.capacity() - incoming.len();
-        let count = ready!(pin!(stream.read_buf(incoming)).poll(cx))?;
-        if count == room {
-            self.read_size.set((self.read_size.get() * 2).min(MOST_READ));
-        }
-        Poll::Ready(Ok(count))
+        self.incoming.borrow_mut().poll_read(&mut *self.stream.borrow_mut(), cx)
     }
 
     /// Writes what is to be written.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outgoing = &mut *self.outgoing.borrow_mut();
-        if !outgoing.is_empty() {
-            self.unflushed.set(true);
-            ready!(outgoing.poll_write(&mut *self.stream.borrow_mut(), cx))?;
-        }
-        if self.unflushed.get() {
-            ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx))?;
-            self.unflushed.set(false);
-        }
-        Poll::Ready(Ok(()))
+        self.outgoing.borrow_mut().poll_flush(&mut *self.stream.borrow_mut(), cx)
     }
 
     /// Says that nothing more will be written.
@@ -109,11 +75,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Channel<S> {
     /// Gives back all room: nothing runs, and nothing has come for a while.
     pub(super) fn rest(&self) {
         self.outgoing.borrow_mut().shrink();
-        let mut incoming = self.incoming.borrow_mut();
-        if incoming.is_empty() {
-            *incoming = BytesMut::new();
-            self.read_size.set(LEAST_READ);
-        }
+        self.incoming.borrow_mut().shrink(0);
     }
 
     /// Closes the connection with a reset.
@@ -124,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Channel<S> {
 
 impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> WriteInterim for Channel<S> {
     fn write(&self, status: StatusCode, fields: FieldMap) -> bool {
-        if self.responding.get() {
+        if self.responding.get() || self.interim.get() > MOST_INTERIM {
             return false;
         }
         let mut outgoing = self.outgoing.borrow_mut();
@@ -137,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> WriteInterim for Channel<S> {
         self.interim.set(self.interim.get() + outgoing.len() - before);
         // The connection writes it when it has its next turn, which is this one, unless another task has read it.
         self.activity.wake();
-        self.interim.get() <= MOST_INTERIM
+        true
     }
 }
 

@@ -21,7 +21,7 @@ use self::upload::{Upload, UploadState};
 use super::activity::{Activity, Ending};
 use super::linger;
 use super::paced::Paced;
-use super::running::Running;
+use super::running::{Answered, Running};
 use super::server::Server;
 use super::tracked::{OverTcp, Tracked};
 use crate::exchange::{ConnectionInfo, Protocol};
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
     /// Waits for the head of the next request.
     async fn head(&self) -> Result<RequestHead, Next> {
         let mut section = Section::default();
-        if !self.channel.incoming.borrow().is_empty() {
+        if !self.channel.incoming.borrow().buffer.is_empty() {
             // It came together with the request before.
             self.activity.note_read();
         }
@@ -120,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
     fn poll_head(&self, section: &mut Section, cx: &mut Context<'_>) -> Poll<Result<RequestHead, Next>> {
         loop {
             {
-                let incoming = &mut *self.channel.incoming.borrow_mut();
+                let incoming = &mut self.channel.incoming.borrow_mut().buffer;
                 let found = section.find_end(incoming, 1, self.limits, Reading::Strict).map_err(Next::Refuse)?;
                 if let Some(found) = found {
                     let head = incoming.split_to(found.place.end).freeze().slice(found.place.clone());
@@ -152,22 +152,39 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
                 (body, Some(upload))
             }
         };
-        running.answered = upload.clone().map(|upload| -> Rc<dyn super::running::Answered> { upload });
+        running.answered = upload.clone().map(|upload| -> Rc<dyn Answered> { upload });
         let mut inbound = Inbound::new(self.info.clone(), head, body);
         if version == Version::HTTP_11 {
             inbound.interim = Interim::to(self.channel.clone());
         }
-        let response = self.answer(inbound, upload.as_deref()).await?;
+        let ended = self.serve(framing, inbound, persistent, running, upload.as_deref()).await;
+        // What is left of the body must not keep the connection open beyond its end.
+        if let (Err(_), Some(upload)) = (&ended, &upload) {
+            upload.give_up();
+        }
+        ended
+    }
+
+    /// Gives an answer to a request, and takes in what is left of its body.
+    async fn serve(
+        &self,
+        framing: Framing,
+        inbound: Inbound,
+        persistent: bool,
+        running: Running,
+        upload: Option<&Upload<S>>,
+    ) -> Result<(), End> {
+        let response = self.answer(inbound, upload).await?;
         let draining = || self.activity.ending() >= Ending::Drain;
-        let stays = match &upload {
+        let stays = match upload {
             _ if draining() => false,
             None => persistent,
             // Rare enough for a box: most requests have no body.
             Some(upload) => Box::pin(upload.stays(response.status)).await && !draining(),
         };
-        self.respond(framing, response, stays, running, upload.as_deref()).await?;
+        self.respond(framing, response, stays, running, upload).await?;
         match upload {
-            Some(upload) if upload.is_coming() => Box::pin(self.rest_of(&upload)).await,
+            Some(upload) if upload.is_coming() => Box::pin(self.rest_of(upload)).await,
             _ => Ok(()),
         }
     }

@@ -125,7 +125,7 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         let (_, stays) = framing.write_head(status, fields, &body, stays, &mut outgoing);
         let (mut sink, mut cx) = (Vec::new(), Context::from_waker(std::task::Waker::noop()));
-        assert!(outgoing.poll_write(&mut sink, &mut cx).is_ready());
+        assert!(outgoing.poll_flush(&mut sink, &mut cx).is_ready());
         let text = String::from_utf8(sink).unwrap();
         (text.replace("date: now\r\n", "").replace("\r\n", "|"), stays)
     }

@@ -12,6 +12,7 @@
 //! - A client that waits for a 100 (RFC 9110 section 10.1.1) and gets another answer may send the body or not, and the two
 //!   can't be told apart. So its connection ends.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -173,6 +174,14 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
         self.state.get() == UploadState::Whole
     }
 
+    /// The connection ends, whatever becomes of this.
+    pub(super) fn give_up(&self) {
+        if self.is_coming() {
+            self.turn(UploadState::Broken);
+        }
+        self.stop();
+    }
+
     fn stop(&self) {
         if let Some(task) = self.discarding.take() {
             task.abort();
@@ -188,8 +197,11 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if !self.is_coming() {
-            return Poll::Ready(None);
+        match self.state.get() {
+            UploadState::Coming => {}
+            UploadState::Whole => return Poll::Ready(None),
+            // Never an end: whoever still reads would take a part for the whole.
+            UploadState::Broken => return Poll::Ready(Some(Err(gone("the connection has ended")))),
         }
         self.ask(cx);
         let polled = self.poll_piece(cx);
@@ -208,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
         if self.asked.replace(true) || !self.expects || self.channel.responding.get() {
             return;
         }
-        if self.channel.incoming.borrow().is_empty() {
+        if self.channel.incoming.borrow().buffer.is_empty() {
             self.channel.outgoing.borrow_mut().write(|out| out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n"));
             // What is not written now the connection writes when it has its turn.
             let _ = self.channel.poll_flush(cx);
@@ -220,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
         loop {
             let (decoded, is_last) = {
                 let decoder = &mut *self.decoder.borrow_mut();
-                (decoder.decode(&mut self.channel.incoming.borrow_mut()), decoder.is_ended())
+                (decoder.decode(&mut self.channel.incoming.borrow_mut().buffer), decoder.is_ended())
             };
             match decoded {
                 Ok(Decoded::Data(data)) => return Poll::Ready(Some(self.data(data, is_last))),
@@ -229,12 +241,12 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
                     return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers.into_map()))));
                 }
                 Ok(Decoded::Partial) => self.unread.borrow_mut().awaited(),
-                Err(malformed) => return self.fail(ErrorKind::BadRequest, malformed.text()),
+                Err(malformed) => return self.fail(Error::new(ErrorKind::BadRequest, malformed.text())),
             }
             match ready!(self.channel.poll_read(cx)) {
-                Ok(0) => return self.fail(ErrorKind::ClientGone, "the client closed within the body of its request"),
+                Ok(0) => return self.fail(gone("the client closed within the body of its request")),
                 Ok(_) => {}
-                Err(error) => return self.fail(ErrorKind::ClientGone, &format!("reading the request body: {error}")),
+                Err(error) => return self.fail(gone(format!("reading the request body: {error}"))),
             }
         }
     }
@@ -252,9 +264,9 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
         Ok(Frame::data(data))
     }
 
-    fn fail(&self, kind: ErrorKind, what: &str) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.turn(UploadState::Broken);
-        Poll::Ready(Some(Err(Error::new(kind, what.to_owned()))))
+        Poll::Ready(Some(Err(error)))
     }
 
     /// Takes in what nobody wants, within limits. Of what is left then nobody can tell where the next request begins.
@@ -283,6 +295,10 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Answered for Upload<
             self.stop();
         }
     }
+}
+
+fn gone(what: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::ClientGone, what)
 }
 
 /// The body for whoever reads it.
@@ -322,5 +338,91 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Drop for Watched<S> 
         let receiving = Activity::receive(&upload.activity);
         let task = tokio::task::spawn_local(upload.clone().discard(receiving));
         *upload.discarding.borrow_mut() = Some(task.abort_handle());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderValue, Method, Uri, header};
+    use http_body_util::BodyExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::exchange::{ConnectionInfo, Protocol};
+    use crate::handler::Inbound;
+    use crate::http1::HeadLimits;
+    use crate::memory::{Budget, Credit, ReceiveWindow};
+    use crate::message::{FieldMap, Response};
+    use crate::model::ListenerLimits;
+    use crate::protocol::server::Server;
+    use crate::protocol::tracked::Tracked;
+
+    /// A connection whose client waits, and that client.
+    async fn connection() -> (Connection<TcpStream, impl Handler>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(local), listener.accept());
+        let (stream, peer) = accepted.unwrap();
+        let (connections, memory) = (Rc::new(Connections::default()), Credit::new(Budget::new(1 << 20)));
+        let activity = connections.add(&ListenerLimits::defaults(), &Rc::default());
+        let window = ReceiveWindow::new(memory.clone(), 1, 1);
+        let handler = |_: Inbound| async { Response::new(Body::empty()) };
+        let info = ConnectionInfo {
+            listener: "test".into(),
+            peer,
+            peer_value: HeaderValue::from_static("127.0.0.1"),
+            local,
+            tls: false,
+            sni: None,
+            protocol: Protocol::Http1,
+            max_fields: 100,
+            max_head: 1 << 10,
+            body_timeout: Duration::from_secs(60),
+        };
+        let connection = Connection {
+            server: Rc::new(Server::new(connections, memory, handler)),
+            info: Arc::new(info),
+            channel: Channel::new(Tracked::new(stream, activity.clone()), activity.clone()),
+            activity,
+            window,
+            limits: HeadLimits { bytes: 1 << 10, fields: 100 },
+            asked: Cell::new(1),
+        };
+        (connection, client.unwrap())
+    }
+
+    fn head() -> Head {
+        let fields = FieldMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("9"))]);
+        Head { method: Method::POST, target: Uri::from_static("/"), version: Version::HTTP_11, fields }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_never_taken_for_whole_because_its_connection_ends() {
+        let (connection, _client) = connection().await;
+        let (mut body, upload) = Upload::watch(&head(), BodyLength::Chunked, true, &connection);
+        upload.give_up();
+        let error = body.frame().await.expect("no end").expect_err("no piece");
+        assert_eq!(error.kind(), ErrorKind::ClientGone);
+        assert!(!body.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_body_does_not_keep_its_connection_open() {
+        let (connection, _client) = connection().await;
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                let (body, upload) = Upload::watch(&head(), BodyLength::Exact(9), true, &connection);
+                // It is small, and waited for.
+                drop(body);
+                tokio::task::yield_now().await;
+                assert!(upload.is_coming() && Rc::strong_count(&upload) > 1);
+                upload.give_up();
+                tokio::task::yield_now().await;
+                assert_eq!(Rc::strong_count(&upload), 1, "nobody else has it, or its connection");
+            })
+            .await;
     }
 }

@@ -4,21 +4,21 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use http::{Method, StatusCode};
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::body::{BodyWatch, Piece, WatchedBody};
 use super::error::{MAX_FIELDS, MAX_HEAD, Returned, SendError, head_too_large};
 use super::stream::WatchedStream;
 use crate::error::{Error, ErrorKind};
 use crate::http1::{
-    AHEAD, BodyLength, BodyWriter, HeadLimits, Malformed, Outgoing, Reading, ResponseHead, Section, WriteError,
-    parse_response,
+    AHEAD, BodyLength, BodyWriter, HeadLimits, Incoming, Malformed, Outgoing, Reading, ResponseHead, Section,
+    WriteError, parse_response,
 };
 use crate::message::{FieldMap, Interim, content, headers};
 use crate::timer::Stopwatch;
@@ -26,21 +26,16 @@ use crate::upstream::retry::AttemptFailure;
 
 /// What the head of a response, and its trailers, may hold.
 pub(in crate::upstream) const LIMITS: HeadLimits = HeadLimits { bytes: MAX_HEAD, fields: MAX_FIELDS };
-/// Read at a time at least, and at most: of what comes without a pause more is read at a time.
-const LEAST_READ: usize = 8 << 10;
-const MOST_READ: usize = 64 << 10;
+/// Read at a time at least.
+const READ: usize = 8 << 10;
 /// What an idle connection keeps to read into.
 const KEPT: usize = 16 << 10;
 
 /// An established connection.
 pub(in crate::upstream) struct Http1 {
     stream: WatchedStream,
-    /// What has come and is not decoded.
-    pub(in crate::upstream) incoming: BytesMut,
+    incoming: Incoming,
     outgoing: Outgoing,
-    /// Something was written that may lie in the buffer of TLS.
-    unflushed: bool,
-    read_size: usize,
     /// The sweep during which it became idle.
     pub(in crate::upstream) idle_since: u32,
 }
@@ -66,8 +61,7 @@ impl Upload {
 impl Http1 {
     /// A connection over a new transport.
     pub(in crate::upstream) fn new(stream: WatchedStream) -> Box<Self> {
-        let (incoming, outgoing) = (BytesMut::new(), Outgoing::default());
-        Box::new(Self { stream, incoming, outgoing, unflushed: false, read_size: LEAST_READ, idle_since: 0 })
+        Box::new(Self { stream, incoming: Incoming::new(READ), outgoing: Outgoing::default(), idle_since: 0 })
     }
 
     /// Where the head of a request is written to.
@@ -78,7 +72,7 @@ impl Http1 {
     /// Looks at an idle connection once: whether it can carry another request. What comes without one is not waited for:
     /// nobody is woken by it.
     pub(in crate::upstream) fn is_usable(&mut self) -> bool {
-        if !self.incoming.is_empty() || !self.outgoing.is_empty() || self.stream.activity().broken.get() {
+        if !self.incoming.buffer.is_empty() || !self.outgoing.is_empty() || self.stream.activity().broken.get() {
             return false;
         }
         let mut byte = [0];
@@ -88,21 +82,17 @@ impl Http1 {
 
     /// It is idle from now on: what it keeps room for is little.
     pub(in crate::upstream) fn rest(&mut self) {
-        self.read_size = LEAST_READ;
-        if self.incoming.capacity() > KEPT {
-            self.incoming = BytesMut::new();
-        }
+        self.incoming.shrink(KEPT);
+    }
+
+    /// What has come and is not decoded.
+    pub(in crate::upstream) const fn incoming(&mut self) -> &mut BytesMut {
+        &mut self.incoming.buffer
     }
 
     /// Reads what has come. 0: the other end has said everything.
     pub(in crate::upstream) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.incoming.reserve(self.read_size);
-        let room = self.incoming.capacity() - self.incoming.len();
-        let count = ready!(pin!(self.stream.read_buf(&mut self.incoming)).poll(cx))?;
-        if count == room {
-            self.read_size = (self.read_size * 2).min(MOST_READ);
-        }
-        Poll::Ready(Ok(count))
+        self.incoming.poll_read(&mut self.stream, cx)
     }
 
     /// Writes what is to be written, the upload included. Ready when that is done; the upload is gone then.
@@ -126,14 +116,7 @@ impl Http1 {
                 }
             }
             let more = self.outgoing.len() >= AHEAD;
-            if !self.outgoing.is_empty() {
-                self.unflushed = true;
-                ready!(self.outgoing.poll_write(&mut self.stream, cx)).map_err(|error| reset(&error))?;
-            }
-            if self.unflushed {
-                ready!(Pin::new(&mut self.stream).poll_flush(cx)).map_err(|error| reset(&error))?;
-                self.unflushed = false;
-            }
+            ready!(self.outgoing.poll_flush(&mut self.stream, cx)).map_err(|error| reset(&error))?;
             if upload.is_none() {
                 return Poll::Ready(Ok(()));
             }
@@ -187,10 +170,11 @@ impl HeadProgress {
         cx: &mut Context<'_>,
     ) -> Poll<Result<ResponseHead, Error>> {
         loop {
-            let found = self.section.find_end(&connection.incoming, 1, LIMITS, Reading::Tolerant).map_err(malformed)?;
+            let found =
+                self.section.find_end(connection.incoming(), 1, LIMITS, Reading::Tolerant).map_err(malformed)?;
             let Some(found) = found else {
                 match ready!(connection.poll_read(cx)) {
-                    Ok(0) if connection.incoming.is_empty() => {
+                    Ok(0) if connection.incoming().is_empty() => {
                         return Poll::Ready(Err(Error::new(ErrorKind::Reset, "the connection was closed")));
                     }
                     Ok(0) => {
@@ -202,7 +186,7 @@ impl HeadProgress {
                 }
             };
             let bytes = found.place.end;
-            let head = connection.incoming.split_to(bytes).freeze().slice(found.place.clone());
+            let head = connection.incoming().split_to(bytes).freeze().slice(found.place.clone());
             let head = parse_response(&head, &found).map_err(malformed)?;
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Ok(head));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use smallvec::SmallVec;
 
 use crate::error::{Error, ErrorKind};
 use crate::http1::{BodyDecoder, Decoded, Reading, response_length};
@@ -31,7 +32,7 @@ pub(super) fn receive(
     let length = response_length(&method, head.version, head.status, &head.fields).map_err(malformed)?;
     stopwatch.restart_with(idle);
     let mut body = ResponseBody {
-        ready: None,
+        ready: SmallVec::new(),
         decoder: BodyDecoder::new(length, Reading::Tolerant, LIMITS),
         persistent: headers::is_persistent(head.version, &head.fields),
         connection: Some(connection),
@@ -40,21 +41,19 @@ pub(super) fn receive(
         lease,
         stopwatch,
     };
-    let first = body.decode()?;
+    body.decode()?;
     let (status, fields) = (head.status, head.fields);
-    if body.connection.is_none() && body.ready.is_none() && first.as_ref().is_none_or(Frame::is_data) {
-        let bytes = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
-        return Ok(Response { status, fields, body: Body::full(bytes) });
-    }
-    // What comes first is handed out first: `decode` keeps what stands behind it.
-    let body = Body::boxed(Merged::new(First { first, rest: body }));
+    let body = match body.whole() {
+        Some(bytes) => Body::full(bytes),
+        None => Body::boxed(Merged::new(body)),
+    };
     Ok(Response { status, fields, body })
 }
 
 /// A response body that owns its connection and drives it while it is read.
 struct ResponseBody {
-    /// What was decoded together with the frame before it.
-    ready: Option<Frame<Bytes>>,
+    /// What is decoded, the last first.
+    ready: SmallVec<[Frame<Bytes>; 2]>,
     decoder: BodyDecoder,
     /// Whether the upstream will serve another request over the connection.
     persistent: bool,
@@ -78,37 +77,42 @@ impl ResponseBody {
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        (self.connection, self.upload, self.ready) = (None, None, None);
+        (self.connection, self.upload) = (None, None);
+        self.ready.clear();
         // The client's own error explains it better than what it did to the connection.
         let error = self.watch.as_deref().and_then(BodyWatch::take_error).unwrap_or(error);
         self.lease.cut(&error);
         Poll::Ready(Some(Err(error)))
     }
 
-    /// The next part of what has come. At the end of the body the connection is gone.
-    fn decode(&mut self) -> Result<Option<Frame<Bytes>>, Error> {
-        let Some(connection) = &mut self.connection else { return Ok(None) };
-        let first = match self.decoder.decode(&mut connection.incoming).map_err(malformed)? {
-            Decoded::Partial => return Ok(None),
-            Decoded::End(trailers) => trailers.map(|trailers| received(Frame::trailers(trailers.into_map()))),
-            Decoded::Data(data) => {
-                // The end may stand right behind it: whoever takes this shall know that it was the last.
-                if !self.decoder.is_ended() {
-                    match self.decoder.decode(&mut connection.incoming).map_err(malformed)? {
-                        Decoded::Partial | Decoded::End(None) => {}
-                        Decoded::Data(data) => self.ready = Some(Frame::data(data)),
-                        Decoded::End(Some(trailers)) => {
-                            self.ready = Some(received(Frame::trailers(trailers.into_map())));
-                        }
-                    }
+    /// Decodes the next part of what has come: two pieces, because the end may stand right behind the first, and whoever takes
+    /// that shall know that it was the last. At the end of the body the connection is gone.
+    fn decode(&mut self) -> Result<(), Error> {
+        while let Some(connection) = &mut self.connection
+            && self.ready.len() < 2
+        {
+            match self.decoder.decode(connection.incoming()).map_err(malformed)? {
+                Decoded::Partial => break,
+                Decoded::Data(data) => self.ready.insert(0, Frame::data(data)),
+                Decoded::End(trailers) => {
+                    let trailers = trailers.map(|trailers| received(Frame::trailers(trailers.into_map())));
+                    self.ready.insert_many(0, trailers);
                 }
-                Some(Frame::data(data))
             }
-        };
-        if self.decoder.is_ended() {
-            self.release();
+            if self.decoder.is_ended() {
+                self.release();
+            }
         }
-        Ok(first)
+        Ok(())
+    }
+
+    /// The whole body, where it is here and has no trailers.
+    fn whole(&mut self) -> Option<Bytes> {
+        match (&self.connection, &self.ready[..]) {
+            (None, []) => Some(Bytes::new()),
+            (None, [frame]) if frame.is_data() => self.ready.pop()?.into_data().ok(),
+            _ => None,
+        }
     }
 }
 
@@ -118,23 +122,19 @@ impl HttpBody for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        if let Some(frame) = this.ready.take() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
         loop {
+            if let Some(frame) = this.ready.pop() {
+                this.stopwatch.restart();
+                return Poll::Ready(Some(Ok(frame)));
+            }
             let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
             if let Poll::Ready(Err(error)) = connection.poll_upload(&mut this.upload, cx) {
                 return this.fail(error);
             }
-            match this.decode() {
-                Err(error) => return this.fail(error),
-                Ok(Some(frame)) => {
-                    this.stopwatch.restart();
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Ok(None) => {}
+            if let Err(error) = this.decode() {
+                return this.fail(error);
             }
-            let Some(connection) = &mut this.connection else { return Poll::Ready(None) };
+            let Some(connection) = this.connection.as_mut().filter(|_| this.ready.is_empty()) else { continue };
             match connection.poll_read(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) if this.decoder.ends_with_connection() => {
@@ -153,44 +153,14 @@ impl HttpBody for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_none() && self.connection.is_none()
+        self.ready.is_empty() && self.connection.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (self.is_end_stream(), self.decoder.left()) {
-            (true, _) => SizeHint::with_exact(0),
-            (false, Some(left)) => SizeHint::with_exact(left),
-            (false, None) => SizeHint::default(),
-        }
-    }
-}
-
-/// A body whose first frame is here.
-struct First {
-    first: Option<Frame<Bytes>>,
-    rest: ResponseBody,
-}
-
-impl HttpBody for First {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = self.get_mut();
-        match this.first.take() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => Pin::new(&mut this.rest).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (&self.first, self.rest.size_hint().exact()) {
-            (None, _) => self.rest.size_hint(),
-            (Some(first), Some(rest)) => SizeHint::with_exact(rest + first.data_ref().map_or(0, Bytes::len) as u64),
+        let ready: usize = self.ready.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        match (&self.connection, self.decoder.left()) {
+            (None, _) => SizeHint::with_exact(ready as u64),
+            (Some(_), Some(left)) => SizeHint::with_exact(ready as u64 + left),
             (Some(_), None) => SizeHint::default(),
         }
     }
