@@ -1,5 +1,6 @@
 //! A connection over TCP until it is known what it speaks: TLS or clear text, HTTP/1 or HTTP/2.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -49,21 +50,23 @@ pub async fn serve<H: Handler>(
     }
 }
 
-/// Serves a connection that is known to speak HTTP/2, or HTTP/1.
-async fn speak<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler>(
+/// Serves a connection that is known to speak HTTP/2, or HTTP/1. In a box of its own size: a connection keeps room for its own
+/// protocol only.
+fn speak<'a, S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler>(
     http2: bool,
     server: Rc<Server<H>>,
-    listener: &Listener,
+    listener: &'a Listener,
     io: Tracked<S>,
     info: ConnectionInfo,
     activity: Rc<Activity>,
-    metrics: &ListenerMetrics,
-) {
-    // Boxes of their own size: a connection keeps room for its own protocol only.
+    metrics: &'a ListenerMetrics,
+) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
     if http2 {
-        Box::pin(http2::serve(server, listener, io, info, activity, metrics)).await;
+        Box::pin(http2::serve(server, listener, io, info, activity, metrics))
     } else if listener.http1 {
-        Box::pin(http1::serve(server, listener, io, info, activity, metrics)).await;
+        Box::pin(http1::serve(server, listener, io, info, activity, metrics))
+    } else {
+        Box::pin(std::future::ready(()))
     }
 }
 

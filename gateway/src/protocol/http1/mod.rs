@@ -157,34 +157,22 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         if version == Version::HTTP_11 {
             inbound.interim = Interim::to(self.channel.clone());
         }
-        let ended = self.serve(framing, inbound, persistent, running, upload.as_deref()).await;
         // What is left of the body must not keep the connection open beyond its end.
-        if let (Err(_), Some(upload)) = (&ended, &upload) {
-            upload.give_up();
-        }
-        ended
-    }
-
-    /// Gives an answer to a request, and takes in what is left of its body.
-    async fn serve(
-        &self,
-        framing: Framing,
-        inbound: Inbound,
-        persistent: bool,
-        running: Running,
-        upload: Option<&Upload<S>>,
-    ) -> Result<(), End> {
-        let response = self.answer(inbound, upload).await?;
+        let given_up = |end| {
+            upload.iter().for_each(|upload| upload.give_up());
+            end
+        };
+        let response = self.answer(inbound, upload.as_deref()).await.map_err(given_up)?;
         let draining = || self.activity.ending() >= Ending::Drain;
-        let stays = match upload {
+        let stays = match &upload {
             _ if draining() => false,
             None => persistent,
             // Rare enough for a box: most requests have no body.
             Some(upload) => Box::pin(upload.stays(response.status)).await && !draining(),
         };
-        self.respond(framing, response, stays, running, upload).await?;
-        match upload {
-            Some(upload) if upload.is_coming() => Box::pin(self.rest_of(upload)).await,
+        self.respond(framing, response, stays, running, upload.as_deref()).await.map_err(given_up)?;
+        match &upload {
+            Some(upload) if upload.is_coming() => Box::pin(self.rest_of(upload)).await.map_err(given_up),
             _ => Ok(()),
         }
     }
