@@ -247,11 +247,11 @@ mod tests {
         let now = Instant::now();
         let taken = |size: usize, updates: usize| {
             let allowance = Allowance::new(now);
-            for _ in 0..100_000 {
+            (0..100_000).all(|_| {
                 allowance.responded(size);
                 (0..updates).for_each(|_| allowance.count(frame(8, 0, 4), || now));
-            }
-            !allowance.is_exceeded()
+                !allowance.is_exceeded()
+            })
         };
         // Windows of the stream and of the connection for every frame, for every little message, and for every kilobyte.
         assert!(taken(64 << 10, 8) && taken(20, 2) && taken(16 << 10, 32));
