@@ -1,4 +1,5 @@
-//! Where a plugin trapped: the function, and where in its source, by the debug information of its file, which is read only when somebody is told.
+//! Where a plugin trapped: the function, and where in its source, by the debug information of its file, which is read only when
+//! somebody is told.
 //!
 //! The engine could keep that information and look up each frame of each trap itself; that would take milliseconds of the
 //! worker's time, for a trap that costs next to nothing otherwise.
@@ -67,7 +68,17 @@ pub(super) fn line(module: &[u8], at: CodePlace) -> Option<String> {
     let section = |id: gimli::SectionId| {
         Ok::<_, gimli::Error>(EndianSlice::new(sections.get(id.name()).copied().unwrap_or_default(), LittleEndian))
     };
-    let context = addr2line::Context::from_dwarf(gimli::Dwarf::load(section).ok()?).ok()?;
+    let bytes =
+        |of: &str| sections.iter().filter(|(name, _)| name.starts_with(of)).map(|(_, data)| data.len()).sum::<usize>();
+    if bytes(".debug_") > MOST_BYTES || bytes(".debug_line") > MOST_LINE_BYTES {
+        return None;
+    }
+    let mut dwarf = gimli::Dwarf::load(section).ok()?;
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::All);
+    if !is_modest(&dwarf) {
+        return None;
+    }
+    let context = addr2line::Context::from_dwarf(dwarf).ok()?;
     let mut frames = context.find_frames(address).skip_all_loads().ok()?;
     let mut innermost = None;
     while let Ok(Some(frame)) = frames.next() {
@@ -83,9 +94,71 @@ pub(super) fn line(module: &[u8], at: CodePlace) -> Option<String> {
     innermost
 }
 
+// The file is a stranger's, and what reads its debug information makes much of a byte, and a call of every nested entry. What a
+// compiler makes of a plugin stays far below.
+const MOST_BYTES: usize = 32 << 20;
+const MOST_LINE_BYTES: usize = 4 << 20;
+const MOST_UNITS: usize = 10_000;
+const MOST_ENTRIES: usize = 1_000_000;
+const MOST_DEPTH: isize = 256;
+
+/// Whether debug information can be read within bounds.
+fn is_modest<R: gimli::Reader>(dwarf: &gimli::Dwarf<R>) -> bool {
+    let walked = || -> Result<bool, gimli::Error> {
+        let (mut units, mut headers, mut entries) = (0, dwarf.units(), 0);
+        while let Some(header) = headers.next()? {
+            units += 1;
+            let unit = dwarf.unit(header)?;
+            let mut raw = unit.entries_raw(None)?;
+            while !raw.is_empty() {
+                entries += 1;
+                if units > MOST_UNITS || entries > MOST_ENTRIES || raw.next_depth() > MOST_DEPTH {
+                    return Ok(false);
+                }
+                if let Some(abbreviation) = raw.read_abbreviation()? {
+                    raw.skip_attributes(abbreviation.attributes())?;
+                }
+            }
+        }
+        Ok(true)
+    };
+    walked().unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A module of one function, with debug information in which calls are inlined into each other so many times.
+    fn nested(depth: usize) -> Vec<u8> {
+        // DWARF 4: a unit and a subprogram from 0 on, and subroutines without anything but what is in them.
+        let abbreviations: &[u8] =
+            &[1, 0x11, 1, 0x11, 0x01, 0x12, 0x06, 0, 0, 2, 0x2e, 1, 0x11, 0x01, 0x12, 0x06, 0, 0, 3, 0x1d, 1, 0, 0, 0];
+        let place = [&0u32.to_le_bytes()[..], &1000u32.to_le_bytes()].concat();
+        let entries = [&[1][..], &place, &[2], &place, &vec![3; depth], &vec![0; depth + 2]].concat();
+        let unit = [&4u16.to_le_bytes()[..], &0u32.to_le_bytes(), &[4], &entries].concat();
+        let info = [&u32::try_from(unit.len()).unwrap().to_le_bytes()[..], &unit].concat();
+        let mut module = wat::parse_str("(module (func unreachable))").unwrap();
+        for (name, data) in [(".debug_abbrev", abbreviations), (".debug_info", &info)] {
+            let section = [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), data].concat();
+            let (mut size, mut length) = (Vec::new(), section.len());
+            while length >= 0x80 {
+                size.push((length & 0x7f) as u8 | 0x80);
+                length >>= 7;
+            }
+            size.push(u8::try_from(length).unwrap());
+            module.extend([&[0][..], &size, &section].concat());
+        }
+        module
+    }
+
+    #[test]
+    fn calls_that_are_inlined_without_an_end_are_not_followed() {
+        let at = CodePlace { function: 0, offset: 1 };
+        for depth in [3, 1_000_000] {
+            assert_eq!(line(&nested(depth), at), None, "there are no lines");
+        }
+    }
 
     #[test]
     fn a_panic_is_told_by_the_plugins_own_function() {
