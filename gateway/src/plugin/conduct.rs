@@ -234,10 +234,10 @@ impl Conduct {
         if self.watched { self.makes.left(now) } else { None }
     }
 
-    /// A call used so much of the thread, by the clock; on the caller's stack, to whom a `long` one is one too many.
+    /// A call used so much of the thread, by the clock.
     pub(super) fn used(&mut self, now: Instant, used: Duration) {
         self.share.spend(used);
-        if self.share.left <= 0 && self.share.is_spent(now) {
+        if self.share.is_spent(now) {
             self.overran(now);
         }
     }

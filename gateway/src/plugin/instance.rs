@@ -55,7 +55,7 @@ impl Instance {
                 if way == Way::InTurn {
                     from.line.turn().await;
                 }
-                let (result, spent) = guest.call(exchange, index, call, way, &from.line).await;
+                let (result, spent) = guest.call(exchange, index, call, way, Some(&from.line)).await;
                 let took = started.elapsed();
                 if let Some(exchange) = exchange {
                     exchange.measures.plugins += took;
@@ -201,7 +201,8 @@ impl Maker for Guests {
                 Ok(guest)
             }
             Err(error) => {
-                if matches!(error, MakeError::Failed(_)) {
+                // What the system refuses is not the guest's doing.
+                if matches!(&error, MakeError::Failed(error) if !matches!(error, PluginError::Instance(_))) {
                     self.lost(took);
                 }
                 Err(error)

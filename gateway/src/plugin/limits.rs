@@ -199,9 +199,9 @@ impl InstanceLimits {
         self.favoured = false;
     }
 
-    /// Bytes in use.
+    /// Bytes in use, of all its memories together.
     pub(crate) const fn used(&self) -> usize {
-        self.used
+        self.held.bytes()
     }
 
     /// Whether the instance has grown so far that a fresh one is better: memory never shrinks, and what a large body leaves

@@ -1,9 +1,7 @@
 //! What a plugin's phases cost, measured as the gateway calls them, without a network: time, and the wasm instructions that
 //! an exchange takes, which are the same on every machine and in every run.
 
-use std::cell::RefCell;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +11,10 @@ use super::artifact::Linked;
 use super::call::{Action, BodyMode, Call, Piece};
 use super::compile::nameless;
 use super::componentize::componentize;
-use super::conduct::{Conduct, Way};
+use super::conduct::Way;
 use super::engine::Host;
 use super::error::{LoadError, PluginError, one_line};
 use super::maker::MakeError;
-use super::turns::Line;
 use super::wit::{self, Guest, block_on};
 use crate::exchange::{ConnectionInfo, Exchange, Protocol, RequestHead, ResponseHead};
 use crate::message::FieldMap;
@@ -110,7 +107,6 @@ pub fn measure(bytes: &[u8], config: &str, sample: &Sample, time: Duration) -> R
 struct Bench {
     guest: Guest,
     phases: Phases,
-    line: Rc<Line>,
     // The engine's ticker lives as long as this.
     _host: Arc<Host>,
 }
@@ -131,9 +127,7 @@ impl Bench {
             MakeError::Exhausted => LoadError::NoRoom,
             MakeError::Failed(error) => failed(error),
         })?;
-        let conduct = Conduct::new(PluginLimits::default().cpu, 100, Instant::now());
-        let line = Line::new(Rc::default(), Rc::new(RefCell::new(conduct)));
-        Ok(Self { guest, phases, line, _host: host })
+        Ok(Self { guest, phases, _host: host })
     }
 
     /// One exchange, phase by phase.
@@ -174,7 +168,7 @@ impl Bench {
         }
         let fuel = self.guest.fuel();
         let began = Instant::now();
-        let (action, _) = block_on(self.guest.call(exchange, 0, call, Way::Plain, &self.line));
+        let (action, _) = block_on(self.guest.call(exchange, 0, call, Way::Plain, None));
         let action = action.map_err(failed)?;
         let took = began.elapsed();
         made.push(Made { phase, took, instructions: fuel.saturating_sub(self.guest.fuel()) });

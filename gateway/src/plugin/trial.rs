@@ -168,7 +168,7 @@ impl Trial<'_> {
 /// Whether the same would happen again: a trap of the guest, or a limit. What the system refused, memory above all, may be
 /// there the next time.
 const fn is_the_guests(error: &MakeError) -> bool {
-    matches!(error, MakeError::Failed(PluginError::Trap { .. } | PluginError::Overrun { .. }))
+    matches!(error, MakeError::Failed(error) if error.is_the_guests())
 }
 
 fn at_entry(name: &str, route: &Route, entry: &PluginEntry, message: &str) -> PluginProblem {

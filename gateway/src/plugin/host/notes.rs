@@ -27,12 +27,12 @@ pub(crate) fn set_state(exchange: &mut Exchange, of: usize, value: Vec<u8>) -> R
 /// Takes what `http.set-stream-state` kept.
 pub(crate) fn take_stream_state(exchange: &mut Exchange, of: usize, phase: Phase) -> Option<Bytes> {
     let kept = exchange.scratch.get_mut(of)?.stream(stream_of(phase)?);
-    match kept {
-        StreamState::Kept(_) => match std::mem::take(kept) {
-            StreamState::Kept(bytes) => Some(bytes),
-            StreamState::None | StreamState::Lost => None,
-        },
-        StreamState::None | StreamState::Lost => None,
+    match std::mem::take(kept) {
+        StreamState::Kept(bytes) => Some(bytes),
+        other => {
+            *kept = other;
+            None
+        }
     }
 }
 

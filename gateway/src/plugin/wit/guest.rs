@@ -47,6 +47,8 @@ pub(in crate::plugin) struct Guest {
     /// Set while a call runs and for ever after one that failed: a store is not used again after a trap, nor after a
     /// call that was dropped half-way.
     broken: bool,
+    /// A call failed, and the guest is to blame.
+    failed: bool,
 }
 
 fn new_store(engine: &Engine, context: Arc<EntryContext>, callers: Option<Callers>) -> Store<HostState> {
@@ -197,7 +199,7 @@ impl Guest {
             Ok((handler, Ok(()))) => {
                 store.data_mut().limits.configured();
                 let made_in = thread_cpu().saturating_sub(began);
-                Ok(Self { store, handler, suspends, calls: 0, made_in, memory: None, broken: false })
+                Ok(Self { store, handler, suspends, calls: 0, made_in, memory: None, broken: false, failed: false })
             }
             Ok((_, Err(errors))) => {
                 let hidden = &store.data().context.hidden;
@@ -223,9 +225,10 @@ impl Guest {
         !self.broken
     }
 
-    /// Whether it can't be called any more, and what CPU time it took to make.
+    /// What CPU time it took to make, where it was lost by a call that failed. One that was dropped in the middle is nothing to
+    /// hold against it: whoever asked has left.
     pub(in crate::plugin) fn lost(&self) -> Option<Duration> {
-        self.broken.then_some(self.made_in)
+        self.failed.then_some(self.made_in)
     }
 
     /// From here on its memory counts among what the entry costs.
@@ -245,14 +248,15 @@ impl Guest {
     }
 
     /// One phase call over the exchange in the slot; `index` is the plugin's place in the chain. An answer above the limit
-    /// is a failure. Where it has a stack of its own it gives way to others, and goes on when it is its turn in `line`.
+    /// is a failure. Where it has a stack of its own it gives way to others, and goes on when it is its turn in `line`: at once
+    /// where there is none.
     pub(in crate::plugin) async fn call(
         &mut self,
         slot: &mut Option<Box<Exchange>>,
         index: usize,
         call: Call<'_>,
         way: Way,
-        line: &Rc<Line>,
+        line: Option<&Rc<Line>>,
     ) -> (Result<Action, PluginError>, Spent) {
         let phase = call.phase();
         let allowed = Allowance::to_serve(&self.store.data().context.limits, call.bytes(), self.suspends, way);
@@ -269,8 +273,13 @@ impl Guest {
         let loan = Loan { guest: self, slot };
         let (result, thread) = if allowed.yields {
             let calling = pin!(loan.guest.handler.call(&mut loan.guest.store, true, of, call));
-            let (result, thread) = line.run(way == Way::InTurn, calling).await;
-            (result, Some(thread))
+            match line {
+                Some(line) => {
+                    let (result, thread) = line.run(way == Way::InTurn, calling).await;
+                    (result, Some(thread))
+                }
+                None => (calling.await, None),
+            }
         } else {
             (loan.guest.handler.call(&mut loan.guest.store, false, of, call).await, None)
         };
@@ -290,6 +299,7 @@ impl Guest {
             }),
             Err(error) => Err(failed(&mut loan.guest.store, phase, &error)),
         };
+        loan.guest.failed = result.as_ref().is_err_and(|error| error.is_the_guests());
         (result, spent)
     }
 

@@ -182,20 +182,25 @@ impl calls::Host for HostState {
             return Err(wasmtime::Error::msg(format!("calls.send-all: at most {MAX_AT_ONCE} calls at once")));
         }
         self.call_refused = false;
-        let mut calls = Vec::with_capacity(of.len());
+        // What may not be sent says why by itself, also where nothing else can be sent now.
+        let (mut denied, mut calls) = (Vec::with_capacity(of.len()), Vec::new());
         for request in of {
             self.charge()?;
-            let prepared = self.prepare(request);
-            calls.push(async move {
-                match prepared {
-                    Ok(call) => call.await,
-                    Err(error) => Err(error),
+            match self.prepare(request) {
+                Ok(call) => {
+                    denied.push(None);
+                    calls.push(call);
                 }
-            });
+                Err(error) => denied.push(Some(error)),
+            }
         }
-        let count = calls.len();
-        let outcomes = self.wait_for(join_all(calls)).await;
-        let outcomes = outcomes.unwrap_or_else(|| (0..count).map(|_| Err(CallError::Busy)).collect());
+        let sent = if calls.is_empty() { None } else { self.wait_for(join_all(calls)).await };
+        let mut sent = sent.into_iter().flatten();
+        let outcome = |denied: Option<CallError>| match denied {
+            Some(error) => Err(error),
+            None => sent.next().unwrap_or(Err(CallError::Busy)),
+        };
+        let outcomes: Vec<_> = denied.into_iter().map(outcome).collect();
         self.call_refused = outcomes.iter().any(|outcome| matches!(outcome, Err(CallError::Busy)));
         Ok(outcomes.into_iter().map(|outcome| outcome.map(response).map_err(Into::into)).collect())
     }
