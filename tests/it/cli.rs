@@ -165,3 +165,18 @@ routes: [{name: r, plugins: [{name: hello-plugin, config: {value: hello}}], resp
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("compiled plugins are not kept"), "{text}");
 }
+
+#[test]
+fn a_plugin_that_works_for_long_or_may_wait_is_measured_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = "person 30108299920, ".repeat(20_000);
+    let case = format!(
+        "- name: much\n  steps: [{{request: {{method: POST, headers: {{content-type: text/plain}}, body: \"{text}\"}}, expect: {{status: 200}}}}]\n"
+    );
+    std::fs::write(directory.path().join("cases.yaml"), case).expect("written");
+    for plugin in ["pii-redact", "test-caller"] {
+        let file = built_plugin(plugin).display().to_string();
+        let (succeeded, text) = gateway(directory.path(), &["plugin", "bench", &file, "cases.yaml", "--time", "300"]);
+        assert!(succeeded && text.contains("request_headers"), "{plugin}: {text}");
+    }
+}
