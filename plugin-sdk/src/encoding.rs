@@ -1,4 +1,4 @@
-//! Bytes as text: hex and base64 (RFC 4648).
+//! Bytes as text: hex and base64 (RFC 4648), and the parts of a form.
 //!
 //! ```
 //! use plugin_sdk::encoding::{base64, base64url, from_base64, from_base64url, from_hex, hex};
@@ -20,9 +20,18 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The bytes, where it is hex in either case.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+/// The value of a hexadecimal digit.
+pub(crate) fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// A name or a value of `application/x-www-form-urlencoded`, as `Request::query_params` reads it: broken escapes stay as they are.
+pub fn from_form(text: &str) -> String {
+    crate::form::form_decode(text)
 }
 
 /// With padding (section 4).

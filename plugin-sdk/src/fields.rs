@@ -19,7 +19,7 @@ impl fmt::Display for Repeated {
 
 impl std::error::Error for Repeated {}
 
-/// What [`crate::Exchange::set_state`] keeps is at most 64 KiB; this was more, and what was there before stays.
+/// More than may be kept: by [`crate::Exchange::set_state`] 64 KiB, by [`crate::kv::set`] 2 MiB. What was there before stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 

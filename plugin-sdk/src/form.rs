@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::encoding::digit;
+
 /// The values of a cookie in a Cookie field.
 pub(crate) fn cookies_of(field: &str, name: &str) -> Vec<String> {
     let pairs = field.split(';').filter_map(|pair| pair.split_once('='));
@@ -18,7 +20,7 @@ pub(crate) fn form_decode(text: &str) -> String {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let escaped =
-            (byte == b'%').then(|| Some((hex(bytes.get(at + 1)?)? << 4) | hex(bytes.get(at + 2)?)?)).flatten();
+            (byte == b'%').then(|| Some((digit(*bytes.get(at + 1)?)? << 4) | digit(*bytes.get(at + 2)?)?)).flatten();
         match escaped {
             Some(value) => {
                 out.push(value);
@@ -34,10 +36,6 @@ pub(crate) fn form_decode(text: &str) -> String {
         Cow::Owned(text) => text,
         Cow::Borrowed(text) => text.to_owned(),
     }
-}
-
-fn hex(digit: &u8) -> Option<u8> {
-    char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn the_phases_are_those_that_are_implemented() {
     assert!(!Signed::PHASES.contains(Phases::LOG) && Signed::PHASES.contains(Phases::RESPONSE_BODY));
 }
 
-/// Remembers what it has seen of a body, and tells it at the end; `x-keep` is how much is to be remembered.
+/// Remembers what it has seen of a body, and tells it at the end.
 struct Remembering;
 
 impl Remembering {

@@ -364,7 +364,7 @@ fn a_request_that_its_client_resets_without_an_error_never_looks_complete() {
         client.send(0, 0, 1, b"half");
         eventually("it is in flight", || (gateway.metric("gateway_requests_in_flight", &[]) == 1.0).then_some(()));
         client.send(3, 0, 1, &[0, 0, 0, code]);
-        assert_eq!(told.recv(), Ok(false), "code {code}");
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(false), "code {code}");
         eventually("it is over", || (gateway.metric("gateway_requests_in_flight", &[]) == 0.0).then_some(()));
     }
 }

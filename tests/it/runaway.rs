@@ -60,9 +60,9 @@ fn a_call_that_takes_long_stops_the_other_routes_of_its_worker() {
     }
 }
 
-/// What the call after an overrun is like, where the first one had its caller's stack.
+/// After an overrun, on stacks of their own.
 #[test]
-fn an_entry_that_overran_has_the_callers_stack_again_at_once() {
+fn calls_that_take_turns_come_to_their_end() {
     let upstream = upstream();
     let gateway = TestGateway::start(&yaml(&upstream, "name: test-guest", ""), &["test-guest"]);
     let mut client = Client::http1(gateway.address());

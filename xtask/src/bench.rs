@@ -52,7 +52,7 @@ pub(crate) struct Options {
     gateway: Option<PathBuf>,
     /// Count instructions per request with callgrind instead, beside the figures that are kept. Best with `--no-pgo` or a
     /// binary of a plain release build, whose code does not follow a profile.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["scenarios", "rounds"])]
     instructions: bool,
     /// With `--instructions`: keep the new figures.
     #[arg(long, requires = "instructions")]

@@ -1,8 +1,8 @@
 //! A route's plugins in order, and one exchange's way through them.
 //!
 //! Request-headers phases run in chain order, then the request body passes those that asked for it in the same order; only
-//! then what a later plugin answered to the head counts. Response phases run in reverse order over the plugins whose request-headers phase had run, each at most once. A
-//! response made by a plugin passes the plugins before it. Log phases run in reverse order as well, so the first plugin of
+//! then what a later plugin answered to the head counts. Response phases run in reverse order over the plugins whose
+//! request-headers phase had run, each at most once. A response made by a plugin passes the plugins before it. Log phases run in reverse order as well, so the first plugin of
 //! a route has the last word on the record. Dropping a run or a body at any point is safe.
 
 mod answer;

@@ -1,12 +1,13 @@
 //! The plugin host: loads wasm plugins from a directory, keeps instances per worker, and calls them phase by phase.
 //!
-//! The way of a plugin: [`registry`] reads a file ([`artifact`]), sees that it may be trusted ([`trust`]), and has it loaded ([`loads`]), for which a process of its
-//! own makes it a component ([`componentize`], [`reexport`]) and compiles it ([`compile`]); its imports are checked against
-//! the operator's [`grants`], and it is bound to each place that names it ([`entry`]). A worker keeps a [`pool`] per entry
+//! The way of a plugin: [`registry`] reads a file ([`artifact`]), sees that it may be trusted ([`trust`]), and has it loaded
+//! ([`loads`]), for which a process of its own makes it a component ([`componentize`], [`reexport`]) and compiles it
+//! ([`compile`]); its imports are checked against the operator's [`grants`], and it is bound to each place that names it
+//! ([`entry`]). A worker keeps a [`pool`] per entry
 //! (its [`stock`] of instances is bounded by a [`budget`], those that wait for calls of their own by [`callers`]) and calls an
 //! [`instance`] under [`limits`]. How an entry's calls went ([`conduct`]) decides on whose stack the next ones run, and whether
-//! at all; those that take long take [`turns`], at the pace of the [`ticker`]. Between a [`chain`] and an instance everything is the gateway's own ([`call`]); what the
-//! guest speaks is the adapter's ([`wit`]), and what it may call back is in [`host`].
+//! at all; those that take long take [`turns`], at the pace of the [`ticker`]. Between a [`chain`]
+//! and an instance everything is the gateway's own ([`call`]); what the guest speaks is the adapter's ([`wit`]), and what it may call back is in [`host`].
 //!
 //! Invariants: a guest's failure costs one call; an exchange lent to a call always comes back; no byte of a guest
 //! reaches a message unchecked; the host opens no sockets but through [`host::calls`].

@@ -54,7 +54,7 @@ impl BodyMode {
     ///
     /// # Errors
     /// [`HAS_NO_BODY_PHASE`].
-    pub const fn granted(self, has_phase: bool, chunks_end: bool) -> Result<Self, &'static str> {
+    const fn granted(self, has_phase: bool, chunks_end: bool) -> Result<Self, &'static str> {
         match self {
             Self::Skip => Ok(Self::Skip),
             _ if !has_phase => Err(HAS_NO_BODY_PHASE),

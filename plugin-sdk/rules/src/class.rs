@@ -97,6 +97,12 @@ pub fn is_made_here(name: &str) -> bool {
     class(name) == Class::Own
 }
 
+/// Whether a member of TE says that trailers are welcome (RFC 9110 section 10.1.4). A weight may follow: `trailers;q=0.5`.
+pub fn is_trailers(member: &[u8]) -> bool {
+    let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
+    name.trim_ascii().eq_ignore_ascii_case(b"trailers")
+}
+
 /// Whether fields of this name end at this hop, whether Connection lists them or not (RFC 9110 section 7.6.1). `Expect`
 /// does because the gateway itself answers it when it starts to read the body, `Proxy` because CGI would turn it into
 /// `HTTP_PROXY`. Connection and TE need a look at their values.
@@ -281,6 +287,11 @@ fn folded(name: &str) -> impl Iterator<Item = u8> {
 /// Whether such a server takes the two for one.
 pub fn same_when_folded(one: &str, other: &str) -> bool {
     one.len() == other.len() && folded(one).eq(folded(other))
+}
+
+/// Whether this odd name would be read as one of these, which somebody has set or taken off, and is none of them itself.
+pub fn poses<'a>(name: &str, of: impl Iterator<Item = &'a str> + Clone) -> bool {
+    is_odd(name) && of.clone().all(|other| other != name) && of.clone().any(|other| same_when_folded(other, name))
 }
 
 /// Whether this odd name would be read as a field that the gateway makes, believes or acts upon: `X_Forwarded_For`,

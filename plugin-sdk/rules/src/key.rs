@@ -313,6 +313,12 @@ impl Key {
     }
 }
 
+/// In lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// The digest of `data`.
 pub fn digest(using: DigestAlgorithm, data: &[u8]) -> Vec<u8> {
     let algorithm = match using {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::key::{DigestAlgorithm, digest};
+use crate::key::{DigestAlgorithm, digest, hex};
 
 /// Longest key that is kept as it is, in bytes; also of buckets and windows in `counters`, and of stored responses.
 pub const MAX_KEY: usize = 1 << 10;
@@ -20,8 +20,7 @@ pub fn kept_by(key: &str) -> Cow<'_, str> {
     if key.len() <= MAX_KEY && !key.starts_with(BY_DIGEST) {
         return Cow::Borrowed(key);
     }
-    let hex = |name: String, byte: u8| name + &format!("{byte:02x}");
-    Cow::Owned(digest(DigestAlgorithm::Sha256, key.as_bytes()).into_iter().fold(BY_DIGEST.to_owned(), hex))
+    Cow::Owned(BY_DIGEST.to_owned() + &hex(&digest(DigestAlgorithm::Sha256, key.as_bytes())))
 }
 
 /// What an entry counts, in bytes.

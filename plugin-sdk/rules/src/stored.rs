@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 
 use crate::class::is_credential;
 use crate::fields::{Fields, is_token, text};
+use crate::key::hex;
 
 /// Largest body that is kept.
 pub const MAX_BODY: usize = 1 << 20;
@@ -219,7 +220,7 @@ impl Key<'_> {
             Readers::Unnamed => "-".to_owned(),
             Readers::Principal(name) => format!("{}:{name}", name.len()),
         };
-        let caller = self.caller.iter().flatten().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let caller = self.caller.as_ref().map_or_else(String::new, |caller| hex(caller));
         let Self { entry, scheme, authority, target, plugin, .. } = self;
         let (entry_length, authority_length, target_length) = (entry.len(), authority.len(), target.len());
         format!(

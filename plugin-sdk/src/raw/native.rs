@@ -180,6 +180,7 @@ pub(crate) mod calls {
 
     pub(crate) fn send(of: &Request) -> Result<Response, Error> {
         charge();
+        current(|host| host.refused.set(false));
         make(of)
     }
 
@@ -191,9 +192,8 @@ pub(crate) mod calls {
         });
         let upstream = upstream.ok_or(Error::Denied)?;
         validate(of)?;
-        let is_refused = current(|host| host.refusing.get());
-        current(|host| host.refused.set(is_refused));
-        if is_refused {
+        if current(|host| host.refusing.get()) {
+            current(|host| host.refused.set(true));
             return Err(Error::Connect);
         }
         current(|host| host.calls.borrow_mut().push(of.clone()));
@@ -208,6 +208,7 @@ pub(crate) mod calls {
 
     pub(crate) fn send_all(of: &[Request]) -> Vec<Result<Response, Error>> {
         assert!(of.len() <= MAX_AT_ONCE, "calls.send-all: at most {MAX_AT_ONCE} calls at once");
+        current(|host| host.refused.set(false));
         of.iter()
             .map(|request| {
                 charge();

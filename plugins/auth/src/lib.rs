@@ -13,6 +13,7 @@ pub mod refusal;
 pub mod token;
 
 use plugin_sdk::crypto::{self, Digest};
+use plugin_sdk::encoding::{from_form, hex};
 use plugin_sdk::prelude::*;
 use plugin_sdk::{metrics, time};
 use serde_json::{Map, Value};
@@ -190,10 +191,6 @@ impl Auth {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The API key of a request, taken off it unless it is to go on.
 fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Option<Vec<u8>>, Refusal> {
     let request = exchange.request();
@@ -210,7 +207,7 @@ fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Optio
         found.extend(values.map(|(_, value)| value.into_bytes()));
         if !forward && found.len() > before {
             // The name may be escaped: it is read as `query_params` reads it.
-            let rest = credentials::without_param(&request.target(), |raw| form_name(raw) == *name);
+            let rest = credentials::without_param(&request.target(), |raw| from_form(raw) == *name);
             request.set_target(&rest).map_err(|_| Refusal::Unremovable)?;
         }
     }
@@ -219,28 +216,6 @@ fn take_key(rules: &ApiKeys, exchange: &Exchange, forward: bool) -> Result<Optio
         1 => Ok(found.pop()),
         _ => Err(Refusal::Repeated),
     }
-}
-
-/// A parameter's name, decoded.
-fn form_name(raw: &str) -> String {
-    let bytes = raw.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).filter(|pair| pair.iter().all(u8::is_ascii_hexdigit));
-        let escaped =
-            digits.and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match (byte, escaped) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            _ => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Looked up by its digest: how long that takes tells nothing of the keys themselves.

@@ -11,6 +11,7 @@ pub mod rules;
 pub mod scanner;
 
 use plugin_sdk::crypto::{Digest, Key};
+use plugin_sdk::encoding::hex;
 use plugin_sdk::prelude::*;
 use plugin_sdk::{FieldError, Fields, metrics};
 
@@ -34,8 +35,7 @@ struct Keys(Vec<(String, Key)>);
 impl Pseudonyms for Keys {
     fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String> {
         let (_, key) = self.0.iter().find(|(name, _)| name == secret)?;
-        let mac = key.mac(Digest::Sha256, value);
-        (!mac.is_empty()).then(|| mac.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex(&key.mac(Digest::Sha256, value)))
     }
 }
 

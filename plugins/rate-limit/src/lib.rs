@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use plugin_sdk::counters::{self, Claim};
 use plugin_sdk::crypto::{self, Digest};
+use plugin_sdk::encoding::hex;
 use plugin_sdk::metrics;
 use plugin_sdk::prelude::*;
 
@@ -52,7 +53,7 @@ impl key::Source for Request<'_> {
 
     fn digest(&self, value: &[u8]) -> String {
         // 128 bits: collisions can't be made on purpose, and keys stay short.
-        crypto::digest(Digest::Sha256, value).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&crypto::digest(Digest::Sha256, value)[..16])
     }
 }
 

@@ -1,7 +1,7 @@
 //! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
 use http::{HeaderName, HeaderValue, header};
-use plugin_rules::class::{Class, class, ends_at_this_hop, is_needed};
+use plugin_rules::class::{Class, class, ends_at_this_hop, is_needed, is_trailers};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
@@ -62,12 +62,6 @@ fn remove(headers: &mut FieldMap, doomed: &[HeaderName]) {
             headers.retain(|name, _| !many.contains(name));
         }
     }
-}
-
-fn is_trailers(member: &[u8]) -> bool {
-    // A weight may follow: `trailers;q=0.5`.
-    let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
-    name.trim_ascii().eq_ignore_ascii_case(b"trailers")
 }
 
 #[cfg(test)]

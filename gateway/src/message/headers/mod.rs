@@ -24,6 +24,7 @@ pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persiste
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;
+use plugin_rules::class::poses;
 pub use plugin_rules::class::{Direction, is_credential, is_forwarding, is_odd, same_when_folded};
 pub use request_id::{RequestId, X_REQUEST_ID};
 pub use trailers::{strip_barred, strip_trailers};
@@ -55,13 +56,7 @@ pub fn is_grpc(headers: &FieldMap) -> bool {
 /// taken off: `x_user` beside `x-user`.
 pub fn strip_lookalikes<'a>(headers: &mut FieldMap, of: impl Iterator<Item = &'a HeaderName>) {
     let names: smallvec::SmallVec<[&HeaderName; 8]> = of.collect();
-    let poses = |name: &HeaderName| {
-        let name = name.as_str();
-        is_odd(name)
-            && !names.iter().any(|other| other.as_str() == name)
-            && names.iter().any(|other| same_when_folded(other.as_str(), name))
-    };
-    headers.retain(|name, _| !poses(name));
+    headers.retain(|name, _| !poses(name.as_str(), names.iter().map(|name| name.as_str())));
 }
 
 /// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes

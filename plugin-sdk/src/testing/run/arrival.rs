@@ -1,6 +1,8 @@
 //! What a client's request comes to before a plugin sees it.
 
-use plugin_rules::class::{Class, class, ends_at_this_hop, is_lookalike, is_needed, same_when_folded};
+use plugin_rules::class::{
+    Class, class, ends_at_this_hop, is_lookalike, is_needed, is_trailers, poses, same_when_folded,
+};
 use plugin_rules::fields::Fields;
 use plugin_rules::target;
 
@@ -26,7 +28,7 @@ pub(super) fn arrive(request: &mut TestRequest) -> Result<(), u16> {
     request.authority = target::authority(&request.authority).map_err(|_| BAD_REQUEST)?;
     request.target = canonical(&request.method, &request.target)?;
     let listed = strip(&mut request.headers);
-    request.trailers.retain(|(name, _)| !listed.contains(name));
+    request.trailers.retain(|(name, _)| !listed.iter().any(|listed| same_when_folded(listed, name)));
     Ok(())
 }
 
@@ -52,7 +54,7 @@ fn members(fields: &FieldList, name: &str) -> Vec<String> {
 fn strip(fields: &mut FieldList) -> Vec<String> {
     let mut listed = members(fields, "connection");
     listed.retain(|name| !is_needed(name));
-    let trailers = members(fields, "te").iter().any(|member| member.split(';').next() == Some("trailers"));
+    let trailers = members(fields, "te").iter().any(|member| is_trailers(member.as_bytes()));
     fields.retain(|(name, _)| {
         let ends = matches!(&**name, "cdn-loop" | "connection" | "host" | "te") || ends_at_this_hop(name);
         !ends && !listed.contains(name) && !is_lookalike(name)
@@ -66,8 +68,5 @@ fn strip(fields: &mut FieldList) -> Vec<String> {
 
 /// Takes off fields with odd names that some servers would take for those which the plugin has set or taken off.
 pub(super) fn strip_lookalikes<'a>(fields: &mut FieldList, edited: impl Iterator<Item = &'a String> + Clone) {
-    let poses = |name: &str| {
-        !edited.clone().any(|other| other == name) && edited.clone().any(|other| same_when_folded(other, name))
-    };
-    fields.retain(|(name, _)| !poses(name));
+    fields.retain(|(name, _)| !poses(name, edited.clone().map(String::as_str)));
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use plugin_sdk::encoding::from_hex;
 use plugin_sdk::{ConfigDuration, ConfigErrors, calls};
 
 use super::{ApiKey, ApiKeys, Config, Jwks, Jwt, RawApiKeys, RawJwt, Settings};
@@ -42,14 +43,7 @@ fn is_scope(text: &str) -> bool {
 }
 
 fn sha256(hex: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (byte, digits) in out.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(out)
+    from_hex(hex)?.try_into().ok()
 }
 
 impl Config {

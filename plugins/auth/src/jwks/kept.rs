@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use plugin_sdk::counters::{self, Claim, Rate};
 use plugin_sdk::crypto::{self, Digest};
+use plugin_sdk::encoding::hex;
 use plugin_sdk::kv;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Jwks;
-use crate::hex;
 
 /// How long it is remembered that a key was looked for, by a fetch, and not found. Clients choose what they ask for, so
 /// this, and not they, decides how often the identity provider is asked.
@@ -136,7 +136,7 @@ impl State {
     /// Whether the set may be fetched although it is not due yet.
     pub(super) fn may_be_early(&self) -> bool {
         counters::take(&[Claim::new(&*self.early, 1, EARLY)])
-            .is_ok_and(|all| all.iter().all(|decision| decision.allowed))
+            .is_ok_and(|all| all.first().is_some_and(|decision| decision.allowed))
     }
 
     fn missed(&self, kid: Option<&str>) -> String {
