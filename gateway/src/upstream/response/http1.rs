@@ -156,7 +156,11 @@ impl HttpBody for ResponseBody {
         self.ready.is_empty() && self.connection.is_none()
     }
 
+    /// A body with trailers has no length that could be told ahead: they could not follow it (RFC 9112 section 7.1.2).
     fn size_hint(&self) -> SizeHint {
+        if self.ready.iter().any(Frame::is_trailers) {
+            return SizeHint::default();
+        }
         let ready: usize = self.ready.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
         match (&self.connection, self.decoder.left()) {
             (None, _) => SizeHint::with_exact(ready as u64),

@@ -274,6 +274,7 @@ fn trailers_of_a_chunked_response_arrive() {
         .await;
         let (client, upstream) = (client(), upstream(config(&[address])).await);
         let response = get(&client, &upstream).await.0.unwrap();
+        assert_eq!(response.body.size_hint().exact(), None, "no trailers follow a length that is told ahead");
         let body = response.body.collect().await.unwrap();
         assert_eq!(body.trailers().unwrap()["x-sum"], "7");
         assert_eq!(body.trailers().unwrap().len(), 1, "fields of a head don't come in by the back door");
