@@ -9,16 +9,17 @@ mod shared;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
 pub use self::scratch::{PluginScratch, StoreRequest, StreamState};
 pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
-use crate::message::FieldMap;
 use crate::message::headers::{Hops, RequestId};
+use crate::message::{FieldMap, FieldValue};
 
 /// The protocol version of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub struct RequestHead {
     /// Host and port as the client asked for them, lower case, validated. Forwarded as Host or `:authority`.
     pub authority: String,
     /// The normalised path, and the query as it came: what is routed is what is forwarded.
-    pub path_and_query: String,
+    pub path_and_query: PathAndQuery,
     /// Header fields without hop-by-hop fields and without Host.
     pub headers: FieldMap,
     /// Set when the body ended with trailers.
@@ -110,7 +111,7 @@ pub struct RequestHead {
 #[derive(Debug, Default)]
 pub struct Edits {
     /// Method, authority, and path with query as the client asked, once one of them was changed.
-    asked: Option<Box<(Method, String, String)>>,
+    asked: Option<Box<(Method, String, PathAndQuery)>>,
     /// Fields that plugins set, added or removed.
     fields: SmallVec<[FieldEdit; 2]>,
     /// Names that the client's Connection field lists: no trailer may bring them either.
@@ -146,7 +147,7 @@ impl RequestHead {
         method: Method,
         scheme: &'static str,
         authority: String,
-        path_and_query: String,
+        path_and_query: PathAndQuery,
         headers: FieldMap,
     ) -> Self {
         Self {
@@ -163,18 +164,23 @@ impl RequestHead {
 
     /// The path without the query.
     pub fn path(&self) -> &str {
-        &self.path_and_query[..self.path_length()]
+        self.path_and_query.path()
     }
 
     /// Changes method, authority, or path with query, and remembers what the client had asked for.
-    pub fn retarget(&mut self, method: Option<Method>, authority: Option<String>, path_and_query: Option<String>) {
+    pub fn retarget(
+        &mut self,
+        method: Option<Method>,
+        authority: Option<String>,
+        path_and_query: Option<PathAndQuery>,
+    ) {
         if self.edits.asked.is_none() {
             let asked = (self.method.clone(), self.authority.clone(), self.path_and_query.clone());
             self.edits.asked = Some(Box::new(asked));
         }
         self.method = method.unwrap_or_else(|| std::mem::take(&mut self.method));
         self.authority = authority.unwrap_or_else(|| std::mem::take(&mut self.authority));
-        self.path_and_query = path_and_query.unwrap_or_else(|| std::mem::take(&mut self.path_and_query));
+        self.path_and_query = path_and_query.unwrap_or_else(|| self.path_and_query.clone());
     }
 
     /// The method that the client used.
@@ -185,13 +191,13 @@ impl RequestHead {
     /// Authority, and path with query, that the client asked for.
     pub fn asked_target(&self) -> (&str, &str) {
         let asked = self.edits.asked.as_ref();
-        asked.map_or((&self.authority, &self.path_and_query), |asked| (&asked.1, &asked.2))
+        asked.map_or((&self.authority, self.path_and_query.as_str()), |asked| (&asked.1, asked.2.as_str()))
     }
 
     /// Remembers the client's fields of this name, before the plugin at this place of the chain changes them.
     pub fn edited(&mut self, name: &HeaderName, by: usize) {
         if !self.was_edited(name) {
-            let sent = self.headers.get_all(name).cloned().collect();
+            let sent = self.headers.get_all(name).map(FieldValue::to_header_value).collect();
             self.edits.fields.push(FieldEdit { name: name.clone(), by, sent });
         }
     }
@@ -213,11 +219,7 @@ impl RequestHead {
 
     /// The query without the question mark.
     pub fn query(&self) -> Option<&str> {
-        self.path_and_query.get(self.path_length() + 1..)
-    }
-
-    fn path_length(&self) -> usize {
-        self.path_and_query.bytes().position(|byte| byte == b'?').unwrap_or(self.path_and_query.len())
+        self.path_and_query.query()
     }
 }
 
@@ -285,8 +287,6 @@ pub struct Exchange {
     pub id: RequestId,
     /// When the head of the request had been read.
     pub started: Instant,
-    /// The same moment for humans.
-    pub started_at: SystemTime,
     /// The connection it came over.
     pub connection: Arc<ConnectionInfo>,
     /// The client's address: the peer's, or the one that a trusted proxy in front reports.
@@ -322,10 +322,20 @@ pub struct Exchange {
 impl Exchange {
     /// Of a request whose head has just been read.
     pub fn new(id: RequestId, connection: Arc<ConnectionInfo>, client: IpAddr, request: RequestHead) -> Self {
+        Self::of(Instant::now(), id, connection, client, request)
+    }
+
+    /// Of a request whose head had been read at this moment.
+    pub fn of(
+        started: Instant,
+        id: RequestId,
+        connection: Arc<ConnectionInfo>,
+        client: IpAddr,
+        request: RequestHead,
+    ) -> Self {
         Self {
             id,
-            started: Instant::now(),
-            started_at: SystemTime::now(),
+            started,
             connection,
             client,
             request,

@@ -4,6 +4,7 @@
 //! Protocols own how bytes travel (framing, pacing, limits of connections, drains); handlers see none of that.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::exchange::ConnectionInfo;
 use crate::message::{Body, Head, Interim, OnUpgrade, Response};
@@ -12,6 +13,8 @@ use crate::message::{Body, Head, Interim, OnUpgrade, Response};
 pub struct Inbound {
     /// What it came over.
     pub connection: Arc<ConnectionInfo>,
+    /// When its head had been read.
+    pub arrived: Instant,
     /// Its head.
     pub head: Head,
     /// Its body.
@@ -24,8 +27,8 @@ pub struct Inbound {
 
 impl Inbound {
     /// A request of a protocol that sends one response and keeps its connection to itself.
-    pub fn new(connection: Arc<ConnectionInfo>, head: Head, body: Body) -> Self {
-        Self { connection, head, body, interim: Interim::default(), upgrade: None }
+    pub fn new(connection: Arc<ConnectionInfo>, arrived: Instant, head: Head, body: Body) -> Self {
+        Self { connection, arrived, head, body, interim: Interim::default(), upgrade: None }
     }
 }
 

@@ -11,7 +11,6 @@ mod receive;
 use std::pin::pin;
 use std::rc::Rc;
 
-use http::header::{ALT_SVC, CONTENT_LENGTH};
 use http::{HeaderName, Method, StatusCode};
 use http_body::Body as _;
 
@@ -21,7 +20,7 @@ use self::receive::receive;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::handler::Inbound;
-use crate::message::{Body, RequestBody, Response, content, headers, normalize};
+use crate::message::{Body, RequestBody, Response, content, headers, known, normalize};
 use crate::model::RouteAction;
 use crate::plugin::chain::Flow;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
@@ -30,12 +29,12 @@ use crate::{response, route, timer};
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
 /// response was cut short; the protocol's job is then to reset the stream, never to end it well.
 pub fn handle(services: Rc<Services>, inbound: Inbound) -> impl Future<Output = Response> {
-    let Inbound { connection, head, body, interim, upgrade: _ } = inbound;
+    let Inbound { connection, arrived, head, body, interim, upgrade: _ } = inbound;
     let snapshot = services.snapshot();
     let is_head = head.method == Method::HEAD;
     let is_grpc = headers::is_grpc(&head.fields);
 
-    let (exchange, accepted) = receive(&services, &snapshot, connection, head);
+    let (exchange, accepted) = receive(&services, &snapshot, connection, arrived, head);
     let exchange = SharedExchange::new(exchange);
     let completion = Completion::new(services.clone(), exchange.clone(), interim);
     // From here on, dropping the future is safe at any await: the completion notes that the client left. It has no room for
@@ -115,8 +114,12 @@ async fn answer(
         return Err(ErrorKind::BodyTooLarge.into());
     }
     let ended = body.is_end_stream();
-    let patience = timer::Stopwatch::new(services.client.timers.clone(), patience);
-    let mut body = RequestBody::wrap(body, limit, patience, completion.request.clone());
+    let mut body = if ended {
+        body
+    } else {
+        let patience = timer::Stopwatch::new(services.client.timers.clone(), patience);
+        RequestBody::wrap(body, limit, patience, completion.request.get_or_insert_default().clone())
+    };
     let deadline = route.config.limits.request_timeout.map(|timeout| started + timeout);
 
     // Plugins: all request-headers phases, then the body through those that asked for it.
@@ -202,14 +205,14 @@ async fn finish(
             head.sent = true;
             outgoing.status = head.status;
             let mut fields = if keeps_headers { head.headers.clone() } else { std::mem::take(&mut head.headers) };
-            fields.insert(headers::X_REQUEST_ID, exchange.id.value());
+            fields.insert(known::X_REQUEST_ID, exchange.id.value());
             barred = std::mem::take(&mut head.barred);
             let status = head.status;
             if let Some(route) = &completion.route {
                 exchange::header_edits::edit(&mut fields, &route.config.response_headers, exchange);
             }
             if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
-                fields.insert(ALT_SVC, alternative);
+                fields.insert(known::ALT_SVC, alternative);
             }
             // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it, and of another
             // one plugins may have had their part, in answer to GET.
@@ -231,7 +234,7 @@ fn put_response(exchange: &mut Exchange, source: ResponseSource, made: Response)
 }
 
 fn declared_length(exchange: &Exchange) -> Option<u64> {
-    exchange.request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    exchange.request.headers.get(known::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ impl Encoder {
         Self { full_address, full_path, request_headers }
     }
 
-    /// Appends one line. Writing to a `Vec` does not fail, so results of `write!` are not looked at.
-    pub(super) fn encode(&self, exchange: &Exchange, out: &mut Vec<u8>) {
+    /// Appends the line of an exchange that began at `started`. Writing to a `Vec` does not fail, so results of `write!` are not looked at.
+    pub(super) fn encode(&self, exchange: &Exchange, started: SystemTime, out: &mut Vec<u8>) {
         let request = &exchange.request;
         out.extend_from_slice(b"{\"time\":\"");
-        time(out, exchange.started_at);
+        time(out, started);
         out.push(b'"');
         text(out, "request_id", Some(&exchange.id));
         let client = if self.full_address { exchange.client.to_canonical() } else { cut(exchange.client) };

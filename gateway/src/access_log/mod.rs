@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::exchange::Exchange;
 use crate::model::{AccessLog as Config, LogTarget};
@@ -120,7 +120,9 @@ impl WorkerLog {
         if !self.enabled {
             return;
         }
-        self.encoder.encode(exchange, &mut self.buffer);
+        let ended = SystemTime::now();
+        let started = ended.checked_sub(exchange.measures.total).unwrap_or(ended);
+        self.encoder.encode(exchange, started, &mut self.buffer);
         self.lines += 1;
         let now = exchange.started + exchange.measures.total;
         let since = *self.since.get_or_insert(now);

@@ -18,12 +18,14 @@ pub fn edit(headers: &mut FieldMap, edits: &HeaderEdits, exchange: &Exchange) {
         headers.remove(name);
     }
     for (name, value) in &edits.set {
-        headers.insert(name.clone(), value.clone());
+        headers.insert(name, value);
     }
     for (name, template) in &edits.computed {
         match template.value(exchange) {
-            Some(value) => drop(headers.insert(name.clone(), value)),
-            None => drop(headers.remove(name)),
+            Some(value) => headers.insert(name, value),
+            None => {
+                headers.remove(name);
+            }
         }
     }
 }

@@ -119,6 +119,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use http::Method;
+    use http::uri::PathAndQuery;
 
     use super::*;
     use crate::exchange::{ConnectionInfo, Protocol, RequestHead};
@@ -126,7 +127,8 @@ mod tests {
     use crate::message::headers::RequestId;
 
     fn shared() -> SharedExchange {
-        let request = RequestHead::new(Method::GET, "https", "a.example".into(), "/".into(), FieldMap::new());
+        let request =
+            RequestHead::new(Method::GET, "https", "a.example".into(), PathAndQuery::from_static("/"), FieldMap::new());
         let connection = ConnectionInfo::local(Protocol::Http2);
         let exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
         SharedExchange::new(Box::new(exchange))

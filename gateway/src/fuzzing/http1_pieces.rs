@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -102,17 +102,17 @@ pub(super) fn check_fields(fields: &FieldMap) {
     write_fields(&mut written, fields);
     written.extend_from_slice(b"\r\n");
     let (written, found) = whole(written, 0);
-    assert_eq!(parse_fields(&written, &found, Reading::Strict).as_ref(), Ok(fields));
+    assert_eq!(parse_fields(written, &found, Reading::Strict).as_ref(), Ok(fields));
 }
 
 /// A section that we have written, and its lines.
 ///
 /// # Panics
 /// Where it is none.
-pub(super) fn whole(written: Vec<u8>, before: usize) -> (Bytes, Found) {
+pub(super) fn whole(written: Vec<u8>, before: usize) -> (BytesMut, Found) {
     const ANY: HeadLimits = HeadLimits { bytes: ROOM, fields: ROOM };
     let found = Section::default().find_end(&written, before, ANY, Reading::Strict);
-    (written.into(), found.expect("what we write is well-formed").expect("it is whole"))
+    (BytesMut::from(&written[..]), found.expect("what we write is well-formed").expect("it is whole"))
 }
 
 /// The input as a whole, byte by byte, in halves, and in pieces; where it is cut comes from the input.

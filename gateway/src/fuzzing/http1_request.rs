@@ -76,12 +76,12 @@ impl Connection {
             }
             let Some(found) = self.section.find_end(&self.buffer, 1, LIMITS, Reading::Strict)? else { return Ok(()) };
             let begin = self.received - self.buffer.len() + found.place.start;
-            let bytes = self.buffer.split_to(found.place.end).freeze().slice(found.place.clone());
-            let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let bytes = self.buffer.split_to(found.place.end).split_off(found.place.start);
+            let line = bytes[..].split(|&byte| byte == b'\n').next().unwrap_or_default();
             // Of the last word: a target may hold anything.
             let version = line.iter().rposition(|&byte| byte == b' ').map_or(0, |blank| blank + 1);
             self.later_minors.extend(later_minor(&line[version..]).map(|place| begin + version + place));
-            self.begin(parse_request(&bytes, &found)?)?;
+            self.begin(parse_request(bytes, &found)?)?;
         }
     }
 
@@ -90,7 +90,7 @@ impl Connection {
         let RequestHead { method, target, version, fields } = head;
         let length = request_length(version, &fields).ok_or(Malformed::Syntax("no length"))?;
         self.section = Section::default();
-        self.unread_by_hyper = fields.get_all(CONNECTION).any(|value| value.to_str().is_err());
+        self.unread_by_hyper = fields.get_all(&CONNECTION).any(|value| value.to_str().is_err());
         self.last = self.unread_by_hyper || !headers::is_persistent(version, &fields);
         self.decoder = Some(BodyDecoder::new(length, Reading::Strict, LIMITS));
         let content = Content::default();
@@ -110,7 +110,7 @@ fn check_written(head: &RequestHead) {
     write_fields(&mut written, &head.fields);
     written.extend_from_slice(b"\r\n");
     let (written, found) = whole(written, 1);
-    let read = parse_request(&written, &found).expect("what we write is well-formed");
+    let read = parse_request(written, &found).expect("what we write is well-formed");
     // As text: an empty path is written as `/`.
     assert_eq!(read.target.path_and_query().map(PathAndQuery::as_str), Some(target.as_str()));
     assert_eq!((&read.method, &read.fields), (&head.method, &head.fields));

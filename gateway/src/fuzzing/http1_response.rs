@@ -74,10 +74,10 @@ impl<'a> Connection<'a> {
             let found = self.section.find_end(&self.buffer, 1, LIMITS, Reading::Tolerant)?;
             let Some(found) = found else { return Ok(()) };
             let begin = self.received - self.buffer.len() + found.place.start;
-            let bytes = self.buffer.split_to(found.place.end).freeze().slice(found.place.clone());
+            let bytes = self.buffer.split_to(found.place.end).split_off(found.place.start);
             self.later_minors.extend(later_minor(&bytes[..bytes.len().min(8)]).map(|place| begin + place));
             self.section = Section::default();
-            self.begin(parse_response(&bytes, &found)?)?;
+            self.begin(parse_response(bytes, &found)?)?;
         }
         let Some(decoder) = &mut self.decoder else { return Ok(()) };
         if !self.message.content.whole {
@@ -114,7 +114,7 @@ fn check_written(head: &ResponseHead) {
     write_fields(&mut written, &head.fields);
     written.extend_from_slice(b"\r\n");
     let (written, found) = whole(written, 1);
-    let read = parse_response(&written, &found).expect("what we write is well-formed");
+    let read = parse_response(written, &found).expect("what we write is well-formed");
     assert_eq!((read.status, read.version, &read.fields), (head.status, head.version, &head.fields));
 }
 

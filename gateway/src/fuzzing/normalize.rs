@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
     let Ok(uri) = Uri::try_from(target) else { return };
     for (method, version) in [(Method::GET, Version::HTTP_11), (Method::OPTIONS, Version::HTTP_2)] {
         let Ok(first) = normalize::target(&method, &uri, &headers, version) else { continue };
-        let (path, query) = match first.path_and_query.split_once('?') {
+        let (path, query) = match first.path_and_query.as_str().split_once('?') {
             Some((path, query)) => (path, query),
             None => (first.path_and_query.as_str(), ""),
         };

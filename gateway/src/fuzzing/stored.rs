@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, header};
 
 use super::{fields, lines, list};
 use crate::exchange::{RequestHead, ResponseHead};
@@ -20,7 +21,7 @@ const TTL: Duration = Duration::from_secs(3600);
 pub fn run(data: &[u8]) {
     let mut lines = lines(data);
     let (request, response, other) = (fields(&mut lines), fields(&mut lines), fields(&mut lines));
-    let asked = RequestHead::new(Method::GET, "https", "a.example".to_owned(), "/".to_owned(), request);
+    let asked = RequestHead::new(Method::GET, "https", "a.example".to_owned(), PathAndQuery::from_static("/"), request);
     let answer = ResponseHead::new(StatusCode::OK, response);
     for bound in [false, true] {
         let readers = if bound { Readers::Principal("alice") } else { Readers::Unnamed };
@@ -72,7 +73,7 @@ fn keep(request: &FieldMap, answer: &ResponseHead, ttl: Duration, other: &FieldM
     let find = |key: &Key<'_>, request: &FieldMap, now| store.find(key, &Method::GET, request, now);
     if let Some(hit) = find(&key, request, now) {
         assert_eq!((hit.status, &hit.body[..]), (answer.status, &b"body"[..]));
-        let age = hit.headers.get_all(header::AGE).collect::<Vec<&HeaderValue>>();
+        let age = hit.headers.get_all(&header::AGE).collect::<Vec<_>>();
         let one = age.len() == 1 && age[0].to_str().is_ok_and(|age| age.parse::<u64>().is_ok());
         assert!(one, "{age:?} instead of one age");
     }

@@ -1,10 +1,9 @@
 //! How long a body is (RFC 9112 section 6.3).
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 
 use super::Malformed;
-use crate::message::FieldMap;
+use crate::message::{FieldMap, known};
 
 /// Where a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +19,8 @@ pub enum BodyLength {
 /// The length of a request's body. `None`: its framing could be understood in more than one way. Such a request is refused
 /// (`message::headers::check_framing` says why), and nobody can tell where the next one begins.
 pub fn request_length(version: Version, fields: &FieldMap) -> Option<BodyLength> {
-    let mut codings = fields.get_all(TRANSFER_ENCODING);
-    let mut lengths = fields.get_all(CONTENT_LENGTH);
+    let mut codings = fields.get_all(&known::TRANSFER_ENCODING);
+    let mut lengths = fields.get_all(&known::CONTENT_LENGTH);
     match (codings.next(), lengths.next()) {
         (None, None) => Some(BodyLength::Exact(0)),
         (None, Some(length)) => number(length.as_bytes()).filter(|_| lengths.next().is_none()).map(BodyLength::Exact),
@@ -43,8 +42,8 @@ pub fn response_length(
     status: StatusCode,
     fields: &FieldMap,
 ) -> Result<BodyLength, Malformed> {
-    let mut codings = fields.get_all(TRANSFER_ENCODING);
-    let mut lengths = fields.get_all(CONTENT_LENGTH);
+    let mut codings = fields.get_all(&known::TRANSFER_ENCODING);
+    let mut lengths = fields.get_all(&known::CONTENT_LENGTH);
     let length = match (codings.next(), lengths.next()) {
         (None, None) => BodyLength::UntilClose,
         (None, Some(length)) => match number(length.as_bytes()).filter(|_| lengths.next().is_none()) {

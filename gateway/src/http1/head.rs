@@ -1,13 +1,13 @@
 //! The heads of requests and responses (RFC 9112 sections 2 to 5), parsed where they lie: values are parts of the buffer that
 //! they came in.
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use bytes::BytesMut;
+use http::{Method, StatusCode, Uri, Version};
 use memchr::memchr;
 
 use super::lines::Found;
 use super::{Malformed, Reading};
-use crate::message::FieldMap;
+use crate::message::{FieldMap, FieldName, FieldValue, ReceivedFields};
 
 /// The longest target: what the `http` crate can keep.
 const LONGEST_TARGET: usize = u16::MAX as usize - 1;
@@ -44,8 +44,8 @@ fn bad<T>(what: &'static str) -> Result<T, Malformed> {
 ///
 /// # Errors
 /// Where it is not exactly that.
-pub fn parse_request(head: &Bytes, found: &Found) -> Result<RequestHead, Malformed> {
-    let Some((line, fields)) = lines(head, found) else { return bad("no request line") };
+pub fn parse_request(mut head: BytesMut, found: &Found) -> Result<RequestHead, Malformed> {
+    let Some(line) = first_line(&head, found) else { return bad("no request line") };
     let Some(first) = memchr(b' ', line) else { return bad("a request line without a target") };
     let Ok(method) = Method::from_bytes(&line[..first]) else { return bad("a method that is no token") };
     let rest = &line[first + 1..];
@@ -58,19 +58,20 @@ pub fn parse_request(head: &Bytes, found: &Found) -> Result<RequestHead, Malform
         // RFC 9112 section 3.2: no form of a target has one. A party that takes it for a part of the path sees another path.
         return bad("a target with a fragment");
     }
+    let fields = read_fields(&mut head, found, 1, Reading::Strict)?;
+    let head = head.freeze();
     let Ok(target) = Uri::from_maybe_shared(head.slice(first + 1..first + 1 + second)) else {
         return bad("a target that is no URI");
     };
-    let fields = fields_of(head, fields, Reading::Strict)?;
-    Ok(RequestHead { method, target, version, fields })
+    Ok(RequestHead { method, target, version, fields: fields.of(head) })
 }
 
 /// Parses a whole head of a response, as it was found.
 ///
 /// # Errors
 /// Where it is not exactly that.
-pub fn parse_response(head: &Bytes, found: &Found) -> Result<ResponseHead, Malformed> {
-    let Some((line, fields)) = lines(head, found) else { return bad("no status line") };
+pub fn parse_response(mut head: BytesMut, found: &Found) -> Result<ResponseHead, Malformed> {
+    let Some(line) = first_line(&head, found) else { return bad("no status line") };
     let Some((name, rest)) = line.split_at_checked("HTTP/1.1".len()) else {
         return bad("a line that is no status line");
     };
@@ -85,16 +86,16 @@ pub fn parse_response(head: &Bytes, found: &Found) -> Result<ResponseHead, Malfo
     if !(reason.is_empty() || reason[0] == b' ' && reason.iter().all(|&byte| is_text(byte))) {
         return bad("a reason phrase with a control character");
     }
-    let fields = fields_of(head, fields, Reading::Tolerant)?;
-    Ok(ResponseHead { status, version, fields })
+    let fields = read_fields(&mut head, found, 1, Reading::Tolerant)?;
+    Ok(ResponseHead { status, version, fields: fields.of(head.freeze()) })
 }
 
 /// Parses a section of fields, as it was found: trailers.
 ///
 /// # Errors
 /// Where it is not exactly that.
-pub fn parse_fields(section: &Bytes, found: &Found, reading: Reading) -> Result<FieldMap, Malformed> {
-    fields_of(section, Lines { head: section, ends: found.ends.iter(), place: 0 }, reading)
+pub fn parse_fields(mut section: BytesMut, found: &Found, reading: Reading) -> Result<FieldMap, Malformed> {
+    Ok(read_fields(&mut section, found, 0, reading)?.of(section.freeze()))
 }
 
 fn version(text: &[u8]) -> Result<Version, Malformed> {
@@ -109,77 +110,110 @@ fn version(text: &[u8]) -> Result<Version, Malformed> {
 
 /// What a value or a reason phrase may hold: visible characters, blanks, and what is beyond ASCII.
 const fn is_text(byte: u8) -> bool {
-    byte == b'\t' || byte >= b' ' && byte != 0x7f
+    (byte == b'\t') | (byte >= b' ') & (byte != 0x7f)
 }
 
-/// The first line of a head, and the others.
-fn lines<'a>(head: &'a Bytes, found: &'a Found) -> Option<(&'a [u8], Lines<'a>)> {
-    let mut lines = Lines { head, ends: found.ends.iter(), place: 0 };
-    let (start, line) = lines.next()?;
-    debug_assert_eq!(start, 0, "the head begins with it");
-    Some((line, lines))
+/// The first line of a head, without what ends it.
+fn first_line<'a>(head: &'a [u8], found: &Found) -> Option<&'a [u8]> {
+    let line = head.get(..*found.ends.first()? as usize)?.strip_suffix(b"\n")?;
+    Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// The lines of a section.
-struct Lines<'a> {
-    head: &'a Bytes,
-    ends: std::slice::Iter<'a, u32>,
-    place: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = (usize, &'a [u8]);
-
-    /// The next line without what ends it, and where it begins.
-    fn next(&mut self) -> Option<Self::Item> {
-        let (start, end) = (self.place, *self.ends.next()? as usize);
-        self.place = end;
-        let line = self.head.get(start..end)?.strip_suffix(b"\n")?;
-        Some((start, line.strip_suffix(b"\r").unwrap_or(line)))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.ends.size_hint()
-    }
-}
-
-/// Fields that there is room for beside those that come: what the gateway adds.
-const MORE: usize = 8;
-
-/// The fields that the lines are.
-fn fields_of(head: &Bytes, lines: Lines<'_>, reading: Reading) -> Result<FieldMap, Malformed> {
-    let mut fields = FieldMap::with_capacity(lines.size_hint().0 + MORE);
-    for (start, line) in lines {
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return bad("a line without a colon") };
-        let mut name = &line[..colon];
-        if reading == Reading::Tolerant {
-            // RFC 9112 section 5.1: a proxy removes blanks from a response, and nothing else. In a request they are refused.
-            while let [rest @ .., last] = name
-                && is_blank(*last)
-            {
-                name = rest;
-            }
-        }
-        // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none.
-        let Ok(name) = HeaderName::from_bytes(name) else { return bad("a field name that is no token") };
-        let mut value = &line[colon + 1..];
-        let mut start = start + colon + 1;
-        while let [first, rest @ ..] = value
-            && is_blank(*first)
-        {
-            (value, start) = (rest, start + 1);
-        }
-        while let [rest @ .., last] = value
-            && is_blank(*last)
-        {
-            value = rest;
-        }
-        let Ok(value) = HeaderValue::from_maybe_shared(head.slice(start..start + value.len())) else {
-            return bad("a field value with a control character");
-        };
-        fields.append(name, value);
+/// Reads the fields that the lines of a section are, but for the first `before` ones, and gives names lower-case letters.
+fn read_fields(
+    section: &mut [u8],
+    found: &Found,
+    before: usize,
+    reading: Reading,
+) -> Result<ReceivedFields, Malformed> {
+    let mut fields = ReceivedFields::new();
+    let mut place = before.checked_sub(1).and_then(|line| found.ends.get(line)).map_or(0, |end| *end as usize);
+    for &end in found.ends.get(before..).unwrap_or_default() {
+        let end = end as usize;
+        let Some(line) = section.get_mut(place..end) else { return bad("a line that is not there") };
+        read_field(line, place, reading, &mut fields)?;
+        place = end;
     }
     Ok(fields)
+}
+
+/// Reads one field, whose line begins at this place of its section.
+#[inline]
+fn read_field(line: &mut [u8], place: usize, reading: Reading, fields: &mut ReceivedFields) -> Result<(), Malformed> {
+    let Some(colon) = memchr(b':', line) else { return bad("a line without a colon") };
+    let mut length = colon;
+    if reading == Reading::Tolerant {
+        // RFC 9112 section 5.1: a proxy removes blanks from a response, and nothing else. In a request they are refused.
+        while length > 0 && is_blank(line[length - 1]) {
+            length -= 1;
+        }
+    }
+    let (name, rest) = line.split_at_mut(length);
+    let rest = &*rest;
+    lower_case(name);
+    let name = FieldName::of(name);
+    // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none. Well-known ones are.
+    let is_token = || (1..=LONGEST_NAME).contains(&length) && name.as_bytes().iter().all(|&byte| is_token(byte));
+    if !name.is_known() && !is_token() {
+        return bad("a field name that is no token");
+    }
+    let text = match rest {
+        [text @ .., b'\r', b'\n'] | [text @ .., b'\n'] => text,
+        text => text,
+    };
+    let (mut start, mut end) = (colon - length + 1, text.len());
+    while start < end && is_blank(text[start]) {
+        start += 1;
+    }
+    while start < end && is_blank(text[end - 1]) {
+        end -= 1;
+    }
+    if FieldValue::of(&text[start..end]).is_none() {
+        return bad("a field value with a control character");
+    }
+    let whole = start == 2 && text[1] == b' ' && rest.len() == end + 2 && rest[end] == b'\r';
+    fields.push(name, place, place + length + start..place + length + end, whole);
+    Ok(())
+}
+
+/// Gives a name lower-case letters, eight at a time and the last eight once more.
+#[inline]
+fn lower_case(name: &mut [u8]) {
+    const EIGHT: usize = size_of::<u64>();
+    let length = name.len();
+    if length < EIGHT {
+        return name.make_ascii_lowercase();
+    }
+    let mut place = 0;
+    while place + EIGHT <= length {
+        lower_eight(&mut name[place..place + EIGHT]);
+        place += EIGHT;
+    }
+    lower_eight(&mut name[length - EIGHT..]);
+}
+
+#[inline]
+fn lower_eight(eight: &mut [u8]) {
+    const ONES: u64 = u64::MAX / 0xff;
+    let Ok(bytes) = <&mut [u8; 8]>::try_from(eight) else { return };
+    let word = u64::from_le_bytes(*bytes);
+    let heptets = word & (0x7f * ONES);
+    let (above_z, from_a) = (heptets + 0x25 * ONES, heptets + 0x3f * ONES);
+    let upper = (from_a ^ above_z) & !word & (0x80 * ONES);
+    *bytes = (word | upper >> 2).to_le_bytes();
+}
+
+/// The longest name: what the `http` crate can keep.
+const LONGEST_NAME: usize = u16::MAX as usize;
+
+/// Whether it may stand in a token (RFC 9110 section 5.6.2), in lower case.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_lowercase()
+        || byte.is_ascii_digit()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -195,13 +229,13 @@ mod tests {
 
     fn request(head: &str) -> Result<RequestHead, Malformed> {
         let found = Section::default().find_end(head.as_bytes(), 1, LIMITS, Reading::Strict)?.expect("a head");
-        parse_request(&Bytes::copy_from_slice(&head.as_bytes()[found.place.clone()]), &found)
+        parse_request(BytesMut::from(&head.as_bytes()[found.place.clone()]), &found)
     }
 
     fn response(head: &str) -> Result<ResponseHead, Malformed> {
         let found = Section::default().find_end(head.as_bytes(), 1, LIMITS, Reading::Tolerant)?;
         let found = found.ok_or(Malformed::Syntax("no end"))?;
-        parse_response(&Bytes::copy_from_slice(&head.as_bytes()[found.place.clone()]), &found)
+        parse_response(BytesMut::from(&head.as_bytes()[found.place.clone()]), &found)
     }
 
     #[test]
@@ -213,6 +247,21 @@ mod tests {
         assert_eq!(head.target, "/a?b");
         assert_eq!(head.fields.get_all("x-a").collect::<Vec<_>>(), ["1 2", ""]);
         assert_eq!(head.fields.len(), 4);
+    }
+
+    #[test]
+    fn names_get_lower_case_letters_and_nothing_else_changes() {
+        for length in 0..40 {
+            for place in 0..length {
+                for byte in 0..=255 {
+                    let mut name = vec![b'Z'; length];
+                    name[place] = byte;
+                    let expected = name.to_ascii_lowercase();
+                    lower_case(&mut name);
+                    assert_eq!(name, expected, "{byte} at {place} of {length}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -272,7 +321,7 @@ mod tests {
             assert_eq!(response(head).unwrap().status, status, "{head:?}");
         }
         let head = response("HTTP/1.1 200 OK\r\nServer : x\r\nA:b\r\n\r\n").unwrap();
-        assert_eq!((head.fields["server"].as_bytes(), head.fields["a"].as_bytes()), (&b"x"[..], &b"b"[..]));
+        assert_eq!((head.fields.text("server"), head.fields.text("a")), ("x", "b"));
         for byte in ['\r', '\x0b', '\x0c', '\0'] {
             let head = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding{byte}: chunked\r\n\r\n");
             assert!(response(&head).is_err(), "{head:?}: only blanks are left out");

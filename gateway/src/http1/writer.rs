@@ -5,13 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderName;
-use http::header::TRAILER;
 use http_body::{Body, Frame};
 use rustc_hash::FxHashSet;
 
 use super::encode::{chunk_size, last_chunk};
 use super::{BodyLength, Outgoing};
-use crate::message::FieldMap;
+use crate::message::{FieldMap, known};
 
 /// So much is taken from a body before what was taken has been written.
 pub const AHEAD: usize = 64 << 10;
@@ -45,7 +44,7 @@ impl BodyWriter {
     pub fn new(length: BodyLength, head: &FieldMap) -> Self {
         let mut named = Vec::new();
         if length == BodyLength::Chunked {
-            for value in head.get_all(TRAILER) {
+            for value in head.get_all(&known::TRAILER) {
                 let names = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
                 named.extend(names.filter_map(|name| HeaderName::from_bytes(name).ok()));
             }
@@ -124,10 +123,10 @@ impl BodyWriter {
     /// Leaves the trailers that the head has named, which may have named thousands.
     fn keep_named(&self, trailers: &mut FieldMap) {
         if self.named.len() <= FEW {
-            return trailers.retain(|name, _| self.named.contains(name));
+            return trailers.retain(|name, _| self.named.iter().any(|named| name == *named));
         }
-        let named: FxHashSet<&HeaderName> = self.named.iter().collect();
-        trailers.retain(|name, _| named.contains(name));
+        let named: FxHashSet<&str> = self.named.iter().map(HeaderName::as_str).collect();
+        trailers.retain(|name, _| named.contains(name.as_str()));
     }
 
     fn finish<E>(&mut self, trailers: Option<&FieldMap>, outgoing: &mut Outgoing) -> Result<(), WriteError<E>> {

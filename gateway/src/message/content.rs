@@ -1,9 +1,8 @@
 //! Which responses have content, and which tell its length, whoever made them and over whatever protocol they go.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, StatusCode};
 
-use crate::message::FieldMap;
+use crate::message::{FieldMap, known};
 
 /// Whether a response of this status may have content.
 pub fn is_allowed(status: StatusCode) -> bool {
@@ -15,21 +14,23 @@ pub fn is_allowed(status: StatusCode) -> bool {
 /// `length`: of the content that is sent, or would be in answer to GET, where that is known.
 pub fn tell_length(status: StatusCode, fields: &mut FieldMap, length: Option<u64>) {
     // RFC 9112 section 6.1: this is the connection's to say.
-    fields.remove(TRANSFER_ENCODING);
+    fields.remove(known::TRANSFER_ENCODING);
     if status.is_informational() || status == StatusCode::NO_CONTENT {
-        fields.remove(CONTENT_LENGTH);
+        fields.remove(known::CONTENT_LENGTH);
     } else if status == StatusCode::RESET_CONTENT {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        fields.insert(known::CONTENT_LENGTH, HeaderValue::from_static("0"));
     } else if let Some(length) = length
         && status != StatusCode::NOT_MODIFIED
-        && !fields.contains_key(CONTENT_LENGTH)
+        && !fields.contains_key(known::CONTENT_LENGTH)
     {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        fields.insert(known::CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+
     use super::*;
 
     fn told(status: u16, stated: Option<&'static str>, length: Option<u64>) -> Option<String> {

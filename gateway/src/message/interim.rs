@@ -80,7 +80,7 @@ impl InterimQueue {
 
 impl WriteInterim for InterimQueue {
     fn write(&self, status: StatusCode, fields: FieldMap) -> bool {
-        let size = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + FIELD;
+        let size = fields.bytes() + FIELD;
         if self.closed.get() || self.bytes.get() + size > MOST {
             return false;
         }

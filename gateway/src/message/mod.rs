@@ -16,7 +16,10 @@ mod tunnel;
 pub use barred::BarredTrailers;
 pub use body::{Body, Metered};
 pub use detached::Detached;
-pub use fields::{AsFieldName, FieldMap};
+pub use fields::{
+    AsFieldName, AsFieldValue, FieldMap, FieldName, FieldValue, IntoFieldName, KnownName, KnownNames, ReceivedFields,
+    known,
+};
 pub use head::{Head, Response};
 pub use interim::{Interim, InterimQueue, WriteInterim};
 pub use merged::Merged;

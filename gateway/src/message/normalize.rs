@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use http::{Method, Uri, Version, header};
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version};
 use plugin_rules::target;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::FieldMap;
+use crate::message::{FieldMap, known};
 
 /// A request's target in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Target {
     /// Hostname and, where the client sent one, port. Empty where a request of HTTP/1.0 names none.
     pub authority: String,
     /// The path, and the query with its question mark. `*` for a server-wide OPTIONS.
-    pub path_and_query: String,
+    pub path_and_query: PathAndQuery,
 }
 
 fn bad(detail: &'static str) -> Error {
@@ -48,25 +49,27 @@ pub fn target(method: &Method, uri: &Uri, headers: &FieldMap, version: Version) 
         if method != Method::OPTIONS || uri.query().is_some() {
             return Err(bad("`*` is only a target of OPTIONS"));
         }
-        return Ok(Target { authority, path_and_query: "*".to_owned() });
+        return Ok(Target { authority, path_and_query: PathAndQuery::from_static("*") });
     }
     let path = path(raw_path)?;
-    let path_and_query = match uri.query() {
-        None => path.into_owned(),
-        Some(raw_query) => {
-            let query = query(raw_query)?;
-            let mut whole = String::with_capacity(path.len() + 1 + query.len());
-            whole.push_str(&path);
-            whole.push('?');
-            whole.push_str(&query);
-            whole
+    let query = uri.query().map(query).transpose()?;
+    let path_and_query = match (uri.path_and_query(), &path, &query) {
+        // Nearly all are canonical as they come, and shared then.
+        (Some(sent), Cow::Borrowed(_), None | Some(Cow::Borrowed(_))) if sent.as_str().starts_with('/') => sent.clone(),
+        (_, path, query) => {
+            let mut whole = path.clone().into_owned();
+            if let Some(query) = query {
+                whole.push('?');
+                whole.push_str(query);
+            }
+            PathAndQuery::try_from(whole).map_err(|_| bad("the target is too long"))?
         }
     };
     Ok(Target { authority, path_and_query })
 }
 
 fn request_authority(uri: &Uri, headers: &FieldMap, version: Version) -> Result<String, Error> {
-    let mut hosts = headers.get_all(header::HOST);
+    let mut hosts = headers.get_all(&known::HOST);
     let host = hosts.next();
     if hosts.next().is_some() {
         // RFC 9112 section 3.2: more than one Host line is answered with 400.
@@ -125,19 +128,21 @@ pub(crate) fn query(raw: &str) -> Result<Cow<'_, str>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderValue, header};
+
     use super::*;
 
     fn headers(hosts: &[&str]) -> FieldMap {
         let mut headers = FieldMap::new();
         for host in hosts {
-            headers.append(header::HOST, host.parse().unwrap());
+            headers.append(header::HOST, HeaderValue::from_str(host).unwrap());
         }
         headers
     }
 
     fn get(uri: &str, hosts: &[&str]) -> Result<(String, String), ErrorKind> {
         target(&Method::GET, &uri.parse().unwrap(), &headers(hosts), Version::HTTP_11)
-            .map(|target| (target.authority, target.path_and_query))
+            .map(|target| (target.authority, target.path_and_query.to_string()))
             .map_err(|error| error.kind())
     }
 

@@ -21,11 +21,12 @@ pub(super) async fn within<T>(
 /// What a failure means that came while the request's body may have been on its way: the client's own mistake explains
 /// it best, and a timeout of the whole exchange is its fault while the gateway waits for the rest of its request.
 pub(super) fn explain(completion: &Completion, error: Error) -> Error {
-    if let Some(mistake) = completion.request.error.borrow().clone() {
+    let Some(request) = &completion.request else { return error };
+    if let Some(mistake) = request.error.borrow().clone() {
         return mistake;
     }
     match error.kind() {
-        ErrorKind::ExchangeTimeout if completion.request.awaiting_client.get() => Error::new(
+        ErrorKind::ExchangeTimeout if request.awaiting_client.get() => Error::new(
             ErrorKind::RequestTimeout,
             "the client had not sent its whole body when the route's timeout passed",
         ),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use http::header::{ALT_SVC, TE};
 use http::uri::PathAndQuery;
 use http_body::Body as _;
 
@@ -13,7 +12,7 @@ use super::deadline::{explain, within};
 use super::interim;
 use crate::error::{Error, ErrorKind, Side};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
-use crate::message::{BarredTrailers, Body, FieldMap, Response, headers};
+use crate::message::{BarredTrailers, Body, FieldMap, Response, headers, known};
 use crate::model::{PathMatch, UpstreamHost};
 use crate::plugin::chain::AfterFailure;
 use crate::route;
@@ -32,9 +31,10 @@ pub(super) async fn forward(
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
     let (mut can_repeat, mut before, started) = (body.is_end_stream(), 0, Instant::now());
+    let mut begun = started;
     let mut body = Some(body);
     loop {
-        let mut forwarding = ForwardReport { exchange, report: Report::default(), before, started };
+        let mut forwarding = ForwardReport { exchange, report: Report::new(begun), before, started };
         let forwarded = {
             let body = body.take().unwrap_or_else(Body::empty);
             let sent = pin!(send(services, snapshot, &mut forwarding, completion, route, body));
@@ -67,7 +67,7 @@ pub(super) async fn forward(
             AfterFailure::Answer(answer) => return Ok((answer.source, answer.body)),
             AfterFailure::GoOn => return Err(failed),
             AfterFailure::Retry => {
-                can_repeat = false;
+                (can_repeat, begun) = (false, Instant::now());
                 exchange
                     .access(|exchange| {
                         (exchange.failure, exchange.error) = (None, None);
@@ -115,9 +115,9 @@ async fn send(
             let Response { status, mut fields, body } = sent?;
             let listed = headers::strip_hop_by_hop(&mut fields);
             // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
-            fields.remove(ALT_SVC);
+            fields.remove(known::ALT_SVC);
             // RFC 9110 section 10.1.4: a request's alone.
-            fields.remove(TE);
+            fields.remove(known::TE);
             exchange.source = ResponseSource::Upstream;
             exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(status, fields) });
             Ok(body)
@@ -137,7 +137,7 @@ struct ForwardReport<'a> {
 impl ForwardReport<'_> {
     fn note(&self, exchange: &mut Exchange) {
         if exchange.measures.upstream.is_zero() {
-            exchange.measures.upstream = self.started.elapsed();
+            exchange.measures.upstream = self.report.ended().saturating_duration_since(self.started);
         }
         exchange.measures.attempts = self.before + self.report.count();
         exchange.endpoint = self.report.endpoint();
@@ -199,9 +199,13 @@ fn outgoing_head(
         let changed = request.field_edits().iter().map(|edit| &edit.name);
         headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
     }
-    fields.insert(headers::CDN_LOOP, exchange.hops.next());
+    fields.insert(known::CDN_LOOP, exchange.hops.next());
     let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
-        (Some(replacement), PathMatch::Prefix(prefix)) => route::rewrite(&request.path_and_query, prefix, replacement),
+        (Some(replacement), PathMatch::Prefix(prefix)) => {
+            let rewritten = route::rewrite(request.path_and_query.as_str(), prefix, replacement);
+            PathAndQuery::try_from(rewritten)
+                .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?
+        }
         _ => request.path_and_query.clone(),
     };
     // A request of HTTP/1.0 may name no host; the service has a name all the same.
@@ -209,8 +213,7 @@ fn outgoing_head(
     Ok(OutgoingHead {
         method: request.method.clone(),
         authority: asked.filter(|_| upstream.config().host == UpstreamHost::Preserve).cloned(),
-        path_and_query: PathAndQuery::try_from(path_and_query)
-            .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?,
+        path_and_query,
         headers: fields,
     })
 }

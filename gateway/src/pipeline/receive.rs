@@ -1,8 +1,10 @@
 //! What a request is made of before anything is done with it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::Version;
+use http::uri::PathAndQuery;
 
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{ConnectionInfo, Edits, Exchange, RequestHead};
@@ -17,6 +19,7 @@ pub(super) fn receive(
     services: &Services,
     snapshot: &WorkerSnapshot,
     connection: Arc<ConnectionInfo>,
+    arrived: Instant,
     head: Head,
 ) -> (Box<Exchange>, Result<(), Error>) {
     let Head { method, target, version, mut fields } = head;
@@ -28,7 +31,7 @@ pub(super) fn receive(
     headers::join_cookies(&mut fields);
     let (authority, path_and_query, mut accepted) = match checked {
         Ok(target) => (target.authority, target.path_and_query, Ok(())),
-        Err(error) => (String::new(), "/".to_owned(), Err(error)),
+        Err(error) => (String::new(), PathAndQuery::from_static("/"), Err(error)),
     };
     if accepted.is_ok() && services.in_flight.get() >= snapshot.requests_limit {
         accepted = Err(Error::new(ErrorKind::Overload, "too many requests in flight on this worker"));
@@ -56,7 +59,7 @@ pub(super) fn receive(
     }
     let mut request = RequestHead::new(method, received.scheme, authority, path_and_query, fields);
     request.edits = Edits::of(received.listed, received.odd_names);
-    let mut exchange = Box::new(Exchange::new(received.id, connection, received.client, request));
+    let mut exchange = Box::new(Exchange::of(arrived, received.id, connection, received.client, request));
     exchange.hops = received.hops;
     (exchange, accepted)
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::artifact::Linked;
@@ -29,7 +30,7 @@ pub struct Sample {
     /// The request's method.
     pub method: Method,
     /// Path and query, as they are after routing.
-    pub target: String,
+    pub target: PathAndQuery,
     /// The request's fields.
     pub request_headers: Vec<(HeaderName, HeaderValue)>,
     /// Its body.

@@ -22,7 +22,7 @@ pub use plugin_rules::stored::{Key, MAX_BODY, Readers, Refusal};
 use self::request::Values;
 use crate::exchange::ResponseHead;
 use crate::memory::{Budget, Hold};
-use crate::message::FieldMap;
+use crate::message::{AsFieldValue, FieldMap, FieldValue};
 
 /// What a response costs besides its bytes.
 const OVERHEAD: usize = 512;
@@ -30,7 +30,7 @@ const OVERHEAD: usize = 512;
 const MAX_VARIANTS: usize = 32;
 
 fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &FieldMap) -> bool {
-    stored.iter().all(|(name, values)| request.get_all(name).eq(values.iter()))
+    stored.iter().all(|(name, values)| request.get_all(name).eq(values.iter().map(AsFieldValue::value)))
 }
 
 /// A response that is being kept: filled while its body passes, dropped without effect when it doesn't end.
@@ -204,7 +204,7 @@ impl StoredResponses {
             .filter(|name| rules::tells_apart(name, identity))
             .map(|name| {
                 let name = HeaderName::try_from(name).ok()?;
-                let values = request.get_all(&name).cloned().collect();
+                let values = request.get_all(&name).map(FieldValue::to_header_value).collect();
                 Some((name, values))
             })
             .collect::<Option<_>>()?;

@@ -82,8 +82,10 @@ pub struct Activity {
     ask: Cell<bool>,
     /// An idle connection is to give back what it keeps room for.
     rest: Cell<Rest>,
-    /// When the connection became idle (or was accepted).
-    idle_since: Cell<Instant>,
+    /// When the connection became idle (or was accepted), as the sweep has found it: that costs requests no look at a clock.
+    idle_since: Cell<Option<Instant>>,
+    /// When bytes came from the client while no request ran.
+    last_read: Cell<Instant>,
     /// When the first byte of a head came that is not complete yet.
     head_since: Cell<Option<Instant>>,
     /// Since when a write makes no progress.
@@ -111,7 +113,8 @@ impl Activity {
             unwatched: Cell::new(false),
             ask: Cell::new(false),
             rest: Cell::default(),
-            idle_since: Cell::new(now),
+            idle_since: Cell::new(Some(now)),
+            last_read: Cell::new(now),
             head_since: Cell::new(None),
             write_stalled: Cell::new(None),
             heard: Cell::new(false),
@@ -166,7 +169,7 @@ impl Activity {
         if self.is_busy() {
             return;
         }
-        self.idle_since.set(Instant::now());
+        self.idle_since.set(None);
         // Whoever ends the connection may have waited for this.
         if self.ending.get() != Ending::None {
             self.wake();
@@ -200,9 +203,24 @@ impl Activity {
     pub(super) fn note_read(&self) {
         if self.multiplexed.get() {
             self.heard.set(true);
-        } else if !self.is_busy() && !self.is_reading() {
-            self.head_since.set(Some(Instant::now()));
+        } else if !self.is_busy() {
+            let now = Instant::now();
+            self.last_read.set(now);
+            if !self.is_reading() {
+                self.head_since.set(Some(now));
+            }
         }
+    }
+
+    /// When bytes came last while no request ran: the end of the head of the one that runs.
+    pub(super) const fn last_read(&self) -> Instant {
+        self.last_read.get()
+    }
+
+    fn idle_since(&self, now: Instant) -> Instant {
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        since
     }
 
     /// Bytes went to the client, or could not.
@@ -263,7 +281,7 @@ impl Activity {
     /// Has a connection give back what it keeps room for, once it has been idle for a while.
     pub(super) fn let_rest(&self, now: Instant) {
         let idle = !self.is_busy() && !self.is_reading() && self.write_stalled.get().is_none();
-        let long = idle && now.saturating_duration_since(self.idle_since.get()) > UNTIL_REST;
+        let long = idle && now.saturating_duration_since(self.idle_since(now)) > UNTIL_REST;
         if long && self.rest.get() == Rest::Active && !self.multiplexed.get() {
             self.rest.set(Rest::Due);
             self.wake();
@@ -376,7 +394,7 @@ impl Activity {
         if let Some(since) = self.head_since.get() {
             return if over(since, self.limits.header_timeout) { Ending::Close } else { Ending::None };
         }
-        let (fresh, idle) = (self.fresh.get(), self.idle_since.get());
+        let (fresh, idle) = (self.fresh.get(), self.idle_since(now));
         // A connection that never sent anything is worth less than one that may send its next request.
         let idle_limit =
             if fresh { self.limits.header_timeout.min(self.limits.idle_timeout) } else { self.limits.idle_timeout };

@@ -272,7 +272,7 @@ proptest! {
         let path = if path.is_empty() { "/".to_owned() } else { path };
         let mut headers = FieldMap::new();
         for (name, value) in &fields {
-            headers.append(*name, value.parse().unwrap());
+            headers.append(*name, http::HeaderValue::from_str(value).unwrap());
         }
         let query = query.as_deref();
         let request = Query { scheme, hostname: &hostname, path: &path, query, method: &method, headers: &headers };

@@ -24,8 +24,8 @@ use crate::plugin::chain::ChainRun;
 pub struct Completion {
     services: Rc<Services>,
     exchange: SharedExchange,
-    /// Bytes received from the client, and its mistakes while sending.
-    pub request: Rc<RequestProgress>,
+    /// Bytes received from the client, and its mistakes while sending, where it sends a body.
+    pub request: Option<Rc<RequestProgress>>,
     /// Where responses before the response go.
     pub interim: Interim,
     /// The chain's run, once there is one: for its log phases.
@@ -64,7 +64,7 @@ impl Completion {
             in_flight: Some(InFlightGuard::new(services.clone())),
             services,
             exchange,
-            request: Rc::default(),
+            request: None,
             interim,
             run: None,
             route: None,
@@ -94,7 +94,7 @@ impl Drop for Completion {
         let services = self.services.clone();
         let in_flight = self.in_flight.take();
         let outcome = Outcome {
-            bytes_in: self.request.bytes.get(),
+            bytes_in: self.request.as_ref().map_or(0, |request| request.bytes.get()),
             bytes_out: self.response_bytes.get(),
             cut: self.cut.take(),
             complete: self.complete.get(),

@@ -75,6 +75,7 @@ impl<'a> Attempt<'a> {
             request.keep();
         }
         let mut stopwatch = Stopwatch::new(client.timers.clone(), upstream.config.timeouts.response);
+        stopwatch.restart_from(record.sent().into());
         let result = match connection {
             Connection::Http1(mut connection) => {
                 let written = request.http1(upstream, &pool.addressee, connection.outgoing());

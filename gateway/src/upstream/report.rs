@@ -1,7 +1,7 @@
 //! What happened on the way to a response, try by try: written as it happens, so that it also tells of failures and of
 //! requests that were given up.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,8 +14,10 @@ use super::retry;
 use crate::error::{Error, ErrorKind};
 
 /// What happened on the way to a response. It is right at every moment, also when what fills it is dropped.
-#[derive(Default)]
 pub struct Report {
+    started: Instant,
+    /// When the head of a response had come.
+    answered: Cell<Option<Instant>>,
     /// Most requests need one, which is no allocation.
     attempts: RefCell<SmallVec<[AttemptRecord; 1]>>,
 }
@@ -54,6 +56,16 @@ struct Awaited {
 }
 
 impl Report {
+    /// Of nothing yet, from this moment on.
+    pub fn new(started: Instant) -> Self {
+        Self { started, answered: Cell::default(), attempts: RefCell::default() }
+    }
+
+    /// When the head of a response had come; now where none has.
+    pub fn ended(&self) -> Instant {
+        self.answered.get().unwrap_or_else(Instant::now)
+    }
+
     /// How many tries there were: connections tried or requests sent.
     pub fn count(&self) -> u32 {
         u32::try_from(self.attempts.borrow().len()).unwrap_or(u32::MAX)
@@ -88,7 +100,8 @@ impl Report {
     /// A try begins.
     pub(super) fn begin(&self, endpoint: SocketAddr) -> Recorder<'_> {
         let mut attempts = self.attempts.borrow_mut();
-        let started = Instant::now();
+        // The first one begins with the whole.
+        let started = if attempts.is_empty() { self.started } else { Instant::now() };
         let outcome = AttemptOutcome::Unfinished;
         attempts.push(AttemptRecord { endpoint, started, connected: None, reused: false, outcome, awaited: None });
         Recorder { report: self, index: attempts.len() - 1, started }
@@ -123,10 +136,18 @@ impl Recorder<'_> {
         });
     }
 
+    /// When the request began to be sent.
+    pub(super) fn sent(&self) -> Instant {
+        self.write(|record| record.started + record.connected.unwrap_or_default())
+    }
+
     /// The head of a response has come. Gives how long that took.
     pub(super) fn answered(&self) -> Duration {
+        let now = Instant::now();
+        self.report.answered.set(Some(now));
         self.write(|record| {
-            let took = record.awaited.take().map_or(Duration::ZERO, |awaited| awaited.since.elapsed());
+            let took =
+                record.awaited.take().map_or(Duration::ZERO, |awaited| now.saturating_duration_since(awaited.since));
             record.outcome = AttemptOutcome::Answered(took);
             took
         })

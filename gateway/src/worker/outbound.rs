@@ -25,7 +25,7 @@ pub(super) async fn serve(services: Rc<Services>, mut calls: mpsc::UnboundedRece
     {
         let services = services.clone();
         tokio::task::spawn_local(async move {
-            let report = Report::default();
+            let report = Report::new(Instant::now().into_std());
             let sent = send(&services, &upstream, method, path, headers, body, &report);
             let answer = tokio::select! {
                 answer = tokio::time::timeout_at(deadline, sent) => answer.ok(),

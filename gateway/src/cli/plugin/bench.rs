@@ -81,7 +81,7 @@ fn sample(step: &Step) -> Result<plugin::Sample, String> {
     let no = |what: &str, text: &str| format!("{text:?} is no {what}");
     Ok(plugin::Sample {
         method: Method::from_bytes(step.request.method.as_bytes()).map_err(|_| no("method", &step.request.method))?,
-        target: step.request.target.clone(),
+        target: step.request.target.parse().map_err(|_| no("target", &step.request.target))?,
         request_headers: fields(&request)?,
         request_body: request.chunks.concat().into_bytes(),
         client: client.parse().map_err(|_| no("address", client))?,

@@ -8,15 +8,12 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, Version};
 use plugin_rules::class::{is_forwarding, is_lookalike, is_odd};
 use smallvec::SmallVec;
 
-use super::{
-    CDN_LOOP, Hops, RequestId, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, members,
-    strip_hop_by_hop,
-};
-use crate::message::FieldMap;
+use super::{Hops, RequestId, members, strip_hop_by_hop};
+use crate::message::{FieldMap, FieldValue, KnownNames, known};
 use crate::model::Forwarding;
 
 /// What the rules have to know of a request beside its fields.
@@ -85,8 +82,8 @@ impl HeaderRules {
         // request has been.
         let client = if trusted { self.client(peer, headers) } else { peer };
         let chain = if trusted { self.forwarded_for(peer, headers) } else { None };
-        let reported = if trusted { headers.get(X_FORWARDED_PROTO) } else { None };
-        let scheme = match reported.map(HeaderValue::as_bytes) {
+        let reported = if trusted { headers.get(known::X_FORWARDED_PROTO) } else { None };
+        let scheme = match reported.map(FieldValue::as_bytes) {
             Some(b"https") => "https",
             Some(b"http") => "http",
             _ if arrival.tls => "https",
@@ -95,35 +92,37 @@ impl HeaderRules {
         let listed = strip_hop_by_hop(headers);
         let Believed { odd_names, passed } = self.strip_unbelieved(headers, trusted);
         let hops = if passed { Hops::take(headers, self.hop) } else { Hops::new(self.hop) };
-        let host = headers.remove(header::HOST);
-
-        // What was just removed need not be looked for.
-        let gone = !trusted && self.forwarding.keep.is_empty();
-        let set = |headers: &mut FieldMap, name: HeaderName, value: HeaderValue| match gone {
-            true => headers.append(name, value),
-            false => drop(headers.insert(name, value)),
-        };
-        set(headers, X_FORWARDED_FOR, chain.unwrap_or_else(|| arrival.peer_value.clone()));
-        set(headers, X_REAL_IP, if client == peer { arrival.peer_value.clone() } else { address(client) });
-        set(headers, X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-        if !(trusted && headers.contains_key(X_FORWARDED_HOST)) {
+        headers.remove(known::HOST);
+        match &chain {
+            Some(chain) => headers.insert(known::X_FORWARDED_FOR, chain),
+            None => headers.insert(known::X_FORWARDED_FOR, arrival.peer_value),
+        }
+        match client == peer {
+            true => headers.insert(known::X_REAL_IP, arrival.peer_value),
+            false => headers.insert(known::X_REAL_IP, address(client)),
+        }
+        headers.insert(known::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+        if !(trusted && headers.contains_key(known::X_FORWARDED_HOST)) {
             // A request of HTTP/1.0 may name no host.
             if arrival.authority.is_empty() {
-                headers.remove(X_FORWARDED_HOST);
+                headers.remove(known::X_FORWARDED_HOST);
             } else {
-                // Most clients send it in the form that is canonical already.
-                let sent = host.filter(|host| host.as_bytes() == arrival.authority.as_bytes());
-                set(headers, X_FORWARDED_HOST, sent.unwrap_or_else(|| value(arrival.authority)));
+                match FieldValue::of(arrival.authority.as_bytes()) {
+                    Some(authority) => headers.insert(known::X_FORWARDED_HOST, authority),
+                    None => {
+                        headers.remove(known::X_FORWARDED_HOST);
+                    }
+                }
             }
         }
         if self.forwarding.forwarded {
-            headers.append(header::FORWARDED, forwarded(peer, arrival));
+            headers.append(known::FORWARDED, forwarded(peer, arrival));
         }
-        headers.append(header::VIA, self.via[version_index(arrival.version)].clone());
+        headers.append(known::VIA, self.via[version_index(arrival.version)]);
 
         let sent = if trusted { RequestId::sent(headers) } else { None };
         let id = sent.unwrap_or_else(RequestId::random);
-        headers.insert(X_REQUEST_ID, id.value());
+        headers.insert(known::X_REQUEST_ID, id.value());
         Received { client, scheme, id, hops, listed, odd_names }
     }
 
@@ -133,14 +132,20 @@ impl HeaderRules {
     fn strip_unbelieved(&self, headers: &mut FieldMap, trusted: bool) -> Believed {
         let (mut odd_names, mut passed) = (false, false);
         headers.retain(|name, _| {
+            if name.is(known::CDN_LOOP) {
+                passed = true;
+                return true;
+            }
+            if name.is_among(ORDINARY) {
+                return true;
+            }
             let text = name.as_str();
             if is_odd(text) {
                 let poses = is_lookalike(text) && !self.forwarding.keep_lookalikes;
                 odd_names |= !poses;
                 return !poses;
             }
-            passed |= *name == CDN_LOOP;
-            trusted || *name == CDN_LOOP || !is_forwarding(text) || self.forwarding.keep.contains(name)
+            trusted || !is_forwarding(text) || self.forwarding.keep.iter().any(|kept| name == *kept)
         });
         Believed { odd_names, passed }
     }
@@ -148,9 +153,9 @@ impl HeaderRules {
     /// The first address from the right that is not a trusted proxy's; where all are, the leftmost.
     fn client(&self, peer: IpAddr, headers: &FieldMap) -> IpAddr {
         let mut client = peer;
-        let mut reported: Vec<Option<IpAddr>> = members(headers, &X_FORWARDED_FOR).map(parse_address).collect();
+        let mut reported: Vec<Option<IpAddr>> = members(headers, &known::X_FORWARDED_FOR).map(parse_address).collect();
         if reported.is_empty() {
-            reported = members(headers, &header::FORWARDED).map(forwarded_for_parameter).collect();
+            reported = members(headers, &known::FORWARDED).map(forwarded_for_parameter).collect();
         }
         for address in reported.into_iter().rev() {
             // What can't be read ends the walk: the last proxy that was believed is the best that is known.
@@ -166,7 +171,7 @@ impl HeaderRules {
     /// The existing chain with the peer behind it.
     fn forwarded_for(&self, peer: IpAddr, headers: &FieldMap) -> Option<HeaderValue> {
         let mut chain = Vec::new();
-        for member in members(headers, &X_FORWARDED_FOR) {
+        for member in members(headers, &known::X_FORWARDED_FOR) {
             chain.extend_from_slice(member);
             chain.extend_from_slice(b", ");
         }
@@ -177,6 +182,35 @@ impl HeaderRules {
         HeaderValue::from_maybe_shared(bytes::Bytes::from(chain)).ok()
     }
 }
+
+/// Names that nearly all requests have and that say nothing of the way: they need no look.
+const ORDINARY: KnownNames = KnownNames::of(&[
+    known::ACCEPT,
+    known::ACCEPT_ENCODING,
+    known::ACCEPT_LANGUAGE,
+    known::AUTHORIZATION,
+    known::CACHE_CONTROL,
+    known::CONTENT_LENGTH,
+    known::CONTENT_TYPE,
+    known::COOKIE,
+    known::HOST,
+    known::IF_MODIFIED_SINCE,
+    known::IF_NONE_MATCH,
+    known::ORIGIN,
+    known::REFERER,
+    known::SEC_CH_UA,
+    known::SEC_CH_UA_MOBILE,
+    known::SEC_CH_UA_PLATFORM,
+    known::SEC_FETCH_DEST,
+    known::SEC_FETCH_MODE,
+    known::SEC_FETCH_SITE,
+    known::SEC_FETCH_USER,
+    known::TE,
+    known::TRANSFER_ENCODING,
+    known::UPGRADE_INSECURE_REQUESTS,
+    known::USER_AGENT,
+    known::X_REQUEST_ID,
+]);
 
 /// What a walk over the names of a request has found.
 struct Believed {
@@ -313,11 +347,11 @@ mod tests {
         assert_eq!(received.client, ip("192.0.2.1"));
         assert_eq!((received.id.len(), received.scheme), (32, "https"));
         assert!(received.id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
-        assert_eq!(headers["x-real-ip"], "192.0.2.1");
-        assert_eq!(headers["x-forwarded-proto"], "https");
-        assert_eq!(headers["x-forwarded-host"], "a.no:8443");
-        assert_eq!(headers["x-request-id"], *received.id);
+        assert_eq!(headers.text("x-forwarded-for"), "192.0.2.1");
+        assert_eq!(headers.text("x-real-ip"), "192.0.2.1");
+        assert_eq!(headers.text("x-forwarded-proto"), "https");
+        assert_eq!(headers.text("x-forwarded-host"), "a.no:8443");
+        assert_eq!(headers.text("x-request-id"), &*received.id);
         assert!(!headers.contains_key("forwarded") && !headers.contains_key("host"));
         assert_eq!(headers.get_all("via").collect::<Vec<_>>(), ["1.1 before", "2 gateway"]);
     }
@@ -380,7 +414,7 @@ mod tests {
         let rules = rules(&[], false);
         for (passed, is_loop) in [(0, false), (4, false), (5, true)] {
             let mut headers = FieldMap::new();
-            headers.insert("cdn-loop", vec!["gateway"; passed].join(", ").parse().unwrap());
+            headers.insert("cdn-loop", HeaderValue::from_str(&vec!["gateway"; passed].join(", ")).unwrap());
             headers.insert("connection", HeaderValue::from_static("cdn-loop"));
             let received = rules.receive(&mut headers, &arrival("192.0.2.1"));
             assert_eq!(rules.is_loop(&received.hops), is_loop, "{passed}");
@@ -399,11 +433,11 @@ mod tests {
         ]);
         let received = rules(&["10.0.0.0/8"], true).receive(&mut headers, &arrival("::ffff:10.0.0.1"));
         assert_eq!((received.client, received.scheme, &*received.id), (ip("192.0.2.9"), "http", "abc-1"));
-        assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 192.0.2.9, 10.1.1.1:4711, 10.0.0.1");
-        assert_eq!(headers["x-real-ip"], "192.0.2.9");
-        assert_eq!(headers["x-forwarded-proto"], "http");
-        assert_eq!(headers["x-forwarded-host"], "www.no");
-        assert_eq!(headers["forwarded"], "for=10.0.0.1;host=\"a.no:8443\";proto=https");
+        assert_eq!(headers.text("x-forwarded-for"), "6.6.6.6, 192.0.2.9, 10.1.1.1:4711, 10.0.0.1");
+        assert_eq!(headers.text("x-real-ip"), "192.0.2.9");
+        assert_eq!(headers.text("x-forwarded-proto"), "http");
+        assert_eq!(headers.text("x-forwarded-host"), "www.no");
+        assert_eq!(headers.text("forwarded"), "for=10.0.0.1;host=\"a.no:8443\";proto=https");
     }
 
     #[test]
@@ -426,7 +460,7 @@ mod tests {
         let mut headers = map(&[("x-forwarded-for", "192.0.2.9"), ("connection", "x-forwarded-for, x-real-ip")]);
         let received = rules(&["10.0.0.0/8"], false).receive(&mut headers, &arrival("10.0.0.1"));
         assert_eq!(received.client, ip("192.0.2.9"));
-        assert_eq!(headers["x-forwarded-for"], "192.0.2.9, 10.0.0.1");
+        assert_eq!(headers.text("x-forwarded-for"), "192.0.2.9, 10.0.0.1");
     }
 
     #[test]

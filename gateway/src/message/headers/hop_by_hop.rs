@@ -1,65 +1,75 @@
 //! Removes the fields that end at this hop (RFC 9110 section 7.6.1).
 
-use http::{HeaderName, HeaderValue, header};
-use plugin_rules::class::{Class, class, ends_at_this_hop, is_needed, is_trailers};
+use http::{HeaderName, HeaderValue};
+use plugin_rules::class::{Class, class, is_needed, is_trailers};
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::members;
-use crate::message::FieldMap;
+use crate::message::{FieldMap, KnownNames, known};
 
 /// Removes hop-by-hop fields of a request or a response in place: those that Connection lists, and the known ones. Gives
 /// the listed names that trailers could bring as well: the rule holds for "any header or trailer fields" of that name.
 ///
 /// `TE: trailers` stays, because gRPC needs it and the gateway passes trailers on; `Trailer` stays for the same reason.
 pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
-    // One walk over the names finds out what there is to do; for most messages that is nothing or Connection alone.
-    let mut doomed: SmallVec<[HeaderName; 8]> = SmallVec::new();
-    let mut listed = Vec::new();
-    let (mut connection, mut te) = (false, false);
-    for name in headers.names() {
-        match name.as_str() {
-            "connection" => connection = true,
-            "te" => te = true,
-            text if ends_at_this_hop(text) => doomed.push(name.clone()),
-            _ => {}
-        }
+    // For most messages there is nothing to do, or Connection alone says that the connection stays, or closes.
+    if !headers.may_have(ENDING) {
+        return Vec::new();
     }
-    let trailers = te && members(headers, &header::TE).any(is_trailers);
-    if connection {
-        // RFC 9110 section 7.6.1: the listed fields go first, then Connection itself.
-        for member in members(headers, &header::CONNECTION) {
-            if let Ok(name) = HeaderName::from_bytes(member)
-                && !is_needed(name.as_str())
-            {
-                if class(name.as_str()) == Class::Other && name != "close" {
-                    listed.push(name.clone());
-                }
-                doomed.push(name);
-            }
+    let trailers = members(headers, &known::TE).any(is_trailers);
+    let (mut doomed, mut listed) = (SmallVec::<[HeaderName; 8]>::new(), Vec::new());
+    // RFC 9110 section 7.6.1: the listed fields go first, then Connection itself.
+    for member in members(headers, &known::CONNECTION) {
+        // What nearly all say lists no field.
+        if member.eq_ignore_ascii_case(b"close") || member.eq_ignore_ascii_case(b"keep-alive") {
+            continue;
         }
-        doomed.push(header::CONNECTION);
+        if let Ok(name) = HeaderName::from_bytes(member)
+            && !is_needed(name.as_str())
+        {
+            if class(name.as_str()) == Class::Other {
+                listed.push(name.clone());
+            }
+            doomed.push(name);
+        }
     }
     remove(headers, &doomed);
-    if te {
-        if trailers {
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        } else {
-            headers.remove(header::TE);
-        }
+    if trailers {
+        headers.append(known::TE, HeaderValue::from_static("trailers"));
     }
     listed
 }
 
-/// Removes the fields of these names, of which a client may have listed thousands.
+/// What ends here in any case (`ends_at_this_hop`), and what says what else does.
+const ENDING: KnownNames = KnownNames::of(&[
+    known::CONNECTION,
+    known::TE,
+    known::KEEP_ALIVE,
+    known::PROXY_CONNECTION,
+    known::PROXY_AUTHENTICATE,
+    known::PROXY_AUTHORIZATION,
+    known::PROXY_AUTHENTICATION_INFO,
+    known::TRANSFER_ENCODING,
+    known::UPGRADE,
+    known::HTTP2_SETTINGS,
+    known::EXPECT,
+    known::PROXY,
+]);
+
+/// Removes what ends here, and the fields of these names, of which a client may have listed thousands.
 fn remove(headers: &mut FieldMap, doomed: &[HeaderName]) {
     const FEW: usize = 16;
+    headers.remove_all(ENDING);
     match doomed {
-        [] => {}
-        few if few.len() <= FEW => headers.retain(|name, _| !few.contains(name)),
+        few if few.len() <= FEW => {
+            for doomed in few {
+                headers.remove(doomed);
+            }
+        }
         many => {
-            let many: FxHashSet<&HeaderName> = many.iter().collect();
-            headers.retain(|name, _| !many.contains(name));
+            let many: FxHashSet<&str> = many.iter().map(HeaderName::as_str).collect();
+            headers.retain(|name, _| !many.contains(name.as_str()));
         }
     }
 }
@@ -70,9 +80,10 @@ mod tests {
 
     use super::*;
     use crate::message::headers::map;
+    use http::header;
 
     fn names(headers: &FieldMap) -> Vec<&str> {
-        let mut names: Vec<_> = headers.names().map(HeaderName::as_str).collect();
+        let mut names: Vec<_> = headers.names().map(crate::message::FieldName::as_str).collect();
         names.sort_unstable();
         names
     }
@@ -101,7 +112,7 @@ mod tests {
         let listed = strip_hop_by_hop(&mut headers);
         assert_eq!(names(&headers), ["accept", "content-length", "te", "trailer"]);
         assert_eq!(listed, ["x-secret", "x-more"], "what trailers must not bring either");
-        assert_eq!(headers[header::TE], "trailers");
+        assert_eq!(headers.text(header::TE), "trailers");
     }
 
     #[test]
@@ -119,7 +130,7 @@ mod tests {
                 headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("1"));
             }
             headers.insert(HeaderName::from_bytes(kept.as_bytes()).unwrap(), HeaderValue::from_static("1"));
-            headers.insert(header::CONNECTION, listed.join(" , ").parse().unwrap());
+            headers.insert(header::CONNECTION, HeaderValue::from_str(&listed.join(" , ")).unwrap());
             strip_hop_by_hop(&mut headers);
             prop_assert_eq!(names(&headers), vec![kept.as_str()]);
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::members;
-use crate::message::FieldMap;
+use crate::message::{FieldMap, known};
 
 /// `CDN-Loop`.
 pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -32,13 +32,13 @@ impl Hops {
 
     /// Takes the field off a request.
     pub fn take(headers: &mut FieldMap, own: &'static HeaderValue) -> Self {
-        let all: Vec<&[u8]> = members(headers, &CDN_LOOP).collect();
+        let all: Vec<&[u8]> = members(headers, &known::CDN_LOOP).collect();
         // What follows a name tells nothing here (RFC 8586 section 2: parameters).
         let name =
             |member: &'_ &[u8]| member.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii).map(<[u8]>::to_vec);
         let passed = all.iter().filter_map(name).filter(|name| name.eq_ignore_ascii_case(own.as_bytes())).count();
         let before = HeaderValue::from_maybe_shared(Bytes::from(all.join(&b", "[..]))).ok();
-        headers.remove(CDN_LOOP);
+        headers.remove(known::CDN_LOOP);
         Self { passed, before: before.filter(|value| !value.is_empty()).map(Box::new), own }
     }
 

@@ -1,10 +1,10 @@
 //! `Max-Forwards` (RFC 9110 section 7.6.2): how many more proxies an OPTIONS request may pass. TRACE, the other method
 //! that has it, is not served.
 
-use http::{HeaderValue, header};
+use http::HeaderValue;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::FieldMap;
+use crate::message::{FieldMap, known};
 
 /// Counts an OPTIONS request's `Max-Forwards` down. True where it was 0: the request goes no further, and who has it
 /// answers it. Without the field nothing happens.
@@ -12,7 +12,7 @@ use crate::message::FieldMap;
 /// # Errors
 /// What is not one number: a count that every hop reads differently ends no loop.
 pub fn count_down(headers: &mut FieldMap) -> Result<bool, Error> {
-    let mut values = headers.get_all(header::MAX_FORWARDS);
+    let mut values = headers.get_all(&known::MAX_FORWARDS);
     let Some(value) = values.next() else { return Ok(false) };
     let digits = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     let (Some(digits), None) = (digits, values.next()) else {
@@ -22,19 +22,21 @@ pub fn count_down(headers: &mut FieldMap) -> Result<bool, Error> {
     let left = digits.parse::<u32>().unwrap_or(u32::MAX);
     drop(values);
     if left > 0 {
-        headers.insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
+        headers.insert(known::MAX_FORWARDS, HeaderValue::from(left - 1));
     }
     Ok(left == 0)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     fn counted(values: &[&str]) -> (Option<bool>, Option<String>) {
         let mut headers = FieldMap::new();
         for value in values {
-            headers.append(header::MAX_FORWARDS, value.parse().unwrap());
+            headers.append(header::MAX_FORWARDS, HeaderValue::from_str(value).unwrap());
         }
         let here = count_down(&mut headers).ok();
         (here, headers.get(header::MAX_FORWARDS).map(|value| value.to_str().unwrap().to_owned()))

@@ -13,9 +13,9 @@ mod max_forwards;
 mod request_id;
 mod trailers;
 
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, Method, Uri};
 
-use crate::message::FieldMap;
+use crate::message::{AsFieldName, FieldMap, known};
 
 pub use cookie::join as join_cookies;
 pub use date::set_date;
@@ -45,7 +45,7 @@ pub fn is_made_here(name: &HeaderName) -> bool {
 
 /// Whether the message is gRPC: its content type is `application/grpc`, alone or with a suffix.
 pub fn is_grpc(headers: &FieldMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    let Some(value) = headers.get(known::CONTENT_TYPE) else { return false };
     match value.as_bytes().strip_prefix(b"application/grpc") {
         Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
         None => false,
@@ -75,8 +75,8 @@ pub fn size(method: &Method, uri: &Uri, fields: &FieldMap) -> usize {
 pub const COOKIE_PIECES: usize = 1024 * ("cookie".len() + 32 - "; ".len());
 
 /// The comma-separated members of all fields of this name, trimmed, without empty ones (RFC 9110 section 5.6.1).
-fn members<'a>(headers: &'a FieldMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).flat_map(|value: &HeaderValue| {
+fn members<'a>(headers: &'a FieldMap, name: &'a impl AsFieldName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).flat_map(|value| {
         value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     })
 }
@@ -90,6 +90,10 @@ pub(crate) fn map(fields: &[(&'static str, &str)]) -> FieldMap {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderValue, header};
+
+    use crate::message::FieldName;
+
     use super::*;
 
     #[test]
@@ -116,7 +120,7 @@ mod tests {
         }
         let set = ["x-user", "x_role", "x-role"].map(HeaderName::from_static);
         strip_lookalikes(&mut headers, set.iter());
-        let mut left: Vec<_> = headers.names().map(HeaderName::as_str).collect();
+        let mut left: Vec<_> = headers.names().map(FieldName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["x-user", "x_other", "x_role"]);
     }

@@ -4,7 +4,7 @@
 use http::HeaderName;
 use plugin_rules::class::{Direction, is_forbidden_in_trailers, same_when_folded};
 
-use crate::message::FieldMap;
+use crate::message::{FieldMap, FieldName};
 use crate::model::HeaderEdits;
 
 /// Removes from a trailer section what must not stand there.
@@ -18,11 +18,11 @@ pub fn strip_barred(trailers: &mut FieldMap, barred: &[HeaderName], edits: &Head
     retain(trailers, |name| !is_barred(name, barred, edits));
 }
 
-fn is_barred(name: &HeaderName, barred: &[HeaderName], edits: &HeaderEdits) -> bool {
+fn is_barred(name: FieldName<'_>, barred: &[HeaderName], edits: &HeaderEdits) -> bool {
     barred.iter().chain(edits.names()).any(|barred| same_when_folded(barred.as_str(), name.as_str()))
 }
 
-fn retain(trailers: &mut FieldMap, keep: impl Fn(&HeaderName) -> bool) {
+fn retain(trailers: &mut FieldMap, keep: impl Fn(FieldName<'_>) -> bool) {
     trailers.retain(|name, _| keep(name));
 }
 

@@ -209,7 +209,13 @@ struct Trip {
 }
 
 fn exchange(method: Method) -> Exchange {
-    let request = RequestHead::new(method, "https", "a.example".to_owned(), "/t".to_owned(), FieldMap::new());
+    let request = RequestHead::new(
+        method,
+        "https",
+        "a.example".to_owned(),
+        http::uri::PathAndQuery::from_static("/t"),
+        FieldMap::new(),
+    );
     Exchange::new(RequestId::random(), ConnectionInfo::local(Protocol::Http2), [192, 0, 2, 1].into(), request)
 }
 

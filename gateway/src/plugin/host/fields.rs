@@ -41,7 +41,7 @@ fn note_edit(exchange: &mut Exchange, by: usize, part: Part, name: &HeaderName) 
 /// Whether the part has room for a value more; `replacing`: it takes the place of those of this name.
 fn room(headers: &FieldMap, more: usize, replacing: Option<&HeaderName>) -> Result<(), FieldError> {
     let replaces = || replacing.is_some_and(|name| headers.contains_key(name));
-    let bytes = || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let bytes = || headers.bytes();
     check_room(headers.len(), more, replaces, bytes)
 }
 
@@ -181,7 +181,13 @@ mod tests {
         let name = HeaderName::from_static("x-user");
         let client =
             || [(name.clone(), HeaderValue::from_static("mallory"))].into_iter().collect::<http::HeaderMap>().into();
-        let request = RequestHead::new(http::Method::GET, "https", "a".to_owned(), "/".to_owned(), client());
+        let request = RequestHead::new(
+            http::Method::GET,
+            "https",
+            "a".to_owned(),
+            http::uri::PathAndQuery::from_static("/"),
+            client(),
+        );
         let connection = ConnectionInfo::local(Protocol::Http2);
         let mut exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
         exchange.response = Some(ResponseHead::new(http::StatusCode::OK, client()));

@@ -105,7 +105,13 @@ mod tests {
 
     #[test]
     fn what_was_lost_of_a_body_does_not_come_back_with_what_is_kept_later() {
-        let request = RequestHead::new(Method::GET, "https", "a".to_owned(), "/".to_owned(), FieldMap::new());
+        let request = RequestHead::new(
+            Method::GET,
+            "https",
+            "a".to_owned(),
+            http::uri::PathAndQuery::from_static("/"),
+            FieldMap::new(),
+        );
         let connection = ConnectionInfo::local(Protocol::Http2);
         let mut exchange = Exchange::new(RequestId::random(), connection, [192, 0, 2, 1].into(), request);
         let memory = Budget::new(1 << 20);

@@ -13,7 +13,7 @@ use crate::plugin::call::Field;
 pub(crate) fn response_fields(fields: Vec<Field>) -> Result<FieldMap, &'static str> {
     let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
     check_size(fields.len(), bytes)?;
-    let mut headers = FieldMap::with_capacity(fields.len());
+    let mut headers = FieldMap::new();
     for Field { name, value } in fields {
         match field_name(&name, Part::Response) {
             Ok(name) => {

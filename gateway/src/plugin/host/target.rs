@@ -1,6 +1,7 @@
 //! Where a plugin may send a request: only to what the router could have made of a client's.
 
 use http::Method;
+use http::uri::PathAndQuery;
 use plugin_rules::target;
 
 pub(crate) use plugin_rules::target::replacement as canonical_target;
@@ -31,7 +32,8 @@ pub(crate) fn retarget(
         .transpose()?;
     let authority = authority.map(|text| canonical_authority(&text).ok_or(FieldError::InvalidValue)).transpose()?;
     let current = &exchange.request.path_and_query;
-    let path = path.map(|text| canonical_target(&text, current).ok_or(FieldError::InvalidValue)).transpose()?;
+    let parsed = |text: String| PathAndQuery::try_from(canonical_target(&text, current.as_str())?).ok();
+    let path = path.map(|text| parsed(text).ok_or(FieldError::InvalidValue)).transpose()?;
     exchange.request.retarget(method, authority, path);
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use plugin_rules::fields::Fields;
 use plugin_rules::stored::{self, Edit, Readers, Refusal};
 
 use crate::exchange::{RequestHead, ResponseHead};
-use crate::message::FieldMap;
+use crate::message::{FieldMap, FieldName, FieldValue};
 use crate::model::Storing;
 
 /// Fields of a message.
@@ -15,11 +15,11 @@ pub(super) struct Values<'a>(pub(super) &'a FieldMap);
 
 impl Fields for Values<'_> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.get_all(name).map(HeaderValue::as_bytes)
+        self.0.get_all(name).map(FieldValue::as_bytes)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.names().map(HeaderName::as_str)
+        self.0.names().map(FieldName::as_str)
     }
 }
 

@@ -22,6 +22,7 @@ fn an_unfinished_head_is_cut_at_the_header_timeout_and_an_idle_connection_at_the
     assert_eq!(activity.verdict(Instant::now() + seconds(1000)), Ending::None, "a request runs");
     activity.request_ended(None);
     let idle = Instant::now();
+    assert_eq!(activity.verdict(idle), Ending::None, "the sweep finds it idle");
     assert_eq!(activity.verdict(idle + seconds(70)), Ending::None);
     assert_eq!(activity.verdict(idle + seconds(76)), Ending::Finish);
     activity.head_since.set(Some(idle));
@@ -62,6 +63,7 @@ fn a_drain_leaves_time_for_what_has_been_sent_and_none_for_silence() {
     assert_eq!(activity.verdict(drained + seconds(50)), Ending::None, "a request runs");
     activity.request_ended(None);
     let idle = Instant::now();
+    assert_eq!(activity.verdict(idle), Ending::None, "the sweep finds it idle");
     assert_eq!(activity.verdict(idle + Duration::from_millis(200)), Ending::None);
     assert_eq!(activity.verdict(idle + Duration::from_millis(300)), Ending::Finish);
     assert_eq!(activity.verdict(idle + Duration::from_millis(2300)), Ending::Close, "it does not answer a PING");
@@ -78,6 +80,7 @@ fn the_end_of_a_response_may_wait_for_its_client_at_a_drain() {
     assert_eq!(activity.verdict(drained + seconds(50)), Ending::None);
     assert_eq!(activity.verdict(drained + seconds(61)), Ending::Close);
     activity.note_write(true);
+    assert_eq!(activity.verdict(drained + seconds(47)), Ending::None, "the sweep finds it idle");
     assert_eq!(activity.verdict(drained + seconds(50)), Ending::Close);
 }
 
@@ -91,6 +94,7 @@ fn a_connection_is_not_idle_while_it_takes_in_what_nobody_wants() {
     assert!(activity.is_busy() && !activity.is_reading());
     assert_eq!(activity.verdict(Instant::now() + seconds(1000)), Ending::None);
     drop(receiving);
+    assert_eq!(activity.verdict(Instant::now()), Ending::None, "the sweep finds it idle");
     assert_eq!(activity.verdict(Instant::now() + seconds(70)), Ending::None);
     assert_eq!(activity.verdict(Instant::now() + seconds(76)), Ending::Finish);
 }

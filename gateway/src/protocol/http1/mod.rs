@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Buf as _;
 use http::{Method, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -123,8 +124,9 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
                 let incoming = &mut self.channel.incoming.borrow_mut().buffer;
                 let found = section.find_end(incoming, 1, self.limits, Reading::Strict).map_err(Next::Refuse)?;
                 if let Some(found) = found {
-                    let head = incoming.split_to(found.place.end).freeze().slice(found.place.clone());
-                    return Poll::Ready(parse_request(&head, &found).map_err(Next::Refuse));
+                    incoming.advance(found.place.start);
+                    let head = incoming.split_to(found.place.len());
+                    return Poll::Ready(parse_request(head, &found).map_err(Next::Refuse));
                 }
             }
             match ready!(self.channel.poll_read(cx)) {
@@ -153,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
             }
         };
         running.answered = upload.clone().map(|upload| -> Rc<dyn Answered> { upload });
-        let mut inbound = Inbound::new(self.info.clone(), head, body);
+        let mut inbound = Inbound::new(self.info.clone(), self.activity.last_read(), head, body);
         if version == Version::HTTP_11 {
             inbound.interim = Interim::to(self.channel.clone());
         }

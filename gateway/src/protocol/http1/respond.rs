@@ -3,14 +3,13 @@
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{StatusCode, Version};
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::channel::Channel;
 use crate::http1::{AHEAD, BodyLength, BodyWriter, Outgoing, status_line, write_fields};
-use crate::message::{Body, FieldMap, content, headers};
+use crate::message::{Body, FieldMap, FieldValue, content, headers, known};
 use crate::protocol::paced::Paced;
 use crate::protocol::tracked::OverTcp;
 
@@ -33,8 +32,8 @@ impl Framing {
         stays: bool,
         outgoing: &mut Outgoing,
     ) -> (BodyWriter, bool) {
-        headers::set_date(&mut fields, SystemTime::now());
-        fields.remove(CONNECTION);
+        headers::set_date(&mut fields, SystemTime::now);
+        fields.remove(known::CONNECTION);
         let (length, told) = self.length(status, &fields, body);
         // What ends with the connection leaves none.
         let stays = stays && length != BodyLength::UntilClose;
@@ -62,14 +61,14 @@ impl Framing {
 
     /// The length of the body as it is sent, and whether nothing more is to be said about it.
     fn length(self, status: StatusCode, fields: &FieldMap, body: &Body) -> (BodyLength, bool) {
-        let stated = fields.get(CONTENT_LENGTH);
+        let stated = fields.get(known::CONTENT_LENGTH);
         if self.head || !content::is_allowed(status) {
             return (BodyLength::Exact(0), true);
         }
         if body.is_end_stream() {
             return (BodyLength::Exact(0), stated.is_some());
         }
-        let number = |stated: &http::HeaderValue| stated.to_str().ok()?.parse().ok();
+        let number = |stated: FieldValue<'_>| stated.to_str().ok()?.parse().ok();
         match (stated.and_then(number), body.size_hint().exact()) {
             (Some(stated), _) => (BodyLength::Exact(stated), true),
             (None, Some(length)) => (BodyLength::Exact(length), false),

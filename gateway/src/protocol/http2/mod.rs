@@ -147,7 +147,7 @@ impl<H: Handler> Connection<H> {
         let (running, stream) = Running::on_stream(self.activity.clone());
         let (head, body) = request.into_parts();
         let body = IncomingBody::of(&head.headers, body, &self.window, &self.server.connections);
-        let mut inbound = Inbound::new(self.info.clone(), head.into(), body);
+        let mut inbound = Inbound::new(self.info.clone(), Instant::now(), head.into(), body);
         inbound.interim = Interim::to(stream.clone());
         let answer = self.server.answers.start((self.server.handler)(inbound));
         let served = request::serve(self.clone(), stream.clone(), running, answer, respond);

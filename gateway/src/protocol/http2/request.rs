@@ -87,7 +87,7 @@ impl Writing {
         response: Response,
     ) -> Option<Self> {
         let Response { status, mut fields, body } = response;
-        headers::set_date(&mut fields, SystemTime::now());
+        headers::set_date(&mut fields, SystemTime::now);
         let ends = body.is_end_stream();
         let body = Paced::new(body, true, Some(running), &connection.server.memory);
         match respond.send_response(head_of(status, fields), ends) {

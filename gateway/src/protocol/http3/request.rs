@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use h3::error::{Code, StreamError};
@@ -53,7 +53,7 @@ pub(super) async fn serve<H: Handler>(
     notes.engage();
     let (mut send, recv) = stream.split();
     let (head, body) = IncomingBody::attach(request, recv, notes, unread).await.into_parts();
-    let mut inbound = Inbound::new(info, head.into(), body);
+    let mut inbound = Inbound::new(info, Instant::now(), head.into(), body);
     let interim = Rc::new(InterimQueue::default());
     inbound.interim = Interim::to(interim.clone());
     let mut answer = pin!((context.server.handler)(inbound));
@@ -92,7 +92,7 @@ async fn respond(
     stopped: &mut Stopped,
     unsent: &mut Unread,
 ) -> Result<(), Cut> {
-    headers::set_date(&mut fields, SystemTime::now());
+    headers::set_date(&mut fields, SystemTime::now);
     within(patience, send.send_response(head_of(status, fields))).await?;
     loop {
         let frame = tokio::select! {

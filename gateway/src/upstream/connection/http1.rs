@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
@@ -185,9 +185,10 @@ impl HeadProgress {
                     Err(error) => return Poll::Ready(Err(reset(&error))),
                 }
             };
-            let bytes = found.place.end;
-            let head = connection.incoming().split_to(bytes).freeze().slice(found.place.clone());
-            let head = parse_response(&head, &found).map_err(malformed)?;
+            let (bytes, incoming) = (found.place.end, connection.incoming());
+            incoming.advance(found.place.start);
+            let head = incoming.split_to(found.place.len());
+            let head = parse_response(head, &found).map_err(malformed)?;
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Ok(head));
             }

@@ -84,7 +84,7 @@ fn outbound(method: Method, body: Body) -> Outbound<'static> {
 }
 
 async fn send(client: &Rc<Client>, upstream: &Arc<Upstream>, method: Method, body: Body) -> (Answer, Report) {
-    let report = Report::default();
+    let report = Report::new(std::time::Instant::now());
     let result = client.send(upstream, outbound(method, body), &report).await;
     (result, report)
 }

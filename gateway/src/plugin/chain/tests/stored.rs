@@ -62,8 +62,15 @@ fn a_stored_response_is_given_out_again() {
 #[test]
 fn what_a_plugin_rewrites_does_not_change_the_key() {
     let stored = fresh();
-    let rewriter =
-        || editor(|exchange| exchange.request.retarget(None, Some("inner".to_owned()), Some("/other".to_owned())));
+    let rewriter = || {
+        editor(|exchange| {
+            exchange.request.retarget(
+                None,
+                Some("inner".to_owned()),
+                Some(http::uri::PathAndQuery::from_static("/other")),
+            )
+        })
+    };
     store(&stored, vec![keeper(false), rewriter()], Method::GET, &[], &[]);
     assert_eq!(ask(&stored, vec![keeper(true), rewriter()], &[]).as_deref(), Some("secret"));
 }

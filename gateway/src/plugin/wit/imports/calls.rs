@@ -45,7 +45,7 @@ same_variants!(Refusal => CallError { Denied TooLarge });
 fn validate(request: &Request) -> Result<(Method, FieldMap), CallError> {
     check_request(&request.method, &request.path, request.headers.len(), request.body.len())?;
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| CallError::Denied)?;
-    let mut headers = FieldMap::with_capacity(request.headers.len());
+    let mut headers = FieldMap::new();
     for Header { name, value } in &request.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallError::Denied)?;
         if !may_have(name.as_str(), value) {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::header::HeaderValue;
 use plugin_rules::notes::BAD_ATTRIBUTE;
 
+use crate::message::FieldValue;
 use crate::plugin::grants::Need;
 use crate::plugin::host::{fields, notes, properties, response, target};
 use crate::plugin::wit::bindings::edge::gateway::http::{self as contract, Exchange as Handle, FieldError, Part};
@@ -27,12 +27,12 @@ impl contract::Host for HostState {
         let exchange = self.exchange(of)?;
         let Some(fields) = fields::fields(exchange, part.into()) else { return Ok(Vec::new()) };
         let header =
-            |name: &str, value: &HeaderValue| Header { name: name.to_owned(), value: value.as_bytes().to_vec() };
+            |name: &str, value: FieldValue<'_>| Header { name: name.to_owned(), value: value.as_bytes().to_vec() };
         Ok(match name {
             None => fields.iter().map(|(name, value)| header(name.as_str(), value)).collect(),
             Some(name) => {
                 let name = name.to_ascii_lowercase();
-                fields.get_all(name.as_str()).map(|value| header(&name, value)).collect()
+                fields.get_all(&name).map(|value| header(&name, value)).collect()
             }
         })
     }
@@ -66,7 +66,7 @@ impl contract::Host for HostState {
     }
 
     fn path(&mut self, of: Handle) -> wasmtime::Result<String> {
-        Ok(self.exchange(of)?.request.path_and_query.clone())
+        Ok(self.exchange(of)?.request.path_and_query.as_str().to_owned())
     }
 
     fn property(&mut self, of: Handle, name: String) -> wasmtime::Result<Option<String>> {

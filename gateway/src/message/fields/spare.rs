@@ -1,0 +1,61 @@
+//! Room that a map has left behind, for the next one of its thread: a request makes a few maps, and none of them allocates.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::{FieldMap, Fields};
+
+/// Maps whose room is kept.
+const KEPT: usize = 64;
+/// Room for more fields, or more text, is given back.
+const MOST_FIELDS: usize = 128;
+const MOST_TEXT: usize = 8 << 10;
+/// What a map has room for at first.
+const FIELDS: usize = 24;
+const TEXT: usize = 512;
+
+thread_local! {
+    // Boxes are what is handed out.
+    #[allow(clippy::vec_box)]
+    static SPARE: RefCell<Vec<Box<Fields>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room for fields.
+#[inline]
+pub(super) fn take() -> Box<Fields> {
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+    spare.unwrap_or_else(new)
+}
+
+#[cold]
+fn new() -> Box<Fields> {
+    let (added, list) = (Vec::with_capacity(TEXT), Vec::with_capacity(FIELDS));
+    Box::new(Fields { added, list, ..Fields::new() })
+}
+
+impl Drop for FieldMap {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(fields) = self.0.take() {
+            give_back(fields);
+        }
+    }
+}
+
+fn give_back(mut fields: Box<Fields>) {
+    if fields.list.capacity() > MOST_FIELDS || fields.added.capacity() > MOST_TEXT {
+        return;
+    }
+    fields.received = Bytes::new();
+    fields.added.clear();
+    fields.list.clear();
+    (fields.waste, fields.present) = (0, 0);
+    // At the end of a thread it is too late.
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < KEPT {
+            spare.push(fields);
+        }
+    });
+}
