@@ -1,6 +1,8 @@
 //! What a connection is doing, whatever it speaks, as far as time limits and its end are concerned. `connections` has the
 //! one sweep per worker that enforces them.
 
+mod silence;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -295,43 +297,6 @@ impl Activity {
             self.rest.set(Rest::Done);
         }
         due
-    }
-
-    /// From now on the connection can ask its client whether it is there.
-    pub(super) fn watch_silence(&self) {
-        self.silence.set(Silence::Watched);
-    }
-
-    /// Whether it is to do so now.
-    pub(super) fn take_silence(&self) -> bool {
-        let due = self.silence.get() == Silence::Due;
-        if due {
-            self.silence.set(Silence::Asked);
-        }
-        due
-    }
-
-    /// Has a client asked that has been silent for the idle timeout while it waits for responses, and closes the connection
-    /// where nothing comes of it within the header timeout.
-    pub(super) fn break_silence(&self, now: Instant) {
-        let silence = self.silence.get();
-        if silence == Silence::Unwatched {
-            return;
-        }
-        // A stalled write has a limit of its own, and so has an idle connection.
-        if self.heard.replace(false) || !self.is_busy() || self.write_stalled.get().is_some() {
-            self.silence.set(Silence::Watched);
-            return self.silent_since.set(now);
-        }
-        let silent = now.saturating_duration_since(self.silent_since.get());
-        if silence != Silence::Watched {
-            if silent > self.limits.idle_timeout + self.limits.header_timeout {
-                self.close();
-            }
-        } else if silent > self.limits.idle_timeout {
-            self.silence.set(Silence::Due);
-            self.wake();
-        }
     }
 
     /// Has the connection look at what has changed.

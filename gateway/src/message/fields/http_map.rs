@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
-use super::{FieldMap, SENSITIVE, VALUE_ADDED};
+use super::FieldMap;
+use super::list::{SENSITIVE, VALUE_ADDED};
 
 impl FieldMap {
     /// The fields for somebody who wants them as the `http` crate keeps them.

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Field, FieldMap, FieldName, Fields, WHOLE, length, name, spare};
+use super::list::{Field, Fields, WHOLE, length};
+use super::{FieldMap, FieldName, name, spare};
 
 /// The fields of a section that is being read.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-use super::{FieldMap, Fields};
+use super::list::Fields;
 
 /// Maps whose room is kept.
 const KEPT: usize = 64;
@@ -34,16 +34,8 @@ fn new() -> Box<Fields> {
     Box::new(Fields { added, list, ..Fields::new() })
 }
 
-impl Drop for FieldMap {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(fields) = self.0.take() {
-            give_back(fields);
-        }
-    }
-}
-
-fn give_back(mut fields: Box<Fields>) {
+/// Keeps the room of a map that is gone.
+pub(super) fn give_back(mut fields: Box<Fields>) {
     if fields.list.capacity() > MOST_FIELDS || fields.added.capacity() > MOST_TEXT {
         return;
     }

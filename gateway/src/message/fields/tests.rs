@@ -1,8 +1,11 @@
+//! A map of fields against a plain list of them.
+
 use bytes::Bytes;
 use http::header::{ACCEPT, COOKIE, HOST};
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
+use super::list::MOST_WASTE;
 use super::*;
 
 const fn value(text: &'static str) -> HeaderValue {
