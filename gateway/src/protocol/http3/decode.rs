@@ -1,0 +1,172 @@
+//! Field sections of clients, decoded by h3. Its frames, and its end of a stream, pass it by.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h3::SharedState;
+use h3::connection::RequestStream;
+use h3::error::StreamError;
+use h3::frame::FrameStream;
+use h3::proto::frame::Frame;
+use h3::quic::{self, StreamErrorIncoming, StreamId, WriteBuf};
+use h3::server::RequestResolver;
+use h3::stream::BufRecvStream;
+use http::{HeaderMap, HeaderName, Method};
+
+use super::frames::HEADERS;
+use super::quic::QuicConnection;
+use crate::message::{ConnectProtocol, FieldMap, Head};
+
+/// The name under which h3 is given a `:protocol`, and its encoding. A client may use it as well: its own comes behind.
+const PROTOCOL: HeaderName = HeaderName::from_static("tunnel");
+const PROTOCOL_ENCODED: &[u8] = b"\x26tunnel";
+
+/// What decodes the head of one request.
+pub(super) type Resolver = RequestResolver<QuicConnection, Bytes>;
+
+/// Why there is no head.
+#[derive(Debug)]
+pub(super) enum NoHead {
+    /// It has more or larger fields than it may.
+    TooLarge,
+    /// The request is malformed (RFC 9114 section 4.1.2).
+    Malformed(String),
+    /// The connection is over: QPACK could not be decoded (RFC 9204 section 6).
+    Fatal(String),
+}
+
+/// Decodes the head of a request; `protocol` is the place of the name `:protocol`.
+pub(super) async fn head(
+    resolver: Resolver,
+    mut section: Bytes,
+    protocol: Option<Range<usize>>,
+) -> Result<Head, NoHead> {
+    if let Some(name) = &protocol {
+        section = [&section[..name.start], PROTOCOL_ENCODED, &section[name.end..]].concat().into();
+    }
+    let of = |error: StreamError| match error {
+        StreamError::HeaderTooBig { .. } => NoHead::TooLarge,
+        StreamError::ConnectionError(error) => NoHead::Fatal(error.to_string()),
+        error => NoHead::Malformed(error.to_string()),
+    };
+    let resolved = resolver.accept_with_frame(Ok(Some(Frame::Headers(section)))).map_err(of)?;
+    let (request, _) = resolved.resolve().await.map_err(of)?;
+    let mut head = Head::from(request.into_parts().0);
+    if protocol.is_some() {
+        // RFC 8441 section 4.
+        if head.method != Method::CONNECT {
+            return Err(NoHead::Malformed("a :protocol without CONNECT".to_owned()));
+        }
+        head.protocol = take_protocol(&mut head.fields);
+        if head.protocol.is_none() {
+            return Err(NoHead::Malformed("a :protocol that is no text".to_owned()));
+        }
+    }
+    Ok(head)
+}
+
+/// The first field of its name is the one that was a pseudo-header field: those come first.
+fn take_protocol(fields: &mut FieldMap) -> Option<ConnectProtocol> {
+    let value = fields.get(PROTOCOL)?.to_str().ok().map(ConnectProtocol::new);
+    let mut taken = false;
+    fields.retain(|name, _| taken || name != PROTOCOL || !std::mem::replace(&mut taken, true));
+    value
+}
+
+/// Decodes the trailers of a connection.
+#[derive(Clone)]
+pub(super) struct Decoder {
+    shared: Arc<SharedState>,
+    limit: u64,
+}
+
+impl Decoder {
+    /// `limit` is the largest section as it is decoded.
+    pub(super) const fn new(shared: Arc<SharedState>, limit: u64) -> Self {
+        Self { shared, limit }
+    }
+
+    /// Of no connection.
+    #[cfg(test)]
+    pub(super) fn for_tests(limit: u64) -> Self {
+        Self::new(Arc::default(), limit)
+    }
+
+    /// Decodes trailers.
+    ///
+    /// # Errors
+    /// Where they are malformed, or larger than the limit.
+    pub(super) fn trailers(&self, section: &[u8]) -> Result<HeaderMap, String> {
+        let mut frame = BytesMut::with_capacity(section.len() + 9);
+        frame.put_u8(HEADERS as u8);
+        frame.put_u64(0xc000_0000_0000_0000 | section.len() as u64);
+        frame.put_slice(section);
+        let stream = FrameStream::new(BufRecvStream::<_, Bytes>::new(OneFrame(Some(frame.freeze()))));
+        let mut stream = RequestStream::new(stream, self.limit, self.shared.clone(), false);
+        match stream.poll_recv_trailers(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Some(trailers))) => Ok(trailers),
+            Poll::Ready(Err(error)) => Err(error.to_string()),
+            Poll::Ready(Ok(None)) | Poll::Pending => Err("trailers that h3 does not see".to_owned()),
+        }
+    }
+}
+
+/// What h3 takes for the stream of a request: all that it needs of it, and nothing that it does is done.
+pub(super) struct OneFrame(pub(super) Option<Bytes>);
+
+impl OneFrame {
+    /// Of a request whose head h3 is given by itself.
+    pub(super) fn none() -> FrameStream<Self, Bytes> {
+        FrameStream::new(BufRecvStream::new(Self(None)))
+    }
+
+    fn id() -> StreamId {
+        StreamId::try_from(0).expect("below 2^62")
+    }
+}
+
+impl quic::RecvStream for OneFrame {
+    type Buf = Bytes;
+
+    fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
+        Poll::Ready(Ok(self.0.take()))
+    }
+
+    fn stop_sending(&mut self, _: u64) {}
+
+    fn recv_id(&self) -> StreamId {
+        Self::id()
+    }
+}
+
+impl quic::SendStream<Bytes> for OneFrame {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, _: T) -> Result<(), StreamErrorIncoming> {
+        Ok(())
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn reset(&mut self, _: u64) {}
+
+    fn send_id(&self) -> StreamId {
+        Self::id()
+    }
+}
+
+impl quic::BidiStream<Bytes> for OneFrame {
+    type SendStream = Self;
+    type RecvStream = Self;
+
+    fn split(mut self) -> (Self, Self) {
+        let frame = self.0.take();
+        (Self(None), Self(frame))
+    }
+}
