@@ -20,5 +20,8 @@ mod quic;
 mod reply;
 mod request;
 mod stream;
+#[cfg(test)]
+mod tests;
+mod tunnel;
 
 pub use endpoint::serve;

@@ -50,21 +50,25 @@ pub(super) async fn serve<H: Handler>(context: Rc<ListenerContext<H>>, incoming:
     let activity = context.server.connections.add(limits, &context.group);
     let shaking = Handshake::begin(&context.handshakes);
     let handshake = async { incoming.accept()?.await };
-    let connected = tokio::select! {
-        connected = tokio::time::timeout(limits.header_timeout, handshake) => connected,
-        // At a drain, one that is under way has a moment.
-        () = activity.ended(Ending::Finish) => return context.metrics.rejected("timeout"),
-    };
+    // A box of its own: an open connection keeps no room for its beginning.
+    let connected = Box::pin(async {
+        tokio::select! {
+            connected = tokio::time::timeout(limits.header_timeout, handshake) => Some(connected),
+            // At a drain, one that is under way has a moment.
+            () = activity.ended(Ending::Finish) => None,
+        }
+    });
+    let connected = connected.await;
     drop(shaking);
     activity.set_multiplexed();
     activity.note_idle();
     let connected = match connected {
-        Ok(Ok(connected)) => connected,
-        Ok(Err(error)) => {
+        Some(Ok(Ok(connected))) => connected,
+        Some(Ok(Err(error))) => {
             context.metrics.rejected("tls");
             return tracing::debug!(listener = %context.listener.name, %error, "QUIC handshake failed");
         }
-        Err(_) => return context.metrics.rejected("timeout"),
+        Some(Err(_)) | None => return context.metrics.rejected("timeout"),
     };
     // Only now: a place is for those who are there.
     let Some(_guard) = context.limit.acquire() else {
@@ -117,9 +121,14 @@ fn info<H: Handler>(context: &ListenerContext<H>, connected: &quinn::Connection)
 }
 
 /// Begins HTTP/3 on a connection. `None`: the client grants no streams for control and QPACK, and would hold it here.
-async fn begin(peer: &Rc<Peer>, section: u64, patience: Duration) -> Result<Option<H3>, ConnectionError> {
+async fn begin(
+    peer: &Rc<Peer>,
+    section: u64,
+    tunnels: bool,
+    patience: Duration,
+) -> Result<Option<H3>, ConnectionError> {
     let mut builder = h3::server::builder();
-    builder.max_field_section_size(section).send_grease(false);
+    builder.max_field_section_size(section).enable_extended_connect(tunnels).send_grease(false);
     let Ok(built) = tokio::time::timeout(patience, builder.build(QuicConnection::new(peer.clone()))).await else {
         peer.quinn.close(var_int(Code::H3_NO_ERROR.value()), b"");
         return Ok(None);
@@ -145,8 +154,8 @@ async fn requests<H: Handler>(
     let limits = &listener.listener.limits;
     // More than the listener allows, which the pipeline checks when the cookie is in one piece.
     let section = (limits.header_bytes + headers::COOKIE_PIECES) as u64;
-    // A box of its own: an open connection keeps no room for its beginning.
-    let Some(mut h3) = Box::pin(begin(peer, section, limits.header_timeout)).await? else { return Ok(()) };
+    let tunnels = listener.server.tunnels;
+    let Some(mut h3) = Box::pin(begin(peer, section, tunnels, limits.header_timeout)).await? else { return Ok(()) };
     // Its first request has the time that one over TCP has after the handshake.
     activity.note_idle();
     let quinn = &peer.quinn;
@@ -161,7 +170,8 @@ async fn requests<H: Handler>(
         let streams = match event {
             Event::Request(streams) => streams,
             Event::Step(step) => {
-                if ending.take(step, &mut h3, quinn, activity).await? {
+                // A box of its own, as well as the beginning: an open connection keeps no room for either.
+                if Box::pin(ending.take(step, &mut h3, quinn, activity)).await? {
                     return Ok(());
                 }
                 continue;
@@ -178,10 +188,7 @@ async fn requests<H: Handler>(
             info = Arc::new(ConnectionInfo { peer, peer_value, ..ConnectionInfo::clone(&info) });
         }
         let (connection, info) = (connection.clone(), info.clone());
-        tokio::task::spawn_local(async move {
-            request::serve(connection, info, (send, recv), resolver).await;
-            drop(running);
-        });
+        tokio::task::spawn_local(request::serve(connection, info, (send, recv), resolver, running));
     }
 }
 
@@ -196,13 +203,15 @@ fn poll_event(
     if let Poll::Ready(step) = goaway.poll_step(activity, cx) {
         return Poll::Ready(Ok(Event::Step(step)));
     }
+    if let Poll::Ready(accepted) = accepting.poll(cx) {
+        let accepted = accepted.map(Event::Request);
+        return Poll::Ready(accepted.map_err(|error| ConnectionError::Remote(connection_error(error))));
+    }
     // It knows of no request, so the only news is that the client wants to leave (RFC 9114 section 5.2).
     if h3.poll_accept_request_stream(cx)?.is_ready() {
         activity.end(Ending::Finish);
     }
-    accepting
-        .poll(cx)
-        .map(|accepted| accepted.map(Event::Request).map_err(|error| ConnectionError::Remote(connection_error(error))))
+    Poll::Pending
 }
 
 /// The way of a connection to its end.

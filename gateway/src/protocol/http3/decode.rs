@@ -1,6 +1,8 @@
 //! Field sections of clients, decoded by h3. Its frames, and its end of a stream, pass it by.
 
+use std::future::Future;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -38,11 +40,7 @@ pub(super) enum NoHead {
 }
 
 /// Decodes the head of a request; `protocol` is the place of the name `:protocol`.
-pub(super) async fn head(
-    resolver: Resolver,
-    mut section: Bytes,
-    protocol: Option<Range<usize>>,
-) -> Result<Head, NoHead> {
+pub(super) fn head(resolver: Resolver, mut section: Bytes, protocol: Option<Range<usize>>) -> Result<Head, NoHead> {
     if let Some(name) = &protocol {
         section = [&section[..name.start], PROTOCOL_ENCODED, &section[name.end..]].concat().into();
     }
@@ -52,7 +50,12 @@ pub(super) async fn head(
         error => NoHead::Malformed(error.to_string()),
     };
     let resolved = resolver.accept_with_frame(Ok(Some(Frame::Headers(section)))).map_err(of)?;
-    let (request, _) = resolved.resolve().await.map_err(of)?;
+    // It waits for nothing: `OneFrame` takes at once what h3 writes for an answer where the head is too large.
+    let resolving = pin!(resolved.resolve());
+    let Poll::Ready(resolved) = resolving.poll(&mut Context::from_waker(Waker::noop())) else {
+        return Err(NoHead::Malformed("a head that h3 waits for".to_owned()));
+    };
+    let (request, _) = resolved.map_err(of)?;
     let mut head = Head::from(request.into_parts().0);
     if protocol.is_some() {
         // RFC 8441 section 4.

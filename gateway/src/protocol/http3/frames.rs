@@ -106,6 +106,8 @@ pub(super) enum QpackStream {
 enum Part {
     Head,
     Content,
+    /// Content and nothing else, without an end: what was a request is a tunnel.
+    Tunnel,
     End,
 }
 
@@ -135,6 +137,11 @@ impl Frames {
     fn new(stream: Stream, section: u64) -> Self {
         let state = State::Head(SmallVec::new());
         Self { stream, section, extended: false, state, counts: Counts::default(), field_limit: None }
+    }
+
+    /// From here on there is content only (RFC 9114 section 4.4).
+    pub(crate) fn tunnel(&mut self) {
+        self.stream = Stream::Request(Part::Tunnel);
     }
 
     /// What the stream consists of, where its type has come and says QPACK.
@@ -227,7 +234,7 @@ impl Frames {
         let head = std::mem::take(partial);
         let known = matches!(kind, DATA..=0x9 | MAX_PUSH_ID);
         match (self.stream, kind) {
-            (Stream::Request(Part::Content), DATA) => {
+            (Stream::Request(Part::Content | Part::Tunnel), DATA) => {
                 input.advance(size - before);
                 if length == 0 {
                     self.counts.control += 1;
@@ -290,7 +297,7 @@ impl Frames {
         self.counts.useful += 1;
         let (section, next) = match part {
             Part::Head => (Section::Head { extended: self.extended }, Part::Content),
-            Part::Content | Part::End => (Section::Trailers, Part::End),
+            Part::Content | Part::Tunnel | Part::End => (Section::Trailers, Part::End),
         };
         let protocol = field_section::check(payload, section).map_err(|what| Violation {
             code: Code::H3_MESSAGE_ERROR,
@@ -442,6 +449,21 @@ mod tests {
         for frame in [DATA, HEADERS, 2, 5, 6, 8, 9] {
             let violation = control(&[u8::try_from(frame).expect("small"), 0]).expect_err("out of place");
             assert_eq!(violation.code, Code::H3_FRAME_UNEXPECTED, "{frame}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_is_content_alone() {
+        for (bytes, expected) in [(&[0, 1, b'x', 0x21, 0][..], None), (TRAILERS, Some(Code::H3_FRAME_UNEXPECTED))] {
+            let mut frames = frames();
+            assert!(frames.next(&mut Bytes::from_static(GET)).expect("good").is_some());
+            frames.tunnel();
+            let mut input = Bytes::copy_from_slice(bytes);
+            let mut next = || frames.next(&mut input).map_err(|violation| violation.code);
+            match expected {
+                None => assert_eq!((next(), next()), (Ok(Some(Piece::Content(Bytes::from_static(b"x")))), Ok(None))),
+                Some(code) => assert_eq!(next(), Err(code)),
+            }
         }
     }
 

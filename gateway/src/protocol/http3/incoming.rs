@@ -45,6 +45,11 @@ impl Incoming {
         &self.peer
     }
 
+    /// From here on there is content only: the stream has become a tunnel.
+    pub(super) fn tunnel(&mut self) {
+        self.frames.tunnel();
+    }
+
     /// The next piece; `None` at the end of the request. Nobody asks again after that, or after an error.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, Cut>> {
         loop {

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use h3::error::Code;
 use http::{HeaderMap, StatusCode};
 
@@ -16,6 +16,9 @@ use super::context::Peer;
 use super::encode;
 use crate::memory::Unread;
 use crate::message::{FieldMap, InterimQueue, WriteInterim};
+
+/// How much of a tunnel waits in one frame to be written, at most.
+const TUNNEL_FRAME: usize = 16 << 10;
 
 /// The response is not going to be complete.
 #[derive(Debug)]
@@ -89,8 +92,32 @@ impl Reply {
             encode::trailers(&mut self.pending, trailers.iter(), limit).map_err(|_| Cut)?;
         }
         self.flush().await?;
+        self.end()
+    }
+
+    /// The end of the stream, where nothing waits.
+    pub(super) fn end(&mut self) -> Result<(), Cut> {
         self.over = true;
         self.stream.finish().map_err(|_| Cut)
+    }
+
+    /// Has a DATA frame with as much of `content` wait as is returned.
+    pub(super) fn offer(&mut self, content: &[u8]) -> usize {
+        let taken = content.len().min(TUNNEL_FRAME);
+        self.peer.responded(taken);
+        self.pending.reserve(encode::DATA_HEAD + taken);
+        encode::data(&mut self.pending, taken);
+        self.pending.extend_from_slice(&content[..taken]);
+        taken
+    }
+
+    /// Writes what waits.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        while !self.pending.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.pending)).map_err(|_| Cut)?;
+            self.pending.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Gives the response up.

@@ -1,17 +1,16 @@
 //! A request over HTTP/3 and its response.
 
 use std::future::{Future, poll_fn};
-use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use h3::error::Code;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body::Body as _;
+use tokio::sync::oneshot;
 
 use super::body::IncomingBody;
 use super::context::Connection;
@@ -20,11 +19,13 @@ use super::field_section::Section;
 use super::frames::{Frames, Piece};
 use super::incoming::{self, Incoming};
 use super::reply::{Cut, Exchange, Reply};
+use super::tunnel::StreamTunnel;
 use crate::exchange::ConnectionInfo;
 use crate::handler::{Handler, Inbound};
 use crate::memory::Unread;
-use crate::message::{FieldMap, Head, Interim, Response, headers};
+use crate::message::{Body, FieldMap, Head, Interim, OnUpgrade, Response, Tunnel, headers};
 use crate::protocol::paced::Paced;
+use crate::protocol::running::Running;
 
 type StoppedResult = Result<Option<quinn::VarInt>, quinn::StoppedError>;
 
@@ -34,6 +35,7 @@ pub(super) async fn serve<H: Handler>(
     info: Arc<ConnectionInfo>,
     (send, recv): (quinn::SendStream, quinn::RecvStream),
     resolver: Resolver,
+    running: Running,
 ) {
     let peer = &connection.peer;
     let limits = &connection.listener.listener.limits;
@@ -41,20 +43,31 @@ pub(super) async fn serve<H: Handler>(
     let mut stopped = pin!(send.stopped());
     let mut reply = Reply::new(send, peer.clone(), exchange.clone(), limits.body_timeout);
     let section = limits.header_bytes + headers::COOKIE_PIECES;
-    let mut incoming = Incoming::new(recv, Frames::of_request(section, false), peer.clone());
-    let head = tokio::time::timeout(limits.header_timeout, head(&mut incoming, resolver)).await;
-    let head = match head {
-        Ok(Ok(head)) => head,
-        Ok(Err(error)) => return refuse(&connection, reply, incoming, error).await,
-        Err(_) => {
-            connection.listener.metrics.rejected("timeout");
-            return tracing::debug!(listener = %info.listener, "an HTTP/3 request's head took too long");
-        }
+    let mut incoming =
+        Incoming::new(recv, Frames::of_request(section, connection.listener.server.tunnels), peer.clone());
+    let next = tokio::time::timeout(limits.header_timeout, poll_fn(|cx| incoming.poll_next(cx))).await;
+    let Ok(next) = next else {
+        connection.listener.metrics.rejected("timeout");
+        return tracing::debug!(listener = %info.listener, "an HTTP/3 request's head took too long");
     };
-    let body = IncomingBody::of(&head.fields, incoming, &exchange, Unread::new(connection.window.clone())).await;
-    let mut inbound = Inbound::new(info, head, body);
-    inbound.interim = Interim::to(exchange.clone());
+    let head = match head(next, resolver) {
+        Ok(head) => head,
+        Err(why) => return refuse(&connection, reply, incoming, why).await,
+    };
     let server = &connection.listener.server;
+    let unread = Unread::new(connection.window.clone());
+    let mut tunnel = None;
+    let mut inbound = if server.tunnels && head.method == Method::CONNECT {
+        let (give, take) = oneshot::channel();
+        incoming.tunnel();
+        tunnel = Some(Box::new((give, incoming, unread)));
+        let upgrade: OnUpgrade = Box::pin(async move { take.await.ok() });
+        Inbound { upgrade: Some(upgrade), ..Inbound::new(info, head, Body::empty()) }
+    } else {
+        let body = IncomingBody::of(&head.fields, incoming, &exchange, unread).await;
+        Inbound::new(info, head, body)
+    };
+    inbound.interim = Interim::to(exchange.clone());
     let mut answer = server.answers.start((server.handler)(inbound));
     let response = loop {
         let (status, fields) = tokio::select! {
@@ -74,6 +87,18 @@ pub(super) async fn serve<H: Handler>(
         if interim(&mut reply, status, &fields).await.is_err() {
             return;
         }
+    }
+    if let Some(tunnel) = tunnel.take()
+        && response.status.is_success()
+    {
+        let (give, incoming, unread) = *tunnel;
+        // There is nothing of the response but its head: what follows is the tunnel's.
+        if interim(&mut reply, response.status, &response.fields).await.is_ok() {
+            // Nobody may want it any more.
+            let tunnel: Tunnel = Box::pin(StreamTunnel::new(incoming, unread, reply, running));
+            drop(give.send(tunnel));
+        }
+        return;
     }
     match respond(&connection, &mut reply, response, stopped.as_mut()).await {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
@@ -99,15 +124,15 @@ enum Headless {
     Undecoded(NoHead),
 }
 
-/// Reads the head of a request.
-async fn head(incoming: &mut Incoming, resolver: Resolver) -> Result<Head, Headless> {
-    let next = poll_fn(|cx| incoming.poll_next(cx)).await;
-    let (bytes, protocol): (Bytes, Option<Range<usize>>) = match next.map_err(Headless::Cut)? {
-        Some(Piece::Fields { section: Section::Head { .. }, bytes, protocol }) => (bytes, protocol),
+/// The head of a request, from the first piece on its stream.
+fn head(first: Result<Option<Piece>, incoming::Cut>, resolver: Resolver) -> Result<Head, Headless> {
+    match first.map_err(Headless::Cut)? {
+        Some(Piece::Fields { section: Section::Head { .. }, bytes, protocol }) => {
+            decode::head(resolver, bytes, protocol).map_err(Headless::Undecoded)
+        }
         // Nothing else comes first.
-        Some(_) | None => return Err(Headless::Ended),
-    };
-    decode::head(resolver, bytes, protocol).await.map_err(Headless::Undecoded)
+        Some(_) | None => Err(Headless::Ended),
+    }
 }
 
 /// Ends a stream on which there is no request.
