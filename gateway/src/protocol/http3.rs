@@ -15,6 +15,8 @@ pub(crate) mod field_section;
 pub(crate) mod frames;
 mod goaway;
 mod incoming;
+mod one_frame;
+mod peer;
 mod qpack;
 mod quic;
 mod reply;

@@ -10,6 +10,7 @@ use h3::error::Code;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::decode::Decoder;
 use super::frames::Piece;
 use super::incoming::{Cut, Incoming};
 use super::reply::Exchange;
@@ -21,6 +22,7 @@ use crate::message::{Body, FieldMap, headers};
 pub(super) struct IncomingBody {
     incoming: Incoming,
     exchange: Rc<Exchange>,
+    decoder: Rc<Decoder>,
     unread: Unread,
     /// What came with the head.
     first: Option<Result<Frame<Bytes>, Error>>,
@@ -33,10 +35,16 @@ pub(super) struct IncomingBody {
 
 impl IncomingBody {
     /// The body that comes behind these fields: none where the stream has ended with them.
-    pub(super) async fn of(fields: &FieldMap, incoming: Incoming, exchange: &Rc<Exchange>, unread: Unread) -> Body {
+    pub(super) async fn of(
+        fields: &FieldMap,
+        incoming: Incoming,
+        exchange: &Rc<Exchange>,
+        decoder: &Rc<Decoder>,
+        unread: Unread,
+    ) -> Body {
         let declared = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let (exchange, first, trailers) = (exchange.clone(), None, None);
-        let mut body = Self { incoming, exchange, unread, first, declared, trailers, ended: false };
+        let (exchange, decoder, first, trailers) = (exchange.clone(), decoder.clone(), None, None);
+        let mut body = Self { incoming, exchange, decoder, unread, first, declared, trailers, ended: false };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
         let first = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
         match first {
@@ -91,9 +99,7 @@ impl IncomingBody {
     }
 
     fn decode(&self, section: &[u8]) -> Result<Frame<Bytes>, Error> {
-        let decoder = self.incoming.peer().decoder.get();
-        let trailers = decoder.map_or_else(|| Err("no HTTP/3".to_owned()), |decoder| decoder.trailers(section));
-        let trailers = trailers.map_err(|error| {
+        let trailers = self.decoder.trailers(section).map_err(|error| {
             self.exchange.refused.set(Some(Code::H3_MESSAGE_ERROR));
             Error::new(ErrorKind::ClientGone, format!("reading the request's trailers: {error}"))
         })?;

@@ -13,9 +13,11 @@ use h3::error::{Code, ConnectionError};
 use h3::quic::StreamId;
 
 use super::codes::{connection_error, var_int};
-use super::context::{Connection, ListenerContext, Peer};
-use super::decode::{Decoder, OneFrame, Resolver};
+use super::context::{Connection, ListenerContext};
+use super::decode::{Decoder, Resolver};
 use super::goaway::{Goaway, Step};
+use super::one_frame::OneFrame;
+use super::peer::Peer;
 use super::quic::QuicConnection;
 use super::request;
 use crate::exchange::{ConnectionInfo, Protocol};
@@ -133,9 +135,7 @@ async fn begin(
         peer.quinn.close(var_int(Code::H3_NO_ERROR.value()), b"");
         return Ok(None);
     };
-    let built = built?;
-    let _ = peer.decoder.set(Decoder::new(built.inner.shared.clone(), section));
-    Ok(Some(built))
+    Ok(Some(built?))
 }
 
 /// What happens next on a connection.
@@ -162,7 +162,9 @@ async fn requests<H: Handler>(
     let mut info = Arc::new(info(listener, quinn));
     let memory = &listener.server.memory;
     let (window, send_window) = (endpoint::window(memory), endpoint::send_window(memory));
-    let connection = Rc::new(Connection { listener: listener.clone(), peer: peer.clone(), window, send_window });
+    let decoder = Rc::new(Decoder::new(h3.inner.shared.clone(), section));
+    let (listener, peer) = (listener.clone(), peer.clone());
+    let connection = Rc::new(Connection { listener, peer, decoder, window, send_window });
     let mut accepting = pin!(quinn.accept_bi());
     let mut ending = GoingAway { goaway: Goaway::new(), next: 0, said: None, refusing: false };
     loop {

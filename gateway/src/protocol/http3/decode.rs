@@ -12,12 +12,12 @@ use h3::connection::RequestStream;
 use h3::error::StreamError;
 use h3::frame::FrameStream;
 use h3::proto::frame::Frame;
-use h3::quic::{self, StreamErrorIncoming, StreamId, WriteBuf};
 use h3::server::RequestResolver;
 use h3::stream::BufRecvStream;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::frames::HEADERS;
+use super::one_frame::OneFrame;
 use super::quic::QuicConnection;
 use crate::message::{ConnectProtocol, FieldMap, Head};
 
@@ -79,7 +79,6 @@ fn take_protocol(fields: &mut FieldMap) -> Option<ConnectProtocol> {
 }
 
 /// Decodes the trailers of a connection.
-#[derive(Clone)]
 pub(super) struct Decoder {
     shared: Arc<SharedState>,
     limit: u64,
@@ -113,63 +112,5 @@ impl Decoder {
             Poll::Ready(Err(error)) => Err(error.to_string()),
             Poll::Ready(Ok(None)) | Poll::Pending => Err("trailers that h3 does not see".to_owned()),
         }
-    }
-}
-
-/// What h3 takes for the stream of a request: all that it needs of it, and nothing that it does is done.
-pub(super) struct OneFrame(pub(super) Option<Bytes>);
-
-impl OneFrame {
-    /// Of a request whose head h3 is given by itself.
-    pub(super) fn none() -> FrameStream<Self, Bytes> {
-        FrameStream::new(BufRecvStream::new(Self(None)))
-    }
-
-    fn id() -> StreamId {
-        StreamId::try_from(0).expect("below 2^62")
-    }
-}
-
-impl quic::RecvStream for OneFrame {
-    type Buf = Bytes;
-
-    fn poll_data(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>, StreamErrorIncoming>> {
-        Poll::Ready(Ok(self.0.take()))
-    }
-
-    fn stop_sending(&mut self, _: u64) {}
-
-    fn recv_id(&self) -> StreamId {
-        Self::id()
-    }
-}
-
-impl quic::SendStream<Bytes> for OneFrame {
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn send_data<T: Into<WriteBuf<Bytes>>>(&mut self, _: T) -> Result<(), StreamErrorIncoming> {
-        Ok(())
-    }
-
-    fn poll_finish(&mut self, _: &mut Context<'_>) -> Poll<Result<(), StreamErrorIncoming>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn reset(&mut self, _: u64) {}
-
-    fn send_id(&self) -> StreamId {
-        Self::id()
-    }
-}
-
-impl quic::BidiStream<Bytes> for OneFrame {
-    type SendStream = Self;
-    type RecvStream = Self;
-
-    fn split(mut self) -> (Self, Self) {
-        let frame = self.0.take();
-        (Self(None), Self(frame))
     }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use h3::error::Code;
 
 use super::codes::var_int;
-use super::context::Peer;
 use super::frames::{Frames, Piece, Violation};
+use super::peer::Peer;
 
 /// How much is read from the transport at a time, at most.
 const CHUNK: usize = 64 << 10;
@@ -39,10 +39,6 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) const fn new(stream: quinn::RecvStream, frames: Frames, peer: Rc<Peer>) -> Self {
         Self { stream, frames, input: Bytes::new(), peer, ended: false }
-    }
-
-    pub(super) fn peer(&self) -> &Rc<Peer> {
-        &self.peer
     }
 
     /// From here on there is content only: the stream has become a tunnel.

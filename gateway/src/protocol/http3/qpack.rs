@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use h3::error::Code;
 
-use super::context::Peer;
 use super::frames::{Counts, QpackStream, Violation, fatal};
+use super::peer::Peer;
 
 /// The longest rest of an integer: 62 bits, seven at a time.
 const REST: u8 = 9;

@@ -13,9 +13,9 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming};
 
 use super::codes::{connection_error, var_int};
-use super::context::Peer;
-use super::decode::OneFrame;
 use super::frames::{Counts, Frames};
+use super::one_frame::OneFrame;
+use super::peer::Peer;
 use super::stream::{RecvStream, SendStream};
 
 type AcceptStream<T> = Pin<Box<dyn Stream<Item = Result<T, quinn::ConnectionError>>>>;

@@ -12,8 +12,8 @@ use h3::error::Code;
 use http::{HeaderMap, StatusCode};
 
 use super::codes::var_int;
-use super::context::Peer;
 use super::encode;
+use super::peer::Peer;
 use crate::memory::Unread;
 use crate::message::{FieldMap, InterimQueue, WriteInterim};
 

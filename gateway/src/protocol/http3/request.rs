@@ -64,7 +64,7 @@ pub(super) async fn serve<H: Handler>(
         let upgrade: OnUpgrade = Box::pin(async move { take.await.ok() });
         Inbound { upgrade: Some(upgrade), ..Inbound::new(info, head, Body::empty()) }
     } else {
-        let body = IncomingBody::of(&head.fields, incoming, &exchange, unread).await;
+        let body = IncomingBody::of(&head.fields, incoming, &exchange, &connection.decoder, unread).await;
         Inbound::new(info, head, body)
     };
     inbound.interim = Interim::to(exchange.clone());

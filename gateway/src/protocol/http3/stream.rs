@@ -11,8 +11,8 @@ use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 
 use super::codes::{connection_error, var_int};
-use super::context::Peer;
 use super::frames::{Frames, Piece, Violation};
+use super::peer::Peer;
 use super::qpack::{self, Instructions};
 
 /// How much is read from the transport at a time, at most.
