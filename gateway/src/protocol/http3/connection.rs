@@ -30,6 +30,9 @@ use crate::protocol::running::Running;
 type H3 = h3::server::Connection<QuicConnection, Bytes>;
 type Streams = (quinn::SendStream, quinn::RecvStream);
 
+/// From so many requests on that run at once a client may have as many as the listener allows.
+const MANY: usize = endpoint::FIRST_STREAMS as usize / 2;
+
 /// Counts a handshake while it lasts.
 struct Handshake<'a>(&'a Cell<usize>);
 
@@ -180,6 +183,10 @@ async fn requests<H: Handler>(
             }
         };
         accepting.set(quinn.accept_bi());
+        // Each request that runs holds the connection.
+        if limits.streams > endpoint::FIRST_STREAMS && Rc::strong_count(&connection) == MANY {
+            quinn.set_max_concurrent_bi_streams(quinn::VarInt::from_u32(limits.streams));
+        }
         let Some((send, recv)) = ending.admit(streams) else { continue };
         let resolver: Resolver = h3.create_resolver(OneFrame::none());
         let running = Running::start(activity.clone());
@@ -190,7 +197,8 @@ async fn requests<H: Handler>(
             info = Arc::new(ConnectionInfo { peer, peer_value, ..ConnectionInfo::clone(&info) });
         }
         let (connection, info) = (connection.clone(), info.clone());
-        tokio::task::spawn_local(request::serve(connection, info, (send, recv), resolver, running));
+        // In a box: a task is moved as a whole several times, and this one is large.
+        tokio::task::spawn_local(Box::pin(request::serve(connection, info, (send, recv), resolver, running)));
     }
 }
 
