@@ -405,3 +405,23 @@ fn forged_addresses_do_not_take_the_places_of_clients() {
     // They go without a word: nobody waits for their handshakes.
     runtime.shutdown_background();
 }
+
+#[test]
+fn as_many_requests_run_at_once_as_the_listener_allows() {
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let upstream = Service::start(move |_| {
+        let _ = arrived.send(());
+        std::future::pending()
+    });
+    let gateway = TestGateway::start(&config(upstream.address(), ", limits: {streams: 130}"), &[]);
+    runtime().block_on(async {
+        let (connection, _endpoint) = raw::quic(gateway.address(), quinn::TransportConfig::default()).await;
+        let mut streams = Vec::new();
+        for number in 0..130 {
+            streams.push(in_time(&format!("stream {number}"), get(&connection)).await);
+            in_time(&format!("request {number}"), arrivals.recv()).await;
+        }
+        let more = tokio::time::timeout(Duration::from_millis(100), connection.open_bi()).await;
+        assert!(more.is_err(), "one more");
+    });
+}

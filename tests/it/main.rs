@@ -19,6 +19,7 @@ mod hostile_files;
 mod hot_loading;
 mod http1_codec;
 mod http3;
+mod http3_floods;
 
 mod identity_provider;
 mod idle;

@@ -259,7 +259,7 @@ async fn exchange3(
     let (parts, body) = request.into_parts();
     let sent = sender.send_request(http::Request::from_parts(parts, ())).await;
     let mut stream = sent.map_err(|error| match error {
-        h3::error::StreamError::RemoteClosing { .. } => not_sent(error),
+        h3::error::StreamError::RemoteClosing => not_sent(error),
         error => error.to_string(),
     })?;
     // A server may answer, and stop reading, before it has the whole body.

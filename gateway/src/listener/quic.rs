@@ -21,6 +21,9 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 const SEND_WINDOW: u64 = 1024 * 1024;
 /// Control stream, two of QPACK, and some that a client may send as grease (RFC 9114 section 6.2).
 const UNI_STREAMS: u32 = 8;
+/// Requests that a client may begin with at a time (RFC 9114 section 6.1 asks for 100 at least): quinn has tables with a row for
+/// each that may come, of 11 KiB for 128 and half of that for these.
+pub const FIRST_STREAMS: u32 = 100;
 
 /// How much a client may send over one connection unread.
 pub fn window(memory: &Rc<Credit>) -> Rc<ReceiveWindow> {
@@ -39,7 +42,7 @@ pub(super) fn server_config(
 ) -> quinn::ServerConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams))
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams.min(FIRST_STREAMS)))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI_STREAMS))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))

@@ -1,4 +1,4 @@
-//! Boxes for answers, which are large: one for each request of a worker that runs over TCP.
+//! Boxes for answers, which are large: one for each request of a worker that runs.
 
 use std::cell::RefCell;
 use std::pin::Pin;

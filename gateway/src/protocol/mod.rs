@@ -4,6 +4,7 @@
 //! announcing. How responses are paced, when connections end and how, is decided here.
 
 pub mod activity;
+mod allowance;
 mod answers;
 mod cleartext;
 pub mod connections;

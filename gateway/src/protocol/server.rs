@@ -15,13 +15,15 @@ pub struct Server<H: Handler> {
     pub memory: Rc<Credit>,
     /// Answers the requests.
     pub handler: H,
-    /// Where answers over HTTP/1 and HTTP/2 are made.
+    /// Where answers are made.
     pub(super) answers: Answers<H::Answer>,
+    /// Whether a CONNECT may take over the stream that it came on. Off: nothing that serves requests makes use of it yet.
+    pub(super) tunnels: bool,
 }
 
 impl<H: Handler> Server<H> {
     /// What a worker serves its connections with.
     pub fn new(connections: Rc<Connections>, memory: Rc<Credit>, handler: H) -> Self {
-        Self { connections, memory, handler, answers: Answers::default() }
+        Self { connections, memory, handler, answers: Answers::default(), tunnels: false }
     }
 }

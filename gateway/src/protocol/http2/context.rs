@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::flood::Allowance;
 use super::unsent::Unsent;
 use crate::exchange::ConnectionInfo;
 use crate::handler::Handler;
 use crate::memory::ReceiveWindow;
 use crate::protocol::activity::Activity;
+use crate::protocol::allowance::Allowance;
 use crate::protocol::server::Server;
 
 /// What all requests of a connection need.

@@ -1,10 +1,8 @@
-//! Frames that ask for nothing cost work as well: who sends many more of them than useful ones is no client.
+//! Floods of frames that ask for nothing: what of HTTP/2 is useful and what is control (see `allowance`).
 //!
-//! Frames are counted by their heads (RFC 9113 section 4.1), before h2 reads them. Useful are frames that bring a request or
-//! its content, and what of a response goes out; everything else (PING, SETTINGS, WINDOW_UPDATE, PRIORITY, frames of unknown
-//! types, DATA without content) is control. A reset takes back that its request was useful.
+//! Frames are counted by their heads (RFC 9113 section 4.1), before h2 reads them. Control are PING, SETTINGS, WINDOW_UPDATE,
+//! PRIORITY, frames of unknown types, and DATA without content.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,60 +11,12 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How many frames of control a client may send at once.
-const MOST: u32 = 10_000;
-/// How many more it may for a useful frame.
-const PER_USEFUL: u32 = 10;
-/// A response is worth a useful frame for each such part of it, and one for its head: clients open their windows as they
-/// read, some of them for every frame.
-const PART: usize = 1 << 10;
-/// How many more it may for a second that passes.
-const PER_SECOND: u128 = 100;
+use crate::protocol::allowance::Allowance;
 
 const PREFACE: usize = 24;
 const HEAD: usize = 9;
 
-/// What a client may send of control.
-pub(super) struct Allowance {
-    left: Cell<u32>,
-    /// Up to when time is reckoned in.
-    since: Cell<Instant>,
-    exceeded: Cell<bool>,
-}
-
 impl Allowance {
-    /// All of it.
-    pub(super) fn new(now: Instant) -> Rc<Self> {
-        Rc::new(Self { left: Cell::new(MOST), since: Cell::new(now), exceeded: Cell::new(false) })
-    }
-
-    /// Whether the client has sent more.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.exceeded.get()
-    }
-
-    /// A part of a response goes out: its head, or so many bytes of its content.
-    pub(super) fn responded(&self, bytes: usize) {
-        self.useful(u32::try_from(bytes / PART).unwrap_or(MOST).saturating_add(1));
-    }
-
-    fn useful(&self, frames: u32) {
-        self.left.set(self.left.get().saturating_add(frames.saturating_mul(PER_USEFUL)).min(MOST));
-    }
-
-    fn control(&self, frames: u32, now: impl FnOnce() -> Instant) {
-        if let Some(left) = self.left.get().checked_sub(frames) {
-            return self.left.set(left);
-        }
-        let now = now();
-        let passed = now.saturating_duration_since(self.since.replace(now));
-        let regained = u32::try_from(passed.as_millis() * PER_SECOND / 1000).unwrap_or(MOST).min(MOST);
-        match (self.left.get() + regained).checked_sub(frames) {
-            Some(left) => self.left.set(left),
-            None => self.exceeded.set(true),
-        }
-    }
-
     fn count(&self, frame: Head, now: impl FnOnce() -> Instant) {
         const DATA: u8 = 0;
         const HEADERS: u8 = 1;
@@ -77,7 +27,7 @@ impl Allowance {
             HEADERS => self.useful(1),
             // h2 bounds their number.
             CONTINUATION if frame.length > 0 => {}
-            RST_STREAM => self.control(1 + PER_USEFUL, now),
+            RST_STREAM => self.reset(now),
             _ => self.control(1, now),
         }
     }
@@ -185,6 +135,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::protocol::allowance::MOST;
 
     const fn frame(kind: u8, flags: u8, length: usize) -> Head {
         Head { kind, flags, length }

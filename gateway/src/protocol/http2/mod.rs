@@ -18,9 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::body::IncomingBody;
 use self::context::Connection;
-use self::flood::{Allowance, Watched};
+use self::flood::Watched;
 use self::unsent::{Piece, Unsent};
 use super::activity::{Activity, Ending};
+use super::allowance::Allowance;
 use super::linger;
 use super::multiplexed::Task;
 use super::running::Running;
@@ -54,7 +55,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
 ) {
     info.protocol = Protocol::Http2;
     activity.set_multiplexed();
-    let allowance = Allowance::new(Instant::now());
+    let allowance = Rc::new(Allowance::new(Instant::now()));
     let mut io = Watched::new(io, allowance.clone());
     let (unsent, memory) = (Unsent::new(server.memory.clone()), server.memory.clone());
     let window = ReceiveWindow::new(memory, STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);

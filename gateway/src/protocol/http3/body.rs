@@ -2,97 +2,108 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use h3::server::RequestStream;
+use bytes::Bytes;
+use h3::error::Code;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::stream::{Notes, RecvStream};
+use super::decode::Decoder;
+use super::frames::Piece;
+use super::incoming::{Cut, Incoming};
+use super::reply::Exchange;
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Exhausted, Unread};
-use crate::message::{Body, headers};
-
-type Recv = RequestStream<RecvStream, Bytes>;
+use crate::message::{Body, FieldMap, headers};
 
 /// The body of one request.
 pub(super) struct IncomingBody {
-    recv: Recv,
-    notes: Notes,
+    incoming: Incoming,
+    exchange: Rc<Exchange>,
+    decoder: Rc<Decoder>,
     unread: Unread,
     /// What came with the head.
     first: Option<Result<Frame<Bytes>, Error>>,
     /// What Content-Length says is still to come.
     declared: Option<u64>,
-    reading: Reading,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Reading {
-    Data,
-    Trailers,
-    Ended,
+    /// What is sent when the stream ends.
+    trailers: Option<Bytes>,
+    ended: bool,
 }
 
 impl IncomingBody {
-    /// Gives a request its body: none where the stream has ended with the head already.
-    pub(super) async fn attach(
-        request: http::Request<()>,
-        recv: Recv,
-        notes: Notes,
+    /// The body that comes behind these fields: none where the stream has ended with them.
+    pub(super) async fn of(
+        fields: &FieldMap,
+        incoming: Incoming,
+        exchange: &Rc<Exchange>,
+        decoder: &Rc<Decoder>,
         unread: Unread,
-    ) -> http::Request<Body> {
-        let declared =
-            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        let mut body = Self { recv, notes, unread, first: None, declared, reading: Reading::Data };
+    ) -> Body {
+        let declared = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let (exchange, decoder, first, trailers) = (exchange.clone(), decoder.clone(), None, None);
+        let mut body = Self { incoming, exchange, decoder, unread, first, declared, trailers, ended: false };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
         let first = poll_fn(|cx| Poll::Ready(body.poll_next(cx))).await;
-        if let Poll::Ready(first) = first {
-            match first {
-                None => return request.map(|()| Body::empty()),
-                some => body.first = some,
-            }
+        match first {
+            Poll::Ready(None) => return Body::empty(),
+            Poll::Ready(first) => body.first = first,
+            Poll::Pending => {}
         }
         // From now on nobody waits for it until somebody asks.
         let _ = body.unread.handed_out();
-        request.map(|()| Body::boxed(body))
+        Body::boxed(body)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.reading == Reading::Data {
-            let Poll::Ready(data) = self.recv.poll_recv_data(cx).map_ok(|data| data.map(copy)) else {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            let Poll::Ready(next) = self.incoming.poll_next(cx) else {
                 self.unread.awaited();
                 return Poll::Pending;
             };
-            match data {
-                Ok(Some(data)) => {
-                    self.notes.deliver(data.len());
-                    return match self.account(&data) {
-                        Ok(()) if self.declared == Some(0) => {
-                            self.unread.awaited();
-                            Poll::Ready(Some(Ok(Frame::data(data))))
-                        }
-                        Ok(()) if !self.unread.handed_out() => self.fail(Exhausted.into()),
-                        Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
-                        Err(error) => self.fail(error),
-                    };
+            return match next {
+                Ok(Some(Piece::Content(data))) => match self.account(&data) {
+                    Ok(()) if self.declared == Some(0) => {
+                        self.unread.awaited();
+                        Poll::Ready(Some(Ok(Frame::data(data))))
+                    }
+                    Ok(()) if !self.unread.handed_out() => self.fail(Exhausted.into()),
+                    Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                    Err(error) => self.fail(error),
+                },
+                Ok(_) if self.declared.unwrap_or(0) > 0 => self.fail(wrong_length()),
+                // The request is not over before its stream is.
+                Ok(Some(Piece::Fields { bytes, .. })) => {
+                    self.trailers = Some(bytes);
+                    continue;
                 }
-                Ok(None) if self.declared.unwrap_or(0) > 0 => return self.fail(wrong_length()),
-                Ok(None) => self.reading = Reading::Trailers,
-                Err(error) => return self.fail(gone(&error)),
-            }
+                // A request's stream has nothing else.
+                Ok(Some(Piece::Other(_)) | None) => {
+                    self.ended = true;
+                    self.unread.awaited();
+                    Poll::Ready(self.trailers.take().map(|section| self.decode(&section)))
+                }
+                Err(cut) => {
+                    if let Cut::Refused(violation) = cut {
+                        self.exchange.refused.set(Some(violation.code));
+                    }
+                    self.fail(Error::new(ErrorKind::ClientGone, format!("reading the request body: {cut:?}")))
+                }
+            };
         }
-        if self.reading == Reading::Trailers {
-            let trailers = ready!(self.recv.poll_recv_trailers(cx));
-            self.reading = Reading::Ended;
-            return Poll::Ready(match trailers {
-                Ok(None) => None,
-                Ok(Some(trailers)) => Some(headers::check_stream_fields(&trailers).map(|()| Frame::trailers(trailers))),
-                Err(error) => Some(Err(gone(&error))),
-            });
-        }
-        Poll::Ready(None)
+    }
+
+    fn decode(&self, section: &[u8]) -> Result<Frame<Bytes>, Error> {
+        let trailers = self.decoder.trailers(section).map_err(|error| {
+            self.exchange.refused.set(Some(Code::H3_MESSAGE_ERROR));
+            Error::new(ErrorKind::ClientGone, format!("reading the request's trailers: {error}"))
+        })?;
+        headers::check_stream_fields(&trailers).map(|()| Frame::trailers(trailers))
     }
 
     fn account(&mut self, data: &Bytes) -> Result<(), Error> {
@@ -103,22 +114,14 @@ impl IncomingBody {
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.reading = Reading::Ended;
+        self.ended = true;
         Poll::Ready(Some(Err(error)))
     }
-}
-
-fn copy(mut data: impl Buf) -> Bytes {
-    data.copy_to_bytes(data.remaining())
 }
 
 /// RFC 9114 section 4.1.2.
 fn wrong_length() -> Error {
     Error::new(ErrorKind::BadRequest, "the body's length differs from Content-Length")
-}
-
-fn gone(error: &h3::error::StreamError) -> Error {
-    Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"))
 }
 
 impl HttpBody for IncomingBody {
@@ -134,7 +137,7 @@ impl HttpBody for IncomingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.reading == Reading::Ended
+        self.first.is_none() && self.ended
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -143,7 +146,7 @@ impl HttpBody for IncomingBody {
             _ => 0,
         };
         match self.declared {
-            Some(declared) if self.reading == Reading::Data => SizeHint::with_exact(declared + first as u64),
+            Some(declared) if !self.ended => SizeHint::with_exact(declared + first as u64),
             _ => SizeHint::default(),
         }
     }

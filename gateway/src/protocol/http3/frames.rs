@@ -1,9 +1,10 @@
-//! Lets only whole, ordered and bounded frames of a client reach h3.
+//! The frames of a client's streams, parsed once as they come: whole field sections and content for whoever serves the
+//! request, and for h3 the frames of the control stream.
 //!
-//! h3 0.0.8 keeps every frame but DATA until it is whole, however large, takes an empty DATA frame for the end of a
-//! body, and does not survive a stream that ends inside a DATA frame. So it is given nothing else than what this filter
-//! lets through: HEADERS and control frames in one piece and checked, DATA as it comes, no unknown frames. What a client
-//! may make the gateway keep is one frame per stream, below the limit of its kind.
+//! h3 0.0.8 keeps every frame but DATA until it is whole, however large, so it is given whole, ordered and bounded frames
+//! only. What a client may make the gateway keep is one frame per stream, below the limit of its kind.
+
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 use h3::error::Code;
@@ -17,12 +18,14 @@ const CONTROL_FRAME: u64 = 4 << 10;
 const FRAME_HEAD: usize = 16;
 
 // RFC 9114 section 7.2.
-const DATA: u64 = 0x0;
-const HEADERS: u64 = 0x1;
+pub(super) const DATA: u64 = 0x0;
+pub(super) const HEADERS: u64 = 0x1;
 const CANCEL_PUSH: u64 = 0x3;
 const SETTINGS: u64 = 0x4;
 const GOAWAY: u64 = 0x7;
 const MAX_PUSH_ID: u64 = 0xd;
+/// RFC 9114 section 7.2.4.1.
+const MAX_FIELD_SECTION_SIZE: u64 = 0x6;
 /// RFC 9114 section 6.2.1.
 const CONTROL_STREAM: u64 = 0x0;
 /// RFC 9204 section 4.2.
@@ -44,12 +47,22 @@ pub(super) const fn fatal(code: Code, what: &'static str) -> Violation {
     Violation { code, fatal: true, what }
 }
 
-/// Bytes for h3.
+/// Something for whoever reads the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
-    pub(crate) bytes: Bytes,
-    /// How many of them are content of the request.
-    pub(crate) content: usize,
+pub(crate) enum Piece {
+    /// A field section, whole and checked; `protocol` is the place of the name `:protocol` in it.
+    Fields { section: Section, bytes: Bytes, protocol: Option<Range<usize>> },
+    /// Content of the request.
+    Content(Bytes),
+    /// Bytes of a unidirectional stream, for h3.
+    Other(Bytes),
+}
+
+/// Frames that have come: of those that bring a request or its content, and of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) useful: u32,
+    pub(crate) control: u32,
 }
 
 /// The frames of one stream.
@@ -58,7 +71,13 @@ pub(crate) struct Frames {
     stream: Stream,
     /// The largest field section.
     section: u64,
+    /// Whether a request may be an extended CONNECT.
+    extended: bool,
     state: State,
+    /// What has come since somebody asked.
+    pub(super) counts: Counts,
+    /// The largest field section that the client takes, once it has said so.
+    pub(super) field_limit: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +106,8 @@ pub(super) enum QpackStream {
 enum Part {
     Head,
     Content,
+    /// Content and nothing else, without an end: what was a request is a tunnel.
+    Tunnel,
     End,
 }
 
@@ -98,14 +119,14 @@ enum State {
     Content(u64),
     /// That much is of no interest.
     Skipped(u64),
-    /// A frame that is kept until it is whole.
+    /// A frame that is kept until it is whole; of a request its payload, for h3 with its head.
     Kept { kind: u64, frame: BytesMut, head: usize, whole: usize },
 }
 
 impl Frames {
     /// A request stream; `section` is the largest field section in bytes as they are encoded.
-    pub(crate) fn of_request(section: usize) -> Self {
-        Self::new(Stream::Request(Part::Head), section as u64)
+    pub(crate) fn of_request(section: usize, extended: bool) -> Self {
+        Self { extended, ..Self::new(Stream::Request(Part::Head), section as u64) }
     }
 
     /// A unidirectional stream.
@@ -114,7 +135,13 @@ impl Frames {
     }
 
     fn new(stream: Stream, section: u64) -> Self {
-        Self { stream, section, state: State::Head(SmallVec::new()) }
+        let state = State::Head(SmallVec::new());
+        Self { stream, section, extended: false, state, counts: Counts::default(), field_limit: None }
+    }
+
+    /// From here on there is content only (RFC 9114 section 4.4).
+    pub(crate) fn tunnel(&mut self) {
+        self.stream = Stream::Request(Part::Tunnel);
     }
 
     /// What the stream consists of, where its type has come and says QPACK.
@@ -125,11 +152,11 @@ impl Frames {
         }
     }
 
-    /// Takes bytes of `input` until there is a piece for h3. `None` once all are taken.
+    /// Takes bytes of `input` until there is a piece. `None` once all are taken.
     pub(crate) fn next(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
         while !input.is_empty() {
             if matches!(self.stream, Stream::Other | Stream::Qpack(_)) {
-                return Ok(Some(Piece { bytes: std::mem::take(input), content: 0 }));
+                return Ok(Some(Piece::Other(std::mem::take(input))));
             }
             let piece = match &mut self.state {
                 State::Head(_) if self.stream == Stream::Untyped => self.stream_type(input),
@@ -140,7 +167,7 @@ impl Frames {
                     if *left == 0 {
                         self.state = State::Head(SmallVec::new());
                     }
-                    Some(Piece { content: bytes.len(), bytes })
+                    Some(Piece::Content(bytes))
                 }
                 State::Skipped(left) => {
                     let skipped = at_most(*left, input.len());
@@ -190,10 +217,10 @@ impl Frames {
             QPACK_DECODER_STREAM => Stream::Qpack(QpackStream::Decoder),
             _ => Stream::Other,
         };
-        Some(Piece { bytes, content: 0 })
+        Some(Piece::Other(bytes))
     }
 
-    /// Reads a frame's type and length; gives what goes through at once.
+    /// Reads a frame's type and length; gives the frame where it is here in full.
     fn frame_head(&mut self, input: &mut Bytes) -> Result<Option<Piece>, Violation> {
         let State::Head(partial) = &mut self.state else { return Ok(None) };
         let before = partial.len();
@@ -207,23 +234,15 @@ impl Frames {
         let head = std::mem::take(partial);
         let known = matches!(kind, DATA..=0x9 | MAX_PUSH_ID);
         match (self.stream, kind) {
-            (Stream::Request(Part::Content), DATA) => {
+            (Stream::Request(Part::Content | Part::Tunnel), DATA) => {
+                input.advance(size - before);
                 if length == 0 {
-                    input.advance(size - before);
-                    return Ok(None);
+                    self.counts.control += 1;
+                } else {
+                    self.counts.useful += 1;
+                    self.state = State::Content(length);
                 }
-                self.state = State::Content(length);
-                if before > 0 {
-                    input.advance(size - before);
-                    return Ok(Some(Piece { bytes: Bytes::copy_from_slice(&head[..size]), content: 0 }));
-                }
-                let content = at_most(length, input.len() - size);
-                let bytes = input.split_to(size + content);
-                self.state = match length - content as u64 {
-                    0 => State::Head(SmallVec::new()),
-                    left => State::Content(left),
-                };
-                return Ok(Some(Piece { bytes, content }));
+                return Ok(None);
             }
             (Stream::Request(Part::Head | Part::Content), HEADERS) => {
                 if length > self.section {
@@ -238,6 +257,7 @@ impl Frames {
             (_, _) if known => return Err(fatal(Code::H3_FRAME_UNEXPECTED, "a frame out of its place")),
             // RFC 9114 section 9: frames of unknown types are skipped.
             (_, _) => {
+                self.counts.control += 1;
                 input.advance(size - before);
                 if length > 0 {
                     self.state = State::Skipped(length);
@@ -245,46 +265,56 @@ impl Frames {
                 return Ok(None);
             }
         }
-        let whole = size + at_most(length, usize::MAX);
-        if before == 0 && input.len() >= whole {
-            let frame = input.split_to(whole);
-            return self.kept(kind, size, frame).map(Some);
-        }
         input.advance(size - before);
-        let mut frame = BytesMut::with_capacity(whole);
-        frame.extend_from_slice(&head[..size]);
-        if frame.len() == whole {
-            return self.kept(kind, size, frame.freeze()).map(Some);
+        let kept = if matches!(self.stream, Stream::Request(_)) { 0 } else { size };
+        let length = at_most(length, usize::MAX);
+        if kept == 0 && input.len() >= length {
+            let payload = input.split_to(length);
+            return self.kept(kind, 0, payload).map(Some);
         }
-        self.state = State::Kept { kind, frame, head: size, whole };
+        let mut frame = BytesMut::with_capacity(kept + length);
+        frame.extend_from_slice(&head[..kept]);
+        if length == 0 {
+            return self.kept(kind, kept, frame.freeze()).map(Some);
+        }
+        self.state = State::Kept { kind, frame, head: kept, whole: kept + length };
         Ok(None)
     }
 
     /// Checks a frame that is here in full.
     fn kept(&mut self, kind: u64, head: usize, bytes: Bytes) -> Result<Piece, Violation> {
         let mut payload = &bytes[head..];
-        match (self.stream, kind) {
-            (Stream::Request(part), _) => {
-                let (section, next) = match part {
-                    Part::Head => (Section::Head, Part::Content),
-                    Part::Content | Part::End => (Section::Trailers, Part::End),
-                };
-                field_section::check(payload, section).map_err(|what| Violation {
-                    code: Code::H3_MESSAGE_ERROR,
-                    fatal: false,
-                    what,
-                })?;
-                self.stream = Stream::Request(next);
+        let Stream::Request(part) = self.stream else {
+            self.counts.control += 1;
+            if kind == SETTINGS {
+                self.settings(payload);
+            } else if var_int(&mut payload).is_none() || !payload.is_empty() {
+                // h3 would take what follows the id for the next frame.
+                return Err(fatal(Code::H3_FRAME_ERROR, "a frame of one id that holds something else"));
             }
-            (_, SETTINGS) => {}
-            // h3 would take what follows the id for the next frame.
-            (_, _) => {
-                if var_int(&mut payload).is_none() || !payload.is_empty() {
-                    return Err(fatal(Code::H3_FRAME_ERROR, "a frame of one id that holds something else"));
-                }
+            return Ok(Piece::Other(bytes));
+        };
+        self.counts.useful += 1;
+        let (section, next) = match part {
+            Part::Head => (Section::Head { extended: self.extended }, Part::Content),
+            Part::Content | Part::Tunnel | Part::End => (Section::Trailers, Part::End),
+        };
+        let protocol = field_section::check(payload, section).map_err(|what| Violation {
+            code: Code::H3_MESSAGE_ERROR,
+            fatal: false,
+            what,
+        })?;
+        self.stream = Stream::Request(next);
+        Ok(Piece::Fields { section, bytes, protocol })
+    }
+
+    /// Looks for what h3 does not tell of the settings that it reads.
+    fn settings(&mut self, mut payload: &[u8]) {
+        while let (Some(id), Some(value)) = (var_int(&mut payload), var_int(&mut payload)) {
+            if id == MAX_FIELD_SECTION_SIZE {
+                self.field_limit = Some(value);
             }
         }
-        Ok(Piece { bytes, content: 0 })
     }
 }
 
@@ -315,28 +345,58 @@ mod tests {
     const TRAILERS: &[u8] = &[1, 6, 0, 0, 0x21, b'x', 1, b'1'];
     const SECTION: usize = 100;
 
-    fn request(bytes: &[u8]) -> Result<(Vec<u8>, usize), Violation> {
-        let whole = through(Frames::of_request(SECTION), &[bytes]);
+    fn frames() -> Frames {
+        Frames::of_request(SECTION, false)
+    }
+
+    fn request(bytes: &[u8]) -> Result<Vec<Piece>, Violation> {
+        let whole = through(frames(), [bytes]);
         for split in 0..bytes.len() {
             let (before, after) = bytes.split_at(split);
-            assert_eq!(through(Frames::of_request(SECTION), &[before, after]), whole, "split at {split}");
+            assert_eq!(through(frames(), [before, after]), whole, "split at {split}");
         }
         whole
     }
 
     fn control(frames: &[u8]) -> Result<Vec<u8>, Violation> {
         let bytes = [&[0], frames].concat();
-        let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        let whole = through(Frames::of_unidirectional(), &[&bytes]);
-        assert_eq!(through(Frames::of_unidirectional(), &single), whole);
-        whole.map(|(out, _)| out)
+        let whole = through(Frames::of_unidirectional(), [&bytes]);
+        assert_eq!(through(Frames::of_unidirectional(), bytes.chunks(1)), whole);
+        whole.map(|pieces| match &pieces[..] {
+            [Piece::Other(bytes)] => bytes.to_vec(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    fn head() -> Piece {
+        let bytes = Bytes::from_static(&GET[2..]);
+        Piece::Fields { section: Section::Head { extended: false }, bytes, protocol: None }
     }
 
     #[test]
-    fn a_request_goes_through_without_what_h3_does_not_need() {
+    fn a_request_comes_without_its_framing() {
         let bytes = [GET, &[0, 3, b'a', b'b', b'c'], &[0, 0], &[0x21, 2, 9, 9], &[0, 1, b'd'], TRAILERS].concat();
-        let expected = [GET, &[0, 3, b'a', b'b', b'c'], &[0, 1, b'd'], TRAILERS].concat();
-        assert_eq!(request(&bytes), Ok((expected, 4)));
+        let trailers =
+            Piece::Fields { section: Section::Trailers, bytes: Bytes::from_static(&TRAILERS[2..]), protocol: None };
+        assert_eq!(request(&bytes), Ok(vec![head(), Piece::Content(Bytes::from_static(b"abcd")), trailers]));
+    }
+
+    #[test]
+    fn frames_that_bring_nothing_are_counted() {
+        let bytes =
+            [GET, &[0, 3, b'a', b'b', b'c'], &[0, 0].repeat(7), &[0x21, 2, 9, 9], &[0x21, 0], TRAILERS].concat();
+        let mut frames = frames();
+        let mut input = Bytes::from(bytes);
+        while frames.next(&mut input).expect("good").is_some() {}
+        assert_eq!(frames.counts, Counts { useful: 3, control: 9 });
+    }
+
+    #[test]
+    fn the_largest_field_section_of_the_client_is_known() {
+        let mut frames = Frames::of_unidirectional();
+        let mut input = Bytes::from_static(&[0, 4, 5, 1, 0, 6, 0x43, 0xe8]);
+        while frames.next(&mut input).expect("good").is_some() {}
+        assert_eq!(frames.field_limit, Some(1000));
     }
 
     #[test]
@@ -345,8 +405,8 @@ mod tests {
         for bytes in [&half[..], &GET[..3], &[1], &[0x21, 5, 0]] {
             assert_eq!(request(bytes).expect_err("half a frame").code, Code::H3_FRAME_ERROR, "{bytes:?}");
         }
-        assert_eq!(request(GET), Ok((GET.to_vec(), 0)));
-        assert_eq!(request(&[]), Ok((Vec::new(), 0)));
+        assert_eq!(request(GET), Ok(vec![head()]));
+        assert_eq!(request(&[]), Ok(Vec::new()));
     }
 
     #[test]
@@ -362,11 +422,12 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_are_skipped_are_not_limited_in_number() {
+    fn frames_that_are_skipped_leave_nothing() {
         // PRIORITY_UPDATE, RFC 9218 section 7.2: a client may send one per request.
         let update = [&[0x80, 0x0f, 0x07, 0x00, 4], &[0, b'u', b'=', b'1'][..]].concat();
         let many = [&[4, 0][..], &update.repeat(5000)].concat();
-        assert_eq!(through(Frames::of_unidirectional(), &[&[0][..], &many]), Ok((vec![0, 4, 0], 0)));
+        let passed = Piece::Other(Bytes::from_static(&[0, 4, 0]));
+        assert_eq!(through(Frames::of_unidirectional(), [&[0][..], &many]), Ok(vec![passed]));
     }
 
     #[test]
@@ -392,9 +453,24 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_is_content_alone() {
+        for (bytes, expected) in [(&[0, 1, b'x', 0x21, 0][..], None), (TRAILERS, Some(Code::H3_FRAME_UNEXPECTED))] {
+            let mut frames = frames();
+            assert!(frames.next(&mut Bytes::from_static(GET)).expect("good").is_some());
+            frames.tunnel();
+            let mut input = Bytes::copy_from_slice(bytes);
+            let mut next = || frames.next(&mut input).map_err(|violation| violation.code);
+            match expected {
+                None => assert_eq!((next(), next()), (Ok(Some(Piece::Content(Bytes::from_static(b"x")))), Ok(None))),
+                Some(code) => assert_eq!(next(), Err(code)),
+            }
+        }
+    }
+
+    #[test]
     fn other_streams_pass_as_they_are() {
         let bytes = [&[2][..], &[0xff; 40]].concat();
-        assert_eq!(through(Frames::of_unidirectional(), &[&bytes]), Ok((bytes, 0)));
+        assert_eq!(through(Frames::of_unidirectional(), [&bytes]), Ok(vec![Piece::Other(bytes.into())]));
     }
 
     proptest! {
@@ -406,8 +482,8 @@ mod tests {
         ) {
             let bytes = if framed { [GET, &bytes].concat() } else { bytes };
             let (before, after) = bytes.split_at(split.min(bytes.len()));
-            for new in [|| Frames::of_request(SECTION), || Frames::of_unidirectional()] {
-                prop_assert_eq!(through(new(), &[&bytes]), through(new(), &[before, after]));
+            for new in [|| Frames::of_request(SECTION, true), || Frames::of_unidirectional()] {
+                prop_assert_eq!(through(new(), [&bytes]), through(new(), [before, after]));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! What a client says about QPACK (RFC 9204 section 4) on streams of its own. We offer no dynamic table and use none, so there is
 //! next to nothing that it may say; h3 does not look.
 
+use std::rc::Rc;
+
 use h3::error::Code;
 
-use super::codes::var_int;
-use super::frames::{QpackStream, Violation, fatal};
+use super::frames::{Counts, QpackStream, Violation, fatal};
+use super::peer::Peer;
 
 /// The longest rest of an integer: 62 bits, seven at a time.
 const REST: u8 = 9;
@@ -15,12 +17,14 @@ pub(crate) struct Instructions {
     stream: QpackStream,
     /// An integer is under way, of which so many bytes have come behind its prefix.
     integer: Option<u8>,
+    /// Instructions that came since somebody asked.
+    counts: Counts,
 }
 
 impl Instructions {
     /// Nothing has come yet.
     pub(crate) const fn new(stream: QpackStream) -> Self {
-        Self { stream, integer: None }
+        Self { stream, integer: None, counts: Counts { useful: 0, control: 0 } }
     }
 
     /// Takes what has come.
@@ -29,6 +33,7 @@ impl Instructions {
     /// Where it speaks of a dynamic table.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         for &byte in bytes {
+            self.counts.control += u32::from(self.integer.is_none());
             self.integer = match (self.integer, self.stream, byte) {
                 (Some(length), _, 0x80..) if length < REST => Some(length + 1),
                 (Some(_), _, 0x80..) => return Err(self.violation("an integer without an end")),
@@ -62,12 +67,13 @@ impl Instructions {
 /// 4.2).
 pub(super) async fn read(
     mut stream: quinn::RecvStream,
-    connection: quinn::Connection,
+    peer: Rc<Peer>,
     mut instructions: Instructions,
     first: bytes::Bytes,
 ) {
     let mut taken = instructions.take(&first);
     while taken.is_ok() {
+        peer.count(&mut instructions.counts);
         taken = match stream.read_chunk(4 << 10, true).await {
             Ok(Some(chunk)) => instructions.take(&chunk.bytes),
             Ok(None) | Err(quinn::ReadError::Reset(_)) => {
@@ -77,7 +83,7 @@ pub(super) async fn read(
         };
     }
     if let Err(violation) = taken {
-        connection.close(var_int(violation.code.value()), violation.what.as_bytes());
+        peer.close(violation);
     }
 }
 
