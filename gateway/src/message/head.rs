@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode, Uri, Version, request};
 
-use super::{Body, FieldMap};
+use super::{Body, ConnectProtocol, FieldMap};
 
 /// The head of a request as it came.
 #[derive(Debug)]
@@ -15,12 +15,15 @@ pub struct Head {
     pub version: Version,
     /// Its fields, as they were sent.
     pub fields: FieldMap,
+    /// What it asks for beside its method: of an extended CONNECT alone.
+    pub protocol: Option<ConnectProtocol>,
 }
 
+/// Without a `:protocol`, which each library keeps in a type of its own.
 impl From<request::Parts> for Head {
     fn from(parts: request::Parts) -> Self {
         let request::Parts { method, uri, version, headers, .. } = parts;
-        Self { method, target: uri, version, fields: headers.into() }
+        Self { method, target: uri, version, fields: headers.into(), protocol: None }
     }
 }
 

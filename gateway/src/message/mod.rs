@@ -21,4 +21,4 @@ pub use head::{Head, Response};
 pub use interim::{Interim, InterimQueue, WriteInterim};
 pub use merged::Merged;
 pub use request_body::{RequestBody, RequestProgress};
-pub use tunnel::{ByteStream, OnUpgrade, Tunnel};
+pub use tunnel::{ByteStream, ConnectProtocol, OnUpgrade, Tunnel};

@@ -15,3 +15,20 @@ pub type Tunnel = Pin<Box<dyn ByteStream>>;
 /// Ends with the client's end of the tunnel once a response that accepts it has gone out, and with `None` where that did
 /// not happen. A request has one where its protocol can hand over what it came on.
 pub type OnUpgrade = Pin<Box<dyn Future<Output = Option<Tunnel>>>>;
+
+/// What an extended CONNECT (RFC 8441 section 4, RFC 9220 section 3) asks for in `:protocol`: a name of the registry of
+/// Upgrade, such as `websocket`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectProtocol(Box<str>);
+
+impl ConnectProtocol {
+    /// The protocol of this name.
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name, as the client has sent it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -19,7 +19,7 @@ pub(super) fn receive(
     connection: Arc<ConnectionInfo>,
     head: Head,
 ) -> (Box<Exchange>, Result<(), Error>) {
-    let Head { method, target, version, mut fields } = head;
+    let Head { method, target, version, mut fields, protocol: _ } = head;
     let streamed = version >= Version::HTTP_2;
     let checked = headers::check_framing(version, &fields)
         .and_then(|()| headers::check_upgrade(version, &fields))

@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         let length = request_length(version, &fields);
         let persistent = length.is_some() && headers::is_persistent(version, &fields);
         let framing = Framing { head: method == Method::HEAD, version };
-        let head = Head { method, target, version, fields };
+        let head = Head { method, target, version, fields, protocol: None };
         let (body, upload) = match length {
             None | Some(BodyLength::Exact(0)) => (Body::empty(), None),
             Some(length) => {

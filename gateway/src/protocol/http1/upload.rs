@@ -395,7 +395,7 @@ mod tests {
 
     fn head() -> Head {
         let fields = FieldMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("9"))]);
-        Head { method: Method::POST, target: Uri::from_static("/"), version: Version::HTTP_11, fields }
+        Head { method: Method::POST, target: Uri::from_static("/"), version: Version::HTTP_11, fields, protocol: None }
     }
 
     #[tokio::test]
