@@ -8,7 +8,7 @@ mod answers;
 mod cleartext;
 pub mod connections;
 mod http1;
-mod http2;
+pub(crate) mod http2;
 pub mod http3;
 mod linger;
 mod multiplexed;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::flood::Allowance;
+use super::trailers::Malformed;
 use super::unsent::Unsent;
 use crate::exchange::ConnectionInfo;
 use crate::handler::Handler;
@@ -22,4 +23,6 @@ pub(super) struct Connection<H: Handler> {
     pub(super) unsent: Rc<Unsent>,
     /// What the client may send that is neither a request nor a part of one.
     pub(super) allowance: Rc<Allowance>,
+    /// What of its trailers is malformed and h2 lets pass.
+    pub(super) malformed: Rc<Malformed>,
 }

@@ -3,8 +3,13 @@
 mod body;
 mod context;
 mod flood;
+pub(crate) mod frames;
+pub(crate) mod hpack;
+mod huffman;
 mod request;
+pub(crate) mod trailers;
 mod unsent;
+mod watched;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -18,8 +23,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::body::IncomingBody;
 use self::context::Connection;
-use self::flood::{Allowance, Watched};
+use self::flood::Allowance;
+use self::trailers::{Malformed, Trailers};
 use self::unsent::{Piece, Unsent};
+use self::watched::Watched;
 use super::activity::{Activity, Ending};
 use super::linger;
 use super::multiplexed::Task;
@@ -55,11 +62,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     info.protocol = Protocol::Http2;
     activity.set_multiplexed();
     let allowance = Allowance::new(Instant::now());
-    let mut io = Watched::new(io, allowance.clone());
+    let malformed = Rc::new(Malformed::default());
+    let mut io = Watched::new(io, allowance.clone(), Trailers::new(malformed.clone()));
     let (unsent, memory) = (Unsent::new(server.memory.clone()), server.memory.clone());
     let window = ReceiveWindow::new(memory, STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);
     let info = Arc::new(info);
-    let connection = Rc::new(Connection { server, info, activity, window, unsent, allowance });
+    let connection = Rc::new(Connection { server, info, activity, window, unsent, allowance, malformed });
     let ended = {
         // A box of its own: an open connection keeps no room for its beginning.
         let handshaken = Box::pin(async {
@@ -84,7 +92,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
         let error = error.as_ref().map(tracing::field::display);
         tracing::debug!(listener = %listener.name, flood, error, "connection ended");
     }
-    if flood || error.is_some_and(|error| !error.is_io()) {
+    if flood || connection.malformed.is_unreadable() || error.is_some_and(|error| !error.is_io()) {
         // The last frame tells the client why; a reset would overtake it.
         linger::close(&mut io.io, &connection.activity).await;
     }
@@ -110,7 +118,7 @@ impl<H: Handler> Connection<H> {
     {
         let mut pings = driven.ping_pong();
         self.activity.watch_silence();
-        let (mut finishing, mut flooded) = (false, false);
+        let (mut finishing, mut refused) = (false, false);
         poll_fn(|cx| {
             match self.activity.poll_ending(cx) {
                 Ending::None => {}
@@ -130,9 +138,14 @@ impl<H: Handler> Connection<H> {
                     Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
-                    Poll::Pending if self.allowance.is_exceeded() && !flooded => {
-                        flooded = true;
+                    Poll::Pending if self.allowance.is_exceeded() && !refused => {
+                        refused = true;
                         driven.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    }
+                    // h2 has found nothing wrong with it so far.
+                    Poll::Pending if self.malformed.is_unreadable() && !refused => {
+                        refused = true;
+                        driven.abrupt_shutdown(Reason::COMPRESSION_ERROR);
                     }
                     Poll::Pending => return Poll::Pending,
                 }
@@ -146,7 +159,7 @@ impl<H: Handler> Connection<H> {
     fn begin(self: &Rc<Self>, request: http::Request<RecvStream>, respond: SendResponse<Piece>) {
         let (running, stream) = Running::on_stream(self.activity.clone());
         let (head, body) = request.into_parts();
-        let body = IncomingBody::of(&head.headers, body, &self.window, &self.server.connections);
+        let body = IncomingBody::of(&head.headers, body, self, &stream);
         let mut inbound = Inbound::new(self.info.clone(), head.into(), body);
         inbound.interim = Interim::to(stream.clone());
         let answer = self.server.answers.start((self.server.handler)(inbound));

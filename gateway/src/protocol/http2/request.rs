@@ -31,12 +31,12 @@ pub(super) async fn serve<H: Handler>(
 ) {
     let Some(response) = poll_fn(|cx| poll_answer(&mut answer, &stream, &mut respond, cx)).await else { return };
     // An open stream does not keep the room of the whole pipeline while its response is written.
-    drop((answer, stream));
-    let Some(mut writing) = Writing::begin(&connection, running, respond, response) else { return };
+    drop(answer);
+    let Some(mut writing) = Writing::begin(&connection, stream, running, respond, response) else { return };
     poll_fn(|cx| writing.poll(&connection, cx)).await;
 }
 
-/// Waits for the response, and sends what goes before it. `None`: the client has reset the stream.
+/// Waits for the response, and sends what goes before it. `None`: the client has reset the stream, or has earned that.
 fn poll_answer<A: Future<Output = Response>>(
     answer: &mut Answering<A>,
     stream: &StreamActivity,
@@ -44,6 +44,10 @@ fn poll_answer<A: Future<Output = Response>>(
     cx: &mut Context<'_>,
 ) -> Poll<Option<Response>> {
     let polled = answer.poll(cx);
+    if stream.is_refused() {
+        respond.send_reset(Reason::PROTOCOL_ERROR);
+        return Poll::Ready(None);
+    }
     if polled.is_ready() {
         stream.interim.close();
     }
@@ -72,6 +76,7 @@ fn head_of(status: StatusCode, fields: FieldMap) -> http::Response<()> {
 /// A response that is being written.
 struct Writing {
     stream: SendStream<Piece>,
+    activity: Rc<StreamActivity>,
     body: Paced,
     pieces: Pieces,
     /// What waits for the client's window, and whether it is the last.
@@ -82,6 +87,7 @@ impl Writing {
     /// Sends the head. `None` where nothing follows.
     fn begin<H: Handler>(
         connection: &Connection<H>,
+        activity: Rc<StreamActivity>,
         running: Running,
         mut respond: SendResponse<Piece>,
         response: Response,
@@ -94,7 +100,7 @@ impl Writing {
             Ok(stream) => {
                 connection.allowance.responded(0);
                 let pieces = connection.unsent.response();
-                (!ends).then_some(Self { stream, body, pieces, next: None })
+                (!ends).then_some(Self { stream, activity, body, pieces, next: None })
             }
             Err(error) => {
                 tracing::debug!(%error, "a response was not sent");
@@ -107,6 +113,10 @@ impl Writing {
     /// Ready when the response is over, or the stream.
     fn poll<H: Handler>(&mut self, connection: &Connection<H>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            if self.activity.is_refused() {
+                self.stream.send_reset(Reason::PROTOCOL_ERROR);
+                return Poll::Ready(());
+            }
             if self.next.is_some() {
                 if ready!(self.poll_window(cx)).is_none() {
                     return Poll::Ready(());
