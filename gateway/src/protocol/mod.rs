@@ -17,5 +17,6 @@ mod running;
 mod server;
 pub mod tcp;
 mod tracked;
+mod tunnel;
 
 pub use server::Server;

@@ -15,6 +15,8 @@ pub struct Server<H: Handler> {
     pub memory: Rc<Credit>,
     /// Answers the requests.
     pub handler: H,
+    /// Whether the handler knows what to do with a tunnel: only then are tunnels offered to it, and RFC 8441 to clients.
+    pub(super) tunnels: bool,
     /// Where answers over HTTP/1 and HTTP/2 are made.
     pub(super) answers: Answers<H::Answer>,
 }
@@ -22,6 +24,12 @@ pub struct Server<H: Handler> {
 impl<H: Handler> Server<H> {
     /// What a worker serves its connections with.
     pub fn new(connections: Rc<Connections>, memory: Rc<Credit>, handler: H) -> Self {
-        Self { connections, memory, handler, answers: Answers::default() }
+        Self { connections, memory, handler, tunnels: false, answers: Answers::default() }
+    }
+
+    /// The same, with a handler that can use [`Inbound::upgrade`](crate::handler::Inbound::upgrade).
+    #[must_use]
+    pub fn with_tunnels(self) -> Self {
+        Self { tunnels: true, ..self }
     }
 }

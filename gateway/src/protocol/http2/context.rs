@@ -1,7 +1,9 @@
-//! What the requests of a connection share.
+//! What the requests of a connection share, and how they are answered to h2.
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+use http::StatusCode;
 
 use super::flood::Allowance;
 use super::trailers::Malformed;
@@ -9,6 +11,7 @@ use super::unsent::Unsent;
 use crate::exchange::ConnectionInfo;
 use crate::handler::Handler;
 use crate::memory::ReceiveWindow;
+use crate::message::FieldMap;
 use crate::protocol::activity::Activity;
 use crate::protocol::server::Server;
 
@@ -25,4 +28,12 @@ pub(super) struct Connection<H: Handler> {
     pub(super) allowance: Rc<Allowance>,
     /// What of its trailers is malformed and h2 lets pass.
     pub(super) malformed: Rc<Malformed>,
+}
+
+/// The head of a response, or of one before it.
+pub(super) fn head_of(status: StatusCode, fields: FieldMap) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = fields.into_map();
+    head
 }

@@ -8,6 +8,7 @@ pub(crate) mod hpack;
 mod huffman;
 mod request;
 pub(crate) mod trailers;
+mod tunnel;
 mod unsent;
 mod watched;
 
@@ -17,14 +18,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use h2::ext::Protocol;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::body::IncomingBody;
 use self::context::Connection;
 use self::flood::Allowance;
 use self::trailers::{Malformed, Trailers};
+use self::tunnel::StreamOffer;
 use self::unsent::{Piece, Unsent};
 use self::watched::Watched;
 use super::activity::{Activity, Ending};
@@ -33,11 +37,12 @@ use super::multiplexed::Task;
 use super::running::Running;
 use super::server::Server;
 use super::tracked::{OverTcp, Tracked};
-use crate::exchange::{ConnectionInfo, Protocol};
+use super::tunnel::{Accepting, Offer};
+use crate::exchange::{ConnectionInfo, Protocol as Version};
 use crate::handler::{Handler, Inbound};
 use crate::memory::ReceiveWindow;
-use crate::message::Interim;
 use crate::message::headers::COOKIE_PIECES;
+use crate::message::{Body, ConnectProtocol, Head, Interim};
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -59,7 +64,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     activity: Rc<Activity>,
     metrics: &ListenerMetrics,
 ) {
-    info.protocol = Protocol::Http2;
+    info.protocol = Version::Http2;
     activity.set_multiplexed();
     let allowance = Allowance::new(Instant::now());
     let malformed = Rc::new(Malformed::default());
@@ -74,7 +79,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
             tokio::select! {
                 biased;
                 () = connection.activity.ended(Ending::Finish) => None,
-                handshaken = builder(listener).handshake(&mut io) => Some(handshaken.map(Box::new)),
+                handshaken = builder(listener, connection.server.tunnels).handshake(&mut io) => Some(handshaken.map(Box::new)),
             }
         });
         match handshaken.await {
@@ -98,7 +103,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     }
 }
 
-fn builder(listener: &Listener) -> Builder {
+fn builder(listener: &Listener, tunnels: bool) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(listener.limits.streams)
@@ -107,6 +112,10 @@ fn builder(listener: &Listener) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
+    if tunnels {
+        // RFC 8441 section 3.
+        builder.enable_connect_protocol();
+    }
     builder
 }
 
@@ -154,16 +163,29 @@ impl<H: Handler> Connection<H> {
         .await
     }
 
-    /// Has a request answered. (An extended CONNECT, RFC 8441, would have its `:protocol` among the extensions, and its
-    /// stream for the tunnel; h2 refuses it as long as the builder doesn't say that it is known here.)
+    /// Has a request answered.
     fn begin(self: &Rc<Self>, request: http::Request<RecvStream>, respond: SendResponse<Piece>) {
         let (running, stream) = Running::on_stream(self.activity.clone());
-        let (head, body) = request.into_parts();
-        let body = IncomingBody::of(&head.headers, body, self, &stream);
-        let mut inbound = Inbound::new(self.info.clone(), head.into(), body);
+        let (mut head, body) = request.into_parts();
+        // h2 refuses one as long as the builder does not say that they are known here.
+        let protocol = head.extensions.remove::<Protocol>().map(|protocol| ConnectProtocol::new(protocol.as_str()));
+        let tunnel = self.server.tunnels && head.method == Method::CONNECT;
+        let (body, offered) = if tunnel {
+            let (offer, upgrade) = Offer::new(Accepting::Success);
+            let broken = if protocol.is_some() { Reason::CANCEL } else { Reason::CONNECT_ERROR };
+            // RFC 9113 section 8.5: what comes on the stream is the tunnel's.
+            (Body::empty(), Some((StreamOffer { offer, stream: body, broken }, upgrade)))
+        } else {
+            (IncomingBody::of(&head.headers, body, self, &stream), None)
+        };
+        let mut inbound = Inbound::new(self.info.clone(), Head { protocol, ..head.into() }, body);
         inbound.interim = Interim::to(stream.clone());
+        let offer = offered.map(|(offer, upgrade)| {
+            inbound.upgrade = Some(upgrade);
+            offer
+        });
         let answer = self.server.answers.start((self.server.handler)(inbound));
-        let served = request::serve(self.clone(), stream.clone(), running, answer, respond);
+        let served = request::serve(self.clone(), stream.clone(), running, answer, respond, offer.map(Box::new));
         tokio::task::spawn_local(Task::new(stream, served));
     }
 }

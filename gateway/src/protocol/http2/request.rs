@@ -9,13 +9,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::StatusCode;
 use http_body::Body as _;
 
-use super::context::Connection;
+use super::context::{Connection, head_of};
+use super::tunnel::{self, StreamOffer};
 use super::unsent::{Piece, Pieces};
 use crate::handler::Handler;
-use crate::message::{FieldMap, Response, headers};
+use crate::message::{Response, headers};
 use crate::protocol::answers::Answering;
 use crate::protocol::multiplexed::StreamActivity;
 use crate::protocol::paced::Paced;
@@ -28,10 +28,16 @@ pub(super) async fn serve<H: Handler>(
     running: Running,
     mut answer: Answering<H::Answer>,
     mut respond: SendResponse<Piece>,
+    offer: Option<Box<StreamOffer>>,
 ) {
     let Some(response) = poll_fn(|cx| poll_answer(&mut answer, &stream, &mut respond, cx)).await else { return };
     // An open stream does not keep the room of the whole pipeline while its response is written.
     drop(answer);
+    if let Some(offer) = offer
+        && offer.offer.is_accepted_by(response.status)
+    {
+        return Box::pin(tunnel::serve(connection, stream, running, respond, *offer, response)).await;
+    }
     let Some(mut writing) = Writing::begin(&connection, stream, running, respond, response) else { return };
     poll_fn(|cx| writing.poll(&connection, cx)).await;
 }
@@ -63,14 +69,6 @@ fn poll_answer<A: Future<Output = Response>>(
         next = stream.interim.take();
     }
     polled.map(Some)
-}
-
-/// The head of a response, or of one before it.
-fn head_of(status: StatusCode, fields: FieldMap) -> http::Response<()> {
-    let mut head = http::Response::new(());
-    *head.status_mut() = status;
-    *head.headers_mut() = fields.into_map();
-    head
 }
 
 /// A response that is being written.
