@@ -9,6 +9,7 @@ pub mod componentize;
 pub mod config;
 pub mod forwarding;
 pub mod host_args;
+pub mod hpack;
 mod http1_pieces;
 pub mod http1_request;
 pub mod http1_response;

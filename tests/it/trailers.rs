@@ -3,6 +3,7 @@
 use gateway_tests::client::PROTOCOLS;
 use gateway_tests::duplex::{Duplex, gateway, run, streamed};
 use gateway_tests::load::Service;
+use gateway_tests::raw::Http2;
 use gateway_tests::upstream::{Upstream, text};
 use http::HeaderMap;
 
@@ -82,5 +83,34 @@ fn trailers_of_a_response_reach_the_client() {
                 assert_eq!(client.rest().await, Ok(("body".into(), Some(checksum()))), "{case}");
             });
         }
+    }
+}
+
+#[test]
+fn pseudo_header_fields_in_trailers_cost_their_stream_and_no_other() {
+    for upstream_protocol in ["http1", "http2"] {
+        let upstream = Upstream::start(|_| text(200, "ok"));
+        let gateway = gateway(upstream.address(), upstream_protocol);
+        let mut client = Http2::connect(gateway.listener("clear"), &[]);
+        // The target enters the dynamic table.
+        let head = [&b"\x83\x86\x44\x01/"[..], b"\x01\x09localhost"].concat();
+        let mut post = |stream: u32, head: &[u8], trailers: &[u8]| {
+            client.send(1, 4, stream, head);
+            client.send(0, 0, stream, b"body");
+            client.send(1, 5, stream, trailers);
+            client.wait_for("an answer", |frame| frame.stream == stream && matches!(frame.kind, 1 | 3))
+        };
+        // RFC 9113 section 8.1: an entry of the dynamic table, one of the static table, a literal, and one behind a field.
+        let again = [&head[..2], &head[5..], b"\xbe"].concat();
+        let cases: [&[u8]; 4] = [b"\xbe", b"\x82", b"\x00\x05:path\x01/", b"\x00\x03x-a\x011\x82"];
+        for (trailers, stream) in cases.into_iter().zip((1..).step_by(2)) {
+            let answer = post(stream, if stream == 1 { &head } else { &again }, trailers);
+            assert_eq!((answer.kind, &answer.payload[..]), (3, &[0, 0, 0, 1][..]), "{upstream_protocol}: {trailers:?}");
+        }
+        let answer = post(9, &again, b"\x00\x0ax-checksum\x04a1b2");
+        assert_eq!((answer.kind, answer.payload[0]), (1, 0x88), "{upstream_protocol}");
+        let seen = upstream.seen();
+        assert_eq!(seen.len(), 1, "{upstream_protocol}: {seen:?}");
+        assert_eq!(seen[0].trailers.is_some(), upstream_protocol == "http2", "nobody named them");
     }
 }

@@ -31,6 +31,11 @@ fn host_args() {
 }
 
 #[test]
+fn hpack() {
+    smoke("hpack", 10_000, super::hpack::run);
+}
+
+#[test]
 fn http1_request() {
     smoke("http1_request", 10_000, super::http1_request::run);
 }

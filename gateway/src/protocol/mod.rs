@@ -9,7 +9,7 @@ mod answers;
 mod cleartext;
 pub mod connections;
 mod http1;
-mod http2;
+pub(crate) mod http2;
 pub mod http3;
 mod linger;
 mod multiplexed;
@@ -18,5 +18,6 @@ mod running;
 mod server;
 pub mod tcp;
 mod tracked;
+mod tunnel;
 
 pub use server::Server;

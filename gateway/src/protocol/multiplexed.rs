@@ -20,6 +20,7 @@ pub(super) struct StreamActivity {
     pub(super) place: Cell<usize>,
     untaken_since: Cell<Option<Instant>>,
     cut: Cell<bool>,
+    refused: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// What goes before its response. Its task sends it, which knows whether the stream is still there.
     pub(super) interim: InterimQueue,
@@ -31,6 +32,7 @@ impl StreamActivity {
             place: Cell::new(place),
             untaken_since: Cell::new(None),
             cut: Cell::new(false),
+            refused: Cell::new(false),
             waker: RefCell::new(None),
             interim: InterimQueue::default(),
         }
@@ -54,6 +56,17 @@ impl StreamActivity {
     pub(super) fn cut(&self) {
         self.cut.set(true);
         self.wake();
+    }
+
+    /// Its request has turned out to be malformed: its task resets it.
+    pub(super) fn refuse(&self) {
+        self.refused.set(true);
+        self.wake();
+    }
+
+    /// Whether that is so.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.get()
     }
 
     fn wake(&self) {

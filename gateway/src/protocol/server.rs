@@ -15,15 +15,21 @@ pub struct Server<H: Handler> {
     pub memory: Rc<Credit>,
     /// Answers the requests.
     pub handler: H,
+    /// Whether the handler knows what to do with a tunnel: only then are tunnels offered to it, and RFC 8441 to clients.
+    pub(super) tunnels: bool,
     /// Where answers are made.
     pub(super) answers: Answers<H::Answer>,
-    /// Whether a CONNECT may take over the stream that it came on. Off: nothing that serves requests makes use of it yet.
-    pub(super) tunnels: bool,
 }
 
 impl<H: Handler> Server<H> {
     /// What a worker serves its connections with.
     pub fn new(connections: Rc<Connections>, memory: Rc<Credit>, handler: H) -> Self {
-        Self { connections, memory, handler, answers: Answers::default(), tunnels: false }
+        Self { connections, memory, handler, tunnels: false, answers: Answers::default() }
+    }
+
+    /// The same, with a handler that can use [`Inbound::upgrade`](crate::handler::Inbound::upgrade).
+    #[must_use]
+    pub fn with_tunnels(self) -> Self {
+        Self { tunnels: true, ..self }
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Attempt<'a> {
             Connection::Http2(permit) => {
                 let formed = request.http2(upstream, &pool.addressee).map_err(AttemptError::Request)?;
                 record.sending(pool, formed.body().watch());
-                http2::send(permit, formed, reused, &mut stopwatch).await.map(Sent::Http2)
+                http2::send(permit, formed, &request.interim, reused, &mut stopwatch).await.map(Sent::Http2)
             }
         };
         match result {

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::admission::{Capacity, Load};
 use super::balance::Choice;
-use super::connection::{LocalExecutor, http2};
+use super::connection::http2;
 use super::local::LocalUpstream;
 use super::pool::Lease;
 use super::service::Upstream;
@@ -32,7 +32,7 @@ pub struct Client {
     pub(super) memory: Rc<Credit>,
     load: Rc<Load>,
     pub(crate) timers: Timers,
-    pub(super) http2: hyper::client::conn::http2::Builder<LocalExecutor>,
+    pub(super) http2: h2::client::Builder,
 }
 
 impl Client {

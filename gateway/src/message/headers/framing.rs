@@ -85,15 +85,18 @@ pub fn is_persistent(version: Version, headers: &FieldMap) -> bool {
     !says(b"close") && (version == Version::HTTP_11 || says(b"keep-alive"))
 }
 
-/// Refuses a switch of protocols. An offer of h2c is ignored, as RFC 9113 section 3.1 has it; so is any Upgrade that
-/// HTTP/1.0 sends or that Connection does not name (RFC 9110 section 7.8).
+/// Whether a request asks for another protocol on its connection. An offer of h2c is ignored, as RFC 9113 section 3.1 has it;
+/// so is any Upgrade that HTTP/1.0 sends or that Connection does not name (RFC 9110 section 7.8).
+pub fn asks_for_upgrade(version: Version, headers: &FieldMap) -> bool {
+    version == Version::HTTP_11
+        && headers.contains_key(known::UPGRADE)
+        && members(headers, &known::CONNECTION).any(|member| member.eq_ignore_ascii_case(b"upgrade"))
+        && members(headers, &known::UPGRADE).any(|member| !member.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// Refuses a switch of protocols.
 pub fn check_upgrade(version: Version, headers: &FieldMap) -> Result<(), Error> {
-    if version != Version::HTTP_11 || !headers.contains_key(known::UPGRADE) {
-        return Ok(());
-    }
-    let meant = members(headers, &known::CONNECTION).any(|member| member.eq_ignore_ascii_case(b"upgrade"));
-    let other = members(headers, &known::UPGRADE).any(|member| !member.eq_ignore_ascii_case(b"h2c"));
-    if meant && other {
+    if asks_for_upgrade(version, headers) {
         return Err(Error::new(ErrorKind::NotImplemented, "Upgrade is not served"));
     }
     Ok(())

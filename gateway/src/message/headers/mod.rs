@@ -20,7 +20,7 @@ use crate::message::{AsFieldName, FieldMap, known};
 pub use cookie::join as join_cookies;
 pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received, address};
-pub use framing::{check_framing, check_stream_fields, check_upgrade, is_persistent};
+pub use framing::{asks_for_upgrade, check_framing, check_stream_fields, check_upgrade, is_persistent};
 pub use hop_by_hop::strip_hop_by_hop;
 pub use loops::{CDN_LOOP, Hops};
 pub use max_forwards::count_down as count_down_max_forwards;

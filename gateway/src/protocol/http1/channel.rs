@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -60,6 +61,31 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Channel<S> {
     /// Writes what is to be written.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outgoing.borrow_mut().poll_flush(&mut *self.stream.borrow_mut(), cx)
+    }
+
+    /// Reads what has come into `buffer`: what lies here first.
+    pub(super) fn poll_read_into(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let come = &mut self.incoming.borrow_mut().buffer;
+        if come.is_empty() {
+            return Pin::new(&mut *self.stream.borrow_mut()).poll_read(cx, buffer);
+        }
+        let count = come.len().min(buffer.remaining());
+        buffer.put_slice(&come.split_to(count));
+        if come.is_empty() {
+            // Nothing is put here any more.
+            *come = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes to the stream itself, where nothing else is to be written.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    /// Writes what lies in the buffer of TLS.
+    pub(super) fn poll_flush_stream(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
     }
 
     /// Says that nothing more will be written.

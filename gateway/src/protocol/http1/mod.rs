@@ -3,6 +3,7 @@
 mod channel;
 mod context;
 mod respond;
+mod tunnel;
 mod upload;
 
 use std::cell::Cell;
@@ -147,6 +148,8 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         let persistent = length.is_some() && headers::is_persistent(version, &fields);
         let framing = Framing { head: method == Method::HEAD, version };
         let head = Head { method, target, version, fields, protocol: None };
+        let offered =
+            if self.server.tunnels && length == Some(BodyLength::Exact(0)) { tunnel::offer(&head) } else { None };
         let (body, upload) = match length {
             None | Some(BodyLength::Exact(0)) => (Body::empty(), None),
             Some(length) => {
@@ -159,12 +162,23 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static, H: Handler> Connecti
         if version == Version::HTTP_11 {
             inbound.interim = Interim::to(self.channel.clone());
         }
+        let offer = offered.map(|(offer, upgrade)| {
+            inbound.upgrade = Some(upgrade);
+            offer
+        });
         // What is left of the body must not keep the connection open beyond its end.
         let given_up = |end| {
             upload.iter().for_each(|upload| upload.give_up());
             end
         };
         let response = self.answer(inbound, upload.as_deref()).await.map_err(given_up)?;
+        if let Some(offer) = offer
+            && offer.is_accepted_by(response.status)
+        {
+            // In a box: most connections carry none.
+            let closed = Box::pin(self.tunnel(offer, response, running)).await;
+            return Err(if closed { End::Over } else { End::Cut });
+        }
         let draining = || self.activity.ending() >= Ending::Drain;
         let stays = match &upload {
             _ if draining() => false,

@@ -11,11 +11,15 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
+use super::context::Connection;
+use super::trailers::Malformed;
 use crate::error::{Error, ErrorKind};
-use crate::memory::{Exhausted, ReceiveWindow, Unread};
+use crate::handler::Handler;
+use crate::memory::{Exhausted, Unread};
 use crate::message::{Body, headers};
 use crate::protocol::connections::Connections;
 use crate::protocol::linger::{LINGER, MOST_OF_STREAM, take_in};
+use crate::protocol::multiplexed::StreamActivity;
 
 /// The body of one request.
 pub(super) struct IncomingBody {
@@ -26,20 +30,27 @@ pub(super) struct IncomingBody {
 
 impl IncomingBody {
     /// The body that comes behind these fields: none where the stream has ended with them.
-    pub(super) fn of(
+    pub(super) fn of<H: Handler>(
         fields: &HeaderMap,
         stream: RecvStream,
-        window: &Rc<ReceiveWindow>,
-        connections: &Rc<Connections>,
+        connection: &Connection<H>,
+        activity: &Rc<StreamActivity>,
     ) -> Body {
         if stream.is_end_stream() {
             return Body::empty();
         }
         // h2 compares it with what comes.
         let declared = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let unread = Unread::begun(window.clone());
-        let content = Some(Content { stream, unread, declared, data_ended: false });
-        Body::boxed(Self { content, connections: connections.clone() })
+        let content = Content {
+            id: stream.stream_id().as_u32(),
+            stream,
+            unread: Unread::begun(connection.window.clone()),
+            declared,
+            data_ended: false,
+            malformed: connection.malformed.clone(),
+            activity: activity.clone(),
+        };
+        Body::boxed(Self { content: Some(content), connections: connection.server.connections.clone() })
     }
 }
 
@@ -74,11 +85,14 @@ impl Drop for IncomingBody {
 
 /// What comes on a stream behind the head of its request.
 struct Content {
+    id: u32,
     stream: RecvStream,
     unread: Unread,
     /// What Content-Length says is still to come.
     declared: Option<u64>,
     data_ended: bool,
+    malformed: Rc<Malformed>,
+    activity: Rc<StreamActivity>,
 }
 
 impl Content {
@@ -109,12 +123,26 @@ impl Content {
                 None => self.data_ended = true,
             }
         }
-        // h2 drops pseudo-header fields of trailers without a word.
         Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
-            Ok(Some(trailers)) => Some(headers::check_stream_fields(&trailers).map(|()| Frame::trailers(trailers))),
+            Ok(Some(trailers)) => Some(self.check(&trailers).map(|()| Frame::trailers(trailers))),
             Ok(None) => None,
             Err(error) => Some(Err(gone(&error))),
         })
+    }
+
+    /// Refuses malformed trailers. h2 resets the stream for some reasons by itself, and for this one its task does.
+    fn check(&self, trailers: &HeaderMap) -> Result<(), Error> {
+        if self.malformed.take(self.id) {
+            self.activity.refuse();
+            return Err(Error::new(ErrorKind::BadRequest, "a pseudo-header field in trailers"));
+        }
+        headers::check_stream_fields(trailers)
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.malformed.take(self.id);
     }
 }
 

@@ -3,25 +3,15 @@
 //! Frames are counted by their heads (RFC 9113 section 4.1), before h2 reads them. Control are PING, SETTINGS, WINDOW_UPDATE,
 //! PRIORITY, frames of unknown types, and DATA without content.
 
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use super::frames::{CONTINUATION, DATA, HEADERS, Head, RST_STREAM};
 
 use crate::protocol::allowance::Allowance;
 
-const PREFACE: usize = 24;
-const HEAD: usize = 9;
-
 impl Allowance {
-    fn count(&self, frame: Head, now: impl FnOnce() -> Instant) {
-        const DATA: u8 = 0;
-        const HEADERS: u8 = 1;
-        const RST_STREAM: u8 = 3;
-        const CONTINUATION: u8 = 9;
+    /// Reckons with a frame of the client's.
+    pub(super) fn count(&self, frame: Head, now: impl FnOnce() -> Instant) {
         match frame.kind {
             DATA if frame.length > 0 || frame.flags & 1 != 0 => self.useful(1),
             HEADERS => self.useful(1),
@@ -33,103 +23,6 @@ impl Allowance {
     }
 }
 
-/// The head of a frame, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Head {
-    kind: u8,
-    flags: u8,
-    length: usize,
-}
-
-/// Finds the heads of frames in what comes.
-struct Heads {
-    /// Bytes up to the next head.
-    skip: usize,
-    /// What has come of it.
-    head: [u8; HEAD],
-    known: usize,
-}
-
-impl Heads {
-    const fn new() -> Self {
-        Self { skip: PREFACE, head: [0; HEAD], known: 0 }
-    }
-
-    fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(Head)) {
-        loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
-            let part = (HEAD - self.known).min(bytes.len());
-            self.head[self.known..self.known + part].copy_from_slice(&bytes[..part]);
-            self.known += part;
-            bytes = &bytes[part..];
-            if self.known < HEAD {
-                return;
-            }
-            let [a, b, c, kind, flags, ..] = self.head;
-            let length = u32::from_be_bytes([0, a, b, c]) as usize;
-            (self.skip, self.known) = (length, 0);
-            found(Head { kind, flags, length });
-        }
-    }
-}
-
-/// A connection whose incoming frames are counted. Once they are too many it is read no more.
-pub(super) struct Watched<S> {
-    pub(super) io: S,
-    heads: Heads,
-    allowance: Rc<Allowance>,
-}
-
-impl<S> Watched<S> {
-    /// From the preface on.
-    pub(super) const fn new(io: S, allowance: Rc<Allowance>) -> Self {
-        Self { io, heads: Heads::new(), allowance }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.allowance.is_exceeded() {
-            // Whoever polls the connection looks after the allowance, and ends it.
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut this.io).poll_read(cx, buffer);
-        let come = buffer.filled().get(before..).unwrap_or_default();
-        this.heads.feed(come, |frame| this.allowance.count(frame, Instant::now));
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -138,7 +31,7 @@ mod tests {
     use crate::protocol::allowance::MOST;
 
     const fn frame(kind: u8, flags: u8, length: usize) -> Head {
-        Head { kind, flags, length }
+        Head { kind, flags, stream: 1, length }
     }
 
     const PING: Head = frame(6, 0, 8);
@@ -154,22 +47,6 @@ mod tests {
             }
         }
         u32::MAX
-    }
-
-    #[test]
-    fn heads_are_found_wherever_what_comes_is_cut() {
-        let frames = [frame(4, 0, 12), frame(4, 1, 0), frame(1, 5, 300), frame(0, 1, 70_000), frame(255, 7, 1)];
-        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        for frame in frames {
-            let length = u32::try_from(frame.length).unwrap().to_be_bytes();
-            bytes.extend([&length[1..], &[frame.kind, frame.flags, 0, 0, 0, 1]].concat());
-            bytes.resize(bytes.len() + frame.length, 6);
-        }
-        for size in [1, 2, 8, 9, 10, 33, 1000, bytes.len()] {
-            let (mut heads, mut found) = (Heads::new(), Vec::new());
-            bytes.chunks(size).for_each(|part| heads.feed(part, |head| found.push(head)));
-            assert_eq!(found, frames, "in parts of {size}");
-        }
     }
 
     #[test]

@@ -3,8 +3,14 @@
 mod body;
 mod context;
 mod flood;
+pub(crate) mod frames;
+pub(crate) mod hpack;
+mod huffman;
 mod request;
+pub(crate) mod trailers;
+mod tunnel;
 mod unsent;
+mod watched;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -12,14 +18,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use h2::ext::Protocol;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::body::IncomingBody;
 use self::context::Connection;
-use self::flood::Watched;
+use self::trailers::{Malformed, Trailers};
+use self::tunnel::StreamOffer;
 use self::unsent::{Piece, Unsent};
+use self::watched::Watched;
 use super::activity::{Activity, Ending};
 use super::allowance::Allowance;
 use super::linger;
@@ -27,11 +37,12 @@ use super::multiplexed::Task;
 use super::running::Running;
 use super::server::Server;
 use super::tracked::{OverTcp, Tracked};
-use crate::exchange::{ConnectionInfo, Protocol};
+use super::tunnel::{Accepting, Offer};
+use crate::exchange::{ConnectionInfo, Protocol as Version};
 use crate::handler::{Handler, Inbound};
 use crate::memory::ReceiveWindow;
-use crate::message::Interim;
 use crate::message::headers::COOKIE_PIECES;
+use crate::message::{Body, ConnectProtocol, Head, Interim};
 use crate::model::Listener;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -53,21 +64,22 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
     activity: Rc<Activity>,
     metrics: &ListenerMetrics,
 ) {
-    info.protocol = Protocol::Http2;
+    info.protocol = Version::Http2;
     activity.set_multiplexed();
     let allowance = Rc::new(Allowance::new(Instant::now()));
-    let mut io = Watched::new(io, allowance.clone());
+    let malformed = Rc::new(Malformed::default());
+    let mut io = Watched::new(io, allowance.clone(), Trailers::new(malformed.clone()));
     let (unsent, memory) = (Unsent::new(server.memory.clone()), server.memory.clone());
     let window = ReceiveWindow::new(memory, STREAM_WINDOW as usize, CONNECTION_WINDOW as usize);
     let info = Arc::new(info);
-    let connection = Rc::new(Connection { server, info, activity, window, unsent, allowance });
+    let connection = Rc::new(Connection { server, info, activity, window, unsent, allowance, malformed });
     let ended = {
         // A box of its own: an open connection keeps no room for its beginning.
         let handshaken = Box::pin(async {
             tokio::select! {
                 biased;
                 () = connection.activity.ended(Ending::Finish) => None,
-                handshaken = builder(listener).handshake(&mut io) => Some(handshaken.map(Box::new)),
+                handshaken = builder(listener, connection.server.tunnels).handshake(&mut io) => Some(handshaken.map(Box::new)),
             }
         });
         match handshaken.await {
@@ -85,13 +97,13 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
         let error = error.as_ref().map(tracing::field::display);
         tracing::debug!(listener = %listener.name, flood, error, "connection ended");
     }
-    if flood || error.is_some_and(|error| !error.is_io()) {
+    if flood || connection.malformed.is_unreadable() || error.is_some_and(|error| !error.is_io()) {
         // The last frame tells the client why; a reset would overtake it.
         linger::close(&mut io.io, &connection.activity).await;
     }
 }
 
-fn builder(listener: &Listener) -> Builder {
+fn builder(listener: &Listener, tunnels: bool) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(listener.limits.streams)
@@ -100,6 +112,10 @@ fn builder(listener: &Listener) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
+    if tunnels {
+        // RFC 8441 section 3.
+        builder.enable_connect_protocol();
+    }
     builder
 }
 
@@ -111,7 +127,7 @@ impl<H: Handler> Connection<H> {
     {
         let mut pings = driven.ping_pong();
         self.activity.watch_silence();
-        let (mut finishing, mut flooded) = (false, false);
+        let (mut finishing, mut refused) = (false, false);
         poll_fn(|cx| {
             match self.activity.poll_ending(cx) {
                 Ending::None => {}
@@ -131,9 +147,14 @@ impl<H: Handler> Connection<H> {
                     Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
-                    Poll::Pending if self.allowance.is_exceeded() && !flooded => {
-                        flooded = true;
+                    Poll::Pending if self.allowance.is_exceeded() && !refused => {
+                        refused = true;
                         driven.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    }
+                    // h2 has found nothing wrong with it so far.
+                    Poll::Pending if self.malformed.is_unreadable() && !refused => {
+                        refused = true;
+                        driven.abrupt_shutdown(Reason::COMPRESSION_ERROR);
                     }
                     Poll::Pending => return Poll::Pending,
                 }
@@ -142,16 +163,29 @@ impl<H: Handler> Connection<H> {
         .await
     }
 
-    /// Has a request answered. (An extended CONNECT, RFC 8441, would have its `:protocol` among the extensions, and its
-    /// stream for the tunnel; h2 refuses it as long as the builder doesn't say that it is known here.)
+    /// Has a request answered.
     fn begin(self: &Rc<Self>, request: http::Request<RecvStream>, respond: SendResponse<Piece>) {
         let (running, stream) = Running::on_stream(self.activity.clone());
-        let (head, body) = request.into_parts();
-        let body = IncomingBody::of(&head.headers, body, &self.window, &self.server.connections);
-        let mut inbound = Inbound::new(self.info.clone(), Instant::now(), head.into(), body);
+        let (mut head, body) = request.into_parts();
+        // h2 refuses one as long as the builder does not say that they are known here.
+        let protocol = head.extensions.remove::<Protocol>().map(|protocol| ConnectProtocol::new(protocol.as_str()));
+        let tunnel = self.server.tunnels && head.method == Method::CONNECT;
+        let (body, offered) = if tunnel {
+            let (offer, upgrade) = Offer::new(Accepting::Success);
+            let broken = if protocol.is_some() { Reason::CANCEL } else { Reason::CONNECT_ERROR };
+            // RFC 9113 section 8.5: what comes on the stream is the tunnel's.
+            (Body::empty(), Some((StreamOffer { offer, stream: body, broken }, upgrade)))
+        } else {
+            (IncomingBody::of(&head.headers, body, self, &stream), None)
+        };
+        let mut inbound = Inbound::new(self.info.clone(), Instant::now(), Head { protocol, ..head.into() }, body);
         inbound.interim = Interim::to(stream.clone());
+        let offer = offered.map(|(offer, upgrade)| {
+            inbound.upgrade = Some(upgrade);
+            offer
+        });
         let answer = self.server.answers.start((self.server.handler)(inbound));
-        let served = request::serve(self.clone(), stream.clone(), running, answer, respond);
+        let served = request::serve(self.clone(), stream.clone(), running, answer, respond, offer.map(Box::new));
         tokio::task::spawn_local(Task::new(stream, served));
     }
 }

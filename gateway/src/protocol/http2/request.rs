@@ -9,13 +9,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::StatusCode;
 use http_body::Body as _;
 
-use super::context::Connection;
+use super::context::{Connection, head_of};
+use super::tunnel::{self, StreamOffer};
 use super::unsent::{Piece, Pieces};
 use crate::handler::Handler;
-use crate::message::{FieldMap, Response, headers};
+use crate::message::{Response, headers};
 use crate::protocol::answers::Answering;
 use crate::protocol::multiplexed::StreamActivity;
 use crate::protocol::paced::Paced;
@@ -28,15 +28,21 @@ pub(super) async fn serve<H: Handler>(
     running: Running,
     mut answer: Answering<H::Answer>,
     mut respond: SendResponse<Piece>,
+    offer: Option<Box<StreamOffer>>,
 ) {
     let Some(response) = poll_fn(|cx| poll_answer(&mut answer, &stream, &mut respond, cx)).await else { return };
     // An open stream does not keep the room of the whole pipeline while its response is written.
-    drop((answer, stream));
-    let Some(mut writing) = Writing::begin(&connection, running, respond, response) else { return };
+    drop(answer);
+    if let Some(offer) = offer
+        && offer.offer.is_accepted_by(response.status)
+    {
+        return Box::pin(tunnel::serve(connection, stream, running, respond, *offer, response)).await;
+    }
+    let Some(mut writing) = Writing::begin(&connection, stream, running, respond, response) else { return };
     poll_fn(|cx| writing.poll(&connection, cx)).await;
 }
 
-/// Waits for the response, and sends what goes before it. `None`: the client has reset the stream.
+/// Waits for the response, and sends what goes before it. `None`: the client has reset the stream, or has earned that.
 fn poll_answer<A: Future<Output = Response>>(
     answer: &mut Answering<A>,
     stream: &StreamActivity,
@@ -44,6 +50,10 @@ fn poll_answer<A: Future<Output = Response>>(
     cx: &mut Context<'_>,
 ) -> Poll<Option<Response>> {
     let polled = answer.poll(cx);
+    if stream.is_refused() {
+        respond.send_reset(Reason::PROTOCOL_ERROR);
+        return Poll::Ready(None);
+    }
     if polled.is_ready() {
         stream.interim.close();
     }
@@ -61,17 +71,10 @@ fn poll_answer<A: Future<Output = Response>>(
     polled.map(Some)
 }
 
-/// The head of a response, or of one before it.
-fn head_of(status: StatusCode, fields: FieldMap) -> http::Response<()> {
-    let mut head = http::Response::new(());
-    *head.status_mut() = status;
-    *head.headers_mut() = fields.into_map();
-    head
-}
-
 /// A response that is being written.
 struct Writing {
     stream: SendStream<Piece>,
+    activity: Rc<StreamActivity>,
     body: Paced,
     pieces: Pieces,
     /// What waits for the client's window, and whether it is the last.
@@ -82,6 +85,7 @@ impl Writing {
     /// Sends the head. `None` where nothing follows.
     fn begin<H: Handler>(
         connection: &Connection<H>,
+        activity: Rc<StreamActivity>,
         running: Running,
         mut respond: SendResponse<Piece>,
         response: Response,
@@ -94,7 +98,7 @@ impl Writing {
             Ok(stream) => {
                 connection.allowance.responded(0);
                 let pieces = connection.unsent.response();
-                (!ends).then_some(Self { stream, body, pieces, next: None })
+                (!ends).then_some(Self { stream, activity, body, pieces, next: None })
             }
             Err(error) => {
                 tracing::debug!(%error, "a response was not sent");
@@ -107,6 +111,10 @@ impl Writing {
     /// Ready when the response is over, or the stream.
     fn poll<H: Handler>(&mut self, connection: &Connection<H>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            if self.activity.is_refused() {
+                self.stream.send_reset(Reason::PROTOCOL_ERROR);
+                return Poll::Ready(());
+            }
             if self.next.is_some() {
                 if ready!(self.poll_window(cx)).is_none() {
                     return Poll::Ready(());

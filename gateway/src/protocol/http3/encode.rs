@@ -24,21 +24,12 @@ const LITERAL: u8 = 0b0010_0000;
 pub(super) struct TooLarge;
 
 /// Appends the head of a response, or of one before it, unless it is larger than `limit` (RFC 9114 section 4.2.2).
-pub(super) fn head(
-    out: &mut BytesMut,
-    status: StatusCode,
-    fields: &FieldMap,
-    limit: u64,
-) -> Result<(), TooLarge> {
+pub(super) fn head(out: &mut BytesMut, status: StatusCode, fields: &FieldMap, limit: u64) -> Result<(), TooLarge> {
     section(out, Some(status), fields, limit)
 }
 
 /// Appends trailers.
-pub(super) fn trailers(
-    out: &mut BytesMut,
-    fields: &FieldMap,
-    limit: u64,
-) -> Result<(), TooLarge> {
+pub(super) fn trailers(out: &mut BytesMut, fields: &FieldMap, limit: u64) -> Result<(), TooLarge> {
     section(out, None, fields, limit)
 }
 
@@ -53,12 +44,7 @@ pub(super) fn data(out: &mut BytesMut, length: usize) {
     }
 }
 
-fn section(
-    out: &mut BytesMut,
-    status: Option<StatusCode>,
-    fields: &FieldMap,
-    limit: u64,
-) -> Result<(), TooLarge> {
+fn section(out: &mut BytesMut, status: Option<StatusCode>, fields: &FieldMap, limit: u64) -> Result<(), TooLarge> {
     let start = out.len();
     // The length in four bytes, as it is not known yet; then the prefix of a section without dynamic references.
     out.put_slice(&[HEADERS as u8, 0, 0, 0, 0, 0, 0]);

@@ -35,17 +35,9 @@ pub(in crate::upstream) fn head_too_large() -> Error {
     Error::new(ErrorKind::ResponseHeadTooLarge, "the response's head has more than 100 fields or 64 KiB")
 }
 
-/// hyper keeps the interesting half of an error in its source.
-pub(in crate::upstream) fn with_cause(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 /// Why a response body ended early: the client's own error explains it better than what it did to the connection.
-pub(in crate::upstream) fn cut_short(error: &hyper::Error, watch: Option<&BodyWatch>) -> Error {
+pub(in crate::upstream) fn cut_short(error: &h2::Error, watch: Option<&BodyWatch>) -> Error {
     watch
         .and_then(BodyWatch::take_error)
-        .unwrap_or_else(|| Error::new(ErrorKind::Reset, format!("the response was cut short: {}", with_cause(error))))
+        .unwrap_or_else(|| Error::new(ErrorKind::Reset, format!("the response was cut short: {error}")))
 }

@@ -14,13 +14,14 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::body::{BodyWatch, Piece, WatchedBody};
 use super::error::{MAX_FIELDS, MAX_HEAD, Returned, SendError, head_too_large};
+use super::interim::Interims;
 use super::stream::WatchedStream;
 use crate::error::{Error, ErrorKind};
 use crate::http1::{
     AHEAD, BodyLength, BodyWriter, HeadLimits, Incoming, Malformed, Outgoing, Reading, ResponseHead, Section,
     WriteError, parse_response,
 };
-use crate::message::{FieldMap, Interim, content, headers};
+use crate::message::{FieldMap, Interim};
 use crate::timer::Stopwatch;
 use crate::upstream::retry::AttemptFailure;
 
@@ -156,13 +157,12 @@ pub(in crate::upstream) struct Sent {
 #[derive(Default)]
 struct HeadProgress {
     section: Section,
-    /// Bytes of interim responses before it, which bound their number as well: there is none below 16.
-    interim: usize,
+    /// Those before it.
+    interims: Interims,
 }
 
 impl HeadProgress {
-    /// Reads until the head of the response is there. Interim responses (RFC 9110 section 15.2) go on to the client, but for
-    /// 100, which is an answer to what we have asked.
+    /// Reads until the head of the response is there.
     fn poll(
         &mut self,
         connection: &mut Http1,
@@ -193,17 +193,7 @@ impl HeadProgress {
                 return Poll::Ready(Ok(head));
             }
             self.section = Section::default();
-            self.interim += bytes;
-            if self.interim > MAX_HEAD {
-                let what = "interim responses (1xx) without an end";
-                return Poll::Ready(Err(Error::new(ErrorKind::Protocol, what)));
-            }
-            if head.status != StatusCode::CONTINUE && interim.is_supported() {
-                let mut fields = head.fields;
-                headers::strip_hop_by_hop(&mut fields);
-                content::tell_length(head.status, &mut fields, None);
-                interim.send(head.status, fields);
-            }
+            self.interims.pass(head.status, head.fields, bytes, interim)?;
         }
     }
 }

@@ -3,17 +3,18 @@
 
 mod body;
 mod error;
-mod executor;
 pub(super) mod http1;
 pub(super) mod http2;
+mod interim;
 mod stream;
+mod upload;
 
 pub(super) use body::{BodyWatch, WatchedBody, received};
-pub(super) use error::{MAX_FIELDS, Returned, SendError, cut_short, head_too_large};
-pub(super) use executor::LocalExecutor;
+pub(super) use error::{Returned, SendError, cut_short};
 pub(super) use http1::Http1;
 pub(super) use http2::{Http2, StreamPermit};
 pub(super) use stream::WatchedStream;
+pub(super) use upload::Uploading;
 
 /// What can carry one request now.
 pub(super) enum Connection {

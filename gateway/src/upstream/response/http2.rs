@@ -2,34 +2,27 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::error::{Error, ErrorKind};
 use crate::memory::Unread;
 use crate::message::headers::check_stream_fields;
 use crate::message::{Body, Merged, Response};
 use crate::timer::Stopwatch;
-use crate::upstream::connection::http2::Sent;
-use crate::upstream::connection::{BodyWatch, MAX_FIELDS, StreamPermit, cut_short, head_too_large, received};
+use crate::upstream::connection::http2::{Sent, check};
+use crate::upstream::connection::{BodyWatch, StreamPermit, Uploading, cut_short, received};
 use crate::upstream::pool::Lease;
-
-/// Refuses a head with more fields than HTTP/1 may have, and one that is malformed (RFC 9113 section 8.2): "intermediaries
-/// MUST NOT forward a malformed request or response".
-fn check(fields: &http::HeaderMap) -> Result<(), Error> {
-    if fields.len() > MAX_FIELDS {
-        return Err(head_too_large());
-    }
-    check_stream_fields(fields).map_err(|error| Error::new(ErrorKind::Protocol, error.detail().to_owned()))
-}
 
 /// A response whose head has come.
 pub(super) fn receive(
-    Sent { response, permit, watch }: Sent,
+    Sent { response, permit, upload, watch, headless }: Sent,
     lease: Lease,
     mut stopwatch: Stopwatch,
     idle: Duration,
@@ -37,14 +30,51 @@ pub(super) fn receive(
     let (head, incoming) = response.into_parts();
     check(&head.headers)?;
     stopwatch.restart_with(idle);
-    let ended = incoming.is_end_stream();
-    let body = if ended && watch.as_deref().is_none_or(BodyWatch::ended) {
+    let body = if incoming.is_end_stream() {
+        // Nobody is there any more to send the rest of the request for.
         Body::empty()
     } else {
         let unread = Unread::begun(permit.window());
-        Body::boxed(Merged::new(ResponseBody { incoming, unread, watch, stopwatch, ended, _permit: permit, lease }))
+        let declared = if headless { None } else { declared(&head.headers) };
+        let incoming = Incoming { stream: incoming, declared, data_ended: false };
+        let rest =
+            ResponseBody { incoming, unread, watch, stopwatch, ended: false, _upload: upload, _permit: permit, lease };
+        Body::boxed(Merged::new(rest))
     };
     Ok(Response { status: head.status, fields: head.headers.into(), body })
+}
+
+/// What Content-Length says. h2 compares it with what comes.
+fn declared(fields: &HeaderMap) -> Option<u64> {
+    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What comes behind the head.
+struct Incoming {
+    stream: RecvStream,
+    /// What Content-Length says is still to come.
+    declared: Option<u64>,
+    data_ended: bool,
+}
+
+impl Incoming {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.data_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // It fails only where the stream is gone, which the next frame tells.
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    if let Some(declared) = &mut self.declared {
+                        *declared = declared.saturating_sub(data.len() as u64);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.data_ended = true,
+            }
+        }
+        Poll::Ready(ready!(self.stream.poll_trailers(cx)).map(|trailers| trailers.map(Frame::trailers)).transpose())
+    }
 }
 
 /// A response body whose stream is reset when nobody reads it to its end.
@@ -54,12 +84,15 @@ struct ResponseBody {
     watch: Option<Rc<BodyWatch>>,
     stopwatch: Stopwatch,
     ended: bool,
+    /// After a complete response there is nobody to send the rest of the request for, either.
+    _upload: Option<Uploading>,
     _permit: StreamPermit,
     lease: Lease,
 }
 
 impl ResponseBody {
-    fn fail(&self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.ended = true;
         self.lease.cut(&error);
         Poll::Ready(Some(Err(error)))
     }
@@ -74,14 +107,13 @@ impl HttpBody for ResponseBody {
         if this.ended {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        match this.incoming.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
                 if let Some(Err(malformed)) = frame.trailers_ref().map(check_stream_fields) {
-                    this.ended = true;
                     return this.fail(Error::new(ErrorKind::Protocol, malformed.detail().to_owned()));
                 }
-                this.ended = frame.is_trailers() || this.incoming.is_end_stream();
+                this.ended = frame.is_trailers() || this.incoming.stream.is_end_stream();
                 if this.ended {
                     this.unread.awaited();
                 } else {
@@ -91,19 +123,14 @@ impl HttpBody for ResponseBody {
                 Poll::Ready(Some(Ok(received(frame))))
             }
             Poll::Ready(None) => {
-                // hyper ends a body cleanly at RST_STREAM with NO_ERROR. That is right after a whole response to a
-                // request that was still being sent (RFC 9113 section 8.1), and a cut response otherwise. h2
-                // remembers over a reset whether END_STREAM had come before it.
+                // Also at RST_STREAM with NO_ERROR after a whole response to a request that was still being sent (RFC 9113
+                // section 8.1): h2 remembers over a reset that END_STREAM had come before it.
                 this.ended = true;
-                if this.incoming.is_end_stream() {
-                    Poll::Ready(None)
-                } else {
-                    this.fail(Error::new(ErrorKind::Reset, "the stream was reset before the body's end"))
-                }
+                Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                this.ended = true;
-                this.fail(cut_short(&error, this.watch.as_deref()))
+                let error = cut_short(&error, this.watch.as_deref());
+                this.fail(error)
             }
             Poll::Pending => {
                 this.unread.awaited();
@@ -122,19 +149,9 @@ impl HttpBody for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.ended { SizeHint::with_exact(0) } else { self.incoming.size_hint() }
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        // The task that sends the request body holds the stream open. After a complete response there is nobody to
-        // send the rest for either. With the task goes the last hold on the stream, which h2 resets then, whatever of
-        // the body still waits for the peer to take it.
-        if let Some(watch) = &self.watch
-            && !watch.ended()
-        {
-            watch.cancel();
+        if self.ended {
+            return SizeHint::with_exact(0);
         }
+        self.incoming.declared.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

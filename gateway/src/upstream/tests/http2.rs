@@ -2,11 +2,20 @@
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::upstream::connection::LocalExecutor;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Runs the tasks of hyper's server beside the test.
+#[derive(Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
 
 /// Serves HTTP/1.1 or HTTP/2: echoes bodies as they come, with a trailer.
 pub(super) async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + 'static, http2: bool) {
@@ -536,5 +545,272 @@ fn a_malformed_response_is_not_passed_on() {
         let (client, upstream) = (client(), upstream(h2(address)).await);
         let error = get(&client, &upstream).await.0.err().expect("malformed");
         assert_eq!(error.kind(), ErrorKind::Protocol);
+    });
+}
+
+/// Notes the interim responses that a request's client would get.
+#[derive(Default)]
+struct Hints(RefCell<Vec<(u16, Vec<String>)>>);
+
+impl crate::message::WriteInterim for Hints {
+    fn write(&self, status: http::StatusCode, fields: FieldMap) -> bool {
+        let fields = fields.names().map(|name| name.to_string()).collect();
+        self.0.borrow_mut().push((status.as_u16(), fields));
+        true
+    }
+}
+
+fn interim(status: u16, fields: &[(&'static str, &'static str)]) -> http::Response<()> {
+    let mut response = http::Response::builder().status(status);
+    for (name, value) in fields {
+        response = response.header(*name, *value);
+    }
+    response.body(()).unwrap()
+}
+
+/// What a request comes to, with its interim responses, where the upstream sends these first.
+async fn hinted(heads: Vec<http::Response<()>>) -> (Answer, Vec<(u16, Vec<String>)>) {
+    let address = streams(100, move |_, _, _, mut respond| {
+        let heads = heads.clone();
+        async move {
+            for head in heads {
+                respond.send_informational(head).unwrap();
+            }
+            ok(&mut respond, true);
+        }
+    })
+    .await;
+    let (client, upstream) = (client(), upstream(h2(address)).await);
+    let hints = Rc::new(Hints::default());
+    let request = Outbound { interim: Interim::to(hints.clone()), ..outbound(Method::GET, Body::empty()) };
+    let answer = client.send(&upstream, request, &Report::new(std::time::Instant::now())).await;
+    let hints = hints.0.take();
+    (answer, hints)
+}
+
+#[test]
+fn interim_responses_go_before_the_response_and_100_ends_here() {
+    run(async {
+        let links = [("link", "</a>"), ("content-length", "0"), ("x-a", "1")];
+        let heads = vec![interim(100, &[]), interim(103, &links), interim(102, &[]), interim(103, &[("link", "</b>")])];
+        let (answer, hints) = hinted(heads).await;
+        assert_eq!(answer.unwrap().status, 200);
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(hints, [(103, names(&["link", "x-a"])), (102, names(&[])), (103, names(&["link"]))]);
+    });
+}
+
+#[test]
+fn interim_responses_without_an_end_or_malformed_are_the_upstream_s_fault() {
+    run(async {
+        let (answer, hints) = hinted(vec![interim(103, &[("link", "</a>")]); 10_000]).await;
+        let error = answer.err().expect("no head");
+        assert!(error.kind() == ErrorKind::Protocol && error.detail().contains("interim"), "{error}");
+        assert_eq!(hints.len(), (64 << 10) / (32 + "link</a>".len() + 32));
+        let (answer, hints) = hinted(vec![interim(103, &[("link", "</a>")]); 500]).await;
+        assert_eq!((answer.unwrap().status.as_u16(), hints.len()), (200, 500), "a decent number passes");
+        for malformed in [interim(101, &[]), interim(103, &[("x-a", "1 ")])] {
+            let (answer, hints) = hinted(vec![malformed]).await;
+            assert_eq!((answer.err().expect("no head").kind(), hints.len()), (ErrorKind::Protocol, 0));
+        }
+    });
+}
+
+#[test]
+fn a_request_that_was_answered_by_interim_responses_does_not_go_again() {
+    run(async {
+        let address = streams(100, |_, _, _, mut respond| async move {
+            respond.send_informational(interim(102, &[])).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let (response, report) = get(&client, &upstream).await;
+        assert_eq!((response.err().unwrap().kind(), report.count()), (ErrorKind::Reset, 1));
+    });
+}
+
+#[test]
+fn the_upload_goes_on_while_nobody_reads_the_response() {
+    run(async {
+        const PIECES: usize = 100;
+        let (sender, mut received) = mpsc::unbounded_channel();
+        let address = streams(100, move |_, _, request, mut respond| {
+            let sender = sender.clone();
+            async move {
+                let mut stream = ok(&mut respond, false);
+                let mut body = request.into_body();
+                let mut size = 0;
+                while let Some(data) = body.data().await {
+                    let length = data.unwrap().len();
+                    size += length;
+                    body.flow_control().release_capacity(length).unwrap();
+                }
+                sender.send(size).unwrap();
+                stream.send_data(Bytes::from_static(b"all"), true).unwrap();
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        let (feeder, body) = channel();
+        let response = send(&client, &upstream, Method::POST, body).await.0.unwrap();
+        let piece: &'static str = "x".repeat(16 << 10).leak();
+        (0..PIECES).for_each(|_| feeder.send(piece).unwrap());
+        drop(feeder);
+        assert_eq!(received.recv().await, Some(PIECES * piece.len()));
+        assert_eq!(text(response).await.unwrap(), "all");
+    });
+}
+
+#[test]
+fn what_waits_of_a_body_is_taken_back_when_the_response_has_ended() {
+    run(async {
+        let (sender, mut reasons) = mpsc::unbounded_channel();
+        // Answers without taking anything, and says no more.
+        let address = streams(100, move |_, _, request, mut respond| {
+            let sender = sender.clone();
+            async move {
+                ok(&mut respond, false).send_data(Bytes::from_static(b"no"), true).unwrap();
+                let mut body = request.into_body();
+                let reason = loop {
+                    match body.data().await {
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => break error.reason(),
+                        None => break None,
+                    }
+                };
+                sender.send(reason).unwrap();
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        for _ in 0..2 {
+            let body = Body::full(vec![b'x'; 4 << 20]);
+            let response = send(&client, &upstream, Method::POST, body).await.0.unwrap();
+            assert_eq!(text(response).await.unwrap(), "no");
+            assert_eq!(reasons.recv().await, Some(Some(h2::Reason::CANCEL)));
+        }
+    });
+}
+
+#[test]
+fn a_body_that_fails_ends_its_stream_with_cancel_and_is_the_client_s_doing() {
+    run(async {
+        let (sender, mut reasons) = mpsc::unbounded_channel();
+        let address = streams(100, move |_, number, request, mut respond| {
+            let sender = sender.clone();
+            async move {
+                let stream = (number > 0).then(|| ok(&mut respond, false));
+                let mut body = request.into_body();
+                let reason = loop {
+                    match body.data().await {
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => break error.reason(),
+                        None => break None,
+                    }
+                };
+                sender.send(reason).unwrap();
+                drop((stream, respond));
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        for number in 0..2 {
+            let (feeder, failing) = mpsc::unbounded_channel::<()>();
+            let pieces = futures_util::stream::unfold((failing, 0), |(mut failing, sent)| async move {
+                match sent {
+                    0 => Some((Ok(http_body::Frame::data(Bytes::from_static(b"abc"))), (failing, 1))),
+                    1 => {
+                        failing.recv().await;
+                        Some((Err(Error::new(ErrorKind::ClientGone, "it left")), (failing, 2)))
+                    }
+                    _ => None,
+                }
+            });
+            let body = Body::boxed(http_body_util::StreamBody::new(pieces.boxed_local()));
+            let error = if number == 0 {
+                drop(feeder);
+                send(&client, &upstream, Method::POST, body).await.0.err().expect("no head")
+            } else {
+                let response = send(&client, &upstream, Method::POST, body).await.0.unwrap();
+                drop(feeder);
+                text(response).await.expect_err("it was cut")
+            };
+            assert_eq!(error.kind(), ErrorKind::ClientGone);
+            assert_eq!(reasons.recv().await, Some(Some(h2::Reason::CANCEL)));
+        }
+        assert_eq!(upstream.endpoints()[0].failures, 0);
+    });
+}
+
+/// A server in a thread of its own, which works while the test's thread stands still: each connection serves one request,
+/// and ends when it is told to.
+fn elsewhere() -> (SocketAddr, std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, told) = std::sync::mpsc::channel::<()>();
+    let (ended, over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            while let Ok((io, _)) = listener.accept().await {
+                let mut server = h2::server::handshake(io).await.unwrap();
+                let (_, mut respond) = server.accept().await.unwrap().unwrap();
+                ok(&mut respond, true);
+                // Until the response is out.
+                let _ = tokio::time::timeout(Duration::from_millis(50), server.accept()).await;
+                if told.recv().is_err() {
+                    return;
+                }
+                drop(server);
+                if ended.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+    });
+    (address, end, over)
+}
+
+#[test]
+fn a_request_of_which_nothing_was_written_goes_again_whatever_the_method() {
+    let (address, end, ended) = elsewhere();
+    run(async move {
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        assert_eq!(get(&client, &upstream).await.0.unwrap().status, 200);
+        // While this thread stands still, the connection dies. With the next look at the sockets and the clock this task goes
+        // on, before the connection's hears of it.
+        let mut soon = std::pin::pin!(tokio::time::sleep(Duration::from_millis(1)));
+        assert!(futures_util::poll!(soon.as_mut()).is_pending());
+        end.send(()).unwrap();
+        ended.recv().unwrap();
+        soon.await;
+        let (response, report) = send(&client, &upstream, Method::POST, Body::full("x")).await;
+        assert_eq!(response.unwrap().status, 200);
+        assert_eq!((report.count(), reused(&report)), (2, false));
+        assert_eq!(upstream.endpoints()[0].failures, 0);
+    });
+}
+
+#[test]
+fn a_connection_without_use_is_closed() {
+    run(async {
+        let (sender, mut ended) = mpsc::unbounded_channel();
+        let address = raw(move |_, socket| {
+            let sender = sender.clone();
+            async move {
+                serve(socket.io, true).await;
+                sender.send(()).unwrap();
+            }
+        })
+        .await;
+        let (client, upstream) = (client(), upstream(h2(address)).await);
+        assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "");
+        (0..8).for_each(|_| client.sweep());
+        assert_eq!(client.pooled(), (0, 0));
+        ended.recv().await.expect("the socket is closed");
     });
 }
