@@ -374,6 +374,7 @@ mod tests {
             let (mut reader, mut trailers) = (Frames::new(), Trailers::new(malformed.clone()));
             bytes.chunks(cut).for_each(|part| reader.feed(part, |seen| trailers.see(seen)));
             prop_assert!(!malformed.is_unreadable());
+            prop_assert!(trailers.skimmer().entries().eq(encoder.0.entries()), "the table that h2 has, as it reads all of it");
             let read = by_h2(bytes, exchanges.len()).expect("valid but for pseudo-header fields");
             for ((_, pseudo, rest, ..), stream) in exchanges.iter().zip(streams) {
                 prop_assert_eq!(malformed.take(stream), !pseudo.is_empty(), "stream {}", stream);

@@ -98,6 +98,12 @@ impl Trailers {
         }
     }
 
+    /// What reads the blocks.
+    #[cfg(test)]
+    pub(crate) const fn skimmer(&self) -> &Skimmer {
+        &self.skimmer
+    }
+
     fn begin(&mut self, head: Head) -> Result<(), Unreadable> {
         match (head.kind, self.block) {
             (HEADERS, None) => {
