@@ -80,6 +80,31 @@ fn a_client_that_asks_and_gives_up_all_the_time_is_cut() {
 }
 
 #[test]
+fn a_client_that_gives_up_one_side_of_its_requests_all_the_time_is_cut() {
+    let upstream = Upstream::start(|_| text(200, "ok"));
+    let gateway = TestGateway::start(&config(upstream.address()), &[]);
+    runtime().block_on(async {
+        for upload in [true, false] {
+            let (connection, _endpoint) = connect(&gateway).await;
+            let mut asked = 0;
+            while asked < 100_000
+                && let Ok((mut send, mut recv)) = connection.open_bi().await
+            {
+                // An upload that breaks off, whose answer is let come; or a whole request whose answer is not wanted.
+                let _ = send.write_all(&http3_head(if upload { POST } else { GET })).await;
+                let _ = if upload { send.reset(H3_REQUEST_CANCELLED) } else { send.finish() };
+                if !upload {
+                    let _ = recv.stop(H3_REQUEST_CANCELLED);
+                }
+                asked += 1;
+            }
+            assert!(asked < 50_000, "upload: {upload}: {asked}");
+            assert_cut("one side", &connection).await;
+        }
+    });
+}
+
+#[test]
 fn a_client_that_gives_up_now_and_then_is_served() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     let gateway = TestGateway::start(&config(upstream.address()), &[]);

@@ -120,8 +120,8 @@ impl WorkerLog {
         if !self.enabled {
             return;
         }
-        let ended = SystemTime::now();
-        let started = ended.checked_sub(exchange.measures.total).unwrap_or(ended);
+        let now = SystemTime::now();
+        let started = now.checked_sub(exchange.started.elapsed()).unwrap_or(now);
         self.encoder.encode(exchange, started, &mut self.buffer);
         self.lines += 1;
         let now = exchange.started + exchange.measures.total;

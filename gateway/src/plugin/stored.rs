@@ -214,7 +214,7 @@ impl StoredResponses {
         if length.is_some_and(|length| length > MAX_BODY) || !reserved.add(head) {
             return None;
         }
-        let (key, status, headers) = (key.join(), response.status, response.headers.clone());
+        let (key, status, headers) = (key.join(), response.status, response.headers.to_kept());
         Some(Draft { key, vary, status, headers, ttl, length, body: Vec::new(), reserved })
     }
 
@@ -228,7 +228,8 @@ impl StoredResponses {
         if draft.length.is_some_and(|length| length != draft.body.len()) {
             return;
         }
-        let weight = draft.key.len() * 2 + size_of(&draft.headers) + draft.body.len() + OVERHEAD;
+        let vary = draft.vary.iter().flat_map(|(_, values)| values).map(|value| value.len() + 64).sum::<usize>();
+        let weight = draft.key.len() * 2 + size_of(&draft.headers) + vary + draft.body.len() + OVERHEAD;
         if weight > self.max_bytes {
             return;
         }

@@ -48,6 +48,11 @@ impl Fields {
         Self { received: Bytes::new(), added: Vec::new(), waste: 0, list: Vec::new(), present: 0 }
     }
 
+    /// None yet, with room for so many fields and so much text.
+    pub(super) fn with_room(fields: usize, text: usize) -> Self {
+        Self { added: Vec::with_capacity(text), list: Vec::with_capacity(fields), ..Self::new() }
+    }
+
     #[inline]
     pub(super) fn position(&self, key: &FieldKey<'_>) -> Option<usize> {
         match key.name().number {

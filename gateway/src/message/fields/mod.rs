@@ -142,6 +142,14 @@ impl FieldMap {
         self.fields().list.iter().map(|field| usize::from(field.name_length) + field.value_length as usize).sum()
     }
 
+    /// The same fields in memory of their own, and in no more than they need: for whoever keeps them.
+    #[must_use]
+    pub fn to_kept(&self) -> Self {
+        let mut kept = Fields::with_room(self.len(), self.bytes());
+        self.iter().for_each(|(name, value)| kept.append(name, value));
+        Self(Some(Box::new(kept)))
+    }
+
     #[inline]
     fn fields(&self) -> &Fields {
         self.0.as_deref().unwrap_or(&NONE)

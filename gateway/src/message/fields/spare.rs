@@ -30,13 +30,13 @@ pub(super) fn take() -> Box<Fields> {
 
 #[cold]
 fn new() -> Box<Fields> {
-    let (added, list) = (Vec::with_capacity(TEXT), Vec::with_capacity(FIELDS));
-    Box::new(Fields { added, list, ..Fields::new() })
+    Box::new(Fields::with_room(FIELDS, TEXT))
 }
 
 /// Keeps the room of a map that is gone.
 pub(super) fn give_back(mut fields: Box<Fields>) {
-    if fields.list.capacity() > MOST_FIELDS || fields.added.capacity() > MOST_TEXT {
+    let room = FIELDS..=MOST_FIELDS;
+    if !room.contains(&fields.list.capacity()) || fields.added.capacity() > MOST_TEXT {
         return;
     }
     fields.received = Bytes::new();

@@ -58,6 +58,19 @@ fn who_sets_fields_for_ever_takes_no_more_room() {
     assert!(fields.fields().added.len() <= 4 * MOST_WASTE, "{} bytes", fields.fields().added.len());
 }
 
+/// A store charges for what it keeps, and must not hold the buffer that a head came in.
+#[test]
+fn what_is_kept_holds_no_more_than_it_needs() {
+    let mut fields = received(&[("host", "a.test".to_owned()), ("x-a", "1".to_owned())]);
+    (0..100).for_each(|number| fields.append("x-b", HeaderValue::from(number)));
+    fields.remove("x-b");
+    let kept = fields.to_kept();
+    assert_eq!(kept, fields);
+    let inner = kept.fields();
+    assert!(inner.received.is_empty());
+    assert_eq!((inner.list.capacity(), inner.added.capacity()), (2, fields.bytes()));
+}
+
 /// One change of a map.
 #[derive(Clone, Debug)]
 enum Change {

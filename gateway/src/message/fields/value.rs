@@ -73,6 +73,11 @@ impl<'a> FieldValue<'a> {
         if self.text.is_ascii() { std::str::from_utf8(self.text).map_err(|_| NotText) } else { Err(NotText) }
     }
 
+    /// Whether it must not get into a compression context (RFC 7541 section 7.1.3).
+    pub const fn is_sensitive(self) -> bool {
+        self.sensitive
+    }
+
     /// The value as the `http` crate has it.
     pub fn to_header_value(self) -> HeaderValue {
         // What came or was added is a value.

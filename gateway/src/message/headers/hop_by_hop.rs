@@ -19,10 +19,15 @@ pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
     }
     let trailers = members(headers, &known::TE).any(is_trailers);
     let (mut doomed, mut listed) = (SmallVec::<[HeaderName; 8]>::new(), Vec::new());
+    let mut closes = false;
     // RFC 9110 section 7.6.1: the listed fields go first, then Connection itself.
     for member in members(headers, &known::CONNECTION) {
-        // What nearly all say lists no field.
-        if member.eq_ignore_ascii_case(b"close") || member.eq_ignore_ascii_case(b"keep-alive") {
+        // What nearly all say lists no field; one of these names ends here all the same.
+        if member.eq_ignore_ascii_case(b"keep-alive") {
+            continue;
+        }
+        if member.eq_ignore_ascii_case(b"close") {
+            closes = true;
             continue;
         }
         if let Ok(name) = HeaderName::from_bytes(member)
@@ -35,6 +40,9 @@ pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
         }
     }
     remove(headers, &doomed);
+    if closes {
+        headers.remove("close");
+    }
     if trailers {
         headers.append(known::TE, HeaderValue::from_static("trailers"));
     }

@@ -89,8 +89,10 @@ impl IncomingBody {
                     Poll::Ready(self.trailers.take().map(|section| self.decode(&section)))
                 }
                 Err(cut) => {
-                    if let Cut::Refused(violation) = cut {
-                        self.exchange.refused.set(Some(violation.code));
+                    match cut {
+                        Cut::Refused(violation) => self.exchange.refused.set(Some(violation.code)),
+                        Cut::Reset => self.exchange.give_up(self.incoming.peer()),
+                        Cut::Lost => {}
                     }
                     self.fail(Error::new(ErrorKind::ClientGone, format!("reading the request body: {cut:?}")))
                 }

@@ -18,6 +18,9 @@ pub(super) const DATA_HEAD: usize = 9;
 const NAMED: u8 = 0b0101_0000;
 const INDEXED: u8 = 0b1100_0000;
 const LITERAL: u8 = 0b0010_0000;
+/// The bits of both kinds of literal which say that it stays one (RFC 9204 section 4.5.4).
+const NEVER_INDEXED_NAMED: u8 = 0b0010_0000;
+const NEVER_INDEXED: u8 = 0b0001_0000;
 
 /// A head that is larger than the client takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,9 +57,9 @@ fn section(out: &mut BytesMut, status: Option<StatusCode>, fields: &FieldMap, li
         size += (":status".len() + 3) as u64 + FIELD;
     }
     for (name, value) in fields {
-        let (name, value) = (name.as_bytes(), value.as_bytes());
+        let (name, value, sensitive) = (name.as_bytes(), value.as_bytes(), value.is_sensitive());
         size += (name.len() + value.len()) as u64 + FIELD;
-        put_field(out, name, value);
+        put_field(out, name, value, sensitive);
     }
     if size > limit {
         out.truncate(start);
@@ -91,16 +94,16 @@ fn put_status(out: &mut BytesMut, status: StatusCode) {
     put_integer(out, INDEXED, 6, index);
 }
 
-fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8], sensitive: bool) {
     let known = BY_LENGTH.get(name.len()).and_then(|names| names.iter().find(|known| known.0.as_bytes() == name));
     let Some((_, index, values)) = known else {
-        put_string(out, LITERAL, 3, name);
+        put_string(out, if sensitive { LITERAL | NEVER_INDEXED } else { LITERAL }, 3, name);
         return put_string(out, 0, 7, value);
     };
-    if let Some((_, index)) = values.iter().find(|known| known.0.as_bytes() == value) {
+    if !sensitive && let Some((_, index)) = values.iter().find(|known| known.0.as_bytes() == value) {
         return put_integer(out, INDEXED, 6, usize::from(*index));
     }
-    put_integer(out, NAMED, 4, usize::from(*index));
+    put_integer(out, if sensitive { NAMED | NEVER_INDEXED_NAMED } else { NAMED }, 4, usize::from(*index));
     put_string(out, 0, 7, value);
 }
 
@@ -240,6 +243,20 @@ mod tests {
             let decoder = Decoder::for_tests(1 << 20);
             let read = decoder.trailers(&out[5..]).unwrap_or_else(|error| panic!("{name}: {value}: {error:?}"));
             assert_eq!(FieldMap::from(read), sent, "{name}: {value}");
+        }
+    }
+
+    /// RFC 9204 section 4.5.4: who passes it on leaves it a literal that no table may have.
+    #[test]
+    fn what_must_not_be_compressed_is_a_literal_and_says_so() {
+        for (name, first) in [("vary", NAMED | NEVER_INDEXED_NAMED), ("x-a", LITERAL | NEVER_INDEXED)] {
+            let mut value = HeaderValue::from_static("origin");
+            value.set_sensitive(true);
+            let mut out = BytesMut::new();
+            trailers(&mut out, &[(HeaderName::from_static(name), value)].into_iter().collect(), 1000).expect("small");
+            assert_eq!(out[7] & 0xf0, first, "{name}");
+            let read = Decoder::for_tests(1000).trailers(&out[5..]).expect("it is read");
+            assert_eq!(read[name], "origin");
         }
     }
 

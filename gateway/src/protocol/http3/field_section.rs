@@ -66,7 +66,7 @@ pub(crate) fn check(whole: &[u8], section: Section) -> Result<Option<Range<usize
             let (name, huffman) = string(&mut bytes, 3).ok_or(CUT)?;
             named = whole.len() - bytes.len();
             string(&mut bytes, 7).ok_or(CUT)?;
-            PSEUDO.iter().position(|(plain, coded)| name == if huffman { *coded } else { *plain })
+            PSEUDO.iter().position(|(plain, coded)| if huffman { is_padded(name, coded) } else { name == *plain })
         } else {
             return Ok(None); // A reference to the dynamic table, which is empty: h3 closes the connection for it.
         };
@@ -93,6 +93,12 @@ pub(crate) fn check(whole: &[u8], section: Section) -> Result<Option<Range<usize
         return Err("an extended CONNECT without a scheme or a path");
     }
     Ok(protocol)
+}
+
+/// Whether this is a name in Huffman code, with more padding than there may be (RFC 7541 section 5.2) as well: h3 0.0.8 takes
+/// that.
+fn is_padded(name: &[u8], coded: &[u8]) -> bool {
+    name.strip_prefix(coded).is_some_and(|padding| padding.iter().all(|&byte| byte == 0xff))
 }
 
 /// An integer with a prefix of `bits` bits, RFC 7541 section 5.1.
@@ -165,6 +171,7 @@ mod tests {
             (with(&[0xc0 | 1]), "twice"),
             (with(&literal(":path", "/b")), "twice"),
             (with(&[0x2c, 0xb9, 0x58, 0xd3, 0x3f, 1, b'/']), "twice"),
+            (with(&[0x2d, 0xb9, 0x58, 0xd3, 0x3f, 0xff, 1, b'/']), "twice"),
             (with(&[literal("x-a", "1"), literal(":authority", "a")].concat()), "after a regular one"),
             (with(&[0xc0 | 25]), "of responses"),
             (with(&literal(":protocol", "websocket")), "not offered"),

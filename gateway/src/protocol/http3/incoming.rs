@@ -37,6 +37,11 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// Who sends it.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     pub(super) const fn new(stream: quinn::RecvStream, frames: Frames, peer: Rc<Peer>) -> Self {
         Self { stream, frames, input: Bytes::new(), peer, ended: false }
     }

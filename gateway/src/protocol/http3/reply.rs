@@ -31,6 +31,16 @@ pub(super) struct Exchange {
     pub(super) interim: InterimQueue,
     /// Why the rest of the request was refused.
     pub(super) refused: Cell<Option<Code>>,
+    given_up: Cell<bool>,
+}
+
+impl Exchange {
+    /// The client gave the request up, in one of the ways that there are: it counts once.
+    pub(super) fn give_up(&self, peer: &Peer) {
+        if !self.given_up.replace(true) {
+            peer.gave_up();
+        }
+    }
 }
 
 impl WriteInterim for Exchange {
@@ -57,7 +67,7 @@ impl Reply {
         Self { stream, peer, exchange, pending: BytesMut::new(), patience, over: false }
     }
 
-    /// The head of the response, or of one before it. It goes out with what follows.
+    /// The head of the response, or of one before it. It goes out with what follows. Cut: the client takes none that large.
     pub(super) fn head(&mut self, status: StatusCode, fields: &FieldMap) -> Result<(), Cut> {
         self.pending.reserve(fields.bytes() + 6 * fields.len() + 16 + encode::DATA_HEAD);
         self.peer.responded(0);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::FutureExt as _;
 use h3::error::Code;
 use http::{Method, StatusCode};
 use http_body::Body as _;
@@ -73,11 +74,11 @@ pub(super) async fn serve<H: Handler>(
         let (status, fields) = tokio::select! {
             biased;
             response = poll_fn(|cx| answer.poll(cx)) => break response,
-            result = &mut stopped => return gone(&connection, &result),
+            result = &mut stopped => return gone(&connection, &exchange, &result),
             one = exchange.interim.next() => one,
         };
         if interim(&mut reply, status, &fields).await.is_err() {
-            return;
+            return cut(&connection, &exchange, stopped);
         }
     };
     // An open stream does not keep the room of the whole pipeline while its response is written.
@@ -85,7 +86,7 @@ pub(super) async fn serve<H: Handler>(
     exchange.interim.close();
     while let Some((status, fields)) = exchange.interim.take() {
         if interim(&mut reply, status, &fields).await.is_err() {
-            return;
+            return cut(&connection, &exchange, stopped);
         }
     }
     if let Some(tunnel) = tunnel.take()
@@ -93,7 +94,7 @@ pub(super) async fn serve<H: Handler>(
     {
         let (give, incoming, unread) = *tunnel;
         // There is nothing of the response but its head: what follows is the tunnel's.
-        if interim(&mut reply, response.status, &response.fields).await.is_ok() {
+        if reply.head(response.status, &response.fields).is_ok() && reply.flush().await.is_ok() {
             // Nobody may want it any more.
             let tunnel: Tunnel = Box::pin(StreamTunnel::new(incoming, unread, reply, running));
             drop(give.send(tunnel));
@@ -102,16 +103,27 @@ pub(super) async fn serve<H: Handler>(
     }
     match respond(&connection, &mut reply, response, stopped.as_mut()).await {
         // The connection must not close before the client has everything: what is not sent by then is discarded.
-        Ok(()) => acknowledged(&connection, stopped).await,
-        Err(Ended::Cut(Cut)) => {}
-        Err(Ended::Stopped(result)) => gone(&connection, &result),
+        Ok(()) => acknowledged(&connection, &exchange, stopped).await,
+        Err(Ended::Cut(Cut)) => cut(&connection, &exchange, stopped),
+        Err(Ended::Stopped(result)) => gone(&connection, &exchange, &result),
     }
 }
 
 /// The client wants no response any more, or is gone.
-fn gone<H: Handler>(connection: &Connection<H>, result: &StoppedResult) {
+fn gone<H: Handler>(connection: &Connection<H>, exchange: &Exchange, result: &StoppedResult) {
     if matches!(result, Ok(Some(_))) {
-        connection.peer.gave_up();
+        exchange.give_up(&connection.peer);
+    }
+}
+
+/// A response could not be written: perhaps because the client wants none any more.
+fn cut<H: Handler>(
+    connection: &Connection<H>,
+    exchange: &Exchange,
+    stopped: Pin<&mut impl Future<Output = StoppedResult>>,
+) {
+    if let Some(result) = stopped.now_or_never() {
+        gone(connection, exchange, &result);
     }
 }
 
@@ -168,10 +180,12 @@ async fn refuse<H: Handler>(connection: &Connection<H>, mut reply: Reply, mut in
     reply.reset(code);
 }
 
-/// Sends a response before the response.
+/// Sends a response before the response, unless it is larger than what the client takes: it can do without.
 async fn interim(reply: &mut Reply, status: StatusCode, fields: &FieldMap) -> Result<(), Cut> {
-    reply.head(status, fields)?;
-    reply.flush().await
+    match reply.head(status, fields) {
+        Ok(()) => reply.flush().await,
+        Err(Cut) => Ok(()),
+    }
 }
 
 /// Why a response has not gone out in full.
@@ -233,6 +247,7 @@ async fn respond<H: Handler>(
 /// somebody acknowledges it, so a client that says nothing for a while has vanished.
 async fn acknowledged<H: Handler>(
     connection: &Connection<H>,
+    exchange: &Exchange,
     mut stopped: Pin<&mut impl Future<Output = StoppedResult>>,
 ) {
     const SILENCE: Duration = Duration::from_secs(3);
@@ -240,7 +255,7 @@ async fn acknowledged<H: Handler>(
     let mut before = acknowledged();
     loop {
         if let Ok(result) = tokio::time::timeout(SILENCE, &mut stopped).await {
-            return gone(connection, &result);
+            return gone(connection, exchange, &result);
         }
         let now = acknowledged();
         if now == before {
