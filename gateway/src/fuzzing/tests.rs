@@ -5,7 +5,10 @@ use std::path::Path;
 #[path = "../../fuzz/smoke.rs"]
 mod smoke;
 
+/// `FUZZ_TIMES` makes of it a longer look, with more mutations of the same sequence.
 fn smoke(target: &str, mutations: usize, run: fn(&[u8])) {
+    let times = std::env::var("FUZZ_TIMES").map_or(1, |times| times.parse().expect("FUZZ_TIMES is a number"));
+    let mutations = mutations * times;
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     smoke::run(&corpus, mutations, run);
 }
