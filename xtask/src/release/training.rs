@@ -84,7 +84,8 @@ impl Training {
 
     /// Everything that decides which code of the gateway runs: the program that sends the traffic, and the plugins.
     pub(super) fn inputs(&self) -> Result<Vec<PathBuf>> {
-        let program = std::env::current_exe().map_err(|error| format!("this program's own file: {error}"))?;
+        // Its own file can still be read there when another build has put a new one in its place meanwhile.
+        let program = PathBuf::from("/proc/self/exe");
         let plugins = PLUGINS.iter().map(|name| self.plugins.join(format!("{name}.wasm")));
         Ok(std::iter::once(program).chain(plugins).collect())
     }
