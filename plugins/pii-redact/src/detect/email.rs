@@ -5,11 +5,14 @@ use super::{Candidate, NeedMore, Verdict, is_word};
 /// RFC 5321 section 4.5.3.1 allows 64; addresses that encode others (VERP) are longer in the wild.
 const LONGEST_LOCAL: usize = 128;
 const LONGEST_DOMAIN: usize = 253;
+/// Endings of files that are no top-level domains: `icon@2x.png`.
+const FILES: [&str; 14] =
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "css", "js", "json", "html", "tgz"];
 
 /// The length of an address that starts here. It starts with a letter, digit or underscore; what else RFC 5322 allows
 /// (quotes, slashes, braces) more often is punctuation around the address than a part of it.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    if is_word(candidate.before[1]) || !candidate.at(0)?.is_some_and(is_word) {
+    if candidate.before.is_word() || !candidate.at(0)?.is_some_and(is_word) {
         return Ok(None);
     }
     let mut at = 0;
@@ -20,7 +23,22 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
             _ => return Ok(None),
         }
     }
-    domain(candidate, at + 1)
+    match domain(candidate, at + 1)? {
+        Some(end) if is_repository(candidate, at, end)? => Ok(None),
+        found => Ok(found),
+    }
+}
+
+/// `git@host:owner/name` and `ssh://git@host/…` are where a repository is, and nobody's address.
+fn is_repository(candidate: &Candidate<'_>, local: usize, end: usize) -> Result<bool, NeedMore> {
+    if !matches!(&candidate.text[..local], b"git" | b"hg") {
+        return Ok(false);
+    }
+    if [0, 1, 2].map(|index| candidate.before.at(index)) == *b"//:" {
+        return Ok(true);
+    }
+    let path = |byte: u8| is_word(byte) || matches!(byte, b'/' | b'~' | b'.' | b'-');
+    Ok(candidate.at(end)? == Some(b':') && candidate.at(end + 1)?.is_some_and(path))
 }
 
 /// How many bytes from here on can't be the start of an address: their local part would be too long, no `@` follows it, or
@@ -34,16 +52,22 @@ pub fn barren(candidate: &Candidate<'_>) -> usize {
     }
 }
 
-/// Reads labels; the address ends behind the last label that may end a domain: two letters or more, or an IDN label.
+/// Reads labels; the address ends behind the last label that may end a domain: two letters or more, or an IDN label. What
+/// starts like a version (`name@2.8.0-dev.rc`) is none.
 fn domain(candidate: &Candidate<'_>, start: usize) -> Result<Option<usize>, NeedMore> {
     let (mut index, mut label, mut found) = (start, start, None);
-    let mut dots = 0;
+    let (mut dots, mut numbers) = (0, 0);
     loop {
         let byte = candidate.at(index)?;
         match byte {
             Some(byte) if index - start < LONGEST_DOMAIN && is_label(byte) => index += 1,
             _ => {
                 let end = label_end(candidate.text, label, index);
+                let number = candidate.text[label..end].iter().all(u8::is_ascii_digit);
+                numbers += usize::from(number && dots < 2);
+                if numbers == 2 {
+                    return Ok(None);
+                }
                 if dots > 0 && is_top_level(&candidate.text[label..end]) {
                     found = Some(end);
                 }
@@ -67,7 +91,10 @@ fn label_end(text: &[u8], label: usize, mut end: usize) -> usize {
 }
 
 fn is_top_level(label: &[u8]) -> bool {
-    label.len() >= 2 && !label.iter().all(u8::is_ascii_digit)
+    let letters = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+    let idn = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"));
+    let file = FILES.iter().any(|file| label.eq_ignore_ascii_case(file.as_bytes()));
+    label.len() >= 2 && (letters(label) || idn) && !file
 }
 
 fn is_label(byte: u8) -> bool {
@@ -111,6 +138,10 @@ mod tests {
         assert_eq!(found("kari@example.no-"), Some("kari@example.no"));
         assert_eq!(found("kari@example.no..x"), Some("kari@example.no"));
         assert_eq!(found("kari@example.no/path"), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no.png"), Some("kari@example.no"));
+        assert_eq!(found("git@example.no: hei"), Some("git@example.no"));
+        assert_eq!(found("kari@example.no:x"), Some("kari@example.no"));
+        assert_eq!(find(&Candidate::behind(b"ssh://", b"git@example.no/x.git")), Ok(None));
     }
 
     #[test]
@@ -124,6 +155,14 @@ mod tests {
             "kari@1.2.3.4",
             ".kari@x.no",
             "kari",
+            "icon@2x.png",
+            "icon@1.5x.svg",
+            "name@2.8.0-dev",
+            "name@2.8.0-dev.rc",
+            "name@18.x",
+            "git@github.com:owner/name.git",
+            "git@example.no:~kari/x",
+            "x@y.1a",
         ] {
             assert_eq!(found(text), None, "{text}");
         }
@@ -143,11 +182,10 @@ mod tests {
             (&format!("{long},"), 160),
         ];
         for (text, barren_bytes) in cases {
-            let cut = Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+            let cut = Candidate { text: text.as_bytes(), complete: false, before: super::super::Before::NOTHING };
             assert_eq!(barren(&cut), barren_bytes, "{text}");
             for at in 0..barren_bytes {
-                let before = [b' ', if at == 0 { b' ' } else { text.as_bytes()[at - 1] }];
-                let candidate = Candidate { text: &text.as_bytes()[at..], complete: true, before };
+                let candidate = Candidate::behind(&text.as_bytes()[..at], &text.as_bytes()[at..]);
                 assert_eq!(find(&candidate), Ok(None), "{text} from {at}");
             }
         }
@@ -156,7 +194,7 @@ mod tests {
     #[test]
     fn waits_for_the_end_of_the_domain() {
         for text in ["kari", "kari@", "kari@exa", "kari@example.n", "kari@example.no", "kari@example.no."] {
-            let cut = Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+            let cut = Candidate { text: text.as_bytes(), complete: false, before: super::super::Before::NOTHING };
             assert_eq!(find(&cut), Err(NeedMore), "{text}");
         }
     }

@@ -156,9 +156,9 @@ mod tests {
         assert_eq!(find_any(&Candidate::whole(b"020132999970")), Ok(None));
         assert_eq!(find_any(&Candidate::whole(b"02013299997a")), Ok(None));
         assert_eq!(find_any(&Candidate::whole(b"02013299997.5")), Ok(None));
-        let inside = Candidate { text: b"02013299997", complete: true, before: [b' ', b'1'] };
+        let inside = Candidate::behind(b"1", b"02013299997");
         assert_eq!(find_any(&inside), Ok(None));
-        let cut = Candidate { text: b"02013299997", complete: false, before: [b' ', b' '] };
+        let cut = Candidate { text: b"02013299997", complete: false, before: super::super::Before::NOTHING };
         assert_eq!(find_any(&cut), Err(super::super::NeedMore));
     }
 }

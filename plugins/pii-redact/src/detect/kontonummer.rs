@@ -1,14 +1,16 @@
 //! Norwegian bank account numbers: eleven digits modulo 11, plain or as `1234.56.78903`.
 //!
 //! The weights are those of the second check digit of a fødselsnummer, so every one of those passes here as well: ask that
-//! detector first. Of random eleven-digit strings one in eleven passes.
+//! detector first. Of random eleven-digit strings one in eleven passes, so plain ones count only where words announce an
+//! account.
 
+use super::announce::{Said, Topic};
 use super::{Candidate, Verdict, mod11};
 
 const WEIGHTS: [u32; 11] = [5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1];
 
-/// The length of an account number that starts here.
-pub fn find(candidate: &Candidate<'_>) -> Verdict {
+/// The length of an account number that starts here. `said` is asked only where the check digit fits.
+pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
@@ -28,7 +30,9 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
     if !candidate.digits(6 + 2 * gap, &mut digits[6..])? || !candidate.number_may_end(length)? {
         return Ok(None);
     }
-    Ok(is_valid(&digits).then_some(length))
+    // The form of an account says enough, digits alone don't.
+    let counts = || if separator.is_some() { !said().denies() } else { said().is(Topic::Account) };
+    Ok((is_valid(&digits) && counts()).then_some(length))
 }
 
 /// Whether the check digit fits. All zeros would, and is nobody's account.
@@ -41,7 +45,7 @@ mod tests {
     use super::*;
 
     fn length(text: &str) -> Option<usize> {
-        find(&Candidate::whole(text.as_bytes())).unwrap()
+        find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Account as u8)).unwrap()
     }
 
     #[test]
@@ -60,6 +64,14 @@ mod tests {
         {
             assert_eq!(length(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn digits_alone_need_an_announcement() {
+        let silent = |text: &str| find(&Candidate::whole(text.as_bytes()), Said::default).unwrap();
+        assert_eq!((silent("86011117947"), silent("8601.11.17947")), (None, Some(13)));
+        let denied = || super::super::announce::by_text(b"KID ");
+        assert_eq!(find(&Candidate::whole(b"8601 11 17947"), denied), Ok(None));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Phone numbers: `+CC …` by E.164, `0047 …`, and Norwegian numbers without a country code where their grouping or the
 //! words before them say that they are one.
 
-use super::{Candidate, NeedMore, Verdict, is_alphanumeric};
+use super::announce::{Said, Topic};
+use super::{Candidate, NeedMore, Verdict, is_alphanumeric, surroundings};
 
 /// Digits of the longest number (E.164).
 const LONGEST: usize = 15;
 /// Nobody splits a number before so many digits and writes on after them.
 const LONG_GROUP: usize = 7;
 
-/// The length of a phone number that starts here. `announced` is asked only where the digits alone don't tell.
-pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
+/// The length of a phone number that starts here. `said` is asked only where the digits alone don't tell.
+pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
@@ -21,9 +22,9 @@ pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
             }
             // `00` starts many a number that is no phone number: only Norway's code is taken unannounced.
             let norwegian = candidate.at(2)? == Some(b'4') && candidate.at(3)? == Some(b'7');
-            if norwegian || announced() { international(candidate, 2) } else { Ok(None) }
+            if norwegian || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
         }
-        Some(b'2'..=b'9') => national(candidate, announced),
+        Some(b'2'..=b'9') => national(candidate, said),
         _ => Ok(None),
     }
 }
@@ -109,12 +110,13 @@ fn is_country_code(digits: &[u8]) -> bool {
 }
 
 /// Eight digits: `98 76 54 32` and `987 65 432` by their grouping, anything else where the text announces it.
-fn national(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
+fn national(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     for groups in [&[2, 2, 2, 2][..], &[3, 2, 3]] {
         if let Some(end) = grouped(candidate, groups)? {
-            // One more group of the same kind makes it a row of numbers.
-            let row = is_group(candidate, end, groups[groups.len() - 1])? && !announced();
-            return Ok((!row).then_some(end));
+            let said = said();
+            let row = || surroundings::in_row(candidate, end, groups[0], groups[groups.len() - 1]);
+            let counts = said.is(Topic::Phone) || !said.denies() && !row()?;
+            return Ok(counts.then_some(end));
         }
     }
     let mut digits = [0; 8];
@@ -127,7 +129,7 @@ fn national(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
         (_, None, _) => 8,
         _ => return Ok(None),
     };
-    Ok((candidate.number_may_end(end)? && announced()).then_some(end))
+    Ok((candidate.number_may_end(end)? && said().is(Topic::Phone)).then_some(end))
 }
 
 /// Groups of digits, a single space between them.
@@ -150,25 +152,12 @@ fn grouped(candidate: &Candidate<'_>, groups: &[usize]) -> Result<Option<usize>,
     Ok(candidate.number_may_end(index)?.then_some(index))
 }
 
-/// Whether a space and exactly `count` digits follow.
-fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<bool, NeedMore> {
-    if candidate.at(index)? != Some(b' ') {
-        return Ok(false);
-    }
-    for offset in 1..=count {
-        if candidate.digit(index + offset)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(candidate.digit(index + count + 1)?.is_none())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn found(text: &str) -> Option<&str> {
-        find(&Candidate::whole(text.as_bytes()), || false).unwrap().map(|length| &text[..length])
+        find(&Candidate::whole(text.as_bytes()), Said::default).unwrap().map(|length| &text[..length])
     }
 
     #[test]
@@ -217,7 +206,7 @@ mod tests {
         ] {
             assert_eq!(found(text), Some(number), "{text}");
         }
-        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Phone as u8)).unwrap();
         assert_eq!(told("98 76 54 32 12"), Some(11));
     }
 
@@ -245,7 +234,7 @@ mod tests {
 
     #[test]
     fn bare_digits_need_an_announcement() {
-        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Phone as u8)).unwrap();
         assert_eq!(told("98765432"), Some(8));
         assert_eq!(told("4798765432"), Some(10));
         assert_eq!(told("987654321"), None);

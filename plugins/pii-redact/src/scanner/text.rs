@@ -3,10 +3,10 @@
 use super::json::last_quote;
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::decode::{Edge, Syntax, Window};
-use crate::detect::announce::{self, Topic};
-use crate::detect::{self, Candidate, NeedMore, email, order};
+use crate::detect::announce::{self, Said};
+use crate::detect::{self, Before, Candidate, NeedMore, email, order};
 use crate::replace::{self, Encoding, Pseudonyms};
-use crate::rules::{class, start};
+use crate::rules::{Action, class, start};
 
 /// A word is examined in pieces of this size, so that a body without spaces needs no more memory than any other.
 const PIECE: usize = 512;
@@ -85,17 +85,20 @@ impl Scanner {
         &mut self,
         chunk: &mut Chunk<'_, P>,
         window: &mut Window<'_>,
-        mut before: [u8; 2],
+        mut far: Before,
         limit: usize,
         syntax: Syntax,
     ) -> Result<Step, Blocked> {
         let mut position = 0;
+        // Of the window, `far` is followed by what is from here on.
+        let mut fresh = 0;
+        let mut letter = far.is_letter();
         // Positions before this one can't start an address.
         let mut barren = 0;
         loop {
             if position == window.bytes().len() && !window.extend() {
                 let next = window.next();
-                self.before = before;
+                self.before = far.followed_by(&window.bytes()[fresh..position]);
                 chunk.mark = next;
                 // A cut escape waits as well.
                 let starved = window.edge() == Edge::Starved && next < chunk.raw.len();
@@ -104,7 +107,7 @@ impl Scanner {
             let Some(&byte) = window.bytes().get(position) else { continue };
             let raw_start = window.start(position);
             if raw_start >= limit {
-                self.before = before;
+                self.before = far.followed_by(&window.bytes()[fresh..position]);
                 chunk.mark = raw_start;
                 return Ok(Step::To(raw_start));
             }
@@ -112,10 +115,11 @@ impl Scanner {
             if position < barren {
                 wants &= !start::EMAIL;
             }
-            if wants & !start::CUSTOM != 0 && detect::is_alphanumeric(before[1]) {
+            if letter {
                 wants &= start::CUSTOM;
             }
             if wants != 0 {
+                let before = far.followed_by(&window.bytes()[fresh..position]);
                 match self.detect(chunk, window, position, before, wants) {
                     Err(NeedMore) => {
                         self.before = before;
@@ -123,10 +127,11 @@ impl Scanner {
                         return Ok(Step::Hold(raw_start));
                     }
                     Ok(Some((category, length))) => {
-                        let end = position + length;
-                        self.redact(chunk, window, position, end, category, syntax)?;
-                        before = [if length > 1 { window.bytes()[end - 2] } else { byte }, window.bytes()[end - 1]];
-                        position = end;
+                        position += length;
+                        self.redact(chunk, window, position - length, position, category, syntax)?;
+                        // What is gone says nothing of what follows, but that it is no part of the same word.
+                        (far, fresh) = (Before::NOTHING, position - 1);
+                        letter = far.followed_by(&window.bytes()[fresh..position]).is_letter();
                         continue;
                     }
                     Ok(None) if wants & start::EMAIL != 0 => {
@@ -137,9 +142,8 @@ impl Scanner {
                     Ok(None) => {}
                 }
             }
-            // The second byte of a two-byte letter is as much of a letter as the first.
-            let continues = matches!(byte, 0x80..=0xBF) && matches!(before[1], 0xC3..=0xDF);
-            before = [before[1], if continues { b'a' } else { byte }];
+            let previous = if position > fresh { window.bytes()[position - 1] } else { far.at(0) };
+            letter = detect::is_alphanumeric(byte) || detect::continues(previous, byte);
             position += 1;
         }
     }
@@ -150,16 +154,16 @@ impl Scanner {
         chunk: &Chunk<'_, P>,
         window: &mut Window<'_>,
         position: usize,
-        before: [u8; 2],
+        before: Before,
         wants: u8,
     ) -> Result<Option<(usize, usize)>, NeedMore> {
         let raw_start = window.start(position);
-        let announced = |topic| self.announced(chunk, raw_start, topic);
+        let said = || self.said(chunk, raw_start);
         for detector in order::asked(chunk.rules, wants) {
             loop {
                 let complete = window.edge() == Edge::Closed;
                 let candidate = Candidate { text: &window.bytes()[position..], complete, before };
-                match order::ask(chunk.rules, detector, &candidate, &announced) {
+                match order::ask(chunk.rules, detector, &candidate, &said) {
                     Ok(Some(length)) => return Ok(Some((order::category_of(chunk.rules, detector), length))),
                     Ok(None) => break,
                     Err(NeedMore) if window.extend() => {}
@@ -170,17 +174,18 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Whether the name of the value at a position, or the words before it there, announce the topic.
-    fn announced<P>(&self, chunk: &Chunk<'_, P>, at: usize, topic: Topic) -> bool {
+    /// What the words before a position say of a number there, or else the name of the value that it is in.
+    fn said<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> Said {
         let context = self.context(chunk.raw, at);
         let from = |start: Option<usize>| &context[start.map_or(0, |start| start + 1)..];
+        let or_else = |text: Said, name: &dyn Fn() -> Said| if text.is_silent() { name() } else { text };
         match self.place {
-            Place::JsonString => self.json.announces(topic) || announce::by_text(topic, from(last_quote(&context))),
+            Place::JsonString => or_else(announce::by_text(from(last_quote(&context))), &|| self.json.said()),
             Place::Form => {
                 let value = from(context.iter().rposition(|byte| matches!(byte, b'&' | b'=')));
-                announce::by_key(topic, &self.name) || announce::by_text(topic, value)
+                or_else(announce::by_text(value), &|| announce::by_key(&self.name))
             }
-            _ => announce::by_text(topic, &context),
+            _ => announce::by_text(&context),
         }
     }
 
@@ -204,7 +209,15 @@ impl Scanner {
             Syntax::Json => Encoding::Json,
             Syntax::Text => Encoding::Plain,
         };
-        let text = replace::replacement(action, rules.kind(category), rules.name(category), value, chunk.pseudonyms);
+        let mut text =
+            replace::replacement(action, rules.kind(category), rules.name(category), value, chunk.pseudonyms);
+        // Members whose names have become the same would be one to most readers. Pseudonyms differ as the values did.
+        if self.place == Place::JsonString && self.json.name && !matches!(action, Action::Hash { .. }) {
+            self.json.names = self.json.names.saturating_add(1);
+            if self.json.names > 1 {
+                text.push_str(&format!("-{}", self.json.names));
+            }
+        }
         chunk.cut(raw_start, raw_end);
         replace::write(&text, encoding, chunk.out);
         Ok(())
