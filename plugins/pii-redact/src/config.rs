@@ -110,6 +110,10 @@ pub struct Categories {
     pub card: Choice,
     pub iban: Choice,
     pub fodselsnummer: Choice,
+    pub personnummer: Choice,
+    pub cpr: Choice,
+    pub hetu: Choice,
+    pub organisation: Choice,
     pub kontonummer: Choice,
     pub ip: Choice,
 }
@@ -124,6 +128,10 @@ impl Default for Categories {
             card: on.clone(),
             iban: on.clone(),
             fodselsnummer: on.clone(),
+            personnummer: on.clone(),
+            cpr: on.clone(),
+            hetu: on.clone(),
+            organisation: on.clone(),
             kontonummer: on,
             ip: off,
         }

@@ -62,7 +62,15 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
     let Some(kind) = kind else { return value.to_vec() };
     let mut canonical = value.to_ascii_lowercase();
     match kind {
-        Category::Phone | Category::Card | Category::Iban | Category::Fodselsnummer | Category::Kontonummer => {
+        Category::Phone
+        | Category::Card
+        | Category::Iban
+        | Category::Fodselsnummer
+        | Category::Personnummer
+        | Category::Cpr
+        | Category::Hetu
+        | Category::Organisation
+        | Category::Kontonummer => {
             canonical.retain(|byte| byte.is_ascii_alphanumeric() || *byte == b'+');
         }
         Category::Email | Category::Ip | Category::Field => {}

@@ -14,6 +14,10 @@ pub enum Category {
     Card,
     Iban,
     Fodselsnummer,
+    Personnummer,
+    Cpr,
+    Hetu,
+    Organisation,
     Kontonummer,
     Ip,
     /// The value of a JSON key or form field that the config lists.
@@ -21,12 +25,16 @@ pub enum Category {
 }
 
 /// All categories, in the order of their numbers.
-pub const CATEGORIES: [(Category, &str); 8] = [
+pub const CATEGORIES: [(Category, &str); 12] = [
     (Category::Email, "email"),
     (Category::Phone, "phone"),
     (Category::Card, "card"),
     (Category::Iban, "iban"),
     (Category::Fodselsnummer, "fodselsnummer"),
+    (Category::Personnummer, "personnummer"),
+    (Category::Cpr, "cpr"),
+    (Category::Hetu, "hetu"),
+    (Category::Organisation, "organisation"),
     (Category::Kontonummer, "kontonummer"),
     (Category::Ip, "ip"),
     (Category::Field, "field"),
@@ -96,7 +104,7 @@ pub mod start {
     pub const EMAIL: u8 = 2;
     /// An IP address.
     pub const IP: u8 = 4;
-    /// A fødselsnummer, account or card.
+    /// An identity number, account or card.
     pub const NUMBER: u8 = 8;
     /// An IBAN.
     pub const IBAN: u8 = 16;
@@ -205,7 +213,16 @@ impl Rules {
 
     fn make_starts(&self) -> [u8; 256] {
         let on = |category| self.action(category).is_some();
-        let numbers = on(Category::Fodselsnummer) || on(Category::Kontonummer) || on(Category::Card);
+        let numbers = [
+            Category::Fodselsnummer,
+            Category::Personnummer,
+            Category::Cpr,
+            Category::Hetu,
+            Category::Organisation,
+            Category::Kontonummer,
+            Category::Card,
+        ];
+        let numbers = numbers.into_iter().any(on);
         let custom = self.custom_starts();
         std::array::from_fn(|index| {
             let byte = index as u8;

@@ -111,7 +111,7 @@ const WORDS: [(&[&str], Topic); 5] = [
         &["fnr", "cpr", "hetu", "pnr", "personnr", "ssn", "samordningsnummer", "dnr", "personbeteckning", "sotu"],
         Topic::Identity,
     ),
-    (&["org", "orgno", "orgnr", "orgnum", "orgnummer", "cvr", "ytunnus", "y-tunnus", "se-nummer"], Topic::Organisation),
+    (&["orgno", "orgnr", "orgnum", "orgnummer", "cvr", "ytunnus", "foretaksnummer"], Topic::Organisation),
 ];
 
 /// Words that say that a number is something else.
@@ -218,6 +218,9 @@ const OTHERS: [&str; 12] = [
 /// Words that make a phone number of a following `id` or `number`.
 const CALLERS: [&str; 6] = ["caller", "calling", "called", "contact", "kontakt", "subscriber"];
 
+/// Two words that make an organisation's number, the second by its meaning or itself: `org.nr`, `Y-tunnus`.
+const ORGANISATIONS: [(&str, &str); 2] = [("org", ""), ("y", "tunnus")];
+
 /// Between the numbers of a list.
 const CONJUNCTIONS: [&[u8]; 8] = [b"og", b"eller", b"and", b"or", b"och", b"ja", b"tai", b"und"];
 
@@ -226,7 +229,7 @@ const LONGEST_WORD: usize = 24;
 
 /// What the name of a value says of it. The name of an identifier announces nothing (`cellId`, `phone_id`).
 pub fn by_key(key: &[u8]) -> Said {
-    let (mut said, mut caller) = (0, false);
+    let (mut said, mut caller, mut organisation) = (0, false, None);
     for (word, joined) in words(key) {
         let mut lower = [0; LONGEST_WORD];
         let end = &word[word.len().saturating_sub(LONGEST_WORD)..];
@@ -237,6 +240,10 @@ pub fn by_key(key: &[u8]) -> Said {
             Meaning::Number | Meaning::Denial if caller && matches!(&*lower, b"id" | b"number" | b"nummer" | b"nr") => {
                 said = said & !DENIED | Topic::Phone as u8;
             }
+            Meaning::Number if organisation == Some("") => said = Topic::Organisation as u8 | DENIED,
+            Meaning::Other if organisation.is_some_and(|second| second.as_bytes() == lower) => {
+                said = Topic::Organisation as u8 | DENIED;
+            }
             Meaning::Number => {}
             Meaning::Topic(Topic::Organisation) => said = Topic::Organisation as u8 | DENIED,
             Meaning::Topic(topic) => said = said & !DENIED | topic as u8,
@@ -244,6 +251,7 @@ pub fn by_key(key: &[u8]) -> Said {
             Meaning::Other if !joined => said &= !DENIED,
             Meaning::Other => {}
         }
+        organisation = ORGANISATIONS.iter().find(|(first, _)| first.as_bytes() == lower).map(|(_, second)| *second);
         caller = CALLERS.iter().any(|caller| caller.as_bytes() == lower);
     }
     Said(said)
@@ -349,7 +357,7 @@ mod tests {
             (Topic::Card, "cardNumber kortnr pan kredittkort creditCard Kreditkarte cards"),
             (Topic::Account, "konto kontonr bankAccount accountNumber fraKonto tilinumero"),
             (Topic::Identity, "fnr cprNr hetu personnummer fodselsnummer henkilötunnus"),
-            (Topic::Organisation, "orgnr org.nr orgNo cvr organisasjonsnummer"),
+            (Topic::Organisation, "orgnr org.nr orgNo cvr organisasjonsnummer Y-tunnus CVR-nr"),
         ] {
             for key in keys.split(' ') {
                 assert!(by_key(key.as_bytes()).is(topic), "{key}");
@@ -381,6 +389,7 @@ mod tests {
             "bytes",
             "sku",
             "org.nr",
+            "unicef.org",
             "phone_type",
             "smsSentAt",
             "mobilePhoneOrder",

@@ -12,7 +12,9 @@ pub mod fodselsnummer;
 pub mod iban;
 pub mod ip;
 pub mod kontonummer;
+pub mod nordic;
 pub mod order;
+pub mod organisation;
 pub mod phone;
 pub mod surroundings;
 
@@ -158,7 +160,7 @@ pub fn is_word(byte: u8) -> bool {
     is_alphanumeric(byte) || byte == b'_'
 }
 
-/// The weighted sum that the Norwegian check digits are made of, modulo 11.
+/// The weighted sum that many Nordic check digits are made of, modulo 11.
 pub(crate) fn mod11(digits: &[u8], weights: &[u32]) -> u32 {
     digits.iter().zip(weights).map(|(&digit, weight)| u32::from(digit) * weight).sum::<u32>() % 11
 }

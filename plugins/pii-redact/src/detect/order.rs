@@ -1,14 +1,20 @@
 //! Which detectors are asked at a position, and in what order.
 
 use super::announce::{Said, Topic};
-use super::{Candidate, Verdict, card, email, fodselsnummer, iban, ip, kontonummer, phone, surroundings};
+use super::{
+    Candidate, Verdict, card, email, fodselsnummer, iban, ip, kontonummer, nordic, organisation, phone, surroundings,
+};
 use crate::rules::{CATEGORIES, Category, Rules, start};
 
 /// An address may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
-const BUILT_IN: [(Category, u8); 7] = [
+const BUILT_IN: [(Category, u8); 11] = [
     (Category::Email, start::EMAIL),
     (Category::Ip, start::IP),
     (Category::Fodselsnummer, start::NUMBER),
+    (Category::Personnummer, start::NUMBER),
+    (Category::Hetu, start::NUMBER),
+    (Category::Cpr, start::NUMBER),
+    (Category::Organisation, start::NUMBER),
     (Category::Kontonummer, start::NUMBER),
     (Category::Card, start::NUMBER),
     (Category::Iban, start::IBAN),
@@ -51,6 +57,10 @@ pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, said: &imp
             Some((_, _)) if surroundings::is_time_and_process(candidate)? && !said().is(Topic::Identity) => None,
             found => found.map(|(length, _)| length),
         },
+        Category::Personnummer => nordic::personnummer(candidate, said)?,
+        Category::Cpr => nordic::cpr(candidate, said)?,
+        Category::Hetu => nordic::hetu(candidate)?,
+        Category::Organisation => organisation::find(candidate, said)?,
         Category::Kontonummer => kontonummer::find(candidate, said)?,
         Category::Card => card::find(candidate, said)?,
         Category::Phone => phone::find(candidate, said)?,

@@ -129,7 +129,8 @@ fn national(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         (_, None, _) => 8,
         _ => return Ok(None),
     };
-    Ok((candidate.number_may_end(end)? && said().is(Topic::Phone)).then_some(end))
+    let counts = candidate.number_may_end(end)? && !surroundings::is_coordinate(candidate) && said().is(Topic::Phone);
+    Ok(counts.then_some(end))
 }
 
 /// Groups of digits, a single space between them.

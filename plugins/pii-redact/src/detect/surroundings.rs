@@ -74,6 +74,14 @@ pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) 
     Ok(is_group(candidate, next, last)? || is_decimal(candidate, next)? || is_command(candidate, next)?)
 }
 
+/// Whether digits are a coordinate by what stands before: a decimal, a drawing command, or a point without a whole part.
+pub fn is_coordinate(candidate: &Candidate<'_>) -> bool {
+    let before = &candidate.before;
+    let lone = !super::is_alphanumeric(before.at(1))
+        || COMMANDS.contains(&before.at(1)) && !super::is_alphanumeric(before.at(2));
+    follows_decimal(before) || follows_command(before) || before.at(0) == b'.' && before.at(1) != b' ' && lone
+}
+
 /// A space, also as a form writes it.
 fn is_gap(byte: u8) -> bool {
     matches!(byte, b' ' | b'+')
