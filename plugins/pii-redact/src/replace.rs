@@ -73,7 +73,7 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
         | Category::Kontonummer => {
             canonical.retain(|byte| byte.is_ascii_alphanumeric() || *byte == b'+');
         }
-        Category::Email | Category::Ip | Category::Field => {}
+        Category::Email | Category::Ip | Category::Credential | Category::Token | Category::Field => {}
     }
     canonical
 }

@@ -20,12 +20,14 @@ pub enum Category {
     Organisation,
     Kontonummer,
     Ip,
+    Credential,
+    Token,
     /// The value of a JSON key or form field that the config lists.
     Field,
 }
 
 /// All categories, in the order of their numbers.
-pub const CATEGORIES: [(Category, &str); 12] = [
+pub const CATEGORIES: [(Category, &str); 14] = [
     (Category::Email, "email"),
     (Category::Phone, "phone"),
     (Category::Card, "card"),
@@ -37,6 +39,8 @@ pub const CATEGORIES: [(Category, &str); 12] = [
     (Category::Organisation, "organisation"),
     (Category::Kontonummer, "kontonummer"),
     (Category::Ip, "ip"),
+    (Category::Credential, "credential"),
+    (Category::Token, "token"),
     (Category::Field, "field"),
 ];
 
@@ -110,6 +114,10 @@ pub mod start {
     pub const IBAN: u8 = 16;
     /// A phone number.
     pub const PHONE: u8 = 32;
+    /// A key or password.
+    pub const CREDENTIAL: u8 = 64;
+    /// A token.
+    pub const TOKEN: u8 = 128;
 }
 
 /// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value; so what is below it is skipped.
@@ -232,6 +240,8 @@ impl Rules {
                 | bit(on(Category::Ip) && (byte.is_ascii_hexdigit() || byte == b':'), start::IP)
                 | bit(numbers && byte.is_ascii_digit(), start::NUMBER)
                 | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
+                | bit(on(Category::Credential) && byte.is_ascii_graphic(), start::CREDENTIAL)
+                | bit(on(Category::Token) && byte.is_ascii_graphic(), start::TOKEN)
                 | bit(on(Category::Phone) && (byte.is_ascii_digit() || byte == b'+'), start::PHONE)
         })
     }
@@ -250,6 +260,8 @@ impl Rules {
                 }
             }
             (b'@', _) if self.action(Category::Email).is_some() => class::SLOW,
+            // Before the password in a URL, and at the start of a private key.
+            (b':' | b'-', _) if self.action(Category::Credential).is_some() => class::SLOW,
             (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,
             (b'+' | b'0'..=b'9', _) => class::SLOW,
             _ if custom[index] => class::SLOW,

@@ -6,6 +6,7 @@
 
 pub mod announce;
 pub mod card;
+pub mod credential;
 pub mod custom;
 pub mod email;
 pub mod fodselsnummer;
@@ -32,8 +33,8 @@ pub type Verdict = Result<Option<usize>, NeedMore>;
 pub struct Before([u8; Before::REACH]);
 
 impl Before {
-    /// How far it reaches: to the start of a UUID from its last group.
-    pub const REACH: usize = 24;
+    /// How far it reaches: to the start of a UUID from its last group, or of a URL from its password.
+    pub const REACH: usize = 32;
     /// Nothing that matters.
     pub const NOTHING: Self = Self([b' '; Self::REACH]);
 

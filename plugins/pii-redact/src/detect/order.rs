@@ -2,12 +2,15 @@
 
 use super::announce::{Said, Topic};
 use super::{
-    Candidate, Verdict, card, email, fodselsnummer, iban, ip, kontonummer, nordic, organisation, phone, surroundings,
+    Candidate, Verdict, card, credential, email, fodselsnummer, iban, ip, kontonummer, nordic, organisation, phone,
+    surroundings,
 };
 use crate::rules::{CATEGORIES, Category, Rules, start};
 
-/// An address may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
-const BUILT_IN: [(Category, u8); 11] = [
+/// A password may look like the start of an address, which may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
+const BUILT_IN: [(Category, u8); 13] = [
+    (Category::Credential, start::CREDENTIAL),
+    (Category::Token, start::TOKEN),
     (Category::Email, start::EMAIL),
     (Category::Ip, start::IP),
     (Category::Fodselsnummer, start::NUMBER),
@@ -52,6 +55,8 @@ pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, said: &imp
     let found = match category {
         Category::Email => return email::find(candidate),
         Category::Ip => return ip::find(candidate),
+        Category::Credential => return credential::find(candidate),
+        Category::Token => return credential::token(candidate),
         Category::Iban => return iban::find(candidate),
         Category::Fodselsnummer => match fodselsnummer::find(candidate)?.filter(|(_, rule)| rules.counts(*rule)) {
             Some((_, _)) if surroundings::is_time_and_process(candidate)? && !said().is(Topic::Identity) => None,

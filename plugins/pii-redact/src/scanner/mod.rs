@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::{self, Format};
 use crate::decode::{Buffers, Syntax};
 use crate::detect::Before;
+use crate::detect::credential::Rest;
 use crate::replace::Pseudonyms;
 use crate::rules::{Action, Rules};
 
@@ -83,6 +84,8 @@ pub struct Scanner {
     /// The decoded bytes before the next one.
     before: Before,
     json: json::State,
+    /// What of a credential is still to come, and goes.
+    rest: Option<Rest>,
     /// The name of the value in a form.
     name: Vec<u8>,
     counts: Vec<u32>,
@@ -144,6 +147,7 @@ impl Scanner {
             tail,
             before: Before::NOTHING,
             json: json::State::default(),
+            rest: None,
             name: Vec::new(),
             counts: Vec::new(),
             buffers: Buffers::default(),

@@ -4,9 +4,10 @@ use super::json::last_quote;
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::decode::{Edge, Syntax, Window};
 use crate::detect::announce::{self, Said};
+use crate::detect::credential::Rest;
 use crate::detect::{self, Before, Candidate, NeedMore, email, order};
 use crate::replace::{self, Encoding, Pseudonyms};
-use crate::rules::{Action, class, start};
+use crate::rules::{Action, Category, class, start};
 
 /// A word is examined in pieces of this size, so that a body without spaces needs no more memory than any other.
 const PIECE: usize = 512;
@@ -19,6 +20,9 @@ impl Scanner {
         at: usize,
         syntax: Syntax,
     ) -> Result<Step, Blocked> {
+        if let Some(rest) = self.rest {
+            return Ok(self.leave_out(chunk, at, syntax, rest));
+        }
         let classes = chunk.rules.classes(syntax);
         let raw = chunk.raw;
         let class = |byte: &u8| classes[usize::from(*byte)];
@@ -39,6 +43,37 @@ impl Scanner {
         let piece = &raw[found..raw.len().min(found + PIECE)];
         let end = piece.iter().position(|byte| !matches!(class(byte), class::WORD | class::SLOW));
         self.examine(chunk, word_before(found), found + end.unwrap_or(piece.len()), syntax)
+    }
+
+    /// Leaves out what still belongs to a credential. Its end is where a byte does not.
+    fn leave_out<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize, syntax: Syntax, mut rest: Rest) -> Step {
+        let buffers = std::mem::take(&mut self.buffers);
+        let mut window = Window::new(chunk.raw, at, at, syntax, chunk.last, buffers);
+        let mut index = 0;
+        let (next, goes_on) = loop {
+            if index == window.bytes().len() && (index >= PIECE || !window.extend()) {
+                let next = window.next();
+                let closed = window.edge() == Edge::Closed;
+                break match chunk.raw.get(next) {
+                    Some(&byte @ (b'\n' | b'\r')) if closed && rest.crosses_lines() && !self.ends_strings(byte) => {
+                        let taken = rest.takes(byte);
+                        (next + usize::from(taken), taken)
+                    }
+                    _ => (next, !closed),
+                };
+            }
+            match window.bytes().get(index) {
+                Some(byte) if !rest.takes(*byte) => break (window.start(index), false),
+                Some(_) => index += 1,
+                None => {}
+            }
+        };
+        let starved = goes_on && window.edge() == Edge::Starved && next < chunk.raw.len();
+        self.buffers = window.into_buffers();
+        self.rest = goes_on.then_some(rest);
+        self.before = Before::NOTHING;
+        (chunk.copied, chunk.mark, chunk.plain) = (next, next, next);
+        if starved { Step::Hold(next) } else { Step::To(next) }
     }
 
     /// A byte that ends a value.
@@ -129,6 +164,13 @@ impl Scanner {
                     Ok(Some((category, length))) => {
                         position += length;
                         self.redact(chunk, window, position - length, position, category, syntax)?;
+                        if matches!(chunk.rules.kind(category), Some(Category::Credential | Category::Token)) {
+                            self.rest = Rest::of(&before, &window.bytes()[position - length..position]);
+                        }
+                        if self.rest.is_some() {
+                            chunk.mark = window.end(position - 1);
+                            return Ok(Step::To(chunk.mark));
+                        }
                         // What is gone says nothing of what follows, but that it is no part of the same word.
                         (far, fresh) = (Before::NOTHING, position - 1);
                         letter = far.followed_by(&window.bytes()[fresh..position]).is_letter();
