@@ -64,7 +64,6 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
     match kind {
         Category::Phone
         | Category::Card
-        | Category::Iban
         | Category::Fodselsnummer
         | Category::Personnummer
         | Category::Cpr
@@ -72,6 +71,12 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
         | Category::Organisation
         | Category::Kontonummer => {
             canonical.retain(|byte| byte.is_ascii_alphanumeric() || *byte == b'+');
+        }
+        Category::Iban => {
+            canonical.retain(u8::is_ascii_alphanumeric);
+            if canonical.starts_with(b"iban") {
+                canonical.drain(..4);
+            }
         }
         Category::Email | Category::Ip | Category::Credential | Category::Token | Category::Field => {}
     }
@@ -125,6 +130,7 @@ mod tests {
             })
         };
         assert_eq!(hash(Some(Category::Card), b"4111 1111-1111 1111"), "x-key4111111111111");
+        assert_eq!(hash(Some(Category::Iban), b"IBANNO93 8601"), hash(Some(Category::Iban), b"no938601"));
         assert_eq!(hash(Some(Category::Phone), b"+47 987 65 432"), "x-key+4798765432");
         assert_eq!(hash(Some(Category::Email), b"Kari@Example.no"), "x-keykari@example.");
         assert_ne!(hash(Some(Category::Ip), b"1.23.4.5"), hash(Some(Category::Ip), b"12.3.4.5"));

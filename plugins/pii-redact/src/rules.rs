@@ -2,7 +2,7 @@
 
 use crate::decode::Syntax;
 use crate::detect::custom::Pattern;
-use crate::detect::{fodselsnummer, is_word};
+use crate::detect::{email, fodselsnummer, is_word};
 
 /// A kind of personal data, as metrics and attributes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,7 +236,7 @@ impl Rules {
             let byte = index as u8;
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             bit(custom[index], start::CUSTOM)
-                | bit(on(Category::Email) && is_word(byte), start::EMAIL)
+                | bit(on(Category::Email) && (email::may_start(byte) || byte == b'"'), start::EMAIL)
                 | bit(on(Category::Ip) && (byte.is_ascii_hexdigit() || byte == b':'), start::IP)
                 | bit(numbers && byte.is_ascii_digit(), start::NUMBER)
                 | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
@@ -259,7 +259,8 @@ impl Rules {
                     class::BREAK
                 }
             }
-            (b'@', _) if self.action(Category::Email).is_some() => class::SLOW,
+            (b'@' | b'"', _) if self.action(Category::Email).is_some() => class::SLOW,
+            (b'/', _) if self.action(Category::Email).is_some() => class::WORD,
             // Before the password in a URL, and at the start of a private key.
             (b':' | b'-', _) if self.action(Category::Credential).is_some() => class::SLOW,
             (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,

@@ -1,32 +1,67 @@
-//! E-mail addresses, without quoted local parts and address literals: `kari.nordmann+shop@example.no`, `bjørn@blåbær.no`.
+//! E-mail addresses, without address literals: `kari.nordmann+shop@example.no`, `bjørn@blåbær.no`, `"kari n"@example.no`
+//! (RFC 5321 section 4.1.2, RFC 6531 for letters outside ASCII).
 
 use super::{Candidate, NeedMore, Verdict, is_word};
 
 /// RFC 5321 section 4.5.3.1 allows 64; addresses that encode others (VERP) are longer in the wild.
 const LONGEST_LOCAL: usize = 128;
 const LONGEST_DOMAIN: usize = 253;
+/// Quotes are looked behind no further, because most of them don't start an address.
+const LONGEST_QUOTED: usize = 66;
 /// Endings of files that are no top-level domains: `icon@2x.png`.
 const FILES: [&str; 14] =
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "css", "js", "json", "html", "tgz"];
 
-/// The length of an address that starts here. It starts with a letter, digit or underscore; what else RFC 5322 allows
-/// (quotes, slashes, braces) more often is punctuation around the address than a part of it.
+/// The length of an address that starts here. It starts with a letter, digit or underscore, or is quoted; what else RFC 5322
+/// allows there (braces, `=`, `?`) more often is punctuation around the address than a part of it.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    if candidate.before.is_word() || !candidate.at(0)?.is_some_and(is_word) {
+    if candidate.before.is_word() {
         return Ok(None);
     }
-    let mut at = 0;
-    loop {
-        match candidate.at(at)? {
-            Some(b'@') => break,
-            Some(byte) if at < LONGEST_LOCAL && is_local(byte) => at += 1,
-            _ => return Ok(None),
-        }
-    }
+    let at = match candidate.at(0)? {
+        Some(b'"') => match quoted(candidate)? {
+            Some(end) => end,
+            None => return Ok(None),
+        },
+        Some(byte) if may_start(byte) => match local(candidate)? {
+            Some(end) => end,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
     match domain(candidate, at + 1)? {
         Some(end) if is_repository(candidate, at, end)? => Ok(None),
         found => Ok(found),
     }
+}
+
+/// The end of a local part of the common form, before its `@`. One slash may be in it; more, or one before it, are a path's.
+fn local(candidate: &Candidate<'_>) -> Verdict {
+    let (mut at, mut slashes) = (0, usize::from(candidate.before.at(0) == b'/'));
+    loop {
+        match candidate.at(at)? {
+            Some(b'@') => return Ok((slashes < 2 || !candidate.text[..at].contains(&b'/')).then_some(at)),
+            Some(byte) if at < LONGEST_LOCAL && is_local(byte) => {
+                slashes += usize::from(byte == b'/');
+                at += 1;
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The end of a quoted local part (RFC 5321 section 4.1.2), before its `@`.
+fn quoted(candidate: &Candidate<'_>) -> Verdict {
+    let mut at = 1;
+    while at <= LONGEST_QUOTED {
+        match candidate.at(at)? {
+            Some(b'"') => return Ok((at > 1 && candidate.at(at + 1)? == Some(b'@')).then_some(at + 1)),
+            Some(b'\\') => at += 2,
+            Some(b' '..=b'~' | 0x80..) => at += 1,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// `git@host:owner/name` and `ssh://git@host/…` are where a repository is, and nobody's address.
@@ -82,6 +117,17 @@ fn domain(candidate: &Candidate<'_>, start: usize) -> Result<Option<usize>, Need
     }
 }
 
+/// Whether an address may start with this byte, quotes aside.
+pub fn may_start(byte: u8) -> bool {
+    is_word(byte) || is_wide_letter(byte)
+}
+
+/// Lead bytes of longer UTF-8 sequences that mostly are letters: Indic, Thai, Georgian and Vietnamese ones, ideographs and
+/// Hangul. Between them stand punctuation and symbols.
+fn is_wide_letter(byte: u8) -> bool {
+    matches!(byte, 0xE0 | 0xE1 | 0xE4..=0xED)
+}
+
 /// A label doesn't end with a hyphen.
 fn label_end(text: &[u8], label: usize, mut end: usize) -> usize {
     while end > label && text[end - 1] == b'-' {
@@ -98,13 +144,13 @@ fn is_top_level(label: &[u8]) -> bool {
 }
 
 fn is_label(byte: u8) -> bool {
-    (is_word(byte) && byte != b'_') || byte == b'-' || matches!(byte, 0x80..=0xBF)
+    (may_start(byte) && byte != b'_') || byte == b'-' || matches!(byte, 0x80..=0xBF)
 }
 
 fn is_local(byte: u8) -> bool {
-    is_word(byte)
+    may_start(byte)
         || matches!(byte, 0x80..=0xBF)
-        || matches!(byte, b'.' | b'+' | b'-' | b'%' | b'\'' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' | b'`')
+        || matches!(byte, b'/' | b'.' | b'+' | b'-' | b'%' | b'\'' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' | b'`')
 }
 
 #[cfg(test)]
@@ -125,6 +171,12 @@ mod tests {
             "bjørn@blåbær.no",
             "a@xn--blbr-0fah.no",
             "_@b.no",
+            "nguyễn@example.vn",
+            "用户@例子.广告",
+            "łukasz@example.pl",
+            "\"kari nordmann\"@example.no",
+            "\"a\\\"b@c\"@example.no",
+            "kari/oslo@example.no",
         ] {
             assert_eq!(found(text), Some(text));
         }
@@ -141,6 +193,8 @@ mod tests {
         assert_eq!(found("kari@example.no.png"), Some("kari@example.no"));
         assert_eq!(found("git@example.no: hei"), Some("git@example.no"));
         assert_eq!(found("kari@example.no:x"), Some("kari@example.no"));
+        assert_eq!(find(&Candidate::behind(b"https://", b"x.no/kari@example.no")), Ok(None));
+        assert_eq!(find(&Candidate::behind(b"x.no/", b"kari@example.no")), Ok(Some(15)));
         assert_eq!(find(&Candidate::behind(b"ssh://", b"git@example.no/x.git")), Ok(None));
     }
 
@@ -163,6 +217,10 @@ mod tests {
             "git@github.com:owner/name.git",
             "git@example.no:~kari/x",
             "x@y.1a",
+            "\"\"@example.no",
+            "\"kari\" @example.no",
+            "\"kari@example.no\"",
+            "a/b/c@example.no",
         ] {
             assert_eq!(found(text), None, "{text}");
         }

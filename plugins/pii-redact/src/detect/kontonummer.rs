@@ -1,4 +1,5 @@
-//! Norwegian bank account numbers: eleven digits modulo 11, plain or as `1234.56.78903`.
+//! Norwegian bank account numbers: eleven digits modulo 11, plain or as `1234.56.78903`, with
+//! dots, spaces or hyphens.
 //!
 //! The weights are those of the second check digit of a fødselsnummer, so every one of those passes here as well: ask that
 //! detector first. Of random eleven-digit strings one in eleven passes, so plain ones count only where words announce an
@@ -18,7 +19,7 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.digits(0, &mut digits[..4])? {
         return Ok(None);
     }
-    let separator = candidate.at(4)?.filter(|byte| matches!(byte, b'.' | b' '));
+    let separator = candidate.at(4)?.filter(|byte| matches!(byte, b'.' | b' ' | b'-'));
     let gap = usize::from(separator.is_some());
     if !candidate.digits(4 + gap, &mut digits[4..6])? {
         return Ok(None);
@@ -53,6 +54,8 @@ mod tests {
         assert_eq!(length("86011117947"), Some(11));
         assert_eq!(length("8601.11.17947"), Some(13));
         assert_eq!(length("8601 11 17947."), Some(13));
+        assert_eq!(length("8601-11-17947"), Some(13));
+        assert_eq!(length("8601-11.17947"), None);
         assert_eq!(length("12345678903"), Some(11));
         assert_eq!(length("1234.56.78903"), Some(13));
     }

@@ -8,12 +8,21 @@ use super::{Candidate, NeedMore, Verdict, is_alphanumeric, surroundings};
 const LONGEST: usize = 15;
 /// Nobody splits a number before so many digits and writes on after them.
 const LONG_GROUP: usize = 7;
+/// Words before an extension, the longest first.
+const EXTENSIONS: [&str; 7] = ["extension", "anknytning", "linje", "ext", "int", "x", "#"];
+const LONGEST_EXTENSION: usize = 5;
 
 /// The length of a phone number that starts here. `said` is asked only where the digits alone don't tell.
 pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
+    let Some(end) = number(candidate, said)? else { return Ok(None) };
+    Ok(extension(candidate, end)?.or(Some(end)))
+}
+
+/// The length of the number itself.
+fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     match candidate.at(0)? {
         Some(b'+') => international(candidate, 1),
         Some(b'0') => {
@@ -27,6 +36,37 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         Some(b'2'..=b'9') => national(candidate, said),
         _ => Ok(None),
     }
+}
+
+/// The end of an extension behind a number: `ext. 12`, `x12`, `#12`, `linje 12`.
+fn extension(candidate: &Candidate<'_>, end: usize) -> Result<Option<usize>, NeedMore> {
+    let mut start = end;
+    for separator in [b',', b' '] {
+        start += usize::from(candidate.at(start)? == Some(separator));
+    }
+    'words: for word in EXTENSIONS {
+        for (offset, byte) in word.bytes().enumerate() {
+            if !candidate.at(start + offset)?.is_some_and(|found| found.eq_ignore_ascii_case(&byte)) {
+                continue 'words;
+            }
+        }
+        let mut first = start + word.len();
+        for separator in [b'.', b' '] {
+            first += usize::from(candidate.at(first)? == Some(separator));
+        }
+        let mut last = first;
+        while last - first <= LONGEST_EXTENSION && candidate.digit(last)?.is_some() {
+            last += 1;
+        }
+        let fits = (1..=LONGEST_EXTENSION).contains(&(last - first)) && candidate.number_may_end(last)?;
+        return Ok(fits.then_some(last));
+    }
+    Ok(None)
+}
+
+/// Whether a number may end before `index`: where others may, or before an extension.
+fn may_end(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
+    Ok(candidate.number_may_end(index)? || extension(candidate, index)?.is_some())
 }
 
 /// A country code and the rest of the number, in groups parted by single separators. E.164 allows 15 digits; what follows
@@ -53,7 +93,9 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
         // The trunk prefix isn't dialled after a country code.
         if length == 1 && digits[count - 1] == 0 && count > 1 && candidate.text[group - 1] == b'(' {
             count -= 1;
-        } else if length == 0 || candidate.at(index)?.is_some_and(is_alphanumeric) {
+        } else if length == 0
+            || candidate.at(index)?.is_some_and(is_alphanumeric) && extension(candidate, index)?.is_none()
+        {
             return Ok(found);
         } else if is_plausible(&digits[..count]) {
             found = Some(index);
@@ -129,7 +171,7 @@ fn national(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         (_, None, _) => 8,
         _ => return Ok(None),
     };
-    let counts = candidate.number_may_end(end)? && !surroundings::is_coordinate(candidate) && said().is(Topic::Phone);
+    let counts = may_end(candidate, end)? && !surroundings::is_coordinate(candidate) && said().is(Topic::Phone);
     Ok(counts.then_some(end))
 }
 
@@ -150,7 +192,7 @@ fn grouped(candidate: &Candidate<'_>, groups: &[usize]) -> Result<Option<usize>,
             index += 1;
         }
     }
-    Ok(candidate.number_may_end(index)?.then_some(index))
+    Ok(may_end(candidate, index)?.then_some(index))
 }
 
 #[cfg(test)]
@@ -209,6 +251,28 @@ mod tests {
         }
         let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Phone as u8)).unwrap();
         assert_eq!(told("98 76 54 32 12"), Some(11));
+    }
+
+    #[test]
+    fn extensions_go_with_the_number() {
+        for text in [
+            "+47 22 33 44 55 ext. 123",
+            "+4722334455x12",
+            "+1 212 555 0123, ext 12345",
+            "22 33 44 55 #12",
+            "22 33 44 55 linje 3",
+        ] {
+            assert_eq!(found(text), Some(text));
+        }
+        for (text, number) in [
+            ("+47 22 33 44 55 ext. 123456", Some("+47 22 33 44 55")),
+            ("+47 22 33 44 55 ext.", Some("+47 22 33 44 55")),
+            ("+47 22 33 44 55 xylofon", Some("+47 22 33 44 55")),
+            ("+4722334455x", None),
+            ("+4722334455x12a", None),
+        ] {
+            assert_eq!(found(text), number, "{text}");
+        }
     }
 
     #[test]
