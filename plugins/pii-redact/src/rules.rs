@@ -2,7 +2,7 @@
 
 use crate::decode::Syntax;
 use crate::detect::custom::Pattern;
-use crate::detect::{email, fodselsnummer, is_word};
+use crate::detect::{credential, email, fodselsnummer, is_word};
 
 /// A kind of personal data, as metrics and attributes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,8 +240,8 @@ impl Rules {
                 | bit(on(Category::Ip) && (byte.is_ascii_hexdigit() || byte == b':'), start::IP)
                 | bit(numbers && byte.is_ascii_digit(), start::NUMBER)
                 | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
-                | bit(on(Category::Credential) && byte.is_ascii_graphic(), start::CREDENTIAL)
-                | bit(on(Category::Token) && byte.is_ascii_graphic(), start::TOKEN)
+                | bit(on(Category::Credential) && credential::may_start(byte), start::CREDENTIAL)
+                | bit(on(Category::Token) && byte.is_ascii_alphanumeric(), start::TOKEN)
                 | bit(on(Category::Phone) && (byte.is_ascii_digit() || byte == b'+'), start::PHONE)
         })
     }

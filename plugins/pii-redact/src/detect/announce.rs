@@ -25,10 +25,11 @@ pub enum Topic {
 pub struct Said(u8);
 
 const DENIED: u8 = 32;
+const ENDED: u8 = 64;
 
 impl Said {
     /// Bits that there are.
-    pub const BITS: usize = 6;
+    pub const BITS: usize = 7;
 
     /// What a set of bits says.
     pub const fn of_bits(bits: u8) -> Self {
@@ -42,7 +43,7 @@ impl Said {
 
     /// Whether the number is announced as this.
     pub const fn is(self, topic: Topic) -> bool {
-        self.0 & topic as u8 != 0 && (!self.denies() || topic as u8 == Topic::Organisation as u8)
+        self.0 & topic as u8 != 0 && (self.0 & (DENIED | ENDED) == 0 || topic as u8 == Topic::Organisation as u8)
     }
 
     /// Whether the nearest word says that the number is nobody's: an order, a size, a reference.
@@ -76,7 +77,6 @@ const WORDS: [(&[&str], Topic); 5] = [
             "faks",
             "sms",
             "ring",
-            "call",
             "gsm",
             "kontaktnummer",
             "kontaktnr",
@@ -115,7 +115,7 @@ const WORDS: [(&[&str], Topic); 5] = [
 ];
 
 /// Words that say that a number is something else.
-const DENIALS: [&str; 74] = [
+const DENIALS: [&str; 44] = [
     "kid",
     "ordre",
     "order",
@@ -138,34 +138,18 @@ const DENIALS: [&str; 74] = [
     "size",
     "length",
     "offset",
-    "count",
-    "antall",
-    "antal",
-    "anzahl",
-    "id",
-    "ids",
-    "uuid",
-    "guid",
     "serial",
     "serie",
     "serien",
     "blk",
     "block",
     "blokk",
-    "ref",
-    "referanse",
-    "reference",
-    "referenz",
-    "referens",
     "viite",
     "viitenumero",
     "ocr",
     "tracking",
     "sporing",
     "kolli",
-    "version",
-    "versjon",
-    "port",
     "pid",
     "points",
     "coords",
@@ -175,8 +159,28 @@ const DENIALS: [&str; 74] = [
     "hash",
     "checksum",
     "timestamp",
-    "ts",
     "epoch",
+];
+
+/// Words after which nothing is announced any more, though they don't say what the number is.
+const ENDS: [&str; 26] = [
+    "count",
+    "antall",
+    "antal",
+    "anzahl",
+    "id",
+    "ids",
+    "uuid",
+    "guid",
+    "ref",
+    "referanse",
+    "reference",
+    "referenz",
+    "referens",
+    "version",
+    "versjon",
+    "port",
+    "ts",
     "price",
     "pris",
     "amount",
@@ -184,20 +188,20 @@ const DENIALS: [&str; 74] = [
     "type",
     "model",
     "verified",
-    "enabled",
     "code",
     "kode",
-    "beløp",
-    "updated",
-    "created",
 ];
 
-/// Words that say so only as the end of a name: in prose they mean little.
-const JOINED_DENIALS: [&str; 12] =
+/// Words that do so only as the end of a name: in prose they mean little.
+const JOINED_ENDS: [&str; 12] =
     ["at", "on", "by", "date", "dato", "time", "limit", "quota", "index", "total", "sum", "state"];
 
 /// What may be written together with a word (`tlfnr`, `telno`), or behind it (`tel. no`), and says nothing itself.
 const SUFFIXES: [&str; 10] = ["nummer", "numre", "numero", "numbers", "number", "nr", "no", "num", "s", "er"];
+
+/// What else may follow a word in a compound: whose it is, and that there are many.
+const RESTS: [&str; 12] =
+    ["privat", "private", "arbeid", "arbeide", "jobb", "hjem", "hjemme", "kveld", "work", "home", "liste", "list"];
 
 /// Other words that end like one.
 const OTHERS: [&str; 12] = [
@@ -237,8 +241,8 @@ pub fn by_key(key: &[u8]) -> Said {
         lower.copy_from_slice(end);
         lower.make_ascii_lowercase();
         match meaning(lower, joined) {
-            Meaning::Number | Meaning::Denial if caller && matches!(&*lower, b"id" | b"number" | b"nummer" | b"nr") => {
-                said = said & !DENIED | Topic::Phone as u8;
+            Meaning::Number | Meaning::End if caller && matches!(&*lower, b"id" | b"number" | b"nummer" | b"nr") => {
+                said = said & !(DENIED | ENDED) | Topic::Phone as u8;
             }
             Meaning::Number if organisation == Some("") => said = Topic::Organisation as u8 | DENIED,
             Meaning::Other if organisation.is_some_and(|second| second.as_bytes() == lower) => {
@@ -246,9 +250,10 @@ pub fn by_key(key: &[u8]) -> Said {
             }
             Meaning::Number => {}
             Meaning::Topic(Topic::Organisation) => said = Topic::Organisation as u8 | DENIED,
-            Meaning::Topic(topic) => said = said & !DENIED | topic as u8,
+            Meaning::Topic(topic) => said = said & !(DENIED | ENDED) | topic as u8,
             Meaning::Denial => said |= DENIED,
-            Meaning::Other if !joined => said &= !DENIED,
+            Meaning::End => said |= ENDED,
+            Meaning::Other if !joined => said &= !(DENIED | ENDED),
             Meaning::Other => {}
         }
         organisation = ORGANISATIONS.iter().find(|(first, _)| first.as_bytes() == lower).map(|(_, second)| *second);
@@ -288,6 +293,7 @@ fn without_listed_number(before: &[u8]) -> Option<&[u8]> {
 enum Meaning {
     Topic(Topic),
     Denial,
+    End,
     /// That a number comes, and not which.
     Number,
     Other,
@@ -306,12 +312,18 @@ fn meaning(word: &[u8], joined: bool) -> Meaning {
         if let Some(topic) = topic_of(&WORDS, word).or_else(|| topic_of(&PARTS, word)) {
             return Meaning::Topic(topic);
         }
-        if among(&DENIALS, word) || joined && among(&JOINED_DENIALS, word) {
+        if among(&DENIALS, word) {
             return Meaning::Denial;
+        }
+        if among(&ENDS, word) || joined && among(&JOINED_ENDS, word) {
+            return Meaning::End;
         }
     }
     for word in [Some(word), stem].into_iter().flatten() {
-        let ends = |part: &&str| word.ends_with(part.as_bytes());
+        let ends = |part: &&str| {
+            let rest = word.strip_prefix(part.as_bytes());
+            word.ends_with(part.as_bytes()) || rest.is_some_and(|rest| among(&RESTS, rest))
+        };
         let part = PARTS.iter().find(|(parts, _)| parts.iter().any(|part| ends(&part)));
         if let (Some((_, topic)), false) = (part, among(&OTHERS, word)) {
             return Meaning::Topic(*topic);
@@ -352,7 +364,7 @@ mod tests {
                 Topic::Phone,
                 "phone mobilePhone tlf Tel TLFNR telNo tel_no faxnummer userTlf mobil[] cell telefonnummer gsm msisdn \
                  kontaktnummer callerId caller_id contactNumber puhelin matkapuhelin puhelinnumero mottaker phones \
-                 hjemmetelefon mobiltlf telefonnr Rufnummer Handynummer phone1 orderPhone",
+                 hjemmetelefon mobiltlf telefonnr Rufnummer Handynummer phone1 telefonarbeid orderPhone",
             ),
             (Topic::Card, "cardNumber kortnr pan kredittkort creditCard Kreditkarte cards"),
             (Topic::Account, "konto kontonr bankAccount accountNumber fraKonto tilinumero"),
@@ -417,7 +429,6 @@ mod tests {
             "tlf. ",
             "Tel: ",
             "ring meg på ",
-            "call me at ",
             "\"phone\":\"",
             "<mobil>",
             "Tlf: 98765432, ",

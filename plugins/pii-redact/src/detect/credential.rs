@@ -112,6 +112,17 @@ impl Rest {
     }
 }
 
+/// Whether a key may start with this byte. A password may with any, behind the colon that announces it.
+pub fn may_start(byte: u8) -> bool {
+    byte == b'-' || AWS.iter().any(|prefix| prefix[0] == byte) || PREFIXES.iter().any(|(prefix, _)| prefix[0] == byte)
+}
+
+/// Whether `scheme://user` stands before, so that a colon would announce a password.
+pub fn ends_user(before: &Before) -> bool {
+    let slash = (0..Before::REACH).find(|index| !is_user(before.at(*index))).unwrap_or(Before::REACH);
+    [0, 1, 2].map(|index| before.at(slash + index)) == *b"//:"
+}
+
 /// The length of the beginning of a credential: a private key's first line, or a service's key up to its shortest length; or
 /// of a whole password.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
@@ -152,7 +163,8 @@ fn private_key(candidate: &Candidate<'_>) -> Verdict {
 }
 
 fn prefixed(candidate: &Candidate<'_>) -> Verdict {
-    for (prefix, shortest) in PREFIXES {
+    let Some(first) = candidate.at(0)? else { return Ok(None) };
+    for (prefix, shortest) in PREFIXES.into_iter().filter(|(prefix, _)| prefix[0] == first) {
         if starts_with(candidate, 0, prefix)? {
             let length = prefix.len() + shortest;
             let fits = are(candidate, prefix.len(), length, is_unparted)?;

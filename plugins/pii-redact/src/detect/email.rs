@@ -7,7 +7,7 @@ use super::{Candidate, NeedMore, Verdict, is_word};
 const LONGEST_LOCAL: usize = 128;
 const LONGEST_DOMAIN: usize = 253;
 /// Quotes are looked behind no further, because most of them don't start an address.
-const LONGEST_QUOTED: usize = 66;
+pub const LONGEST_QUOTED: usize = 66;
 /// Endings of files that are no top-level domains: `icon@2x.png`.
 const FILES: [&str; 14] =
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "css", "js", "json", "html", "tgz"];

@@ -5,7 +5,7 @@ use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::decode::{Edge, Syntax, Window};
 use crate::detect::announce::{self, Said};
 use crate::detect::credential::Rest;
-use crate::detect::{self, Before, Candidate, NeedMore, email, order};
+use crate::detect::{self, Before, Candidate, NeedMore, credential, email, order};
 use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::{Action, Category, class, start};
 
@@ -30,19 +30,46 @@ impl Scanner {
             let from = at.max(end.saturating_sub(PIECE));
             raw[from..end].iter().rposition(|byte| class(byte) == class::BREAK).map_or(from, |found| from + found + 1)
         };
-        let Some(found) = raw[at..].iter().position(|byte| class(byte) >= class::SLOW) else {
+        let mut from = at;
+        let found = loop {
+            let found = raw[from..].iter().position(|byte| class(byte) >= class::SLOW).map(|found| from + found);
+            match found {
+                Some(found) if class(&raw[found]) == class::SLOW && self.is_harmless(chunk, found) => from = found + 1,
+                found => break found,
+            }
+        };
+        let Some(found) = found else {
             // The last word may go on, and prove to be one that needs a look.
             let word = word_before(raw.len());
             let examine = word < raw.len() && !chunk.last;
             return if examine { self.examine(chunk, word, raw.len(), syntax) } else { Ok(Step::To(raw.len())) };
         };
-        let found = at + found;
         if class(&raw[found]) == class::STOP {
             return self.stop(chunk, found);
         }
         let piece = &raw[found..raw.len().min(found + PIECE)];
         let end = piece.iter().position(|byte| !matches!(class(byte), class::WORD | class::SLOW));
         self.examine(chunk, word_before(found), found + end.unwrap_or(piece.len()), syntax)
+    }
+
+    /// Whether a byte that may make a word a value doesn't, by what stands beside it: most colons, hyphens and quotes are
+    /// told apart here from those that come before a password, a private key and an address.
+    fn is_harmless<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> bool {
+        let (byte, behind) = (chunk.raw[at], &chunk.raw[at + 1..]);
+        if !matches!(byte, b':' | b'-' | b'"') || chunk.rules.starts(byte) & (start::CUSTOM | start::IP) != 0 {
+            return false;
+        }
+        match byte {
+            b':' => !credential::ends_user(&self.before_at(chunk, at)),
+            b'-' => behind.first().is_some_and(|next| !matches!(next, b'-' | b'\\' | b'%')),
+            _ => match behind.iter().take(email::LONGEST_QUOTED).position(|byte| b"\"\\%\r\n".contains(byte)) {
+                Some(end) if behind[end] == b'"' => {
+                    behind.get(end + 1).is_some_and(|next| !matches!(next, b'@' | b'\\' | b'%'))
+                }
+                Some(end) => matches!(behind[end], b'\r' | b'\n'),
+                None => behind.len() >= email::LONGEST_QUOTED,
+            },
+        }
     }
 
     /// Leaves out what still belongs to a credential. Its end is where a byte does not.
@@ -147,6 +174,10 @@ impl Scanner {
                 return Ok(Step::To(raw_start));
             }
             let mut wants = chunk.rules.starts(byte);
+            let previous = if position > fresh { window.bytes()[position - 1] } else { far.at(0) };
+            if previous == b':' && chunk.rules.action(Category::Credential).is_some() {
+                wants |= start::CREDENTIAL;
+            }
             if position < barren {
                 wants &= !start::EMAIL;
             }
@@ -184,7 +215,6 @@ impl Scanner {
                     Ok(None) => {}
                 }
             }
-            let previous = if position > fresh { window.bytes()[position - 1] } else { far.at(0) };
             letter = detect::is_alphanumeric(byte) || detect::continues(previous, byte);
             position += 1;
         }
