@@ -239,7 +239,7 @@ pub fn by_key(key: &[u8]) -> Said {
         let end = &word[word.len().saturating_sub(LONGEST_WORD)..];
         let lower = &mut lower[..end.len()];
         lower.copy_from_slice(end);
-        lower.make_ascii_lowercase();
+        lower_case(lower);
         match meaning(lower, joined) {
             Meaning::Number | Meaning::End if caller && matches!(&*lower, b"id" | b"number" | b"nummer" | b"nr") => {
                 said = said & !(DENIED | ENDED) | Topic::Phone as u8;
@@ -288,6 +288,16 @@ fn without_listed_number(before: &[u8]) -> Option<&[u8]> {
     (phone || digits == 11).then(|| &text[..text.len() - digits])
 }
 
+/// Also the capital letters of the languages, all of which UTF-8 writes with the same first byte.
+fn lower_case(word: &mut [u8]) {
+    word.make_ascii_lowercase();
+    for at in 1..word.len() {
+        if word[at - 1] == 0xC3 && matches!(word[at], 0x80..=0x9E) {
+            word[at] += 0x20;
+        }
+    }
+}
+
 /// What one word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
@@ -324,7 +334,7 @@ fn meaning(word: &[u8], joined: bool) -> Meaning {
             let rest = word.strip_prefix(part.as_bytes());
             word.ends_with(part.as_bytes()) || rest.is_some_and(|rest| among(&RESTS, rest))
         };
-        let part = PARTS.iter().find(|(parts, _)| parts.iter().any(|part| ends(&part)));
+        let part = PARTS.iter().find(|(parts, _)| parts.iter().any(ends));
         if let (Some((_, topic)), false) = (part, among(&OTHERS, word)) {
             return Meaning::Topic(*topic);
         }
@@ -368,7 +378,7 @@ mod tests {
             ),
             (Topic::Card, "cardNumber kortnr pan kredittkort creditCard Kreditkarte cards"),
             (Topic::Account, "konto kontonr bankAccount accountNumber fraKonto tilinumero"),
-            (Topic::Identity, "fnr cprNr hetu personnummer fodselsnummer henkilötunnus"),
+            (Topic::Identity, "fnr cprNr hetu personnummer fodselsnummer henkilötunnus FØDSELSNUMMER"),
             (Topic::Organisation, "orgnr org.nr orgNo cvr organisasjonsnummer Y-tunnus CVR-nr"),
         ] {
             for key in keys.split(' ') {
