@@ -74,6 +74,10 @@ impl State {
                 self.objects >>= 1;
                 self.arrays.iter_mut().for_each(|levels| *levels >>= 1);
                 self.depth = self.depth.saturating_sub(1);
+                // Nobody's members any more: those of the next object are its own.
+                if self.objects == 0 {
+                    self.names = 0;
+                }
             }
             _ => {}
         }
