@@ -110,8 +110,14 @@ pub struct Categories {
     pub card: Choice,
     pub iban: Choice,
     pub fodselsnummer: Choice,
+    pub personnummer: Choice,
+    pub cpr: Choice,
+    pub hetu: Choice,
+    pub organisation: Choice,
     pub kontonummer: Choice,
     pub ip: Choice,
+    pub credential: Choice,
+    pub token: Choice,
 }
 
 impl Default for Categories {
@@ -124,8 +130,15 @@ impl Default for Categories {
             card: on.clone(),
             iban: on.clone(),
             fodselsnummer: on.clone(),
-            kontonummer: on,
-            ip: off,
+            personnummer: on.clone(),
+            cpr: on.clone(),
+            hetu: on.clone(),
+            organisation: on.clone(),
+            kontonummer: on.clone(),
+            ip: off.clone(),
+            credential: on,
+            // An endpoint that gives tokens out must be able to.
+            token: off,
         }
     }
 }
@@ -349,11 +362,20 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_never_kept_in_part() {
+    fn fields_and_credentials_are_never_kept_in_part() {
         assert_eq!(
             mistakes(serde_json::json!({"fields_action": {"action": "hash", "secret": "s"}})),
             ["/fields_action"]
         );
+        for (action, category) in [("hash", "credential"), ("mask", "token")] {
+            let details = if action == "hash" {
+                serde_json::json!({"action": "hash", "secret": "s"})
+            } else {
+                serde_json::json!({"action": "mask", "keep_last": 4})
+            };
+            let config = serde_json::json!({"categories": {category: details}});
+            assert_eq!(mistakes(config), [format!("/categories/{category}")]);
+        }
         assert_eq!(mistakes(serde_json::json!({"fields_action": "off", "fields": ["a"]})), ["/fields_action"]);
     }
 }

@@ -62,10 +62,23 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
     let Some(kind) = kind else { return value.to_vec() };
     let mut canonical = value.to_ascii_lowercase();
     match kind {
-        Category::Phone | Category::Card | Category::Iban | Category::Fodselsnummer | Category::Kontonummer => {
+        Category::Phone
+        | Category::Card
+        | Category::Fodselsnummer
+        | Category::Personnummer
+        | Category::Cpr
+        | Category::Hetu
+        | Category::Organisation
+        | Category::Kontonummer => {
             canonical.retain(|byte| byte.is_ascii_alphanumeric() || *byte == b'+');
         }
-        Category::Email | Category::Ip | Category::Field => {}
+        Category::Iban => {
+            canonical.retain(u8::is_ascii_alphanumeric);
+            if canonical.starts_with(b"iban") {
+                canonical.drain(..4);
+            }
+        }
+        Category::Email | Category::Ip | Category::Credential | Category::Token | Category::Field => {}
     }
     canonical
 }
@@ -117,6 +130,7 @@ mod tests {
             })
         };
         assert_eq!(hash(Some(Category::Card), b"4111 1111-1111 1111"), "x-key4111111111111");
+        assert_eq!(hash(Some(Category::Iban), b"IBANNO93 8601"), hash(Some(Category::Iban), b"no938601"));
         assert_eq!(hash(Some(Category::Phone), b"+47 987 65 432"), "x-key+4798765432");
         assert_eq!(hash(Some(Category::Email), b"Kari@Example.no"), "x-keykari@example.");
         assert_ne!(hash(Some(Category::Ip), b"1.23.4.5"), hash(Some(Category::Ip), b"12.3.4.5"));

@@ -2,7 +2,7 @@
 
 use crate::decode::Syntax;
 use crate::detect::custom::Pattern;
-use crate::detect::{fodselsnummer, is_word};
+use crate::detect::{credential, email, fodselsnummer, is_word};
 
 /// A kind of personal data, as metrics and attributes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,21 +14,33 @@ pub enum Category {
     Card,
     Iban,
     Fodselsnummer,
+    Personnummer,
+    Cpr,
+    Hetu,
+    Organisation,
     Kontonummer,
     Ip,
+    Credential,
+    Token,
     /// The value of a JSON key or form field that the config lists.
     Field,
 }
 
 /// All categories, in the order of their numbers.
-pub const CATEGORIES: [(Category, &str); 8] = [
+pub const CATEGORIES: [(Category, &str); 14] = [
     (Category::Email, "email"),
     (Category::Phone, "phone"),
     (Category::Card, "card"),
     (Category::Iban, "iban"),
     (Category::Fodselsnummer, "fodselsnummer"),
+    (Category::Personnummer, "personnummer"),
+    (Category::Cpr, "cpr"),
+    (Category::Hetu, "hetu"),
+    (Category::Organisation, "organisation"),
     (Category::Kontonummer, "kontonummer"),
     (Category::Ip, "ip"),
+    (Category::Credential, "credential"),
+    (Category::Token, "token"),
     (Category::Field, "field"),
 ];
 
@@ -96,12 +108,16 @@ pub mod start {
     pub const EMAIL: u8 = 2;
     /// An IP address.
     pub const IP: u8 = 4;
-    /// A fødselsnummer, account or card.
+    /// An identity number, account or card.
     pub const NUMBER: u8 = 8;
     /// An IBAN.
     pub const IBAN: u8 = 16;
     /// A phone number.
     pub const PHONE: u8 = 32;
+    /// A key or password.
+    pub const CREDENTIAL: u8 = 64;
+    /// A token.
+    pub const TOKEN: u8 = 128;
 }
 
 /// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value; so what is below it is skipped.
@@ -205,16 +221,27 @@ impl Rules {
 
     fn make_starts(&self) -> [u8; 256] {
         let on = |category| self.action(category).is_some();
-        let numbers = on(Category::Fodselsnummer) || on(Category::Kontonummer) || on(Category::Card);
+        let numbers = [
+            Category::Fodselsnummer,
+            Category::Personnummer,
+            Category::Cpr,
+            Category::Hetu,
+            Category::Organisation,
+            Category::Kontonummer,
+            Category::Card,
+        ];
+        let numbers = numbers.into_iter().any(on);
         let custom = self.custom_starts();
         std::array::from_fn(|index| {
             let byte = index as u8;
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             bit(custom[index], start::CUSTOM)
-                | bit(on(Category::Email) && is_word(byte), start::EMAIL)
+                | bit(on(Category::Email) && (email::may_start(byte) || byte == b'"'), start::EMAIL)
                 | bit(on(Category::Ip) && (byte.is_ascii_hexdigit() || byte == b':'), start::IP)
                 | bit(numbers && byte.is_ascii_digit(), start::NUMBER)
                 | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
+                | bit(on(Category::Credential) && credential::may_start(byte), start::CREDENTIAL)
+                | bit(on(Category::Token) && byte.is_ascii_alphanumeric(), start::TOKEN)
                 | bit(on(Category::Phone) && (byte.is_ascii_digit() || byte == b'+'), start::PHONE)
         })
     }
@@ -232,7 +259,10 @@ impl Rules {
                     class::BREAK
                 }
             }
-            (b'@', _) if self.action(Category::Email).is_some() => class::SLOW,
+            (b'@' | b'"', _) if self.action(Category::Email).is_some() => class::SLOW,
+            (b'/', _) if self.action(Category::Email).is_some() => class::WORD,
+            // Before the password in a URL, and at the start of a private key.
+            (b':' | b'-', _) if self.action(Category::Credential).is_some() => class::SLOW,
             (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,
             (b'+' | b'0'..=b'9', _) => class::SLOW,
             _ if custom[index] => class::SLOW,

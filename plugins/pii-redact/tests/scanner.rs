@@ -106,13 +106,40 @@ fn no_event_is_held_past_its_blank_line() {
 #[test]
 fn endless_input_is_held_back_only_so_far() {
     let config = serde_json::json!({
-        "categories": {"ip": "mask"},
+        "categories": {"ip": "mask", "token": "mask"},
         "custom": [{"name": "long", "pattern": "\\bx[a-z ]+y", "max_length": 512}],
     });
     let rules = rules(&config);
     for unit in [
-        "a", "1", "1 ", "a.", "4111 ", "\\u0061", "%41", "@", "ø", ":", "+", "\\", "x ", "NO93 ", "a@b.", "0", "1,",
-        "+1 ", "e1", "-", "true", "\n", "\\ud83d",
+        "a",
+        "1",
+        "1 ",
+        "a.",
+        "4111 ",
+        "\\u0061",
+        "%41",
+        "@",
+        "ø",
+        ":",
+        "+",
+        "\\",
+        "x ",
+        "NO93 ",
+        "a@b.",
+        "0",
+        "1,",
+        "+1 ",
+        "e1",
+        "-",
+        "true",
+        "eyJ",
+        "-----BEGIN PRIVATE KEY-----",
+        "bearer a1b2c3d4e5f6g7h8",
+        "x://u:p",
+        "ghp_",
+        "98 76 ",
+        "\n",
+        "\\ud83d",
     ] {
         for format in FORMATS {
             let start: &str = if format == Format::Json { "\"" } else { "" };
@@ -175,6 +202,31 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("&secret=abc&".to_owned()),
         Just("\\ud83d\\ude00".to_owned()),
         Just("blåbær".to_owned()),
+        Just("98 76 54 32 11".to_owned()),
+        Just("12345678-1234-1234-1234-123456789012".to_owned()),
+        Just("-Infinity".to_owned()),
+        Just("811218-9876".to_owned()),
+        Just("020132 999 97".to_owned()),
+        Just("02.01.32 99997".to_owned()),
+        Just("IBANNO9386011117947".to_owned()),
+        Just("+4722334455x12".to_owned()),
+        Just("\"kari n\"@example.no".to_owned()),
+        Just("\\\"kari n\\\"@example.no".to_owned()),
+        Just("kari/oslo@example.no".to_owned()),
+        Just("用户@例子.广告".to_owned()),
+        Just("eyJhbGciOiJub25lIn0.eyJ".to_owned()),
+        Just("Bearer a1b2c3d4e5f6g7h8i9".to_owned()),
+        Just("-----BEGIN PRIVATE KEY-----\n".to_owned()),
+        Just("-----BEGIN PRIVATE KEY-----\\nMII".to_owned()),
+        Just("-----END PRIVATE KEY-----".to_owned()),
+        Just("AKIAIOSFODNN7EXAMPLE".to_owned()),
+        Just("x://u:p1@".to_owned()),
+        Just("131052A308T".to_owned()),
+        Just("cpr 251248 4916".to_owned()),
+        Just("org.nr 974 760 673".to_owned()),
+        Just("konto 12345678903".to_owned()),
+        Just("{\"kari@example.no\":1,\"ola@example.no\":".to_owned()),
+        Just("kid 6000000000000000004".to_owned()),
         Just("“".to_owned()),
         "[ -~]{0,6}",
         "[0-9 .+@:\\\\%\"{}\\[\\],\n\r&=/-]{0,6}",
@@ -192,7 +244,10 @@ proptest! {
     ) {
         let input = fragments.concat().into_bytes();
         let rules = rules(&serde_json::json!({
-            "categories": {"ip": "mask", "card": {"action": "mask", "keep_last": 4}, "email": {"action": "hash", "secret": "s"}},
+            "categories": {
+                "ip": "mask", "token": "mask",
+                "card": {"action": "mask", "keep_last": 4}, "email": {"action": "hash", "secret": "s"},
+            },
             "fields": ["secret"],
             "custom": [{"name": "customer", "pattern": "\\bK-[0-9]{6}\\b", "action": "replace", "with": "\"C\""}],
         }));

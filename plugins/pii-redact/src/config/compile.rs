@@ -15,8 +15,14 @@ impl Config {
             ("/categories/card", &categories.card),
             ("/categories/iban", &categories.iban),
             ("/categories/fodselsnummer", &categories.fodselsnummer),
+            ("/categories/personnummer", &categories.personnummer),
+            ("/categories/cpr", &categories.cpr),
+            ("/categories/hetu", &categories.hetu),
+            ("/categories/organisation", &categories.organisation),
             ("/categories/kontonummer", &categories.kontonummer),
             ("/categories/ip", &categories.ip),
+            ("/categories/credential", &categories.credential),
+            ("/categories/token", &categories.token),
             ("/fields_action", &self.fields_action),
         ];
         let mut index = 0;
@@ -29,7 +35,14 @@ impl Config {
         if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = field {
             mistakes.push(mistake("/fields_action", "values of listed fields are not read, so they can't be hashed or kept in part: use mask, replace, drop or block"));
         }
-        if field.is_none() && !self.fields.is_empty() {
+        let field_off = field.is_none();
+        for category in [Category::Credential, Category::Token] {
+            if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = actions[category as usize] {
+                let pointer = format!("/categories/{}", CATEGORIES[category as usize].1);
+                mistakes.push(mistake(&pointer, "credentials go as they come, however long they are, so they can't be hashed or kept in part: use mask, replace, drop, block or off"));
+            }
+        }
+        if field_off && !self.fields.is_empty() {
             mistakes.push(mistake("/fields_action", "is off while `fields` lists some: remove one of the two"));
         }
         for (index, name) in self.fields.iter().enumerate() {

@@ -1,15 +1,18 @@
 //! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen.
 
+use super::announce::{Said, Topic};
 use super::{Candidate, Verdict};
 
 const LONGEST: usize = 19;
 
-/// Thirteen digits are far more often an article number (EAN-13) than one of the few cards that are left of that length.
-const AMBIGUOUS: usize = 13;
+/// Thirteen digits are far more often an article number (EAN-13) than one of the few cards that are left of that length;
+/// 17 and 18 a payment reference (KID) or a pallet (SSCC, GS1 General Specifications section 2.2.1) than one of the cards
+/// that may have them and hardly do.
+const AMBIGUOUS: [usize; 3] = [13, 17, 18];
 
 /// The length of a card number that starts here. What follows in further groups (an expiry date) stays outside: the
-/// longest run of whole groups that passes is the card. `announced` is asked only where the digits alone don't tell.
-pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
+/// longest run of whole groups that passes is the card. `said` is asked only where the digits alone don't tell.
+pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
@@ -28,7 +31,7 @@ pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
         match candidate.at(index)? {
             Some(b'0'..=b'9') => continue,
             Some(b' ' | b'-') => {
-                if is_card(&digits[..count], &announced) {
+                if is_card(candidate, &digits[..count], count > group, &said) {
                     found = Some(index);
                 }
                 // Groups of a card have three digits or more; anything shorter is the end of the number.
@@ -39,7 +42,7 @@ pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
                 index += 1;
             }
             _ => {
-                if is_card(&digits[..count], &announced) && candidate.number_may_end(index)? {
+                if is_card(candidate, &digits[..count], count > group, &said) && candidate.number_may_end(index)? {
                     found = Some(index);
                 }
                 break;
@@ -49,8 +52,15 @@ pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
     Ok(found)
 }
 
-fn is_card(digits: &[u8], announced: impl Fn() -> bool) -> bool {
-    is_issued(digits) && luhn(digits) && (digits.len() != AMBIGUOUS || announced())
+fn is_card(candidate: &Candidate<'_>, digits: &[u8], grouped: bool, said: impl Fn() -> Said) -> bool {
+    if !is_issued(digits) || !luhn(digits) {
+        return false;
+    }
+    // `blk_-1608999687919862906`: numbers of 64 bits.
+    let [second, first] = [candidate.before.at(1), candidate.before.at(0)];
+    let block = digits.len() == LONGEST && (first == b'_' || first == b'-' && second == b'_');
+    let said = said();
+    if block || AMBIGUOUS.contains(&digits.len()) { said.is(Topic::Card) } else { grouped || !said.denies() }
 }
 
 /// Luhn's check (ISO/IEC 7812-1).
@@ -93,7 +103,7 @@ mod tests {
     use super::*;
 
     fn length(text: &str) -> Option<usize> {
-        find(&Candidate::whole(text.as_bytes()), || false).unwrap()
+        find(&Candidate::whole(text.as_bytes()), Said::default).unwrap()
     }
 
     #[test]
@@ -128,12 +138,34 @@ mod tests {
 
     #[test]
     fn thirteen_digits_are_an_article_unless_a_card_is_announced() {
-        let announced = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        let announced =
+            |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Card as u8)).unwrap();
         for text in ["4222222222222", "6291041500213", "5901234123457"] {
             assert_eq!(length(text), None, "{text}");
         }
         assert_eq!(announced("4222222222222"), Some(13));
         assert_eq!(announced("4222222222223"), None);
+    }
+
+    #[test]
+    fn references_pallets_and_blocks_are_no_cards_unless_one_is_announced() {
+        let announced = || Said::of_bits(Topic::Card as u8);
+        for (before, text) in [
+            ("", "60000000000000004"),
+            ("", "600000000000000007"),
+            ("blk_", "6000000000000000004"),
+            ("blk_-", "6000000000000000004"),
+        ] {
+            let digits: Vec<u8> = text.bytes().map(|byte| byte - b'0').collect();
+            assert!(luhn(&digits) && is_issued(&digits), "{text}");
+            let candidate = Candidate::behind(before.as_bytes(), text.as_bytes());
+            assert_eq!(find(&candidate, Said::default), Ok(None), "{text}");
+            assert_eq!(find(&candidate, announced), Ok(Some(text.len())), "{text}");
+        }
+        assert_eq!(length("6000000000000000004"), Some(19));
+        let reference = || super::super::announce::by_text(b"KID: ");
+        assert_eq!(find(&Candidate::whole(b"4111111111111111"), reference), Ok(None));
+        assert_eq!(find(&Candidate::whole(b"4111 1111 1111 1111"), reference), Ok(Some(19)));
     }
 
     #[test]

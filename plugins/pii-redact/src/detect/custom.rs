@@ -82,7 +82,7 @@ impl Pattern {
 
     /// The length of the longest match that starts here.
     pub fn find(&self, candidate: &Candidate<'_>) -> Verdict {
-        if self.word_before && is_word(candidate.before[1])
+        if self.word_before && candidate.before.is_word()
             || !candidate.at(0)?.is_some_and(|byte| self.first[usize::from(byte)])
         {
             return Ok(None);
@@ -186,7 +186,11 @@ mod tests {
     #[test]
     fn waits_only_while_a_match_can_grow() {
         let pattern = Pattern::new("K-[0-9]{2}", None).unwrap();
-        let cut = |text: &'static str| Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+        let cut = |text: &'static str| Candidate {
+            text: text.as_bytes(),
+            complete: false,
+            before: super::super::Before::NOTHING,
+        };
         assert_eq!(pattern.find(&cut("K-1")), Err(NeedMore));
         assert_eq!(pattern.find(&cut("K-12")), Ok(Some(4)));
         assert_eq!(pattern.find(&cut("Kx")), Ok(None));

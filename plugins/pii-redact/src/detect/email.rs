@@ -1,26 +1,79 @@
-//! E-mail addresses, without quoted local parts and address literals: `kari.nordmann+shop@example.no`, `bjørn@blåbær.no`.
+//! E-mail addresses, without address literals: `kari.nordmann+shop@example.no`, `bjørn@blåbær.no`, `"kari n"@example.no`
+//! (RFC 5321 section 4.1.2, RFC 6531 for letters outside ASCII).
 
 use super::{Candidate, NeedMore, Verdict, is_word};
 
 /// RFC 5321 section 4.5.3.1 allows 64; addresses that encode others (VERP) are longer in the wild.
 const LONGEST_LOCAL: usize = 128;
 const LONGEST_DOMAIN: usize = 253;
+/// Quotes are looked behind no further, because most of them don't start an address.
+pub const LONGEST_QUOTED: usize = 66;
+/// Endings of files that are no top-level domains: `icon@2x.png`.
+const FILES: [&str; 14] =
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "css", "js", "json", "html", "tgz"];
 
-/// The length of an address that starts here. It starts with a letter, digit or underscore; what else RFC 5322 allows
-/// (quotes, slashes, braces) more often is punctuation around the address than a part of it.
+/// The length of an address that starts here. It starts with a letter, digit or underscore, or is quoted; what else RFC 5322
+/// allows there (braces, `=`, `?`) more often is punctuation around the address than a part of it.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    if is_word(candidate.before[1]) || !candidate.at(0)?.is_some_and(is_word) {
+    if candidate.before.is_word() {
         return Ok(None);
     }
-    let mut at = 0;
+    let at = match candidate.at(0)? {
+        Some(b'"') => match quoted(candidate)? {
+            Some(end) => end,
+            None => return Ok(None),
+        },
+        Some(byte) if may_start(byte) => match local(candidate)? {
+            Some(end) => end,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    match domain(candidate, at + 1)? {
+        Some(end) if is_repository(candidate, at, end)? => Ok(None),
+        found => Ok(found),
+    }
+}
+
+/// The end of a local part of the common form, before its `@`. One slash may be in it; more, or one before it, are a path's.
+fn local(candidate: &Candidate<'_>) -> Verdict {
+    let (mut at, mut slashes) = (0, usize::from(candidate.before.at(0) == b'/'));
     loop {
         match candidate.at(at)? {
-            Some(b'@') => break,
-            Some(byte) if at < LONGEST_LOCAL && is_local(byte) => at += 1,
+            Some(b'@') => return Ok((slashes < 2 || !candidate.text[..at].contains(&b'/')).then_some(at)),
+            Some(byte) if at < LONGEST_LOCAL && is_local(byte) => {
+                slashes += usize::from(byte == b'/');
+                at += 1;
+            }
             _ => return Ok(None),
         }
     }
-    domain(candidate, at + 1)
+}
+
+/// The end of a quoted local part (RFC 5321 section 4.1.2), before its `@`.
+fn quoted(candidate: &Candidate<'_>) -> Verdict {
+    let mut at = 1;
+    while at <= LONGEST_QUOTED {
+        match candidate.at(at)? {
+            Some(b'"') => return Ok((at > 1 && candidate.at(at + 1)? == Some(b'@')).then_some(at + 1)),
+            Some(b'\\') => at += 2,
+            Some(b' '..=b'~' | 0x80..) => at += 1,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// `git@host:owner/name` and `ssh://git@host/…` are where a repository is, and nobody's address.
+fn is_repository(candidate: &Candidate<'_>, local: usize, end: usize) -> Result<bool, NeedMore> {
+    if !matches!(&candidate.text[..local], b"git" | b"hg") {
+        return Ok(false);
+    }
+    if [0, 1, 2].map(|index| candidate.before.at(index)) == *b"//:" {
+        return Ok(true);
+    }
+    let path = |byte: u8| is_word(byte) || matches!(byte, b'/' | b'~' | b'.' | b'-');
+    Ok(candidate.at(end)? == Some(b':') && candidate.at(end + 1)?.is_some_and(path))
 }
 
 /// How many bytes from here on can't be the start of an address: their local part would be too long, no `@` follows it, or
@@ -34,16 +87,22 @@ pub fn barren(candidate: &Candidate<'_>) -> usize {
     }
 }
 
-/// Reads labels; the address ends behind the last label that may end a domain: two letters or more, or an IDN label.
+/// Reads labels; the address ends behind the last label that may end a domain: two letters or more, or an IDN label. What
+/// starts like a version (`name@2.8.0-dev.rc`) is none.
 fn domain(candidate: &Candidate<'_>, start: usize) -> Result<Option<usize>, NeedMore> {
     let (mut index, mut label, mut found) = (start, start, None);
-    let mut dots = 0;
+    let (mut dots, mut numbers) = (0, 0);
     loop {
         let byte = candidate.at(index)?;
         match byte {
             Some(byte) if index - start < LONGEST_DOMAIN && is_label(byte) => index += 1,
             _ => {
                 let end = label_end(candidate.text, label, index);
+                let number = candidate.text[label..end].iter().all(u8::is_ascii_digit);
+                numbers += usize::from(number && dots < 2);
+                if numbers == 2 {
+                    return Ok(None);
+                }
                 if dots > 0 && is_top_level(&candidate.text[label..end]) {
                     found = Some(end);
                 }
@@ -58,6 +117,17 @@ fn domain(candidate: &Candidate<'_>, start: usize) -> Result<Option<usize>, Need
     }
 }
 
+/// Whether an address may start with this byte, quotes aside.
+pub fn may_start(byte: u8) -> bool {
+    is_word(byte) || is_wide_letter(byte)
+}
+
+/// Lead bytes of longer UTF-8 sequences that mostly are letters: Indic, Thai, Georgian and Vietnamese ones, ideographs and
+/// Hangul. Between them stand punctuation and symbols.
+fn is_wide_letter(byte: u8) -> bool {
+    matches!(byte, 0xE0 | 0xE1 | 0xE4..=0xED)
+}
+
 /// A label doesn't end with a hyphen.
 fn label_end(text: &[u8], label: usize, mut end: usize) -> usize {
     while end > label && text[end - 1] == b'-' {
@@ -67,17 +137,20 @@ fn label_end(text: &[u8], label: usize, mut end: usize) -> usize {
 }
 
 fn is_top_level(label: &[u8]) -> bool {
-    label.len() >= 2 && !label.iter().all(u8::is_ascii_digit)
+    let letters = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80);
+    let idn = label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"));
+    let file = FILES.iter().any(|file| label.eq_ignore_ascii_case(file.as_bytes()));
+    label.len() >= 2 && (letters(label) || idn) && !file
 }
 
 fn is_label(byte: u8) -> bool {
-    (is_word(byte) && byte != b'_') || byte == b'-' || matches!(byte, 0x80..=0xBF)
+    (may_start(byte) && byte != b'_') || byte == b'-' || matches!(byte, 0x80..=0xBF)
 }
 
 fn is_local(byte: u8) -> bool {
-    is_word(byte)
+    may_start(byte)
         || matches!(byte, 0x80..=0xBF)
-        || matches!(byte, b'.' | b'+' | b'-' | b'%' | b'\'' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' | b'`')
+        || matches!(byte, b'/' | b'.' | b'+' | b'-' | b'%' | b'\'' | b'!' | b'#' | b'$' | b'*' | b'^' | b'~' | b'`')
 }
 
 #[cfg(test)]
@@ -98,6 +171,12 @@ mod tests {
             "bjørn@blåbær.no",
             "a@xn--blbr-0fah.no",
             "_@b.no",
+            "nguyễn@example.vn",
+            "用户@例子.广告",
+            "łukasz@example.pl",
+            "\"kari nordmann\"@example.no",
+            "\"a\\\"b@c\"@example.no",
+            "kari/oslo@example.no",
         ] {
             assert_eq!(found(text), Some(text));
         }
@@ -111,6 +190,12 @@ mod tests {
         assert_eq!(found("kari@example.no-"), Some("kari@example.no"));
         assert_eq!(found("kari@example.no..x"), Some("kari@example.no"));
         assert_eq!(found("kari@example.no/path"), Some("kari@example.no"));
+        assert_eq!(found("kari@example.no.png"), Some("kari@example.no"));
+        assert_eq!(found("git@example.no: hei"), Some("git@example.no"));
+        assert_eq!(found("kari@example.no:x"), Some("kari@example.no"));
+        assert_eq!(find(&Candidate::behind(b"https://", b"x.no/kari@example.no")), Ok(None));
+        assert_eq!(find(&Candidate::behind(b"x.no/", b"kari@example.no")), Ok(Some(15)));
+        assert_eq!(find(&Candidate::behind(b"ssh://", b"git@example.no/x.git")), Ok(None));
     }
 
     #[test]
@@ -124,6 +209,18 @@ mod tests {
             "kari@1.2.3.4",
             ".kari@x.no",
             "kari",
+            "icon@2x.png",
+            "icon@1.5x.svg",
+            "name@2.8.0-dev",
+            "name@2.8.0-dev.rc",
+            "name@18.x",
+            "git@github.com:owner/name.git",
+            "git@example.no:~kari/x",
+            "x@y.1a",
+            "\"\"@example.no",
+            "\"kari\" @example.no",
+            "\"kari@example.no\"",
+            "a/b/c@example.no",
         ] {
             assert_eq!(found(text), None, "{text}");
         }
@@ -143,11 +240,10 @@ mod tests {
             (&format!("{long},"), 160),
         ];
         for (text, barren_bytes) in cases {
-            let cut = Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+            let cut = Candidate { text: text.as_bytes(), complete: false, before: super::super::Before::NOTHING };
             assert_eq!(barren(&cut), barren_bytes, "{text}");
             for at in 0..barren_bytes {
-                let before = [b' ', if at == 0 { b' ' } else { text.as_bytes()[at - 1] }];
-                let candidate = Candidate { text: &text.as_bytes()[at..], complete: true, before };
+                let candidate = Candidate::behind(&text.as_bytes()[..at], &text.as_bytes()[at..]);
                 assert_eq!(find(&candidate), Ok(None), "{text} from {at}");
             }
         }
@@ -156,7 +252,7 @@ mod tests {
     #[test]
     fn waits_for_the_end_of_the_domain() {
         for text in ["kari", "kari@", "kari@exa", "kari@example.n", "kari@example.no", "kari@example.no."] {
-            let cut = Candidate { text: text.as_bytes(), complete: false, before: [b' '; 2] };
+            let cut = Candidate { text: text.as_bytes(), complete: false, before: super::super::Before::NOTHING };
             assert_eq!(find(&cut), Err(NeedMore), "{text}");
         }
     }

@@ -18,20 +18,36 @@ pub enum Rule {
     From2032,
 }
 
-/// The length of a number that starts here, and the rule that it satisfies. A space or hyphen may follow the date.
+/// The length of a number that starts here, and the rule that it satisfies. A space or hyphen may follow the date, which may
+/// be written with dots, and a space the three digits behind it: `020132 99997`, `02.01.32 99997`, `020132 999 97`.
 pub fn find(candidate: &Candidate<'_>) -> Result<Option<(usize, Rule)>, super::NeedMore> {
     if !candidate.number_may_start() {
         return Ok(None);
     }
     let mut digits = [0; 11];
-    if !candidate.digits(0, &mut digits[..6])? || !is_date(&digits) {
+    if !candidate.digits(0, &mut digits[..2])? {
         return Ok(None);
     }
-    let gap = usize::from(matches!(candidate.at(6)?, Some(b' ' | b'-')));
-    if !candidate.digits(6 + gap, &mut digits[6..])? || !candidate.number_may_end(11 + gap)? {
+    let dots = usize::from(candidate.at(2)? == Some(b'.'));
+    if !candidate.digits(2 + dots, &mut digits[2..4])?
+        || dots == 1 && candidate.at(5)? != Some(b'.')
+        || !candidate.digits(4 + 2 * dots, &mut digits[4..6])?
+        || !is_date(&digits)
+    {
         return Ok(None);
     }
-    Ok(rule_of(&digits).map(|rule| (11 + gap, rule)))
+    let date = 6 + 2 * dots;
+    let gap = usize::from(matches!(candidate.at(date)?, Some(b' ' | b'-')));
+    if gap < dots || !candidate.digits(date + gap, &mut digits[6..9])? {
+        return Ok(None);
+    }
+    let behind = date + gap + 3;
+    let second = usize::from(gap == 1 && dots == 0 && candidate.at(behind)? == Some(b' '));
+    let end = behind + second + 2;
+    if !candidate.digits(behind + second, &mut digits[9..])? || !candidate.number_may_end(end)? {
+        return Ok(None);
+    }
+    Ok(rule_of(&digits).map(|rule| (end, rule)))
 }
 
 /// As [`find`], with either rule.
@@ -153,12 +169,20 @@ mod tests {
     fn a_space_after_the_date_and_borders() {
         assert_eq!(find_any(&Candidate::whole(b"020132 99997")), Ok(Some(12)));
         assert_eq!(find_any(&Candidate::whole(b"02013299997, and")), Ok(Some(11)));
+        for text in ["020132 999 97", "020132-99997", "02.01.32 99997", "02.01.32-99997"] {
+            assert_eq!(find_any(&Candidate::whole(text.as_bytes())), Ok(Some(text.len())), "{text}");
+        }
+        for text in
+            ["02.01.3299997", "02.0132 99997", "020132 9999 7", "02.01.1932 99997", "020132999 97", "02.01.32 99998"]
+        {
+            assert_eq!(find_any(&Candidate::whole(text.as_bytes())), Ok(None), "{text}");
+        }
         assert_eq!(find_any(&Candidate::whole(b"020132999970")), Ok(None));
         assert_eq!(find_any(&Candidate::whole(b"02013299997a")), Ok(None));
         assert_eq!(find_any(&Candidate::whole(b"02013299997.5")), Ok(None));
-        let inside = Candidate { text: b"02013299997", complete: true, before: [b' ', b'1'] };
+        let inside = Candidate::behind(b"1", b"02013299997");
         assert_eq!(find_any(&inside), Ok(None));
-        let cut = Candidate { text: b"02013299997", complete: false, before: [b' ', b' '] };
+        let cut = Candidate { text: b"02013299997", complete: false, before: super::super::Before::NOTHING };
         assert_eq!(find_any(&cut), Err(super::super::NeedMore));
     }
 }

@@ -97,9 +97,23 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
 
 /// The length of an IBAN that starts here, separators included.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    if is_alphanumeric(candidate.before[1]) {
+    if candidate.before.is_letter() {
         return Ok(None);
     }
+    // The word may be written together with the number.
+    let mut word = 0;
+    while word < 4 && candidate.at(word)?.is_some_and(|byte| byte.eq_ignore_ascii_case(&b"IBAN"[word])) {
+        word += 1;
+    }
+    if word < 4 {
+        return number(candidate);
+    }
+    let behind = Candidate { text: &candidate.text[word..], ..*candidate };
+    Ok(number(&behind)?.map(|length| word + length))
+}
+
+/// The length of the number itself.
+fn number(candidate: &Candidate<'_>) -> Verdict {
     let (Some(first), Some(second)) = (candidate.at(0)?, candidate.at(1)?) else { return Ok(None) };
     let country = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
     let Some(&(_, length)) = LENGTHS.iter().find(|(code, _)| **code == country) else { return Ok(None) };
@@ -158,6 +172,10 @@ mod tests {
         }
         assert_eq!(length("NO93 8601 1117 947 takk"), Some(18));
         assert_eq!(length("NO9386011117947."), Some(15));
+        assert_eq!(length("IBANNO9386011117947"), Some(19));
+        assert_eq!(length("ibanNO93 8601 1117 947"), Some(22));
+        assert_eq!(length("IBANXNO9386011117947"), None);
+        assert_eq!(length("IBNO9386011117947"), None);
     }
 
     #[test]
@@ -173,7 +191,7 @@ mod tests {
         ] {
             assert_eq!(length(text), None, "{text}");
         }
-        let inside = Candidate { text: b"NO9386011117947", complete: true, before: [b' ', b'A'] };
+        let inside = Candidate::behind(b"A", b"NO9386011117947");
         assert_eq!(find(&inside), Ok(None));
     }
 

@@ -9,8 +9,7 @@ const LONGEST_V6: usize = 45;
 
 /// The length of an address that starts here.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    let [second, first] = candidate.before;
-    if is_alphanumeric(first) || (first == b'.' && second.is_ascii_digit()) {
+    if !candidate.number_may_start() {
         return Ok(None);
     }
     match v4(candidate)? {
@@ -114,7 +113,7 @@ mod tests {
     #[test]
     fn a_colon_in_front_hides_no_address() {
         for (text, length) in [("192.0.2.1", 9), ("10.0.0.1:80", 8), ("2001:db8::1", 11)] {
-            let behind = Candidate { text: text.as_bytes(), complete: true, before: [b'p', b':'] };
+            let behind = Candidate::behind(b"p:", text.as_bytes());
             assert_eq!(find(&behind), Ok(Some(length)), "{text}");
         }
     }

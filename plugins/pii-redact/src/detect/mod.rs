@@ -6,14 +6,20 @@
 
 pub mod announce;
 pub mod card;
+pub mod credential;
 pub mod custom;
 pub mod email;
 pub mod fodselsnummer;
 pub mod iban;
 pub mod ip;
 pub mod kontonummer;
+pub mod nordic;
 pub mod order;
+pub mod organisation;
 pub mod phone;
+pub mod surroundings;
+
+use serde::{Deserialize, Serialize};
 
 /// More input is needed before a detector can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +28,58 @@ pub struct NeedMore;
 /// What a detector answers: the length of the value that starts here, none, or "ask again with more".
 pub type Verdict = Result<Option<usize>, NeedMore>;
 
+/// The last decoded bytes before a position. Where a value starts, spaces stand for what isn't there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before([u8; Before::REACH]);
+
+impl Before {
+    /// How far it reaches: to the start of a UUID from its last group, or of a URL from its password.
+    pub const REACH: usize = 32;
+    /// Nothing that matters.
+    pub const NOTHING: Self = Self([b' '; Self::REACH]);
+
+    /// The byte at `index`, 0 being the nearest; a space beyond its reach.
+    #[inline]
+    pub fn at(&self, index: usize) -> u8 {
+        if index < Self::REACH { self.0[Self::REACH - 1 - index] } else { b' ' }
+    }
+
+    /// The bytes, the nearest last.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What stands before a position that `bytes` part from this one.
+    #[inline]
+    pub fn followed_by(&self, bytes: &[u8]) -> Self {
+        let near = &bytes[bytes.len().saturating_sub(Self::REACH)..];
+        let mut joined = [0; Self::REACH];
+        let (far, new) = joined.split_at_mut(Self::REACH - near.len());
+        far.copy_from_slice(&self.0[near.len()..]);
+        new.copy_from_slice(near);
+        Self(joined)
+    }
+
+    /// Whether a letter or digit stands there, see [`is_alphanumeric`]: the second byte of a two-byte letter is as much of
+    /// a letter as the first.
+    #[inline]
+    pub fn is_letter(&self) -> bool {
+        is_alphanumeric(self.at(0)) || continues(self.at(1), self.at(0))
+    }
+
+    /// Whether a letter, digit or underscore stands there.
+    #[inline]
+    pub fn is_word(&self) -> bool {
+        self.is_letter() || self.at(0) == b'_'
+    }
+}
+
+/// Whether `byte` is the second of a two-byte letter.
+#[inline]
+pub(crate) fn continues(previous: u8, byte: u8) -> bool {
+    matches!(byte, 0x80..=0xBF) && matches!(previous, 0xC3..=0xDF)
+}
+
 /// The decoded text from a position on, and what stands before it.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
@@ -29,14 +87,19 @@ pub struct Candidate<'a> {
     pub text: &'a [u8],
     /// Nothing follows `text` that could belong to the same value: the string, field or stream ends there.
     pub complete: bool,
-    /// The two decoded bytes before the position, the nearer one last.
-    pub before: [u8; 2],
+    /// The decoded bytes before the position.
+    pub before: Before,
 }
 
 impl<'a> Candidate<'a> {
     /// A candidate that stands alone, as in a header value or a test.
     pub fn whole(text: &'a [u8]) -> Self {
-        Self { text, complete: true, before: [b' '; 2] }
+        Self { text, complete: true, before: Before::NOTHING }
+    }
+
+    /// A candidate that stands alone behind other text.
+    pub fn behind(before: &[u8], text: &'a [u8]) -> Self {
+        Self { text, complete: true, before: Before::NOTHING.followed_by(before) }
     }
 
     /// The byte at `index`, or `None` behind the end.
@@ -59,8 +122,7 @@ impl<'a> Candidate<'a> {
     /// no border: it parts the columns of a table far more often than the digits of one number.
     #[inline]
     pub fn number_may_start(&self) -> bool {
-        let [second, first] = self.before;
-        !(is_alphanumeric(first) || first == b'.' && second.is_ascii_digit())
+        !(self.before.is_letter() || self.before.at(0) == b'.' && self.before.at(1).is_ascii_digit())
     }
 
     /// Whether a number may end before `index`: neither a word, nor a decimal fraction goes on there.
@@ -99,7 +161,7 @@ pub fn is_word(byte: u8) -> bool {
     is_alphanumeric(byte) || byte == b'_'
 }
 
-/// The weighted sum that the Norwegian check digits are made of, modulo 11.
+/// The weighted sum that many Nordic check digits are made of, modulo 11.
 pub(crate) fn mod11(digits: &[u8], weights: &[u32]) -> u32 {
     digits.iter().zip(weights).map(|(&digit, weight)| u32::from(digit) * weight).sum::<u32>() % 11
 }

@@ -1,14 +1,23 @@
 //! Which detectors are asked at a position, and in what order.
 
-use super::announce::Topic;
-use super::{Candidate, Verdict, card, email, fodselsnummer, iban, ip, kontonummer, phone};
+use super::announce::{Said, Topic};
+use super::{
+    Candidate, Verdict, card, credential, email, fodselsnummer, iban, ip, kontonummer, nordic, organisation, phone,
+    surroundings,
+};
 use crate::rules::{CATEGORIES, Category, Rules, start};
 
-/// An address may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
-const BUILT_IN: [(Category, u8); 7] = [
+/// A password may look like the start of an address, which may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
+const BUILT_IN: [(Category, u8); 13] = [
+    (Category::Credential, start::CREDENTIAL),
+    (Category::Token, start::TOKEN),
     (Category::Email, start::EMAIL),
     (Category::Ip, start::IP),
     (Category::Fodselsnummer, start::NUMBER),
+    (Category::Personnummer, start::NUMBER),
+    (Category::Hetu, start::NUMBER),
+    (Category::Cpr, start::NUMBER),
+    (Category::Organisation, start::NUMBER),
     (Category::Kontonummer, start::NUMBER),
     (Category::Card, start::NUMBER),
     (Category::Iban, start::IBAN),
@@ -34,8 +43,8 @@ pub fn category_of(rules: &Rules, detector: usize) -> usize {
     }
 }
 
-/// Asks one detector.
-pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, announced: &impl Fn(Topic) -> bool) -> Verdict {
+/// Asks one detector. `said` tells what the words before the position say of a number.
+pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, said: &impl Fn() -> Said) -> Verdict {
     let Some(built_in) = detector.checked_sub(rules.customs().len()) else {
         return rules.customs()[detector].pattern.find(candidate);
     };
@@ -43,16 +52,27 @@ pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, announced:
     if rules.action(category).is_none() {
         return Ok(None);
     }
-    match category {
-        Category::Email => email::find(candidate),
-        Category::Ip => ip::find(candidate),
-        Category::Fodselsnummer => {
-            Ok(fodselsnummer::find(candidate)?.filter(|(_, rule)| rules.counts(*rule)).map(|(length, _)| length))
-        }
-        Category::Kontonummer => kontonummer::find(candidate),
-        Category::Card => card::find(candidate, || announced(Topic::Card)),
-        Category::Iban => iban::find(candidate),
-        Category::Phone => phone::find(candidate, || announced(Topic::Phone)),
-        Category::Field => Ok(None),
+    let found = match category {
+        Category::Email => return email::find(candidate),
+        Category::Ip => return ip::find(candidate),
+        Category::Credential => return credential::find(candidate),
+        Category::Token => return credential::token(candidate),
+        Category::Iban => return iban::find(candidate),
+        Category::Fodselsnummer => match fodselsnummer::find(candidate)?.filter(|(_, rule)| rules.counts(*rule)) {
+            Some((_, _)) if surroundings::is_time_and_process(candidate)? && !said().is(Topic::Identity) => None,
+            found => found.map(|(length, _)| length),
+        },
+        Category::Personnummer => nordic::personnummer(candidate, said)?,
+        Category::Cpr => nordic::cpr(candidate, said)?,
+        Category::Hetu => nordic::hetu(candidate)?,
+        Category::Organisation => organisation::find(candidate, said)?,
+        Category::Kontonummer => kontonummer::find(candidate, said)?,
+        Category::Card => card::find(candidate, said)?,
+        Category::Phone => phone::find(candidate, said)?,
+        Category::Field => None,
+    };
+    match found {
+        Some(_) if surroundings::in_uuid(candidate)? => Ok(None),
+        found => Ok(found),
     }
 }

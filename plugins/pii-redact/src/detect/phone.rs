@@ -1,18 +1,28 @@
 //! Phone numbers: `+CC …` by E.164, `0047 …`, and Norwegian numbers without a country code where their grouping or the
 //! words before them say that they are one.
 
-use super::{Candidate, NeedMore, Verdict, is_alphanumeric};
+use super::announce::{Said, Topic};
+use super::{Candidate, NeedMore, Verdict, is_alphanumeric, surroundings};
 
 /// Digits of the longest number (E.164).
 const LONGEST: usize = 15;
 /// Nobody splits a number before so many digits and writes on after them.
 const LONG_GROUP: usize = 7;
+/// Words before an extension, the longest first.
+const EXTENSIONS: [&str; 7] = ["extension", "anknytning", "linje", "ext", "int", "x", "#"];
+const LONGEST_EXTENSION: usize = 5;
 
-/// The length of a phone number that starts here. `announced` is asked only where the digits alone don't tell.
-pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
+/// The length of a phone number that starts here. `said` is asked only where the digits alone don't tell.
+pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
+    let Some(end) = number(candidate, said)? else { return Ok(None) };
+    Ok(extension(candidate, end)?.or(Some(end)))
+}
+
+/// The length of the number itself.
+fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     match candidate.at(0)? {
         Some(b'+') => international(candidate, 1),
         Some(b'0') => {
@@ -21,11 +31,42 @@ pub fn find(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
             }
             // `00` starts many a number that is no phone number: only Norway's code is taken unannounced.
             let norwegian = candidate.at(2)? == Some(b'4') && candidate.at(3)? == Some(b'7');
-            if norwegian || announced() { international(candidate, 2) } else { Ok(None) }
+            if norwegian || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
         }
-        Some(b'2'..=b'9') => national(candidate, announced),
+        Some(b'2'..=b'9') => national(candidate, said),
         _ => Ok(None),
     }
+}
+
+/// The end of an extension behind a number: `ext. 12`, `x12`, `#12`, `linje 12`.
+fn extension(candidate: &Candidate<'_>, end: usize) -> Result<Option<usize>, NeedMore> {
+    let mut start = end;
+    for separator in [b',', b' '] {
+        start += usize::from(candidate.at(start)? == Some(separator));
+    }
+    'words: for word in EXTENSIONS {
+        for (offset, byte) in word.bytes().enumerate() {
+            if !candidate.at(start + offset)?.is_some_and(|found| found.eq_ignore_ascii_case(&byte)) {
+                continue 'words;
+            }
+        }
+        let mut first = start + word.len();
+        for separator in [b'.', b' '] {
+            first += usize::from(candidate.at(first)? == Some(separator));
+        }
+        let mut last = first;
+        while last - first <= LONGEST_EXTENSION && candidate.digit(last)?.is_some() {
+            last += 1;
+        }
+        let fits = (1..=LONGEST_EXTENSION).contains(&(last - first)) && candidate.number_may_end(last)?;
+        return Ok(fits.then_some(last));
+    }
+    Ok(None)
+}
+
+/// Whether a number may end before `index`: where others may, or before an extension.
+fn may_end(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
+    Ok(candidate.number_may_end(index)? || extension(candidate, index)?.is_some())
 }
 
 /// A country code and the rest of the number, in groups parted by single separators. E.164 allows 15 digits; what follows
@@ -52,7 +93,9 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
         // The trunk prefix isn't dialled after a country code.
         if length == 1 && digits[count - 1] == 0 && count > 1 && candidate.text[group - 1] == b'(' {
             count -= 1;
-        } else if length == 0 || candidate.at(index)?.is_some_and(is_alphanumeric) {
+        } else if length == 0
+            || candidate.at(index)?.is_some_and(is_alphanumeric) && extension(candidate, index)?.is_none()
+        {
             return Ok(found);
         } else if is_plausible(&digits[..count]) {
             found = Some(index);
@@ -109,12 +152,13 @@ fn is_country_code(digits: &[u8]) -> bool {
 }
 
 /// Eight digits: `98 76 54 32` and `987 65 432` by their grouping, anything else where the text announces it.
-fn national(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict {
+fn national(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     for groups in [&[2, 2, 2, 2][..], &[3, 2, 3]] {
         if let Some(end) = grouped(candidate, groups)? {
-            // One more group of the same kind makes it a row of numbers.
-            let row = is_group(candidate, end, groups[groups.len() - 1])? && !announced();
-            return Ok((!row).then_some(end));
+            let said = said();
+            let row = || surroundings::in_row(candidate, end, groups[0], groups[groups.len() - 1]);
+            let counts = said.is(Topic::Phone) || !said.denies() && !row()?;
+            return Ok(counts.then_some(end));
         }
     }
     let mut digits = [0; 8];
@@ -127,7 +171,8 @@ fn national(candidate: &Candidate<'_>, announced: impl Fn() -> bool) -> Verdict 
         (_, None, _) => 8,
         _ => return Ok(None),
     };
-    Ok((candidate.number_may_end(end)? && announced()).then_some(end))
+    let counts = may_end(candidate, end)? && !surroundings::is_coordinate(candidate) && said().is(Topic::Phone);
+    Ok(counts.then_some(end))
 }
 
 /// Groups of digits, a single space between them.
@@ -147,20 +192,7 @@ fn grouped(candidate: &Candidate<'_>, groups: &[usize]) -> Result<Option<usize>,
             index += 1;
         }
     }
-    Ok(candidate.number_may_end(index)?.then_some(index))
-}
-
-/// Whether a space and exactly `count` digits follow.
-fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<bool, NeedMore> {
-    if candidate.at(index)? != Some(b' ') {
-        return Ok(false);
-    }
-    for offset in 1..=count {
-        if candidate.digit(index + offset)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(candidate.digit(index + count + 1)?.is_none())
+    Ok(may_end(candidate, index)?.then_some(index))
 }
 
 #[cfg(test)]
@@ -168,7 +200,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Option<&str> {
-        find(&Candidate::whole(text.as_bytes()), || false).unwrap().map(|length| &text[..length])
+        find(&Candidate::whole(text.as_bytes()), Said::default).unwrap().map(|length| &text[..length])
     }
 
     #[test]
@@ -217,8 +249,30 @@ mod tests {
         ] {
             assert_eq!(found(text), Some(number), "{text}");
         }
-        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Phone as u8)).unwrap();
         assert_eq!(told("98 76 54 32 12"), Some(11));
+    }
+
+    #[test]
+    fn extensions_go_with_the_number() {
+        for text in [
+            "+47 22 33 44 55 ext. 123",
+            "+4722334455x12",
+            "+1 212 555 0123, ext 12345",
+            "22 33 44 55 #12",
+            "22 33 44 55 linje 3",
+        ] {
+            assert_eq!(found(text), Some(text));
+        }
+        for (text, number) in [
+            ("+47 22 33 44 55 ext. 123456", Some("+47 22 33 44 55")),
+            ("+47 22 33 44 55 ext.", Some("+47 22 33 44 55")),
+            ("+47 22 33 44 55 xylofon", Some("+47 22 33 44 55")),
+            ("+4722334455x", None),
+            ("+4722334455x12a", None),
+        ] {
+            assert_eq!(found(text), number, "{text}");
+        }
     }
 
     #[test]
@@ -245,7 +299,7 @@ mod tests {
 
     #[test]
     fn bare_digits_need_an_announcement() {
-        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || true).unwrap();
+        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Phone as u8)).unwrap();
         assert_eq!(told("98765432"), Some(8));
         assert_eq!(told("4798765432"), Some(10));
         assert_eq!(told("987654321"), None);

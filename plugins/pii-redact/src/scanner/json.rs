@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::content::Format;
-use crate::detect::announce::{self, Topic};
-use crate::detect::{Candidate, fodselsnummer, order};
+use crate::detect::announce::{self, Said};
+use crate::detect::{Before, Candidate, fodselsnummer, order};
 use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::{Action, Category, Rules};
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What may stand before a JSON text: a byte order mark, and guards against inclusion as a script.
 const PREFIXES: [&[u8]; 4] = [BYTE_ORDER_MARK, b")]}'", b"while(1);", b"for(;;);"];
-/// Python writes the last two.
-const LITERALS: [&[u8]; 5] = [b"true", b"false", b"null", b"NaN", b"Infinity"];
-const LONGEST_LITERAL: usize = 8;
+/// Python writes the last three.
+const LITERALS: [&[u8]; 6] = [b"true", b"false", b"null", b"NaN", b"Infinity", b"-Infinity"];
+const LONGEST_LITERAL: usize = 9;
 /// A longer JSON number is nobody's.
 const LONGEST_NUMBER: usize = 64;
 /// Parts the texts of a JSON text sequence (RFC 7464).
@@ -32,14 +32,17 @@ pub(super) struct State {
     /// For each open container, the innermost in the lowest bit: whether it is an object, and what the elements of an
     /// array are announced as. Levels beyond 64 are forgotten, and count as arrays of nothing special.
     objects: u64,
-    phones: u64,
-    cards: u64,
+    arrays: [u64; Said::BITS],
     /// The raw name of the value.
     key: Vec<u8>,
     /// The value is an element of an array.
     element: bool,
     /// The last token was a string, so that a colon may follow.
     string: bool,
+    /// A string that comes now is the name of a member.
+    pub(super) name: bool,
+    /// Names of members in which something was replaced.
+    pub(super) names: u32,
     /// The text didn't keep to the grammar.
     pub(super) broken: bool,
     /// The data of an event began as JSON.
@@ -47,33 +50,38 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Whether the value is announced as something by its name: its own, or that of the arrays that it is in.
-    pub(super) fn announces(&self, topic: Topic) -> bool {
-        let arrays = match topic {
-            Topic::Phone => self.phones,
-            Topic::Card => self.cards,
-        };
-        if self.element { arrays & 1 == 1 } else { announce::by_key(topic, &self.key) }
+    /// What the name of the value says of it: its own, or that of the arrays that it is in.
+    pub(super) fn said(&self) -> Said {
+        if !self.element {
+            return announce::by_key(&self.key);
+        }
+        let bits = self.arrays.iter().enumerate().fold(0, |bits, (index, levels)| bits | ((levels & 1) as u8) << index);
+        Said::of_bits(bits)
     }
 
     fn structure(&mut self, byte: u8) {
         match byte {
             b'{' | b'[' => {
                 let array = byte == b'[';
-                let (phones, cards) = (array && self.announces(Topic::Phone), array && self.announces(Topic::Card));
+                let said = if array { self.said().bits() } else { 0 };
                 self.objects = self.objects << 1 | u64::from(!array);
-                self.phones = self.phones << 1 | u64::from(phones);
-                self.cards = self.cards << 1 | u64::from(cards);
+                for (index, levels) in self.arrays.iter_mut().enumerate() {
+                    *levels = *levels << 1 | u64::from(said >> index & 1);
+                }
                 self.depth += u32::from(self.depth > 0 || self.field);
             }
             b'}' | b']' => {
                 self.objects >>= 1;
-                self.phones >>= 1;
-                self.cards >>= 1;
+                self.arrays.iter_mut().for_each(|levels| *levels >>= 1);
                 self.depth = self.depth.saturating_sub(1);
+                // Nobody's members any more: those of the next object are its own.
+                if self.objects == 0 {
+                    self.names = 0;
+                }
             }
             _ => {}
         }
+        self.name = matches!(byte, b'{' | b',') && self.objects & 1 == 1;
         // Elements of an array have its name, members of an object their own.
         self.key.clear();
         self.element = self.objects & 1 == 0;
@@ -122,6 +130,11 @@ impl Scanner {
                 b'"' if self.json.field => return self.swallow_string(chunk, at),
                 b'"' => return Ok(self.enter(chunk, Place::JsonString, at + 1)),
                 _ if self.json.field => return self.swallow_token(chunk, at),
+                b'-' if at + 1 == chunk.raw.len() && !chunk.last => return Ok(Step::Hold(at)),
+                b'-' if chunk.raw.get(at + 1) == Some(&b'I') => match self.literal(chunk, at) {
+                    Step::To(next) => at = next,
+                    hold @ Step::Hold(_) => return Ok(hold),
+                },
                 b'-' | b'0'..=b'9' => return self.number(chunk, at),
                 b't' | b'f' | b'n' | b'N' | b'I' => match self.literal(chunk, at) {
                     Step::To(next) => at = next,
@@ -142,6 +155,7 @@ impl Scanner {
         let key = last_string(&context);
         self.json.field = self.json.depth > 0 || key.is_some_and(|key| chunk.rules.is_field(key));
         self.json.element = false;
+        self.json.name = false;
         self.json.key.clear();
         // A name that is longer than what is remembered ends in what it is about.
         self.json.key.extend_from_slice(key.unwrap_or(&context));
@@ -150,7 +164,8 @@ impl Scanner {
     fn literal<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         self.json.string = false;
         let rest = &chunk.raw[at..];
-        let length = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let sign = usize::from(rest[0] == b'-');
+        let length = sign + rest[sign..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         if length == rest.len() && length <= LONGEST_LITERAL && !chunk.last {
             return Step::Hold(at);
         }
@@ -162,7 +177,7 @@ impl Scanner {
     fn number<P: Pseudonyms>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Result<Step, Blocked> {
         self.json.string = false;
         let rest = &chunk.raw[at..];
-        if is_number(self.before_at(chunk, at)[1]) {
+        if is_number(self.before_at(chunk, at).at(0)) {
             // The rest of a long one.
             return Ok(Step::To(at + 1));
         }
@@ -182,11 +197,11 @@ impl Scanner {
         if !follows || shape(text) != Shape::Whole {
             return Ok(self.loosen(chunk, at));
         }
-        let candidate = Candidate { text, complete: true, before: [b' '; 2] };
-        let announced = |topic| self.json.announces(topic);
+        let candidate = Candidate { text, complete: true, before: Before::NOTHING };
+        let said = || self.json.said();
         let found = order::asked(chunk.rules, chunk.rules.starts(text[0]))
             // A candidate that is complete never needs more.
-            .find(|&detector| order::ask(chunk.rules, detector, &candidate, &announced) == Ok(Some(length)))
+            .find(|&detector| order::ask(chunk.rules, detector, &candidate, &said) == Ok(Some(length)))
             .map(|detector| (order::category_of(chunk.rules, detector), Cow::Borrowed(text)))
             .or_else(|| lost_zero(chunk.rules, text));
         if let Some((category, value)) = found {
@@ -208,6 +223,7 @@ impl Scanner {
     /// A string has ended.
     pub(super) fn string_ends<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         self.json.string = true;
+        self.json.name = false;
         self.enter(chunk, Place::JsonOutside, at + 1)
     }
 

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{self, Format};
 use crate::decode::{Buffers, Syntax};
+use crate::detect::Before;
+use crate::detect::credential::Rest;
 use crate::replace::Pseudonyms;
 use crate::rules::{Action, Rules};
 
@@ -51,7 +53,7 @@ pub enum Outcome {
 /// Where in the stream the scanner stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Place {
-    /// Before the bytes that say what an unlabelled body is.
+    /// Before the bytes that say what an unlabelled body is, and before the first line of events.
     Start,
     Binary,
     Text,
@@ -79,9 +81,11 @@ pub struct Scanner {
     place: Place,
     held: Vec<u8>,
     tail: Vec<u8>,
-    /// The two decoded bytes before the next one.
-    before: [u8; 2],
+    /// The decoded bytes before the next one.
+    before: Before,
     json: json::State,
+    /// What of a credential is still to come, and goes.
+    rest: Option<Rest>,
     /// The name of the value in a form.
     name: Vec<u8>,
     counts: Vec<u32>,
@@ -132,8 +136,7 @@ impl Scanner {
             Format::Text => Place::Text,
             Format::Form => Place::Form,
             Format::Json | Format::JsonLines => Place::JsonStart,
-            Format::Events => Place::Line(false),
-            Format::Unlabelled => Place::Start,
+            Format::Events | Format::Unlabelled => Place::Start,
         };
         // A form's first name has no `&` before it; pretending that it has makes it like the others.
         let tail = if format == Format::Form { b"&".to_vec() } else { Vec::new() };
@@ -142,8 +145,9 @@ impl Scanner {
             place,
             held: Vec::new(),
             tail,
-            before: [b' '; 2],
+            before: Before::NOTHING,
             json: json::State::default(),
+            rest: None,
             name: Vec::new(),
             counts: Vec::new(),
             buffers: Buffers::default(),
@@ -214,19 +218,15 @@ impl Scanner {
         if far.is_empty() { Cow::Borrowed(near) } else { Cow::Owned([far, near].concat()) }
     }
 
-    /// The two bytes before a position. Behind `mark` all bytes stand for themselves: escapes are examined, and move it.
-    fn before_at<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> [u8; 2] {
-        match at - chunk.mark {
-            0 => self.before,
-            1 => [self.before[1], chunk.raw[at - 1]],
-            _ => [chunk.raw[at - 2], chunk.raw[at - 1]],
-        }
+    /// The bytes before a position. Behind `mark` all bytes stand for themselves: escapes are examined, and move it.
+    fn before_at<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> Before {
+        self.before.followed_by(&chunk.raw[chunk.mark..at])
     }
 
     /// Enters a place at a position, with nothing before it that matters.
     fn enter<P>(&mut self, chunk: &mut Chunk<'_, P>, place: Place, at: usize) -> Step {
         self.place = place;
-        self.before = [b' '; 2];
+        self.before = Before::NOTHING;
         chunk.mark = at;
         chunk.plain = at;
         Step::To(at)
@@ -247,11 +247,16 @@ impl Scanner {
         }
     }
 
-    /// An unlabelled body is what its first bytes behind white space look like.
+    /// An unlabelled body is what its first bytes behind white space look like; an event stream may begin with a byte order
+    /// mark (HTML standard, section 9.2.5).
     fn start<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         let rest = &chunk.raw[at..];
         if rest.starts_with(json::BYTE_ORDER_MARK) {
             return Step::To(at + json::BYTE_ORDER_MARK.len());
+        }
+        if self.format == Format::Events {
+            let waits = json::BYTE_ORDER_MARK.starts_with(rest) && !chunk.last;
+            return if waits { Step::Hold(at) } else { self.enter(chunk, Place::Line(false), at) };
         }
         if rest[0].is_ascii_whitespace() {
             return Step::To(at + 1);

@@ -14,7 +14,7 @@ thread_local! {
 
 fn rules() -> Rules {
     let config = serde_json::json!({
-        "categories": {"ip": "mask", "card": {"action": "mask", "keep_last": 4}, "email": {"action": "hash", "secret": "s"}},
+        "categories": {"ip": "mask", "token": "mask", "card": {"action": "mask", "keep_last": 4}, "email": {"action": "hash", "secret": "s"}},
         "fields": ["secret"],
         "custom": [{"name": "customer", "pattern": "\\bK-[0-9]{6}\\b", "action": "replace", "with": "\"C\""}],
     });
