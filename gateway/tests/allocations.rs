@@ -20,15 +20,15 @@ const REQUESTS: usize = 2000;
 
 /// An upstream that takes no memory for a request.
 fn upstream() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
-        let (mut connection, _) = listener.accept().unwrap();
+        let (mut connection, _) = listener.accept().expect("a connection");
         let (mut buffer, mut length) = ([0; 4096], 0);
         while let Ok(count @ 1..) = connection.read(&mut buffer[length..]) {
             length += count;
             if buffer[..length].ends_with(b"\r\n\r\n") {
-                connection.write_all(RESPONSE).unwrap();
+                connection.write_all(RESPONSE).expect("sent");
                 length = 0;
             }
         }
@@ -40,10 +40,10 @@ fn upstream() -> SocketAddr {
 fn ask(connection: &mut TcpStream, times: usize) {
     let mut buffer = [0; 4096];
     for _ in 0..times {
-        connection.write_all(REQUEST).unwrap();
+        connection.write_all(REQUEST).expect("sent");
         let mut length = 0;
         while !buffer[..length].ends_with(b"\r\n\r\nhello") {
-            let count = connection.read(&mut buffer[length..]).unwrap();
+            let count = connection.read(&mut buffer[length..]).expect("read");
             assert!(count > 0, "the connection has ended");
             length += count;
         }
