@@ -180,7 +180,9 @@ impl RequestHead {
         }
         self.method = method.unwrap_or_else(|| std::mem::take(&mut self.method));
         self.authority = authority.unwrap_or_else(|| std::mem::take(&mut self.authority));
-        self.path_and_query = path_and_query.unwrap_or_else(|| self.path_and_query.clone());
+        if let Some(path_and_query) = path_and_query {
+            self.path_and_query = path_and_query;
+        }
     }
 
     /// The method that the client used.

@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderName, Version, header};
+use http::{Version, header};
 
 use super::{fields, lines, list};
 use crate::message::headers::{
-    Arrival, Direction, HeaderRules, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
-    address, check_framing, check_upgrade, strip_hop_by_hop, strip_trailers,
+    Arrival, Direction, HeaderRules, address, check_framing, check_upgrade, strip_hop_by_hop, strip_trailers,
 };
-use crate::message::{FieldMap, FieldName};
+use crate::message::{FieldMap, FieldName, KnownName, known};
 use crate::model::Forwarding;
 
 /// Input: a line with the peer's address, then header fields. Trusted are 10.0.0.0/8 and fd00::/8.
@@ -34,18 +33,18 @@ pub fn run(data: &[u8]) {
     let received = rules.receive(&mut headers, &arrival);
 
     let peer = peer.to_canonical();
-    let single = |name: HeaderName| {
+    let single = |name: KnownName| {
         let mut values = headers.get_all(&name);
         match (values.next(), values.next()) {
             (Some(value), None) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
             other => panic!("{other:?} instead of one value"),
         }
     };
-    assert_eq!(single(X_REAL_IP), received.client.to_string());
-    assert_eq!(single(X_FORWARDED_PROTO), received.scheme);
-    assert_eq!(single(X_REQUEST_ID), *received.id);
+    assert_eq!(single(known::X_REAL_IP), received.client.to_string());
+    assert_eq!(single(known::X_FORWARDED_PROTO), received.scheme);
+    assert_eq!(single(known::X_REQUEST_ID), *received.id);
     assert!((1..=128).contains(&received.id.len()) && received.id.bytes().all(|byte| byte.is_ascii_graphic()));
-    let chain = single(X_FORWARDED_FOR);
+    let chain = single(known::X_FORWARDED_FOR);
     assert!(chain.rsplit(", ").next() == Some(peer.to_string().as_str()), "{chain} does not end with {peer}");
     if trusted {
         let reported = ["x-forwarded-for", "forwarded"].iter().flat_map(|name| list(&sent, name));
@@ -63,7 +62,7 @@ pub fn run(data: &[u8]) {
     } else {
         assert_eq!((received.client, received.scheme), (peer, "http"), "a stranger was believed");
         assert_eq!(chain, peer.to_string());
-        assert_eq!(single(X_FORWARDED_HOST), "a.example");
+        assert_eq!(single(known::X_FORWARDED_HOST), "a.example");
         assert_eq!(headers.get_all(&header::FORWARDED).count(), 1);
         let own = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
         let mut claims = headers.names().map(FieldName::as_str).filter(|name| name.starts_with("x-forwarded"));

@@ -4,7 +4,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use memchr::memchr;
 
 use super::lines::{HeadLimits, Section};
-use super::{Malformed, Reading, parse_fields};
+use super::{Malformed, Reading, is_token, parse_fields};
 use crate::message::FieldMap;
 
 /// The longest line before a chunk: its size and extensions. Nobody is known to send any of those.
@@ -173,8 +173,7 @@ fn are_extensions(mut rest: &[u8]) -> bool {
 
 /// The length of the token that this begins with.
 fn token(bytes: &[u8]) -> usize {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    bytes.iter().position(|byte| !is_token(byte)).unwrap_or(bytes.len())
+    bytes.iter().position(|&byte| !is_token(byte)).unwrap_or(bytes.len())
 }
 
 /// The length of the quoted string (RFC 9110 section 5.6.4) that this begins with; 0 where it is none.

@@ -6,7 +6,7 @@ use http::{Method, StatusCode, Uri, Version};
 use memchr::memchr;
 
 use super::lines::Found;
-use super::{Malformed, Reading};
+use super::{Malformed, Reading, is_token};
 use crate::message::{FieldMap, FieldName, FieldValue, ReceivedFields};
 
 /// The longest target: what the `http` crate can keep.
@@ -83,7 +83,7 @@ pub fn parse_response(mut head: BytesMut, found: &Found) -> Result<ResponseHead,
     };
     let (digits, reason) = status.split_at(status.len().min(3));
     let Ok(status) = StatusCode::from_bytes(digits) else { return bad("a status that is not three digits") };
-    if !(reason.is_empty() || reason[0] == b' ' && reason.iter().all(|&byte| is_text(byte))) {
+    if !(reason.is_empty() || reason[0] == b' ' && FieldValue::of(reason).is_some()) {
         return bad("a reason phrase with a control character");
     }
     let fields = read_fields(&mut head, found, 1, Reading::Tolerant)?;
@@ -106,11 +106,6 @@ fn version(text: &[u8]) -> Result<Version, Malformed> {
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Malformed::Version),
         _ => bad("a version that is none"),
     }
-}
-
-/// What a value or a reason phrase may hold: visible characters, blanks, and what is beyond ASCII.
-const fn is_text(byte: u8) -> bool {
-    (byte == b'\t') | (byte >= b' ') & (byte != 0x7f)
 }
 
 /// The first line of a head, without what ends it.
@@ -205,16 +200,6 @@ fn lower_eight(eight: &mut [u8]) {
 
 /// The longest name: what the `http` crate can keep.
 const LONGEST_NAME: usize = u16::MAX as usize;
-
-/// Whether it may stand in a token (RFC 9110 section 5.6.2), in lower case.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_lowercase()
-        || byte.is_ascii_digit()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
-}
 
 const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')

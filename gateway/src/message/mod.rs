@@ -16,6 +16,8 @@ mod tunnel;
 pub use barred::BarredTrailers;
 pub use body::{Body, Metered};
 pub use detached::Detached;
+#[cfg(test)]
+pub(crate) use fields::known_texts;
 pub use fields::{
     AsFieldName, AsFieldValue, FieldMap, FieldName, FieldValue, IntoFieldName, KnownName, KnownNames, ReceivedFields,
     known,

@@ -107,20 +107,22 @@ pub fn is_trailers(member: &[u8]) -> bool {
 /// does because the gateway itself answers it when it starts to read the body, `Proxy` because CGI would turn it into
 /// `HTTP_PROXY`. Connection and TE need a look at their values.
 pub fn ends_at_this_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-authentication-info"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "expect"
-            | "proxy"
-    )
+    ENDS_AT_THIS_HOP.contains(&name)
 }
+
+/// The names of [`ends_at_this_hop`].
+pub const ENDS_AT_THIS_HOP: [&str; 10] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-authentication-info",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "expect",
+    "proxy",
+];
 
 /// Whether Connection can't talk us out of fields of this name: without them the message would be read differently, or could
 /// go round for ever.

@@ -17,6 +17,8 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 
 use self::list::{Field, Fields};
+#[cfg(test)]
+pub(crate) use self::name::known_texts;
 pub use self::name::{AsFieldName, FieldName, IntoFieldName, KnownName, KnownNames, known};
 pub use self::received::ReceivedFields;
 pub use self::value::{AsFieldValue, FieldValue};

@@ -103,6 +103,12 @@ impl KnownNames {
     }
 }
 
+/// All texts that have a number, for tests.
+#[cfg(test)]
+pub(crate) const fn known_texts() -> &'static [&'static str] {
+    TEXTS
+}
+
 /// The text of a name that has a number.
 pub(super) fn text_of(number: u8) -> &'static str {
     TEXTS.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or_default()

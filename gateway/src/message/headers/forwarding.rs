@@ -325,6 +325,14 @@ mod tests {
     }
 
     #[test]
+    fn no_ordinary_name_says_anything_of_the_way() {
+        for &text in crate::message::known_texts() {
+            let skipped = crate::message::FieldName::of(text.as_bytes()).is_among(ORDINARY);
+            assert!(!(skipped && (is_odd(text) || is_forwarding(text) || text == "cdn-loop")), "{text}");
+        }
+    }
+
+    #[test]
     fn addresses_are_written_as_the_library_writes_them() {
         for text in ["0.0.0.0", "1.20.255.9", "10.100.99.101", "255.255.255.255", "2001:db8::1", "::ffff:1.2.3.4"] {
             assert_eq!(address(ip(text)), ip(text).to_string());

@@ -49,7 +49,7 @@ pub fn strip_hop_by_hop(headers: &mut FieldMap) -> Vec<HeaderName> {
     listed
 }
 
-/// What ends here in any case (`ends_at_this_hop`), and what says what else does.
+/// What ends here in any case (`ENDS_AT_THIS_HOP`), and what says what else does.
 const ENDING: KnownNames = KnownNames::of(&[
     known::CONNECTION,
     known::TE,
@@ -84,16 +84,26 @@ fn remove(headers: &mut FieldMap, doomed: &[HeaderName]) {
 
 #[cfg(test)]
 mod tests {
+    use plugin_rules::class::ENDS_AT_THIS_HOP;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::FieldName;
     use crate::message::headers::map;
     use http::header;
 
     fn names(headers: &FieldMap) -> Vec<&str> {
-        let mut names: Vec<_> = headers.names().map(crate::message::FieldName::as_str).collect();
+        let mut names: Vec<_> = headers.names().map(FieldName::as_str).collect();
         names.sort_unstable();
         names
+    }
+
+    /// What the contract says ends here has no hole where a name is not among the well-known ones.
+    #[test]
+    fn all_that_ends_here_is_among_the_names_that_are_looked_for() {
+        for name in ENDS_AT_THIS_HOP.into_iter().chain(["connection", "te"]) {
+            assert!(FieldName::of(name.as_bytes()).is_among(ENDING), "{name}");
+        }
     }
 
     #[test]

@@ -5,13 +5,10 @@
 //! says the same, but that they may change.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::members;
 use crate::message::{FieldMap, known};
-
-/// `CDN-Loop`.
-pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
 /// Where a request has been.
 #[derive(Clone, Debug)]
@@ -63,7 +60,8 @@ mod tests {
     use super::*;
 
     fn pass(fields: &[&'static str]) -> (usize, String) {
-        let mut headers: FieldMap = fields.iter().map(|value| (CDN_LOOP, HeaderValue::from_static(value))).collect();
+        let mut headers = FieldMap::new();
+        fields.iter().for_each(|value| headers.append(known::CDN_LOOP, HeaderValue::from_static(value)));
         let hops = Hops::take(&mut headers, Hops::default().own);
         assert!(headers.is_empty(), "nobody behind this sees it");
         (hops.passed, hops.next().to_str().unwrap().to_owned())

@@ -22,21 +22,12 @@ pub use date::set_date;
 pub use forwarding::{Arrival, HeaderRules, Received, address};
 pub use framing::{asks_for_upgrade, check_framing, check_stream_fields, check_upgrade, is_persistent};
 pub use hop_by_hop::strip_hop_by_hop;
-pub use loops::{CDN_LOOP, Hops};
+pub use loops::Hops;
 pub use max_forwards::count_down as count_down_max_forwards;
 use plugin_rules::class::poses;
 pub use plugin_rules::class::{Direction, is_credential, is_forwarding, is_odd, same_when_folded};
-pub use request_id::{RequestId, X_REQUEST_ID};
+pub use request_id::RequestId;
 pub use trailers::{strip_barred, strip_trailers};
-
-/// `X-Forwarded-For`.
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// `X-Forwarded-Proto`.
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// `X-Forwarded-Host`.
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// `X-Real-IP`.
-pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Whether fields of this name are made by the gateway itself, so that neither plugins nor the configuration may.
 pub fn is_made_here(name: &HeaderName) -> bool {
@@ -67,7 +58,7 @@ pub fn size(method: &Method, uri: &Uri, fields: &FieldMap) -> usize {
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + ":authority".len() + FIELD);
     let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + ":scheme".len() + FIELD);
     let pseudo = method.as_str().len() + ":method".len() + target + ":path".len() + 2 * FIELD + authority + scheme;
-    fields.iter().fold(pseudo, |size, (name, value)| size + name.as_str().len() + value.len() + FIELD)
+    pseudo + fields.bytes() + FIELD * fields.len()
 }
 
 /// The bytes that the pieces of a cookie may take in that count beyond those of the whole cookie: "cookie" and what is

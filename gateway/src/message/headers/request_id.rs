@@ -2,13 +2,9 @@
 
 use std::ops::Deref;
 
-use http::HeaderName;
 use smallvec::SmallVec;
 
 use crate::message::{FieldMap, FieldValue, known};
-
-/// `X-Request-Id`.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken over, in bytes.
 const MAX_LENGTH: usize = 128;

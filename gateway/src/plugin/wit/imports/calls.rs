@@ -10,8 +10,7 @@ use plugin_rules::same_variants;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::message::FieldMap;
-use crate::message::headers::CDN_LOOP;
+use crate::message::{FieldMap, known};
 use crate::phase::Phase;
 use crate::plugin::grants::Need;
 use crate::plugin::host::calls::{CallError, CallResponse, MAX_BODY, OutboundCall};
@@ -108,7 +107,7 @@ impl HostState {
         let calls = callers.calls().clone();
         // On behalf of the request: a plugin that calls its own gateway must come to an end.
         let hops = self.exchange.as_ref().map(|exchange| exchange.hops.clone()).unwrap_or_default();
-        headers.insert(CDN_LOOP, hops.next());
+        headers.insert(known::CDN_LOOP, hops.next());
         let passed = hops.passed;
         let timeout = match of.timeout_ms {
             0 => DEFAULT_TIMEOUT,
