@@ -32,7 +32,7 @@ pub enum ErrorKind {
     RequestTimeout,
     /// The request body exceeds the route's limit.
     BodyTooLarge,
-    /// A plugin reads the body, and the request's body is encoded.
+    /// A plugin reads the body, and the request's body has a content coding that is not known, or that can't be taken off.
     UnsupportedEncoding,
     /// The method or an Upgrade that the gateway does not implement.
     NotImplemented,
@@ -68,7 +68,7 @@ pub enum ErrorKind {
     Reset,
     /// The upstream's response breaks HTTP's rules or the gateway's limits.
     Protocol,
-    /// The response is encoded although a plugin has to read it and `identity` was asked for.
+    /// A plugin reads the body, and the response's content coding is not known or its encoded content is malformed.
     EncodedResponse,
     /// A response's head has too many fields or bytes.
     ResponseHeadTooLarge,

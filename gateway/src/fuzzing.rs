@@ -5,6 +5,7 @@
 //! for libFuzzer. Inputs are text wherever that is possible, one thing per line, so that a corpus can be read and written
 //! by hand. Nothing of the gateway itself calls this module.
 
+pub mod codings;
 pub mod componentize;
 pub mod config;
 pub mod forwarding;

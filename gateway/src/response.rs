@@ -3,6 +3,7 @@
 //! A client learns the kind of an error and the request id, never the detail behind it.
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use plugin_rules::codings::READABLE;
 
 use crate::error::{Error, ErrorKind};
 use crate::exchange::RequestHead;
@@ -26,6 +27,10 @@ pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &s
         headers.insert(PROXY_STATUS, value);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if kind == ErrorKind::UnsupportedEncoding {
+        // RFC 9110 section 15.5.16.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(READABLE));
+    }
     if kind.is_passing() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -78,7 +83,9 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::HeadersTooLarge => "The request's header section is too large.",
         ErrorKind::RequestTimeout => "The request was not received in time.",
         ErrorKind::BodyTooLarge => "The request body is too large.",
-        ErrorKind::UnsupportedEncoding => "The request body's encoding is not supported here.",
+        ErrorKind::UnsupportedEncoding => {
+            "The request body's content coding is not supported here; gzip, deflate, br, zstd and identity are."
+        }
         ErrorKind::NotImplemented => "The method or upgrade is not supported.",
         ErrorKind::ClientGone => "The request was not completed.",
         ErrorKind::NoRoute => "No route matches the request.",
@@ -96,7 +103,7 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::ExchangeTimeout => "The request took too long.",
         ErrorKind::Reset => "The service ended the exchange early.",
         ErrorKind::Protocol => "The service's response was invalid.",
-        ErrorKind::EncodedResponse => "The service's response had an encoding that was not asked for.",
+        ErrorKind::EncodedResponse => "The service's response had an encoding that can't be read.",
         ErrorKind::ResponseHeadTooLarge => "The service's response had too many or too large header fields.",
         ErrorKind::ResponseTooLarge => "The service's response was too large.",
         ErrorKind::Plugin | ErrorKind::PluginAnswer | ErrorKind::PluginAbort => "The request could not be processed.",

@@ -4,6 +4,7 @@ mod access_log;
 mod bodiless;
 mod body;
 mod cli;
+mod codings;
 mod config;
 mod conformance;
 mod docs;

@@ -254,9 +254,16 @@ fn timeouts(fields: &mut Fields<'_, '_>) -> Option<Option<std::time::Duration>> 
 fn limits(fields: &mut Fields<'_, '_>) -> Option<RouteLimits> {
     let body = fields.default(
         "body",
-        "The largest request body; also the bound of a body that a plugin wants whole.",
+        "The largest request body, as it comes and decoded; also the bound of a body that a plugin wants whole.",
         Size(0..=1 << 40),
         "10MiB",
     );
-    Some(RouteLimits { max_body: body?, ..RouteLimits::default() })
+    let ratio = fields.default(
+        "decoded_ratio",
+        "What an encoded body that plugins read may become, as a multiple of the bytes that came; up to 1 MiB whatever came.",
+        Integer(1..=100_000),
+        "100",
+    );
+    let (max_body, decoded_ratio) = (body?, u32::try_from(ratio?).ok()?);
+    Some(RouteLimits { max_body, decoded_ratio, ..RouteLimits::default() })
 }

@@ -14,6 +14,11 @@ fn smoke(target: &str, mutations: usize, run: fn(&[u8])) {
 }
 
 #[test]
+fn codings() {
+    smoke("codings", 1_500, super::codings::run);
+}
+
+#[test]
 fn componentize() {
     smoke("componentize", 1_500, super::componentize::run);
 }

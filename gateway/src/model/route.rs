@@ -35,8 +35,10 @@ pub struct Route {
 pub struct RouteLimits {
     /// Time limit of the whole exchange, until the response's head; `None` = no limit. Default 60 s.
     pub request_timeout: Option<Duration>,
-    /// Largest request body; also the bound of a body that a plugin wants whole. Default 10 MiB.
+    /// Largest request body, as it comes and decoded; also the bound of a body that a plugin wants whole. Default 10 MiB.
     pub max_body: u64,
+    /// What an encoded body that plugins read may become, as a multiple of what came. Default 100.
+    pub decoded_ratio: u32,
 }
 
 /// Conditions of a route: all must hold.

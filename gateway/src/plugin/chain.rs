@@ -18,12 +18,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use plugin_rules::codings::{Accepted, Bounds, Coding, Content};
 use smallvec::SmallVec;
 
 pub use self::link::{Guest, Lent, Link};
 use self::link::{named, passes, ready};
 use self::stage::{Progress, Stage};
 use super::call::{Action, BodyMode, Call};
+use super::encoding::Reader;
 use super::pool::Pool;
 use super::stored::StoredResponses;
 use crate::error::{Error, ErrorKind};
@@ -31,7 +33,7 @@ use crate::exchange::{ResponseHead, ResponseSource, SharedExchange};
 use crate::memory::Budget;
 use crate::message::Body;
 use crate::message::headers::Direction;
-use crate::model::OnFailure;
+use crate::model::{OnFailure, RouteLimits};
 use crate::phase::{Phase, Phases};
 
 /// The plugins of one route on one worker.
@@ -42,20 +44,20 @@ pub struct Chain<L: Link = Pool> {
     stored: Arc<StoredResponses>,
     /// Where bodies that are held come from.
     memory: Arc<Budget>,
-    /// Largest body that a plugin may have whole.
-    max_body: u64,
+    /// Among them the largest body that a plugin may have whole, and what an encoded one may become.
+    limits: RouteLimits,
     /// Phases that at least one of the plugins has: what none has is passed without a look at each.
     phases: Phases,
 }
 
 impl<L: Link> Chain<L> {
-    /// The chain of the named route. `max_body` bounds bodies that a plugin wants whole.
+    /// The chain of the named route. Its limits bound bodies that a plugin wants whole, and those that are decoded.
     pub fn new(
         route: &str,
         links: Vec<Rc<L>>,
         stored: Arc<StoredResponses>,
         memory: Arc<Budget>,
-        max_body: u64,
+        limits: RouteLimits,
     ) -> Rc<Self> {
         let entry = |at: usize| {
             let nth = links[..at].iter().filter(|link| link.name() == links[at].name()).count();
@@ -63,7 +65,7 @@ impl<L: Link> Chain<L> {
         };
         let entries = (0..links.len()).map(entry).collect();
         let phases = links.iter().fold(Phases::default(), |all, link| all | link.phases());
-        Rc::new(Self { links, entries, stored, memory, max_body, phases })
+        Rc::new(Self { links, entries, stored, memory, limits, phases })
     }
 
     /// Whether there is nothing to run.
@@ -75,7 +77,17 @@ impl<L: Link> Chain<L> {
     pub fn start(self: &Rc<Self>, exchange: SharedExchange) -> ChainRun<L> {
         let mut slots = SmallVec::new();
         slots.resize_with(self.links.len(), LinkState::default);
-        ChainRun { chain: self.clone(), exchange, slots, withheld: None, identity: false, hides_length: false }
+        ChainRun {
+            chain: self.clone(),
+            exchange,
+            slots,
+            withheld: None,
+            identity: false,
+            accepted: Accepted::default(),
+            content: None,
+            decoded: None,
+            hides_length: false,
+        }
     }
 }
 
@@ -152,6 +164,12 @@ pub struct ChainRun<L: Link = Pool> {
     withheld: Option<Box<Withheld>>,
     /// The upstream was asked for an unencoded response.
     identity: bool,
+    /// What the client accepts, where the upstream was asked for something else.
+    accepted: Accepted,
+    /// The codings of the body that plugins are about to read.
+    content: Option<Box<Content>>,
+    /// The coding that was taken off the response.
+    decoded: Option<Coding>,
     /// See [`ChainRun::hides_length`].
     hides_length: bool,
 }
@@ -254,6 +272,18 @@ impl<L: Link> ChainRun<L> {
         named(link.name(), error)
     }
 
+    /// The plugin that is the first to read a body, and what that may become.
+    fn reader(&self, index: usize, direction: Direction) -> Reader {
+        let RouteLimits { max_body, decoded_ratio, .. } = self.chain.limits;
+        let size = (direction == Direction::Request).then_some(max_body);
+        Reader {
+            plugin: self.chain.links[index].name().into(),
+            direction,
+            bounds: Bounds { size, ratio: decoded_ratio },
+            memory: self.chain.memory.clone(),
+        }
+    }
+
     fn stage(
         &mut self,
         index: usize,
@@ -264,7 +294,7 @@ impl<L: Link> ChainRun<L> {
     ) -> Stage<L> {
         let absent = self.slots[index].absence();
         let (link, exchange) = (self.chain.links[index].clone(), self.exchange.clone());
-        let (memory, limit, progress) = (self.chain.memory.clone(), self.chain.max_body, Progress::default());
+        let (memory, limit, progress) = (self.chain.memory.clone(), self.chain.limits.max_body, Progress::default());
         let head_goes_first = false;
         Stage { body, link, guest, exchange, index, direction, mode, head_goes_first, memory, limit, absent, progress }
     }

@@ -19,7 +19,7 @@ use plugin_rules::stored as rules;
 pub use self::request::{caller, storable};
 pub use plugin_rules::stored::{Key, MAX_BODY, Readers, Refusal};
 
-use self::request::Values;
+pub(super) use self::request::Values;
 use crate::exchange::ResponseHead;
 use crate::memory::{Budget, Hold};
 use crate::message::{AsFieldValue, FieldMap, FieldValue};

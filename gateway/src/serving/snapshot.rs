@@ -103,7 +103,7 @@ impl SnapshotBuilder {
                         .map_or_else(|| Rc::new(unshared::route(route)), |known| known.config.clone()),
                     source: route.clone(),
                     upstream: shared.upstream_of(index),
-                    chain: Chain::new(&route.name, links, stored.clone(), memory.clone(), route.limits.max_body),
+                    chain: Chain::new(&route.name, links, stored.clone(), memory.clone(), route.limits.clone()),
                     metrics: metrics.route(&route.name),
                 })
             })

@@ -13,22 +13,19 @@ pub const OF_THE_BYTES: [&str; 7] =
 /// HEAD, a 304). What tells versions apart stays there: a plugin that leaves bodies as they are leaves it in answers to GET.
 pub const LENGTH_AND_DIGESTS: usize = 5;
 
-/// A plugin can't read parts (RFC 9110 section 14.2) nor content codings (section 12.5.3), so where one reads responses these
-/// are taken off the request and `Accept-Encoding: identity` is put there.
+/// A plugin can't read parts (RFC 9110 section 14.2), and a coding (section 12.5.3) would be put on by the service to be
+/// taken off here, so where one reads responses these are taken off the request and `Accept-Encoding: identity` is put
+/// there. What is encoded all the same is decoded ([`crate::codings`]).
 pub const ASKS_FOR_OTHER_BYTES: [&str; 3] = ["accept-encoding", "range", "if-range"];
 
-/// Whether the content is encoded (RFC 9110 section 8.4), so that a plugin would see gibberish. Of the values of
-/// Content-Encoding.
-pub fn is_encoded<'a>(codings: impl IntoIterator<Item = &'a [u8]>) -> bool {
-    codings
-        .into_iter()
-        .flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
-        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-}
+/// What a response whose coding was taken off depends on (RFC 9110 section 12.5.5): the coding that is put on again, or that
+/// none is.
+pub const VARIES_BY: &str = "accept-encoding";
 
-/// Whether these fields say that the content is encoded.
-pub fn says_encoded(fields: &impl Fields) -> bool {
-    is_encoded(fields.values("content-encoding"))
+/// Whether the fields of a response say already that it depends on [`VARIES_BY`].
+pub fn says_varies(fields: &impl Fields) -> bool {
+    let members = fields.values("vary").flat_map(|value| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    members.into_iter().any(|member| member == b"*" || member.eq_ignore_ascii_case(VARIES_BY.as_bytes()))
 }
 
 /// What a headers phase asks for of the body that follows.
@@ -134,11 +131,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_identity_is_readable() {
-        let encoded = |value: &str| says_encoded(&vec![("content-encoding".to_owned(), value.into())]);
-        assert!(!is_encoded([]));
-        assert!(!encoded("identity") && !encoded("Identity, identity") && !encoded(""));
-        assert!(encoded("gzip") && encoded("identity, br") && encoded("unknown"));
+    fn a_response_says_once_what_it_depends_on() {
+        let says = |value: &str| says_varies(&vec![("vary".to_owned(), value.into())]);
+        assert!(says("*") && says("Accept-Encoding") && says("origin, accept-encoding"));
+        assert!(!says("") && !says("origin") && !says("accept"));
     }
 
     #[test]

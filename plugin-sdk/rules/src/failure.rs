@@ -1,5 +1,7 @@
 //! Why there is no response from the upstream, and what the client is told then, where no plugin has an answer.
 
+use crate::codings::Fault;
+
 /// Why there was no (complete) response from the upstream, in the words of the plugin contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -52,9 +54,19 @@ impl Failure {
     }
 }
 
-/// The status of the gateway's response to an encoded request body that a plugin was to read (RFC 9110 section 15.5.16).
+/// The status of the gateway's response to a request body that a plugin was to read and that has a coding which is not known
+/// here (RFC 9110 section 15.5.16).
 pub const ENCODED_REQUEST: u16 = 415;
-/// The same for a response, which had been asked for unencoded.
+/// The same where a response has one, or breaks the rules of the one that it has, or becomes too large.
 pub const ENCODED_RESPONSE: u16 = 502;
+
+/// The status of the gateway's response where the coding of a request's body can't be taken off for this reason.
+pub const fn of_fault(fault: Fault) -> u16 {
+    match fault {
+        Fault::Malformed | Fault::Truncated | Fault::Trailing => 400,
+        Fault::TooLarge | Fault::Bomb => 413,
+        Fault::Signed => ENCODED_REQUEST,
+    }
+}
 /// Where a plugin gave a body up before any of it had gone out.
 pub const ABORTED: u16 = 503;

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod target;
 
 pub mod body;
+pub mod codings;
 pub mod failure;
 pub mod response;
 pub mod stored;

@@ -3,12 +3,14 @@
 mod answers;
 mod arrival;
 mod bodies;
+mod codings;
 mod request;
 mod response;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use plugin_rules::codings::{Accepted, Coding};
 use plugin_rules::failure;
 use plugin_rules::limits::{HOST_CALLS, shares};
 use plugin_rules::notes::MAX_RECORDED;
@@ -45,6 +47,10 @@ pub struct Run<'p, P: Plugin> {
     asked: Asked,
     started: Duration,
     forwarded_at: Duration,
+    /// What the client accepts.
+    accepted: Cell<Accepted>,
+    /// The coding that was taken off the response.
+    decoded: Cell<Option<Coding>>,
 }
 
 /// What the client asked for: stored responses go by that, whatever the plugin makes of it.
@@ -60,11 +66,12 @@ struct Asked {
 enum Passed {
     Body {
         chunks: Vec<Vec<u8>>,
-        aborted: bool,
+        /// It was cut; with what the gateway answers where it still can.
+        aborted: Option<u16>,
     },
     Respond(LocalResponse),
-    /// Given up before anything went out.
-    Refused,
+    /// Given up before anything went out: the gateway answers with this status.
+    Refused(u16),
 }
 
 impl TestHost {
@@ -109,6 +116,8 @@ impl TestHost {
             asked,
             started,
             forwarded_at: started,
+            accepted: Cell::default(),
+            decoded: Cell::default(),
         };
         match arrived {
             Ok(()) => run.request(chunks, trailers),

@@ -1,10 +1,12 @@
 //! The request side of a run: heads in chain order, the body through its readers, and what plugins make of an upstream's
 //! failure.
 
-use super::link::{Guest as _, Link, named, ready};
+use plugin_rules::codings::Content;
+
+use super::link::{Guest as _, Link, ready};
 use super::stage::Primed;
 use super::{AfterFailure, Answer, ChainRun, Flow, Withheld};
-use crate::error::{Error, ErrorKind, Failure};
+use crate::error::{Error, Failure};
 use crate::exchange::{Exchange, ResponseSource};
 use crate::message::headers::Direction;
 use crate::message::{Body, Detached};
@@ -53,7 +55,7 @@ impl<L: Link> ChainRun<L> {
             break;
         }
         if let Some(exchange) = lent.as_deref_mut() {
-            self.prepare_for_readers(exchange, end)?;
+            self.prepare_for_readers(exchange, end);
         }
         Ok(Flow::Continue(()))
     }
@@ -67,21 +69,23 @@ impl<L: Link> ChainRun<L> {
         self.withheld = Some(Box::new(Withheld { head, answer }));
     }
 
-    /// What is sent upstream where plugins read bodies: only `identity` can be read. `end`: there is nothing to read.
-    fn prepare_for_readers(&mut self, exchange: &mut Exchange, end: bool) -> Result<(), Error> {
-        let reader = self.slots.iter().position(|slot| slot.request_mode != BodyMode::Skip);
-        if let Some(reader) = reader {
-            if !end && encoding::says_encoded(&exchange.request.headers) {
-                let error = Error::new(ErrorKind::UnsupportedEncoding, "reads the body, and it is encoded");
-                return Err(named(self.chain.links[reader].name(), &error));
+    /// What is sent upstream where plugins read bodies. `end`: there is nothing to read.
+    fn prepare_for_readers(&mut self, exchange: &mut Exchange, end: bool) {
+        let headers = &mut exchange.request.headers;
+        if self.reads_request() {
+            // Whether anything can't be read shows at the first byte: none may come.
+            let content = if end { Content::Plain } else { encoding::content_of(headers, Direction::Request) };
+            if content != Content::Plain {
+                encoding::is_decoded(headers, &content);
+                self.content = Some(Box::new(content));
             }
-            encoding::body_may_change(&mut exchange.request.headers);
+            encoding::body_may_change(headers);
         }
         if self.chain.phases.contains(Phase::ResponseBody) {
-            encoding::ask_for_identity(&mut exchange.request.headers);
+            self.accepted = encoding::accepted(headers);
+            encoding::ask_for_identity(headers);
             self.identity = true;
         }
-        Ok(())
     }
 
     /// Whether [`ChainRun::request_body`] has something to do.
@@ -99,6 +103,9 @@ impl<L: Link> ChainRun<L> {
                 continue;
             }
             let (mode, guest) = (slot.request_mode, slot.guest.take());
+            if let Some(content) = self.content.take() {
+                body = encoding::decoded(body, &content, self.reader(index, Direction::Request))?;
+            }
             suspends |= self.chain.links[index].suspends();
             match self.stage(index, Direction::Request, mode, guest, body).prime().await? {
                 Primed::Body(primed) => body = primed,

@@ -3,11 +3,12 @@
 use http::Method;
 use http_body::Body as _;
 use plugin_rules::body::reading_of_response;
+use plugin_rules::codings::Content;
 
 use super::ChainRun;
-use super::link::{Guest as _, Link, named, ready};
+use super::link::{Guest as _, Lent, Link, ready};
 use super::stage::Primed;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::exchange::{Exchange, ResponseHead, ResponseSource};
 use crate::message::headers::Direction;
 use crate::message::{Body, content};
@@ -32,7 +33,7 @@ impl<L: Link> ChainRun<L> {
         };
         // What the request side still holds after an error is of no more use, and may be the last instance of its plugin.
         self.slots.iter_mut().for_each(|slot| slot.guest = None);
-        self.hides_length = false;
+        (self.hides_length, self.content, self.decoded) = (false, None, None);
         let mut source = source;
         let mut alone = true;
         let mut lent = shared.lock().await;
@@ -63,6 +64,7 @@ impl<L: Link> ChainRun<L> {
                     }
                     // Where no content is allowed, what is there in its place only tells the length.
                     let read = if bare { Body::empty() } else { std::mem::replace(&mut body, Body::empty()) };
+                    let read = self.decoded(index, read).await?;
                     let stage = self.stage(index, Direction::Response, mode, pinned.then_some(guest), read);
                     let primed = match mode {
                         BodyMode::Chunks if !pinned => Primed::Body(stage.begin(alone).await?),
@@ -92,9 +94,30 @@ impl<L: Link> ChainRun<L> {
             let answer = self.usable(index, answer)?;
             (source, body) = (answer.source, answer.body);
             alone = true;
-            self.hides_length = false;
+            (self.hides_length, self.decoded) = (false, None);
         }
-        Ok(body)
+        Ok(self.encoded_again(&mut lent, body))
+    }
+
+    /// The body without the codings that were found on it.
+    async fn decoded(&mut self, index: usize, body: Body) -> Result<Body, Error> {
+        let Some(content) = self.content.take() else { return Ok(body) };
+        let body = encoding::decoded(body, &content, self.reader(index, Direction::Response))?;
+        match *content {
+            // While the head has not gone out, the gateway can still answer in its place.
+            Content::Unreadable(_) => encoding::only_if_empty(body).await,
+            _ => Ok(body),
+        }
+    }
+
+    /// With a coding on that the client accepts, where one was taken off.
+    fn encoded_again(&mut self, lent: &mut Lent, body: Body) -> Body {
+        let Some(own) = self.decoded.take() else { return body };
+        let Some(exchange) = lent.as_deref_mut() else { return body };
+        let accepted = if self.identity { self.accepted } else { encoding::accepted(&exchange.request.headers) };
+        let bare = has_no_body(exchange);
+        let Some(response) = response_of(exchange) else { return body };
+        encoding::encode_again(&mut response.headers, body, bare, (own, accepted), &self.chain.memory)
     }
 
     /// What the plugin reads of the body that follows. The head says no more than holds for whatever comes of it.
@@ -105,6 +128,7 @@ impl<L: Link> ChainRun<L> {
         asked: BodyMode,
         end: bool,
     ) -> Result<BodyMode, Error> {
+        let bare = exchange.as_deref().is_none_or(has_no_body);
         let link = &self.chain.links[index];
         let reading = reading_of_response(asked, link.phases().contains(Phase::ResponseBody), end);
         let mut reading = reading.map_err(|what| self.asks_in_vain(index, what))?;
@@ -115,9 +139,14 @@ impl<L: Link> ChainRun<L> {
         if reading.drops_description
             && let Some(response) = exchange.as_deref_mut().and_then(response_of)
         {
-            if !end && encoding::says_encoded(&response.headers) {
-                let error = Error::new(ErrorKind::EncodedResponse, "reads the body, and it is encoded");
-                return Err(named(link.name(), &error));
+            // The head of an answer to HEAD says what it would in answer to GET.
+            if bare || !end {
+                let content = encoding::content_of_response(response);
+                encoding::is_decoded(&mut response.headers, &content);
+                if let Content::Coded(codings) = &content {
+                    self.decoded = codings.outermost();
+                }
+                self.content = Some(Box::new(content)).filter(|content| !bare && **content != Content::Plain);
             }
             encoding::body_may_change(&mut response.headers);
         }

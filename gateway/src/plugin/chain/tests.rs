@@ -1,6 +1,7 @@
 //! The rules of a chain, each with a script in place of the guests.
 
 mod bodies;
+mod codings;
 mod order;
 mod stored;
 
@@ -234,7 +235,8 @@ fn trip_with(plugins: Vec<Script>, method: Method, stored: &Arc<StoredResponses>
         })
         .collect();
     let links = places.iter().map(|script| Rc::new(Place(script.clone()))).collect();
-    let chain = Chain::new("route", links, stored.clone(), Budget::new(1 << 20), 10);
+    let limits = RouteLimits { max_body: 10, decoded_ratio: 100, ..RouteLimits::default() };
+    let chain = Chain::new("route", links, stored.clone(), Budget::new(16 << 20), limits);
     let exchange = SharedExchange::new(Box::new(exchange(method)));
     Trip { run: chain.start(exchange.clone()), exchange, trail, places, stored: stored.clone() }
 }

@@ -11,7 +11,7 @@ use crate::message::{FieldMap, FieldName, FieldValue};
 use crate::model::Storing;
 
 /// Fields of a message.
-pub(super) struct Values<'a>(pub(super) &'a FieldMap);
+pub(in crate::plugin) struct Values<'a>(pub(in crate::plugin) &'a FieldMap);
 
 impl Fields for Values<'_> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {

@@ -4,8 +4,10 @@ use std::cell::Cell;
 
 use plugin_rules::body::{OF_THE_BYTES, may_answer};
 use plugin_rules::class::Direction;
+use plugin_rules::failure::ABORTED;
 use plugin_rules::phase::Phase;
 
+use super::codings::Pieces;
 use super::{Passed, Run};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::FieldList;
@@ -13,13 +15,13 @@ use crate::{BodyMode, ChunkAction, Plugin};
 
 impl<P: Plugin> Run<'_, P> {
     /// A body through the plugin.
-    pub(super) fn stream(
-        &self,
-        of: Direction,
-        mode: BodyMode,
-        mut chunks: Vec<Vec<u8>>,
-        trailers: FieldList,
-    ) -> Passed {
+    pub(super) fn stream(&self, of: Direction, mode: BodyMode, pieces: Pieces, trailers: FieldList) -> Passed {
+        let Pieces { mut chunks, fault } = pieces;
+        if let Some(status) = fault {
+            // A whole body that is no good never comes to the plugin.
+            let chunks = if mode == BodyMode::Whole { Vec::new() } else { chunks };
+            return self.stream_until(of, chunks, status);
+        }
         if mode == BodyMode::Whole {
             chunks = vec![chunks.concat()];
         } else if chunks.is_empty() || (!trailers.is_empty() && chunks.last().is_some_and(|last| !last.is_empty())) {
@@ -42,17 +44,31 @@ impl<P: Plugin> Run<'_, P> {
                 Some(passed) => return passed,
             }
         }
-        Passed::Body { chunks: out, aborted: false }
+        Passed::Body { chunks: out, aborted: None }
     }
 
     pub(super) fn stream_until_cut(&self, chunks: Vec<Vec<u8>>) -> Passed {
+        match self.stream_until(Direction::Response, chunks, ABORTED) {
+            // The head has gone out.
+            Passed::Refused(_) => Passed::Body { chunks: Vec::new(), aborted: Some(ABORTED) },
+            passed => passed,
+        }
+    }
+
+    /// A body that is at its end behind these chunks, without a good one; the status is for where nothing has gone out.
+    fn stream_until(&self, of: Direction, chunks: Vec<Vec<u8>>, status: u16) -> Passed {
         let mut out = Vec::new();
+        let mut called = false;
         for data in chunks.into_iter().filter(|data| !data.is_empty()) {
-            if let Some(passed) = self.chunk(Direction::Response, BodyMode::Chunks, (data, false), &mut out) {
+            called = true;
+            if let Some(passed) = self.chunk(of, BodyMode::Chunks, (data, false), &mut out) {
                 return passed;
             }
         }
-        Passed::Body { chunks: out, aborted: true }
+        match out.is_empty() && !(called && of == Direction::Response) {
+            true => Passed::Refused(status),
+            false => Passed::Body { chunks: out, aborted: Some(status) },
+        }
     }
 
     /// One call of a body phase; `Some` where the stream ends with it.
@@ -72,8 +88,8 @@ impl<P: Plugin> Run<'_, P> {
         let action = self.call_with_chunk(of, mode, data.clone(), end);
         let released = !out.is_empty() || sent.get();
         let cut = |out: &mut Vec<Vec<u8>>| match released {
-            true => Passed::Body { chunks: std::mem::take(out), aborted: true },
-            false => Passed::Refused,
+            true => Passed::Body { chunks: std::mem::take(out), aborted: Some(ABORTED) },
+            false => Passed::Refused(ABORTED),
         };
         if self.data.lost[of as usize].get() {
             return Some(cut(out));

@@ -1,13 +1,13 @@
 //! The request side: the head, the body, and what goes upstream.
 
-use plugin_rules::body::{self, ASKS_FOR_OTHER_BYTES, OF_THE_BYTES, says_encoded};
+use plugin_rules::body::{self, ASKS_FOR_OTHER_BYTES, OF_THE_BYTES};
 use plugin_rules::class::{Direction, is_forbidden_in_trailers};
-use plugin_rules::failure::{ABORTED, ENCODED_REQUEST};
+use plugin_rules::codings::Content;
 use plugin_rules::phase::Phase;
 
 use super::arrival::strip_lookalikes;
 use super::bodies::body_may_change;
-use super::{Outcome, Passed, Run};
+use super::{Outcome, Passed, Run, codings};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::{FieldList, Forwarded};
 use crate::{BodyMode, HeadersAction, Phases, Plugin};
@@ -34,24 +34,26 @@ impl<P: Plugin> Run<'_, P> {
         }
         let reads = body::BodyMode::from(mode).of_request(P::PHASES.contains(Phases::REQUEST_BODY), end, false);
         let reads = reads.unwrap_or_else(|breach| panic!("on_request_headers {breach}")) != body::BodyMode::Skip;
-        if reads && !end && says_encoded(&*self.data.part(Part::Request).borrow()) {
-            self.gateway_answers(ENCODED_REQUEST);
-            return self.responded();
-        }
+        let content = if reads && !end { self.content(Direction::Request) } else { Content::Plain };
         if reads {
+            self.is_decoded(Direction::Request, &content);
             body_may_change(&mut self.data.part(Part::Request).borrow_mut(), OF_THE_BYTES.len());
         }
         if P::PHASES.contains(Phases::RESPONSE_BODY) {
             // The gateway asks for a response that a plugin can read: unencoded and whole.
             let mut fields = self.data.part(Part::Request).borrow_mut();
+            self.accepted.set(codings::accepted(&fields));
             fields.retain(|(name, _)| !ASKS_FOR_OTHER_BYTES.contains(&name.as_str()));
             fields.push(("accept-encoding".to_owned(), b"identity".to_vec()));
         }
         let passed = match reads {
-            true => self.stream(Direction::Request, mode, chunks, trailers),
+            true => {
+                let pieces = codings::decoded(&content, Direction::Request, chunks, true);
+                self.stream(Direction::Request, mode, pieces, trailers)
+            }
             false => {
                 *self.data.part(Part::RequestTrailers).borrow_mut() = trailers;
-                Passed::Body { chunks: chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect(), aborted: false }
+                Passed::Body { chunks: chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect(), aborted: None }
             }
         };
         let (chunks, aborted) = match passed {
@@ -60,8 +62,8 @@ impl<P: Plugin> Run<'_, P> {
                 self.answer(response);
                 return self.responded();
             }
-            Passed::Refused => {
-                self.gateway_answers(ABORTED);
+            Passed::Refused(status) => {
+                self.gateway_answers(status);
                 return self.responded();
             }
         };
@@ -77,10 +79,10 @@ impl<P: Plugin> Run<'_, P> {
             headers,
             chunks,
             trailers: self.data.trailers(Direction::Request),
-            aborted,
+            aborted: aborted.is_some(),
         });
-        if aborted {
-            self.gateway_answers(ABORTED);
+        if let Some(status) = aborted {
+            self.gateway_answers(status);
             self.end();
         }
     }

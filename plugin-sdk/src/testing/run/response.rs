@@ -2,14 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use plugin_rules::body::{self, LENGTH_AND_DIGESTS, OF_THE_BYTES, reading_of_response, says_encoded};
+use plugin_rules::body::{self, LENGTH_AND_DIGESTS, OF_THE_BYTES, reading_of_response};
 use plugin_rules::class::{Direction, is_forbidden_in_trailers};
-use plugin_rules::failure::{ABORTED, ENCODED_RESPONSE};
+use plugin_rules::codings::Content;
+use plugin_rules::failure::{self, ABORTED};
 use plugin_rules::phase::Phase;
 use plugin_rules::stored::Readers;
 
 use super::bodies::body_may_change;
-use super::{Passed, Run};
+use super::{Passed, Run, codings};
 use crate::bindings::edge::gateway::http::Part;
 use crate::testing::message::{ClientResponse, FieldList};
 use crate::testing::stored::Candidate;
@@ -37,11 +38,13 @@ impl<P: Plugin> Run<'_, P> {
         let reading = reading_of_response(mode.into(), P::PHASES.contains(Phases::RESPONSE_BODY), end);
         let reading = reading.unwrap_or_else(|breach| panic!("on_response_headers {breach}"));
         let reads = reading.mode != body::BodyMode::Skip;
-        if reads && !end && says_encoded(&*self.data.part(Part::Response).borrow()) {
-            let body = self.place_gateway(ENCODED_RESPONSE);
-            return self.deliver(vec![body], false);
-        }
+        let mut content = Content::Plain;
         if reading.drops_description {
+            // The head of an answer to HEAD says what it would in answer to GET.
+            if self.has_no_body() || !end {
+                content = self.content(Direction::Response);
+                self.is_decoded(Direction::Response, &content);
+            }
             body_may_change(&mut self.data.part(Part::Response).borrow_mut(), OF_THE_BYTES.len());
         }
         if reading.hides_length && self.has_no_body() {
@@ -52,24 +55,30 @@ impl<P: Plugin> Run<'_, P> {
         }
         let passed = match reads {
             // With the body cut, there is nothing whole to hand over, and the gateway answers.
-            true if cut.is_some() && mode == BodyMode::Whole => Passed::Refused,
-            true if cut.is_some() => self.stream_until_cut(chunks),
-            true => self.stream(Direction::Response, mode, chunks, trailers),
+            true if cut.is_some() && mode == BodyMode::Whole => Passed::Refused(failure::Failure::Reset.status()),
+            true if cut.is_some() => {
+                self.stream_until_cut(codings::decoded(&content, Direction::Response, chunks, false).chunks)
+            }
+            true => {
+                let pieces = codings::decoded(&content, Direction::Response, chunks, true);
+                self.stream(Direction::Response, mode, pieces, trailers)
+            }
             false => {
                 *self.data.part(Part::ResponseTrailers).borrow_mut() = trailers;
-                Passed::Body { chunks, aborted: cut.is_some() }
+                Passed::Body { chunks, aborted: cut.map(|_| ABORTED) }
             }
         };
         match passed {
             Passed::Body { chunks, aborted } => {
-                if !aborted {
+                if aborted.is_none() {
                     self.keep(&chunks);
                 }
-                self.deliver(chunks, aborted);
+                let chunks = self.encode_again(chunks, aborted.is_none());
+                self.deliver(chunks, aborted.is_some());
             }
             Passed::Respond(response) => self.answer(response),
-            Passed::Refused => {
-                let body = self.place_gateway(if cut.is_some() { 502 } else { ABORTED });
+            Passed::Refused(status) => {
+                let body = self.place_gateway(status);
                 self.deliver(vec![body], false);
             }
         }

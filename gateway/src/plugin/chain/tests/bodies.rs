@@ -27,28 +27,6 @@ fn passing(behave: impl Fn(&[u8]) -> Act + 'static, pieces: &[&'static str]) -> 
 }
 
 #[test]
-fn an_encoded_response_that_a_plugin_reads_is_refused_and_the_refusal_passes_the_rest() {
-    let mut trip = trip(vec![quiet("a"), reader(|_| GO)]);
-    continues(trip.request(Body::empty()));
-    let error = fails(trip.response(ResponseSource::Upstream, 200, &[("content-encoding", "gzip")], chunks(&["x"])));
-    assert_eq!((error.kind(), error.kind().status()), (ErrorKind::EncodedResponse, StatusCode::BAD_GATEWAY));
-    trip.trail();
-    trip.response(ResponseSource::Gateway, 502, &[], Body::full("problem")).unwrap();
-    assert_eq!(trip.trail(), ["a:response 502"]);
-}
-
-#[test]
-fn an_encoded_request_that_a_plugin_reads_is_refused() {
-    let mut trip = trip(vec![reader(|_| GO)]);
-    trip.request_fields(&[("content-encoding", "br")]);
-    let error = fails(trip.request(chunks(&["x"])));
-    assert_eq!(
-        (error.kind(), error.detail()),
-        (ErrorKind::UnsupportedEncoding, "plugin `r`: reads the body, and it is encoded")
-    );
-}
-
-#[test]
 fn what_holds_only_for_the_bytes_that_came_is_dropped() {
     const FIELDS: [(&str, &str); 8] = [
         ("content-length", "2"),
