@@ -57,6 +57,7 @@ macro_rules! cases {
 }
 
 cases! {
+    codings
     phases
     fields
     state

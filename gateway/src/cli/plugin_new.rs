@@ -17,6 +17,7 @@ macro_rules! sdk {
 
 /// The SDK with the rules that its test host goes by, except for their manifests: those inherit from the workspace.
 const SDK: &[(&str, &str)] = sdk! {
+    "cases/src/coded.rs"
     "cases/src/format.rs"
     "cases/src/lib.rs"
     "cases/src/seen.rs"

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::coded::Encoded;
 use crate::yaml;
 
 /// The version of the format, which a file may name. It grows with every key that older readers would not know.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Something that happens to one plugin entry, step after step.
 #[derive(Clone, Debug, Deserialize)]
@@ -100,6 +101,8 @@ pub struct Message {
     pub headers: Vec<(String, String)>,
     /// The body, piece by piece.
     pub chunks: Vec<String>,
+    /// The content coding with which it is sent.
+    pub encoded: Option<Encoded>,
 }
 
 /// What the client sends.
@@ -113,6 +116,7 @@ pub struct Request {
     headers: BTreeMap<String, OneOrMany>,
     body: Option<String>,
     chunks: Vec<String>,
+    encoded: Option<Encoded>,
     /// The client's address.
     pub client: Option<String>,
     /// Attributes that an earlier plugin has set. A gateway has no such plugin here.
@@ -127,6 +131,7 @@ impl Default for Request {
             headers: BTreeMap::new(),
             body: None,
             chunks: Vec::new(),
+            encoded: None,
             client: None,
             attributes: BTreeMap::new(),
         }
@@ -141,6 +146,7 @@ pub struct Answer {
     headers: BTreeMap<String, OneOrMany>,
     body: Option<String>,
     chunks: Vec<String>,
+    encoded: Option<Encoded>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -150,7 +156,12 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-fn message(headers: &BTreeMap<String, OneOrMany>, body: Option<&String>, chunks: &[String]) -> Message {
+fn message(
+    headers: &BTreeMap<String, OneOrMany>,
+    body: Option<&String>,
+    chunks: &[String],
+    encoded: Option<Encoded>,
+) -> Message {
     let mut fields = Vec::new();
     for (name, values) in headers {
         match values {
@@ -159,13 +170,13 @@ fn message(headers: &BTreeMap<String, OneOrMany>, body: Option<&String>, chunks:
         }
     }
     let body = body.filter(|body| !body.is_empty()).cloned();
-    Message { headers: fields, chunks: body.into_iter().chain(chunks.iter().cloned()).collect() }
+    Message { headers: fields, chunks: body.into_iter().chain(chunks.iter().cloned()).collect(), encoded }
 }
 
 impl Request {
     /// Fields and body.
     pub fn message(&self) -> Message {
-        message(&self.headers, self.body.as_ref(), &self.chunks)
+        message(&self.headers, self.body.as_ref(), &self.chunks, self.encoded)
     }
 }
 
@@ -177,7 +188,7 @@ impl Answer {
 
     /// Fields and body.
     pub fn message(&self) -> Message {
-        message(&self.headers, self.body.as_ref(), &self.chunks)
+        message(&self.headers, self.body.as_ref(), &self.chunks, self.encoded)
     }
 }
 
@@ -266,7 +277,7 @@ mod tests {
     fn mistakes_are_told_with_their_case_and_their_place() {
         for (text, said) in [
             ("[]", "there are no cases"),
-            ("{version: 2, cases: []}", "version 2 of the format is not known here"),
+            ("{version: 3, cases: []}", "version 3 of the format is not known here"),
             ("[{name: a, steps: [{expect: {sttaus: 200}}]}]", "case \"a\": steps[0].expect.sttaus: unknown field"),
             ("[{steps: []}]", "missing field `name`"),
             ("5", "expected a list"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::coded::read;
 use crate::format::{Fails, Step};
 
 /// What was seen of an exchange.
@@ -62,8 +63,8 @@ impl Differences {
         }
     }
 
-    fn body(&mut self, of: &str, expected: Option<&String>, found: &[u8]) {
-        self.hold(of, expected.cloned(), String::from_utf8_lossy(found).into_owned());
+    fn body(&mut self, of: &str, expected: Option<&String>, (headers, found): (&[(String, String)], &[u8])) {
+        self.hold(of, expected.cloned(), String::from_utf8_lossy(&read(headers, found)).into_owned());
     }
 }
 
@@ -75,7 +76,7 @@ impl Seen {
         differences.hold("the plugin was ended", Some(expect.ends), self.ended);
         differences.hold("status", expect.status, self.response.status);
         differences.fields("header ", &expect.headers, &self.response.headers);
-        differences.body("body", expect.body.as_ref(), &self.response.body);
+        differences.body("body", expect.body.as_ref(), (&self.response.headers, &self.response.body));
         match (&expect.forwarded, &self.forwarded) {
             (None, _) | (Some(None), None) => {}
             // Nobody can see what was meant for an upstream that does not listen.
@@ -86,7 +87,7 @@ impl Seen {
                 differences.hold("forwarded method", expected.method.clone(), found.method.clone());
                 differences.hold("forwarded target", expected.target.clone(), found.target.clone());
                 differences.fields("forwarded header ", &expected.headers, &found.headers);
-                differences.body("forwarded body", expected.body.as_ref(), &found.body);
+                differences.body("forwarded body", expected.body.as_ref(), (&found.headers, &found.body));
             }
         }
         let log: Vec<(String, String)> = self.log.clone().into_iter().collect();

@@ -96,7 +96,7 @@ fn run_step<P: Plugin>(host: &TestHost, plugin: &P, step: &Step, ending: Ending)
 }
 
 fn exchange<P: Plugin>(host: &TestHost, plugin: &P, step: &Step, ending: Ending) -> Seen {
-    let message = step.request.message();
+    let message = step.request.message().sent();
     let mut request = TestRequest::new(&step.request.method, &step.request.target).chunks(message.chunks);
     end_with_bytes(&mut request.chunks, ending);
     for (name, value) in &message.headers {
@@ -141,7 +141,7 @@ fn end_with_bytes(chunks: &mut Vec<Vec<u8>>, ending: Ending) {
 }
 
 fn test_response(answer: &plugin_cases::Answer) -> TestResponse {
-    let message = answer.message();
+    let message = answer.message().sent();
     let mut response = TestResponse::new(answer.status()).chunks(message.chunks);
     for (name, value) in &message.headers {
         response = response.header(name, value.as_str());

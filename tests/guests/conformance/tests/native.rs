@@ -15,6 +15,7 @@ macro_rules! cases {
 }
 
 cases! {
+    codings
     phases
     fields
     state

@@ -21,7 +21,7 @@ impl Client {
     /// Sends a request on a connection of its own, and reads the whole response.
     pub(super) async fn send(address: SocketAddr, host: &str, wanted: &Request) -> Result<Response, String> {
         let failed = |error: &dyn std::fmt::Display| format!("the gateway did not answer: {error}");
-        let message = wanted.message();
+        let message = wanted.message().sent();
         let mut request = http::Request::builder()
             .method(wanted.method.as_str())
             .uri(&wanted.target)

@@ -116,12 +116,12 @@ async fn answer(request: http::Request<Incoming>, script: Arc<Mutex<Script>>) ->
         Some(_) => std::future::pending().await,
         None => {}
     }
-    let message = answer.message();
+    let message = answer.message().sent();
     let mut response = http::Response::builder().status(answer.status());
     for (name, value) in &message.headers {
         response = response.header(name, value);
     }
-    let body = match <[String; 1]>::try_from(message.chunks) {
+    let body = match <[Vec<u8>; 1]>::try_from(message.chunks) {
         Ok([only]) => Full::new(Bytes::from(only)).boxed_unsync(),
         Err(chunks) => {
             let frames = chunks.into_iter().map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
