@@ -29,7 +29,7 @@ static DEMANDS: LazyLock<[HeaderName; 3]> = LazyLock::new(|| ASKS_FOR_OTHER_BYTE
 
 /// What the head of a message says of its content.
 pub(super) fn content_of(headers: &FieldMap, direction: Direction) -> Content {
-    match headers.contains_key(&known::CONTENT_ENCODING) {
+    match headers.contains_key(known::CONTENT_ENCODING) {
         true => Content::of(&Values(headers), direction),
         false => Content::Plain,
     }
@@ -73,7 +73,7 @@ pub(super) fn decoded(body: Body, content: &Content, reader: Reader) -> Result<B
 pub(super) fn is_decoded(headers: &mut FieldMap, content: &Content) {
     let Content::Coded(codings) = content else { return };
     if !codings.in_aws_chunks() {
-        headers.remove(&known::CONTENT_ENCODING);
+        headers.remove(known::CONTENT_ENCODING);
     } else {
         headers.retain(|name, _| !codings.take_along(name.as_str()));
         let hash = HeaderName::from_static("x-amz-content-sha256");
@@ -101,7 +101,7 @@ pub(super) fn encode_again(
         headers.append(VARY, HeaderValue::from_static(VARIES_BY));
     }
     // A plugin may have put one on itself.
-    let Some(coding) = accepted.choose(own).filter(|_| !headers.contains_key(&known::CONTENT_ENCODING)) else {
+    let Some(coding) = accepted.choose(own).filter(|_| !headers.contains_key(known::CONTENT_ENCODING)) else {
         return body;
     };
     let body = match bare {

@@ -146,7 +146,9 @@ impl<L: Link> ChainRun<L> {
                 if let Content::Coded(codings) = &content {
                     self.decoded = codings.outermost();
                 }
-                self.content = Some(Box::new(content)).filter(|content| !bare && **content != Content::Plain);
+                if !bare && content != Content::Plain {
+                    self.content = Some(Box::new(content));
+                }
             }
             encoding::body_may_change(&mut response.headers);
         }

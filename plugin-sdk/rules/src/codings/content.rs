@@ -180,9 +180,7 @@ fn is_no_coding(name: &[u8]) -> bool {
     let is = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
     let begins =
         |known: &&str| name.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()));
-    name.is_empty()
-        || ["identity", "none", "binary", "8bit", "7bit"].iter().any(|known| is(&known))
-        || CHARSETS.iter().any(|known| begins(&known))
+    name.is_empty() || ["identity", "none", "binary", "8bit", "7bit"].iter().any(is) || CHARSETS.iter().any(begins)
 }
 
 /// The registered codings that are not known here, and what is often taken for one.
