@@ -180,3 +180,62 @@ impl HttpBody for Unread {
         self.body.is_end_stream()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body_util::BodyExt as _;
+    use plugin_rules::codings::{Bounds, Coding, Encoder, RATIO};
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::memory::Budget;
+    use crate::message::headers::Direction;
+
+    fn reader(memory: usize) -> Reader {
+        let bounds = Bounds { size: None, ratio: RATIO };
+        Reader { plugin: "p".into(), direction: Direction::Request, bounds, memory: Budget::new(memory) }
+    }
+
+    fn encoded(coding: Coding, content: &[u8]) -> Vec<u8> {
+        let mut encoder = Encoder::new(coding).unwrap();
+        encoder.write(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_gives_others_their_turn() {
+        let nothing = encoded(Coding::Gzip, b"");
+        let content = [nothing.repeat(5000), encoded(Coding::Gzip, b"something")].concat();
+        let mut body = Decoded::body(Body::full(content), &Codings::of([Coding::Gzip]), reader(1 << 20)).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut turns = 0;
+        let frame = loop {
+            match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Pending => turns += 1,
+                Poll::Ready(frame) => break frame.unwrap().unwrap(),
+            }
+        };
+        assert_eq!(frame.into_data().unwrap(), "something");
+        assert!(turns >= 5000 / (TURN / LEAST), "{turns} turns");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_window_counts_as_memory_and_goes_back() {
+        let content = encoded(Coding::Zstd, &[b'x'; 3 * STEP]);
+        let reader = reader(8 << 20);
+        let memory = reader.memory.clone();
+        let codings = Codings::of([Coding::Zstd]);
+        let mut body = Decoded::body(Body::full(content.clone()), &codings, reader).unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), STEP);
+        assert!(memory.held() > 200 << 10, "{} bytes", memory.held());
+        assert_eq!(body.collect().await.unwrap().to_bytes().len(), 2 * STEP);
+        assert_eq!(memory.held(), 0);
+        let mut body = Decoded::body(Body::full(content), &codings, self::reader(100 << 10)).unwrap();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::BodyMemory);
+        assert!(body.frame().await.is_none());
+    }
+}
