@@ -85,26 +85,28 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
 
 /// Appends `text` in the given encoding.
 pub(crate) fn write(text: &str, encoding: Encoding, out: &mut Vec<u8>) {
-    match encoding {
-        Encoding::Plain => out.extend_from_slice(text.as_bytes()),
-        Encoding::Json => {
-            for character in text.chars() {
-                match character {
-                    '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-                    '\0'..='\x1F' => out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
-                    _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-                }
-            }
-        }
-        Encoding::Percent => {
-            for &byte in text.as_bytes() {
-                // `*` is safe in a form and in a query, and far easier to read in a log than `%2A`.
-                if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'*') {
-                    out.push(byte);
-                } else {
-                    out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-                }
-            }
+    write_bytes(text.as_bytes(), encoding, out);
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write(text, Encoding::Json, out);
+    out.push(b'"');
+}
+
+/// The same as [`write`], of what mostly is UTF-8.
+pub(crate) fn write_bytes(text: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
+    for &byte in text {
+        match (encoding, byte) {
+            (Encoding::Plain, _) => out.push(byte),
+            (Encoding::Json, b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            (Encoding::Json, 0..0x20) => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            (Encoding::Json, _) => out.push(byte),
+            // `*` is safe in a form and in a query, and far easier to read in a log than `%2A`.
+            (Encoding::Percent, b'-' | b'.' | b'_' | b'~' | b'*') => out.push(byte),
+            (Encoding::Percent, _) if byte.is_ascii_alphanumeric() => out.push(byte),
+            (Encoding::Percent, _) => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! The compiled config: what is looked for, what is done with it, and the tables that make looking fast.
 
+mod fields;
+
+pub use fields::{Fields, MOST_NAMES};
+
 use crate::decode::Syntax;
 use crate::detect::custom::Pattern;
 use crate::detect::{credential, email, fodselsnummer, is_word};
@@ -93,11 +97,13 @@ pub struct Custom {
 pub struct Rules {
     actions: [Option<Action>; CATEGORIES.len()],
     customs: Vec<Custom>,
-    fields: Vec<String>,
+    fields: Fields,
     /// Whether the rule of 2032 counts.
     pub new_rule: NewRule,
     starts: Box<[u8; 256]>,
     classes: [Box<[u8; 256]>; 3],
+    prefilters: bool,
+    glances: bool,
 }
 
 /// Bits of [`Rules::starts`]: which detectors may match at a decoded byte.
@@ -137,18 +143,21 @@ impl Rules {
     pub fn new(
         actions: [Option<Action>; CATEGORIES.len()],
         customs: Vec<Custom>,
-        fields: Vec<String>,
+        fields: &[String],
         new_rule: NewRule,
     ) -> Self {
         let mut rules = Self {
             actions,
             customs,
-            fields,
+            fields: Fields::new(fields),
             new_rule,
             starts: Box::new([0; 256]),
             classes: std::array::from_fn(|_| Box::new([0; 256])),
+            prefilters: true,
+            glances: false,
         };
         rules.starts = Box::new(rules.make_starts());
+        rules.glances = rules.may_glance();
         rules.classes = [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Box::new(rules.make_classes(syntax)));
         rules
     }
@@ -168,9 +177,32 @@ impl Rules {
         &self.customs
     }
 
-    /// Whether the value of this JSON key or form field always goes.
-    pub fn is_field(&self, name: &[u8]) -> bool {
-        self.fields.iter().any(|field| field.as_bytes() == name)
+    /// The same rules, applied at every byte: slower, with the same result. For tests.
+    #[doc(hidden)]
+    pub fn without_prefilter(mut self) -> Self {
+        (self.prefilters, self.glances) = (false, false);
+        self
+    }
+
+    pub(crate) fn prefilters(&self) -> bool {
+        self.prefilters
+    }
+
+    /// Whether digits, and the marks that part keys from their prefixes, can be told by a glance from what matters.
+    #[inline]
+    pub(crate) fn glances(&self) -> bool {
+        self.glances
+    }
+
+    fn may_glance(&self) -> bool {
+        let custom = self.custom_starts();
+        let other = [Category::Ip, Category::Token].into_iter().any(|category| self.action(category).is_some());
+        !other && !(b"0123456789-_.".iter().any(|byte| custom[usize::from(*byte)]))
+    }
+
+    /// The fields whose values always go.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// Whether some category blocks, so that a message must not be begun before it is read.
@@ -250,7 +282,9 @@ impl Rules {
         let custom = self.custom_starts();
         std::array::from_fn(|index| match (index as u8, syntax) {
             (b'\n' | b'\r', _) | (b'"', Syntax::Json) | (b'&' | b'=', Syntax::Form) => class::STOP,
-            (b'\\', Syntax::Text | Syntax::Json) | (b'%', _) => class::SLOW,
+            (b'\\' | b'&', Syntax::Text | Syntax::Json) | (b'%' | b'\t', _) => class::SLOW,
+            // Characters that are taken for others of ASCII start so.
+            (0xC2 | 0xE2 | 0xE3 | 0xEF, _) => class::SLOW,
             // Another form of a space, which a custom pattern may start with.
             (b'+', Syntax::Form) => {
                 if custom[usize::from(b' ')] {
@@ -261,8 +295,8 @@ impl Rules {
             }
             (b'@' | b'"', _) if self.action(Category::Email).is_some() => class::SLOW,
             (b'/', _) if self.action(Category::Email).is_some() => class::WORD,
-            // Before the password in a URL, and at the start of a private key.
-            (b':' | b'-', _) if self.action(Category::Credential).is_some() => class::SLOW,
+            // Before the password in a URL, at the start of a private key, and in the prefixes of keys.
+            (b':' | b'-' | b'_' | b'.', _) if self.action(Category::Credential).is_some() => class::SLOW,
             (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,
             (b'+' | b'0'..=b'9', _) => class::SLOW,
             _ if custom[index] => class::SLOW,

@@ -47,6 +47,8 @@ const PREFIXES: [(&[u8], usize); 33] = [
     (b"shpat_", 32),
     (b"hf_", 34),
 ];
+/// The last letters of [`PREFIXES`] before their first `_`, `-` and `.`.
+const ENDS: [&[u8]; 3] = [b"posurtbey1f", b"ttbxprask", b"9s"];
 /// Identifiers of AWS access keys: four letters, and sixteen more of base 32.
 const AWS: [&[u8; 4]; 2] = [b"AKIA", b"ASIA"];
 const AWS_LENGTH: usize = 20;
@@ -115,6 +117,25 @@ impl Rest {
 /// Whether a key may start with this byte. A password may with any, behind the colon that announces it.
 pub fn may_start(byte: u8) -> bool {
     byte == b'-' || AWS.iter().any(|prefix| prefix[0] == byte) || PREFIXES.iter().any(|(prefix, _)| prefix[0] == byte)
+}
+
+/// Whether a key's prefix may end with these two bytes: the last letter, and what parts it from the rest.
+#[inline]
+pub fn ends_prefix(letter: u8, mark: u8) -> bool {
+    let marks: &[u8] = match mark {
+        b'_' => ENDS[0],
+        b'-' => ENDS[1],
+        b'.' => ENDS[2],
+        _ => return false,
+    };
+    marks.contains(&letter)
+}
+
+/// Whether a word may be a key that nothing parts from its prefix.
+pub fn may_be_key(word: &[u8]) -> bool {
+    let whole = |prefix: &[u8]| prefix.iter().all(u8::is_ascii_alphanumeric);
+    AWS.iter().any(|prefix| word.starts_with(*prefix))
+        || PREFIXES.iter().any(|(prefix, _)| whole(prefix) && word.starts_with(prefix))
 }
 
 /// Whether `scheme://user` stands before, so that a colon would announce a password.
@@ -211,7 +232,7 @@ fn follows_user(before: &Before) -> bool {
     [0, 1, 2].map(|index| before.at(slash + index)) == *b"//:"
 }
 
-fn is_user(byte: u8) -> bool {
+pub(crate) fn is_user(byte: u8) -> bool {
     byte > b' ' && !b"/@\"'<>\\".contains(&byte)
 }
 

@@ -147,6 +147,15 @@ fn mod97(number: &[u8]) -> u32 {
     })
 }
 
+/// Whether letters before digits may begin an IBAN: a country's, alone or behind `IBAN`.
+pub fn may_be_country(letters: &[u8]) -> bool {
+    let country = match letters {
+        [one, other] | [_, _, _, _, one, other] => [one.to_ascii_uppercase(), other.to_ascii_uppercase()],
+        _ => return false,
+    };
+    LENGTHS.binary_search_by_key(&&country, |(country, _)| *country).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

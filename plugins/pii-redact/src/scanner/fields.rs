@@ -14,10 +14,9 @@ impl Scanner {
         if !name.contains(&b'=') {
             self.name.clear();
             self.name.extend_from_slice(name);
-            if start.is_some() && chunk.rules.is_field(name) {
+            if start.is_some() && chunk.rules.fields().lists_form_name(name) {
                 let text = self.field_replacement(chunk)?;
-                chunk.cut(at + 1, at + 1);
-                replace::write(&text, Encoding::Percent, chunk.out);
+                replace::write(&text, Encoding::Percent, chunk.edits.cut(at + 1, at + 1));
                 return Ok(self.enter(chunk, Place::SwallowForm, at + 1));
             }
         }
@@ -38,8 +37,7 @@ impl Scanner {
     ) -> Result<Step, Blocked> {
         self.json.field = false;
         let text = self.field_replacement(chunk)?;
-        chunk.cut(at + 1, at + 1);
-        replace::write(&text, Encoding::Json, chunk.out);
+        replace::write(&text, Encoding::Json, chunk.edits.cut(at + 1, at + 1));
         Ok(self.enter(chunk, Place::SwallowString(false), at + 1))
     }
 
@@ -50,13 +48,11 @@ impl Scanner {
     ) -> Result<Step, Blocked> {
         self.json.field = false;
         let text = self.field_replacement(chunk)?;
-        chunk.cut(at, at);
+        let out = chunk.edits.cut(at, at);
         if text.is_empty() {
-            chunk.out.extend_from_slice(b"null");
+            out.extend_from_slice(b"null");
         } else {
-            chunk.out.push(b'"');
-            replace::write(&text, Encoding::Json, chunk.out);
-            chunk.out.push(b'"');
+            replace::write_json_string(&text, out);
         }
         Ok(self.enter(chunk, Place::SwallowToken, at))
     }
@@ -76,7 +72,7 @@ impl Scanner {
             _ => matches!(byte, b',' | b']' | b'}' | b'"' | b'\n' | b'\r'),
         });
         let next = end.map_or(chunk.raw.len(), |end| at + end);
-        chunk.copied = next;
+        chunk.edits.cut(at, next);
         let (place, skip) = match (end, place) {
             (None, place) => (place, 0),
             (Some(_), Place::SwallowForm) => (Place::Form, 0),

@@ -1,11 +1,13 @@
 //! Text of any kind: most words are skipped, the others are shown to the detectors.
 
+use std::cell::OnceCell;
+
 use super::json::last_quote;
-use super::{Blocked, Chunk, Place, Scanner, Step};
+use super::{Blocked, Chunk, Place, Scanner, Step, prefilter};
 use crate::decode::{Edge, Syntax, Window};
 use crate::detect::announce::{self, Said};
 use crate::detect::credential::Rest;
-use crate::detect::{self, Before, Candidate, NeedMore, credential, email, order};
+use crate::detect::{self, Before, Candidate, NeedMore, email, order};
 use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::{Action, Category, class, start};
 
@@ -26,17 +28,21 @@ impl Scanner {
         let classes = chunk.rules.classes(syntax);
         let raw = chunk.raw;
         let class = |byte: &u8| classes[usize::from(*byte)];
-        let word_before = |end: usize| {
-            let from = at.max(end.saturating_sub(PIECE));
-            raw[from..end].iter().rposition(|byte| class(byte) == class::BREAK).map_or(from, |found| from + found + 1)
-        };
         let mut from = at;
         let found = loop {
-            let found = raw[from..].iter().position(|byte| class(byte) >= class::SLOW).map(|found| from + found);
+            let found = prefilter::stop(raw, from, classes);
             match found {
-                Some(found) if class(&raw[found]) == class::SLOW && self.is_harmless(chunk, found) => from = found + 1,
+                Some(found) if class(&raw[found]) == class::SLOW => match self.harmless(chunk, found, syntax) {
+                    Some(next) => from = next,
+                    None => break Some(found),
+                },
                 found => break found,
             }
+        };
+        let start = at.max(chunk.mark);
+        let word_before = |end: usize| {
+            let from = start.max(end.saturating_sub(PIECE));
+            raw[from..end].iter().rposition(|byte| class(byte) == class::BREAK).map_or(from, |found| from + found + 1)
         };
         let Some(found) = found else {
             // The last word may go on, and prove to be one that needs a look.
@@ -52,24 +58,35 @@ impl Scanner {
         self.examine(chunk, word_before(found), found + end.unwrap_or(piece.len()), syntax)
     }
 
-    /// Whether a byte that may make a word a value doesn't, by what stands beside it: most colons, hyphens and quotes are
-    /// told apart here from those that come before a password, a private key and an address.
-    fn is_harmless<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> bool {
-        let (byte, behind) = (chunk.raw[at], &chunk.raw[at + 1..]);
-        if !matches!(byte, b':' | b'-' | b'"') || chunk.rules.starts(byte) & (start::CUSTOM | start::IP) != 0 {
-            return false;
+    /// Where to go on behind a byte that may make a word a value and doesn't, by what stands beside it. Most are told apart
+    /// here from those before a password, in a private key, an address, a number.
+    fn harmless<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize, syntax: Syntax) -> Option<usize> {
+        let (raw, byte) = (chunk.raw, chunk.raw[at]);
+        let starts = chunk.rules.starts(byte);
+        if starts & start::CUSTOM != 0 || !chunk.rules.prefilters() {
+            return None;
         }
         match byte {
-            b':' => !credential::ends_user(&self.before_at(chunk, at)),
-            b'-' => behind.first().is_some_and(|next| !matches!(next, b'-' | b'\\' | b'%')),
-            _ => match behind.iter().take(email::LONGEST_QUOTED).position(|byte| b"\"\\%\r\n".contains(byte)) {
-                Some(end) if behind[end] == b'"' => {
-                    behind.get(end + 1).is_some_and(|next| !matches!(next, b'@' | b'\\' | b'%'))
-                }
-                Some(end) => matches!(behind[end], b'\r' | b'\n'),
-                None => behind.len() >= email::LONGEST_QUOTED,
+            b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at)),
+            b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark),
+            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at),
+            b'"' => prefilter::quote(raw, at),
+            b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),
+            b'\t' => Some(self.pass_break(chunk, at, 1, b' ')),
+            b'\\' if at == chunk.mark || raw[at - 1] != b'\\' => match raw.get(at + 1) {
+                Some(b'n') => Some(self.pass_break(chunk, at, 2, b'\n')),
+                Some(b'r') => Some(self.pass_break(chunk, at, 2, b'\r')),
+                _ => None,
             },
+            _ => None,
         }
+    }
+
+    /// Passes what stands for a byte that parts words.
+    fn pass_break<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize, length: usize, byte: u8) -> usize {
+        self.before = self.before_at(chunk, at).followed_by(&[byte]);
+        chunk.mark = at + length;
+        chunk.mark
     }
 
     /// Leaves out what still belongs to a credential. Its end is where a byte does not.
@@ -99,7 +116,8 @@ impl Scanner {
         self.buffers = window.into_buffers();
         self.rest = goes_on.then_some(rest);
         self.before = Before::NOTHING;
-        (chunk.copied, chunk.mark, chunk.plain) = (next, next, next);
+        chunk.edits.cut(at, next);
+        (chunk.mark, chunk.plain) = (next, next);
         if starved { Step::Hold(next) } else { Step::To(next) }
     }
 
@@ -230,8 +248,16 @@ impl Scanner {
         wants: u8,
     ) -> Result<Option<(usize, usize)>, NeedMore> {
         let raw_start = window.start(position);
-        let said = || self.said(chunk, raw_start);
-        for detector in order::asked(chunk.rules, wants) {
+        let once = OnceCell::new();
+        let said = || *once.get_or_init(|| self.said(chunk, raw_start));
+        let digits = loop {
+            let complete = window.edge() == Edge::Closed;
+            let digits = order::most_digits(&Candidate { text: &window.bytes()[position..], complete, before });
+            if digits < usize::MAX || !window.extend() {
+                break digits;
+            }
+        };
+        for detector in order::asked(chunk.rules, wants, digits) {
             loop {
                 let complete = window.edge() == Edge::Closed;
                 let candidate = Candidate { text: &window.bytes()[position..], complete, before };
@@ -250,14 +276,15 @@ impl Scanner {
     fn said<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> Said {
         let context = self.context(chunk.raw, at);
         let from = |start: Option<usize>| &context[start.map_or(0, |start| start + 1)..];
+        let announced = || Said::of_bits(self.announced);
         let or_else = |text: Said, name: &dyn Fn() -> Said| if text.is_silent() { name() } else { text };
         match self.place {
-            Place::JsonString => or_else(announce::by_text(from(last_quote(&context))), &|| self.json.said()),
+            Place::JsonString => or_else(announce::by_text(from(last_quote(&context))), &|| self.said_of_value(chunk.raw)),
             Place::Form => {
                 let value = from(context.iter().rposition(|byte| matches!(byte, b'&' | b'=')));
-                or_else(announce::by_text(value), &|| announce::by_key(&self.name))
+                or_else(announce::by_text(value), &|| or_else(announce::by_key(&self.name), &announced))
             }
-            _ => announce::by_text(&context),
+            _ => or_else(announce::by_text(&context), &announced),
         }
     }
 
@@ -290,8 +317,7 @@ impl Scanner {
                 text.push_str(&format!("-{}", self.json.names));
             }
         }
-        chunk.cut(raw_start, raw_end);
-        replace::write(&text, encoding, chunk.out);
+        replace::write(&text, encoding, chunk.edits.cut(raw_start, raw_end));
         Ok(())
     }
 }

@@ -1,0 +1,230 @@
+//! What holds nothing, known by a glance at raw bytes. All of it is only to be faster: where a glance doesn't tell, the
+//! detectors are asked, and where it does, they would find nothing.
+
+use crate::decode::is_plain;
+use crate::decode::Syntax;
+use crate::detect::{credential, email, iban};
+use crate::rules::class;
+
+/// No value has fewer digits.
+pub(super) const FEWEST_DIGITS: usize = 7;
+/// Separators in a row inside a value.
+const MOST_SEPARATORS: usize = 3;
+/// A longer JSON number is looked at.
+const SHORT_NUMBER: usize = 16;
+/// How far back the start of a word is looked for.
+const LONGEST_LOOK: usize = 64;
+
+/// The first byte from `at` on that may start a value, or ends one.
+#[inline]
+pub(super) fn stop(raw: &[u8], at: usize, classes: &[u8; 256]) -> Option<usize> {
+    let slow = |byte: &u8| classes[usize::from(*byte)] >= class::SLOW;
+    raw[at..].iter().position(slow).map(|found| at + found)
+}
+
+/// The closing quote of a JSON string that holds nothing to look at. None where it does, or may. `glances`: see
+/// `Rules::glances`.
+#[inline]
+pub(super) fn plain_string(raw: &[u8], at: usize, classes: &[u8; 256], glances: bool) -> Option<usize> {
+    if matches!(raw.get(at), Some(b'{' | b'[' | b' ')) {
+        return None;
+    }
+    let mut from = at;
+    loop {
+        let found = stop(raw, from, classes)?;
+        from = match raw[found] {
+            b'"' => return Some(found),
+            b'-' | b'_' | b'.' if glances && found > at => affix(raw, found)?,
+            b'0'..=b'9' if glances => digits(raw, found, at)?,
+            _ => return None,
+        };
+    }
+}
+
+/// The end of a JSON number that is too short for a value, with what has to follow it.
+#[inline]
+pub(super) fn plain_number(raw: &[u8], at: usize) -> Option<usize> {
+    let rest = &raw[at + usize::from(raw[at] == b'-')..];
+    let (mut digits, mut dots, mut index) = (0, 0, 0);
+    while let Some(&byte) = rest.get(index) {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'.' if dots == 0 && index > 0 => dots = 1,
+            b',' | b'}' | b']' => {
+                let whole = digits > 0 && digits < FEWEST_DIGITS && rest[index - 1] != b'.';
+                return whole.then_some(raw.len() - rest.len() + index);
+            }
+            _ => return None,
+        }
+        index += 1;
+        if index > SHORT_NUMBER {
+            return None;
+        }
+    }
+    None
+}
+
+/// A hyphen, underscore or dot inside a word: whether a prefix of keys ends there, or a private key begins.
+#[inline]
+pub(super) fn affix(raw: &[u8], at: usize) -> Option<usize> {
+    let next = *raw.get(at + 1)?;
+    let opens = raw[at] == b'-' && matches!(next, b'-' | b'\\' | b'%' | b'&' | 0x80..);
+    (!opens && !credential::ends_prefix(raw[at - 1], raw[at])).then_some(at + 1)
+}
+
+/// The end of digits that are part of no value, and of what they may be parted by. `start`: before it is nothing that counts.
+pub(super) fn digits(raw: &[u8], at: usize, start: usize) -> Option<usize> {
+    let previous = if at > start { raw[at - 1] } else { b' ' };
+    if previous.is_ascii_alphabetic() {
+        return in_word(raw, at, start);
+    }
+    if previous >= 0x80 {
+        return None;
+    }
+    let run = Run::of(raw, at)?;
+    if run.digits < FEWEST_DIGITS || run.is_date() || run.is_address() || run.is_decimal() {
+        return Some(run.end);
+    }
+    None
+}
+
+/// Digits behind a letter: no number starts in such a word, but an IBAN or a key may.
+fn in_word(raw: &[u8], at: usize, start: usize) -> Option<usize> {
+    let from = at.saturating_sub(LONGEST_LOOK).max(start);
+    let letters = raw[from..at].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    if iban::may_be_country(&raw[at - letters..at]) && raw.get(at + 1).is_none_or(u8::is_ascii_digit) {
+        return None;
+    }
+    let word = raw[from..at].iter().rposition(|byte| !byte.is_ascii_alphanumeric()).map_or(from, |found| from + found + 1);
+    if word == from && from > start || credential::may_be_key(&raw[word..]) {
+        return None;
+    }
+    let end = at + raw[at..].iter().position(|byte| !byte.is_ascii_alphanumeric())?;
+    (raw[end] < 0x80).then_some(end)
+}
+
+/// Digits with what may part them in a value.
+#[derive(Debug, Default)]
+struct Run {
+    digits: usize,
+    end: usize,
+    groups: usize,
+    /// The lengths of the first groups, and the byte before each.
+    first: [(usize, u8); 4],
+    /// The length of the group before the last.
+    previous: usize,
+    /// The first four bytes.
+    year: [u8; 4],
+}
+
+impl Run {
+    /// None where it isn't known where it ends, or what follows it may belong to a value.
+    fn of(raw: &[u8], start: usize) -> Option<Self> {
+        let mut run = Self::default();
+        run.year.copy_from_slice(raw.get(start..start + 4).unwrap_or(b"0000"));
+        let (mut at, mut separator) = (start, b' ');
+        loop {
+            let group = at;
+            while raw.get(at)?.is_ascii_digit() {
+                at += 1;
+            }
+            let length = at - group;
+            if let Some(first) = run.first.get_mut(run.groups) {
+                *first = (length, separator);
+            }
+            run.groups += 1;
+            run.digits += length;
+            let byte = raw[at];
+            if byte.is_ascii_alphabetic() {
+                return run.before_letter(at, length, byte);
+            }
+            run.previous = length;
+            let mut next = at;
+            while next - at < MOST_SEPARATORS && is_separator(*raw.get(next)?) {
+                next += 1;
+            }
+            match raw.get(next)? {
+                b'0'..=b'9' if next > at => (at, separator) = (next, raw[at]),
+                b'\\' | b'%' | b'&' | b'\t' | 0x80.. => return run.before_escape(raw, next),
+                b' ' | b'-' | b'.' if next > at => return None,
+                _ => {
+                    run.end = at;
+                    return Some(run);
+                }
+            }
+        }
+    }
+
+    /// A number doesn't end before a letter. Finnish identity numbers have one in them, extensions begin with one.
+    fn before_letter(mut self, at: usize, length: usize, letter: u8) -> Option<Self> {
+        let sign = b"ABCDEFUVWXY".contains(&letter.to_ascii_uppercase());
+        let hetu = length == 6 && sign || length == 3 && self.previous == 6;
+        let extended = b"xeial".contains(&letter.to_ascii_lowercase()) && self.digits >= FEWEST_DIGITS;
+        if hetu || extended {
+            return None;
+        }
+        self.digits -= length;
+        self.end = at;
+        Some(self)
+    }
+
+    /// Line breaks end a number, however they are written.
+    fn before_escape(mut self, raw: &[u8], at: usize) -> Option<Self> {
+        self.end = at;
+        (raw[at] == b'\\' && matches!(raw.get(at + 1), Some(b'n' | b'r'))).then_some(self)
+    }
+
+    /// `2026-01-02`, and a number that is too short for a value behind it.
+    fn is_date(&self) -> bool {
+        let [(4, _), (2, one), (2, other), _] = self.first else { return false };
+        matches!(&self.year, [b'1', b'9', ..] | [b'2', b'0', ..])
+            && one == other
+            && matches!(one, b'-' | b'/' | b'.')
+            && self.digits < 8 + FEWEST_DIGITS
+            && (self.groups == 3 || self.first[3].1 != one)
+    }
+
+    /// An IPv4 address.
+    fn is_address(&self) -> bool {
+        self.groups == 4
+            && self.first.iter().all(|(length, _)| *length <= 3)
+            && self.first[1..].iter().all(|(_, separator)| *separator == b'.')
+    }
+
+    /// `12.345678`
+    fn is_decimal(&self) -> bool {
+        self.groups == 2 && self.first[1].1 == b'.' && self.first[0].0 <= 4
+    }
+}
+
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+' | b',' | b'\'' | b'_')
+}
+
+/// The end of what surely is no escape, of bytes that may begin one.
+pub(super) fn no_escape(raw: &[u8], at: usize, syntax: Syntax, last: bool) -> Option<usize> {
+    is_plain(raw, at, syntax, last).then_some(at + 1)
+}
+
+/// A colon: whether a scheme and a user stand before it, so that a password follows.
+pub(super) fn colon(raw: &[u8], at: usize, start: usize) -> Option<usize> {
+    let from = at.saturating_sub(LONGEST_LOOK).max(start);
+    let user = raw[from..at].iter().rev().take_while(|byte| credential::is_user(**byte)).count();
+    let slash = at - user;
+    let told = slash < from + 3 || raw[slash - 3..slash] == *b"://";
+    let known = slash > from && raw[slash - 1] != b'/';
+    (known || !told).then_some(at + 1)
+}
+
+/// A quote: whether a quoted local part of an address begins there.
+pub(super) fn quote(raw: &[u8], at: usize) -> Option<usize> {
+    let behind = &raw[at + 1..];
+    match behind.iter().take(email::LONGEST_QUOTED).position(|byte| b"\"\\%&\r\n".contains(byte) || *byte >= 0x80) {
+        Some(end) if behind[end] == b'"' => {
+            let next = *behind.get(end + 1)?;
+            (!matches!(next, b'@' | b'\\' | b'%' | b'&' | 0x80..)).then_some(at + 1)
+        }
+        Some(end) => matches!(behind[end], b'\r' | b'\n').then_some(at + 1),
+        None => (behind.len() >= email::LONGEST_QUOTED).then_some(at + 1),
+    }
+}
