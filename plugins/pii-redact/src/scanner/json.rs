@@ -80,7 +80,7 @@ impl State {
                 self.levels.close();
                 self.depth = self.depth.saturating_sub(1);
                 // Nobody's members any more: those of the next object are its own.
-                if self.levels.is_empty() {
+                if self.names > 0 && !self.levels.has_object() {
                     self.names = 0;
                 }
             }

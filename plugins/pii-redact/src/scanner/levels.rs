@@ -89,9 +89,9 @@ impl Levels {
         self.0.last().is_some_and(|level| level.object)
     }
 
-    /// Whether none is open.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether an object is open.
+    pub(super) fn has_object(&self) -> bool {
+        self.0.iter().any(|level| level.object)
     }
 
     /// One opens under the name `key`; an element has none. `paths`: see [`Level::paths`].
