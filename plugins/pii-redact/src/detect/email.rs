@@ -4,7 +4,7 @@
 use super::{Candidate, NeedMore, Verdict, is_word};
 
 /// RFC 5321 section 4.5.3.1 allows 64; addresses that encode others (VERP) are longer in the wild.
-const LONGEST_LOCAL: usize = 128;
+pub const LONGEST_LOCAL: usize = 128;
 const LONGEST_DOMAIN: usize = 253;
 /// Quotes are looked behind no further, because most of them don't start an address.
 pub const LONGEST_QUOTED: usize = 66;

@@ -29,16 +29,25 @@ pub(super) fn plain_string(raw: &[u8], at: usize, classes: &[u8; 256], glances: 
     if matches!(raw.get(at), Some(b'{' | b'[' | b' ')) {
         return None;
     }
-    let mut from = at;
+    let mut from = if glances { uuid(raw, at).unwrap_or(at) } else { at };
     loop {
         let found = stop(raw, from, classes)?;
         from = match raw[found] {
             b'"' => return Some(found),
+            b':' if glances => colon(raw, found, at)?,
             b'-' | b'_' | b'.' if glances && found > at => affix(raw, found)?,
             b'0'..=b'9' if glances => digits(raw, found, at)?,
             _ => return None,
         };
     }
+}
+
+/// The end of a UUID (RFC 9562 section 4) that is all of a string: numbers in it are none. Not of one that may be an IBAN.
+fn uuid(raw: &[u8], at: usize) -> Option<usize> {
+    let text: &[u8; 37] = raw.get(at..at + 37)?.try_into().ok()?;
+    let hyphens = [8, 13, 18, 23].iter().all(|index| text[*index] == b'-');
+    let whole = hyphens && text[36] == b'"' && !(text[0].is_ascii_alphabetic() && text[1].is_ascii_alphabetic());
+    (whole && text[..36].iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')).then_some(at + 36)
 }
 
 /// The end of a JSON number that is too short for a value, with what has to follow it.
@@ -211,9 +220,9 @@ pub(super) fn colon(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     let from = at.saturating_sub(LONGEST_LOOK).max(start);
     let user = raw[from..at].iter().rev().take_while(|byte| credential::is_user(**byte)).count();
     let slash = at - user;
-    let told = slash < from + 3 || raw[slash - 3..slash] == *b"://";
-    let known = slash > from && raw[slash - 1] != b'/';
-    (known || !told).then_some(at + 1)
+    // What comes before may be in an earlier chunk, or too far away.
+    let unknown = slash - from < 3 && (from > start || start == 0);
+    (!unknown && !raw[from..slash].ends_with(b"://")).then_some(at + 1)
 }
 
 /// A quote: whether a quoted local part of an address begins there.
@@ -226,5 +235,16 @@ pub(super) fn quote(raw: &[u8], at: usize) -> Option<usize> {
         }
         Some(end) => matches!(behind[end], b'\r' | b'\n').then_some(at + 1),
         None => (behind.len() >= email::LONGEST_QUOTED).then_some(at + 1),
+    }
+}
+
+/// Whether the local part of an address may be in `word..limit`, or begin there.
+pub(super) fn may_hold_address(raw: &[u8], word: usize, limit: usize, last: bool) -> bool {
+    let end = limit + email::LONGEST_LOCAL + 1;
+    let at = |byte: &u8| matches!(byte, b'@' | b'\\' | b'%' | b'&' | 0xEF);
+    match raw.get(word..end) {
+        Some(bytes) => bytes.iter().any(at),
+        // Behind the end of the word may be the end of what is there.
+        None => !last && limit == raw.len() || raw[word..].iter().any(at),
     }
 }

@@ -175,6 +175,7 @@ impl Scanner {
         let mut letter = far.is_letter();
         // Positions before this one can't start an address.
         let mut barren = 0;
+        let unless = if prefilter::may_hold_address(chunk.raw, window.start(0), limit, chunk.last) { 0 } else { start::EMAIL };
         loop {
             if position == window.bytes().len() && !window.extend() {
                 let next = window.next();
@@ -198,6 +199,9 @@ impl Scanner {
             }
             if position < barren {
                 wants &= !start::EMAIL;
+            }
+            if byte != b'"' {
+                wants &= !unless;
             }
             if letter {
                 wants &= start::CUSTOM;
