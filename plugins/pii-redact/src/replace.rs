@@ -1,6 +1,10 @@
 //! What stands in the place of a value: made from the action, written in the syntax that surrounds it.
 
+use std::borrow::Cow;
+
 use crate::rules::{Action, Category};
+
+const MASK: &str = "***";
 
 /// How the replacement has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,22 +31,23 @@ impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
 
 /// The text that replaces a value of the `kind` that is called `category`; custom ones have no kind. [`Action::Block`] has
 /// no replacement: it is dealt with before.
-pub(crate) fn replacement(
-    action: &Action,
+pub(crate) fn replacement<'r>(
+    action: &'r Action,
     kind: Option<Category>,
     category: &str,
     value: &[u8],
     pseudonyms: &impl Pseudonyms,
-) -> String {
+) -> Cow<'r, str> {
     match action {
-        Action::Mask { keep_last } => masked(value, *keep_last),
-        Action::Replace { with } => with.clone(),
+        Action::Mask { keep_last: 0 } => MASK.into(),
+        Action::Mask { keep_last } => masked(value, *keep_last).into(),
+        Action::Replace { with } => with.into(),
         Action::Hash { secret } => match pseudonyms.pseudonym(secret, &canonical(kind, value)) {
-            Some(hash) => format!("{category}-{}", hash.get(..16).unwrap_or(&hash)),
+            Some(hash) => format!("{category}-{}", hash.get(..16).unwrap_or(&hash)).into(),
             // Without its key the value must not stay readable.
-            None => "***".to_owned(),
+            None => MASK.into(),
         },
-        Action::Drop | Action::Block => String::new(),
+        Action::Drop | Action::Block => "".into(),
     }
 }
 
@@ -51,7 +56,7 @@ fn masked(value: &[u8], keep_last: usize) -> String {
         String::from_utf8_lossy(value).chars().filter(|character| character.is_alphanumeric()).collect();
     // Never more than half of it.
     let keep = keep_last.min(kept.len() / 2);
-    let mut text = "***".to_owned();
+    let mut text = MASK.to_owned();
     text.extend(&kept[kept.len() - keep..]);
     text
 }
@@ -127,9 +132,9 @@ mod tests {
     fn equal_values_and_only_those_have_equal_pseudonyms() {
         let hash = |kind, value: &[u8]| {
             let action = Action::Hash { secret: "key".to_owned() };
-            replacement(&action, kind, "x", value, &|secret: &str, value: &[u8]| {
-                Some(format!("{secret}{}", String::from_utf8_lossy(value)))
-            })
+            let pseudonyms =
+                |secret: &str, value: &[u8]| Some(format!("{secret}{}", String::from_utf8_lossy(value)));
+            replacement(&action, kind, "x", value, &pseudonyms).into_owned()
         };
         assert_eq!(hash(Some(Category::Card), b"4111 1111-1111 1111"), "x-key4111111111111");
         assert_eq!(hash(Some(Category::Iban), b"IBANNO93 8601"), hash(Some(Category::Iban), b"no938601"));

@@ -124,6 +124,8 @@ pub mod start {
     pub const CREDENTIAL: u8 = 64;
     /// A token.
     pub const TOKEN: u8 = 128;
+    /// What no number alone can be.
+    pub const WORDS: u8 = EMAIL | IBAN | CREDENTIAL | TOKEN;
 }
 
 /// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value; so what is below it is skipped.

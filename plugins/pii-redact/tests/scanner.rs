@@ -240,6 +240,8 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("kari&#64;example.no".to_owned()),
         Just("kari\u{200b}@example.no".to_owned()),
         Just("2026-11-30 19:07:31.123456".to_owned()),
+        Just("2026-11-30T19:07:31,12345678".to_owned()),
+        Just("2026-11-30T19:07:31Z ".to_owned()),
         Just("f47ac10b-58cc-4372-a567-0e02b2c3d479".to_owned()),
         Just("10.0.255.255:8080".to_owned()),
         Just("\"telefon\":{\"nummer\":98765432,\"x\":".to_owned()),

@@ -47,8 +47,13 @@ const PREFIXES: [(&[u8], usize); 33] = [
     (b"shpat_", 32),
     (b"hf_", 34),
 ];
-/// The last letters of [`PREFIXES`] before their first `_`, `-` and `.`.
-const ENDS: [&[u8]; 3] = [b"posurtbey1f", b"ttbxprask", b"9s"];
+/// The beginnings of [`PREFIXES`] up to their first `_`, `-` or `.`.
+const HEADS: [&[u8]; 29] = [
+    b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_", b"glpat-", b"gldt-", b"glrt-", b"glptt-", b"glcbt-",
+    b"xoxb-", b"xoxp-", b"xoxa-", b"xoxr-", b"xoxs-", b"xapp-", b"sk_", b"rk_", b"whsec_", b"ya29.", b"GOCSPX-", b"sk-",
+    b"npm_", b"pypi-", b"dckr_", b"dop_", b"hvs.", b"shpat_",
+];
+const LONGEST_HEAD: usize = 7;
 /// Identifiers of AWS access keys: four letters, and sixteen more of base 32.
 const AWS: [&[u8; 4]; 2] = [b"AKIA", b"ASIA"];
 const AWS_LENGTH: usize = 20;
@@ -119,16 +124,18 @@ pub fn may_start(byte: u8) -> bool {
     byte == b'-' || AWS.iter().any(|prefix| prefix[0] == byte) || PREFIXES.iter().any(|(prefix, _)| prefix[0] == byte)
 }
 
-/// Whether a key's prefix may end with these two bytes: the last letter, and what parts it from the rest.
+/// Whether a key's prefix may end with `raw`, whose last byte is a mark: `_`, `-` or `.`. `cut`: more may stand before it.
 #[inline]
-pub fn ends_prefix(letter: u8, mark: u8) -> bool {
-    let marks: &[u8] = match mark {
-        b'_' => ENDS[0],
-        b'-' => ENDS[1],
-        b'.' => ENDS[2],
-        _ => return false,
-    };
-    marks.contains(&letter)
+pub fn ends_prefix(raw: &[u8], cut: bool) -> bool {
+    let word = raw[..raw.len() - 1].iter().rev().take(LONGEST_HEAD).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    if word == raw.len() - 1 && cut {
+        return word < LONGEST_HEAD;
+    }
+    (2..LONGEST_HEAD).contains(&word) && is_head(&raw[raw.len() - 1 - word..])
+}
+
+fn is_head(word: &[u8]) -> bool {
+    HEADS.contains(&word) || word == b"hf_"
 }
 
 /// Whether a word may be a key that nothing parts from its prefix.

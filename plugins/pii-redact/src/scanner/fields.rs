@@ -1,5 +1,7 @@
 //! Values of the fields that the config lists: they go whatever they hold.
 
+use std::borrow::Cow;
+
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::Category;
@@ -24,10 +26,11 @@ impl Scanner {
     }
 
     /// What stands for the value of a listed field, which isn't read: its length is nobody's business either.
-    fn field_replacement<P: Pseudonyms>(&mut self, chunk: &Chunk<'_, P>) -> Result<String, Blocked> {
+    fn field_replacement<P: Pseudonyms>(&mut self, chunk: &Chunk<'_, P>) -> Result<Cow<'static, str>, Blocked> {
         let kind = Category::Field;
         let action = self.count(chunk.rules, kind as usize)?;
-        Ok(replace::replacement(action, Some(kind), chunk.rules.name(kind as usize), b"", chunk.pseudonyms))
+        let text = replace::replacement(action, Some(kind), chunk.rules.name(kind as usize), b"", chunk.pseudonyms);
+        Ok(Cow::Owned(text.into_owned()))
     }
 
     pub(super) fn swallow_string<P: Pseudonyms>(

@@ -13,7 +13,7 @@ use crate::decode::Syntax;
 use crate::detect::announce::Said;
 use crate::detect::{Before, Candidate, fodselsnummer, order};
 use crate::replace::{self, Pseudonyms};
-use crate::rules::{Action, Category, Rules};
+use crate::rules::{Action, Category, Rules, start};
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What may stand before a JSON text: a byte order mark, and guards against inclusion as a script.
@@ -268,11 +268,15 @@ impl Scanner {
         if !follows || shape(text) != Shape::Whole {
             return Ok(self.loosen(chunk, at));
         }
+        if chunk.rules.glances() && !text.iter().all(u8::is_ascii_digit) {
+            // Only whole numbers are anybody's.
+            return Ok(Step::To(at + length));
+        }
         let candidate = Candidate { text, complete: true, before: Before::NOTHING };
         let once = OnceCell::new();
         let said = || *once.get_or_init(|| self.said_of_value(chunk.raw));
         let digits = order::most_digits(&candidate);
-        let found = order::asked(chunk.rules, chunk.rules.starts(text[0]), digits)
+        let found = order::asked(chunk.rules, chunk.rules.starts(text[0]) & !start::WORDS, digits)
             // A candidate that is complete never needs more.
             .find(|&detector| order::ask(chunk.rules, detector, &candidate, &said) == Ok(Some(length)))
             .map(|detector| (order::category_of(chunk.rules, detector), Cow::Borrowed(text)))

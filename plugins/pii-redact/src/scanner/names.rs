@@ -25,6 +25,18 @@ const KINDS: [&str; 28] = [
     "fält", "@type", "@name",
 ];
 
+/// The lengths of [`KINDS`] by their first letters.
+const KIND_LENGTHS: [u32; 32] = {
+    let mut lengths = [0; 32];
+    let mut index = 0;
+    while index < KINDS.len() {
+        let name = KINDS[index].as_bytes();
+        lengths[(name[0] & 0x1F) as usize] |= 1 << name.len();
+        index += 1;
+    }
+    lengths
+};
+
 /// Names of arrays that hold the names of columns.
 const HEADERS: [&str; 12] = [
     "columns", "cols", "column_names", "columnnames", "header", "headers", "fields", "kolonner", "kolumner", "spalten",
@@ -92,9 +104,11 @@ pub(super) fn is_generic(name: &[u8]) -> bool {
 }
 
 /// Whether a member of this name says what its siblings hold.
+#[inline]
 pub(super) fn is_kind(name: &[u8]) -> bool {
     // Most names aren't, and this is asked of all.
-    matches!(name.len(), 2..=9) && is_among(name, &KINDS)
+    let lengths = name.first().map_or(0, |first| KIND_LENGTHS[usize::from(first & 0x1F)]);
+    lengths >> name.len().min(31) & 1 == 1 && is_among(name, &KINDS)
 }
 
 /// Whether an array of this name names columns.

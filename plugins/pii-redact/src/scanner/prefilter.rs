@@ -35,7 +35,7 @@ pub(super) fn plain_string(raw: &[u8], at: usize, classes: &[u8; 256], glances: 
         from = match raw[found] {
             b'"' => return Some(found),
             b':' if glances => colon(raw, found, at)?,
-            b'-' | b'_' | b'.' if glances && found > at => affix(raw, found)?,
+            b'-' | b'_' | b'.' if glances && found > at => affix(raw, found, at)?,
             b'0'..=b'9' if glances => digits(raw, found, at)?,
             _ => return None,
         };
@@ -75,10 +75,10 @@ pub(super) fn plain_number(raw: &[u8], at: usize) -> Option<usize> {
 
 /// A hyphen, underscore or dot inside a word: whether a prefix of keys ends there, or a private key begins.
 #[inline]
-pub(super) fn affix(raw: &[u8], at: usize) -> Option<usize> {
+pub(super) fn affix(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     let next = *raw.get(at + 1)?;
     let opens = raw[at] == b'-' && matches!(next, b'-' | b'\\' | b'%' | b'&' | 0x80..);
-    (!opens && !credential::ends_prefix(raw[at - 1], raw[at])).then_some(at + 1)
+    (!opens && !credential::ends_prefix(&raw[start..=at], start == 0)).then_some(at + 1)
 }
 
 /// The end of digits that are part of no value, and of what they may be parted by. `start`: before it is nothing that counts.
@@ -90,11 +90,52 @@ pub(super) fn digits(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     if previous >= 0x80 {
         return None;
     }
+    if let Some(end) = timestamp(raw, at) {
+        return Some(end);
+    }
+    if let Some(end) = lone_digits(raw, at)? {
+        return Some(end);
+    }
     let run = Run::of(raw, at)?;
     if run.digits < FEWEST_DIGITS || run.is_date() || run.is_address() || run.is_decimal() {
         return Some(run.end);
     }
     None
+}
+
+/// The end of a date and a time of the day with seconds and their fraction (RFC 3339).
+fn timestamp(raw: &[u8], at: usize) -> Option<usize> {
+    const SHAPE: &[u8; 19] = b"9999-99-99T99:99:99";
+    let text: &[u8; 19] = raw.get(at..at + 19)?.try_into().ok()?;
+    if text[4] != b'-' || text[13] != b':' || !(text.starts_with(b"20") || text.starts_with(b"19")) {
+        return None;
+    }
+    let fits = |(byte, shape): (&u8, &u8)| match shape {
+        b'9' => byte.is_ascii_digit(),
+        b'T' => matches!(byte, b'T' | b't' | b' ' | b'_'),
+        shape => byte == shape,
+    };
+    if !text.iter().zip(SHAPE).all(fits) {
+        return None;
+    }
+    let mut end = at + SHAPE.len();
+    if matches!(raw.get(end), Some(b'.' | b',')) {
+        end += 1 + raw[end + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    }
+    (!raw.get(end)?.is_ascii_digit()).then_some(end)
+}
+
+/// The end of a short number with nothing behind it that may be a part of it; `Some(None)` where it has to be read in full.
+#[inline]
+fn lone_digits(raw: &[u8], at: usize) -> Option<Option<usize>> {
+    let length = raw[at..].iter().take(FEWEST_DIGITS).position(|byte| !byte.is_ascii_digit());
+    let Some(end) = length.map(|length| at + length) else { return Some(None) };
+    let alone = match raw[end] {
+        b':' | b'"' | b'=' | b';' | b'<' | b'>' | b']' | b'}' | b'|' | b'?' | b'!' => true,
+        b' ' | b',' | b'.' | b'-' | b'/' | b')' | b'_' => raw.get(end + 1)?.is_ascii_alphabetic() || raw[end + 1] == b'"',
+        _ => false,
+    };
+    Some(alone.then_some(end))
 }
 
 /// Digits behind a letter: no number starts in such a word, but an IBAN or a key may.

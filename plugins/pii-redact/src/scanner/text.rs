@@ -69,7 +69,7 @@ impl Scanner {
         match byte {
             b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at)),
             b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark),
-            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at),
+            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark),
             b'"' => prefilter::quote(raw, at),
             b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),
             b'\t' => Some(self.pass_break(chunk, at, 1, b' ')),
@@ -318,7 +318,7 @@ impl Scanner {
         if self.place == Place::JsonString && self.json.name && !matches!(action, Action::Hash { .. }) {
             self.json.names = self.json.names.saturating_add(1);
             if self.json.names > 1 {
-                text.push_str(&format!("-{}", self.json.names));
+                text.to_mut().push_str(&format!("-{}", self.json.names));
             }
         }
         replace::write(&text, encoding, chunk.edits.cut(raw_start, raw_end));
