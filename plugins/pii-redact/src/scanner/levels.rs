@@ -40,11 +40,11 @@ enum Label {
     /// It is an element, or the whole text.
     #[default]
     None,
-    /// Where it stands in the bytes at hand.
-    #[serde(skip)]
-    At(usize, usize),
     /// What it says, and whether it leaves that to others.
     Read(u8, bool),
+    /// Where it stands in the bytes at hand. The last, because a variant that is left out moves those behind it.
+    #[serde(skip)]
+    At(usize, usize),
 }
 
 impl Label {
