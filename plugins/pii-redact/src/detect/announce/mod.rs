@@ -135,8 +135,12 @@ pub fn by_text(before: &[u8]) -> Said {
     }
     let start = before.windows(2).rposition(|pair| pair.iter().all(u8::is_ascii_digit)).map_or(0, |index| index + 2);
     let said = by_key(&before[start..]);
-    // What denies one number says nothing of the next.
-    if before.len() < whole && said.denies() { Said::default() } else { said }
+    match before.len() < whole {
+        // What denies one number says nothing of the next, and people are seldom listed by their numbers.
+        true if said.denies() => Said::default(),
+        true => Said(said.0 & !(Topic::Identity as u8)),
+        false => said,
+    }
 }
 
 /// Takes a number without a group off the end, which may be a phone's or an account's, and what parts it from the next of
