@@ -8,6 +8,8 @@ const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 /// rather mean "mobile" and "telephone".
 const LONG_COMMANDS: &[u8] = b"CcSsQqLlAa";
 const COMMANDS: &[u8] = b"MmLlHhVvCcSsQqTtAa";
+/// What behind a number makes it an amount.
+const UNITS: [&str; 11] = ["kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%"];
 /// More digits before or behind a decimal point aren't looked at.
 const LONGEST_PART: usize = 8;
 
@@ -72,6 +74,23 @@ pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) 
         next += 1;
     }
     Ok(is_group(candidate, next, last)? || is_decimal(candidate, next)? || is_command(candidate, next)?)
+}
+
+/// Whether what ends at `end` is an amount: of money by its currency, or a share.
+pub fn is_amount(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
+    if candidate.at(end)? == Some(b',') && candidate.at(end + 1)? == Some(b'-') {
+        return Ok(true);
+    }
+    let start = end + usize::from(candidate.at(end)? == Some(b' '));
+    'units: for unit in UNITS {
+        for (offset, byte) in unit.bytes().enumerate() {
+            if !candidate.at(start + offset)?.is_some_and(|found| found.eq_ignore_ascii_case(&byte)) {
+                continue 'units;
+            }
+        }
+        return Ok(!candidate.at(start + unit.len())?.is_some_and(super::is_alphanumeric));
+    }
+    Ok(false)
 }
 
 /// Whether digits are a coordinate by what stands before: a decimal, a drawing command, or a point without a whole part.
