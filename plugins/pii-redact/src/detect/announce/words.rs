@@ -103,7 +103,7 @@ const DENIALS: &[&str] = &[
     // Amounts.
     "kr", "nok", "sek", "dkk", "isk", "eur", "usd", "gbp", "beløp", "belop", "belopp", "betrag", "saldo", "balance",
     // Computing and maps.
-    "bytes", "byte", "size", "length", "offset", "blk", "block", "blokk", "pid", "points", "coords", "viewbox", "bbox", "hash",
+    "bytes", "byte", "size", "length", "offset", "blk", "block", "blokk", "pid", "points", "coords", "viewbox", "box", "bbox", "buffer", "hash",
     "checksum", "crc", "timestamp", "epoch", "lat", "lng", "latitude", "longitude", "easting", "northing", "commit", "build",
     "revision", "nonce", "seed",
 ];

@@ -7,6 +7,14 @@ use super::{Candidate, NeedMore, Said, Topic, Verdict, may_end, surroundings};
 /// Groups of digits at most.
 const GROUPS: usize = 8;
 
+/// Limits of integers, which are in programs next to any word.
+const LIMITS: [&[u8]; 4] = [
+    &[2, 1, 4, 7, 4, 8, 3, 6, 4, 7],
+    &[2, 1, 4, 7, 4, 8, 3, 6, 4, 8],
+    &[4, 2, 9, 4, 9, 6, 7, 2, 9, 5],
+    &[4, 2, 9, 4, 9, 6, 7, 2, 9, 6],
+];
+
 /// The length of a national number that starts here.
 pub(super) fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     for groups in [&[2, 2, 2, 2][..], &[3, 2, 3]] {
@@ -39,6 +47,9 @@ pub(super) fn with_area(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> V
 /// The longest number that some plan knows, where one is announced.
 fn announced(candidate: &Candidate<'_>, start: usize, said: impl Fn() -> Said) -> Verdict {
     let groups = Groups::read(candidate, start)?;
+    if groups.count > 0 && LIMITS.contains(&&groups.digits[..groups.totals[0]]) {
+        return Ok(None);
+    }
     let end = [with_code(&groups), with_trunk(&groups), shaped(&groups)].into_iter().flatten().max();
     let Some(end) = end.map(|last| groups.ends[last]) else { return Ok(None) };
     let counts = !surroundings::is_coordinate(candidate)
@@ -123,6 +134,10 @@ fn with_code(groups: &Groups) -> Option<usize> {
 /// The last group of a number that begins with the trunk prefix: `070-123 45 67`, `030 / 12 34 56`, `(020) 7946 0958`.
 fn with_trunk(groups: &Groups) -> Option<usize> {
     if groups.count == 0 || groups.digits[0] != 0 || groups.digits[1] == 0 {
+        return None;
+    }
+    // As in `0 30/12 34 56`; coordinates begin with a lone zero more often.
+    if groups.size(0) == 1 && !groups.separators.contains(&b'/') {
         return None;
     }
     let (mut found, mut hyphens) = (None, 0);
