@@ -58,7 +58,7 @@ const PHONES: &[&str] = &[
     // Norwegian, Danish, Swedish.
     "tel", "mob", "mobnr", "fax", "faks", "telefaks", "sms", "ring", "ringe", "ringa", "gsm", "kontaktnummer", "kontaktnr",
     "kontakt", "kontakta", "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord",
-    "växel", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare", "afsender", "nås", "treffes", "nåes",
+    "växel", "sími", "farsími", "símanúmer", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare", "afsender", "nås", "treffes", "nåes",
     "vipps", "vippse", "swish", "swisha", "mobilepay", "fasttelefon", "hemtelefon", "vakttelefon", "pårørendenummer",
     // Finnish.
     "puh", "puhelinnumero", "kännykkä", "kännykkänumero", "matkapuhelin", "puhelimitse", "puhelimeen", "puhelimen",
