@@ -1,4 +1,5 @@
-//! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen.
+//! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen,
+//! groups of four by a dot too.
 
 use super::announce::{Said, Topic};
 use super::{Candidate, Verdict};
@@ -30,6 +31,10 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         index += 1;
         match candidate.at(index)? {
             Some(b'0'..=b'9') => continue,
+            Some(b'.') if group == 4 && count < 16 && candidate.digit(index + 1)?.is_some() => {
+                group = 0;
+                index += 1;
+            }
             Some(b' ' | b'-') => {
                 if is_card(candidate, &digits[..count], count > group, &said) {
                     found = Some(index);
@@ -130,6 +135,10 @@ mod tests {
     fn groups() {
         assert_eq!(length("4111 1111 1111 1111"), Some(19));
         assert_eq!(length("4111-1111-1111-1111"), Some(19));
+        assert_eq!(length("4111.1111.1111.1111"), Some(19));
+        assert_eq!(length("4111.1111.1111.1111. Hei"), Some(19));
+        assert_eq!(length("4111.1111.1111.1111.5"), None);
+        assert_eq!(length("41111111.11111111"), None);
         assert_eq!(length("3782 822463 10005"), Some(17));
         assert_eq!(length("4111 1111 1111 1111 12/27"), Some(19));
         assert_eq!(length("4111 1111 1111 1111 123"), Some(19));

@@ -32,7 +32,10 @@ pub fn may_start(byte: u8) -> bool {
 /// The length of the number itself.
 fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     match candidate.at(0)? {
-        Some(b'+') => international(candidate, 1),
+        Some(b'+') => match international(candidate, 1)? {
+            Some(end) if is_arithmetic(candidate, end)? => Ok(None),
+            found => Ok(found),
+        },
         Some(b'(') => national::with_area(candidate, said),
         Some(b'0') if candidate.at(1)? == Some(b'0') => {
             // `00` starts many a number that is no phone number: only Norway's code is taken unannounced.
@@ -68,6 +71,27 @@ fn extension(candidate: &Candidate<'_>, end: usize) -> Result<Option<usize>, Nee
         return Ok(fits.then_some(last));
     }
     Ok(None)
+}
+
+/// Whether what starts with `+` and ends at `end` is part of a calculation, or a decimal with a sign: `(a)+16777216*b`,
+/// `+27.397390`.
+fn is_arithmetic(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
+    let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?".contains(&byte));
+    if operator && matches!(candidate.before.at(0), b')' | b']') {
+        return Ok(true);
+    }
+    let (mut digits, mut count, mut points) = ([0; LONGEST], 0, 0);
+    for byte in &candidate.text[1..end] {
+        match byte {
+            b'0'..=b'9' if count < LONGEST => {
+                digits[count] = byte - b'0';
+                count += 1;
+            }
+            b'.' => points += 1,
+            _ => return Ok(false),
+        }
+    }
+    Ok(points == 1 && plans::fit(&digits[..count]) != Fit::Longest)
 }
 
 /// Whether a number may end before `index`: where others may, or before an extension.
@@ -146,9 +170,13 @@ mod tests {
             "+358 40 1234567",
             "98 76 54 32",
             "987 65 432",
+            // RFC 5733 section 2.5.
+            "+1.7035555555",
+            "+47.22334455",
         ] {
             assert_eq!(found(text), Some(text));
         }
+        assert_eq!(find(&Candidate::behind(b"<<16)", b"+16777216*this[e+3]"), Said::default), Ok(None));
     }
 
     #[test]
@@ -220,6 +248,8 @@ mod tests {
             "+46701234567a",
             "98 76 54 321",
             "98  76 54 32",
+            "+27.397390",
+            "+61.677011",
         ] {
             assert_eq!(found(text), None, "{text}");
         }
