@@ -4,8 +4,10 @@
 //! Words count by their borders, so that `microphone` and `hotel` are no phones; compounds end in what they are about
 //! (`hjemmetelefon`, `kredittkort`). A name is about its last word: `phoneVerifiedAt` and `smsCount` hold no number.
 
+mod borders;
 mod words;
 
+use borders::{Border, words};
 use words::{CALLERS, CALLING, CONJUNCTIONS, Meaning, OTHERS, PAIRS, PARTS, RESTS, SUFFIXES, among};
 
 /// What is announced.
@@ -76,7 +78,7 @@ const LONGEST_WORD: usize = 24;
 /// What the name of a value says of it. The name of an identifier announces nothing (`cellId`, `phone_id`).
 pub fn by_key(key: &[u8]) -> Said {
     let (mut said, mut caller, mut pair) = (0, None, None);
-    let mut abbreviated = false;
+    let (mut abbreviated, mut weak) = (false, false);
     for (word, border) in words(key) {
         let joined = border == Border::Joined;
         // What was said of a sentence before holds no longer; `Tlf. Oslo` is one.
@@ -105,13 +107,17 @@ pub fn by_key(key: &[u8]) -> Said {
                 said = announced(said, Topic::Phone);
             }
             (None, Meaning::Topic(topic)) => said = announced(said, topic),
+            (None, Meaning::Weak) => said = announced(said, Topic::Phone),
             (None, Meaning::Denial) => said |= DENIED,
             (None, Meaning::End) => said |= ENDED,
             (None, Meaning::JoinedEnd) if joined => said |= ENDED,
+            (None, Meaning::Other) if joined && weak && !among(&RESTS, lower) => said |= ENDED,
             (None, Meaning::Other | Meaning::JoinedEnd) if !joined => said &= !(DENIED | ENDED),
             (None, Meaning::Number | Meaning::Other | Meaning::JoinedEnd) => {}
         }
-        abbreviated = together.is_some() || matches!(meaning, Meaning::Topic(_) | Meaning::Number | Meaning::Denial);
+        abbreviated = together.is_some()
+            || matches!(meaning, Meaning::Topic(_) | Meaning::Weak | Meaning::Number | Meaning::Denial);
+        weak = meaning == Meaning::Weak;
         pair = PAIRS.iter().find(|(first, ..)| first.as_bytes() == lower).map(|&(_, second, topic)| (second, topic));
         caller = CALLERS.iter().position(|caller| caller.as_bytes() == lower);
     }
@@ -196,46 +202,6 @@ fn meaning(word: &[u8]) -> Meaning {
 /// A word without the first ending that fits, if more than a letter is left.
 fn without_suffix(word: &[u8]) -> Option<&[u8]> {
     SUFFIXES.iter().find_map(|suffix| word.strip_suffix(suffix.as_bytes())).filter(|stem| stem.len() > 1)
-}
-
-/// What stands before a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Border {
-    /// Nothing but underscores and hyphens parts it from the one before.
-    Joined,
-    /// The end of a sentence, or what looks like it.
-    Sentence,
-    Other,
-}
-
-/// The words of a text by their borders: beside what is no letter, and where the case goes up (`telNo`).
-fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], Border)> {
-    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte >= 0x80;
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let from = at;
-        while at < text.len() && !is_letter(text[at]) {
-            at += 1;
-        }
-        let (start, gap) = (at, &text[from..at]);
-        let ends = |pair: &[u8]| matches!(pair, [b'.' | b'!' | b'?', b' ']);
-        let border = if from > 0 && gap.iter().all(|byte| matches!(byte, b'_' | b'-')) {
-            Border::Joined
-        } else if gap.windows(2).any(ends)
-            && text.get(at).is_some_and(|byte| byte.is_ascii_uppercase() || *byte >= 0x80)
-        {
-            Border::Sentence
-        } else {
-            Border::Other
-        };
-        while at < text.len()
-            && is_letter(text[at])
-            && (at == start || !(text[at - 1].is_ascii_lowercase() && text[at].is_ascii_uppercase()))
-        {
-            at += 1;
-        }
-        (at > start).then(|| (&text[start..at], border))
-    })
 }
 
 #[cfg(test)]
@@ -365,6 +331,8 @@ mod tests {
             "Tlf. Oslo ",
             "Jeg nås på ",
             "Soita numeroon ",
+            "<td>Telefon</td><td>",
+            "contactPrivate: ",
         ] {
             assert!(by_text(before.as_bytes()).is(Topic::Phone), "{before}");
         }
@@ -379,6 +347,11 @@ mod tests {
             "tlf? ordre ",
             "Ring meg i morgen. Nummeret er ",
             "Beløpet på mobil er kr ",
+            "</mobileNumber>\n<note>kr ",
+            "</phone>\n<total>",
+            "callerOnlyNeeds);\n }\n return ",
+            "callerOnlyNeeds ",
+            "ringSize=",
         ] {
             assert!(!by_text(before.as_bytes()).is(Topic::Phone), "{before}");
         }

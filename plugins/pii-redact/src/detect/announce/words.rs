@@ -9,6 +9,8 @@ use super::Topic;
 pub(super) enum Meaning {
     /// The number is this.
     Topic(Topic),
+    /// The number is a phone's unless the name goes on with another word (`cellRange`, `callerOptions`).
+    Weak,
     /// The number is something else.
     Denial,
     /// Nothing is announced any more, though that doesn't say what the number is.
@@ -34,8 +36,9 @@ pub(super) const PARTS: [(&[&str], Topic); 5] = [
 ];
 
 /// Words that are part of many others (`cell`, `hotel`, `string`), and so count only on their own.
-const WORDS: [(&[&str], Meaning); 10] = [
+const WORDS: [(&[&str], Meaning); 11] = [
     (PHONES, Meaning::Topic(Topic::Phone)),
+    (WEAK, Meaning::Weak),
     (
         &["visa", "maestro", "mastercard", "amex", "pan", "dankort", "ccn", "kortin", "korttinumero", "luottokortin"],
         Meaning::Topic(Topic::Card),
@@ -56,19 +59,25 @@ const WORDS: [(&[&str], Meaning); 10] = [
 #[rustfmt::skip]
 const PHONES: &[&str] = &[
     // Norwegian, Danish, Swedish.
-    "tel", "mob", "mobnr", "fax", "faks", "telefaks", "sms", "ring", "ringe", "ringa", "gsm", "kontaktnummer", "kontaktnr",
-    "kontakt", "kontakta", "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord",
-    "växel", "sími", "farsími", "símanúmer", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare", "afsender", "nås", "treffes", "nåes",
+    "tel", "mob", "mobnr", "fax", "faks", "telefaks", "sms", "gsm", "kontaktnummer", "kontaktnr",
+    "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord",
+    "växel", "sími", "farsími", "símanúmer",
     "vipps", "vippse", "swish", "swisha", "mobilepay", "fasttelefon", "hemtelefon", "vakttelefon", "pårørendenummer",
     // Finnish.
     "puh", "puhelinnumero", "kännykkä", "kännykkänumero", "matkapuhelin", "puhelimitse", "puhelimeen", "puhelimen",
-    "puhelimeni", "soita", "soittakaa", "vastaanottaja", "lähettäjä", "vaihde", "tekstiviesti",
+    "puhelimeni", "soita", "soittakaa", "vastaanottaja", "lähettäjä", "tekstiviesti",
     // English.
-    "cell", "call", "dial", "callerid", "caller", "contact", "contactnumber", "phonenumber", "recipient", "landline", "hotline",
-    "helpline", "switchboard", "pager", "viber", "facetime", "telephone", "texting", "subscribernumber",
+    "callerid", "contactnumber", "phonenumber", "landline", "hotline",
+    "helpline", "switchboard", "viber", "facetime", "telephone", "texting", "subscribernumber",
     // German.
-    "anruf", "anrufen", "rufnummer", "anrufe", "rufen", "ruf", "durchwahl", "festnetz", "mobilfunk", "empfänger", "empfaenger", "absender",
+    "anruf", "anrufen", "rufnummer", "anrufe", "durchwahl", "festnetz", "mobilfunk", "empfänger", "empfaenger", "absender",
     "erreichbar", "fernsprecher",
+];
+
+#[rustfmt::skip]
+const WEAK: &[&str] = &[
+    "ring", "ringe", "ringa", "kontakt", "kontakta", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare",
+    "afsender", "nås", "nåes", "treffes", "vaihde", "cell", "call", "dial", "caller", "contact", "recipient", "pager", "ruf", "rufen",
 ];
 
 #[rustfmt::skip]
