@@ -33,7 +33,7 @@ pub fn may_start(byte: u8) -> bool {
 fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     match candidate.at(0)? {
         Some(b'+') => match international(candidate, 1)? {
-            Some(end) if is_arithmetic(candidate, end)? => Ok(None),
+            Some(end) if is_arithmetic(candidate, end)? || is_position(candidate)? => Ok(None),
             found => Ok(found),
         },
         Some(b'(') => national::with_area(candidate, said),
@@ -92,6 +92,22 @@ fn is_arithmetic(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore
         }
     }
     Ok(points == 1 && plans::fit(&digits[..count]) != Fit::Longest)
+}
+
+/// Whether a point on the earth starts here (ISO 6709): latitude and longitude in degrees and minutes, `+5955-01045`.
+fn is_position(candidate: &Candidate<'_>) -> Result<bool, NeedMore> {
+    for (latitude, longitude) in [(4, 5), (6, 7)] {
+        let (mut north, mut east) = ([0; 6], [0; 7]);
+        let second = latitude + 2;
+        if candidate.digits(1, &mut north[..latitude])?
+            && matches!(candidate.at(second - 1)?, Some(b'-' | b'+'))
+            && candidate.digits(second, &mut east[..longitude])?
+            && candidate.digit(second + longitude)?.is_none()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a number may end before `index`: where others may, or before an extension.
@@ -249,6 +265,8 @@ mod tests {
             "98 76 54 321",
             "98  76 54 32",
             "+27.397390",
+            "+2505-07721",
+            "+250507-0772134",
             "+61.677011",
         ] {
             assert_eq!(found(text), None, "{text}");
