@@ -151,7 +151,10 @@ fn number(candidate: &Candidate<'_>) -> Verdict {
                 number[count] = byte.to_ascii_uppercase();
                 count += 1;
             }
-            Some(b' ' | b'-') if candidate.at(index + 1)?.is_some_and(|byte| byte.is_ascii_alphanumeric()) => {}
+            Some(b' ') if candidate.at(index + 1)?.is_some_and(|byte| byte.is_ascii_alphanumeric()) => {}
+            // Other hyphens are those of identifiers.
+            Some(b'-')
+                if count % 4 == 0 && candidate.at(index + 1)?.is_some_and(|byte| byte.is_ascii_alphanumeric()) => {}
             _ => return Ok(None),
         }
         index += 1;
@@ -218,6 +221,7 @@ mod tests {
             "NOT93",
             "NO9386011117947ø",
             "NO93--86011117947",
+            "NO93-860111-17947",
         ] {
             assert_eq!(length(text), None, "{text}");
         }

