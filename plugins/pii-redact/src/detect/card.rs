@@ -183,6 +183,14 @@ mod tests {
     #[test]
     fn rare_lengths_and_the_rest_of_a_chain_need_an_announcement() {
         let announced = || Said::of_bits(Topic::Card as u8);
+        for before in [".", "-.", "0 .", "1c."] {
+            assert_eq!(
+                find(&Candidate::behind(before.as_bytes(), b"4111 1111 1111 1111"), announced),
+                Ok(None),
+                "{before}"
+            );
+        }
+        assert_eq!(find(&Candidate::behind(b"kort.", b"4111 1111 1111 1111"), announced), Ok(Some(19)));
         for (before, text) in [("", "67280421310721"), ("1125-", "4111 1111 1111 1111"), ("", "6304000000000000000")] {
             let candidate = Candidate::behind(before.as_bytes(), text.as_bytes());
             let common = text.len() == LONGEST && before.is_empty();

@@ -70,6 +70,7 @@ pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) 
         || follows_decimal(before)
         || follows_command(before)
         || follows_path(before)
+        || follows_dumped(before)
     {
         return Ok(true);
     }
@@ -112,6 +113,14 @@ pub fn is_coordinate(candidate: &Candidate<'_>) -> bool {
     let lone = !super::is_alphanumeric(before.at(1))
         || COMMANDS.contains(&before.at(1)) && !super::is_alphanumeric(before.at(2));
     follows_decimal(before) || follows_command(before) || before.at(0) == b'.' && before.at(1) != b' ' && lone
+}
+
+/// Whether the dot before is a decimal point: behind digits, or where a number without a whole part may start.
+pub fn follows_point(before: &Before) -> bool {
+    let [second, third] = [before.at(1), before.at(2)];
+    second.is_ascii_digit()
+        || b" -,(+*=:\"'[<>|&".contains(&second)
+        || COMMANDS.contains(&second) && !third.is_ascii_alphabetic() && !super::continues(before.at(3), third)
 }
 
 /// A space, also as a form writes it.
@@ -211,6 +220,17 @@ fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<boo
     }
     let end = index + count;
     Ok(candidate.number_may_end(end)? || candidate.digit(end)?.is_none() && is_command(candidate, end)?)
+}
+
+/// Whether such a byte and a space stand before.
+fn follows_dumped(before: &Before) -> bool {
+    let [second, first] = [before.at(1), before.at(2)];
+    is_gap(before.at(0))
+        && first.is_ascii_hexdigit()
+        && second.is_ascii_hexdigit()
+        && first.is_ascii_digit() != second.is_ascii_digit()
+        && is_gap(before.at(3))
+        && before.at(4).is_ascii_hexdigit()
 }
 
 /// Whether a byte in hexadecimal that is no number stands at `index`: of a dump.
@@ -330,6 +350,7 @@ mod tests {
             ("", "20 30 40 50-9 20"),
             ("12-", "98 76 54 32"),
             ("|", "80 70 70 70|"),
+            ("33 2b ", "33 34 35 36 FF"),
         ] {
             assert!(row(before, text), "{before}|{text}");
         }

@@ -73,9 +73,13 @@ fn extension(candidate: &Candidate<'_>, end: usize) -> Result<Option<usize>, Nee
     Ok(None)
 }
 
-/// Whether what starts with `+` and ends at `end` is part of a calculation, or a decimal with a sign: `(a)+16777216*b`,
+/// Whether what starts with `+` and ends at `end` is part of a calculation or a time, or a decimal with a sign: `(a)+16777216*b`,
 /// `+27.397390`.
 fn is_arithmetic(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
+    // The hour of a time that follows a date far off: `+999999-12-31 23:59`.
+    if candidate.at(end)? == Some(b':') && candidate.digit(end + 1)?.is_some() {
+        return Ok(true);
+    }
     let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?".contains(&byte));
     if operator && matches!(candidate.before.at(0), b')' | b']') {
         return Ok(true);
@@ -273,6 +277,7 @@ mod tests {
             "+2505-07721",
             "+250507-0772134",
             "+10646)/10631",
+            "+999999-12-31 23:59:59",
             "+61.677011",
         ] {
             assert_eq!(found(text), None, "{text}");
