@@ -122,7 +122,7 @@ impl<'a> Candidate<'a> {
     /// no border: it parts the columns of a table far more often than the digits of one number.
     #[inline]
     pub fn number_may_start(&self) -> bool {
-        !(self.before.is_letter() || self.before.at(0) == b'.' && self.before.at(1).is_ascii_digit())
+        !self.before.is_letter() && (self.before.at(0) != b'.' || !surroundings::follows_point(&self.before))
     }
 
     /// Whether a number may end before `index`: neither a word, nor a decimal fraction goes on there.

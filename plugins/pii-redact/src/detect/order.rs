@@ -82,9 +82,9 @@ pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, said: &imp
     let found = match category {
         Category::Email => return email::find(candidate),
         Category::Ip => return ip::find(candidate),
-        Category::Credential => return credential::find(candidate),
+        Category::Credential => return credential::find(candidate, said),
         Category::Token => return credential::token(candidate),
-        Category::Iban => return iban::find(candidate),
+        Category::Iban => iban::find(candidate)?,
         Category::Fodselsnummer => match fodselsnummer::find(candidate)?.filter(|(_, rule)| rules.counts(*rule)) {
             Some((_, _)) if surroundings::is_time_and_process(candidate)? && !said().is(Topic::Identity) => None,
             found => found.map(|(length, _)| length),

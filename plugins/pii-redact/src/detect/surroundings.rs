@@ -8,6 +8,10 @@ const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 /// rather mean "mobile" and "telephone".
 const LONG_COMMANDS: &[u8] = b"CcSsQqLlAa";
 const COMMANDS: &[u8] = b"MmLlHhVvCcSsQqTtAa";
+/// So many numbers are looked at for the decimal or drawing command behind them.
+const NUMBERS_AHEAD: usize = 4;
+/// What behind a number makes it an amount.
+const UNITS: [&str; 11] = ["kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%"];
 /// More digits before or behind a decimal point aren't looked at.
 const LONGEST_PART: usize = 8;
 
@@ -58,20 +62,49 @@ fn are_groups(candidate: &Candidate<'_>, groups: &[usize]) -> Result<bool, NeedM
 /// `last` are the sizes of the outer groups.
 pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) -> Result<bool, NeedMore> {
     let before = &candidate.before;
-    if follows_number(before, first) || follows_decimal(before) || follows_command(before) {
+    // Offsets from UTC and the like: `80 70 70 70`.
+    let round = first == 2 && (0..4).all(|pair| candidate.text.get(3 * pair + 1) == Some(&b'0'));
+    let part = round || matches!(before.at(0), b'-' | b'/' | b':' | b'$') && before.at(1).is_ascii_digit();
+    if part
+        || follows_number(before, first)
+        || follows_decimal(before)
+        || follows_command(before)
+        || follows_path(before)
+        || follows_dumped(before)
+    {
         return Ok(true);
     }
-    if candidate.at(end)? == Some(b',') {
-        return is_decimal(candidate, end + 1);
-    }
-    if candidate.at(end)? != Some(b' ') {
-        return Ok(false);
+    match candidate.at(end)? {
+        Some(b',') => return is_decimal(candidate, end + 1),
+        Some(b'-') => return Ok(candidate.digit(end + 1)?.is_some()),
+        Some(b' ') => {}
+        _ => return Ok(false),
     }
     let mut next = end + 1;
     while next < end + 8 && candidate.at(next)? == Some(b' ') {
         next += 1;
     }
-    Ok(is_group(candidate, next, last)? || is_decimal(candidate, next)? || is_command(candidate, next)?)
+    Ok(is_group(candidate, next, last)?
+        || is_dumped(candidate, next)?
+        || is_command(candidate, next)?
+        || leads_to_path(candidate, next)?)
+}
+
+/// Whether what ends at `end` is an amount: of money by its currency, or a share.
+pub fn is_amount(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
+    if candidate.at(end)? == Some(b',') && candidate.at(end + 1)? == Some(b'-') {
+        return Ok(true);
+    }
+    let start = end + usize::from(candidate.at(end)? == Some(b' '));
+    'units: for unit in UNITS {
+        for (offset, byte) in unit.bytes().enumerate() {
+            if !candidate.at(start + offset)?.is_some_and(|found| found.eq_ignore_ascii_case(&byte)) {
+                continue 'units;
+            }
+        }
+        return Ok(!candidate.at(start + unit.len())?.is_some_and(super::is_alphanumeric));
+    }
+    Ok(false)
 }
 
 /// Whether digits are a coordinate by what stands before: a decimal, a drawing command, or a point without a whole part.
@@ -80,6 +113,14 @@ pub fn is_coordinate(candidate: &Candidate<'_>) -> bool {
     let lone = !super::is_alphanumeric(before.at(1))
         || COMMANDS.contains(&before.at(1)) && !super::is_alphanumeric(before.at(2));
     follows_decimal(before) || follows_command(before) || before.at(0) == b'.' && before.at(1) != b' ' && lone
+}
+
+/// Whether the dot before is a decimal point: behind digits, or where a number without a whole part may start.
+pub fn follows_point(before: &Before) -> bool {
+    let [second, third] = [before.at(1), before.at(2)];
+    second.is_ascii_digit()
+        || b" -,(+*=:\"'[<>|&".contains(&second)
+        || COMMANDS.contains(&second) && !third.is_ascii_alphabetic() && !super::continues(before.at(3), third)
 }
 
 /// A space, also as a form writes it.
@@ -124,14 +165,80 @@ fn follows_command(before: &Before) -> bool {
     is_gap(before.at(0)) && LONG_COMMANDS.contains(&before.at(1)) && !super::is_alphanumeric(before.at(2))
 }
 
-/// Whether a number of `count` digits stands at `index`.
+/// Whether numbers stand before, one of which is a decimal, up to a drawing command that has another number before it or
+/// opens the path. Where they reach farther than anything is known, too.
+fn follows_path(before: &Before) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_digit() || is_gap(byte) || matches!(byte, b'.' | b',' | b'-');
+    let reach = (0..Before::REACH).find(|index| !is_part(before.at(*index))).unwrap_or(Before::REACH);
+    let numbers = &before.bytes()[Before::REACH - reach..];
+    if numbers.windows(2).filter(|pair| pair[0] == b' ' && pair[1].is_ascii_digit()).count() > 6 {
+        return true;
+    }
+    let decimal = |number: &[u8]| {
+        let point = number.iter().position(|byte| *byte == b'.');
+        point.is_some_and(|point| {
+            let fraction = &number[point + 1..];
+            !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit)
+        })
+    };
+    if numbers.split(|byte| !byte.is_ascii_digit() && *byte != b'.').any(decimal) {
+        return true;
+    }
+    let beyond = before.at(reach + 1);
+    let opens = beyond.is_ascii_digit() || matches!(beyond, b'"' | b'\'' | b'`' | b'z' | b'Z' | b'.');
+    COMMANDS.contains(&before.at(reach)) && opens && numbers.iter().any(u8::is_ascii_digit)
+}
+
+/// Whether some numbers stand at `index`, and then a decimal or a drawing command.
+fn leads_to_path(candidate: &Candidate<'_>, mut index: usize) -> Result<bool, NeedMore> {
+    for _ in 0..NUMBERS_AHEAD {
+        if is_decimal(candidate, index)? {
+            return Ok(true);
+        }
+        index += usize::from(candidate.at(index)? == Some(b'-'));
+        let start = index;
+        while index < start + LONGEST_PART && candidate.digit(index)?.is_some() {
+            index += 1;
+        }
+        if index == start {
+            return Ok(false);
+        }
+        if candidate.at(index)? != Some(b' ') {
+            return is_command(candidate, index);
+        }
+        index += 1;
+    }
+    Ok(false)
+}
+
+/// Whether a number of `count` digits stands at `index`; a drawing command may follow at once.
 fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<bool, NeedMore> {
     for offset in 0..count {
         if candidate.digit(index + offset)?.is_none() {
             return Ok(false);
         }
     }
-    candidate.number_may_end(index + count)
+    let end = index + count;
+    Ok(candidate.number_may_end(end)? || candidate.digit(end)?.is_none() && is_command(candidate, end)?)
+}
+
+/// Whether such a byte and a space stand before.
+fn follows_dumped(before: &Before) -> bool {
+    let [second, first] = [before.at(1), before.at(2)];
+    is_gap(before.at(0))
+        && first.is_ascii_hexdigit()
+        && second.is_ascii_hexdigit()
+        && first.is_ascii_digit() != second.is_ascii_digit()
+        && is_gap(before.at(3))
+        && before.at(4).is_ascii_hexdigit()
+}
+
+/// Whether a byte in hexadecimal that is no number stands at `index`: of a dump.
+fn is_dumped(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
+    let (Some(first), Some(second)) = (candidate.at(index)?, candidate.at(index + 1)?) else { return Ok(false) };
+    let hex = first.is_ascii_hexdigit() && second.is_ascii_hexdigit();
+    let mixed = first.is_ascii_digit() != second.is_ascii_digit();
+    Ok(hex && mixed && !candidate.at(index + 2)?.is_some_and(super::is_alphanumeric))
 }
 
 /// Whether a number with a decimal point stands at `index`, and no date.
@@ -224,13 +331,26 @@ mod tests {
             ("98  ", "76 54 32 11"),
             ("", "98 76 54 32 11"),
             ("", "98 76 54 32  11"),
-            ("1.5 ", "20 30 40 50"),
+            ("1.5 ", "20 30 40 51"),
             ("1.5,", "20 30 40 50"),
             ("", "20 30 40 50 1.5"),
             ("", "20 30 40 50, -1.5"),
             ("d=\"C ", "20 30 40 50"),
             ("\"", "20 30 40 50 L 10"),
             ("\"", "20 30 40 50 Z\""),
+            ("224c0 ", "53 43 96 96 96l256 0"),
+            ("d=\"M20 ", "30 40 50 60"),
+            ("148.7c0 11 9 ", "20 20 20 11 0"),
+            ("93 528 67.4 528 39 ", "528 16 505 16"),
+            ("", "20 30 40 50 16 476.6"),
+            ("", "20 30 40 50 123l0 3"),
+            ("", "20 30 40 50 2f"),
+            ("1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 0 ", "20 30 40 50"),
+            ("", "20 30 40 50 60l1"),
+            ("", "20 30 40 50-9 20"),
+            ("12-", "98 76 54 32"),
+            ("|", "80 70 70 70|"),
+            ("33 2b ", "33 34 35 36 FF"),
         ] {
             assert!(row(before, text), "{before}|{text}");
         }
@@ -240,6 +360,9 @@ mod tests {
             ("M ", "98 76 54 32 a"),
             ("47 ", "98 76 54 32"),
             ("0150 ", "98 76 54 32 0150"),
+            ("avd. 3 ", "98 76 54 32"),
+            ("A4 ", "98 76 54 32"),
+            ("", "98 76 54 32 - 91"),
             ("12, ", "98 76 54 32, 12"),
             ("24.12.2026 ", "98 76 54 32 24.12.2026"),
             ("", "98 76 54 32 Lars"),

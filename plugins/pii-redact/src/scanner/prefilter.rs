@@ -93,6 +93,9 @@ pub(super) fn digits(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     if let Some(end) = timestamp(raw, at) {
         return Some(end);
     }
+    if glances_like_key(raw, at) {
+        return None;
+    }
     if let Some(end) = lone_digits(raw, at)? {
         return Some(end);
     }
@@ -138,6 +141,12 @@ fn lone_digits(raw: &[u8], at: usize) -> Option<Option<usize>> {
     Some(alone.then_some(end))
 }
 
+/// What digits begin or are amidst in keys of Google and Microsoft.
+#[inline]
+fn glances_like_key(raw: &[u8], at: usize) -> bool {
+    matches!(raw.get(at + 1), Some(b'/' | b'Q')) && matches!(raw.get(at + 2), None | Some(b'/' | b'~'))
+}
+
 /// Digits behind a letter: no number starts in such a word, but an IBAN or a key may.
 fn in_word(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     let from = at.saturating_sub(LONGEST_LOOK).max(start);
@@ -146,7 +155,8 @@ fn in_word(raw: &[u8], at: usize, start: usize) -> Option<usize> {
         return None;
     }
     let word = raw[from..at].iter().rposition(|byte| !byte.is_ascii_alphanumeric()).map_or(from, |found| from + found + 1);
-    if word == from && from > start || credential::may_be_key(&raw[word..]) {
+    let key = credential::may_be_key(&raw[word..]) || glances_like_key(raw, at) || credential::may_be_announced(raw, at);
+    if word == from && from > start || key {
         return None;
     }
     let end = at + raw[at..].iter().position(|byte| !byte.is_ascii_alphanumeric())?;
@@ -259,11 +269,21 @@ pub(super) fn no_escape(raw: &[u8], at: usize, syntax: Syntax, last: bool) -> Op
 /// A colon: whether a scheme and a user stand before it, so that a password follows.
 pub(super) fn colon(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     let from = at.saturating_sub(LONGEST_LOOK).max(start);
+    if raw[at + 1..].starts_with(b"//") {
+        return authority(raw, at + 3);
+    }
     let user = raw[from..at].iter().rev().take_while(|byte| credential::is_user(**byte)).count();
     let slash = at - user;
     // What comes before may be in an earlier chunk, or too far away.
     let unknown = slash - from < 3 && (from > start || start == 0);
     (!unknown && !raw[from..slash].ends_with(b"://")).then_some(at + 1)
+}
+
+/// The start of an authority, unless a user stands before its host.
+fn authority(raw: &[u8], start: usize) -> Option<usize> {
+    let ends = |byte: &u8| matches!(byte, b'@' | b'/' | b'?' | b'#' | b'<' | b'>' | b'"' | b'\'' | b' ' | b'\\' | b'%' | b'&' | 0..=0x1F | 0x80..);
+    let end = start + raw[start..].iter().take(LONGEST_LOOK).position(ends)?;
+    matches!(raw[end], b'/' | b'?' | b'#' | b'"' | b' ').then_some(start)
 }
 
 /// A quote: whether a quoted local part of an address begins there.

@@ -1,15 +1,18 @@
-//! Phone numbers: `+CC …` by E.164, `0047 …`, and Norwegian numbers without a country code where their grouping or the
-//! words before them say that they are one.
+//! Phone numbers: `+CC …` by E.164 and `0047 …`; and without a country code Norwegian ones by their grouping, those of other
+//! Nordic countries, Germany, Britain and North America where words announce them.
+
+mod national;
+mod plans;
 
 use super::announce::{Said, Topic};
 use super::{Candidate, NeedMore, Verdict, is_alphanumeric, surroundings};
+use plans::{Fit, LONGEST};
 
-/// Digits of the longest number (E.164).
-const LONGEST: usize = 15;
 /// Nobody splits a number before so many digits and writes on after them.
 const LONG_GROUP: usize = 7;
 /// Words before an extension, the longest first.
-const EXTENSIONS: [&str; 7] = ["extension", "anknytning", "linje", "ext", "int", "x", "#"];
+const EXTENSIONS: [&str; 11] =
+    ["anknytning", "extension", "durchwahl", "alanumero", "lokal", "linje", "ankn", "ext", "int", "x", "#"];
 const LONGEST_EXTENSION: usize = 5;
 
 /// The length of a phone number that starts here. `said` is asked only where the digits alone don't tell.
@@ -21,19 +24,25 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     Ok(extension(candidate, end)?.or(Some(end)))
 }
 
+/// Whether a number may start with this byte.
+pub fn may_start(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'+' | b'(')
+}
+
 /// The length of the number itself.
 fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     match candidate.at(0)? {
-        Some(b'+') => international(candidate, 1),
-        Some(b'0') => {
-            if candidate.at(1)? != Some(b'0') {
-                return Ok(None);
-            }
+        Some(b'+') => match international(candidate, 1)? {
+            Some(end) if is_arithmetic(candidate, end)? || is_position(candidate)? => Ok(None),
+            found => Ok(found),
+        },
+        Some(b'(') => national::with_area(candidate, said),
+        Some(b'0') if candidate.at(1)? == Some(b'0') => {
             // `00` starts many a number that is no phone number: only Norway's code is taken unannounced.
             let norwegian = candidate.at(2)? == Some(b'4') && candidate.at(3)? == Some(b'7');
             if norwegian || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
         }
-        Some(b'2'..=b'9') => national(candidate, said),
+        Some(b'0'..=b'9') => national::find(candidate, said),
         _ => Ok(None),
     }
 }
@@ -64,21 +73,61 @@ fn extension(candidate: &Candidate<'_>, end: usize) -> Result<Option<usize>, Nee
     Ok(None)
 }
 
+/// Whether what starts with `+` and ends at `end` is part of a calculation or a time, or a decimal with a sign: `(a)+16777216*b`,
+/// `+27.397390`.
+fn is_arithmetic(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
+    // The hour of a time that follows a date far off: `+999999-12-31 23:59`.
+    if candidate.at(end)? == Some(b':') && candidate.digit(end + 1)?.is_some() {
+        return Ok(true);
+    }
+    let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?".contains(&byte));
+    if operator && matches!(candidate.before.at(0), b')' | b']') {
+        return Ok(true);
+    }
+    let (mut digits, mut count, mut points) = ([0; LONGEST], 0, 0);
+    for byte in &candidate.text[1..end] {
+        match byte {
+            b'0'..=b'9' if count < LONGEST => {
+                digits[count] = byte - b'0';
+                count += 1;
+            }
+            b'.' => points += 1,
+            _ => return Ok(false),
+        }
+    }
+    Ok(points == 1 && plans::fit(&digits[..count]) != Fit::Longest)
+}
+
+/// Whether a point on the earth starts here (ISO 6709): latitude and longitude in degrees and minutes, `+5955-01045`.
+fn is_position(candidate: &Candidate<'_>) -> Result<bool, NeedMore> {
+    for (latitude, longitude) in [(4, 5), (6, 7)] {
+        let (mut north, mut east) = ([0; 6], [0; 7]);
+        let second = latitude + 2;
+        if candidate.digits(1, &mut north[..latitude])?
+            && matches!(candidate.at(second - 1)?, Some(b'-' | b'+'))
+            && candidate.digits(second, &mut east[..longitude])?
+            && candidate.digit(second + longitude)?.is_none()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether a number may end before `index`: where others may, or before an extension.
 fn may_end(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
     Ok(candidate.number_may_end(index)? || extension(candidate, index)?.is_some())
 }
 
-/// A country code and the rest of the number, in groups parted by single separators. E.164 allows 15 digits; what follows
-/// in further groups (a date, an amount) stays outside: the number ends with the last group that leaves it plausible, and
-/// no later than its country's numbers do.
+/// A country code and the rest of the number, in groups parted by single separators. What follows in further groups (a
+/// date, an amount) stays outside: the number ends with the last group that leaves it plausible, and no later than its
+/// country's numbers do.
 fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
     let mut digits = [0; LONGEST];
     let (mut count, mut index, mut found) = (0, start, None);
     // A parenthesis, as in `+(47) …` and `+44 (0)20 …`, may stand beside a separator.
-    if candidate.at(index)? == Some(b'(') {
-        index += 1;
-    }
+    let mut open = candidate.at(index)? == Some(b'(');
+    index += usize::from(open);
     loop {
         let group = index;
         while let Some(byte) = candidate.digit(index)? {
@@ -97,15 +146,23 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
             || candidate.at(index)?.is_some_and(is_alphanumeric) && extension(candidate, index)?.is_none()
         {
             return Ok(found);
-        } else if is_plausible(&digits[..count]) {
-            found = Some(index);
-            // A long group is the whole rest of the number.
-            if length >= LONG_GROUP || fixed_length(&digits) == Some(count) {
-                return Ok(found);
+        } else {
+            match plans::fit(&digits[..count]) {
+                Fit::Not => {}
+                Fit::Longest => return Ok(Some(index)),
+                // A long group is the whole rest of the number.
+                Fit::Fits if length >= LONG_GROUP => return Ok(Some(index)),
+                Fit::Fits => found = Some(index),
             }
         }
         let mut separators = 0;
-        while separators < 2 && matches!(candidate.at(index)?, Some(b' ' | b'-' | b'.' | b'(' | b')' | b'/')) {
+        while separators < 2
+            && let Some(separator @ (b' ' | b'-' | b'.' | b'(' | b')' | b'/')) = candidate.at(index)?
+        {
+            if separator == b')' && !open {
+                return Ok(found);
+            }
+            open |= separator == b'(';
             separators += 1;
             index += 1;
         }
@@ -113,86 +170,6 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
             return Ok(found);
         }
     }
-}
-
-fn is_plausible(digits: &[u8]) -> bool {
-    match digits {
-        [4, 7, first, ..] => digits.len() == 10 && *first >= 2,
-        _ => (8..=LONGEST).contains(&digits.len()) && is_country_code(digits),
-    }
-}
-
-/// The digits of all numbers of a country, its code included, where they all have the same.
-fn fixed_length(digits: &[u8; LONGEST]) -> Option<usize> {
-    match digits {
-        [1 | 7, ..] | [3, 1 | 3 | 4, ..] | [4, 8, ..] => Some(11),
-        [4, 5 | 7, ..] => Some(10),
-        _ => None,
-    }
-}
-
-/// Whether an assigned country code starts the number (ITU-T E.164 assignments, by zone).
-fn is_country_code(digits: &[u8]) -> bool {
-    #[expect(clippy::match_like_matches_macro, reason = "one line per world numbering zone")]
-    match (digits[0], digits[1], digits[2]) {
-        (1 | 7, _, _) => true,
-        (2, 0 | 7, _) | (2, 1..=6 | 9, _) => true,
-        (3, 0..=4 | 6 | 9, _) | (3, 5 | 7 | 8, _) => true,
-        (4, 0 | 1 | 3..=9, _) | (4, 2, 0 | 1 | 3) => true,
-        (5, 1..=8, _) | (5, 0 | 9, _) => true,
-        (6, 0..=6, _) | (6, 7..=9, _) => true,
-        (8, 1 | 2 | 4 | 6, _)
-        | (8, 0, 0 | 8)
-        | (8, 5, 0 | 2 | 3 | 5 | 6)
-        | (8, 7, 0 | 8)
-        | (8, 8, 0 | 1 | 2 | 3 | 6) => true,
-        (9, 0..=5 | 8, _) | (9, 6 | 7 | 9, _) => true,
-        _ => false,
-    }
-}
-
-/// Eight digits: `98 76 54 32` and `987 65 432` by their grouping, anything else where the text announces it.
-fn national(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
-    for groups in [&[2, 2, 2, 2][..], &[3, 2, 3]] {
-        if let Some(end) = grouped(candidate, groups)? {
-            let said = said();
-            let row = || surroundings::in_row(candidate, end, groups[0], groups[groups.len() - 1]);
-            let counts = said.is(Topic::Phone) || !said.denies() && !row()?;
-            return Ok(counts.then_some(end));
-        }
-    }
-    let mut digits = [0; 8];
-    if !candidate.digits(0, &mut digits)? {
-        return Ok(None);
-    }
-    // Ten digits with the country code and without its sign: what is left of `+47…` in a form that wasn't encoded.
-    let end = match (&digits[..3], candidate.digit(8)?, candidate.digit(9)?) {
-        ([4, 7, 2..=9], Some(_), Some(_)) => 10,
-        (_, None, _) => 8,
-        _ => return Ok(None),
-    };
-    let counts = may_end(candidate, end)? && !surroundings::is_coordinate(candidate) && said().is(Topic::Phone);
-    Ok(counts.then_some(end))
-}
-
-/// Groups of digits, a single space between them.
-fn grouped(candidate: &Candidate<'_>, groups: &[usize]) -> Result<Option<usize>, NeedMore> {
-    let mut index = 0;
-    for (order, &group) in groups.iter().enumerate() {
-        if order > 0 {
-            if candidate.at(index)? != Some(b' ') {
-                return Ok(None);
-            }
-            index += 1;
-        }
-        for _ in 0..group {
-            if candidate.digit(index)?.is_none() {
-                return Ok(None);
-            }
-            index += 1;
-        }
-    }
-    Ok(may_end(candidate, index)?.then_some(index))
 }
 
 #[cfg(test)]
@@ -218,9 +195,13 @@ mod tests {
             "+358 40 1234567",
             "98 76 54 32",
             "987 65 432",
+            // RFC 5733 section 2.5.
+            "+1.7035555555",
+            "+47.22334455",
         ] {
             assert_eq!(found(text), Some(text));
         }
+        assert_eq!(find(&Candidate::behind(b"<<16)", b"+16777216*this[e+3]"), Said::default), Ok(None));
     }
 
     #[test]
@@ -292,6 +273,12 @@ mod tests {
             "+46701234567a",
             "98 76 54 321",
             "98  76 54 32",
+            "+27.397390",
+            "+2505-07721",
+            "+250507-0772134",
+            "+10646)/10631",
+            "+999999-12-31 23:59:59",
+            "+61.677011",
         ] {
             assert_eq!(found(text), None, "{text}");
         }
@@ -304,5 +291,90 @@ mod tests {
         assert_eq!(told("4798765432"), Some(10));
         assert_eq!(told("987654321"), None);
         assert_eq!(told("18765432"), None);
+    }
+
+    #[test]
+    fn national_numbers_of_other_countries_where_announced() {
+        let told = |text: &str| find(&Candidate::whole(text.as_bytes()), || Said::of_bits(Topic::Phone as u8)).unwrap();
+        for text in [
+            // Norway, Denmark, Iceland.
+            "9876 5432",
+            "98-76-54-32",
+            "47 98 76 54 32",
+            "4520304050",
+            "45 20 30 40 50",
+            "5551234",
+            "555 1234",
+            "555-1234",
+            "354 555 1234",
+            // Sweden and Finland.
+            "070-123 45 67",
+            "0701234567",
+            "070 123 45 67",
+            "08-123 456 78",
+            "08-12 34 56",
+            "031-12 34 56",
+            "0123-123 45",
+            "46701234567",
+            "46 70 123 45 67",
+            "040 123 4567",
+            "09 1234 5678",
+            "0401234567",
+            "358401234567",
+            // Germany and Britain.
+            "030 1234567",
+            "030/1234567",
+            "030 / 12 34 56 78",
+            "0 30/12 34 56",
+            "0151 12345678",
+            "030 1234567-89",
+            "(030) 1234567",
+            "015112345678",
+            "4915112345678",
+            "020 7946 0958",
+            "(020) 7946 0958",
+            "0131 496 0123",
+            "07911 123456",
+            "447911123456",
+            // North America, with the numbers that are kept for fiction.
+            "212-555-0123",
+            "(212) 555-0123",
+            "(212)555-0123",
+            "212.555.0123",
+            "1-212-555-0123",
+            "2125550123",
+            "12125550123",
+        ] {
+            assert_eq!(told(text), Some(text.len()), "{text}");
+            let unannounced = find(&Candidate::whole(text.as_bytes()), Said::default).unwrap();
+            // The four pairs behind a code count by themselves.
+            assert_eq!(unannounced, None, "{text}");
+        }
+        for (text, number) in [
+            ("070-123 45 67 12 stk", "070-123 45 67"),
+            ("031-12 34 56 123 stk", "031-12 34 56"),
+            ("08-123 456 78, 0150 Oslo", "08-123 456 78"),
+            ("98 76 54 32 0150 Oslo", "98 76 54 32"),
+            ("030 1234567 ab 2026", "030 1234567"),
+            ("(212) 555-0123 12345", "(212) 555-0123"),
+        ] {
+            assert_eq!(told(text), Some(number.len()), "{text}");
+        }
+        for text in [
+            "01.02.2026",
+            "01-02-2026",
+            "09.00-15.00",
+            "2026-01-02",
+            "2010-2012",
+            "98765432 kr",
+            "98765432,-",
+            "(98765432)",
+            "1125550123",
+            "2121550123",
+            "98765432.5",
+            "01234",
+        ] {
+            assert_eq!(told(text), None, "{text}");
+        }
     }
 }
