@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(decoded(r#"Fnr:\\n30\\\\t\\u0040 \\\"x\\"#, Syntax::Text).0, "Fnr:\n30 @ \"x\\");
         assert_eq!(decoded("a&#64;b&commat;c&nbsp;1&#x202f;2 R&D &amp; &x;", Syntax::Text).0, "a@b@c 1 2 R&D & &x;");
         assert_eq!(decoded("１２＠ 1\u{a0}2\u{202f}3\u{200b}4–5\t6", Syntax::Text).0, "12@ 1 2 34-5 6");
-assert_eq!(decoded("a%C3%B8%40%C2%A0b", Syntax::Form).0, "aø@ b");
+        assert_eq!(decoded("a%C3%B8%40%C2%A0b", Syntax::Form).0, "aø@ b");
     }
 
     #[test]

@@ -132,8 +132,7 @@ mod tests {
     fn equal_values_and_only_those_have_equal_pseudonyms() {
         let hash = |kind, value: &[u8]| {
             let action = Action::Hash { secret: "key".to_owned() };
-            let pseudonyms =
-                |secret: &str, value: &[u8]| Some(format!("{secret}{}", String::from_utf8_lossy(value)));
+            let pseudonyms = |secret: &str, value: &[u8]| Some(format!("{secret}{}", String::from_utf8_lossy(value)));
             replacement(&action, kind, "x", value, &pseudonyms).into_owned()
         };
         assert_eq!(hash(Some(Category::Card), b"4111 1111-1111 1111"), "x-key4111111111111");

@@ -101,7 +101,7 @@ pub struct Rules {
     /// Whether the rule of 2032 counts.
     pub new_rule: NewRule,
     starts: Box<[u8; 256]>,
-    classes: [Box<[u8; 256]>; 3],
+    classes: [Classes; 3],
     prefilters: bool,
     glances: bool,
 }
@@ -140,6 +140,34 @@ pub mod class {
     pub const STOP: u8 = 3;
 }
 
+/// The classes of all bytes in one syntax.
+#[derive(Clone, Debug)]
+pub(crate) struct Classes {
+    table: Box<[u8; 256]>,
+    /// ASCII letters and spaces are below `SLOW`, as they are unless a pattern of the operator's own begins with one.
+    plain_letters: bool,
+}
+
+impl Classes {
+    fn new(table: [u8; 256]) -> Self {
+        let letters = (b'A'..=b'Z').chain(b'a'..=b'z').chain([b' ']);
+        let plain_letters = letters.into_iter().all(|byte| table[usize::from(byte)] < class::SLOW);
+        Self { table: Box::new(table), plain_letters }
+    }
+
+    /// The class of a byte.
+    #[inline]
+    pub(crate) fn of(&self, byte: u8) -> u8 {
+        self.table[usize::from(byte)]
+    }
+
+    /// See above.
+    #[inline]
+    pub(crate) fn has_plain_letters(&self) -> bool {
+        self.plain_letters
+    }
+}
+
 impl Rules {
     /// Compiles the tables.
     pub fn new(
@@ -154,13 +182,14 @@ impl Rules {
             fields: Fields::new(fields),
             new_rule,
             starts: Box::new([0; 256]),
-            classes: std::array::from_fn(|_| Box::new([0; 256])),
+            classes: std::array::from_fn(|_| Classes::new([0; 256])),
             prefilters: true,
             glances: false,
         };
         rules.starts = Box::new(rules.make_starts());
         rules.glances = rules.may_glance();
-        rules.classes = [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Box::new(rules.make_classes(syntax)));
+        rules.classes =
+            [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Classes::new(rules.make_classes(syntax)));
         rules
     }
 
@@ -245,7 +274,7 @@ impl Rules {
     }
 
     #[inline]
-    pub(crate) fn classes(&self, syntax: Syntax) -> &[u8; 256] {
+    pub(crate) fn classes(&self, syntax: Syntax) -> &Classes {
         &self.classes[match syntax {
             Syntax::Text => 0,
             Syntax::Json => 1,

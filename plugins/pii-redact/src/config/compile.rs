@@ -91,7 +91,10 @@ fn check_fields(fields: &[String], mistakes: &mut Vec<Mistake>) {
     }
     let names: usize = fields.iter().map(|path| Fields::names_of(path)).sum();
     if names > MOST_NAMES {
-        mistakes.push(mistake("/fields", format!("{names} names are too many, {MOST_NAMES} at most: list what is above them")));
+        mistakes.push(mistake(
+            "/fields",
+            format!("{names} names are too many, {MOST_NAMES} at most: list what is above them"),
+        ));
     }
 }
 

@@ -22,9 +22,24 @@ pub(super) enum Unit {
 const MOST_BACKSLASHES: usize = 15;
 /// Character references that have names and matter; those by number are all known (HTML standard, section 13.5).
 const REFERENCES: [(&[u8], &str); 18] = [
-    (b"amp", "&"), (b"lt", "<"), (b"gt", ">"), (b"quot", "\""), (b"apos", "'"), (b"nbsp", " "), (b"commat", "@"),
-    (b"period", "."), (b"plus", "+"), (b"hyphen", "-"), (b"dash", "-"), (b"ndash", "-"), (b"thinsp", " "),
-    (b"ensp", " "), (b"shy", ""), (b"sol", "/"), (b"colon", ":"), (b"lowbar", "_"),
+    (b"amp", "&"),
+    (b"lt", "<"),
+    (b"gt", ">"),
+    (b"quot", "\""),
+    (b"apos", "'"),
+    (b"nbsp", " "),
+    (b"commat", "@"),
+    (b"period", "."),
+    (b"plus", "+"),
+    (b"hyphen", "-"),
+    (b"dash", "-"),
+    (b"ndash", "-"),
+    (b"thinsp", " "),
+    (b"ensp", " "),
+    (b"shy", ""),
+    (b"sol", "/"),
+    (b"colon", ":"),
+    (b"lowbar", "_"),
 ];
 /// The longest name, or number, of a reference.
 const LONGEST_REFERENCE: usize = 8;
@@ -198,7 +213,8 @@ fn bytes(text: &[u8], length: usize) -> Unit {
 
 /// The escape of the second half of a surrogate pair, and its length.
 fn low_surrogate(raw: &[u8], at: usize, last: bool) -> (Hex, usize) {
-    let slashes = raw.get(at..).unwrap_or_default().iter().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
+    let slashes =
+        raw.get(at..).unwrap_or_default().iter().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
     match raw.get(at + slashes) {
         Some(b'u') if slashes > 0 => {}
         None if !last => return (Hex::Starved, 0),

@@ -28,36 +28,55 @@ pub struct NeedMore;
 /// What a detector answers: the length of the value that starts here, none, or "ask again with more".
 pub type Verdict = Result<Option<usize>, NeedMore>;
 
-/// The last decoded bytes before a position. Where a value starts, spaces stand for what isn't there.
+/// The last decoded bytes before a position, as a scanner keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before([u8; Before::REACH]);
+pub struct Kept([u8; Before::REACH]);
 
-impl Before {
+impl Kept {
+    /// Nothing that matters.
+    pub const NOTHING: Self = Self([b' '; Before::REACH]);
+}
+
+/// The last decoded bytes before a position. Where a value starts, spaces stand for what isn't there.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    far: &'a Kept,
+    /// What follows those.
+    near: &'a [u8],
+}
+
+impl<'a> Before<'a> {
     /// How far it reaches: to the start of a UUID from its last group, or of a URL from its password.
     pub const REACH: usize = 32;
     /// Nothing that matters.
-    pub const NOTHING: Self = Self([b' '; Self::REACH]);
+    pub const NOTHING: Before<'static> = Before { far: &Kept::NOTHING, near: &[] };
+
+    /// Those that were kept, and the bytes that follow them.
+    #[inline]
+    pub const fn new(far: &'a Kept, near: &'a [u8]) -> Self {
+        Self { far, near }
+    }
 
     /// The byte at `index`, 0 being the nearest; a space beyond its reach.
     #[inline]
     pub fn at(&self, index: usize) -> u8 {
-        if index < Self::REACH { self.0[Self::REACH - 1 - index] } else { b' ' }
+        if index >= Self::REACH {
+            b' '
+        } else if index < self.near.len() {
+            self.near[self.near.len() - 1 - index]
+        } else {
+            self.far.0[Self::REACH - 1 - (index - self.near.len())]
+        }
     }
 
-    /// The bytes, the nearest last.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
+    /// A copy of the bytes, the nearest last.
+    pub fn bytes(&self) -> [u8; Before::REACH] {
+        std::array::from_fn(|index| self.at(Self::REACH - 1 - index))
     }
 
-    /// What stands before a position that `bytes` part from this one.
-    #[inline]
-    pub fn followed_by(&self, bytes: &[u8]) -> Self {
-        let near = &bytes[bytes.len().saturating_sub(Self::REACH)..];
-        let mut joined = [0; Self::REACH];
-        let (far, new) = joined.split_at_mut(Self::REACH - near.len());
-        far.copy_from_slice(&self.0[near.len()..]);
-        new.copy_from_slice(near);
-        Self(joined)
+    /// To be kept.
+    pub fn keep(&self) -> Kept {
+        Kept(self.bytes())
     }
 
     /// Whether a letter or digit stands there, see [`is_alphanumeric`]: the second byte of a two-byte letter is as much of
@@ -88,7 +107,7 @@ pub struct Candidate<'a> {
     /// Nothing follows `text` that could belong to the same value: the string, field or stream ends there.
     pub complete: bool,
     /// The decoded bytes before the position.
-    pub before: Before,
+    pub before: Before<'a>,
 }
 
 impl<'a> Candidate<'a> {
@@ -98,8 +117,8 @@ impl<'a> Candidate<'a> {
     }
 
     /// A candidate that stands alone behind other text.
-    pub fn behind(before: &[u8], text: &'a [u8]) -> Self {
-        Self { text, complete: true, before: Before::NOTHING.followed_by(before) }
+    pub fn behind(before: &'a [u8], text: &'a [u8]) -> Self {
+        Self { text, complete: true, before: Before::new(&Kept::NOTHING, before) }
     }
 
     /// The byte at `index`, or `None` behind the end.

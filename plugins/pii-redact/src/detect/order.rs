@@ -47,6 +47,11 @@ pub fn most_digits(candidate: &Candidate<'_>) -> usize {
     if candidate.complete { digits } else { usize::MAX }
 }
 
+/// Whether plain digits that stand alone count only where something is said of them.
+pub fn must_be_announced(digits: &[u8]) -> bool {
+    digits.len() <= 10 && !digits.starts_with(b"00")
+}
+
 /// The detectors that may find something where a byte with the bits `wants` stands, as numbers for [`ask`]. Custom
 /// patterns come first, being what the operator asked for by name; then the built-in ones in their order.
 /// `digits`: see [`most_digits`].

@@ -28,7 +28,7 @@ pub fn in_uuid(candidate: &Candidate<'_>) -> Result<bool, NeedMore> {
     Ok(false)
 }
 
-fn follows_groups(before: &Before, groups: &[usize]) -> bool {
+fn follows_groups(before: &Before<'_>, groups: &[usize]) -> bool {
     let mut index = 0;
     for group in groups.iter().rev() {
         if before.at(index) != b'-' || !(1..=*group).all(|offset| before.at(index + offset).is_ascii_hexdigit()) {
@@ -116,7 +116,7 @@ pub fn is_coordinate(candidate: &Candidate<'_>) -> bool {
 }
 
 /// Whether the dot before is a decimal point: behind digits, or where a number without a whole part may start.
-pub fn follows_point(before: &Before) -> bool {
+pub fn follows_point(before: &Before<'_>) -> bool {
     let [second, third] = [before.at(1), before.at(2)];
     second.is_ascii_digit()
         || b" -,(+*=:\"'[<>|&".contains(&second)
@@ -129,7 +129,7 @@ fn is_gap(byte: u8) -> bool {
 }
 
 /// Whether a group of `size` digits and spaces stand before. Norway's code alone does not make a row.
-fn follows_number(before: &Before, size: usize) -> bool {
+fn follows_number(before: &Before<'_>, size: usize) -> bool {
     let Some(start) = (0..Before::REACH).find(|index| !is_gap(before.at(*index))).filter(|start| *start > 0) else {
         return false;
     };
@@ -143,7 +143,7 @@ fn follows_number(before: &Before, size: usize) -> bool {
 }
 
 /// Whether a number with a decimal point, and a space or comma, stand before.
-fn follows_decimal(before: &Before) -> bool {
+fn follows_decimal(before: &Before<'_>) -> bool {
     let mut index = (0..3).find(|index| !(is_gap(before.at(*index)) || before.at(*index) == b',')).unwrap_or(0);
     let parted = index > 0;
     let mut digits = || {
@@ -161,16 +161,17 @@ fn follows_decimal(before: &Before) -> bool {
 }
 
 /// Whether a drawing command and a space stand before.
-fn follows_command(before: &Before) -> bool {
+fn follows_command(before: &Before<'_>) -> bool {
     is_gap(before.at(0)) && LONG_COMMANDS.contains(&before.at(1)) && !super::is_alphanumeric(before.at(2))
 }
 
 /// Whether numbers stand before, one of which is a decimal, up to a drawing command that has another number before it or
 /// opens the path. Where they reach farther than anything is known, too.
-fn follows_path(before: &Before) -> bool {
+fn follows_path(before: &Before<'_>) -> bool {
     let is_part = |byte: u8| byte.is_ascii_digit() || is_gap(byte) || matches!(byte, b'.' | b',' | b'-');
     let reach = (0..Before::REACH).find(|index| !is_part(before.at(*index))).unwrap_or(Before::REACH);
-    let numbers = &before.bytes()[Before::REACH - reach..];
+    let bytes = before.bytes();
+    let numbers = &bytes[Before::REACH - reach..];
     if numbers.windows(2).filter(|pair| pair[0] == b' ' && pair[1].is_ascii_digit()).count() > 6 {
         return true;
     }
@@ -223,7 +224,7 @@ fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<boo
 }
 
 /// Whether such a byte and a space stand before.
-fn follows_dumped(before: &Before) -> bool {
+fn follows_dumped(before: &Before<'_>) -> bool {
     let [second, first] = [before.at(1), before.at(2)];
     is_gap(before.at(0))
         && first.is_ascii_hexdigit()

@@ -95,6 +95,7 @@ impl State {
         self.field = self.depth > 0 && self.element && !matches!(byte, b'}' | b']');
     }
 
+    #[inline(never)]
     fn open(&mut self, object: bool, raw: &[u8]) {
         let key = if self.element { None } else { Some(&self.key) };
         self.levels.open(object, key, self.paths, raw);
@@ -182,6 +183,7 @@ impl Scanner {
     }
 
     /// A number, or the infinity below.
+    #[inline(never)]
     fn signed<P: Pseudonyms>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Result<Step, Blocked> {
         match (chunk.raw[at], chunk.raw.get(at + 1)) {
             (b'-', None) if !chunk.last => Ok(Step::Hold(at)),
@@ -207,6 +209,7 @@ impl Scanner {
     }
 
     /// The same for a string that began in an earlier chunk.
+    #[inline(never)]
     fn cut_string_ended<P>(&mut self, chunk: &Chunk<'_, P>, end: usize) {
         let context = self.context(chunk.raw, end);
         let text = last_quote(&context).map_or(&context[..], |quote| &context[quote + 1..]);
@@ -217,21 +220,27 @@ impl Scanner {
         }
     }
 
+    /// Whether a path of listed fields leads to the value of this name.
+    #[inline(never)]
+    fn follow_paths<P>(&mut self, chunk: &Chunk<'_, P>) {
+        let outer = self.json.levels.innermost().map_or(0, |level| level.paths);
+        let key = self.json.key.bytes(chunk.raw);
+        let (paths, listed) = names::with_decoded(key, |key| chunk.rules.fields().step(outer, key));
+        (self.json.paths, self.json.field) = (paths, listed);
+    }
+
     /// A colon behind a string: that was a name.
     fn named<P>(&mut self, chunk: &Chunk<'_, P>) {
-        std::mem::swap(&mut self.json.key, &mut self.json.last);
-        let fields = chunk.rules.fields();
-        if !fields.is_empty() {
-            let outer = self.json.levels.innermost().map_or(0, |level| level.paths);
-            let (paths, listed) = names::with_decoded(self.json.key.bytes(chunk.raw), |key| fields.step(outer, key));
-            self.json.paths = paths;
-            self.json.field = listed;
+        self.json.key.take(&mut self.json.last);
+        if !chunk.rules.fields().is_empty() {
+            self.follow_paths(chunk);
         }
         self.json.field |= self.json.depth > 0;
         self.json.element = false;
         self.json.name = false;
     }
 
+    #[inline(never)]
     fn literal<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         self.json.string = false;
         let rest = &chunk.raw[at..];
@@ -275,8 +284,12 @@ impl Scanner {
         let candidate = Candidate { text, complete: true, before: Before::NOTHING };
         let once = OnceCell::new();
         let said = || *once.get_or_init(|| self.said_of_value(chunk.raw));
+        let mut wants = chunk.rules.starts(text[0]) & !start::WORDS;
         let digits = order::most_digits(&candidate);
-        let found = order::asked(chunk.rules, chunk.rules.starts(text[0]) & !start::WORDS, digits)
+        if chunk.rules.glances() && order::must_be_announced(text) && said().is_silent() {
+            wants &= start::CUSTOM;
+        }
+        let found = order::asked(chunk.rules, wants, digits)
             // A candidate that is complete never needs more.
             .find(|&detector| order::ask(chunk.rules, detector, &candidate, &said) == Ok(Some(length)))
             .map(|detector| (order::category_of(chunk.rules, detector), Cow::Borrowed(text)))

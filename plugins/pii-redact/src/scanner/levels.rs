@@ -1,6 +1,8 @@
 //! The containers that a JSON value is in, the innermost last, and what is said of it by them: by their names, by a member
 //! beside it, by the name of its column.
 
+use std::cell::Cell;
+
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, Name};
@@ -20,7 +22,7 @@ pub(super) struct Level {
     pub(super) object: bool,
     /// An array whose elements name columns.
     header: bool,
-    name: Label,
+    name: Cell<Label>,
     /// The texts of members that say what their siblings hold, the newest last, as far as they weren't read yet.
     #[serde(skip)]
     kinds: [Option<(usize, usize)>; KINDS],
@@ -110,7 +112,7 @@ impl Levels {
         if self.0.len() == DEEPEST {
             self.0.remove(0);
         }
-        self.0.push(Level { object, header, name, paths, ..Level::default() });
+        self.0.push(Level { object, header, name: Cell::new(name), paths, ..Level::default() });
     }
 
     /// The innermost closes.
@@ -183,7 +185,8 @@ impl Levels {
             return told;
         }
         for level in self.0.iter().rev() {
-            match level.name.read(raw) {
+            level.name.set(level.name.get().read(raw));
+            match level.name.get() {
                 Label::Read(said, generic) if said != 0 || !generic => return Said::of_bits(said),
                 _ => {}
             }
@@ -194,7 +197,7 @@ impl Levels {
     /// Reads what is still to be read of the bytes at hand: they go.
     pub(super) fn settle(&mut self, raw: &[u8]) {
         for level in &mut self.0 {
-            level.name = level.name.read(raw);
+            level.name.set(level.name.get().read(raw));
             level.read_kinds(raw);
         }
     }

@@ -16,6 +16,7 @@ mod events;
 mod fields;
 mod json;
 mod levels;
+mod look;
 mod loose;
 mod names;
 mod nested;
@@ -28,9 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{self, Format};
 use crate::decode::{Buffers, Syntax};
-use crate::detect::Before;
 use crate::detect::announce::{self, Said};
 use crate::detect::credential::Rest;
+use crate::detect::{Before, Kept};
 use crate::replace::Pseudonyms;
 use crate::rules::{Action, Rules};
 use edits::Edits;
@@ -96,7 +97,7 @@ pub struct Scanner {
     held: Vec<u8>,
     tail: Vec<u8>,
     /// The decoded bytes before the next one.
-    before: Before,
+    before: Kept,
     json: json::State,
     /// What of a credential is still to come, and goes.
     rest: Option<Rest>,
@@ -153,7 +154,7 @@ impl Scanner {
             place,
             held: Vec::new(),
             tail,
-            before: Before::NOTHING,
+            before: Kept::NOTHING,
             json: json::State::default(),
             rest: None,
             nested: None,
@@ -222,7 +223,7 @@ impl Scanner {
                 }
             }
         }
-        self.before = self.before_at(&chunk, at);
+        self.before = self.before_at(&chunk, at).keep();
         self.json.settle(raw);
         self.remember(&raw[..at]);
         Ok(at)
@@ -246,14 +247,14 @@ impl Scanner {
     }
 
     /// The bytes before a position. Behind `mark` all bytes stand for themselves: escapes are examined, and move it.
-    fn before_at<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> Before {
-        self.before.followed_by(&chunk.raw[chunk.mark..at])
+    fn before_at<'b, P>(&'b self, chunk: &Chunk<'b, P>, at: usize) -> Before<'b> {
+        Before::new(&self.before, &chunk.raw[chunk.mark..at])
     }
 
     /// Enters a place at a position, with nothing before it that matters.
     fn enter<P>(&mut self, chunk: &mut Chunk<'_, P>, place: Place, at: usize) -> Step {
         self.place = place;
-        self.before = Before::NOTHING;
+        self.before = Kept::NOTHING;
         chunk.mark = at;
         chunk.plain = at;
         Step::To(at)

@@ -10,19 +10,100 @@ pub(super) const LONGEST: usize = 97;
 
 /// Names that say only that a value comes, so that its container or a sibling says which.
 const GENERIC: [&str; 62] = [
-    "value", "values", "val", "number", "numbers", "nummer", "numre", "nr", "no", "num", "verdi", "verdier", "värde",
-    "værdi", "wert", "arvo", "numero", "text", "content", "raw", "formatted", "e164", "e_164", "international",
-    "national", "display", "displayvalue", "full", "main", "primary", "secondary", "default", "work", "home",
-    "private", "privat", "jobb", "arbeid", "hjem", "hjemme", "data", "item", "items", "entry", "entries", "list",
-    "liste", "current", "original", "plain", "string", "digits", "subscriber", "local", "$", "_", "#text", "@value",
-    "$t", "_text", "input", "answer",
+    "value",
+    "values",
+    "val",
+    "number",
+    "numbers",
+    "nummer",
+    "numre",
+    "nr",
+    "no",
+    "num",
+    "verdi",
+    "verdier",
+    "värde",
+    "værdi",
+    "wert",
+    "arvo",
+    "numero",
+    "text",
+    "content",
+    "raw",
+    "formatted",
+    "e164",
+    "e_164",
+    "international",
+    "national",
+    "display",
+    "displayvalue",
+    "full",
+    "main",
+    "primary",
+    "secondary",
+    "default",
+    "work",
+    "home",
+    "private",
+    "privat",
+    "jobb",
+    "arbeid",
+    "hjem",
+    "hjemme",
+    "data",
+    "item",
+    "items",
+    "entry",
+    "entries",
+    "list",
+    "liste",
+    "current",
+    "original",
+    "plain",
+    "string",
+    "digits",
+    "subscriber",
+    "local",
+    "$",
+    "_",
+    "#text",
+    "@value",
+    "$t",
+    "_text",
+    "input",
+    "answer",
 ];
 
 /// Names of members that say what a sibling holds: `{"type": "mobile", "number": …}`, FHIR's `system`, pairs of name and value.
 const KINDS: [&str; 28] = [
-    "type", "kind", "name", "key", "label", "system", "field", "use", "title", "property", "attribute", "column",
-    "parameter", "param", "category", "code", "id", "navn", "typ", "slag", "art", "tyyppi", "nimi", "namn", "felt",
-    "fält", "@type", "@name",
+    "type",
+    "kind",
+    "name",
+    "key",
+    "label",
+    "system",
+    "field",
+    "use",
+    "title",
+    "property",
+    "attribute",
+    "column",
+    "parameter",
+    "param",
+    "category",
+    "code",
+    "id",
+    "navn",
+    "typ",
+    "slag",
+    "art",
+    "tyyppi",
+    "nimi",
+    "namn",
+    "felt",
+    "fält",
+    "@type",
+    "@name",
 ];
 
 /// The lengths of [`KINDS`] by their first letters.
@@ -39,8 +120,18 @@ const KIND_LENGTHS: [u32; 32] = {
 
 /// Names of arrays that hold the names of columns.
 const HEADERS: [&str; 12] = [
-    "columns", "cols", "column_names", "columnnames", "header", "headers", "fields", "kolonner", "kolumner", "spalten",
-    "sarakkeet", "names",
+    "columns",
+    "cols",
+    "column_names",
+    "columnnames",
+    "header",
+    "headers",
+    "fields",
+    "kolonner",
+    "kolumner",
+    "spalten",
+    "sarakkeet",
+    "names",
 ];
 
 /// A piece of the raw bytes: where it stands in those at hand, or a copy once they are gone.
@@ -62,6 +153,15 @@ impl Name {
     #[inline]
     pub(super) fn set(&mut self, from: usize, to: usize) {
         self.span = Some((from, to));
+    }
+
+    /// Becomes what the other is, whose copy is forgotten.
+    #[inline]
+    pub(super) fn take(&mut self, other: &mut Self) {
+        match other.span {
+            Some(_) => self.span = other.span,
+            None => std::mem::swap(self, other),
+        }
     }
 
     /// Sets it to a copy.

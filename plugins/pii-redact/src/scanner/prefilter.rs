@@ -1,10 +1,12 @@
 //! What holds nothing, known by a glance at raw bytes. All of it is only to be faster: where a glance doesn't tell, the
 //! detectors are asked, and where it does, they would find nothing.
 
-use crate::decode::is_plain;
+use wide::i8x16;
+
 use crate::decode::Syntax;
+use crate::decode::is_plain;
 use crate::detect::{credential, email, iban};
-use crate::rules::class;
+use crate::rules::{Classes, class};
 
 /// No value has fewer digits.
 pub(super) const FEWEST_DIGITS: usize = 7;
@@ -17,15 +19,41 @@ const LONGEST_LOOK: usize = 64;
 
 /// The first byte from `at` on that may start a value, or ends one.
 #[inline]
-pub(super) fn stop(raw: &[u8], at: usize, classes: &[u8; 256]) -> Option<usize> {
-    let slow = |byte: &u8| classes[usize::from(*byte)] >= class::SLOW;
-    raw[at..].iter().position(slow).map(|found| at + found)
+pub(super) fn stop(raw: &[u8], mut at: usize, classes: &Classes) -> Option<usize> {
+    if classes.has_plain_letters() {
+        while let Some(block) = raw[at..].first_chunk::<BLOCK>() {
+            let mut others = others(block);
+            while others != 0 {
+                let index = others.trailing_zeros() as usize;
+                if classes.of(block[index]) >= class::SLOW {
+                    return Some(at + index);
+                }
+                others &= others - 1;
+            }
+            at += BLOCK;
+        }
+    }
+    raw[at..].iter().position(|byte| classes.of(*byte) >= class::SLOW).map(|found| at + found)
 }
+
+/// The bytes of a block that are neither ASCII letters nor spaces, and some of the signs between those; a bit each.
+#[inline]
+fn others(block: &[u8; BLOCK]) -> u32 {
+    let bytes = i8x16::new(block.map(|byte| byte as i8));
+    let letters = !bytes.simd_lt(LETTERS) & !bytes.simd_eq(BACKSLASH) & !bytes.simd_eq(UNDERSCORE);
+    (!(letters | bytes.simd_eq(SPACE))).to_bitmask() as u32 & 0xFFFF
+}
+
+const BLOCK: usize = 16;
+const LETTERS: i8x16 = i8x16::new([b'A' as i8; BLOCK]);
+const BACKSLASH: i8x16 = i8x16::new([b'\\' as i8; BLOCK]);
+const UNDERSCORE: i8x16 = i8x16::new([b'_' as i8; BLOCK]);
+const SPACE: i8x16 = i8x16::new([b' ' as i8; BLOCK]);
 
 /// The closing quote of a JSON string that holds nothing to look at. None where it does, or may. `glances`: see
 /// `Rules::glances`.
 #[inline]
-pub(super) fn plain_string(raw: &[u8], at: usize, classes: &[u8; 256], glances: bool) -> Option<usize> {
+pub(super) fn plain_string(raw: &[u8], at: usize, classes: &Classes, glances: bool) -> Option<usize> {
     if matches!(raw.get(at), Some(b'{' | b'[' | b' ')) {
         return None;
     }
@@ -135,7 +163,9 @@ fn lone_digits(raw: &[u8], at: usize) -> Option<Option<usize>> {
     let Some(end) = length.map(|length| at + length) else { return Some(None) };
     let alone = match raw[end] {
         b':' | b'"' | b'=' | b';' | b'<' | b'>' | b']' | b'}' | b'|' | b'?' | b'!' => true,
-        b' ' | b',' | b'.' | b'-' | b'/' | b')' | b'_' => raw.get(end + 1)?.is_ascii_alphabetic() || raw[end + 1] == b'"',
+        b' ' | b',' | b'.' | b'-' | b'/' | b')' | b'_' => {
+            raw.get(end + 1)?.is_ascii_alphabetic() || raw[end + 1] == b'"'
+        }
         _ => false,
     };
     Some(alone.then_some(end))
@@ -154,8 +184,10 @@ fn in_word(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     if iban::may_be_country(&raw[at - letters..at]) && raw.get(at + 1).is_none_or(u8::is_ascii_digit) {
         return None;
     }
-    let word = raw[from..at].iter().rposition(|byte| !byte.is_ascii_alphanumeric()).map_or(from, |found| from + found + 1);
-    let key = credential::may_be_key(&raw[word..]) || glances_like_key(raw, at) || credential::may_be_announced(raw, at);
+    let word =
+        raw[from..at].iter().rposition(|byte| !byte.is_ascii_alphanumeric()).map_or(from, |found| from + found + 1);
+    let key =
+        credential::may_be_key(&raw[word..]) || glances_like_key(raw, at) || credential::may_be_announced(raw, at);
     if word == from && from > start || key {
         return None;
     }
@@ -217,9 +249,9 @@ impl Run {
 
     /// A number doesn't end before a letter. Finnish identity numbers have one in them, extensions begin with one.
     fn before_letter(mut self, at: usize, length: usize, letter: u8) -> Option<Self> {
-        let sign = b"ABCDEFUVWXY".contains(&letter.to_ascii_uppercase());
+        let sign = matches!(letter.to_ascii_uppercase(), b'A'..=b'F' | b'U'..=b'Y');
         let hetu = length == 6 && sign || length == 3 && self.previous == 6;
-        let extended = b"xeial".contains(&letter.to_ascii_lowercase()) && self.digits >= FEWEST_DIGITS;
+        let extended = matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l') && self.digits >= FEWEST_DIGITS;
         if hetu || extended {
             return None;
         }
@@ -289,7 +321,7 @@ fn authority(raw: &[u8], start: usize) -> Option<usize> {
 /// A quote: whether a quoted local part of an address begins there.
 pub(super) fn quote(raw: &[u8], at: usize) -> Option<usize> {
     let behind = &raw[at + 1..];
-    match behind.iter().take(email::LONGEST_QUOTED).position(|byte| b"\"\\%&\r\n".contains(byte) || *byte >= 0x80) {
+    match behind.iter().take(email::LONGEST_QUOTED).position(|byte| matches!(byte, b'"' | b'\\' | b'%' | b'&' | b'\r' | b'\n' | 0x80..)) {
         Some(end) if behind[end] == b'"' => {
             let next = *behind.get(end + 1)?;
             (!matches!(next, b'@' | b'\\' | b'%' | b'&' | 0x80..)).then_some(at + 1)

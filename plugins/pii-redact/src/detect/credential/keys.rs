@@ -92,26 +92,22 @@ const fn first() -> [bool; 256] {
     bytes
 }
 
-/// The letters before the first `_`, `-` and `.` of prefixes.
-static ENDS: [[bool; 256]; 3] = ends();
+/// For the last letter before the first `_`, `-` and `.` of prefixes: those before it, a bit for the lower five bits of each;
+/// all where there is none.
+static ENDS: [[u32; 128]; 3] = ends();
 const MARKS: [u8; 3] = *b"_-.";
 
-const fn ends() -> [[bool; 256]; 3] {
-    let mut ends = [[false; 256]; 3];
-    let mut index = 0;
+const fn ends() -> [[u32; 128]; 3] {
+    let (mut ends, heads, mut index) = ([[0; 128]; 3], heads(), 0);
     while index < KEYS.len() {
-        let prefix = KEYS[index].0;
-        let mut at = 1;
-        'marks: while at < prefix.len() {
+        let (prefix, head) = (KEYS[index].0, heads[index]);
+        if head > 1 {
             let mut mark = 0;
-            while mark < MARKS.len() {
-                if prefix[at] == MARKS[mark] {
-                    ends[mark][prefix[at - 1] as usize] = true;
-                    break 'marks;
-                }
+            while MARKS[mark] != prefix[head - 1] {
                 mark += 1;
             }
-            at += 1;
+            let before = if head > 2 { 1 << (prefix[head - 3] & 0x1F) } else { u32::MAX };
+            ends[mark][(prefix[head - 2] & 0x7F) as usize] |= before;
         }
         index += 1;
     }
@@ -161,11 +157,17 @@ const fn whole() -> [bool; 256] {
 pub fn ends_prefix(raw: &[u8], cut: bool) -> bool {
     let [.., letter, mark] = raw else { return cut };
     let Some(index) = MARKS.iter().position(|known| known == mark) else { return false };
-    ENDS[index][usize::from(*letter)] && ends_head(raw, cut)
+    let befores = ENDS[index][usize::from(letter & 0x7F)];
+    let told = match raw {
+        [.., before, _, _] => befores >> (before & 0x1F) & 1 == 1,
+        _ => befores != 0,
+    };
+    told && ends_head(raw, cut)
 }
 
 fn ends_head(raw: &[u8], cut: bool) -> bool {
-    let heads = KEYS.iter().zip(&HEADS).filter(|(_, length)| **length > 0).map(|((prefix, ..), length)| &prefix[..*length]);
+    let heads =
+        KEYS.iter().zip(&HEADS).filter(|(_, length)| **length > 0).map(|((prefix, ..), length)| &prefix[..*length]);
     heads.into_iter().any(|head| raw.ends_with(head) || cut && head.ends_with(raw))
 }
 

@@ -50,7 +50,7 @@ pub enum Rest {
 
 impl Rest {
     /// What follows a value that was found behind `before`, if anything may.
-    pub fn of(before: &Before, value: &[u8]) -> Option<Self> {
+    pub fn of(before: &Before<'_>, value: &[u8]) -> Option<Self> {
         if value.starts_with(BEGIN) {
             return Some(Self::Key { length: 0, hyphens: 0, runs: 0 });
         }
@@ -184,7 +184,7 @@ fn bearer(candidate: &Candidate<'_>) -> Verdict {
 }
 
 /// Whether `Bearer` and a space stand before.
-fn follows_bearer(before: &Before) -> bool {
+fn follows_bearer(before: &Before<'_>) -> bool {
     let word = b"bearer";
     matches!(before.at(0), b' ' | b'+')
         && (0..word.len()).all(|index| before.at(word.len() - index).eq_ignore_ascii_case(&word[index]))

@@ -6,13 +6,13 @@ use super::{Before, Candidate, Verdict};
 const LONGEST: usize = 400;
 
 /// Whether `scheme://user` stands before, so that a colon would announce a password.
-pub fn ends_user(before: &Before) -> bool {
+pub fn ends_user(before: &Before<'_>) -> bool {
     let slash = (0..Before::REACH).find(|index| !is_user(before.at(*index))).unwrap_or(Before::REACH);
     [0, 1, 2].map(|index| before.at(slash + index)) == *b"//:"
 }
 
 /// Whether `scheme://user:` stands before.
-pub(super) fn follows_user(before: &Before) -> bool {
+pub(super) fn follows_user(before: &Before<'_>) -> bool {
     if before.at(0) != b':' {
         return false;
     }
@@ -21,7 +21,7 @@ pub(super) fn follows_user(before: &Before) -> bool {
 }
 
 /// Whether `scheme://` stands before.
-fn follows_scheme(before: &Before) -> bool {
+fn follows_scheme(before: &Before<'_>) -> bool {
     [0, 1, 2].map(|index| before.at(index)) == *b"//:" && before.at(3).is_ascii_alphanumeric()
 }
 
@@ -82,7 +82,7 @@ fn is_reference(password: &[u8]) -> bool {
 
 /// Bytes of a user or password, of which a raw `@` is none unless another follows.
 pub fn is_user(byte: u8) -> bool {
-    byte > b' ' && !b"/@\"'<>\\`".contains(&byte)
+    byte > b' ' && !matches!(byte, b'/' | b'@' | b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`')
 }
 
 #[cfg(test)]
