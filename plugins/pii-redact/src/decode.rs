@@ -106,7 +106,15 @@ impl<'a> Window<'a> {
         if self.edge != Edge::Open {
             return false;
         }
-        for _ in 0..STEP.max(self.bytes().len()) {
+        let most = STEP.max(self.bytes().len());
+        if !self.escaped {
+            let plain = self.raw[self.next..].iter().take(most).take_while(|byte| unit::always_plain(**byte)).count();
+            self.next += plain;
+            if plain > 0 {
+                return true;
+            }
+        }
+        for _ in 0..most {
             match unit(self.raw, self.next, self.syntax, self.last) {
                 Unit::Plain if !self.escaped => self.next += 1,
                 Unit::Plain => self.push(&[self.raw[self.next]], 1),

@@ -44,6 +44,24 @@ const REFERENCES: [(&[u8], &str); 18] = [
 /// The longest name, or number, of a reference.
 const LONGEST_REFERENCE: usize = 8;
 
+/// Bytes that always stand for themselves: letters, digits, and signs that nothing is written with.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b' ' | b'.' | b'-' | b'@' | b'/' | b':' | b',' | b'_');
+        byte += 1;
+    }
+    plain
+};
+
+/// Whether the byte stands for itself whatever comes.
+#[inline]
+pub(super) fn always_plain(byte: u8) -> bool {
+    PLAIN[usize::from(byte)]
+}
+
 /// The unit at a position. `last`: nothing follows `raw`.
 pub(super) fn unit(raw: &[u8], at: usize, syntax: Syntax, last: bool) -> Unit {
     let Some(&byte) = raw.get(at) else { return if last { Unit::Stop } else { Unit::Starved } };

@@ -75,8 +75,21 @@ impl<'a> Before<'a> {
     }
 
     /// To be kept.
+    #[inline]
     pub fn keep(&self) -> Kept {
-        Kept(self.bytes())
+        if let Some(last) = self.near.last_chunk() {
+            return Kept(*last);
+        }
+        // Copies of a fixed length are much cheaper than others in WebAssembly.
+        let mut joined = [b' '; 2 * Self::REACH];
+        joined[..Self::REACH].copy_from_slice(&self.far.0);
+        for (to, byte) in joined[Self::REACH..].iter_mut().zip(self.near) {
+            *to = *byte;
+        }
+        let start = self.near.len();
+        let mut kept = [0; Before::REACH];
+        kept.copy_from_slice(&joined[start..start + Self::REACH]);
+        Kept(kept)
     }
 
     /// Whether a letter or digit stands there, see [`is_alphanumeric`]: the second byte of a two-byte letter is as much of

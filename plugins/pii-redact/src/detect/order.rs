@@ -35,9 +35,7 @@ pub fn most_digits(candidate: &Candidate<'_>) -> usize {
     for byte in candidate.text {
         match byte {
             b'0'..=b'9' => (digits, separators) = (digits + 1, 0),
-            b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+' | b',' | b'\'' | b'_' if separators < MOST_SEPARATORS => {
-                separators += 1;
-            }
+            byte if separators < MOST_SEPARATORS && is_separator(*byte) => separators += 1,
             _ => return digits,
         }
         if digits == ENOUGH {
@@ -47,21 +45,46 @@ pub fn most_digits(candidate: &Candidate<'_>) -> usize {
     if candidate.complete { digits } else { usize::MAX }
 }
 
-/// Whether plain digits that stand alone count only where something is said of them.
-pub fn must_be_announced(digits: &[u8]) -> bool {
-    digits.len() <= 10 && !digits.starts_with(b"00")
+/// How many digits stand here if they stand alone: with no more digits behind them, and no letter.
+pub fn lone_digits(candidate: &Candidate<'_>) -> Option<usize> {
+    let text = candidate.text;
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let behind = text[count..].iter().take(MOST_SEPARATORS + 1).position(|byte| !is_separator(*byte));
+    let alone = match behind {
+        Some(0) => !super::is_alphanumeric(text[count]),
+        Some(index) => !text[count + index].is_ascii_digit(),
+        None => candidate.complete,
+    };
+    (alone && !text.starts_with(b"00")).then_some(count)
+}
+
+/// Whether plain digits that stand alone, and of which nothing is said, may be of the category.
+fn may_be_bare(category: Category, count: usize) -> bool {
+    match category {
+        Category::Fodselsnummer => count == 11,
+        Category::Personnummer => count == 12,
+        Category::Card => count >= 12,
+        Category::Cpr | Category::Hetu | Category::Organisation | Category::Kontonummer | Category::Phone => false,
+        Category::Credential | Category::Token | Category::Email | Category::Ip | Category::Iban | Category::Field => {
+            true
+        }
+    }
+}
+
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+' | b',' | b'\'' | b'_')
 }
 
 /// The detectors that may find something where a byte with the bits `wants` stands, as numbers for [`ask`]. Custom
 /// patterns come first, being what the operator asked for by name; then the built-in ones in their order.
-/// `digits`: see [`most_digits`].
-pub fn asked(rules: &Rules, wants: u8, digits: usize) -> impl Iterator<Item = usize> {
+/// `digits`: see [`most_digits`]; `bare`: so many stand alone, and nothing is said of them.
+pub fn asked(rules: &Rules, wants: u8, digits: usize, bare: Option<usize>) -> impl Iterator<Item = usize> {
     let customs = rules.customs().len();
     let first = if wants & start::CUSTOM == 0 { customs } else { 0 };
     (first..customs + BUILT_IN.len()).filter(move |detector| match detector.checked_sub(customs) {
         Some(built_in) => {
-            let (_, bit, fewest) = BUILT_IN[built_in];
-            wants & bit != 0 && fewest <= digits
+            let (category, bit, fewest) = BUILT_IN[built_in];
+            wants & bit != 0 && fewest <= digits && bare.is_none_or(|count| may_be_bare(category, count))
         }
         None => true,
     })

@@ -284,12 +284,10 @@ impl Scanner {
         let candidate = Candidate { text, complete: true, before: Before::NOTHING };
         let once = OnceCell::new();
         let said = || *once.get_or_init(|| self.said_of_value(chunk.raw));
-        let mut wants = chunk.rules.starts(text[0]) & !start::WORDS;
+        let wants = chunk.rules.starts(text[0]) & !start::WORDS;
         let digits = order::most_digits(&candidate);
-        if chunk.rules.glances() && order::must_be_announced(text) && said().is_silent() {
-            wants &= start::CUSTOM;
-        }
-        let found = order::asked(chunk.rules, wants, digits)
+        let bare = order::lone_digits(&candidate).filter(|_| chunk.rules.glances() && said().is_silent());
+        let found = order::asked(chunk.rules, wants, digits, bare)
             // A candidate that is complete never needs more.
             .find(|&detector| order::ask(chunk.rules, detector, &candidate, &said) == Ok(Some(length)))
             .map(|detector| (order::category_of(chunk.rules, detector), Cow::Borrowed(text)))

@@ -251,7 +251,8 @@ impl Run {
     fn before_letter(mut self, at: usize, length: usize, letter: u8) -> Option<Self> {
         let sign = matches!(letter.to_ascii_uppercase(), b'A'..=b'F' | b'U'..=b'Y');
         let hetu = length == 6 && sign || length == 3 && self.previous == 6;
-        let extended = matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l') && self.digits >= FEWEST_DIGITS;
+        let extended =
+            matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l') && self.digits >= FEWEST_DIGITS;
         if hetu || extended {
             return None;
         }
@@ -321,7 +322,11 @@ fn authority(raw: &[u8], start: usize) -> Option<usize> {
 /// A quote: whether a quoted local part of an address begins there.
 pub(super) fn quote(raw: &[u8], at: usize) -> Option<usize> {
     let behind = &raw[at + 1..];
-    match behind.iter().take(email::LONGEST_QUOTED).position(|byte| matches!(byte, b'"' | b'\\' | b'%' | b'&' | b'\r' | b'\n' | 0x80..)) {
+    match behind
+        .iter()
+        .take(email::LONGEST_QUOTED)
+        .position(|byte| matches!(byte, b'"' | b'\\' | b'%' | b'&' | b'\r' | b'\n' | 0x80..))
+    {
         Some(end) if behind[end] == b'"' => {
             let next = *behind.get(end + 1)?;
             (!matches!(next, b'@' | b'\\' | b'%' | b'&' | 0x80..)).then_some(at + 1)

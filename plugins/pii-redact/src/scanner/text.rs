@@ -239,7 +239,11 @@ impl Scanner {
                 break digits;
             }
         };
-        for detector in order::asked(chunk.rules, wants, digits) {
+        let glances =
+            chunk.rules.glances() && wants & (start::NUMBER | start::PHONE) != 0 && digits >= prefilter::FEWEST_DIGITS;
+        let lone = if glances { order::lone_digits(&look.candidate(window)) } else { None };
+        let bare = lone.filter(|count| *count > 0 && said().is_silent());
+        for detector in order::asked(chunk.rules, wants, digits, bare) {
             loop {
                 match order::ask(chunk.rules, detector, &look.candidate(window), &said) {
                     Ok(Some(length)) => return Ok(Some((order::category_of(chunk.rules, detector), length))),

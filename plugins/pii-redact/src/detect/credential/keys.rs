@@ -114,6 +114,19 @@ const fn ends() -> [[u32; 128]; 3] {
     ends
 }
 
+/// The second bytes of prefixes by their first, a bit for the lower five bits of each.
+static SECOND: [u32; 128] = second();
+
+const fn second() -> [u32; 128] {
+    let (mut seconds, mut index) = ([0; 128], 0);
+    while index < KEYS.len() {
+        let prefix = KEYS[index].0;
+        seconds[(prefix[0] & 0x7F) as usize] |= 1 << (prefix[1] & 0x1F);
+        index += 1;
+    }
+    seconds
+}
+
 /// Whether a prefix may start with the byte.
 #[inline]
 pub(super) fn may_start(byte: u8) -> bool {
@@ -181,6 +194,10 @@ pub(super) fn starts_whole(word: &[u8]) -> bool {
 /// The length of a key that starts here, up to `longest`.
 pub(super) fn find(candidate: &Candidate<'_>, longest: usize) -> Verdict {
     let Some(first) = candidate.at(0)?.filter(|byte| may_start(*byte)) else { return Ok(None) };
+    let Some(second) = candidate.at(1)? else { return Ok(None) };
+    if SECOND[usize::from(first & 0x7F)] >> (second & 0x1F) & 1 == 0 {
+        return Ok(None);
+    }
     for (prefix, alphabet, shortest) in KEYS.iter().filter(|(prefix, ..)| prefix[0] == first) {
         if starts_with(candidate, 0, prefix)? {
             return body(candidate, prefix.len(), *alphabet, *shortest, longest);
