@@ -31,7 +31,7 @@ pub(super) const PARTS: [(&[&str], Topic); 5] = [
     ),
     (&["card", "kort", "karte", "karten", "kortti"], Topic::Card),
     (&["konto", "account", "tili"], Topic::Account),
-    (&["fødselsnummer", "fodselsnummer", "personnummer", "henkilötunnus", "henkilotunnus"], Topic::Identity),
+    (&["fødselsnummer", "fodselsnummer", "personnummer"], Topic::Identity),
     (&["organisasjonsnummer", "organisationsnummer"], Topic::Organisation),
 ];
 
@@ -82,8 +82,8 @@ const WEAK: &[&str] = &[
 
 #[rustfmt::skip]
 const IDENTITIES: &[&str] = &[
-    "fnr", "fødselsnr", "fodselsnr", "fødselsnumre", "cpr", "hetu", "pnr", "personnr", "ssn", "samordningsnummer",
-    "samordningsnr", "dnr", "dnummer", "personbeteckning", "sotu", "henkilötunnuksen", "nationalid", "nin", "ident",
+    "fnr", "fødselsnr", "fodselsnr", "fødselsnumre", "cpr", "pnr", "personnr", "ssn", "samordningsnummer",
+    "samordningsnr", "dnr", "dnummer", "nationalid", "nin", "ident",
     "identitetsnummer", "personidentifier", "fødselsogpersonnummer",
 ];
 
@@ -101,6 +101,8 @@ const SECRETS: &[&str] = &[
 
 #[rustfmt::skip]
 const DENIALS: &[&str] = &[
+    // Finnish people, whose numbers need no word, and no other is theirs.
+    "hetu", "henkilötunnus", "henkilotunnus", "henkilötunnuksen", "personbeteckning", "sotu",
     // Payments and documents.
     "kid", "ordre", "order", "bestilling", "beställning", "bestellung", "tilaus", "faktura", "invoice", "rechnung", "lasku",
     "viite", "viitenumero", "ocr", "bilag", "bilagsnr", "voucher", "saksnr", "saksnummer", "journalnr", "avtalenr", "polise",

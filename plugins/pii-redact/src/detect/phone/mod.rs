@@ -126,8 +126,9 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
     let mut digits = [0; LONGEST];
     let (mut count, mut index, mut found) = (0, start, None);
     // A parenthesis, as in `+(47) …` and `+44 (0)20 …`, may stand beside a separator.
-    let mut open = candidate.at(index)? == Some(b'(');
-    index += usize::from(open);
+    let inner = candidate.at(index)? == Some(b'(');
+    index += usize::from(inner);
+    let mut open = inner || candidate.before.at(0) == b'(';
     loop {
         let group = index;
         while let Some(byte) = candidate.digit(index)? {
@@ -201,6 +202,7 @@ mod tests {
         ] {
             assert_eq!(found(text), Some(text));
         }
+        assert_eq!(find(&Candidate::behind(b"(", b"+47) 98 76 54 32"), Said::default), Ok(Some(16)));
         assert_eq!(find(&Candidate::behind(b"<<16)", b"+16777216*this[e+3]"), Said::default), Ok(None));
     }
 
