@@ -10,8 +10,11 @@ const LONG_COMMANDS: &[u8] = b"CcSsQqLlAa";
 const COMMANDS: &[u8] = b"MmLlHhVvCcSsQqTtAa";
 /// So many numbers are looked at for the decimal or drawing command behind them.
 const NUMBERS_AHEAD: usize = 4;
-/// What behind a number makes it an amount.
-const UNITS: [&str; 11] = ["kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%"];
+/// What behind a number makes it an amount, of money, time or data.
+const UNITS: [&str; 20] = [
+    "kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%", "ns", "us", "µs", "ms", "bytes",
+    "byte", "kb", "mb", "gb",
+];
 /// More digits before or behind a decimal point aren't looked at.
 const LONGEST_PART: usize = 8;
 
@@ -90,7 +93,7 @@ pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) 
         || leads_to_path(candidate, next)?)
 }
 
-/// Whether what ends at `end` is an amount: of money by its currency, or a share.
+/// Whether what ends at `end` is an amount by its unit, or a share.
 pub fn is_amount(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
     if candidate.at(end)? == Some(b',') && candidate.at(end + 1)? == Some(b'-') {
         return Ok(true);
