@@ -63,7 +63,7 @@ const WORDS: [(&[&str], Meaning); 12] = [
 const PHONES: &[&str] = &[
     // Norwegian, Danish, Swedish.
     "tel", "mob", "mobnr", "fax", "faks", "telefaks", "sms", "gsm", "kontaktnummer", "kontaktnr",
-    "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord",
+    "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord", "fastnett", "innringer", "hustelefon",
     "växel", "sími", "farsími", "símanúmer",
     "vipps", "vippse", "swish", "swisha", "mobilepay", "fasttelefon", "hemtelefon", "vakttelefon", "pårørendenummer",
     // Finnish.
@@ -79,7 +79,7 @@ const PHONES: &[&str] = &[
 
 #[rustfmt::skip]
 const WEAK: &[&str] = &[
-    "ring", "ringe", "ringa", "kontakt", "kontakta", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare",
+    "ring", "ringe", "ringa", "ringte", "kontakt", "kontakta", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare",
     "afsender", "nås", "nåes", "treffes", "vaihde", "ruf", "rufen",
 ];
 

@@ -1,4 +1,4 @@
-//! Phone numbers: `+CC …` by E.164 and `0047 …`; and without a country code Norwegian ones by their grouping, those of other
+//! Phone numbers: `+CC …` by E.164 and `0047 …` with a Nordic code; and without a country code Norwegian ones by their grouping, those of other
 //! Nordic countries, Germany, Britain and North America where words announce them.
 
 mod national;
@@ -38,9 +38,13 @@ fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         },
         Some(b'(') => national::with_area(candidate, said),
         Some(b'0') if candidate.at(1)? == Some(b'0') => {
-            // `00` starts many a number that is no phone number: only Norway's code is taken unannounced.
-            let norwegian = candidate.at(2)? == Some(b'4') && candidate.at(3)? == Some(b'7');
-            if norwegian || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
+            // `00` starts many a number that is no phone number: unannounced only Nordic codes are taken.
+            let nordic = match (candidate.at(2)?, candidate.at(3)?) {
+                (Some(b'4'), Some(b'5'..=b'7')) => true,
+                (Some(b'3'), Some(b'5')) => matches!(candidate.at(4)?, Some(b'4' | b'8')),
+                _ => false,
+            };
+            if nordic || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
         }
         Some(b'0'..=b'9') => national::find(candidate, said),
         _ => Ok(None),
@@ -189,6 +193,9 @@ mod tests {
             "+47 987 65 432",
             "004798765432",
             "0047 22 33 44 55",
+            "0046701234567",
+            "0045 20 30 40 50",
+            "00358 40 1234567",
             "+46 8 123 456 78",
             "+1 (212) 555-0123",
             "+44 20 7946 0958",
