@@ -189,6 +189,7 @@ fn follows_path(before: &Before) -> bool {
     }
     let beyond = before.at(reach + 1);
     let opens = beyond.is_ascii_digit() || matches!(beyond, b'"' | b'\'' | b'`' | b'z' | b'Z' | b'.');
+    let opens = opens || beyond == b' ' && before.at(reach + 2).is_ascii_digit();
     COMMANDS.contains(&before.at(reach)) && opens && numbers.iter().any(u8::is_ascii_digit)
 }
 
@@ -344,6 +345,7 @@ mod tests {
             ("224c0 ", "53 43 96 96 96l256 0"),
             ("d=\"M20 ", "30 40 50 60"),
             ("148.7c0 11 9 ", "20 20 20 11 0"),
+            ("114 419 q 97 ", "49 39 74 61"),
             ("93 528 67.4 528 39 ", "528 16 505 16"),
             ("", "20 30 40 50 16 476.6"),
             ("", "20 30 40 50 123l0 3"),

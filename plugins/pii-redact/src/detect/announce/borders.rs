@@ -7,8 +7,13 @@ pub(super) enum Border {
     Joined,
     /// The end of a sentence, or what looks like it.
     Sentence,
+    /// The end of a table's row.
+    Row,
     Other,
 }
+
+/// Elements that end with a row of a table.
+const ROWS: [&[u8]; 3] = [b"tr>", b"thead>", b"table>"];
 
 impl Border {
     /// What a gap is that stands before a word with this letter.
@@ -30,7 +35,7 @@ pub(super) fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], Border)> {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte >= 0x80;
     let mut at = 0;
     std::iter::from_fn(move || {
-        let mut from = at;
+        let (mut from, mut row) = (at, false);
         loop {
             while at < text.len() && !is_letter(text[at]) {
                 at += 1;
@@ -39,10 +44,12 @@ pub(super) fn words(text: &[u8]) -> impl Iterator<Item = (&[u8], Border)> {
             if !text[..at].ends_with(b"</") {
                 break;
             }
+            row |= ROWS.iter().any(|row| text[at..].starts_with(row));
             at += text[at..].iter().position(|byte| *byte == b'>')?;
             from = at;
         }
-        let (start, border) = (at, Border::of(&text[from..at], from > 0, text.get(at).copied()));
+        let border = Border::of(&text[from..at], from > 0, text.get(at).copied());
+        let (start, border) = (at, if row { Border::Row } else { border });
         while at < text.len()
             && is_letter(text[at])
             && (at == start || !(text[at - 1].is_ascii_lowercase() && text[at].is_ascii_uppercase()))
@@ -74,6 +81,7 @@ mod tests {
             ("<b>tlf</b> x", &[("b", Border::Other), ("tlf", Border::Other), ("x", Border::Other)]),
             ("fødsel", &[("fødsel", Border::Other)]),
             ("a</b", &[("a", Border::Other)]),
+            ("a</td></tr><td>", &[("a", Border::Other), ("td", Border::Row)]),
         ] {
             let expected: Vec<_> = expected(words);
             assert_eq!(all(text), expected, "{text}");

@@ -91,16 +91,44 @@ pub fn by_text(before: &[u8]) -> Said {
     while let Some(shorter) = without_listed_number(before) {
         before = shorter;
     }
+    let listed = before.len() < whole;
     let start = before.windows(2).rposition(|pair| pair.iter().all(u8::is_ascii_digit)).map_or(0, |index| index + 2);
-    let mut said = by_key(&before[start..]);
-    if said.is_silent() && is_initial(&before[start..]) {
+    let before = of_line(&before[start..]);
+    let mut said = by_key(before);
+    if said.is_silent() && is_initial(before) {
         said = Said(Topic::Phone as u8);
     }
-    match before.len() < whole {
+    match listed {
         // What denies one number says nothing of the next, and people are seldom listed by their numbers.
         true if said.denies() => Said::default(),
         true => Said(said.0 & !(Topic::Identity as u8)),
         false => said,
+    }
+}
+
+/// The part of a text that a number behind it belongs to: from the last line with a word on if that names a value itself,
+/// and never a line before that is a row of a table.
+fn of_line(text: &[u8]) -> &[u8] {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let trimmed = text.iter().rposition(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80).map_or(0, |last| last + 1);
+    let last = text[..trimmed].iter().rposition(is_break).map_or(0, |found| found + 1);
+    let name = text[last..].iter().position(|byte| matches!(byte, b':' | b'='));
+    let named = name.is_some_and(|name| {
+        let name = text[last..last + name].trim_ascii();
+        let name = name.strip_prefix(b"- ").unwrap_or(name);
+        !name.is_empty()
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"_-.\"'".contains(byte))
+    });
+    let start = if named { last } else { 0 };
+    // `note,phone` and a line break: the last column's name says nothing of the first.
+    let end = text.iter().rposition(is_break).filter(|end| *end >= start);
+    let row = |line: &[u8]| {
+        let part = |pair: &[u8]| matches!(pair[0], b',' | b';' | b'\t') && pair[1] != b' ';
+        line.split(is_break).any(|line| line.windows(2).any(part))
+    };
+    match end {
+        Some(end) if row(&text[start..end]) => &text[end..],
+        _ => &text[start..],
     }
 }
 
@@ -270,6 +298,9 @@ mod tests {
             "Call Kari ",
             "contact our office: ",
             "Ring kundeservice ",
+            "telefon:\n  - ",
+            "Ring meg på\n",
+            "Ring oss, så snart du kan, på\n",
             "Anrufen unter ",
             "Tlf. Oslo ",
             "Jeg nås på ",
@@ -299,6 +330,11 @@ mod tests {
             "callerOnlyNeeds);\n }\n return ",
             "callerOnlyNeeds ",
             "ringSize=",
+            "note,phone\r\n-,-\r\n",
+            "phone: x\ninfo:\n  - ",
+            "phone: x\n- info: ",
+            "phone\tmobil\n",
+            "<th>phone</th></tr>\n<tr><td>",
             "Vec<T>: ",
             "\"T\": ",
             "t: ",

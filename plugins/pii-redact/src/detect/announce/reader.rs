@@ -1,7 +1,9 @@
 //! Reads the words of a name or text one after the other, and keeps what they say.
 
 use super::borders::Border;
-use super::words::{self, CALLERS, CALLING, CONNECTORS, Meaning, OTHERS, PAIRS, PARTS, RESTS, SUFFIXES, among};
+use super::words::{
+    self, CALLERS, CALLING, CONNECTORS, Meaning, OTHERS, PAIRS, PART_ENDS, PART_STARTS, PARTS, RESTS, SUFFIXES, among,
+};
 use super::{DENIED, ENDED, Said, Topic};
 
 /// Longer words are known by their ends.
@@ -30,7 +32,7 @@ impl Reader {
     pub(super) fn read(&mut self, word: &[u8], border: Border) {
         let joined = border == Border::Joined;
         // What was said of a sentence before holds no longer; `Tlf. Oslo` is one.
-        if border == Border::Sentence && !self.abbreviated {
+        if border == Border::Sentence && !self.abbreviated || border == Border::Row {
             *self = Self::default();
         }
         let mut lower = [0; LONGEST_WORD];
@@ -106,11 +108,14 @@ fn meaning(word: &[u8]) -> Meaning {
         return meaning;
     }
     for word in forms.into_iter().flatten() {
+        let [first, .., last] = word else { continue };
+        // Most words end and begin otherwise.
+        let known = PART_ENDS[usize::from(*last)] || PART_STARTS[usize::from(*first)];
         let ends = |part: &&str| {
             let rest = word.strip_prefix(part.as_bytes());
             word.ends_with(part.as_bytes()) || rest.is_some_and(|rest| among(&RESTS, rest))
         };
-        let part = PARTS.iter().find(|(parts, _)| parts.iter().any(ends));
+        let part = PARTS.iter().filter(|_| known).find(|(parts, _)| parts.iter().any(ends));
         if let (Some((_, topic)), false) = (part, among(&OTHERS, word)) {
             return Meaning::Topic(*topic);
         }

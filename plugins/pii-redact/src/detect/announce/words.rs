@@ -231,6 +231,24 @@ const fn hash(word: &[u8]) -> usize {
     (hash ^ hash >> 15) as usize % PLACES
 }
 
+/// The first and the last bytes of [`PARTS`].
+pub(super) static PART_STARTS: [bool; 256] = part_bytes(false);
+pub(super) static PART_ENDS: [bool; 256] = part_bytes(true);
+
+const fn part_bytes(last: bool) -> [bool; 256] {
+    let (mut bytes, mut group) = ([false; 256], 0);
+    while group < PARTS.len() {
+        let mut index = 0;
+        while index < PARTS[group].0.len() {
+            let part = PARTS[group].0[index].as_bytes();
+            bytes[part[if last { part.len() - 1 } else { 0 }] as usize] = true;
+            index += 1;
+        }
+        group += 1;
+    }
+    bytes
+}
+
 /// What a word in lower case says as it stands.
 pub(super) fn exact(word: &[u8]) -> Option<Meaning> {
     let mut place = hash(word);

@@ -23,6 +23,11 @@ pub(super) fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdic
     if follows(candidate, b"basic ") {
         return basic(candidate);
     }
+    // Most words are shorter.
+    if [8, 16, LENGTHS[0] - 1].into_iter().any(|index| candidate.text.get(index).is_some_and(|byte| !is_base64(*byte)))
+    {
+        return Ok(None);
+    }
     let longest = LENGTHS[LENGTHS.len() - 1];
     let mut end = 0;
     while end <= longest && candidate.at(end)?.is_some_and(is_base64) {

@@ -92,6 +92,19 @@ const fn first() -> [bool; 256] {
     bytes
 }
 
+/// Of each first byte the second ones, by their lowest five bits.
+static SECOND: [u32; 256] = second();
+
+const fn second() -> [u32; 256] {
+    let (mut bits, mut index) = ([0; 256], 0);
+    while index < KEYS.len() {
+        let prefix = KEYS[index].0;
+        bits[prefix[0] as usize] |= 1 << (prefix[1] & 31);
+        index += 1;
+    }
+    bits
+}
+
 /// The letters before the first `_`, `-` and `.` of prefixes.
 static ENDS: [[bool; 256]; 3] = ends();
 const MARKS: [u8; 3] = *b"_-.";
@@ -142,6 +155,9 @@ pub(super) fn starts_whole(word: &[u8]) -> bool {
 /// The length of a key that starts here, up to `longest`.
 pub(super) fn find(candidate: &Candidate<'_>, longest: usize) -> Verdict {
     let Some(first) = candidate.at(0)?.filter(|byte| may_start(*byte)) else { return Ok(None) };
+    if !candidate.at(1)?.is_some_and(|second| SECOND[usize::from(first)] >> (second & 31) & 1 == 1) {
+        return Ok(None);
+    }
     for (prefix, alphabet, shortest) in KEYS.iter().filter(|(prefix, ..)| prefix[0] == first) {
         if starts_with(candidate, 0, prefix)? {
             return body(candidate, prefix.len(), *alphabet, *shortest, longest);
@@ -200,6 +216,9 @@ pub(super) fn telegram(candidate: &Candidate<'_>) -> Result<Option<usize>, NeedM
 /// A client secret of Microsoft Entra, which has `8Q~` or the like behind three characters.
 pub(super) fn entra(candidate: &Candidate<'_>) -> Result<Option<usize>, NeedMore> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_~.-".contains(&byte);
+    if candidate.text.get(4).is_some_and(|byte| *byte != b'Q') {
+        return Ok(None);
+    }
     for index in 0..3 {
         if !candidate.at(index)?.is_some_and(is_part) {
             return Ok(None);

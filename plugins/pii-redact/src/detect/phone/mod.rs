@@ -84,7 +84,7 @@ fn is_arithmetic(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore
     if candidate.at(end)? == Some(b':') && candidate.digit(end + 1)?.is_some() {
         return Ok(true);
     }
-    let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?".contains(&byte));
+    let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?<>=;".contains(&byte));
     if operator && matches!(candidate.before.at(0), b')' | b']') {
         return Ok(true);
     }
