@@ -12,22 +12,32 @@ const NORWEGIAN: [u32; 9] = [3, 2, 7, 6, 5, 4, 3, 2, 1];
 const DANISH: [u32; 8] = [2, 7, 6, 5, 4, 3, 2, 1];
 const FINNISH: [u32; 8] = [7, 9, 10, 5, 8, 4, 2, 1];
 
+/// Groups of digits, what parts them, and the check.
+type Form = (&'static [usize], u8, fn(&[u8]) -> bool);
+
+const FORMS: [Form; 7] = [
+    (&[9], b' ', norwegian),
+    (&[3, 3, 3], b' ', norwegian),
+    (&[6, 4], b'-', swedish),
+    (&[10], b' ', swedish),
+    (&[8], b' ', danish),
+    (&[2, 2, 2, 2], b' ', danish),
+    (&[7, 1], b'-', finnish),
+];
+const LONGEST: usize = 10;
+
 /// The length of a number that starts here. `said` is asked only where the check digit fits.
 pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
-    for (groups, separator, fits) in [
-        (&[9][..], b' ', norwegian as fn(&[u8]) -> bool),
-        (&[3, 3, 3], b' ', norwegian),
-        (&[6, 4], b'-', swedish),
-        (&[10], b' ', swedish),
-        (&[8], b' ', danish),
-        (&[2, 2, 2, 2], b' ', danish),
-        (&[7, 1], b'-', finnish),
-    ] {
+    let mut first = 0;
+    while first <= LONGEST && candidate.digit(first)?.is_some() {
+        first += 1;
+    }
+    for (groups, separator, fits) in FORMS.iter().filter(|(groups, ..)| groups[0] == first) {
         let mut digits = [0; 10];
-        let Some((end, count)) = grouped(candidate, groups, separator, &mut digits)? else { continue };
+        let Some((end, count)) = grouped(candidate, groups, *separator, &mut digits)? else { continue };
         if fits(&digits[..count]) {
             // Norwegian firms write these letters behind their number where they charge value added tax.
             let taxed = count == 9

@@ -196,6 +196,10 @@ pub(super) fn is_random(text: &[u8]) -> bool {
 
 /// A bot token of Telegram, `123456789:AA…` (Telegram Bot API, "Authorizing your bot").
 pub(super) fn telegram(candidate: &Candidate<'_>) -> Result<Option<usize>, NeedMore> {
+    // Most numbers are shorter.
+    if candidate.text.get(7).is_some_and(|byte| !byte.is_ascii_digit()) {
+        return Ok(None);
+    }
     let mut colon = 0;
     while colon <= 10 && candidate.digit(colon)?.is_some() {
         colon += 1;

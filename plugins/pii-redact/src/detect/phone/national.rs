@@ -7,6 +7,8 @@ use super::{Candidate, NeedMore, Said, Topic, Verdict, may_end, surroundings};
 /// Groups of digits at most.
 const GROUPS: usize = 8;
 
+/// Digits of the shortest national number.
+const SHORTEST: usize = 7;
 /// Digits of the longest national number with its country code, without separators.
 const LONGEST_GROUP: usize = 13;
 /// Limits of integers, which are in programs next to any word.
@@ -73,11 +75,25 @@ fn may_be_announced(candidate: &Candidate<'_>, start: usize) -> Result<bool, Nee
             return Ok(false);
         }
     }
-    let goes_on = matches!(candidate.at(end)?, Some(b' ' | b'-' | b'/' | b'(' | b')' | b'.'));
-    Ok(match (candidate.text.get(start), end - start) {
+    let length = end - start;
+    let is_separator = |byte: u8| b" -/().".contains(&byte);
+    let Some(separator) = candidate.at(end)?.filter(|byte| is_separator(*byte)) else {
+        return Ok(length >= SHORTEST && (length == 11 || candidate.text[start] != b'1'));
+    };
+    // The year of a date.
+    let year = length == 4 && matches!(&candidate.text[start..start + 2], b"19" | b"20");
+    if year && separator != b' ' {
+        return Ok(false);
+    }
+    let mut next = end + 1;
+    while next < end + 3 && candidate.at(next)?.is_some_and(is_separator) {
+        next += 1;
+    }
+    let goes_on = candidate.digit(next)?.is_some();
+    Ok(match (candidate.text[start], length) {
         // The code of North America, or its numbers behind it.
-        (Some(b'1'), length) => length == 11 || length == 1 && goes_on,
-        (_, length) => length >= 7 || goes_on,
+        (b'1', length) => length == 11 || length == 1 && goes_on,
+        (_, length) => length >= SHORTEST || goes_on,
     })
 }
 
