@@ -107,6 +107,10 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if candidate.before.is_letter() {
         return Ok(None);
     }
+    // Most words are too short for the others.
+    if candidate.at(0)? != Some(b'-') && is_short(candidate) && !announced::follows_basic(candidate) {
+        return Ok(None);
+    }
     let found = match candidate.at(0)? {
         Some(b'-') => return private_key(candidate),
         Some(b'0'..=b'9') => keys::telegram(candidate)?,
@@ -116,6 +120,12 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         None => announced::find(candidate, said),
         found => Ok(found),
     }
+}
+
+/// Whether what starts here has fewer than twenty bytes of a key, as far as a glance tells.
+fn is_short(candidate: &Candidate<'_>) -> bool {
+    let ends = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-_.~+/=:$".contains(&byte));
+    [7, 11, 15, 19].into_iter().any(|index| candidate.text.get(index).is_some_and(|byte| ends(*byte)))
 }
 
 fn private_key(candidate: &Candidate<'_>) -> Verdict {
