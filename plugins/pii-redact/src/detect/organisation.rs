@@ -100,6 +100,8 @@ mod tests {
 
     #[test]
     fn numbers_of_all_four() {
+        // Of public registers: Brønnøysundregistrene's own, Saab's, and numbers by which the Danish and Finnish checks are
+        // explained.
         for text in ["974760673", "974 760 673", "556036-0793", "5560360793", "13585628", "13 58 56 28", "0737546-2"] {
             assert_eq!(length(text), Some(text.len()), "{text}");
             assert_eq!(find(&Candidate::whole(text.as_bytes()), Said::default), Ok(None), "{text}");

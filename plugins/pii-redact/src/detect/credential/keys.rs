@@ -155,7 +155,7 @@ pub(super) fn starts_whole(word: &[u8]) -> bool {
 /// The length of a key that starts here, up to `longest`.
 pub(super) fn find(candidate: &Candidate<'_>, longest: usize) -> Verdict {
     let Some(first) = candidate.at(0)?.filter(|byte| may_start(*byte)) else { return Ok(None) };
-    if !candidate.at(1)?.is_some_and(|second| SECOND[usize::from(first)] >> (second & 31) & 1 == 1) {
+    if candidate.at(1)?.is_none_or(|second| SECOND[usize::from(first)] >> (second & 31) & 1 == 0) {
         return Ok(None);
     }
     for (prefix, alphabet, shortest) in KEYS.iter().filter(|(prefix, ..)| prefix[0] == first) {

@@ -345,7 +345,8 @@ mod tests {
             "0131 496 0123",
             "07911 123456",
             "447911123456",
-            // North America, with the numbers that are kept for fiction.
+            // North America, with the numbers that are kept for fiction (NANPA, 555 line numbers); those of Britain are
+            // Ofcom's for drama use.
             "212-555-0123",
             "(212) 555-0123",
             "(212)555-0123",
