@@ -8,7 +8,7 @@ mod borders;
 mod reader;
 mod words;
 
-use borders::words;
+use borders::{behind_number, words};
 use reader::Reader;
 use words::CONJUNCTIONS;
 
@@ -92,8 +92,7 @@ pub fn by_text(before: &[u8]) -> Said {
         before = shorter;
     }
     let listed = before.len() < whole;
-    let start = before.windows(2).rposition(|pair| pair.iter().all(u8::is_ascii_digit)).map_or(0, |index| index + 2);
-    let before = of_line(&before[start..]);
+    let before = of_line(&before[behind_number(before)..]);
     let mut said = by_key(before);
     if said.is_silent() && is_initial(before) {
         said = Said(Topic::Phone as u8);
@@ -299,6 +298,11 @@ mod tests {
             "contact our office: ",
             "Ring kundeservice ",
             "telefon:\n  - ",
+            "Hei.\\ntlf ",
+            "Hei.\\r\\nmobil\\u00a0",
+            "tlf%20",
+            "tlf&#160;",
+            "\u{feff}tlf ",
             "Ring meg på\n",
             "Ring oss, så snart du kan, på\n",
             "Anrufen unter ",
