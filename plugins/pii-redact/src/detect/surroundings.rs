@@ -65,6 +65,13 @@ fn are_groups(candidate: &Candidate<'_>, groups: &[usize]) -> Result<bool, NeedM
 /// `last` are the sizes of the outer groups.
 pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) -> Result<bool, NeedMore> {
     let before = &candidate.before;
+    // Colours: `rgb(213 63 140)`.
+    let hundreds = |index: usize| candidate.text.get(index..index + 3).is_some_and(|text| text <= &b"255"[..]);
+    let alone =
+        matches!(before.at(0), b'(' | b'`' | b'\'' | b'"') && b")`'\"/".contains(&candidate.at(end)?.unwrap_or(b' '));
+    if first == 3 && alone && hundreds(0) && hundreds(7) {
+        return Ok(true);
+    }
     // Offsets from UTC and the like: `80 70 70 70`.
     let round = first == 2 && (0..4).all(|pair| candidate.text.get(3 * pair + 1) == Some(&b'0'));
     let part = round || matches!(before.at(0), b'-' | b'/' | b':' | b'$') && before.at(1).is_ascii_digit();
@@ -174,7 +181,8 @@ fn follows_path(before: &Before) -> bool {
     let is_part = |byte: u8| byte.is_ascii_digit() || is_gap(byte) || matches!(byte, b'.' | b',' | b'-');
     let reach = (0..Before::REACH).find(|index| !is_part(before.at(*index))).unwrap_or(Before::REACH);
     let numbers = &before.bytes()[Before::REACH - reach..];
-    if numbers.windows(2).filter(|pair| pair[0] == b' ' && pair[1].is_ascii_digit()).count() > 6 {
+    let whole = |number: &&[u8]| !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    if numbers.split(|byte| is_gap(*byte)).filter(whole).count() > 1 {
         return true;
     }
     let decimal = |number: &[u8]| {
@@ -326,6 +334,13 @@ mod tests {
     }
 
     #[test]
+    fn colours() {
+        let row = |before: &[u8], text: &[u8]| in_row(&Candidate::behind(before, text), 10, 3, 3).unwrap();
+        assert!(row(b"rgb(", b"213 63 140)") && row(b"`", b"213 63 140`"));
+        assert!(!row(b"(", b"987 65 140)") && !row(b"(", b"213 63 432)") && !row(b" ", b"213 63 140"));
+    }
+
+    #[test]
     fn rows() {
         let row = |before: &str, text: &str| {
             in_row(&Candidate::behind(before.as_bytes(), text.as_bytes()), 11, 2, 2).unwrap()
@@ -355,6 +370,7 @@ mod tests {
             ("", "20 30 40 50-9 20"),
             ("12-", "98 76 54 32"),
             ("|", "80 70 70 70|"),
+            ("`23 4 ", "23 10 17 10`"),
             ("33 2b ", "33 34 35 36 FF"),
         ] {
             assert!(row(before, text), "{before}|{text}");
