@@ -116,6 +116,7 @@ mod tests {
 
     #[test]
     fn test_numbers_of_the_schemes() {
+        // As Stripe, Adyen and PayPal list them for tests.
         for text in [
             "4111111111111111",
             "5555555555554444",

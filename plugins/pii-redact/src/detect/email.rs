@@ -83,7 +83,9 @@ fn is_repository(candidate: &Candidate<'_>, local: usize, end: usize) -> Result<
     if [0, 1, 2].map(|index| before.at(index)) == *b"//:" {
         let follows =
             |scheme: &[u8]| scheme.iter().rev().enumerate().all(|(index, byte)| before.at(index + 3) == *byte);
-        return Ok(versions || [&b"ssh"[..], b"git", b"git+https", b"git+http", b"sftp"].into_iter().any(follows));
+        if versions || [&b"ssh"[..], b"git", b"git+https", b"git+http", b"sftp"].into_iter().any(follows) {
+            return Ok(true);
+        }
     }
     if candidate.at(end)? != Some(b':') {
         return Ok(false);
@@ -236,6 +238,7 @@ mod tests {
         assert_eq!(found("kari@example.no:x"), Some("kari@example.no"));
         assert_eq!(find(&Candidate::behind(b"https://", b"x.no/kari@example.no")), Ok(None));
         assert_eq!(find(&Candidate::behind(b"x.no/", b"kari@example.no")), Ok(Some(15)));
+        assert_eq!(find(&Candidate::behind(b"proto://", b"kari@example.no:owner/name")), Ok(None));
         for scheme in ["ssh://", "git+https://"] {
             assert_eq!(find(&Candidate::behind(scheme.as_bytes(), b"kari@example.no/x.git")), Ok(None));
         }

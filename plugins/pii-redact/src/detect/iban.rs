@@ -137,12 +137,13 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
 
 /// The length of the number itself.
 fn number(candidate: &Candidate<'_>) -> Verdict {
-    let (Some(first), Some(second)) = (candidate.at(0)?, candidate.at(1)?) else { return Ok(None) };
-    let country = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
-    let Some(length) = length_of(&country) else { return Ok(None) };
+    // Of words hardly any has digits here.
     if candidate.digit(2)?.is_none() || candidate.digit(3)?.is_none() {
         return Ok(None);
     }
+    let (Some(first), Some(second)) = (candidate.at(0)?, candidate.at(1)?) else { return Ok(None) };
+    let country = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
+    let Some(length) = length_of(&country) else { return Ok(None) };
     let mut number = [0; 34];
     let (mut count, mut index) = (0, 0);
     while count < length {

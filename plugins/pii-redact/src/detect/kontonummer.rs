@@ -89,6 +89,7 @@ mod tests {
 
     #[test]
     fn plain_dotted_and_spaced() {
+        // The account in the SWIFT registry's example of a Norwegian IBAN.
         assert_eq!(length("86011117947"), Some(11));
         assert_eq!(length("8601.11.17947"), Some(13));
         assert_eq!(length("8601 11 17947."), Some(13));

@@ -48,8 +48,11 @@ fn swedish(candidate: &Candidate<'_>, century: usize, said: impl Fn() -> Said) -
     }
     // `202601021530` is a minute of this century far more often.
     let minute = candidate.text[0] == b'2' && number[6] * 10 + number[7] < 24 && number[8] < 6;
-    let counts = parted || century > 0 && !minute || said().is(Topic::Identity);
-    Ok(counts.then_some(end))
+    let said = said();
+    // Words that deny it announce a Finnish number or a reference; a firm's may be its owner's.
+    let denied = said.denies() && !said.is(Topic::Organisation);
+    let formed = (parted || century > 0 && !minute) && !denied;
+    Ok((formed || said.is(Topic::Identity)).then_some(end))
 }
 
 /// The length of a Danish number that starts here, `010180-1234` or `0101801234`. Numbers issued since 2007 need not have a
@@ -102,6 +105,7 @@ fn is_day(day: u8, month: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::announce;
     use super::*;
 
     const SILENT: fn() -> Said = Said::default;
@@ -119,6 +123,10 @@ mod tests {
         }
         assert_eq!(swedish("8112189876", SILENT), None);
         assert_eq!(swedish("8112189876", TOLD), Some(10));
+        let said = |words: &str, text: &str| {
+            personnummer(&Candidate::whole(text.as_bytes()), || announce::by_text(words.as_bytes())).unwrap()
+        };
+        assert_eq!((said("hetu ", "811218-9876"), said("org.nr ", "811218-9876")), (None, Some(11)));
         // Years that look like a century.
         assert_eq!(swedish("1801010024", TOLD), Some(10));
         assert_eq!(swedish("180101-0024", SILENT), Some(11));

@@ -10,8 +10,11 @@ const LONG_COMMANDS: &[u8] = b"CcSsQqLlAa";
 const COMMANDS: &[u8] = b"MmLlHhVvCcSsQqTtAa";
 /// So many numbers are looked at for the decimal or drawing command behind them.
 const NUMBERS_AHEAD: usize = 4;
-/// What behind a number makes it an amount.
-const UNITS: [&str; 11] = ["kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%"];
+/// What behind a number makes it an amount, of money, time or data.
+const UNITS: [&str; 20] = [
+    "kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%", "ns", "us", "µs", "ms", "bytes",
+    "byte", "kb", "mb", "gb",
+];
 /// More digits before or behind a decimal point aren't looked at.
 const LONGEST_PART: usize = 8;
 
@@ -62,6 +65,13 @@ fn are_groups(candidate: &Candidate<'_>, groups: &[usize]) -> Result<bool, NeedM
 /// `last` are the sizes of the outer groups.
 pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) -> Result<bool, NeedMore> {
     let before = &candidate.before;
+    // Colours: `rgb(213 63 140)`.
+    let hundreds = |index: usize| candidate.text.get(index..index + 3).is_some_and(|text| text <= &b"255"[..]);
+    let alone =
+        matches!(before.at(0), b'(' | b'`' | b'\'' | b'"') && b")`'\"/".contains(&candidate.at(end)?.unwrap_or(b' '));
+    if first == 3 && alone && hundreds(0) && hundreds(7) {
+        return Ok(true);
+    }
     // Offsets from UTC and the like: `80 70 70 70`.
     let round = first == 2 && (0..4).all(|pair| candidate.text.get(3 * pair + 1) == Some(&b'0'));
     let part = round || matches!(before.at(0), b'-' | b'/' | b':' | b'$') && before.at(1).is_ascii_digit();
@@ -90,7 +100,7 @@ pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) 
         || leads_to_path(candidate, next)?)
 }
 
-/// Whether what ends at `end` is an amount: of money by its currency, or a share.
+/// Whether what ends at `end` is an amount by its unit, or a share.
 pub fn is_amount(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
     if candidate.at(end)? == Some(b',') && candidate.at(end + 1)? == Some(b'-') {
         return Ok(true);
@@ -172,7 +182,8 @@ fn follows_path(before: &Before<'_>) -> bool {
     let reach = (0..Before::REACH).find(|index| !is_part(before.at(*index))).unwrap_or(Before::REACH);
     let bytes = before.bytes();
     let numbers = &bytes[Before::REACH - reach..];
-    if numbers.windows(2).filter(|pair| pair[0] == b' ' && pair[1].is_ascii_digit()).count() > 6 {
+    let whole = |number: &&[u8]| !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    if numbers.split(|byte| is_gap(*byte)).filter(whole).count() > 1 {
         return true;
     }
     let decimal = |number: &[u8]| {
@@ -187,6 +198,7 @@ fn follows_path(before: &Before<'_>) -> bool {
     }
     let beyond = before.at(reach + 1);
     let opens = beyond.is_ascii_digit() || matches!(beyond, b'"' | b'\'' | b'`' | b'z' | b'Z' | b'.');
+    let opens = opens || beyond == b' ' && before.at(reach + 2).is_ascii_digit();
     COMMANDS.contains(&before.at(reach)) && opens && numbers.iter().any(u8::is_ascii_digit)
 }
 
@@ -323,6 +335,13 @@ mod tests {
     }
 
     #[test]
+    fn colours() {
+        let row = |before: &[u8], text: &[u8]| in_row(&Candidate::behind(before, text), 10, 3, 3).unwrap();
+        assert!(row(b"rgb(", b"213 63 140)") && row(b"`", b"213 63 140`"));
+        assert!(!row(b"(", b"987 65 140)") && !row(b"(", b"213 63 432)") && !row(b" ", b"213 63 140"));
+    }
+
+    #[test]
     fn rows() {
         let row = |before: &str, text: &str| {
             in_row(&Candidate::behind(before.as_bytes(), text.as_bytes()), 11, 2, 2).unwrap()
@@ -342,6 +361,7 @@ mod tests {
             ("224c0 ", "53 43 96 96 96l256 0"),
             ("d=\"M20 ", "30 40 50 60"),
             ("148.7c0 11 9 ", "20 20 20 11 0"),
+            ("114 419 q 97 ", "49 39 74 61"),
             ("93 528 67.4 528 39 ", "528 16 505 16"),
             ("", "20 30 40 50 16 476.6"),
             ("", "20 30 40 50 123l0 3"),
@@ -351,6 +371,7 @@ mod tests {
             ("", "20 30 40 50-9 20"),
             ("12-", "98 76 54 32"),
             ("|", "80 70 70 70|"),
+            ("`23 4 ", "23 10 17 10`"),
             ("33 2b ", "33 34 35 36 FF"),
         ] {
             assert!(row(before, text), "{before}|{text}");

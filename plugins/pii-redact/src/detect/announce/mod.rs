@@ -5,10 +5,12 @@
 //! (`hjemmetelefon`, `kredittkort`). A name is about its last word: `phoneVerifiedAt` and `smsCount` hold no number.
 
 mod borders;
+mod reader;
 mod words;
 
-use borders::{Border, words};
-use words::{CALLERS, CALLING, CONJUNCTIONS, Meaning, OTHERS, PAIRS, PARTS, RESTS, SUFFIXES, among};
+use borders::{behind_number, words};
+use reader::Reader;
+use words::CONJUNCTIONS;
 
 /// What is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,64 +74,14 @@ impl Said {
     }
 }
 
-/// Longer words are known by their ends.
-const LONGEST_WORD: usize = 24;
-
 /// What the name of a value says of it. The name of an identifier announces nothing (`cellId`, `phone_id`).
 pub fn by_key(key: &[u8]) -> Said {
-    let (mut said, mut caller, mut pair) = (0, None, None);
-    let (mut abbreviated, mut weak) = (false, false);
+    let mut reader = Reader::default();
     for (word, border) in words(key) {
-        let joined = border == Border::Joined;
-        // What was said of a sentence before holds no longer; `Tlf. Oslo` is one.
-        if border == Border::Sentence && !abbreviated {
-            said = 0;
-        }
-        let mut lower = [0; LONGEST_WORD];
-        let end = &word[word.len().saturating_sub(LONGEST_WORD)..];
-        let lower = &mut lower[..end.len()];
-        lower.copy_from_slice(end);
-        lower_case(lower);
-        let meaning = meaning(lower);
-        let is_id = lower == b"id";
-        let together =
-            pair.filter(
-                |(second, _): &(&str, Topic)| {
-                    if second.is_empty() { meaning == Meaning::Number } else { second.as_bytes() == lower }
-                },
-            );
-        // Only what is next to a secret says that it is one.
-        said &= !(Topic::Secret as u8);
-        match (together, meaning) {
-            (Some((_, topic)), _) => said = announced(said, topic),
-            (None, Meaning::Number) if caller.is_some() => said = announced(said, Topic::Phone),
-            (None, Meaning::End) if is_id && caller.is_some_and(|index| index < CALLING) => {
-                said = announced(said, Topic::Phone);
-            }
-            (None, Meaning::Topic(topic)) => said = announced(said, topic),
-            (None, Meaning::Weak) => said = announced(said, Topic::Phone),
-            (None, Meaning::Denial) => said |= DENIED,
-            (None, Meaning::End) => said |= ENDED,
-            (None, Meaning::JoinedEnd) if joined => said |= ENDED,
-            (None, Meaning::Other) if joined && weak && !among(&RESTS, lower) => said |= ENDED,
-            (None, Meaning::Other | Meaning::JoinedEnd) if !joined => said &= !(DENIED | ENDED),
-            (None, Meaning::Number | Meaning::Other | Meaning::JoinedEnd) => {}
-        }
-        abbreviated = together.is_some()
-            || matches!(meaning, Meaning::Topic(_) | Meaning::Weak | Meaning::Number | Meaning::Denial);
-        weak = meaning == Meaning::Weak;
-        pair = PAIRS.iter().find(|(first, ..)| first.as_bytes() == lower).map(|&(_, second, topic)| (second, topic));
-        caller = CALLERS.iter().position(|caller| caller.as_bytes() == lower);
+        reader.read(word, border);
     }
-    Said(said)
-}
-
-/// What is said once a topic is named: the number of an organisation is none of the others.
-fn announced(said: u8, topic: Topic) -> u8 {
-    match topic {
-        Topic::Organisation => Topic::Organisation as u8 | DENIED,
-        _ => said & !(DENIED | ENDED) | topic as u8,
-    }
+    let behind = key.iter().rposition(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80).map_or(0, |last| last + 1);
+    reader.said(key[behind..].iter().any(|byte| matches!(byte, b':' | b',' | b'(' | b'"' | b'=')))
 }
 
 /// What the raw bytes before a number say of it. A number in between ends what is said, unless it is one more of a list of
@@ -139,14 +91,53 @@ pub fn by_text(before: &[u8]) -> Said {
     while let Some(shorter) = without_listed_number(before) {
         before = shorter;
     }
-    let start = before.windows(2).rposition(|pair| pair.iter().all(u8::is_ascii_digit)).map_or(0, |index| index + 2);
-    let said = by_key(&before[start..]);
-    match before.len() < whole {
+    let listed = before.len() < whole;
+    let before = of_line(&before[behind_number(before)..]);
+    let mut said = by_key(before);
+    if said.is_silent() && is_initial(before) {
+        said = Said(Topic::Phone as u8);
+    }
+    match listed {
         // What denies one number says nothing of the next, and people are seldom listed by their numbers.
         true if said.denies() => Said::default(),
         true => Said(said.0 & !(Topic::Identity as u8)),
         false => said,
     }
+}
+
+/// The part of a text that a number behind it belongs to: from the last line with a word on if that names a value itself,
+/// and never a line before that is a row of a table.
+fn of_line(text: &[u8]) -> &[u8] {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let trimmed = text.iter().rposition(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80).map_or(0, |last| last + 1);
+    let last = text[..trimmed].iter().rposition(is_break).map_or(0, |found| found + 1);
+    let name = text[last..].iter().position(|byte| matches!(byte, b':' | b'='));
+    let named = name.is_some_and(|name| {
+        let name = text[last..last + name].trim_ascii();
+        let name = name.strip_prefix(b"- ").unwrap_or(name);
+        !name.is_empty()
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte >= 0x80 || b"_-.\"'".contains(byte))
+    });
+    let start = if named { last } else { 0 };
+    // `note,phone` and a line break: the last column's name says nothing of the first.
+    let end = text.iter().rposition(is_break).filter(|end| *end >= start);
+    let row = |line: &[u8]| {
+        let part = |pair: &[u8]| matches!(pair[0], b',' | b';' | b'\t') && pair[1] != b' ';
+        line.split(is_break).any(|line| line.windows(2).any(part))
+    };
+    match end {
+        Some(end) if row(&text[start..end]) => &text[end..],
+        _ => &text[start..],
+    }
+}
+
+/// Whether a text ends in a capital that stands for telephone or mobile, as in a letterhead: `T: `.
+fn is_initial(text: &[u8]) -> bool {
+    let text = text.trim_ascii_end();
+    let [before @ .., b'T' | b'M', b':'] = text else { return false };
+    !before
+        .last()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric() || !matches!(byte, b' ' | b'\n' | b'|' | b'>' | b','))
 }
 
 /// Takes a number without a group off the end, which may be a phone's or an account's, and what parts it from the next of
@@ -166,42 +157,6 @@ fn without_listed_number(before: &[u8]) -> Option<&[u8]> {
         _ => false,
     };
     listed.then(|| &text[..text.len() - digits])
-}
-
-/// Also the capital letters of the languages, all of which UTF-8 writes with the same first byte.
-fn lower_case(word: &mut [u8]) {
-    word.make_ascii_lowercase();
-    for at in 1..word.len() {
-        if word[at - 1] == 0xC3 && matches!(word[at], 0x80..=0x9E) {
-            word[at] += 0x20;
-        }
-    }
-}
-
-/// What one word says: as it stands, or else without its endings, or else by its last part.
-fn meaning(word: &[u8]) -> Meaning {
-    let stem = without_suffix(word);
-    let root = stem.and_then(without_suffix);
-    let forms = [Some(word), stem, root];
-    if let Some(meaning) = forms.into_iter().flatten().find_map(words::exact) {
-        return meaning;
-    }
-    for word in forms.into_iter().flatten() {
-        let ends = |part: &&str| {
-            let rest = word.strip_prefix(part.as_bytes());
-            word.ends_with(part.as_bytes()) || rest.is_some_and(|rest| among(&RESTS, rest))
-        };
-        let part = PARTS.iter().find(|(parts, _)| parts.iter().any(ends));
-        if let (Some((_, topic)), false) = (part, among(&OTHERS, word)) {
-            return Meaning::Topic(*topic);
-        }
-    }
-    Meaning::Other
-}
-
-/// A word without the first ending that fits, if more than a letter is left.
-fn without_suffix(word: &[u8]) -> Option<&[u8]> {
-    SUFFIXES.iter().find_map(|suffix| word.strip_suffix(suffix.as_bytes())).filter(|stem| stem.len() > 1)
 }
 
 #[cfg(test)]
@@ -230,7 +185,7 @@ mod tests {
             ),
             (
                 Topic::Identity,
-                "fnr cprNr hetu personnummer fodselsnummer henkilötunnus FØDSELSNUMMER fødselsnr personnr D-nummer \
+                "fnr cprNr personnummer fodselsnummer FØDSELSNUMMER fødselsnr personnr D-nummer \
                  nationalId personnummeret",
             ),
             (
@@ -304,7 +259,19 @@ mod tests {
 
     #[test]
     fn words_deny() {
-        for text in ["KID: ", "kid_", "ordre ", "Ordrenr. ", "order no ", "blk_-", "org.nr ", "SSCC ", "bytes="] {
+        for text in [
+            "KID: ",
+            "kid_",
+            "ordre ",
+            "Ordrenr. ",
+            "order no ",
+            "blk_-",
+            "org.nr ",
+            "SSCC ",
+            "bytes=",
+            "hetu ",
+            "henkilötunnus: ",
+        ] {
             assert!(by_text(text.as_bytes()).denies(), "{text}");
         }
         for text in ["order paid with ", "kids ", "Kari ", "ordre, kort ", "tlf "] {
@@ -327,10 +294,25 @@ mod tests {
             "Send SMS til ",
             "kontakt oss på ",
             "call me at ",
+            "Call Kari ",
+            "contact our office: ",
+            "Ring kundeservice ",
+            "telefon:\n  - ",
+            "Hei.\\ntlf ",
+            "Hei.\\r\\nmobil\\u00a0",
+            "tlf%20",
+            "tlf&#160;",
+            "\u{feff}tlf ",
+            "Ring meg på\n",
+            "Ring oss, så snart du kan, på\n",
             "Anrufen unter ",
             "Tlf. Oslo ",
             "Jeg nås på ",
             "Soita numeroon ",
+            "Oslo\nT: ",
+            "M: ",
+            "My number is ",
+            "Nummeret mitt er ",
             "<td>Telefon</td><td>",
             "contactPrivate: ",
         ] {
@@ -352,6 +334,19 @@ mod tests {
             "callerOnlyNeeds);\n }\n return ",
             "callerOnlyNeeds ",
             "ringSize=",
+            "note,phone\r\n-,-\r\n",
+            "phone: x\ninfo:\n  - ",
+            "phone: x\n- info: ",
+            "phone\tmobil\n",
+            "<th>phone</th></tr>\n<tr><td>",
+            "Vec<T>: ",
+            "\"T\": ",
+            "t: ",
+            "The call took ",
+            "Call stack: x ",
+            "contact form ",
+            "sms quota ",
+            "The number is ",
         ] {
             assert!(!by_text(before.as_bytes()).is(Topic::Phone), "{before}");
         }

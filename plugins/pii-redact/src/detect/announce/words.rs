@@ -11,6 +11,8 @@ pub(super) enum Meaning {
     Topic(Topic),
     /// The number is a phone's unless the name goes on with another word (`cellRange`, `callerOptions`).
     Weak,
+    /// The same, and in prose only where little comes between (`call me at`, and not `the call took`).
+    Verb,
     /// The number is something else.
     Denial,
     /// Nothing is announced any more, though that doesn't say what the number is.
@@ -31,14 +33,15 @@ pub(super) const PARTS: [(&[&str], Topic); 5] = [
     ),
     (&["card", "kort", "karte", "karten", "kortti"], Topic::Card),
     (&["konto", "account", "tili"], Topic::Account),
-    (&["fødselsnummer", "fodselsnummer", "personnummer", "henkilötunnus", "henkilotunnus"], Topic::Identity),
+    (&["fødselsnummer", "fodselsnummer", "personnummer"], Topic::Identity),
     (&["organisasjonsnummer", "organisationsnummer"], Topic::Organisation),
 ];
 
 /// Words that are part of many others (`cell`, `hotel`, `string`), and so count only on their own.
-const WORDS: [(&[&str], Meaning); 11] = [
+const WORDS: [(&[&str], Meaning); 12] = [
     (PHONES, Meaning::Topic(Topic::Phone)),
     (WEAK, Meaning::Weak),
+    (VERBS, Meaning::Verb),
     (
         &["visa", "maestro", "mastercard", "amex", "pan", "dankort", "ccn", "kortin", "korttinumero", "luottokortin"],
         Meaning::Topic(Topic::Card),
@@ -60,11 +63,11 @@ const WORDS: [(&[&str], Meaning); 11] = [
 const PHONES: &[&str] = &[
     // Norwegian, Danish, Swedish.
     "tel", "mob", "mobnr", "fax", "faks", "telefaks", "sms", "gsm", "kontaktnummer", "kontaktnr",
-    "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord",
+    "telefonisk", "mobiltlf", "mobilnr", "direktenummer", "direktenr", "direktnummer", "sentralbord", "fastnett", "innringer", "hustelefon",
     "växel", "sími", "farsími", "símanúmer",
     "vipps", "vippse", "swish", "swisha", "mobilepay", "fasttelefon", "hemtelefon", "vakttelefon", "pårørendenummer",
     // Finnish.
-    "puh", "puhelinnumero", "kännykkä", "kännykkänumero", "matkapuhelin", "puhelimitse", "puhelimeen", "puhelimen",
+    "puh", "puhelinnumero", "puhelinnumeroni", "puhelinnumeromme", "kännykkä", "kännykkänumero", "matkapuhelin", "puhelimitse", "puhelimeen", "puhelimen",
     "puhelimeni", "soita", "soittakaa", "vastaanottaja", "lähettäjä", "tekstiviesti",
     // English.
     "callerid", "contactnumber", "phonenumber", "landline", "hotline",
@@ -76,14 +79,16 @@ const PHONES: &[&str] = &[
 
 #[rustfmt::skip]
 const WEAK: &[&str] = &[
-    "ring", "ringe", "ringa", "kontakt", "kontakta", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare",
-    "afsender", "nås", "nåes", "treffes", "vaihde", "cell", "call", "dial", "caller", "contact", "recipient", "pager", "ruf", "rufen",
+    "ring", "ringe", "ringa", "ringte", "kontakt", "kontakta", "mottaker", "mottakar", "mottagare", "modtager", "avsender", "avsändare",
+    "afsender", "nås", "nåes", "treffes", "vaihde", "ruf", "rufen",
 ];
+
+const VERBS: &[&str] = &["cell", "call", "dial", "caller", "contact", "recipient", "sender", "pager"];
 
 #[rustfmt::skip]
 const IDENTITIES: &[&str] = &[
-    "fnr", "fødselsnr", "fodselsnr", "fødselsnumre", "cpr", "hetu", "pnr", "personnr", "ssn", "samordningsnummer",
-    "samordningsnr", "dnr", "dnummer", "personbeteckning", "sotu", "henkilötunnuksen", "nationalid", "nin", "ident",
+    "fnr", "fødselsnr", "fodselsnr", "fødselsnumre", "cpr", "pnr", "personnr", "ssn", "samordningsnummer",
+    "samordningsnr", "dnr", "dnummer", "nationalid", "nin", "ident",
     "identitetsnummer", "personidentifier", "fødselsogpersonnummer",
 ];
 
@@ -101,6 +106,8 @@ const SECRETS: &[&str] = &[
 
 #[rustfmt::skip]
 const DENIALS: &[&str] = &[
+    // Finnish people, whose numbers need no word, and no other is theirs.
+    "hetu", "henkilötunnus", "henkilotunnus", "henkilötunnuksen", "personbeteckning", "sotu",
     // Payments and documents.
     "kid", "ordre", "order", "bestilling", "beställning", "bestellung", "tilaus", "faktura", "invoice", "rechnung", "lasku",
     "viite", "viitenumero", "ocr", "bilag", "bilagsnr", "voucher", "saksnr", "saksnummer", "journalnr", "avtalenr", "polise",
@@ -122,12 +129,12 @@ const ENDS: &[&str] = &[
     "count", "antall", "antal", "anzahl", "id", "ids", "uuid", "guid", "ref", "referanse", "reference", "referenz", "referens",
     "version", "versjon", "port", "ts", "price", "pris", "amount", "status", "type", "model", "verified", "code", "kode",
     "calls", "cells", "celler", "rings", "seconds", "minutes", "duration", "usage", "rate", "cost", "fee", "score", "flag",
-    "hits", "page", "row", "line", "token", "hashed", "kundenr", "kundenummer",
+    "hits", "page", "quota", "limit", "row", "line", "token", "hashed", "kundenr", "kundenummer",
 ];
 
 #[rustfmt::skip]
 const JOINED_ENDS: &[&str] = &[
-    "at", "on", "by", "date", "dato", "time", "limit", "quota", "index", "total", "sum", "state", "created", "updated", "sent",
+    "at", "on", "by", "date", "dato", "time", "index", "total", "sum", "state", "created", "updated", "sent",
     "width", "height", "color", "pos", "key",
 ];
 
@@ -152,7 +159,7 @@ pub(super) const CALLERS: [&str; 6] = ["caller", "calling", "called", "contact",
 pub(super) const CALLING: usize = 3;
 
 /// Two words that announce together, the second by what it is or as a word for "number": `org.nr`, `Y-tunnus`, `D-nummer`.
-pub(super) const PAIRS: [(&str, &str, Topic); 15] = [
+pub(super) const PAIRS: [(&str, &str, Topic); 22] = [
     ("org", "", Topic::Organisation),
     ("organisation", "", Topic::Organisation),
     ("organization", "", Topic::Organisation),
@@ -161,6 +168,13 @@ pub(super) const PAIRS: [(&str, &str, Topic); 15] = [
     ("d", "", Topic::Identity),
     ("national", "id", Topic::Identity),
     ("identity", "", Topic::Identity),
+    ("my", "", Topic::Phone),
+    ("mitt", "", Topic::Phone),
+    ("mit", "", Topic::Phone),
+    ("meine", "", Topic::Phone),
+    ("direct", "", Topic::Phone),
+    ("nummeret", "mitt", Topic::Phone),
+    ("nummeret", "vårt", Topic::Phone),
     ("api", "key", Topic::Secret),
     ("access", "key", Topic::Secret),
     ("secret", "key", Topic::Secret),
@@ -168,6 +182,13 @@ pub(super) const PAIRS: [(&str, &str, Topic); 15] = [
     ("account", "key", Topic::Secret),
     ("shared", "key", Topic::Secret),
     ("signing", "key", Topic::Secret),
+];
+
+/// What may stand between a verb and the number: to whom, and how.
+#[rustfmt::skip]
+pub(super) const CONNECTORS: [&str; 24] = [
+    "at", "on", "to", "via", "by", "me", "us", "him", "her", "them", "now", "or", "and", "is", "the", "support", "office", "service",
+    "sales", "reception", "helpdesk", "desk", "direct", "directly",
 ];
 
 /// Between the numbers of a list.
@@ -210,6 +231,24 @@ const fn hash(word: &[u8]) -> usize {
     (hash ^ hash >> 15) as usize % PLACES
 }
 
+/// The first and the last bytes of [`PARTS`].
+pub(super) static PART_STARTS: [bool; 256] = part_bytes(false);
+pub(super) static PART_ENDS: [bool; 256] = part_bytes(true);
+
+const fn part_bytes(last: bool) -> [bool; 256] {
+    let (mut bytes, mut group) = ([false; 256], 0);
+    while group < PARTS.len() {
+        let mut index = 0;
+        while index < PARTS[group].0.len() {
+            let part = PARTS[group].0[index].as_bytes();
+            bytes[part[if last { part.len() - 1 } else { 0 }] as usize] = true;
+            index += 1;
+        }
+        group += 1;
+    }
+    bytes
+}
+
 /// What a word in lower case says as it stands.
 pub(super) fn exact(word: &[u8]) -> Option<Meaning> {
     let mut place = hash(word);
@@ -240,7 +279,7 @@ mod tests {
             for word in words {
                 assert_eq!(exact(word.as_bytes()), Some(meaning), "{word}");
                 assert_eq!(word.to_lowercase(), *word);
-                assert!(word.len() <= super::super::LONGEST_WORD, "{word}");
+                assert!(word.len() <= super::super::reader::LONGEST_WORD, "{word}");
                 all.push(word);
             }
         }

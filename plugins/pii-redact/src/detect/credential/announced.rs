@@ -20,8 +20,13 @@ pub(super) fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdic
     if is_base64(candidate.before.at(0)) && candidate.before.at(0) != b'=' {
         return Ok(None);
     }
-    if follows(candidate, b"basic ") {
+    if follows_basic(candidate) {
         return basic(candidate);
+    }
+    // Most words are shorter.
+    if [8, 16, LENGTHS[0] - 1].into_iter().any(|index| candidate.text.get(index).is_some_and(|byte| !is_base64(*byte)))
+    {
+        return Ok(None);
     }
     let longest = LENGTHS[LENGTHS.len() - 1];
     let mut end = 0;
@@ -61,6 +66,11 @@ fn has_form(text: &[u8]) -> bool {
         44 => padding == 1 && mixed,
         _ => padding == 2 && mixed,
     }
+}
+
+/// Whether `Basic` and a space stand before.
+pub(super) fn follows_basic(candidate: &Candidate<'_>) -> bool {
+    follows(candidate, b"basic ")
 }
 
 /// `Basic` and base64 of a user, a colon and a password.

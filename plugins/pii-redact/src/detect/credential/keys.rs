@@ -236,6 +236,10 @@ pub(super) fn is_random(text: &[u8]) -> bool {
 
 /// A bot token of Telegram, `123456789:AA…` (Telegram Bot API, "Authorizing your bot").
 pub(super) fn telegram(candidate: &Candidate<'_>) -> Result<Option<usize>, NeedMore> {
+    // Most numbers are shorter.
+    if candidate.text.get(7).is_some_and(|byte| !byte.is_ascii_digit()) {
+        return Ok(None);
+    }
     let mut colon = 0;
     while colon <= 10 && candidate.digit(colon)?.is_some() {
         colon += 1;
@@ -256,6 +260,9 @@ pub(super) fn telegram(candidate: &Candidate<'_>) -> Result<Option<usize>, NeedM
 /// A client secret of Microsoft Entra, which has `8Q~` or the like behind three characters.
 pub(super) fn entra(candidate: &Candidate<'_>) -> Result<Option<usize>, NeedMore> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_~.-".contains(&byte);
+    if candidate.text.get(4).is_some_and(|byte| *byte != b'Q') {
+        return Ok(None);
+    }
     for index in 0..3 {
         if !candidate.at(index)?.is_some_and(is_part) {
             return Ok(None);

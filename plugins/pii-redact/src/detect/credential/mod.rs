@@ -55,7 +55,7 @@ impl Rest {
             return Some(Self::Key { length: 0, hyphens: 0, runs: 0 });
         }
         // What is shorter ends where it was found to, and so does a password.
-        let token = value.starts_with(b"eyJ") || follows_bearer(before);
+        let token = value.starts_with(b"eyJ");
         (token || value.len() == LONGEST_READ && !url::follows_user(before)).then_some(Self::Token)
     }
 
@@ -107,6 +107,10 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if candidate.before.is_letter() {
         return Ok(None);
     }
+    // Most words are too short for the others.
+    if candidate.at(0)? != Some(b'-') && is_short(candidate) && !announced::follows_basic(candidate) {
+        return Ok(None);
+    }
     let found = match candidate.at(0)? {
         Some(b'-') => return private_key(candidate),
         Some(b'0'..=b'9') => keys::telegram(candidate)?,
@@ -116,6 +120,12 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         None => announced::find(candidate, said),
         found => Ok(found),
     }
+}
+
+/// Whether what starts here has fewer than twenty bytes of a key, as far as a glance tells.
+fn is_short(candidate: &Candidate<'_>) -> bool {
+    let ends = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-_.~+/=:$".contains(&byte));
+    [7, 11, 15, 19].into_iter().any(|index| candidate.text.get(index).is_some_and(|byte| ends(*byte)))
 }
 
 fn private_key(candidate: &Candidate<'_>) -> Verdict {
@@ -175,12 +185,17 @@ fn jwt(candidate: &Candidate<'_>) -> Verdict {
 }
 
 fn bearer(candidate: &Candidate<'_>) -> Verdict {
-    if !follows_bearer(&candidate.before) || !are(candidate, 0, SHORTEST_BEARER, is_token)? {
+    if !follows_bearer(&candidate.before) {
         return Ok(None);
     }
+    let mut end = 0;
+    while end < LONGEST_READ && candidate.at(end)?.is_some_and(is_token) {
+        end += 1;
+    }
+    let sentence = usize::from(end < LONGEST_READ && candidate.text[..end].ends_with(b"."));
+    let token = &candidate.text[..end - sentence];
     // A long word is rather a name than a token.
-    let word = candidate.text[..SHORTEST_BEARER].iter().take_while(|byte| is_unparted(**byte)).count();
-    Ok(has_digit(&candidate.text[..word]).then_some(SHORTEST_BEARER))
+    Ok((token.len() >= SHORTEST_BEARER && has_digit(token)).then_some(token.len()))
 }
 
 /// Whether `Bearer` and a space stand before.
@@ -195,11 +210,6 @@ fn has_digit(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_digit)
 }
 
-/// Bytes of a token that don't part words.
-fn is_unparted(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
-}
-
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=')
 }
@@ -207,15 +217,6 @@ fn is_token(byte: u8) -> bool {
 fn starts_with(candidate: &Candidate<'_>, index: usize, text: &[u8]) -> Result<bool, NeedMore> {
     for (offset, byte) in text.iter().enumerate() {
         if candidate.at(index + offset)? != Some(*byte) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn are(candidate: &Candidate<'_>, from: usize, to: usize, kind: impl Fn(u8) -> bool) -> Result<bool, NeedMore> {
-    for index in from..to {
-        if !candidate.at(index)?.is_some_and(&kind) {
             return Ok(false);
         }
     }
@@ -291,7 +292,8 @@ mod tests {
         assert_eq!(length("", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJrYXJpIn0."), Some(20));
         assert_eq!(length("", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aXY"), Some(40));
         assert_eq!(length("", &format!("eyJhbGciOiJ{}", "a1B2".repeat(200))), Some(LONGEST_HEADER));
-        assert_eq!(length("Bearer ", "mF_9.B5f-4.1JqM=="), Some(16));
+        assert_eq!(length("Bearer ", "mF_9.B5f-4.1JqM=="), Some(17));
+        assert_eq!(length("Bearer ", "abcdefghijklmnopqrst1. Hei"), Some(21));
         for (before, text) in [
             ("", "eyJhbGciOiJub25lIn0"),
             ("", &format!("eyJ2ZXJzaW9uIjoz{}", "a1B2".repeat(200))),

@@ -54,6 +54,10 @@ pub(super) fn find(candidate: &Candidate<'_>) -> Verdict {
 fn authority(candidate: &Candidate<'_>, start: usize) -> Verdict {
     let (mut end, mut found) = (start, None);
     while let Some(byte) = candidate.at(end)?.filter(|byte| is_user(*byte) || *byte == b'@') {
+        // Behind what may be a host, another value follows these.
+        if found.is_some() && b",;&|?#()[]{}".contains(&byte) {
+            break;
+        }
         let host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'[' | b'_' | 0x80..);
         if byte == b'@' && end > start && candidate.at(end + 1)?.is_some_and(host) {
             found = Some(end);
@@ -100,6 +104,8 @@ mod tests {
             ("redis://:", "s3cret", "@[::1]:6379"),
             ("postgres://app:", "p@ss@word", "@db.example.no/x"),
             ("amqp://app:", "a:b", "@mq_1:5672, next"),
+            ("redis://:", "a,b", "@cache:6379,git@example.no"),
+            ("redis://:", "a;b", "@cache:6379&x=kari@example.no"),
             ("https://x:", "æøå", "@blåbær.no"),
             ("smtp://", "kari@example.no:s3cret", "@mail.example.no"),
             ("smtp://", "a-user-name-that-is-longer-than-28-bytes:s3cret", "@mail.example.no"),

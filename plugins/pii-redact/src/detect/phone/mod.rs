@@ -1,4 +1,4 @@
-//! Phone numbers: `+CC …` by E.164 and `0047 …`; and without a country code Norwegian ones by their grouping, those of other
+//! Phone numbers: `+CC …` by E.164 and `0047 …` with a Nordic code; and without a country code Norwegian ones by their grouping, those of other
 //! Nordic countries, Germany, Britain and North America where words announce them.
 
 mod national;
@@ -38,9 +38,13 @@ fn number(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         },
         Some(b'(') => national::with_area(candidate, said),
         Some(b'0') if candidate.at(1)? == Some(b'0') => {
-            // `00` starts many a number that is no phone number: only Norway's code is taken unannounced.
-            let norwegian = candidate.at(2)? == Some(b'4') && candidate.at(3)? == Some(b'7');
-            if norwegian || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
+            // `00` starts many a number that is no phone number: unannounced only Nordic codes are taken.
+            let nordic = match (candidate.at(2)?, candidate.at(3)?) {
+                (Some(b'4'), Some(b'5'..=b'7')) => true,
+                (Some(b'3'), Some(b'5')) => matches!(candidate.at(4)?, Some(b'4' | b'8')),
+                _ => false,
+            };
+            if nordic || said().is(Topic::Phone) { international(candidate, 2) } else { Ok(None) }
         }
         Some(b'0'..=b'9') => national::find(candidate, said),
         _ => Ok(None),
@@ -80,7 +84,7 @@ fn is_arithmetic(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore
     if candidate.at(end)? == Some(b':') && candidate.digit(end + 1)?.is_some() {
         return Ok(true);
     }
-    let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?".contains(&byte));
+    let operator = candidate.at(end)?.is_some_and(|byte| b"*)]/%&|^+-?<>=;".contains(&byte));
     if operator && matches!(candidate.before.at(0), b')' | b']') {
         return Ok(true);
     }
@@ -126,8 +130,9 @@ fn international(candidate: &Candidate<'_>, start: usize) -> Verdict {
     let mut digits = [0; LONGEST];
     let (mut count, mut index, mut found) = (0, start, None);
     // A parenthesis, as in `+(47) …` and `+44 (0)20 …`, may stand beside a separator.
-    let mut open = candidate.at(index)? == Some(b'(');
-    index += usize::from(open);
+    let inner = candidate.at(index)? == Some(b'(');
+    index += usize::from(inner);
+    let mut open = inner || candidate.before.at(0) == b'(';
     loop {
         let group = index;
         while let Some(byte) = candidate.digit(index)? {
@@ -188,6 +193,9 @@ mod tests {
             "+47 987 65 432",
             "004798765432",
             "0047 22 33 44 55",
+            "0046701234567",
+            "0045 20 30 40 50",
+            "00358 40 1234567",
             "+46 8 123 456 78",
             "+1 (212) 555-0123",
             "+44 20 7946 0958",
@@ -201,6 +209,7 @@ mod tests {
         ] {
             assert_eq!(found(text), Some(text));
         }
+        assert_eq!(find(&Candidate::behind(b"(", b"+47) 98 76 54 32"), Said::default), Ok(Some(16)));
         assert_eq!(find(&Candidate::behind(b"<<16)", b"+16777216*this[e+3]"), Said::default), Ok(None));
     }
 
@@ -336,7 +345,8 @@ mod tests {
             "0131 496 0123",
             "07911 123456",
             "447911123456",
-            // North America, with the numbers that are kept for fiction.
+            // North America, with the numbers that are kept for fiction (NANPA, 555 line numbers); those of Britain are
+            // Ofcom's for drama use.
             "212-555-0123",
             "(212) 555-0123",
             "(212)555-0123",

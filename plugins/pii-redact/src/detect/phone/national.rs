@@ -7,6 +7,10 @@ use super::{Candidate, NeedMore, Said, Topic, Verdict, may_end, surroundings};
 /// Groups of digits at most.
 const GROUPS: usize = 8;
 
+/// Digits of the shortest national number.
+const SHORTEST: usize = 7;
+/// Digits of the longest national number with its country code, without separators.
+const LONGEST_GROUP: usize = 13;
 /// Limits of integers, which are in programs next to any word.
 const LIMITS: [&[u8]; 4] = [
     &[2, 1, 4, 7, 4, 8, 3, 6, 4, 7],
@@ -46,6 +50,9 @@ pub(super) fn with_area(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> V
 
 /// The longest number that some plan knows, where one is announced.
 fn announced(candidate: &Candidate<'_>, start: usize, said: impl Fn() -> Said) -> Verdict {
+    if !may_be_announced(candidate, start)? {
+        return Ok(None);
+    }
     let groups = Groups::read(candidate, start)?;
     if groups.count > 0 && LIMITS.contains(&&groups.digits[..groups.totals[0]]) {
         return Ok(None);
@@ -57,6 +64,37 @@ fn announced(candidate: &Candidate<'_>, start: usize, said: impl Fn() -> Said) -
         && !surroundings::is_amount(candidate, end)?
         && said().is(Topic::Phone);
     Ok(counts.then_some(end))
+}
+
+/// Whether the first digits may begin a national number: a glance that spares reading on behind most of them.
+fn may_be_announced(candidate: &Candidate<'_>, start: usize) -> Result<bool, NeedMore> {
+    let mut end = start;
+    while candidate.digit(end)?.is_some() {
+        end += 1;
+        if end - start > LONGEST_GROUP {
+            return Ok(false);
+        }
+    }
+    let length = end - start;
+    let is_separator = |byte: u8| b" -/().".contains(&byte);
+    let Some(separator) = candidate.at(end)?.filter(|byte| is_separator(*byte)) else {
+        return Ok(length >= SHORTEST && (length == 11 || candidate.text[start] != b'1'));
+    };
+    // The year of a date.
+    let year = length == 4 && matches!(&candidate.text[start..start + 2], b"19" | b"20");
+    if year && separator != b' ' {
+        return Ok(false);
+    }
+    let mut next = end + 1;
+    while next < end + 3 && candidate.at(next)?.is_some_and(is_separator) {
+        next += 1;
+    }
+    let goes_on = candidate.digit(next)?.is_some();
+    Ok(match (candidate.text[start], length) {
+        // The code of North America, or its numbers behind it.
+        (b'1', length) => length == 11 || length == 1 && goes_on,
+        (_, length) => length >= SHORTEST || goes_on,
+    })
 }
 
 /// Groups of digits and what parts them.
