@@ -59,6 +59,11 @@ impl State {
         Said::of_bits(bits)
     }
 
+    /// Names the outermost value.
+    pub(super) fn set_name(&mut self, name: &[u8]) {
+        name.clone_into(&mut self.key);
+    }
+
     fn structure(&mut self, byte: u8) {
         match byte {
             b'{' | b'[' => {

@@ -154,6 +154,15 @@ impl Scanner {
         }
     }
 
+    /// Names the value that comes, as the part of a form or the column of a table does: that announces what is in it, as the
+    /// name of a JSON member would. In a format that has names of its own, it is the name of the whole.
+    pub fn set_name(&mut self, name: &[u8]) {
+        match self.format {
+            Format::Json | Format::JsonLines => self.json.set_name(name),
+            _ => name.clone_into(&mut self.name),
+        }
+    }
+
     /// How many raw bytes wait for what comes next.
     pub fn held(&self) -> usize {
         self.held.len()

@@ -257,6 +257,7 @@ impl Scanner {
                 let value = from(context.iter().rposition(|byte| matches!(byte, b'&' | b'=')));
                 or_else(announce::by_text(value), &|| announce::by_key(&self.name))
             }
+            Place::Text => or_else(announce::by_text(&context), &|| announce::by_key(&self.name)),
             _ => announce::by_text(&context),
         }
     }

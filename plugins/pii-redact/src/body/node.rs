@@ -1,0 +1,267 @@
+//! One reader of the tree, and the choice of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::charset::{Charset, Label};
+use super::declared::{Declared, Kind};
+use super::sniff::{self, Look};
+use super::transcoded::Transcoded;
+use super::{MOST_DEPTH, Refused, Unreadable};
+use crate::content::Format;
+use crate::replace::Pseudonyms;
+use crate::rules::Rules;
+use crate::scanner::{Outcome, Scanner};
+
+/// What a call works with.
+pub(super) struct Run<'a, P> {
+    pub(super) rules: &'a Rules,
+    pub(super) pseudonyms: &'a P,
+    pub(super) counts: &'a mut Vec<u32>,
+}
+
+impl<P> Run<'_, P> {
+    /// Adds what was found to what was found before.
+    pub(super) fn count(&mut self, found: &[u32]) {
+        if self.counts.len() < found.len() {
+            self.counts.resize(found.len(), 0);
+        }
+        self.counts.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
+    }
+}
+
+/// Where in a message a node stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The name of what it reads, as a form's field or a column has one.
+    pub(super) name: Vec<u8>,
+    /// Containers around it.
+    pub(super) depth: u8,
+    pub(super) unreadable: Unreadable,
+}
+
+impl Place {
+    pub(super) fn top(unreadable: Unreadable) -> Self {
+        Self { name: Vec::new(), depth: 0, unreadable }
+    }
+
+    /// The place of what is in a container that stands here.
+    pub(super) fn inner(&self, name: &[u8]) -> Self {
+        Self { name: name.to_vec(), depth: self.depth + 1, unreadable: self.unreadable }
+    }
+}
+
+/// A reader.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Node {
+    /// Before the bytes that say what it is.
+    Start(Box<Start>),
+    /// Passes unread.
+    Unread,
+    Scanned(Box<Scanner>),
+    Transcoded(Box<Transcoded>),
+}
+
+/// A body whose first bytes aren't all there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Start {
+    declared: Declared,
+    place: Place,
+    held: Vec<u8>,
+}
+
+/// What the first bytes decide.
+enum Decision {
+    Charset(Charset),
+    Read(Kind),
+    Unread,
+    Unreadable,
+}
+
+impl Node {
+    pub(super) fn new(declared: Declared, place: &Place) -> Self {
+        // Event streams are UTF-8 whatever they say (HTML standard, section 9.2.5), and nothing of them may wait.
+        if declared.kind == Kind::Read(Format::Events) {
+            return Self::scanned(Format::Events, place);
+        }
+        Self::Start(Box::new(Start { declared, place: place.clone(), held: Vec::new() }))
+    }
+
+    fn scanned(format: Format, place: &Place) -> Self {
+        let mut scanner = Scanner::new(format);
+        scanner.set_name(&place.name);
+        Self::Scanned(Box::new(scanner))
+    }
+
+    /// The reader of what is known to be UTF-8 of this kind.
+    fn of(kind: Kind, place: &Place) -> Self {
+        if place.depth > MOST_DEPTH {
+            return Self::scanned(Format::Text, place);
+        }
+        match kind {
+            Kind::Read(format) => Self::scanned(format, place),
+            _ => Self::scanned(Format::Text, place),
+        }
+    }
+
+    /// How many bytes wait, here and below.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Start(start) => start.held.len(),
+            Self::Unread => 0,
+            Self::Scanned(scanner) => scanner.held(),
+            Self::Transcoded(transcoded) => transcoded.held(),
+        }
+    }
+
+    /// As [`super::Body::push`], but what goes on unchanged may be written as well.
+    pub(super) fn push<P: Pseudonyms>(
+        &mut self,
+        run: &mut Run<'_, P>,
+        chunk: &[u8],
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Outcome, Refused> {
+        match self {
+            Self::Start(start) => {
+                if start.held.is_empty() && chunk.is_empty() {
+                    return Ok(Outcome::Unchanged);
+                }
+                let seen = start.held.len();
+                start.held.extend_from_slice(&chunk[..chunk.len().min(2 * sniff::MOST)]);
+                let Some(decision) = decide(&start.declared, &start.held, last) else { return Ok(Outcome::Rewritten) };
+                start.held.truncate(seen);
+                let held = std::mem::take(&mut start.held);
+                *self = decision.node(start)?;
+                if held.is_empty() {
+                    return self.push(run, chunk, last, out);
+                }
+                self.append(run, &held, false, out)?;
+                self.append(run, chunk, last, out)?;
+                Ok(Outcome::Rewritten)
+            }
+            Self::Unread => Ok(Outcome::Unchanged),
+            Self::Scanned(scanner) => {
+                let outcome = scanner.push(run.rules, run.pseudonyms, chunk, last, out);
+                run.count(&scanner.take_counts());
+                Ok(outcome?)
+            }
+            Self::Transcoded(transcoded) => transcoded.push(run, chunk, last, out).map(|()| Outcome::Rewritten),
+        }
+    }
+
+    /// As [`Self::push`], with everything that goes on written.
+    pub(super) fn append<P: Pseudonyms>(
+        &mut self,
+        run: &mut Run<'_, P>,
+        chunk: &[u8],
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
+        if self.push(run, chunk, last, out)? == Outcome::Unchanged {
+            out.extend_from_slice(chunk);
+        }
+        Ok(())
+    }
+}
+
+impl Decision {
+    fn node(self, start: &Start) -> Result<Node, Refused> {
+        let Start { declared, place, .. } = start;
+        match self {
+            Self::Charset(charset) => {
+                let inner = Declared { kind: declared.kind.clone(), label: Label::Ascii };
+                let inner = match inner.kind {
+                    // Binary content has no charset.
+                    Kind::Binary(_) => Declared::NOTHING,
+                    _ => inner,
+                };
+                Ok(Node::Transcoded(Box::new(Transcoded::new(charset, Node::new(inner, &place.inner(&place.name))))))
+            }
+            Self::Read(kind) => Ok(Node::of(kind, place)),
+            Self::Unread => Ok(Node::Unread),
+            Self::Unreadable if place.unreadable == Unreadable::Block => Err(Refused::Unreadable),
+            Self::Unreadable => Ok(Node::Unread),
+        }
+    }
+}
+
+/// What the first bytes say; `None` where more are needed. More bytes never change what fewer have said.
+fn decide(declared: &Declared, start: &[u8], last: bool) -> Option<Decision> {
+    match &declared.kind {
+        Kind::Unreadable => Some(Decision::Unreadable),
+        Kind::Sniffed => sniffed(declared.label, start, last),
+        Kind::Binary(kind) => {
+            let start = &start[..start.len().min(sniff::MOST)];
+            if start.len() < sniff::MOST && !last {
+                return None;
+            }
+            match sniff::magic(start) {
+                Some(found) if found == *kind => Some(Decision::Unread),
+                _ => sniffed(declared.label, start, true),
+            }
+        }
+        kind => labelled(kind, declared.label, start, last),
+    }
+}
+
+/// What says that it is text, and is: two bytes are enough where they are ASCII.
+fn labelled(kind: &Kind, label: Label, start: &[u8], last: bool) -> Option<Decision> {
+    let ascii = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    let read = || Some(Decision::Read(kind.clone()));
+    match label {
+        Label::Ascii if start.len() >= 2 && start[..2].iter().all(ascii) => return read(),
+        _ if start.len() < 4 && !last => return None,
+        _ => {}
+    }
+    let start = &start[..start.len().min(4)];
+    match (label, Charset::sniffed(start)) {
+        (_, Some(charset)) => return Some(Decision::Charset(charset)),
+        (Label::Unordered { wide }, None) => return Some(Decision::Charset(Charset::ordered(wide, start))),
+        _ if start.starts_with(b"\xEF\xBB\xBF") => return read(),
+        (Label::Known(charset), None) => return Some(Decision::Charset(charset)),
+        _ => {}
+    }
+    // A JSON text sequence begins with a control character (RFC 7464).
+    let control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, 9..=13 | 0x1B | 0x1E);
+    let closed = [&b"\x28\xB5\x2F\xFD"[..], b"\xFF\xD8\xFF"].iter().any(|magic| start.starts_with(magic));
+    if start.iter().any(control) || closed { Some(Decision::Unreadable) } else { read() }
+}
+
+/// What nothing is said of.
+fn sniffed(label: Label, start: &[u8], last: bool) -> Option<Decision> {
+    let text = start.trim_ascii_start();
+    if label == Label::Ascii
+        && let Some(b'{' | b'[') = text.first()
+        && let Some([second, ..]) = text.get(1..)
+        && *second != 0
+        && !b"{\\rtf".starts_with(&text[..text.len().min(5)])
+        && start.len() - text.len() < sniff::MOST
+    {
+        return Some(Decision::Read(Kind::Read(Format::Json)));
+    }
+    if start.len() < sniff::MOST && !last {
+        return None;
+    }
+    let start = &start[..start.len().min(sniff::MOST)];
+    if let Some(kind) = sniff::magic(start) {
+        return Some(if kind == sniff::Binary::Closed { Decision::Unreadable } else { Decision::Unread });
+    }
+    match (label, Charset::sniffed(start)) {
+        (_, Some(charset)) => return Some(Decision::Charset(charset)),
+        (Label::Unordered { wide }, None) => return Some(Decision::Charset(Charset::ordered(wide, start))),
+        (Label::Known(charset), None) => return Some(Decision::Charset(charset)),
+        (Label::Unreadable, None) => return Some(Decision::Unreadable),
+        (Label::Ascii, None) => {}
+    }
+    if sniff::is_binary(start) {
+        return Some(Decision::Unreadable);
+    }
+    Some(Decision::Read(match sniff::look(start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start)) {
+        Look::Json => Kind::Read(Format::Json),
+        Look::Form => Kind::Read(Format::Form),
+        Look::Events => Kind::Read(Format::Events),
+        Look::Multipart(boundary) => Kind::Multipart(boundary),
+        Look::Mail => Kind::Message,
+        Look::Text => Kind::Read(Format::Text),
+    }))
+}
