@@ -17,8 +17,9 @@ pub enum Kind {
     Read(Format),
     /// Lines of cells, with this between them; `None`: what the first line shows.
     Table(Option<u8>),
-    /// Parts with this boundary between them.
-    Multipart(Vec<u8>),
+    /// Parts with this boundary between them; `digest`: they are messages where they don't say what they are.
+    #[expect(missing_docs, reason = "said above")]
+    Multipart { boundary: Vec<u8>, digest: bool },
     /// Header fields and a body.
     Message,
     /// The type says nothing: the first bytes have to.
@@ -74,7 +75,10 @@ impl Declared {
         let Some((kind, subtype)) = essence.split_once('/') else { return Self { kind: Kind::Sniffed, label } };
         let boundary = || value(field, "boundary").filter(|it| (1..=LONGEST_BOUNDARY).contains(&it.len()));
         let kind = match (kind, subtype) {
-            ("multipart", _) => boundary().map_or(Kind::Sniffed, Kind::Multipart),
+            ("multipart", _) => boundary().map_or(Kind::Sniffed, |boundary| {
+                let digest = subtype == "digest";
+                Kind::Multipart { boundary, digest }
+            }),
             _ if label == Label::Unreadable => Kind::Unreadable,
             ("message", _) | ("application", "http") => Kind::Message,
             ("text", "tab-separated-values") => Kind::Table(Some(b'\t')),
@@ -85,7 +89,7 @@ impl Declared {
             },
         };
         // Each part has a charset of its own.
-        let parted = matches!(kind, Kind::Multipart(_) | Kind::Message);
+        let parted = matches!(kind, Kind::Multipart { .. } | Kind::Message);
         Self { kind, label: if parted { Label::Ascii } else { label } }
     }
 
@@ -148,7 +152,7 @@ mod tests {
             ("application/json; charset=utf-8", Kind::Read(Format::Json)),
             ("text/csv; header=present", Kind::Table(None)),
             ("text/tab-separated-values", Kind::Table(Some(b'\t'))),
-            ("multipart/form-data; boundary=\"a b\"", Kind::Multipart(b"a b".to_vec())),
+            ("multipart/form-data; boundary=\"a b\"", Kind::Multipart { boundary: b"a b".to_vec(), digest: false }),
             ("multipart/form-data", Kind::Sniffed),
             ("message/rfc822", Kind::Message),
             ("image/png", Kind::Binary(Binary::Image)),

@@ -5,11 +5,20 @@
 //! path of the tree is alive at a time, and so bounded in memory: see [`MOST_DEPTH`].
 
 pub mod charset;
+mod coding;
 pub mod declared;
+mod field;
+mod form;
+mod head;
+mod message;
+mod multipart;
 mod node;
-pub(crate) mod parameters;
+mod parameters;
+mod recoded;
 pub mod sniff;
+mod table;
 mod transcoded;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +29,9 @@ use declared::Declared;
 use node::{Node, Place, Run};
 
 /// Containers within containers that are opened; deeper ones are read as text.
-pub const MOST_DEPTH: u8 = 4;
+pub const MOST_DEPTH: u8 = 8;
+/// Transfer encodings within transfer encodings that are decoded.
+const MOST_CODINGS: u8 = 2;
 
 /// Bytes that a container is given at a time.
 const SLICE: usize = 64 << 10;

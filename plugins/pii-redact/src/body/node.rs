@@ -4,7 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::charset::{Charset, Label};
 use super::declared::{Declared, Kind};
+use super::field::Swallowed;
+use super::form::Form;
+use super::message::{self, Message};
+use super::multipart::Multipart;
+use super::recoded::Recoded;
 use super::sniff::{self, Look};
+use super::table::Table;
 use super::transcoded::Transcoded;
 use super::{MOST_DEPTH, Refused, Unreadable};
 use crate::content::Format;
@@ -36,17 +42,24 @@ pub(super) struct Place {
     pub(super) name: Vec<u8>,
     /// Containers around it.
     pub(super) depth: u8,
+    /// Transfer encodings around it.
+    pub(super) codings: u8,
     pub(super) unreadable: Unreadable,
 }
 
 impl Place {
     pub(super) fn top(unreadable: Unreadable) -> Self {
-        Self { name: Vec::new(), depth: 0, unreadable }
+        Self { name: Vec::new(), depth: 0, codings: 0, unreadable }
     }
 
     /// The place of what is in a container that stands here.
     pub(super) fn inner(&self, name: &[u8]) -> Self {
-        Self { name: name.to_vec(), depth: self.depth + 1, unreadable: self.unreadable }
+        Self { name: name.to_vec(), depth: self.depth + 1, ..*self }
+    }
+
+    /// The place of what is in a transfer encoding that stands here.
+    pub(super) fn coded(&self) -> Self {
+        Self { name: self.name.clone(), codings: self.codings + 1, ..*self }
     }
 }
 
@@ -59,6 +72,12 @@ pub(super) enum Node {
     Unread,
     Scanned(Box<Scanner>),
     Transcoded(Box<Transcoded>),
+    Recoded(Box<Recoded>),
+    Form(Box<Form>),
+    Table(Box<Table>),
+    Multipart(Box<Multipart>),
+    Message(Box<Message>),
+    Swallowed(Swallowed),
 }
 
 /// A body whose first bytes aren't all there.
@@ -98,9 +117,26 @@ impl Node {
             return Self::scanned(Format::Text, place);
         }
         match kind {
+            Kind::Read(Format::Form) => Self::Form(Box::new(Form::new(place))),
             Kind::Read(format) => Self::scanned(format, place),
-            _ => Self::scanned(Format::Text, place),
+            Kind::Table(delimiter) => Self::Table(Box::new(Table::new(delimiter, place))),
+            Kind::Multipart { boundary, digest } => {
+                let default = if digest { message::Default::Message } else { message::Default::Sniffed };
+                Self::Multipart(Box::new(Multipart::new(&boundary, default, &place.inner(b""))))
+            }
+            Kind::Message => Self::Message(Box::new(Message::new(message::Default::Text, &place.inner(b"")))),
+            Kind::Sniffed | Kind::Binary(_) | Kind::Unreadable => Self::scanned(Format::Text, place),
         }
+    }
+
+    /// What reads UTF-8 of a format.
+    pub(super) fn of_format(format: Format, place: &Place) -> Self {
+        Self::of(Kind::Read(format), place)
+    }
+
+    /// What leaves a listed field's value out.
+    pub(super) fn swallowed() -> Self {
+        Self::Swallowed(Swallowed::default())
     }
 
     /// How many bytes wait, here and below.
@@ -110,6 +146,12 @@ impl Node {
             Self::Unread => 0,
             Self::Scanned(scanner) => scanner.held(),
             Self::Transcoded(transcoded) => transcoded.held(),
+            Self::Recoded(recoded) => recoded.held(),
+            Self::Form(form) => form.held(),
+            Self::Table(table) => table.held(),
+            Self::Multipart(multipart) => multipart.held(),
+            Self::Message(message) => message.held(),
+            Self::Swallowed(_) => 0,
         }
     }
 
@@ -121,6 +163,7 @@ impl Node {
         last: bool,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refused> {
+        let written = |result: Result<(), Refused>| result.map(|()| Outcome::Rewritten);
         match self {
             Self::Start(start) => {
                 if start.held.is_empty() && chunk.is_empty() {
@@ -145,7 +188,13 @@ impl Node {
                 run.count(&scanner.take_counts());
                 Ok(outcome?)
             }
-            Self::Transcoded(transcoded) => transcoded.push(run, chunk, last, out).map(|()| Outcome::Rewritten),
+            Self::Transcoded(transcoded) => written(transcoded.push(run, chunk, last, out)),
+            Self::Recoded(recoded) => written(recoded.push(run, chunk, last, out)),
+            Self::Form(form) => written(form.push(run, chunk, last, out)),
+            Self::Table(table) => written(table.push(run, chunk, last, out)),
+            Self::Multipart(multipart) => written(multipart.push(run, chunk, last, out)),
+            Self::Message(message) => written(message.push(run, chunk, last, out)),
+            Self::Swallowed(swallowed) => written(swallowed.push(run, out)),
         }
     }
 
@@ -260,7 +309,7 @@ fn sniffed(label: Label, start: &[u8], last: bool) -> Option<Decision> {
         Look::Json => Kind::Read(Format::Json),
         Look::Form => Kind::Read(Format::Form),
         Look::Events => Kind::Read(Format::Events),
-        Look::Multipart(boundary) => Kind::Multipart(boundary),
+        Look::Multipart(boundary) => Kind::Multipart { boundary, digest: false },
         Look::Mail => Kind::Message,
         Look::Text => Kind::Read(Format::Text),
     }))
