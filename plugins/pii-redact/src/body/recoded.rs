@@ -33,6 +33,8 @@ pub(super) struct Recoded {
     back: Vec<u8>,
     /// What comes back is encoded.
     anew: bool,
+    /// Nothing waits any more, so that the next unit may go on as it came.
+    returns: bool,
     /// It was no encoding after all: what follows is text.
     broken: bool,
 }
@@ -49,6 +51,7 @@ impl Recoded {
             decoded: Vec::new(),
             back: Vec::new(),
             anew: false,
+            returns: false,
             broken: false,
         }
     }
@@ -112,6 +115,10 @@ impl Recoded {
         last: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Refused> {
+        if self.returns && !unit.is_empty() {
+            self.coding.finish(false, out);
+            (self.anew, self.returns) = (false, false);
+        }
         let mut decoded = Vec::new();
         self.coding.decode(unit, last, &mut decoded);
         if !self.anew {
@@ -133,10 +140,7 @@ impl Recoded {
         if self.anew {
             let back = std::mem::take(&mut self.back);
             self.coding.encode(&back, out);
-            if empty && !last && self.coding.can_return() {
-                self.coding.finish(false, out);
-                self.anew = false;
-            }
+            self.returns = empty && self.coding.can_return();
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ impl Quoted {
     pub(super) fn encode(&mut self, plain: &[u8], out: &mut Vec<u8>) {
         for &byte in plain {
             match (self.pending.take(), byte) {
-                (Some(b'\r'), b'\n') => {
+                (Some(b'\r'), b'\n') if !self.bare => {
                     self.end_line(b"\r\n", out);
                     continue;
                 }
@@ -90,7 +90,8 @@ impl Quoted {
                 (None, _) => {}
             }
             match byte {
-                b'\n' => self.end_line(b"\n", out),
+                // Only what its readers see as a line break is written as one.
+                b'\n' if self.bare => self.end_line(b"\n", out),
                 b' ' | b'\t' | b'\r' => self.pending = Some(byte),
                 b'!'..=b'~' if byte != b'=' => self.put(&[byte], out),
                 byte => self.escape(byte, out),
