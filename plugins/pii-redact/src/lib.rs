@@ -174,7 +174,10 @@ impl PiiRedact {
     /// Prepares for a body of this message; `None` where nothing of it has to be seen.
     fn begin(&self, exchange: &Exchange, fields: &Fields<'_>) -> Option<BodyMode> {
         let types = fields.header_all("content-type");
-        let declared = Declared::of(types.iter().map(Vec::as_slice));
+        let mut declared = Declared::of(types.iter().map(Vec::as_slice));
+        if let Some(disposition) = fields.header("content-disposition") {
+            declared = declared.of_attachment(disposition.as_bytes());
+        }
         if declared.is_unreadable() && self.settings.unreadable == Unreadable::Pass {
             return None;
         }

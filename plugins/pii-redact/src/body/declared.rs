@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::charset::Label;
+use super::head;
 use super::parameters::{until, value};
 use super::sniff::Binary;
 use crate::content::Format;
@@ -15,6 +16,8 @@ const LONGEST_BOUNDARY: usize = 128;
 pub enum Kind {
     /// Text of a format that the scanner reads.
     Read(Format),
+    /// `text/plain`, which may be a message as it was stored or sent.
+    Plain,
     /// Lines of cells, with this between them; `None`: what the first line shows.
     Table(Option<u8>),
     /// Parts with this boundary between them; `digest`: they are messages where they don't say what they are.
@@ -81,6 +84,7 @@ impl Declared {
             }),
             _ if label == Label::Unreadable => Kind::Unreadable,
             ("message", _) | ("application", "http") => Kind::Message,
+            ("text", "plain") => Kind::Plain,
             ("text", "tab-separated-values") => Kind::Table(Some(b'\t')),
             (_, "csv" | "x-csv" | "comma-separated-values" | "x-comma-separated-values") => Kind::Table(None),
             _ => match Format::of_type(kind, subtype) {
@@ -91,6 +95,23 @@ impl Declared {
         // Each part has a charset of its own.
         let parted = matches!(kind, Kind::Multipart { .. } | Kind::Message);
         Self { kind, label: if parted { Label::Ascii } else { label } }
+    }
+
+    /// The same of a file that a `Content-Disposition` names.
+    pub fn of_attachment(self, disposition: &[u8]) -> Self {
+        let file = head::parameter(disposition, "filename").unwrap_or_default();
+        self.of_file(&file)
+    }
+
+    /// The same of a file with this name. Systems call a table what opens it, which often is a spreadsheet's type or none.
+    pub(super) fn of_file(self, name: &[u8]) -> Self {
+        let name = name.to_ascii_lowercase();
+        let kind = match self.kind {
+            Kind::Sniffed if name.ends_with(b".csv") => Kind::Table(None),
+            Kind::Sniffed if name.ends_with(b".tsv") || name.ends_with(b".tab") => Kind::Table(Some(b'\t')),
+            kind => kind,
+        };
+        Self { kind, ..self }
     }
 
     /// Whether nothing of it has to be seen to know that nothing can be read.
@@ -165,6 +186,7 @@ mod tests {
             ("application/grpc+proto", Kind::Unreadable),
             ("text/plain; charset=utf-7", Kind::Unreadable),
             ("text/html, text/html", Kind::Read(Format::Text)),
+            ("text/plain", Kind::Plain),
             ("text/html, application/json", Kind::Sniffed),
         ] {
             assert_eq!(kind(field), expected, "{field}");

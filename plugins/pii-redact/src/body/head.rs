@@ -25,18 +25,6 @@ pub(super) struct Head {
     pub(super) encoding: Option<Vec<u8>>,
 }
 
-impl Head {
-    /// Whether the file's name is a table's, and then what parts its cells, where that is known.
-    pub(super) fn table(&self) -> Option<Option<u8>> {
-        let ends = |with: &str| self.file.to_ascii_lowercase().ends_with(with.as_bytes());
-        match () {
-            () if ends(".csv") => Some(None),
-            () if ends(".tsv") || ends(".tab") => Some(Some(b'\t')),
-            () => None,
-        }
-    }
-}
-
 /// Where the blank line ends that ends a head. None ends before `seen`.
 pub(super) fn end(raw: &[u8], seen: usize) -> Option<usize> {
     let blank = |at: usize| match &raw[at..] {
@@ -135,7 +123,7 @@ fn unstructured<P: Pseudonyms>(
 }
 
 /// A parameter by its name in lower case: plain, extended or in pieces (RFC 2231), decoded.
-fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
+pub(super) fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
     let all = parameters(value);
     let extended = pieces_of(value, &all, name.as_bytes());
     if extended.is_empty() {

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
 use super::coding::Coding;
 use super::declared::{Declared, Kind};
 use super::head::{self, Head};
 use super::node::{Node, Place, Run};
 use super::recoded::Recoded;
+use super::{Refused, Unreadable};
 use crate::content::Format;
 use crate::replace::Pseudonyms;
 
@@ -44,6 +44,20 @@ impl Message {
         self.head.len() + self.body.as_ref().map_or(0, Node::held)
     }
 
+    /// Whether its body passes unread.
+    pub(super) fn is_unread(&self) -> bool {
+        matches!(self.body, Some(Node::Unread))
+    }
+
+    /// Reads the rest of a body that passes unread.
+    pub(super) fn read_as_text(&mut self) -> Result<(), Refused> {
+        if self.place.unreadable == Unreadable::Block {
+            return Err(Refused::Unreadable);
+        }
+        self.body = Some(Node::of_format(Format::Text, &self.place));
+        Ok(())
+    }
+
     pub(super) fn push<P: Pseudonyms>(
         &mut self,
         run: &mut Run<'_, P>,
@@ -76,18 +90,13 @@ impl Message {
     /// What reads the body behind a head.
     fn body<P>(&self, run: &Run<'_, P>, head: &Head) -> Node {
         let place = self.place.inner(&head.name);
-        let mut declared = match (&head.content_type, self.default) {
+        let declared = match (&head.content_type, self.default) {
             (Some(content_type), _) => Declared::of([content_type.as_slice()]),
             (None, Default::Sniffed) => Declared::NOTHING,
             (None, Default::Text) => Declared::of_format(Format::Text),
             (None, Default::Message) => Declared { kind: Kind::Message, ..Declared::NOTHING },
         };
-        // Browsers call a CSV file what the system does, which often is a spreadsheet's type.
-        if declared.kind == Kind::Sniffed
-            && let Some(delimiter) = head.table()
-        {
-            declared.kind = Kind::Table(delimiter);
-        }
+        let declared = declared.of_file(&head.file);
         let parted = matches!(declared.kind, Kind::Multipart { .. });
         let inner = if !head.name.is_empty() && run.rules.is_field(&head.name) {
             Node::swallowed()

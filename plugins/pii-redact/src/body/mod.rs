@@ -33,6 +33,9 @@ pub const MOST_DEPTH: u8 = 8;
 /// Transfer encodings within transfer encodings that are decoded.
 const MOST_CODINGS: u8 = 2;
 
+/// Bytes that a body may hold back, all readers together: two transfer encodings, each with a unit and what waits for the reader
+/// below, one head or the first line of a table, and what the scanner holds.
+pub const MOST_HELD: usize = 40 << 10;
 /// Bytes that a container is given at a time.
 const SLICE: usize = 64 << 10;
 

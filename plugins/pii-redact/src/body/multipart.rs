@@ -116,9 +116,25 @@ impl Multipart {
     ) -> Result<(), Refused> {
         match &mut self.at {
             At::Around(node) => node.append(run, data, last, out),
-            At::Part(part) => part.push(run, data, last, out),
+            At::Part(part) => {
+                // Some readers take for a delimiter what only begins like one. In content that isn't read, that would hide a part.
+                if part.is_unread()
+                    && let Some(from) = line_of(data, &self.delimiter)
+                {
+                    part.push(run, &data[..from], false, out)?;
+                    part.read_as_text()?;
+                    return part.push(run, &data[from..], last, out);
+                }
+                part.push(run, data, last, out)
+            }
         }
     }
+}
+
+/// The first line that begins with a delimiter, and isn't one.
+fn line_of(data: &[u8], delimiter: &[u8]) -> Option<usize> {
+    let mut lines = data.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    lines.find(|from| data[*from..].starts_with(delimiter))
 }
 
 /// The first delimiter. `line`: the bytes begin a line.

@@ -18,6 +18,9 @@ use crate::replace::Pseudonyms;
 use crate::rules::Rules;
 use crate::scanner::{Outcome, Scanner};
 
+/// Bytes of a name that are remembered.
+const LONGEST_NAME: usize = 128;
+
 /// What a call works with.
 pub(super) struct Run<'a, P> {
     pub(super) rules: &'a Rules,
@@ -54,6 +57,8 @@ impl Place {
 
     /// The place of what is in a container that stands here.
     pub(super) fn inner(&self, name: &[u8]) -> Self {
+        // A longer one ends in what it is about.
+        let name = &name[name.len().saturating_sub(LONGEST_NAME)..];
         Self { name: name.to_vec(), depth: self.depth + 1, ..*self }
     }
 
@@ -125,7 +130,7 @@ impl Node {
                 Self::Multipart(Box::new(Multipart::new(&boundary, default, &place.inner(b""))))
             }
             Kind::Message => Self::Message(Box::new(Message::new(message::Default::Text, &place.inner(b"")))),
-            Kind::Sniffed | Kind::Binary(_) | Kind::Unreadable => Self::scanned(Format::Text, place),
+            Kind::Plain | Kind::Sniffed | Kind::Binary(_) | Kind::Unreadable => Self::scanned(Format::Text, place),
         }
     }
 
@@ -249,6 +254,16 @@ fn decide(declared: &Declared, start: &[u8], last: bool) -> Option<Decision> {
                 _ => sniffed(declared.label, start, true),
             }
         }
+        Kind::Plain => {
+            let decision = labelled(&declared.kind, declared.label, start, last)?;
+            match decision {
+                Decision::Read(_) => Some(Decision::Read(match sniff::is_mail(start, last)? {
+                    true => Kind::Message,
+                    false => Kind::Read(Format::Text),
+                })),
+                decision => Some(decision),
+            }
+        }
         kind => labelled(kind, declared.label, start, last),
     }
 }
@@ -311,6 +326,7 @@ fn sniffed(label: Label, start: &[u8], last: bool) -> Option<Decision> {
         Look::Events => Kind::Read(Format::Events),
         Look::Multipart(boundary) => Kind::Multipart { boundary, digest: false },
         Look::Mail => Kind::Message,
+        Look::Table => Kind::Table(None),
         Look::Text => Kind::Read(Format::Text),
     }))
 }

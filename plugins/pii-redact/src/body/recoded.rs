@@ -14,8 +14,10 @@ use super::node::{Node, Place, Run};
 use crate::content::Format;
 use crate::replace::Pseudonyms;
 
-/// Decoded bytes whose units may wait; where more would, all is encoded anew.
-const MOST_WAITING: usize = 2 << 10;
+/// Units that may wait, and their decoded and encoded bytes; where more would, all is encoded anew.
+const MOST_UNITS: usize = 512;
+const MOST_DECODED: usize = 2 << 10;
+const MOST_ENCODED: usize = 6 << 10;
 
 /// The state of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,8 +134,9 @@ impl Recoded {
         let empty = last || self.inner.held() == 0;
         if !self.anew {
             self.release(out);
-            let same = self.decoded.starts_with(&self.back) && self.decoded.len() <= MOST_WAITING;
-            if !same || empty && !self.units.is_empty() {
+            let same = self.decoded.starts_with(&self.back);
+            let fits = self.decoded.len() <= MOST_DECODED && self.encoded.len() <= MOST_ENCODED;
+            if !same || !fits || self.units.len() > MOST_UNITS || empty && !self.units.is_empty() {
                 self.write_anew(out);
             }
         }

@@ -137,12 +137,14 @@ pub(crate) enum Look {
     Multipart(Vec<u8>),
     /// A message with header fields that mail has.
     Mail,
+    /// Lines of as many cells as there are names in the first.
+    Table,
     /// None of these.
     Text,
 }
 
-/// Names that messages in a file begin with.
-const MAIL: [&[u8]; 12] = [
+/// Names of fields that messages in a file begin with.
+const MAIL: [&[u8]; 11] = [
     b"return-path:",
     b"received:",
     b"delivered-to:",
@@ -154,7 +156,6 @@ const MAIL: [&[u8]; 12] = [
     b"subject:",
     b"date:",
     b"content-type:",
-    b"x-",
 ];
 
 /// The look of the first bytes of a text, without a byte order mark.
@@ -169,10 +170,12 @@ pub(crate) fn look(start: &[u8]) -> Look {
     if [&b"data:"[..], b"event:", b"id:", b"retry:"].iter().any(|name| start.starts_with(name)) {
         return Look::Events;
     }
-    if is_mail(start) {
-        return Look::Mail;
+    match () {
+        () if is_mail(start, true) == Some(true) => Look::Mail,
+        () if is_form(start) => Look::Form,
+        () if is_table(start) => Look::Table,
+        () => Look::Text,
     }
-    if is_form(start) { Look::Form } else { Look::Text }
 }
 
 /// The boundary of a multipart body that starts with its first delimiter: a header field has to follow.
@@ -187,18 +190,41 @@ fn boundary(text: &[u8]) -> Option<Vec<u8>> {
     (field && fits).then(|| boundary.to_vec())
 }
 
-/// Whether two header fields come first, one of them one of mail's.
-pub(crate) fn is_mail(start: &[u8]) -> bool {
-    let mut lines = start.split(|byte| *byte == b'\n').filter(|line| !matches!(line.first(), Some(b' ' | b'\t')));
-    let field = |line: &[u8]| {
-        let name = line.iter().position(|byte| *byte == b':').map_or(&[][..], |end| &line[..=end]);
-        let known = MAIL.iter().any(|known| match known.ends_with(b":") {
-            true => name.eq_ignore_ascii_case(known),
-            false => name.len() > known.len() && name[..known.len()].eq_ignore_ascii_case(known),
-        });
-        known && name[..name.len() - 1].iter().all(|byte| byte.is_ascii_graphic())
-    };
-    lines.next().is_some_and(field) && lines.next().is_some_and(field)
+/// Whether two header fields come first that mail has; `None` where more bytes are needed to know, which is only where what is
+/// there looks like them.
+pub(crate) fn is_mail(start: &[u8], last: bool) -> Option<bool> {
+    let known =
+        |line: &[u8]| MAIL.iter().any(|name| line.len() >= name.len() && line[..name.len()].eq_ignore_ascii_case(name));
+    let begins =
+        |line: &[u8]| MAIL.iter().any(|name| name.len() > line.len() && name[..line.len()].eq_ignore_ascii_case(line));
+    let start = &start[..start.len().min(MOST)];
+    let whole = last || start.len() == MOST;
+    let mut rest = start;
+    for _ in 0..2 {
+        if !known(rest) {
+            return if begins(rest) && !whole { None } else { Some(false) };
+        }
+        // Behind the lines that continue the field.
+        let continues = |at: usize| matches!(rest.get(at + 1), Some(b' ' | b'\t'));
+        match (0..rest.len()).find(|at| rest[*at] == b'\n' && !continues(*at)) {
+            Some(end) => rest = &rest[end + 1..],
+            None => return if whole { Some(false) } else { None },
+        }
+    }
+    Some(true)
+}
+
+/// Whether the first lines are those of a table: names in the first one, as many cells in the second one.
+fn is_table(start: &[u8]) -> bool {
+    let mut lines = start.split(|byte| *byte == b'\n');
+    let (Some(names), Some(cells), Some(_)) = (lines.next(), lines.next(), lines.next()) else { return false };
+    let count = |line: &[u8], of: u8| line.iter().filter(|byte| **byte == of).count();
+    let named = !names.iter().any(|byte| byte.is_ascii_digit() || b"<>{}=:".contains(byte));
+    let parted = [(b';', 1), (b'\t', 1), (b',', 2)].iter().any(|(delimiter, least)| {
+        let parts = count(names, *delimiter);
+        parts >= *least && parts == count(cells, *delimiter)
+    });
+    named && parted
 }
 
 /// Whether all of it is names and values of a form, with an escape or a second pair in it.
@@ -246,6 +272,8 @@ mod tests {
             ("Subject: a\r\nTo: b\r\n", Look::Mail),
             ("Received: a\r\n\tb\r\nFrom: b\r\n", Look::Mail),
             ("To: do\n- b", Look::Text),
+            ("navn;tlf\nKari;98765432\n", Look::Table),
+            ("Hei, du, der\nja, det er meg\n", Look::Text),
             ("a=1&b=2", Look::Form),
             ("a=%40", Look::Form),
             ("a=1", Look::Text),

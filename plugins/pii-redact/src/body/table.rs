@@ -16,6 +16,7 @@ const FIRST_LINE: usize = 1 << 10;
 /// Bytes of names that are remembered, all columns together; one column's; and columns.
 const MOST_NAMES: usize = 8 << 10;
 const LONGEST_NAME: usize = 64;
+const MOST_COLUMNS: usize = 1 << 10;
 /// Bytes of a cell without quotes that wait for its end, because it may need quotes then.
 const LONGEST_CELL: usize = 1 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -221,7 +222,8 @@ impl Table {
     fn note(&mut self) {
         self.cell.truncate(LONGEST_NAME);
         let name = self.cell.trim_ascii();
-        if self.header && self.names.len() + name.len() <= MOST_NAMES && self.ends.len() == self.column {
+        let fits = self.names.len() + name.len() <= MOST_NAMES && self.ends.len() < MOST_COLUMNS;
+        if self.header && fits && self.ends.len() == self.column {
             self.names.extend_from_slice(name);
             self.ends.push(self.names.len() as u16);
         }

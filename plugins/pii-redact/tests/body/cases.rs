@@ -318,3 +318,46 @@ fn what_holds_nothing_passes_without_a_copy() {
         assert_eq!(read(&clean, content_type, [input.as_bytes()]), (input.as_bytes().to_vec(), true), "{content_type}");
     }
 }
+
+/// The state is looked at by what reads the body.
+#[test]
+fn endless_input_is_held_back_only_so_far() {
+    let settings = settings(&json!({"fields": ["secret"]}));
+    let digits = "98 76 ".repeat(2_000);
+    let deep = |head: &str, times: usize, rest: &str| format!("{}{rest}", head.repeat(times));
+    let coded = |coding: &str| format!("Content-Type: message/rfc822\nContent-Transfer-Encoding: {coding}\n\n");
+    let base64_twice = {
+        let inner = format!("{}{}", coded("base64"), base64(&digits, 76));
+        format!("{}{}", coded("base64"), base64(&inner, 76))
+    };
+    for (content_type, input) in [
+        ("message/rfc822", base64_twice),
+        ("message/rfc822", deep(&coded("quoted-printable"), 40, &"kari=\n".repeat(5_000))),
+        ("message/rfc822", deep(&coded("quoted-printable"), 1, &format!("kari{}", "=\n".repeat(20_000)))),
+        ("message/rfc822", deep(&coded("base64"), 1, &format!("Zm9v{}", "\n".repeat(20_000)))),
+        ("message/rfc822", deep("Content-Type: message/rfc822\n\n", 60, &"a: b\n".repeat(8_000))),
+        ("message/rfc822", "a".repeat(40_000)),
+        (
+            "multipart/mixed; boundary=x",
+            deep("--x\nContent-Type: multipart/mixed; boundary=x\n\n", 60, &" ".repeat(20_000)),
+        ),
+        ("multipart/mixed; boundary=x", format!("--x{}", " ".repeat(20_000))),
+        (
+            "multipart/mixed; boundary=x",
+            format!("--x\nContent-Disposition: form-data; name={}\n\na", "n".repeat(8_000)),
+        ),
+        ("text/csv", ",".repeat(40_000)),
+        ("text/csv", "telefon,".repeat(5_000)),
+        ("text/csv", format!("a\n{digits}")),
+        ("text/csv", format!("\"{}", "\"\"".repeat(20_000))),
+        ("application/x-www-form-urlencoded", "a".repeat(40_000)),
+        ("application/x-www-form-urlencoded", format!("a={}", "%20".repeat(20_000))),
+        ("application/x-www-form-urlencoded", format!("a=%7B%22b%22:%22{}", "%39".repeat(20_000))),
+        ("text/plain; charset=utf-32", digits.clone()),
+        ("", " ".repeat(40_000)),
+    ] {
+        let whole = read(&settings, content_type, [input.as_bytes()]).0;
+        let pieces = read(&settings, content_type, input.as_bytes().chunks(500)).0;
+        assert_eq!(shown(&pieces), shown(&whole), "{content_type}");
+    }
+}

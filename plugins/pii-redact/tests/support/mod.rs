@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "a test fails by panicking; not every test uses all of this")]
 
 use pii_redact::body::declared::Declared;
-use pii_redact::body::{Body, Refused};
+use pii_redact::body::{Body, MOST_HELD, Refused};
 use pii_redact::config::{Config, Settings};
 use pii_redact::rules::Rules;
 use pii_redact::scanner::Outcome;
@@ -79,7 +79,7 @@ pub(crate) fn read<'a>(
             assert_eq!(body.held(), 0, "held at the end");
         }
         state = postcard::to_allocvec(&body).unwrap();
-        assert!(state.len() <= MOST_STATE, "{} bytes of state", state.len());
+        assert!(state.len() <= MOST_STATE && body.held() <= MOST_HELD, "{} bytes of state", state.len());
     }
     (out, unchanged)
 }
