@@ -22,7 +22,7 @@ use config::{Config, Log, Settings};
 use content::Format;
 use replace::Pseudonyms;
 use rules::Rules;
-use scanner::{Blocked, Outcome, Scanner};
+use scanner::Outcome;
 
 /// Bytes of a picture, film or document that is waited for as a whole where it could be refused.
 const LARGEST_WHOLE_MEDIA: u64 = 4 << 20;
@@ -202,7 +202,7 @@ impl PiiRedact {
     }
 
     /// Redacts all values of the fields; one that can't be written back is removed.
-    fn headers(&self, exchange: &Exchange, fields: &Fields<'_>, names: &[String], place: &str) -> Result<(), Blocked> {
+    fn headers(&self, exchange: &Exchange, fields: &Fields<'_>, names: &[String], place: &str) -> Result<(), Refused> {
         for name in names {
             let mut changed = false;
             let mut values = fields.header_all(name);
@@ -224,11 +224,11 @@ impl PiiRedact {
     }
 
     /// Redacts a value that is there as a whole; `None` where it stays as it is.
-    fn text(&self, exchange: &Exchange, text: &[u8], format: Format, place: &str) -> Result<Option<Vec<u8>>, Blocked> {
-        let mut scanner = Scanner::new(format);
+    fn text(&self, exchange: &Exchange, text: &[u8], format: Format, place: &str) -> Result<Option<Vec<u8>>, Refused> {
+        let mut body = Body::of_format(format);
         let mut out = Vec::new();
-        let outcome = scanner.push(&self.settings.rules, &self.keys, text, true, &mut out);
-        report(exchange, &self.settings.rules, &scanner.take_counts(), place);
+        let outcome = body.push(&self.settings.rules, &self.keys, text, true, &mut out);
+        report(exchange, &self.settings.rules, &body.take_counts(), place);
         Ok(match outcome? {
             Outcome::Unchanged => None,
             Outcome::Rewritten => Some(out),

@@ -44,17 +44,15 @@ impl Message {
         self.head.len() + self.body.as_ref().map_or(0, Node::held)
     }
 
-    /// Whether its body passes unread.
-    pub(super) fn is_unread(&self) -> bool {
-        matches!(self.body, Some(Node::Unread))
-    }
-
-    /// Reads the rest of a body that passes unread.
-    pub(super) fn read_as_text(&mut self) -> Result<(), Refused> {
-        if self.place.unreadable == Unreadable::Block {
-            return Err(Refused::Unreadable);
+    /// What comes may be another part to some readers: in a body that passes unread, it is read from here on.
+    pub(super) fn doubt<P: Pseudonyms>(&mut self, run: &mut Run<'_, P>, out: &mut Vec<u8>) -> Result<(), Refused> {
+        let Some(body) = &mut self.body else { return Ok(()) };
+        body.settle(run, out)?;
+        match body {
+            Node::Unread if self.place.unreadable == Unreadable::Block => return Err(Refused::Unreadable),
+            Node::Unread => *body = Node::of_format(Format::Text, &self.place),
+            _ => {}
         }
-        self.body = Some(Node::of_format(Format::Text, &self.place));
         Ok(())
     }
 

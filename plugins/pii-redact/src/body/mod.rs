@@ -22,6 +22,7 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::Format;
 use crate::replace::Pseudonyms;
 use crate::rules::Rules;
 use crate::scanner::{Blocked, Outcome};
@@ -75,6 +76,11 @@ impl Body {
     /// A body at its start.
     pub fn new(declared: Declared, unreadable: Unreadable) -> Self {
         Self { node: Node::new(declared, &Place::top(unreadable)), counts: Vec::new() }
+    }
+
+    /// Text that is known to be UTF-8 of a format, such as a query or the value of a header field.
+    pub fn of_format(format: Format) -> Self {
+        Self { node: Node::of_format(format, &Place::top(Unreadable::Pass)), counts: Vec::new() }
     }
 
     /// How many bytes wait for what comes next.

@@ -117,13 +117,12 @@ impl Multipart {
         match &mut self.at {
             At::Around(node) => node.append(run, data, last, out),
             At::Part(part) => {
+                let mut data = data;
                 // Some readers take for a delimiter what only begins like one. In content that isn't read, that would hide a part.
-                if part.is_unread()
-                    && let Some(from) = line_of(data, &self.delimiter)
-                {
+                while let Some(from) = line_of(data, &self.delimiter) {
                     part.push(run, &data[..from], false, out)?;
-                    part.read_as_text()?;
-                    return part.push(run, &data[from..], last, out);
+                    part.doubt(run, out)?;
+                    data = &data[from..];
                 }
                 part.push(run, data, last, out)
             }

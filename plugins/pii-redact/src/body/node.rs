@@ -97,6 +97,8 @@ pub(super) struct Start {
 enum Decision {
     Charset(Charset),
     Read(Kind),
+    /// It says so, and has bytes in it that no text has: better too much is read than too little.
+    Doubtful(Kind),
     Unread,
     Unreadable,
 }
@@ -203,6 +205,18 @@ impl Node {
         }
     }
 
+    /// Decides by the bytes that are there what this is.
+    pub(super) fn settle<P: Pseudonyms>(&mut self, run: &mut Run<'_, P>, out: &mut Vec<u8>) -> Result<(), Refused> {
+        if let Self::Start(start) = self
+            && let Some(decision) = decide(&start.declared, &start.held, true)
+        {
+            let held = std::mem::take(&mut start.held);
+            *self = decision.node(start)?;
+            self.append(run, &held, false, out)?;
+        }
+        Ok(())
+    }
+
     /// As [`Self::push`], with everything that goes on written.
     pub(super) fn append<P: Pseudonyms>(
         &mut self,
@@ -233,7 +247,8 @@ impl Decision {
             }
             Self::Read(kind) => Ok(Node::of(kind, place)),
             Self::Unread => Ok(Node::Unread),
-            Self::Unreadable if place.unreadable == Unreadable::Block => Err(Refused::Unreadable),
+            Self::Unreadable | Self::Doubtful(_) if place.unreadable == Unreadable::Block => Err(Refused::Unreadable),
+            Self::Doubtful(kind) => Ok(Node::of(kind, place)),
             Self::Unreadable => Ok(Node::Unread),
         }
     }
@@ -257,6 +272,7 @@ fn decide(declared: &Declared, start: &[u8], last: bool) -> Option<Decision> {
         Kind::Plain => {
             let decision = labelled(&declared.kind, declared.label, start, last)?;
             match decision {
+                // Two bytes were enough for that, but not for this.
                 Decision::Read(_) => Some(Decision::Read(match sniff::is_mail(start, last)? {
                     true => Kind::Message,
                     false => Kind::Read(Format::Text),
@@ -285,10 +301,12 @@ fn labelled(kind: &Kind, label: Label, start: &[u8], last: bool) -> Option<Decis
         (Label::Known(charset), None) => return Some(Decision::Charset(charset)),
         _ => {}
     }
+    if sniff::magic(start).is_some() {
+        return Some(Decision::Unreadable);
+    }
     // A JSON text sequence begins with a control character (RFC 7464).
     let control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, 9..=13 | 0x1B | 0x1E);
-    let closed = [&b"\x28\xB5\x2F\xFD"[..], b"\xFF\xD8\xFF"].iter().any(|magic| start.starts_with(magic));
-    if start.iter().any(control) || closed { Some(Decision::Unreadable) } else { read() }
+    if start.iter().any(control) { Some(Decision::Doubtful(kind.clone())) } else { read() }
 }
 
 /// What nothing is said of.

@@ -264,7 +264,8 @@ fn binary_content_passes_where_it_is_what_it_says() {
     for (config, content_type, input, passes) in [
         (json!({}), "image/png", &png[..], true),
         (json!({}), "application/octet-stream", gzip, true),
-        (json!({}), "text/plain", wild, true),
+        (block.clone(), "text/plain", wild, false),
+        (block.clone(), "application/json", b"\0\0\x01{}", false),
         (json!({}), "application/grpc", b"kari@example.no", true),
         (block.clone(), "image/png", png, true),
         (block.clone(), "application/octet-stream", png, true),
@@ -280,6 +281,8 @@ fn binary_content_passes_where_it_is_what_it_says() {
     ] {
         expect(config, content_type, input, if passes { input } else { b"unreadable" });
     }
+    // What says that it is text is read all the same.
+    becomes("text/plain", "\u{1}\u{2} kari@example.no", "\u{1}\u{2} ***");
     for content_type in ["application/grpc", "image/png", ""] {
         expect(block.clone(), content_type, b"", b"");
     }
@@ -287,7 +290,13 @@ fn binary_content_passes_where_it_is_what_it_says() {
         [b"--x\r\nContent-Disposition: form-data; name=f; filename=a.bin\r\n\r\n", data, b"\r\n--x--\r\n"].concat()
     };
     expect(block.clone(), "multipart/form-data; boundary=x", &parts(png), &parts(png));
-    expect(block, "multipart/form-data; boundary=x", &parts(gzip), b"unreadable");
+    expect(block.clone(), "multipart/form-data; boundary=x", &parts(gzip), b"unreadable");
+    // A line that some readers would take for the start of another part.
+    let hidden = parts(&[png, &b"\n--xy\r\n\r\nkari@example.no"[..]].concat());
+    let seen = String::from_utf8_lossy(&hidden).replace("--xy\r\n\r\nkari@example.no", "--xy\r\n\r\n***");
+    let out = all_ways(&settings(&json!({})), "multipart/form-data; boundary=x", &hidden);
+    assert_eq!(String::from_utf8_lossy(&out), seen);
+    expect(block, "multipart/form-data; boundary=x", &hidden, b"unreadable");
 }
 
 #[test]
@@ -360,4 +369,32 @@ fn endless_input_is_held_back_only_so_far() {
         let pieces = read(&settings, content_type, input.as_bytes().chunks(500)).0;
         assert_eq!(shown(&pieces), shown(&whole), "{content_type}");
     }
+}
+
+#[test]
+fn looks_of_mail_and_tables() {
+    for content_type in ["text/plain; charset=utf-8", "", "application/octet-stream"] {
+        becomes(
+            content_type,
+            "From: a\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\nRm5yIDAyMDEzMjk5OTk3",
+            "From: a\r\nMIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\nRm5yICoqKg==",
+        );
+        becomes(content_type, "Fra: Kari\nTlf: 98765432\n", "Fra: Kari\nTlf: ***\n");
+    }
+    becomes("", "navn,mobil,by\nKari,98765432,Oslo\n", "navn,mobil,by\nKari,***,Oslo\n");
+}
+
+/// Batches of requests, as OData and mail providers' interfaces have them.
+#[test]
+fn messages_of_http() {
+    let part = |query: &str, length: &str, body: &str| {
+        format!(
+            "--b\r\nContent-Type: application/http\r\n\r\nPOST /a?mail={query} HTTP/1.1\r\nContent-Type: application/json\r\n{length}\r\n{body}\r\n--b--"
+        )
+    };
+    becomes(
+        "multipart/mixed; boundary=b",
+        &part("kari@example.no", "Content-Length: 19\r\n", "{\"fnr\":02013299997}"),
+        &part("***", "", "{\"fnr\":\"***\"}"),
+    );
 }
