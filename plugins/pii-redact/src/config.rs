@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn what_can_not_be_read_is_refused_where_something_blocks_unless_it_is_said() {
+        for (config, expected) in [
+            (serde_json::json!({}), Unreadable::Pass),
+            (serde_json::json!({"fields": ["a"], "fields_action": "block"}), Unreadable::Block),
+            (serde_json::json!({"categories": {"card": "block"}}), Unreadable::Block),
+            (serde_json::json!({"categories": {"card": "block"}, "unreadable": "pass"}), Unreadable::Pass),
+            (serde_json::json!({"unreadable": "block"}), Unreadable::Block),
+        ] {
+            let compiled: Config = serde_json::from_value(config.clone()).unwrap();
+            assert_eq!(compiled.compile().unwrap().unreadable, expected, "{config}");
+        }
+    }
+
+    #[test]
     fn a_wrong_name_is_told_with_its_place_and_the_known_ones() {
         for (config, pointer, parts) in [
             (r#"{"categories": {"email": "msk"}}"#, "/categories/email", ["msk", "mask"]),

@@ -107,8 +107,10 @@ impl Declared {
     pub(super) fn of_file(self, name: &[u8]) -> Self {
         let name = name.to_ascii_lowercase();
         let kind = match self.kind {
-            Kind::Sniffed if name.ends_with(b".csv") => Kind::Table(None),
-            Kind::Sniffed if name.ends_with(b".tsv") || name.ends_with(b".tab") => Kind::Table(Some(b'\t')),
+            Kind::Sniffed | Kind::Plain if name.ends_with(b".csv") => Kind::Table(None),
+            Kind::Sniffed | Kind::Plain if name.ends_with(b".tsv") || name.ends_with(b".tab") => {
+                Kind::Table(Some(b'\t'))
+            }
             kind => kind,
         };
         Self { kind, ..self }

@@ -5,6 +5,7 @@
 //! path of the tree is alive at a time, and so bounded in memory: see [`MOST_DEPTH`].
 
 pub mod charset;
+mod choice;
 mod coding;
 pub mod declared;
 mod field;

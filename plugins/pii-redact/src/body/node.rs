@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::charset::{Charset, Label};
+use super::charset::Label;
+use super::choice::{Decision, decide};
 use super::declared::{Declared, Kind};
 use super::field::Swallowed;
 use super::form::Form;
 use super::message::{self, Message};
 use super::multipart::Multipart;
 use super::recoded::Recoded;
-use super::sniff::{self, Look};
+use super::sniff;
 use super::table::Table;
 use super::transcoded::Transcoded;
 use super::{MOST_DEPTH, Refused, Unreadable};
@@ -93,22 +94,11 @@ pub(super) struct Start {
     held: Vec<u8>,
 }
 
-/// What the first bytes decide.
-enum Decision {
-    Charset(Charset),
-    Read(Kind),
-    /// It says so, and has bytes in it that no text has: better too much is read than too little.
-    Doubtful(Kind),
-    Unread,
-    Unreadable,
-}
-
 impl Node {
     pub(super) fn new(declared: Declared, place: &Place) -> Self {
-        // Event streams are UTF-8 whatever they say (HTML standard, section 9.2.5), and nothing of them may wait.
-        if declared.kind == Kind::Read(Format::Events) {
-            return Self::scanned(Format::Events, place);
-        }
+        // Event streams are UTF-8 whatever they say (HTML standard, section 9.2.5).
+        let events = declared.kind == Kind::Read(Format::Events);
+        let declared = if events { Declared::of_format(Format::Events) } else { declared };
         Self::Start(Box::new(Start { declared, place: place.clone(), held: Vec::new() }))
     }
 
@@ -126,7 +116,7 @@ impl Node {
         match kind {
             Kind::Read(Format::Form) => Self::Form(Box::new(Form::new(place))),
             Kind::Read(format) => Self::scanned(format, place),
-            Kind::Table(delimiter) => Self::Table(Box::new(Table::new(delimiter, place))),
+            Kind::Table(delimiter) => Self::Table(Box::new(Table::new(delimiter))),
             Kind::Multipart { boundary, digest } => {
                 let default = if digest { message::Default::Message } else { message::Default::Sniffed };
                 Self::Multipart(Box::new(Multipart::new(&boundary, default, &place.inner(b""))))
@@ -252,99 +242,4 @@ impl Decision {
             Self::Unreadable => Ok(Node::Unread),
         }
     }
-}
-
-/// What the first bytes say; `None` where more are needed. More bytes never change what fewer have said.
-fn decide(declared: &Declared, start: &[u8], last: bool) -> Option<Decision> {
-    match &declared.kind {
-        Kind::Unreadable => Some(Decision::Unreadable),
-        Kind::Sniffed => sniffed(declared.label, start, last),
-        Kind::Binary(kind) => {
-            let start = &start[..start.len().min(sniff::MOST)];
-            if start.len() < sniff::MOST && !last {
-                return None;
-            }
-            match sniff::magic(start) {
-                Some(found) if found == *kind => Some(Decision::Unread),
-                _ => sniffed(declared.label, start, true),
-            }
-        }
-        Kind::Plain => {
-            let decision = labelled(&declared.kind, declared.label, start, last)?;
-            match decision {
-                // Two bytes were enough for that, but not for this.
-                Decision::Read(_) => Some(Decision::Read(match sniff::is_mail(start, last)? {
-                    true => Kind::Message,
-                    false => Kind::Read(Format::Text),
-                })),
-                decision => Some(decision),
-            }
-        }
-        kind => labelled(kind, declared.label, start, last),
-    }
-}
-
-/// What says that it is text, and is: two bytes are enough where they are ASCII.
-fn labelled(kind: &Kind, label: Label, start: &[u8], last: bool) -> Option<Decision> {
-    let ascii = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
-    let read = || Some(Decision::Read(kind.clone()));
-    match label {
-        Label::Ascii if start.len() >= 2 && start[..2].iter().all(ascii) => return read(),
-        _ if start.len() < 4 && !last => return None,
-        _ => {}
-    }
-    let start = &start[..start.len().min(4)];
-    match (label, Charset::sniffed(start)) {
-        (_, Some(charset)) => return Some(Decision::Charset(charset)),
-        (Label::Unordered { wide }, None) => return Some(Decision::Charset(Charset::ordered(wide, start))),
-        _ if start.starts_with(b"\xEF\xBB\xBF") => return read(),
-        (Label::Known(charset), None) => return Some(Decision::Charset(charset)),
-        _ => {}
-    }
-    if sniff::magic(start).is_some() {
-        return Some(Decision::Unreadable);
-    }
-    // A JSON text sequence begins with a control character (RFC 7464).
-    let control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, 9..=13 | 0x1B | 0x1E);
-    if start.iter().any(control) { Some(Decision::Doubtful(kind.clone())) } else { read() }
-}
-
-/// What nothing is said of.
-fn sniffed(label: Label, start: &[u8], last: bool) -> Option<Decision> {
-    let text = start.trim_ascii_start();
-    if label == Label::Ascii
-        && let Some(b'{' | b'[') = text.first()
-        && let Some([second, ..]) = text.get(1..)
-        && *second != 0
-        && !b"{\\rtf".starts_with(&text[..text.len().min(5)])
-        && start.len() - text.len() < sniff::MOST
-    {
-        return Some(Decision::Read(Kind::Read(Format::Json)));
-    }
-    if start.len() < sniff::MOST && !last {
-        return None;
-    }
-    let start = &start[..start.len().min(sniff::MOST)];
-    if let Some(kind) = sniff::magic(start) {
-        return Some(if kind == sniff::Binary::Closed { Decision::Unreadable } else { Decision::Unread });
-    }
-    match (label, Charset::sniffed(start)) {
-        (_, Some(charset)) => return Some(Decision::Charset(charset)),
-        (Label::Unordered { wide }, None) => return Some(Decision::Charset(Charset::ordered(wide, start))),
-        (Label::Known(charset), None) => return Some(Decision::Charset(charset)),
-        (Label::Unreadable, None) => return Some(Decision::Unreadable),
-        (Label::Ascii, None) => {}
-    }
-    if sniff::is_binary(start) {
-        return Some(Decision::Unreadable);
-    }
-    Some(Decision::Read(match sniff::look(start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start)) {
-        Look::Json => Kind::Read(Format::Json),
-        Look::Form => Kind::Read(Format::Form),
-        Look::Events => Kind::Read(Format::Events),
-        Look::Multipart(boundary) => Kind::Multipart { boundary, digest: false },
-        Look::Mail => Kind::Message,
-        Look::Table => Kind::Table(None),
-        Look::Text => Kind::Read(Format::Text),
-    }))
 }

@@ -26,7 +26,7 @@ pub enum Binary {
 }
 
 /// Magic numbers: where they stand, what is there, whose they are.
-const MAGIC: [(usize, &[u8], Binary); 45] = [
+const MAGIC: [(usize, &[u8], Binary); 48] = [
     (0, b"\x89PNG\r\n\x1A\n", Binary::Image),
     (0, b"\xFF\xD8\xFF", Binary::Image),
     (0, b"GIF87a", Binary::Image),
@@ -57,6 +57,9 @@ const MAGIC: [(usize, &[u8], Binary); 45] = [
     (0, b"\0\0\x01\xBA", Binary::Media),
     (0, b"\0\0\x01\xB3", Binary::Media),
     (0, b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", Binary::Media),
+    (0, b".snd\0\0\0", Binary::Media),
+    (0, b"true\0", Binary::Font),
+    (34, b"LP", Binary::Font),
     (0, b"wOFF", Binary::Font),
     (0, b"wOF2", Binary::Font),
     (0, b"OTTO", Binary::Font),
@@ -106,6 +109,8 @@ fn numbered(start: &[u8]) -> Option<Binary> {
         }
         // AAC in ADTS frames: twelve set bits and layer 0.
         [0xFF, 0xF0 | 0xF1 | 0xF8 | 0xF9, ..] => Some(Binary::Media),
+        // Packets of an MPEG transport stream (ISO/IEC 13818-1, 2.4.3.2).
+        [0x47, ..] if start.get(188) == Some(&0x47) => Some(Binary::Media),
         [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', ..] => Some(Binary::Closed),
         // A bitmap: the two reserved numbers in its header are zero.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some(Binary::Image),
@@ -122,6 +127,14 @@ pub(crate) fn is_binary(start: &[u8]) -> bool {
     }
     let wrong: usize = start.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
     wrong * 3 > start.len()
+}
+
+/// Whether it is a message that is encrypted, written as text (RFC 9580 section 6.2).
+pub(crate) fn is_encrypted(start: &[u8]) -> bool {
+    let start = start.trim_ascii_start();
+    [&b"-----BEGIN PGP MESSAGE-----"[..], b"-----BEGIN AGE ENCRYPTED FILE-----", b"-----BEGIN PKCS7-----"]
+        .iter()
+        .any(|armour| start.starts_with(armour))
 }
 
 /// What text looks like.

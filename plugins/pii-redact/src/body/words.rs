@@ -103,7 +103,7 @@ fn unescape(text: &[u8], escape: u8, out: &mut Vec<u8>) {
 fn in_utf_8(bytes: Vec<u8>, charset: &[u8]) -> Vec<u8> {
     let charset = match Label::of(&String::from_utf8_lossy(charset)) {
         Label::Known(charset) => charset,
-        Label::Unordered { wide } => Charset::ordered(wide, &bytes),
+        Label::Unordered { .. } => Charset::sniffed(&bytes).unwrap_or(Charset::Utf16Be),
         Label::Ascii | Label::Unreadable => return bytes,
     };
     let mut plain = Vec::new();

@@ -265,6 +265,12 @@ fn binary_content_passes_where_it_is_what_it_says() {
         (json!({}), "image/png", &png[..], true),
         (json!({}), "application/octet-stream", gzip, true),
         (block.clone(), "text/plain", wild, false),
+        (block.clone(), "text/plain; charset=latin1", gzip, false),
+        (block.clone(), "text/event-stream", gzip, false),
+        (block.clone(), "image/png", b"PK\x03\x04\0\0", false),
+        (block.clone(), "application/zip", b"PK\x03\x04\0\0", true),
+        (block.clone(), "text/plain; charset=utf-16", b"kari@example.no", false),
+        (block.clone(), "", b"-----BEGIN PGP MESSAGE-----\n\nabc", false),
         (block.clone(), "application/json", b"\0\0\x01{}", false),
         (json!({}), "application/grpc", b"kari@example.no", true),
         (block.clone(), "image/png", png, true),
@@ -282,6 +288,7 @@ fn binary_content_passes_where_it_is_what_it_says() {
         expect(config, content_type, input, if passes { input } else { b"unreadable" });
     }
     // What says that it is text is read all the same.
+    becomes("text/plain; charset=utf-16le", "kari@example.no", "***");
     becomes("text/plain", "\u{1}\u{2} kari@example.no", "\u{1}\u{2} ***");
     for content_type in ["application/grpc", "image/png", ""] {
         expect(block.clone(), content_type, b"", b"");

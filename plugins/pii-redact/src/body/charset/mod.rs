@@ -73,6 +73,17 @@ impl Label {
     }
 }
 
+impl Label {
+    /// Whether characters have two bytes or four.
+    pub(super) fn is_wide(self) -> bool {
+        match self {
+            Self::Unordered { .. } => true,
+            Self::Known(charset) => charset.table().is_none(),
+            Self::Ascii | Self::Unreadable => false,
+        }
+    }
+}
+
 /// Charsets whose bytes below 0x80 aren't ASCII: those that switch by escapes, and EBCDIC's code pages.
 fn is_unreadable(label: &str) -> bool {
     let page = ["ibm", "cp"].iter().find_map(|prefix| label.strip_prefix(prefix)).unwrap_or("");
@@ -102,17 +113,6 @@ impl Charset {
             [a, 0] if is_text(*a) => Some(Self::Utf16Le),
             [0, b] if is_text(*b) => Some(Self::Utf16Be),
             _ => None,
-        }
-    }
-
-    /// This charset, or where a label leaves the byte order open, that of the first bytes; without a hint the little end comes
-    /// first, as the WHATWG Encoding standard has it.
-    pub fn ordered(wide: bool, start: &[u8]) -> Self {
-        match (Self::sniffed(start), wide) {
-            (Some(found @ (Self::Utf32Le | Self::Utf32Be)), true) => found,
-            (Some(found @ (Self::Utf16Le | Self::Utf16Be)), false) => found,
-            (_, true) => Self::Utf32Le,
-            (_, false) => Self::Utf16Le,
         }
     }
 
