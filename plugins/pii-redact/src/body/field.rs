@@ -12,12 +12,31 @@ use crate::scanner::{Blocked, Outcome, Scanner};
 impl<P: Pseudonyms> Run<'_, P> {
     /// Redacts a text that is there as a whole, announced by a name; `None` where it stays as it is.
     pub(super) fn text(&mut self, text: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>, Refused> {
+        if !self.rules.may_hold(text) {
+            return Ok(None);
+        }
         let mut scanner = Scanner::new(Format::Text);
         scanner.set_name(name);
         let mut out = Vec::new();
         let outcome = scanner.push(self.rules, self.pseudonyms, text, true, &mut out);
         self.count(&scanner.take_counts());
         Ok((outcome? == Outcome::Rewritten).then_some(out))
+    }
+
+    /// Appends what a scanner lets go on of some bytes.
+    pub(super) fn scan(
+        &mut self,
+        scanner: &mut Scanner,
+        raw: &[u8],
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
+        let outcome = scanner.push(self.rules, self.pseudonyms, raw, last, out);
+        self.count(&scanner.take_counts());
+        if outcome? == Outcome::Unchanged {
+            out.extend_from_slice(raw);
+        }
+        Ok(())
     }
 
     /// What stands for the value of a listed field.

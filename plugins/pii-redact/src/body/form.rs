@@ -8,7 +8,7 @@ use super::node::{Node, Place, Run};
 use super::recoded::Recoded;
 use crate::content::Format;
 use crate::replace::Pseudonyms;
-use crate::scanner::{Outcome, Scanner};
+use crate::scanner::Scanner;
 
 /// Raw bytes of a name that are remembered; a longer one ends in what it is about.
 const LONGEST_NAME: usize = 128;
@@ -74,12 +74,12 @@ impl Form {
                 }
                 At::Value => match starts_json(&raw[at..], last) {
                     None => {
-                        self.scan(run, &raw[from..at], false, out)?;
+                        run.scan(&mut self.scanner, &raw[from..at], false, out)?;
                         self.held = raw.split_off(at);
                         return Ok(());
                     }
                     Some(true) if !self.is_listed(run) => {
-                        self.scan(run, &raw[from..at], false, out)?;
+                        run.scan(&mut self.scanner, &raw[from..at], false, out)?;
                         from = at;
                         // Where the scanner waits for what follows the name, nothing may come in between.
                         self.at = if self.scanner.held() > 0 { At::Plain } else { self.json() };
@@ -108,22 +108,7 @@ impl Form {
         {
             json.push(run, b"", true, out)?;
         }
-        self.scan(run, &raw[from..], last, out)
-    }
-
-    fn scan<P: Pseudonyms>(
-        &mut self,
-        run: &mut Run<'_, P>,
-        raw: &[u8],
-        last: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refused> {
-        let outcome = self.scanner.push(run.rules, run.pseudonyms, raw, last, out);
-        run.count(&self.scanner.take_counts());
-        if outcome? == Outcome::Unchanged {
-            out.extend_from_slice(raw);
-        }
-        Ok(())
+        run.scan(&mut self.scanner, &raw[from..], last, out)
     }
 
     fn is_listed<P>(&self, run: &Run<'_, P>) -> bool {

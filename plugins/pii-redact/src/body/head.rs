@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::Refused;
 use super::node::Run;
 use super::parameters::{self, Parameter, parameters};
@@ -12,8 +14,13 @@ use crate::replace::Pseudonyms;
 /// Bytes of text that announce what stands behind them.
 const TAIL: usize = 48;
 
+/// Bytes of a field. Longer ones are read as text.
+pub(super) const LONGEST_FIELD: usize = 8 << 10;
+/// Bytes of what a field says that are remembered.
+const LONGEST_VALUE: usize = 512;
+
 /// What the fields say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     /// `Content-Type`, several of them with commas between.
     pub(super) content_type: Option<Vec<u8>>,
@@ -25,68 +32,87 @@ pub(super) struct Head {
     pub(super) encoding: Option<Vec<u8>>,
 }
 
-/// Where the blank line ends that ends a head. None ends before `seen`.
-pub(super) fn end(raw: &[u8], seen: usize) -> Option<usize> {
-    let blank = |at: usize| match &raw[at..] {
-        [b'\n', ..] => Some(at + 1),
-        [b'\r', b'\n', ..] => Some(at + 2),
-        _ => None,
-    };
-    let from = seen.saturating_sub(2);
-    let lines = (from..raw.len()).filter(|at| raw[*at] == b'\n').map(|at| at + 1);
-    (from == 0).then_some(0).into_iter().chain(lines).find_map(blank)
+/// What comes next in a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// More bytes are needed to know.
+    Cut,
+    /// A field of this length, with the lines that continue it.
+    Field(usize),
+    /// So much of a field that is too long.
+    Long(usize),
+    /// The blank line that ends the head, of this length.
+    End(usize),
 }
 
-/// Appends a head without what is personal in it, and gives what it says. A length, which wouldn't be true any more, is left out.
-pub(super) fn redacted<P: Pseudonyms>(run: &mut Run<'_, P>, raw: &[u8], out: &mut Vec<u8>) -> Result<Head, Refused> {
-    let mut head = Head::default();
-    for field in fields(raw) {
-        let colon = field.iter().position(|byte| *byte == b':').filter(|end| is_name(&field[..*end]));
-        let (name, value) = field.split_at(colon.map_or(0, |colon| colon + 1));
-        let name = name.strip_suffix(b":").unwrap_or(name).trim_ascii();
-        let written = field.len() - value.len();
-        match name.to_ascii_lowercase().as_slice() {
-            b"content-length" => continue,
-            b"content-type" => {
-                let declared = head.content_type.get_or_insert_default();
-                if !declared.is_empty() {
-                    declared.extend_from_slice(b", ");
-                }
-                declared.extend_from_slice(&unfolded(value));
-                out.extend_from_slice(&field[..written]);
-                with_parameters(run, value, &[b"name"], out)?;
+/// What comes first in the rest of a head.
+pub(super) fn next(raw: &[u8], last: bool) -> Next {
+    match raw {
+        [b'\n', ..] => return Next::End(1),
+        [b'\r', b'\n', ..] => return Next::End(2),
+        [] if last => return Next::End(0),
+        [] => return Next::Cut,
+        _ => {}
+    }
+    let window = &raw[..raw.len().min(LONGEST_FIELD)];
+    match end_of_field(window) {
+        Some(end) => Next::Field(end),
+        None if window.len() == LONGEST_FIELD => Next::Long(LONGEST_FIELD),
+        None if last => Next::Field(window.len()),
+        None => Next::Cut,
+    }
+}
+
+/// Where a field ends: behind a line break that no white space follows. What follows has to be there.
+pub(super) fn end_of_field(raw: &[u8]) -> Option<usize> {
+    raw.windows(2).position(|pair| pair[0] == b'\n' && !matches!(pair[1], b' ' | b'\t')).map(|at| at + 1)
+}
+
+/// Appends a field without what is personal in it, and notes what it says. A length, which wouldn't be true any more, is left
+/// out.
+pub(super) fn field<P: Pseudonyms>(
+    run: &mut Run<'_, P>,
+    field: &[u8],
+    head: &mut Head,
+    out: &mut Vec<u8>,
+) -> Result<(), Refused> {
+    let colon = field.iter().position(|byte| *byte == b':').filter(|end| is_name(&field[..*end]));
+    let (start, value) = field.split_at(colon.map_or(0, |colon| colon + 1));
+    let name = start.strip_suffix(b":").unwrap_or(start).trim_ascii();
+    match name.to_ascii_lowercase().as_slice() {
+        b"content-length" => Ok(()),
+        b"content-type" => {
+            let declared = head.content_type.get_or_insert_default();
+            if !declared.is_empty() {
+                declared.extend_from_slice(b", ");
             }
-            b"content-disposition" => {
-                let named = |name: &str| parameter(value, name).unwrap_or_default();
-                if head.name.is_empty() && head.file.is_empty() {
-                    (head.name, head.file) = (named("name"), named("filename"));
-                }
-                out.extend_from_slice(&field[..written]);
-                with_parameters(run, value, &[b"name", b"filename"], out)?;
+            declared.extend_from_slice(&unfolded(value));
+            declared.truncate(2 * LONGEST_VALUE);
+            out.extend_from_slice(start);
+            with_parameters(run, value, &[b"name"], out)
+        }
+        b"content-disposition" => {
+            let named = |name: &str| {
+                let value = parameter(value, name).unwrap_or_default();
+                value[value.len().saturating_sub(LONGEST_VALUE)..].to_vec()
+            };
+            if head.name.is_empty() && head.file.is_empty() {
+                (head.name, head.file) = (named("name"), named("filename"));
             }
-            b"content-transfer-encoding" => {
-                head.encoding.get_or_insert_with(|| value.trim_ascii().to_vec());
-                out.extend_from_slice(field);
-            }
-            _ => {
-                out.extend_from_slice(&field[..written]);
-                unstructured(run, value, name, out)?;
-            }
+            out.extend_from_slice(start);
+            with_parameters(run, value, &[b"name", b"filename"], out)
+        }
+        b"content-transfer-encoding" => {
+            let value = value.trim_ascii();
+            head.encoding.get_or_insert_with(|| value[..value.len().min(LONGEST_VALUE)].to_vec());
+            out.extend_from_slice(field);
+            Ok(())
+        }
+        _ => {
+            out.extend_from_slice(start);
+            unstructured(run, value, name, out)
         }
     }
-    Ok(head)
-}
-
-/// The fields with the lines that continue them and their line breaks.
-fn fields(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = raw;
-    std::iter::from_fn(move || {
-        let continues = |at: usize| matches!(rest.get(at + 1), Some(b' ' | b'\t'));
-        let end = (0..rest.len()).find(|at| rest[*at] == b'\n' && !continues(*at));
-        let (field, behind) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-        rest = behind;
-        (!field.is_empty()).then_some(field)
-    })
 }
 
 fn is_name(name: &[u8]) -> bool {
@@ -245,11 +271,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends() {
-        assert_eq!(end(b"a: b\r\n\r\nc", 0), Some(8));
-        assert_eq!(end(b"a: b\n\nc", 5), Some(6));
-        assert_eq!(end(b"\r\nc", 0), Some(2));
-        assert_eq!(end(b"a: b\r\n\r", 0), None);
+    fn fields_and_the_end_of_them() {
+        for (raw, last, expected) in [
+            ("a: b\r\n c\nd", false, Next::Field(9)),
+            ("a: b\r\n", false, Next::Cut),
+            ("a: b\r\n", true, Next::Field(6)),
+            ("\r\nx", false, Next::End(2)),
+            ("\nx", false, Next::End(1)),
+            ("\r", false, Next::Cut),
+            ("", true, Next::End(0)),
+        ] {
+            assert_eq!(next(raw.as_bytes(), last), expected, "{raw:?}");
+        }
+        assert_eq!(next(&[b'a'; LONGEST_FIELD], false), Next::Long(LONGEST_FIELD));
     }
 
     #[test]

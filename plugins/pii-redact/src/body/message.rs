@@ -5,15 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::coding::Coding;
 use super::declared::{Declared, Kind};
-use super::head::{self, Head};
+use super::head::{self, Head, Next};
 use super::node::{Node, Place, Run};
 use super::recoded::Recoded;
 use super::{Refused, Unreadable};
 use crate::content::Format;
 use crate::replace::Pseudonyms;
-
-/// Bytes of a head. What is longer is none, and read as text.
-const LONGEST_HEAD: usize = 8 << 10;
+use crate::scanner::Scanner;
 
 /// What a body is that its head gives no type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,27 +24,44 @@ pub(super) enum Default {
     Message,
 }
 
+/// Where in it the reader stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum At {
+    /// Among the fields.
+    Head,
+    /// In one that is too long.
+    Long(Box<Scanner>),
+    Body(Node),
+}
+
 /// The state of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Message {
     place: Place,
     default: Default,
-    head: Vec<u8>,
-    body: Option<Node>,
+    head: Head,
+    at: At,
+    /// Bytes of a field that isn't complete.
+    held: Vec<u8>,
 }
 
 impl Message {
     pub(super) fn new(default: Default, place: &Place) -> Self {
-        Self { place: place.clone(), default, head: Vec::new(), body: None }
+        Self { place: place.clone(), default, head: Head::default(), at: At::Head, held: Vec::new() }
     }
 
     pub(super) fn held(&self) -> usize {
-        self.head.len() + self.body.as_ref().map_or(0, Node::held)
+        let inner = match &self.at {
+            At::Head => 0,
+            At::Long(scanner) => scanner.held(),
+            At::Body(body) => body.held(),
+        };
+        self.held.len() + inner
     }
 
     /// What comes may be another part to some readers: in a body that passes unread, it is read from here on.
     pub(super) fn doubt<P: Pseudonyms>(&mut self, run: &mut Run<'_, P>, out: &mut Vec<u8>) -> Result<(), Refused> {
-        let Some(body) = &mut self.body else { return Ok(()) };
+        let At::Body(body) = &mut self.at else { return Ok(()) };
         body.settle(run, out)?;
         match body {
             Node::Unread if self.place.unreadable == Unreadable::Block => return Err(Refused::Unreadable),
@@ -63,30 +78,62 @@ impl Message {
         last: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Refused> {
-        if let Some(body) = &mut self.body {
+        if let At::Body(body) = &mut self.at {
             return body.append(run, chunk, last, out);
         }
-        let seen = self.head.len();
-        self.head.extend_from_slice(&chunk[..chunk.len().min(LONGEST_HEAD - seen)]);
-        let end = match head::end(&self.head, seen) {
-            Some(end) => end,
-            None if last && self.head.len() < LONGEST_HEAD => self.head.len(),
-            None if self.head.len() == LONGEST_HEAD => {
-                let mut body = Node::of_format(Format::Text, &self.place);
-                body.append(run, &self.head[..seen], false, out)?;
-                self.head = Vec::new();
-                return self.body.insert(body).append(run, chunk, last, out);
-            }
-            None => return Ok(()),
-        };
-        let mut raw = std::mem::take(&mut self.head);
-        raw.truncate(end);
-        let head = head::redacted(run, &raw, out)?;
-        self.body.insert(self.body(run, &head)).append(run, &chunk[end - seen..], last, out)
+        let mut raw = std::mem::take(&mut self.held);
+        raw.extend_from_slice(chunk);
+        let mut at = 0;
+        loop {
+            let rest = &raw[at..];
+            at += match (&mut self.at, head::next(rest, last)) {
+                (At::Body(body), _) => return body.append(run, rest, last, out),
+                (At::Long(scanner), _) => {
+                    // A line break waits for what follows it.
+                    let end = head::end_of_field(rest);
+                    let cut = rest.len() - usize::from(rest.ends_with(b"\n") && !last);
+                    let ends = end.is_some() || last;
+                    let part = &rest[..end.unwrap_or(cut)];
+                    run.scan(scanner, part, ends, out)?;
+                    match end {
+                        None if !last => {
+                            self.held = rest[part.len()..].to_vec();
+                            return Ok(());
+                        }
+                        _ => self.at = At::Head,
+                    }
+                    part.len()
+                }
+                (At::Head, Next::Cut) => {
+                    self.held = raw.split_off(at);
+                    return Ok(());
+                }
+                (At::Head, Next::Field(length)) => {
+                    head::field(run, &rest[..length], &mut self.head, out)?;
+                    length
+                }
+                // There may be words in it that can't be read in pieces.
+                (At::Head, Next::Long(_)) if self.place.unreadable == Unreadable::Block => {
+                    return Err(Refused::Unreadable);
+                }
+                (At::Head, Next::Long(length)) => {
+                    let mut scanner = Box::new(Scanner::new(Format::Text));
+                    run.scan(&mut scanner, &rest[..length], false, out)?;
+                    self.at = At::Long(scanner);
+                    length
+                }
+                (At::Head, Next::End(length)) => {
+                    out.extend_from_slice(&rest[..length]);
+                    self.at = At::Body(self.body(run)?);
+                    length
+                }
+            };
+        }
     }
 
     /// What reads the body behind a head.
-    fn body<P>(&self, run: &Run<'_, P>, head: &Head) -> Node {
+    fn body<P>(&self, run: &Run<'_, P>) -> Result<Node, Refused> {
+        let head = &self.head;
         let place = self.place.inner(&head.name);
         let declared = match (&head.content_type, self.default) {
             (Some(content_type), _) => Declared::of([content_type.as_slice()]),
@@ -101,12 +148,16 @@ impl Message {
         } else {
             Node::new(declared, &place)
         };
-        match head.encoding.as_deref().and_then(Coding::of_transfer) {
-            Some(coding) if !parted && place.codings < super::MOST_CODINGS => {
-                let place = place.coded();
-                Node::Recoded(Box::new(Recoded::new(coding, &place, inner)))
+        let coding = head.encoding.as_deref().and_then(Coding::of_transfer).filter(|_| !parted);
+        match coding {
+            Some(_) if place.codings >= super::MOST_CODINGS && place.unreadable == Unreadable::Block => {
+                Err(Refused::Unreadable)
             }
-            _ => inner,
+            Some(coding) if place.codings < super::MOST_CODINGS => {
+                let place = place.coded();
+                Ok(Node::Recoded(Box::new(Recoded::new(coding, &place, inner))))
+            }
+            _ => Ok(inner),
         }
     }
 }

@@ -30,8 +30,9 @@ use crate::scanner::{Blocked, Outcome};
 use declared::Declared;
 use node::{Node, Place, Run};
 
-/// Containers within containers that are opened; deeper ones are read as text.
-pub const MOST_DEPTH: u8 = 8;
+/// Readers within readers; what is deeper is read as text. A part of a multipart body is two deep, so that bodies of parts may
+/// be nested eight times.
+pub const MOST_DEPTH: u8 = 16;
 /// Transfer encodings within transfer encodings that are decoded.
 const MOST_CODINGS: u8 = 2;
 

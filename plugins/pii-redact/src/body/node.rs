@@ -225,7 +225,10 @@ impl Node {
 impl Decision {
     fn node(self, start: &Start) -> Result<Node, Refused> {
         let Start { declared, place, .. } = start;
+        let opens = matches!(self, Self::Charset(_) | Self::Read(Kind::Multipart { .. } | Kind::Message));
         match self {
+            _ if opens && place.depth > MOST_DEPTH && place.unreadable == Unreadable::Block => Err(Refused::Unreadable),
+            Self::Charset(_) if place.depth > MOST_DEPTH => Ok(Node::of_format(Format::Text, place)),
             Self::Charset(charset) => {
                 let inner = Declared { kind: declared.kind.clone(), label: Label::Ascii };
                 let inner = match inner.kind {

@@ -405,3 +405,28 @@ fn messages_of_http() {
         &part("***", "", "{\"fnr\":\"***\"}"),
     );
 }
+
+#[test]
+fn heads_may_be_long() {
+    let fields = "Received: from a.example by b.example; Mon, 2 Feb 2026 10:00:00 +0100\r\n".repeat(400);
+    let long = format!("To: {}\r\n", "Kari <kari@example.no>,\r\n ".repeat(500));
+    let rest = "Content-Transfer-Encoding: base64\r\n\r\nRm5yIDAyMDEzMjk5OTk3\r\n";
+    let redacted = rest.replace("Rm5yIDAyMDEzMjk5OTk3", "Rm5yICoqKg==");
+    becomes("message/rfc822", &format!("{fields}{rest}"), &format!("{fields}{redacted}"));
+    let masked = long.replace("kari@example.no", "***");
+    becomes("message/rfc822", &format!("{long}{rest}"), &format!("{masked}{redacted}"));
+    let input = format!("{long}{rest}");
+    expect(json!({"categories": {"card": "block"}}), "message/rfc822", input.as_bytes(), b"unreadable");
+}
+
+#[test]
+fn what_is_too_deep_to_be_opened_is_text_or_refused() {
+    let nested = |times: usize, text: &str| {
+        let message = "Content-Type: message/rfc822\n\n".repeat(times);
+        format!("{message}Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n{text}")
+    };
+    becomes("message/rfc822", &nested(4, "Rm5yIDAyMDEzMjk5OTk3\n"), &nested(4, "Rm5yICoqKg==\n"));
+    becomes("message/rfc822", &nested(20, "Rm5yIDAyMDEzMjk5OTk3\n"), &nested(20, "Rm5yIDAyMDEzMjk5OTk3\n"));
+    let deep = nested(20, "Rm5yIDAyMDEzMjk5OTk3\n");
+    expect(json!({"categories": {"card": "block"}}), "message/rfc822", deep.as_bytes(), b"unreadable");
+}

@@ -1,6 +1,6 @@
 //! What is done with each cell of a table.
 
-use super::{At, LONGEST_CELL, LONGEST_NAME, MOST_COLUMNS, MOST_NAMES, Table, Value};
+use super::{At, Column, LONGEST_CELL, LONGEST_NAME, MOST_COLUMNS, MOST_NAMES, Table, Value};
 use crate::body::Refused;
 use crate::body::node::Run;
 use crate::content::Format;
@@ -9,35 +9,35 @@ use crate::replace::Pseudonyms;
 use crate::scanner::{Outcome, Scanner};
 
 impl Table {
-    /// The name of the column, where it is known.
-    fn name(&self) -> &[u8] {
-        let end = |column: usize| self.ends.get(column).map(|end| usize::from(*end));
-        let start = if self.column == 0 { Some(0) } else { end(self.column - 1) };
-        match (start, end(self.column)) {
-            (Some(start), Some(end)) if !self.header => &self.names[start..end],
-            _ => b"",
-        }
+    /// The column of the cell, where it is known; none in the line that names them.
+    fn known(&self) -> Option<&Column> {
+        if self.header { None } else { self.columns.get(self.column) }
     }
 
     /// Whether the cell goes whatever it holds.
-    fn is_listed<P>(&self, run: &Run<'_, P>) -> bool {
-        run.rules.is_field(self.name())
+    fn is_listed(&self) -> bool {
+        self.known().is_some_and(|column| column.listed)
     }
 
     /// What announces the cell.
     fn announced(&self) -> &[u8] {
-        let name = self.name();
-        if announce::by_key(name).is_silent() { &self.before } else { name }
+        match self.known() {
+            Some(column) if column.start < column.end => &self.names[column.start.into()..column.end.into()],
+            _ => &self.before,
+        }
     }
 
     /// Remembers the cell, for the column and for the next cell.
-    fn note(&mut self) {
+    fn note<P>(&mut self, run: &Run<'_, P>) {
         self.cell.truncate(LONGEST_NAME);
-        let name = self.cell.trim_ascii();
-        let fits = self.names.len() + name.len() <= MOST_NAMES && self.ends.len() < MOST_COLUMNS;
-        if self.header && fits && self.ends.len() == self.column {
-            self.names.extend_from_slice(name);
-            self.ends.push(self.names.len() as u16);
+        if self.header && self.columns.len() == self.column && self.column < MOST_COLUMNS {
+            let name = self.cell.trim_ascii();
+            let start = self.names.len();
+            if !announce::by_key(name).is_silent() && start + name.len() <= MOST_NAMES {
+                self.names.extend_from_slice(name);
+            }
+            let (start, end) = (start as u16, self.names.len() as u16);
+            self.columns.push(Column { start, end, listed: run.rules.is_field(name) });
         }
         self.before.clear();
         self.before.append(&mut self.cell);
@@ -45,7 +45,7 @@ impl Table {
 
     /// What reads the cell from its start.
     fn value<P: Pseudonyms>(&self, run: &mut Run<'_, P>, quoted: bool, out: &mut Vec<u8>) -> Result<Value, Refused> {
-        if !self.is_listed(run) {
+        if !self.is_listed() {
             let mut scanner = Scanner::new(Format::Text);
             scanner.set_name(self.announced());
             return Ok(Value::Scanned(Box::new(scanner)));
@@ -123,7 +123,7 @@ impl Table {
                 out.push(b'"');
             }
         }
-        self.note();
+        self.note(run);
         self.behind = true;
         Ok(())
     }
@@ -171,7 +171,7 @@ impl Table {
             }
             At::Long(mut value) => {
                 self.feed(run, &mut value, b"", true, false, out)?;
-                self.note();
+                self.note(run);
             }
             _ if blank => {}
             _ => self.end_bare(run, out)?,
@@ -193,7 +193,7 @@ impl Table {
     /// A cell without quotes that is there as a whole, or what stands behind quotes.
     fn end_bare<P: Pseudonyms>(&mut self, run: &mut Run<'_, P>, out: &mut Vec<u8>) -> Result<(), Refused> {
         let cell = std::mem::take(&mut self.cell);
-        let listed = self.is_listed(run);
+        let listed = self.is_listed();
         let changed = match (listed, self.behind) {
             (true, true) => Some(Vec::new()),
             (true, false) => Some(run.field()?.into_bytes()),
@@ -216,7 +216,7 @@ impl Table {
         }
         if !self.behind {
             self.cell = cell;
-            self.note();
+            self.note(run);
         }
         Ok(())
     }

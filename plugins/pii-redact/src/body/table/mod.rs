@@ -44,14 +44,24 @@ enum Value {
     Swallowed,
 }
 
+/// What the name of a column says of its cells.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Column {
+    /// Where it is among the names; nowhere where it announces nothing.
+    start: u16,
+    end: u16,
+    /// Its values always go.
+    listed: bool,
+}
+
 /// The state of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Table {
     delimiter: Option<u8>,
     at: At,
-    /// The names of the columns, one after the other, and where each ends.
+    columns: Vec<Column>,
+    /// The names of those that announce something, one after the other.
     names: Vec<u8>,
-    ends: Vec<u16>,
     /// Still in the line that names them.
     header: bool,
     column: usize,
@@ -70,7 +80,7 @@ impl Table {
             delimiter,
             at: At::First,
             names: Vec::new(),
-            ends: Vec::new(),
+            columns: Vec::new(),
             header: true,
             column: 0,
             before: Vec::new(),
