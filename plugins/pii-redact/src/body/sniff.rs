@@ -88,7 +88,12 @@ const CHUNKED: [(&[u8], &[u8], Binary); 4] = [
 /// The kind of binary content that begins so. Much of what magic numbers are made of are letters, so the rest of the first
 /// bytes must look binary too; but for a PDF, whose first lines may all be text.
 pub(crate) fn magic(start: &[u8]) -> Option<Binary> {
-    numbered(start).filter(|kind| *kind == Binary::Pdf || is_binary(start))
+    let sure = |kind: &Binary| match kind {
+        Binary::Pdf => true,
+        Binary::Closed => !start.is_ascii() || is_binary(start),
+        _ => is_binary(start),
+    };
+    numbered(start).filter(sure)
 }
 
 fn numbered(start: &[u8]) -> Option<Binary> {
@@ -118,15 +123,15 @@ fn numbered(start: &[u8]) -> Option<Binary> {
     }
 }
 
-/// Whether no text holds these bytes: control characters (WHATWG MIME Sniffing standard, "binary data byte"), or mostly bytes
-/// that are no UTF-8.
+/// Whether no text holds these bytes: control characters (WHATWG MIME Sniffing standard, "binary data byte"), or many bytes
+/// that are no UTF-8: Latin-1 has some.
 pub(crate) fn is_binary(start: &[u8]) -> bool {
     let control = |byte: &u8| matches!(byte, 0..=8 | 0x0B | 0x0E..=0x1A | 0x1C | 0x1D | 0x1F);
     if start.iter().any(control) {
         return true;
     }
     let wrong: usize = start.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
-    wrong * 3 > start.len()
+    wrong > 3 && wrong * 3 > start.len()
 }
 
 /// Whether it is a message that is encrypted, written as text (RFC 9580 section 6.2).
@@ -262,7 +267,7 @@ mod tests {
             (b"\0\0\0\x20ftypisom", Some(Binary::Media)),
             (b"\0\0\0\x20ftypavif", Some(Binary::Image)),
             (b"BM\x10\x20\0\0\0\0\0\0", Some(Binary::Image)),
-            (b"\xFF\xFB\x90\x44", Some(Binary::Media)),
+            (b"\xFF\xFB\x90\x44\0\0", Some(Binary::Media)),
             (b"\x1F\x8B\x08\0", Some(Binary::Closed)),
             (b"{\"a\":1}", None),
             (b"BM og mer", None),
@@ -299,6 +304,7 @@ mod tests {
     #[test]
     fn text_and_binary() {
         assert!(is_binary(b"\x01a") && is_binary(b"\x82\x9A\xFF\xFE"));
+        assert!(!is_binary(b"p\xE5") && magic(b"\x28\xB5\x2F\xFD") == Some(Binary::Closed));
         assert!(!is_binary("blåbær".as_bytes()) && !is_binary(b"bl\xE5b\xE6r og mer") && !is_binary(b"\x1B[1m"));
     }
 }
