@@ -6,6 +6,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::body::Unreadable;
 use crate::rules::Rules;
 
 /// The config of one use of the plugin. The README has the table.
@@ -24,6 +25,8 @@ pub struct Config {
     pub fields: Vec<String>,
     /// What is done with those values.
     pub fields_action: Choice,
+    /// What happens to bodies that can't be read: refused where a category blocks, passed otherwise, unless it is said here.
+    pub unreadable: Option<Unreadable>,
     /// Categories of the operator's own.
     pub custom: Vec<CustomConfig>,
     /// Whether numbers count that satisfy only the fødselsnummer rule of 2032.
@@ -247,6 +250,8 @@ pub struct Mistake {
 pub struct Settings {
     /// What is looked for, and what is done with it.
     pub rules: Rules,
+    /// What happens to bodies that can't be read.
+    pub unreadable: Unreadable,
     /// What of a request is read.
     pub request: Request,
     /// Whether the bodies of responses are read.
@@ -275,6 +280,20 @@ mod tests {
         assert!(settings.response_body && !settings.request.body && settings.log == Log::All(true));
         assert_eq!(settings.rules.action(Category::Email), Some(&Action::Mask { keep_last: 0 }));
         assert_eq!(settings.rules.action(Category::Ip), None);
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_refused_where_something_blocks_unless_it_is_said() {
+        for (config, expected) in [
+            (serde_json::json!({}), Unreadable::Pass),
+            (serde_json::json!({"fields": ["a"], "fields_action": "block"}), Unreadable::Block),
+            (serde_json::json!({"categories": {"card": "block"}}), Unreadable::Block),
+            (serde_json::json!({"categories": {"card": "block"}, "unreadable": "pass"}), Unreadable::Pass),
+            (serde_json::json!({"unreadable": "block"}), Unreadable::Block),
+        ] {
+            let compiled: Config = serde_json::from_value(config.clone()).unwrap();
+            assert_eq!(compiled.compile().unwrap().unreadable, expected, "{config}");
+        }
     }
 
     #[test]

@@ -282,6 +282,12 @@ impl Rules {
         }]
     }
 
+    /// Whether a text has a byte in it that may start a value, or an escape.
+    pub(crate) fn may_hold(&self, text: &[u8]) -> bool {
+        let classes = self.classes(Syntax::Text);
+        text.iter().any(|byte| classes.of(*byte) >= class::SLOW)
+    }
+
     fn make_starts(&self) -> [u8; 256] {
         let on = |category| self.action(category).is_some();
         let numbers = [

@@ -1,6 +1,7 @@
 //! Checks a config as a whole and makes the rules of it, with every mistake at once.
 
 use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings};
+use crate::body::Unreadable;
 use crate::detect::custom::{self, Pattern};
 use crate::rules::{Action, CATEGORIES, Category, Custom, Fields, MOST_NAMES, NewRule, Rules};
 
@@ -67,8 +68,11 @@ impl Config {
             return Err(mistakes);
         }
         let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
+        let rules = Rules::new(actions, customs, &self.fields, new_rule);
+        let by_default = if rules.may_block() { Unreadable::Block } else { Unreadable::Pass };
         Ok(Settings {
-            rules: Rules::new(actions, customs, &self.fields, new_rule),
+            unreadable: self.unreadable.unwrap_or(by_default),
+            rules,
             request: self.request,
             response_body: self.response.body.0,
             response_headers: self.response.headers,

@@ -1,5 +1,7 @@
 //! What fuzzing runs of this plugin: any bytes as a body, in any pieces.
 
+use pii_redact::body::declared::Declared;
+use pii_redact::body::{self, Body, Unreadable};
 use pii_redact::config::Config;
 use pii_redact::content::Format;
 use pii_redact::rules::Rules;
@@ -7,6 +9,23 @@ use pii_redact::scanner::{MOST_HELD, Outcome, Scanner};
 
 const FORMATS: [Format; 6] =
     [Format::Text, Format::Json, Format::JsonLines, Format::Form, Format::Events, Format::Unlabelled];
+
+const TYPES: [&str; 14] = [
+    "multipart/form-data; boundary=x",
+    "multipart/digest; boundary=\"x y\"",
+    "message/rfc822",
+    "text/csv",
+    "text/tab-separated-values",
+    "application/x-www-form-urlencoded",
+    "text/plain; charset=utf-16",
+    "text/csv; charset=iso-8859-1",
+    "application/json; charset=utf-32be",
+    "application/json",
+    "text/event-stream",
+    "image/png",
+    "application/octet-stream",
+    "",
+];
 
 thread_local! {
     static RULES: Rules = rules();
@@ -40,6 +59,41 @@ pub(crate) fn scanner(data: &[u8]) {
         let read = serde_json::from_slice::<serde_json::Value>(whole);
         assert!(read.is_ok(), "broken: {}", whole.escape_ascii());
     }
+}
+
+/// Input: a byte for the `Content-Type`, one for the size of pieces, then the body.
+///
+/// # Panics
+/// Where the pieces make a difference, or more is held than may be.
+pub(crate) fn body(data: &[u8]) {
+    let Some((&[content_type, size], body)) = data.split_first_chunk::<2>() else { return };
+    let content_type = TYPES[usize::from(content_type) % TYPES.len()];
+    let unreadable = if size % 2 == 0 { Unreadable::Pass } else { Unreadable::Block };
+    let whole = read(content_type, unreadable, [body]);
+    let size = usize::from(size).max(1);
+    assert_eq!(shown(&read(content_type, unreadable, body.chunks(size))), shown(&whole), "in pieces of {size}");
+    let halves = body.split_at(size.min(body.len()));
+    assert_eq!(shown(&read(content_type, unreadable, [halves.0, halves.1])), shown(&whole), "in halves at {size}");
+}
+
+/// What comes out; `None` where the body is refused.
+fn read<'a>(content_type: &str, unreadable: Unreadable, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut state = Body::new(Declared::of([content_type.as_bytes()]), unreadable);
+    let mut out = Vec::new();
+    for (piece, last) in pieces.into_iter().map(|piece| (piece, false)).chain([(&[][..], true)]) {
+        let mut written = Vec::new();
+        match RULES.with(|rules| state.push(rules, &pseudonym, piece, last, &mut written)) {
+            Ok(Outcome::Unchanged) => {
+                assert!(written.is_empty());
+                out.extend_from_slice(piece);
+            }
+            Ok(Outcome::Rewritten) => out.extend_from_slice(&written),
+            Err(_) => return None,
+        }
+        assert!(state.held() <= body::MOST_HELD, "{} bytes are held", state.held());
+    }
+    assert_eq!(state.held(), 0, "held at the end");
+    Some(out)
 }
 
 fn shown(out: &Option<Vec<u8>>) -> String {
