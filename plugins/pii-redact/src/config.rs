@@ -26,6 +26,8 @@ pub struct Config {
     pub fields_action: Choice,
     /// Categories of the operator's own.
     pub custom: Vec<CustomConfig>,
+    /// Streams in which texts go on from event to event.
+    pub streams: Streams,
     /// Whether numbers count that satisfy only the fødselsnummer rule of 2032.
     pub fnr_new_rule: Enabled,
 }
@@ -61,6 +63,16 @@ pub struct Response {
     pub body: Enabled,
     /// Header fields, by name.
     pub headers: Vec<String>,
+}
+
+/// Streams in which texts go on from event to event.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// Families of streams, all known ones where it is missing.
+    pub presets: Option<Vec<String>>,
+    /// Paths of further texts.
+    pub paths: Vec<String>,
 }
 
 /// The log fields that are read: all of them, none, or those named.
@@ -344,6 +356,19 @@ mod tests {
             assert!(found.iter().any(|found| found == pointer), "{pointer} in {found:?}");
         }
         assert_eq!(found.len(), 10);
+    }
+
+    #[test]
+    fn streams_are_checked() {
+        assert_eq!(
+            mistakes(
+                serde_json::json!({"streams": {"presets": ["openai", "x"], "paths": ["a.b", "a..b", "choices[*].c"]}})
+            ),
+            ["/streams/presets/1", "/streams/paths/1", "/streams/paths/2"]
+        );
+        let fine: Config =
+            serde_json::from_value(serde_json::json!({"streams": {"presets": [], "paths": ["a[].b"]}})).unwrap();
+        assert_ne!(fine.compile().unwrap().rules.paths(), Config::default().compile().unwrap().rules.paths());
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! This file is the glue between the phases and [`scanner`]; the README has the config.
 
+pub mod body;
 pub mod config;
 pub mod content;
 pub mod decode;
+pub mod deltas;
 pub mod detect;
 pub mod replace;
 pub mod rules;
@@ -15,6 +17,7 @@ use plugin_sdk::encoding::hex;
 use plugin_sdk::prelude::*;
 use plugin_sdk::{FieldError, Fields, metrics};
 
+use body::Body;
 use config::{Config, Log, Settings};
 use content::Format;
 use replace::Pseudonyms;
@@ -159,17 +162,17 @@ impl PiiRedact {
 
     /// Prepares for a body of this message.
     fn begin(&self, exchange: &Exchange, format: Format) -> BodyMode {
-        exchange.begin_stream(Scanner::new(format));
+        exchange.begin_stream(Body::new(format));
         self.mode(format)
     }
 
     fn body(&self, exchange: &Exchange, side: Side, data: &[u8], end: bool) -> ChunkAction {
         let rules = &self.settings.rules;
         // Without its state a body can't be read, and unread it must not pass.
-        let Some(mut scanner) = exchange.stream::<Scanner>() else { return ChunkAction::Abort };
+        let Some(mut body) = exchange.stream::<Body>() else { return ChunkAction::Abort };
         let mut out = Vec::new();
-        let outcome = scanner.push(rules, &self.keys, data, end, &mut out);
-        report(exchange, rules, &scanner.take_counts(), side.place());
+        let outcome = body.push(rules, &self.keys, data, end, &mut out);
+        report(exchange, rules, &body.take_counts(), side.place());
         match outcome {
             Ok(Outcome::Unchanged) => ChunkAction::Pass,
             Ok(Outcome::Rewritten) => ChunkAction::Replace(out),

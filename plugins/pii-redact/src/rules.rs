@@ -1,6 +1,7 @@
 //! The compiled config: what is looked for, what is done with it, and the tables that make looking fast.
 
 use crate::decode::Syntax;
+use crate::deltas::paths::Paths;
 use crate::detect::custom::Pattern;
 use crate::detect::{credential, email, fodselsnummer, is_word};
 
@@ -94,6 +95,7 @@ pub struct Rules {
     actions: [Option<Action>; CATEGORIES.len()],
     customs: Vec<Custom>,
     fields: Vec<String>,
+    paths: Paths,
     /// Whether the rule of 2032 counts.
     pub new_rule: NewRule,
     starts: Box<[u8; 256]>,
@@ -144,6 +146,7 @@ impl Rules {
             actions,
             customs,
             fields,
+            paths: Paths::default(),
             new_rule,
             starts: Box::new([0; 256]),
             classes: std::array::from_fn(|_| Box::new([0; 256])),
@@ -151,6 +154,17 @@ impl Rules {
         rules.starts = Box::new(rules.make_starts());
         rules.classes = [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Box::new(rules.make_classes(syntax)));
         rules
+    }
+
+    /// Where texts stand that go on from event to event.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The same rules for streams with other texts.
+    #[must_use]
+    pub fn with_paths(self, paths: Paths) -> Self {
+        Self { paths, ..self }
     }
 
     /// What is done with a category, `None` where it isn't looked for.

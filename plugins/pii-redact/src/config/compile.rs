@@ -1,6 +1,7 @@
 //! Checks a config as a whole and makes the rules of it, with every mistake at once.
 
-use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings};
+use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings, Streams};
+use crate::deltas::paths::{PRESETS, Paths};
 use crate::detect::custom::{self, Pattern};
 use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
 
@@ -62,6 +63,7 @@ impl Config {
                 }
             }
         }
+        let paths = self.streams.compile(&mut mistakes);
         let customs = compile_customs(&self.custom, &mut mistakes);
         let choices = choices.iter().map(|(pointer, choice)| ((*pointer).to_owned(), choice.details()));
         let customised = self.custom.iter().enumerate().map(|(at, custom)| (format!("/custom/{at}"), custom.details()));
@@ -75,13 +77,31 @@ impl Config {
         }
         let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
         Ok(Settings {
-            rules: Rules::new(actions, customs, self.fields, new_rule),
+            rules: Rules::new(actions, customs, self.fields, new_rule).with_paths(paths),
             request: self.request,
             response_body: self.response.body.0,
             response_headers: self.response.headers,
             log: self.log,
             secrets,
         })
+    }
+}
+
+impl Streams {
+    fn compile(&self, mistakes: &mut Vec<Mistake>) -> Paths {
+        let mut paths = if self.presets.is_some() { Paths::none() } else { Paths::default() };
+        for (index, preset) in self.presets.iter().flatten().enumerate() {
+            if !paths.add_preset(preset) {
+                let known = PRESETS.map(|(name, _)| name).join(", ");
+                let message = format!("there is no preset `{preset}`; known are {known}");
+                mistakes.push(mistake(&format!("/streams/presets/{index}"), message));
+            }
+        }
+        if let Err(wrong) = paths.add_all(&self.paths) {
+            let wrong = wrong.into_iter();
+            mistakes.extend(wrong.map(|(index, message)| mistake(&format!("/streams/paths/{index}"), message)));
+        }
+        paths
     }
 }
 

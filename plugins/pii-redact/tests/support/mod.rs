@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "a test fails by panicking; not every test uses all of this")]
 
+pub(crate) mod streams;
+
 use pii_redact::config::Config;
 use pii_redact::rules::Rules;
 use serde::Deserialize;

@@ -1,0 +1,63 @@
+//! The state of a body of any format between its chunks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::Format;
+use crate::deltas::Deltas;
+use crate::replace::Pseudonyms;
+use crate::rules::Rules;
+use crate::scanner::{Blocked, Outcome, Scanner};
+
+/// Reads a body as its format asks for; used as [`Scanner`] is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Body {
+    /// One text.
+    Whole(Box<Scanner>),
+    /// Events, over which texts may be parted.
+    Events(Box<Deltas>),
+}
+
+impl Body {
+    /// At the start of a body.
+    pub fn new(format: Format) -> Self {
+        if Deltas::reads(format) {
+            Self::Events(Box::new(Deltas::new(format)))
+        } else {
+            Self::Whole(Box::new(Scanner::new(format)))
+        }
+    }
+
+    /// How many bytes wait for what comes next.
+    pub fn held(&self) -> usize {
+        match self {
+            Self::Whole(scanner) => scanner.held(),
+            Self::Events(deltas) => deltas.held(),
+        }
+    }
+
+    /// Values found since the last call, by category number; empty where none was.
+    pub fn take_counts(&mut self) -> Vec<u32> {
+        match self {
+            Self::Whole(scanner) => scanner.take_counts(),
+            Self::Events(deltas) => deltas.take_counts(),
+        }
+    }
+
+    /// Reads the next chunk and appends what may go on to `out`. `last`: nothing follows, so nothing is held back.
+    ///
+    /// # Errors
+    /// Where a value was found that must not pass.
+    pub fn push(
+        &mut self,
+        rules: &Rules,
+        pseudonyms: &impl Pseudonyms,
+        chunk: &[u8],
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Outcome, Blocked> {
+        match self {
+            Self::Whole(scanner) => scanner.push(rules, pseudonyms, chunk, last, out),
+            Self::Events(deltas) => deltas.push(rules, pseudonyms, chunk, last, out),
+        }
+    }
+}
