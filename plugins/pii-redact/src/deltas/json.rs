@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::units::Framing;
+
 const DATA: &[u8] = b"data:";
 /// The two ends of the code points U+D800 to U+DFFF, as UTF-8 would write them if it could.
 const SURROGATE: u8 = 0xED;
@@ -27,8 +29,9 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// The start of the data of an event; `lines`: it stands behind `data:` in lines.
-    pub(super) fn new(raw: &'a [u8], lines: bool) -> Self {
+    /// The start of the data of an event.
+    pub(super) fn new(raw: &'a [u8], framing: Framing) -> Self {
+        let lines = framing == Framing::Fields;
         let mut cursor = Self { raw, at: 0, lines };
         if raw.starts_with(b"\xEF\xBB\xBF") {
             cursor.at = 3;
@@ -246,12 +249,12 @@ mod tests {
     #[test]
     fn values_are_found_over_lines() {
         let raw = b": note\nevent: a\ndata: {\"a\":\ndata:[1, \"x\\\"\"],\nid: 4\ndata: \"b\": -1.5e3}\n\n";
-        let mut cursor = Cursor::new(raw, true);
+        let mut cursor = Cursor::new(raw, Framing::Fields);
         let start = cursor.skip().unwrap();
         assert!(raw[start..cursor.at].starts_with(b"{\"a\"") && raw[..cursor.at].ends_with(b"-1.5e3}"));
         assert_eq!(cursor.peek(), Err(Stop::Cut));
         for (text, stop) in [("{\"a\": [1", Stop::Cut), ("{\"a\n\"", Stop::Not), ("hei", Stop::Cut), ("<", Stop::Not)] {
-            let mut cursor = Cursor::new(text.as_bytes(), false);
+            let mut cursor = Cursor::new(text.as_bytes(), Framing::Lines);
             assert!(cursor.skip().is_err_and(|found| found == stop) || text == "hei", "{text}");
         }
     }

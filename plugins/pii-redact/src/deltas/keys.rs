@@ -11,7 +11,7 @@ use crate::rules::Rules;
 use crate::scanner::{Blocked, Outcome, Scanner};
 
 /// Bytes that all texts may take as a state.
-const BUDGET: usize = 24 << 10;
+pub(super) const BUDGET: usize = 24 << 10;
 /// What one takes of it beside what it holds back, and what one has to have left to begin.
 const EACH: usize = 384;
 const ROOM: usize = EACH + skeleton::MOST;
@@ -150,15 +150,20 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Writes the event. What it repeats of the event that it was made from is read by the same rules, and was counted there.
-    pub(super) fn write<P: Pseudonyms>(self, call: &mut Call<'_, P>, format: Format) -> Result<(), Blocked> {
+    /// Writes the event, between what has to stand around it. What it repeats of the event that it was made from is read by
+    /// the same rules, and was counted there.
+    pub(super) fn write<P: Pseudonyms>(
+        self,
+        call: &mut Call<'_, P>,
+        format: Format,
+        (before, behind): (&[u8], &[u8]),
+    ) -> Result<(), Blocked> {
         let mut scanner = Scanner::new(format);
         let (head, foot) = self.skeleton.split_at(self.hole);
-        let end: &[u8] = if format == Format::Events { b"\n\n" } else { b"\n" };
-        let foot = [foot, end].concat();
+        call.out.extend_from_slice(before);
         push(&mut scanner, call, head, false)?;
         json::encode(&self.text, call.out);
-        push(&mut scanner, call, &foot, true)
+        push(&mut scanner, call, &[foot, behind].concat(), true)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reads streams in which a text is parted over events, as language models send it: in event streams and NDJSON.
+//! Reads streams in which a text is parted over events, as language models send it: in event streams, in NDJSON, and as the
+//! elements of a JSON array.
 //!
 //! An event goes out when it has come. Where it has text at a known path ([`paths`]), the text is read by the scanner of
 //! that text, and what that lets go stands in its place: so the event stays valid, and only what may still become a value
@@ -16,23 +17,37 @@ mod skeleton;
 mod units;
 mod walk;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::content::Format;
 use crate::replace::Pseudonyms;
 use crate::rules::Rules;
-use crate::scanner::{Blocked, Outcome, Scanner};
+use crate::scanner::{self, Blocked, Outcome, Scanner};
 use keys::{Call, Keys};
-use units::Units;
+use units::{Framing, Units};
 use walk::{Found, Id, walk};
 
 /// Bytes of an event that is read as a whole.
 pub const MOST_EVENT: usize = 16 << 10;
 
+/// Bytes that may wait in all: an event, and what texts hold back.
+pub const MOST_HELD: usize = MOST_EVENT + keys::BUDGET + scanner::MOST_HELD;
+/// Bytes that have to say whether JSON is a stream.
+const MOST_SNIFFED: usize = 64;
+
+/// What an event of Gemini may begin with (ai.google.dev/api/generate-content, GenerateContentResponse).
+const FIRST_MEMBERS: [&[u8]; 5] =
+    [b"\"candidates\"", b"\"promptFeedback\"", b"\"usageMetadata\"", b"\"modelVersion\"", b"\"responseId\""];
+
 /// The state of a stream of events; used as [`Scanner`] is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Deltas {
     format: Format,
+    kind: Kind,
+    /// The first bytes, as long as they don't say what comes.
+    start: Vec<u8>,
     units: Units,
     /// The start of an event that isn't all there.
     partial: Vec<u8>,
@@ -48,6 +63,34 @@ pub struct Deltas {
     counts: Vec<u32>,
 }
 
+/// Whether a body is a stream of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Kind {
+    /// Its first bytes have to say it.
+    Unknown,
+    Stream,
+    /// It is one document.
+    Document,
+}
+
+impl Kind {
+    /// What JSON is: an array of events begins as Gemini's do where they aren't asked for as an event stream, and all else
+    /// is a document.
+    fn of_array(start: &[u8], last: bool) -> Self {
+        let waits = start.len() < MOST_SNIFFED && !last;
+        let mut rest = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start);
+        for tokens in [&[&b"["[..]][..], &[b"{"], &FIRST_MEMBERS] {
+            rest = rest.trim_ascii_start();
+            match tokens.iter().find_map(|token| rest.strip_prefix(*token)) {
+                Some(behind) => rest = behind,
+                None if waits && tokens.iter().any(|token| token.starts_with(rest)) => return Self::Unknown,
+                None => return Self::Document,
+            }
+        }
+        Self::Stream
+    }
+}
+
 /// A text that goes on through a large event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Text {
@@ -57,16 +100,18 @@ struct Text {
 }
 
 impl Deltas {
-    /// Whether a format is one of events.
+    /// Whether a format is one of events, or may be.
     pub fn reads(format: Format) -> bool {
-        matches!(format, Format::Events | Format::JsonLines)
+        matches!(format, Format::Events | Format::JsonLines | Format::Json)
     }
 
     /// At the start of a stream.
     pub fn new(format: Format) -> Self {
         Self {
             format,
-            units: Units::new(format == Format::Events),
+            units: Units::new(Framing::of(format)),
+            kind: if format == Format::Json { Kind::Unknown } else { Kind::Stream },
+            start: Vec::new(),
             partial: Vec::new(),
             passing: false,
             text: None,
@@ -79,7 +124,7 @@ impl Deltas {
 
     /// How many bytes wait for what comes next.
     pub fn held(&self) -> usize {
-        self.partial.len() + self.plain.held() + self.keys.held()
+        self.start.len() + self.partial.len() + self.plain.held() + self.keys.held()
     }
 
     /// Values found since the last call, by category number; empty where none was.
@@ -100,21 +145,45 @@ impl Deltas {
         last: bool,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Blocked> {
-        let written = out.len();
-        let waited = !self.partial.is_empty();
         let mut call = Call { rules, pseudonyms, out };
+        if self.kind != Kind::Unknown {
+            return self.read(&mut call, chunk, last);
+        }
+        let start = std::mem::take(&mut self.start);
+        let joined = if start.is_empty() { Cow::Borrowed(chunk) } else { Cow::Owned([&start, chunk].concat()) };
+        self.kind = Kind::of_array(&joined, last);
+        if self.kind == Kind::Unknown {
+            self.start = joined.into_owned();
+            return Ok(if chunk.is_empty() { Outcome::Unchanged } else { Outcome::Rewritten });
+        }
+        let outcome = self.read(&mut call, &joined, last)?;
+        if start.is_empty() {
+            return Ok(outcome);
+        }
+        if outcome == Outcome::Unchanged {
+            out.extend_from_slice(&joined);
+        }
+        Ok(Outcome::Rewritten)
+    }
+
+    fn read<P: Pseudonyms>(&mut self, call: &mut Call<'_, P>, chunk: &[u8], last: bool) -> Result<Outcome, Blocked> {
+        if self.kind == Kind::Document {
+            return self.plain.push(call.rules, call.pseudonyms, chunk, last, call.out);
+        }
+        let written = call.out.len();
+        let waited = !self.partial.is_empty();
         // The plain reader has yet to see the bytes from here on.
-        let run = self.events(&mut call, chunk)?;
+        let run = self.events(call, chunk)?;
         let untouched = run == 0 && !waited && self.partial.is_empty();
         if untouched && !(last && (!self.keys.is_idle() || self.text.is_some())) {
-            return self.plain.push(rules, pseudonyms, chunk, last, call.out);
+            return self.plain.push(call.rules, call.pseudonyms, chunk, last, call.out);
         }
-        self.plain(&mut call, &chunk[run..])?;
+        self.plain(call, &chunk[run..])?;
         if last {
-            self.finish(&mut call)?;
+            self.finish(call)?;
         }
-        if out[written..] == *chunk {
-            out.truncate(written);
+        if call.out[written..] == *chunk {
+            call.out.truncate(written);
             return Ok(Outcome::Unchanged);
         }
         Ok(Outcome::Rewritten)
@@ -147,7 +216,7 @@ impl Deltas {
             let to = at + end.unwrap_or(room);
             self.passing = end.is_none();
             if self.partial.is_empty() {
-                let found = walk(call.rules.paths(), &chunk[at..to], self.units.lines, end.is_none());
+                let found = walk(call.rules.paths(), &chunk[at..to], self.units.framing, end.is_none());
                 if !self.is_plain(&found) {
                     self.plain(call, &chunk[run..at])?;
                     self.event(call, &chunk[at..to], &found, false)?;
@@ -156,7 +225,7 @@ impl Deltas {
             } else {
                 let mut event = std::mem::take(&mut self.partial);
                 event.extend_from_slice(&chunk[at..to]);
-                let found = walk(call.rules.paths(), &event, self.units.lines, end.is_none());
+                let found = walk(call.rules.paths(), &event, self.units.framing, end.is_none());
                 self.event(call, &event, &found, false)?;
                 run = to;
             }
@@ -185,7 +254,7 @@ impl Deltas {
         let ends = |id: &Id| last || found.ends(id, paths, finish);
         let here = |id: &Id| found.leaves.iter().any(|leaf| leaf.id == *id);
         let ended: Vec<Id> = self.keys.open().filter(|id| ends(id) && !here(id)).cloned().collect();
-        self.tails(call, &ended)?;
+        self.tails(call, &ended, event)?;
         let mut texts = Vec::with_capacity(found.leaves.len());
         for (index, leaf) in found.leaves.iter().enumerate() {
             let mut cut = Vec::new();
@@ -201,7 +270,7 @@ impl Deltas {
             self.replaced |= self.counts.iter().sum::<u32>() > before;
             texts.push(if released == *text && cut.is_empty() { None } else { Some(released) });
             let starts = || found.leaves.iter().map(|leaf| leaf.span.start).collect::<Vec<_>>();
-            let make = || skeleton::skeleton(event, self.units.lines, leaf.span.start, &starts());
+            let make = || skeleton::skeleton(event, self.units.framing, leaf.span.start, &starts());
             self.keys.remember(&leaf.id, leaf.open, make);
             if leaf.open && !last {
                 self.text = Some(Text { id: leaf.id.clone(), cut });
@@ -247,10 +316,10 @@ impl Deltas {
     }
 
     /// Ends texts, each with an event of its own where something of it is left.
-    fn tails<P: Pseudonyms>(&mut self, call: &mut Call<'_, P>, ended: &[Id]) -> Result<(), Blocked> {
+    fn tails<P: Pseudonyms>(&mut self, call: &mut Call<'_, P>, ended: &[Id], next: &[u8]) -> Result<(), Blocked> {
         for id in ended {
             if let Some(tail) = self.keys.finish(call, id, &mut self.counts)? {
-                tail.write(call, self.format)?;
+                tail.write(call, self.format, self.units.framing.around(next))?;
             }
         }
         Ok(())
@@ -285,7 +354,7 @@ impl Deltas {
             json::encode(&rest, call.out);
         }
         let event = std::mem::take(&mut self.partial);
-        let found = walk(call.rules.paths(), &event, self.units.lines, true);
+        let found = walk(call.rules.paths(), &event, self.units.framing, true);
         self.event(call, &event, &found, true)?;
         keys::push(&mut self.plain, call, b"", true)
     }

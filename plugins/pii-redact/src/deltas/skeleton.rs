@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::json::{Cursor, Stop};
+use super::units::Framing;
 
 /// Bytes of a skeleton. A larger one goes without the members that only describe the event.
 pub(super) const MOST: usize = 1_024;
@@ -12,10 +13,10 @@ const LONGEST: usize = 128;
 /// The skeleton for a text of an event, and where in it the text goes. It holds the arrays and objects that the text is in, and
 /// of their other members those that are no containers: so it reads as one more event of the same kind. None where even the
 /// containers alone are too large.
-pub(super) fn skeleton(event: &[u8], lines: bool, text: usize, others: &[usize]) -> Option<(Vec<u8>, usize)> {
+pub(super) fn skeleton(event: &[u8], framing: Framing, text: usize, others: &[usize]) -> Option<(Vec<u8>, usize)> {
     [false, true].into_iter().find_map(|bare| {
-        let mut made = Skeleton { cursor: Cursor::new(event, lines), text, others, out: Vec::new(), hole: 0 };
-        if lines {
+        let mut made = Skeleton { cursor: Cursor::new(event, framing), text, others, out: Vec::new(), hole: 0 };
+        if framing == Framing::Fields {
             if let Some(name) = event_name(event) {
                 made.out.extend_from_slice(name);
                 made.out.push(b'\n');
@@ -111,8 +112,8 @@ impl Skeleton<'_> {
 mod tests {
     use super::*;
 
-    fn made(event: &str, lines: bool, text: &str) -> Option<String> {
-        let (mut out, hole) = skeleton(event.as_bytes(), lines, event.find(text).unwrap(), &[])?;
+    fn made(event: &str, framing: Framing, text: &str) -> Option<String> {
+        let (mut out, hole) = skeleton(event.as_bytes(), framing, event.find(text).unwrap(), &[])?;
         out.splice(hole..hole, *b"T");
         Some(String::from_utf8(out).unwrap())
     }
@@ -122,23 +123,26 @@ mod tests {
         assert_eq!(
             made(
                 r#"{"id":"c","usage":{"a":1},"choices":[{"x":1},{"index":1,"delta":{"role":"assistant","content":"text"},"logprobs":[1],"finish_reason":null}],"n":1}"#,
-                false,
+                Framing::Lines,
                 "text"
             )
             .unwrap(),
             r#"{"id":"c","choices":[{"index":1,"delta":{"content":"T"},"finish_reason":null}],"n":1}"#
         );
         assert_eq!(
-            made("id: 4\nevent: block\ndata: {\"type\":\ndata: \"d\", \"delta\": {\"type\": \"t\", \"text\": \"hei\"}}\n\n", true, "hei").unwrap(),
+            made("id: 4\nevent: block\ndata: {\"type\":\ndata: \"d\", \"delta\": {\"type\": \"t\", \"text\": \"hei\"}}\n\n", Framing::Fields, "hei").unwrap(),
             "event: block\ndata: {\"type\":\"d\",\"delta\":{\"type\":\"t\",\"text\":\"T\"}}"
         );
     }
 
     #[test]
     fn it_is_closed_where_the_event_is_cut_and_bounded() {
-        assert_eq!(made(r#"{"a":[{"b":1,"c":"text and mo"#, false, "text").unwrap(), r#"{"a":[{"b":1,"c":"T"}]}"#);
+        assert_eq!(
+            made(r#"{"a":[{"b":1,"c":"text and mo"#, Framing::Lines, "text").unwrap(),
+            r#"{"a":[{"b":1,"c":"T"}]}"#
+        );
         let many: String = (0..200).map(|index| format!("\"m{index}\":{index},")).collect();
-        assert_eq!(made(&format!("{{{many}\"c\":\"text\"}}"), false, "text").unwrap(), r#"{"c":"T"}"#);
-        assert_eq!(made(&format!("{{\"{}\":\"text\"}}", "c".repeat(MOST)), false, "text"), None);
+        assert_eq!(made(&format!("{{{many}\"c\":\"text\"}}"), Framing::Lines, "text").unwrap(), r#"{"c":"T"}"#);
+        assert_eq!(made(&format!("{{\"{}\":\"text\"}}", "c".repeat(MOST)), Framing::Lines, "text"), None);
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{self, Cursor, Stop};
 use super::paths::{Elements, Paths, ROOT};
+use super::units::Framing;
 
 /// Members of an event that tell its text apart: the block of a message (Anthropic), the output, its part and its summary
 /// (OpenAI Responses). Its `item_id` isn't among them: some gateways write another one in each event.
@@ -73,12 +74,13 @@ impl Found {
 }
 
 /// Walks an event. What is no JSON, and what is cut unless `cut` allows it, holds nothing.
-pub(super) fn walk(paths: &Paths, event: &[u8], lines: bool, cut: bool) -> Found {
+pub(super) fn walk(paths: &Paths, event: &[u8], framing: Framing, cut: bool) -> Found {
     if paths.is_empty() {
         return Found::default();
     }
-    let mut walk = Walk { paths, cursor: Cursor::new(event, lines), elements: Vec::new(), found: Found::default() };
-    if event[walk.cursor.at..].trim_ascii() == b"[DONE]" {
+    let mut walk = Walk { paths, cursor: Cursor::new(event, framing), elements: Vec::new(), found: Found::default() };
+    let data = event[walk.cursor.at..].trim_ascii();
+    if data == b"[DONE]" || (framing == Framing::Array && data.ends_with(b"]")) {
         return Found { ends: true, ..Found::default() };
     }
     let mut event_type = Vec::new();

@@ -14,13 +14,14 @@ pub(crate) enum Dialect {
     Messages,
     ToolInput,
     Gemini,
+    GeminiArray,
     Generate,
     OllamaChat,
     Own,
 }
 
 /// All of them.
-pub(crate) const DIALECTS: [Dialect; 11] = [
+pub(crate) const DIALECTS: [Dialect; 12] = [
     Dialect::Chat,
     Dialect::Tools,
     Dialect::Completions,
@@ -29,6 +30,7 @@ pub(crate) const DIALECTS: [Dialect; 11] = [
     Dialect::Messages,
     Dialect::ToolInput,
     Dialect::Gemini,
+    Dialect::GeminiArray,
     Dialect::Generate,
     Dialect::OllamaChat,
     Dialect::Own,
@@ -39,6 +41,7 @@ impl Dialect {
     pub(crate) fn format(self) -> Format {
         match self {
             Self::Generate | Self::OllamaChat | Self::Own => Format::JsonLines,
+            Self::GeminiArray => Format::Json,
             _ => Format::Events,
         }
     }
@@ -56,6 +59,7 @@ impl Dialect {
     fn frame(self, name: &str, data: &Value) -> String {
         match self {
             _ if self.format() == Format::JsonLines => format!("{data}\n"),
+            Self::GeminiArray => format!(",\n{data}"),
             Self::Messages | Self::ToolInput | Self::Responses | Self::Arguments => {
                 format!("event: {name}\ndata: {data}\n\n")
             }
@@ -89,7 +93,7 @@ impl Dialect {
                 "content_block_delta",
                 json!({"type": "content_block_delta", "index": text, "delta": {"type": "input_json_delta", "partial_json": piece}}),
             ),
-            Self::Gemini => (
+            Self::Gemini | Self::GeminiArray => (
                 "",
                 json!({"candidates": [{"content": {"parts": [{"text": piece}], "role": "model"}, "index": text}], "usageMetadata": {"totalTokenCount": 4}}),
             ),
@@ -120,7 +124,7 @@ impl Dialect {
             Self::Messages | Self::ToolInput => {
                 ("content_block_stop", json!({"type": "content_block_stop", "index": text}))
             }
-            Self::Gemini => (
+            Self::Gemini | Self::GeminiArray => (
                 "",
                 json!({"candidates": [{"content": {"parts": [{"text": ""}]}, "index": text, "finishReason": "STOP"}]}),
             ),
@@ -139,13 +143,18 @@ impl Dialect {
                 ": keep-alive\n\ndata: {\"choices\":[],\"usage\":{\"total_tokens\":3}}\n\n".to_owned()
             }
             _ if self.format() == Format::JsonLines => "{\"status\":\"busy\"}\n".to_owned(),
+            Self::GeminiArray => ",\n{\"usageMetadata\":{}}".to_owned(),
             _ => ": keep-alive\n\n".to_owned(),
         }
     }
 
     /// What ends the stream.
     pub(crate) fn last(self) -> &'static str {
-        if matches!(self, Self::Chat | Self::Tools | Self::Completions) { "data: [DONE]\n\n" } else { "" }
+        match self {
+            Self::Chat | Self::Tools | Self::Completions => "data: [DONE]\n\n",
+            Self::GeminiArray => "\n]\n",
+            _ => "",
+        }
     }
 
     /// What a client joins of a stream, by the number of the text. Asserts that every event can be read.
@@ -164,7 +173,7 @@ impl Dialect {
                 Self::Arguments => (index(&data["output_index"]), &data["delta"]),
                 Self::Messages => (index(&data["index"]), &data["delta"]["text"]),
                 Self::ToolInput => (index(&data["index"]), &data["delta"]["partial_json"]),
-                Self::Gemini => {
+                Self::Gemini | Self::GeminiArray => {
                     let candidate = &data["candidates"][0];
                     (index(&candidate["index"]), &candidate["content"]["parts"][0]["text"])
                 }
@@ -181,6 +190,16 @@ impl Dialect {
 /// The data of all events that have any.
 pub(crate) fn events(format: Format, stream: &str) -> Vec<Value> {
     let parse = |data: &str| serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data:?}"));
+    if format == Format::Json {
+        let (mut all, mut rest) = (Vec::new(), stream);
+        while let Some(start) = rest.find('{') {
+            assert!(rest[..start].chars().all(|between| "[, \n".contains(between)), "{rest:?}");
+            let mut read = serde_json::Deserializer::from_str(&rest[start..]).into_iter::<Value>();
+            all.push(read.next().unwrap().unwrap());
+            rest = &rest[start + read.byte_offset()..];
+        }
+        return all;
+    }
     if format == Format::JsonLines {
         return stream.lines().map(parse).collect();
     }
