@@ -4,33 +4,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::Format;
 use crate::deltas::Deltas;
+use crate::reader::Reader;
 use crate::replace::Pseudonyms;
 use crate::rules::Rules;
-use crate::scanner::{Blocked, Outcome, Scanner};
+use crate::scanner::{Blocked, Outcome};
 
-/// Reads a body as its format asks for; used as [`Scanner`] is.
+/// Reads a body as its format asks for; used as [`crate::scanner::Scanner`] is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Body {
     /// One text.
-    Whole(Box<Scanner>),
+    Whole(Box<Reader>),
     /// Events, over which texts may be parted.
     Events(Box<Deltas>),
 }
 
 impl Body {
-    /// At the start of a body.
-    pub fn new(format: Format) -> Self {
+    /// At the start of a body; `restores`: values return to it in the place of their placeholders.
+    pub fn new(format: Format, restores: bool) -> Self {
         if Deltas::reads(format) {
-            Self::Events(Box::new(Deltas::new(format)))
+            Self::Events(Box::new(Deltas::new(format, restores)))
         } else {
-            Self::Whole(Box::new(Scanner::new(format)))
+            Self::Whole(Box::new(Reader::new(format, restores.then_some(format))))
         }
     }
 
     /// How many bytes wait for what comes next.
     pub fn held(&self) -> usize {
         match self {
-            Self::Whole(scanner) => scanner.held(),
+            Self::Whole(reader) => reader.held(),
             Self::Events(deltas) => deltas.held(),
         }
     }
@@ -38,7 +39,7 @@ impl Body {
     /// Values found since the last call, by category number; empty where none was.
     pub fn take_counts(&mut self) -> Vec<u32> {
         match self {
-            Self::Whole(scanner) => scanner.take_counts(),
+            Self::Whole(reader) => reader.take_counts(),
             Self::Events(deltas) => deltas.take_counts(),
         }
     }
@@ -56,7 +57,7 @@ impl Body {
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Blocked> {
         match self {
-            Self::Whole(scanner) => scanner.push(rules, pseudonyms, chunk, last, out),
+            Self::Whole(reader) => reader.push(rules, pseudonyms, chunk, last, out),
             Self::Events(deltas) => deltas.push(rules, pseudonyms, chunk, last, out),
         }
     }

@@ -2,9 +2,13 @@
 
 mod compile;
 
+use std::time::Duration;
+
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use plugin_sdk::ConfigDuration;
 
 use crate::rules::Rules;
 
@@ -28,6 +32,8 @@ pub struct Config {
     pub custom: Vec<CustomConfig>,
     /// Streams in which texts go on from event to event.
     pub streams: Streams,
+    /// How far the placeholders of `pseudonymise` reach.
+    pub pseudonyms: PseudonymConfig,
     /// Whether numbers count that satisfy only the fødselsnummer rule of 2032.
     pub fnr_new_rule: Enabled,
 }
@@ -63,6 +69,29 @@ pub struct Response {
     pub body: Enabled,
     /// Header fields, by name.
     pub headers: Vec<String>,
+}
+
+/// How far the placeholders of `pseudonymise` reach.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PseudonymConfig {
+    /// Where a placeholder is the same, and returns.
+    pub scope: Scope,
+    /// For how long a principal's values are kept, a day where it is missing.
+    pub keep: Option<ConfigDuration>,
+    /// Whether values return in links too.
+    pub restore_in_urls: bool,
+}
+
+/// Where a placeholder is the same, and returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// In its exchange.
+    #[default]
+    Exchange,
+    /// In all exchanges of the same principal.
+    Principal,
 }
 
 /// Streams in which texts go on from event to event.
@@ -204,6 +233,7 @@ pub enum ActionName {
     Hash,
     Drop,
     Block,
+    Pseudonymise,
 }
 
 /// An action with its details.
@@ -216,7 +246,7 @@ pub struct Details {
     pub keep_last: Option<usize>,
     /// For `replace`: the text, `[CATEGORY]` where it is missing.
     pub with: Option<String>,
-    /// For `hash`: the name of the secret that keys it.
+    /// For `hash` and `pseudonymise`: the name of the secret that keys it.
     pub secret: Option<String>,
 }
 
@@ -267,8 +297,19 @@ pub struct Settings {
     pub response_headers: Vec<String>,
     /// Log fields.
     pub log: Log,
+    /// How far placeholders reach.
+    pub reach: Reach,
     /// Where the config names a secret, and which.
     pub secrets: Vec<(String, String)>,
+}
+
+/// How far placeholders reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// For how long a principal's are the same, and return; none: within one exchange.
+    pub principal: Option<Duration>,
+    /// They return in links too.
+    pub in_links: bool,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What stands in the place of a value: made from the action, written in the syntax that surrounds it.
 
+use crate::pseudonym::HASH;
 use crate::rules::{Action, Category};
 
 /// How the replacement has to be written.
@@ -17,6 +18,22 @@ pub(crate) enum Encoding {
 pub trait Pseudonyms {
     /// The hash of a value under a secret, in hexadecimal; `None` where the secret can't be had.
     fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String>;
+
+    /// The placeholder of a value, made under a secret from its one spelling `canonical`, by which it can be restored. `None`
+    /// where there are none: outside of requests.
+    fn placeholder(&self, _secret: &str, _category: &str, _canonical: &[u8], _value: &[u8]) -> Option<String> {
+        None
+    }
+
+    /// The value of a placeholder with these letters that may be restored here.
+    fn original(&self, _letters: &[u8; HASH]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Whether values are restored in links too.
+    fn in_links(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
@@ -42,6 +59,10 @@ pub(crate) fn replacement(
             // Without its key the value must not stay readable.
             None => "***".to_owned(),
         },
+        Action::Pseudonymise { secret } => pseudonyms
+            .placeholder(secret, category, &canonical(kind, value), value)
+            // What can't be restored is masked.
+            .unwrap_or_else(|| "***".to_owned()),
         Action::Drop | Action::Block => String::new(),
     }
 }

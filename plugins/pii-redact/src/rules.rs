@@ -63,6 +63,11 @@ pub enum Action {
         /// The secret that keys it.
         secret: String,
     },
+    /// A placeholder in a request, for which the value returns in the response. Elsewhere as [`Action::Mask`].
+    Pseudonymise {
+        /// The secret that keys it.
+        secret: String,
+    },
     /// Nothing stays.
     Drop,
     /// The message is refused.
@@ -189,8 +194,16 @@ impl Rules {
 
     /// Whether some category blocks, so that a message must not be begun before it is read.
     pub fn may_block(&self) -> bool {
-        let actions = self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action));
-        actions.into_iter().any(|action| *action == Action::Block)
+        self.all_actions().any(|action| *action == Action::Block)
+    }
+
+    /// Whether some category has placeholders that return.
+    pub fn pseudonymises(&self) -> bool {
+        self.all_actions().any(|action| matches!(action, Action::Pseudonymise { .. }))
+    }
+
+    fn all_actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action))
     }
 
     /// How many categories there are, custom ones included.

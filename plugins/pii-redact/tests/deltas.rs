@@ -31,7 +31,7 @@ struct Reader {
 
 impl Reader {
     fn new(format: Format) -> Self {
-        Self { deltas: Deltas::new(format), rules: rules(), out: Vec::new(), counts: 0 }
+        Self { deltas: Deltas::new(format, false), rules: rules(), out: Vec::new(), counts: 0 }
     }
 
     fn text(&self) -> String {
@@ -362,7 +362,7 @@ fn what_could_wait_longest_stays_within_the_bound() {
 fn a_value_that_blocks_ends_the_stream_wherever_it_is_parted() {
     let rules = support::rules(&serde_json::json!({"categories": {"fodselsnummer": "block"}}));
     for dialect in DIALECTS.into_iter().filter(|dialect| *dialect != Dialect::Own) {
-        let mut deltas = Deltas::new(dialect.format());
+        let mut deltas = Deltas::new(dialect.format(), false);
         let mut out = Vec::new();
         let mut push = |piece: &str| deltas.push(&rules, &support::pseudonym, piece.as_bytes(), false, &mut out);
         let events = stream(dialect, &["fnr 02013299997. ".to_owned()], &[10], true);

@@ -6,9 +6,10 @@ use super::json;
 use super::skeleton;
 use super::walk::Id;
 use crate::content::Format;
+use crate::reader::Reader;
 use crate::replace::Pseudonyms;
 use crate::rules::Rules;
-use crate::scanner::{Blocked, Outcome, Scanner};
+use crate::scanner::{Blocked, Outcome};
 
 /// Bytes that all texts may take as a state.
 pub(super) const BUDGET: usize = 24 << 10;
@@ -26,18 +27,21 @@ pub(super) struct Keys {
     list: Vec<Key>,
     /// A text went on behind its finish reason: in this stream, every event has one.
     endless: bool,
+    /// Values return in the place of their placeholders.
+    restores: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Key {
     id: Id,
     /// None before the first byte that says what the text is, and once it has ended.
-    scanner: Option<Scanner>,
+    reader: Option<Reader>,
     /// The start of a character of which the rest is held back.
     begun: Vec<u8>,
     skeleton: Vec<u8>,
     hole: usize,
     ended: bool,
+    restores: bool,
 }
 
 /// What every call has.
@@ -48,6 +52,11 @@ pub(super) struct Call<'a, P> {
 }
 
 impl Keys {
+    /// None yet.
+    pub(super) fn new(restores: bool) -> Self {
+        Self { restores, ..Self::default() }
+    }
+
     /// Whether a finish reason ends a text.
     pub(super) fn believes_finish(&self) -> bool {
         !self.endless
@@ -91,7 +100,7 @@ impl Keys {
             None if text.is_empty() => return Ok(Vec::new()),
             None if !self.make_room() => return Ok(masked(text)),
             None => {
-                self.list.push(Key::new(id.clone()));
+                self.list.push(Key::new(id.clone(), self.restores));
                 self.list.len() - 1
             }
         };
@@ -158,35 +167,36 @@ impl Tail {
         format: Format,
         (before, behind): (&[u8], &[u8]),
     ) -> Result<(), Blocked> {
-        let mut scanner = Scanner::new(format);
+        // Nothing returns to it but what was in the text: the rest of it is short and describes the event.
+        let mut reader = Reader::new(format, None);
         let (head, foot) = self.skeleton.split_at(self.hole);
         call.out.extend_from_slice(before);
-        push(&mut scanner, call, head, false)?;
+        push(&mut reader, call, head, false)?;
         json::encode(&self.text, call.out);
-        push(&mut scanner, call, &[foot, behind].concat(), true)
+        push(&mut reader, call, &[foot, behind].concat(), true)
     }
 }
 
-/// Lets a scanner write what it makes of some bytes.
+/// Lets a reader write what it makes of some bytes.
 pub(super) fn push<P: Pseudonyms>(
-    scanner: &mut Scanner,
+    reader: &mut Reader,
     call: &mut Call<'_, P>,
     bytes: &[u8],
     last: bool,
 ) -> Result<(), Blocked> {
-    if scanner.push(call.rules, call.pseudonyms, bytes, last, call.out)? == Outcome::Unchanged {
+    if reader.push(call.rules, call.pseudonyms, bytes, last, call.out)? == Outcome::Unchanged {
         call.out.extend_from_slice(bytes);
     }
     Ok(())
 }
 
 impl Key {
-    fn new(id: Id) -> Self {
-        Self { id, scanner: None, begun: Vec::new(), skeleton: Vec::new(), hole: 0, ended: false }
+    fn new(id: Id, restores: bool) -> Self {
+        Self { id, restores, reader: None, begun: Vec::new(), skeleton: Vec::new(), hole: 0, ended: false }
     }
 
     fn held(&self) -> usize {
-        self.begun.len() + self.scanner.as_ref().map_or(0, Scanner::held)
+        self.begun.len() + self.reader.as_ref().map_or(0, Reader::held)
     }
 
     fn size(&self) -> usize {
@@ -195,7 +205,7 @@ impl Key {
 
     /// Lets what is held back go, and begins anew.
     fn forget(&mut self) {
-        *self = Self::new(std::mem::take(&mut self.id));
+        *self = Self::new(std::mem::take(&mut self.id), self.restores);
     }
 
     fn push<P: Pseudonyms>(
@@ -206,18 +216,21 @@ impl Key {
         counts: &mut Vec<u32>,
     ) -> Result<Vec<u8>, Blocked> {
         let mut out = std::mem::take(&mut self.begun);
-        if self.scanner.is_none() {
-            self.scanner = text.iter().find(|byte| !byte.is_ascii_whitespace()).map(|first| {
+        if self.reader.is_none() {
+            self.reader = text.iter().find(|byte| !byte.is_ascii_whitespace()).map(|first| {
                 // Arguments of tools and structured answers are documents: they stay what they are.
-                Scanner::new(if matches!(first, b'{' | b'[') { Format::Json } else { Format::Text })
+                let format = if matches!(first, b'{' | b'[') { Format::Json } else { Format::Text };
+                // What a model writes may look like JSON and be shown as text; but arguments go to a tool.
+                let shown = if self.id.document { format } else { Format::Text };
+                Reader::new(format, self.restores.then_some(shown))
             });
         }
-        match &mut self.scanner {
+        match &mut self.reader {
             None => out.extend_from_slice(text),
-            Some(scanner) => {
+            Some(reader) => {
                 let mut released = Vec::new();
-                let outcome = scanner.push(call.rules, call.pseudonyms, text, last, &mut released);
-                add(counts, &scanner.take_counts());
+                let outcome = reader.push(call.rules, call.pseudonyms, text, last, &mut released);
+                add(counts, &reader.take_counts());
                 out.extend_from_slice(if outcome? == Outcome::Unchanged { text } else { &released });
             }
         }

@@ -22,9 +22,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::content::Format;
+use crate::reader::Reader;
 use crate::replace::Pseudonyms;
 use crate::rules::Rules;
-use crate::scanner::{self, Blocked, Outcome, Scanner};
+use crate::scanner::{self, Blocked, Outcome};
 use keys::{Call, Keys};
 use units::{Framing, Units};
 use walk::{Found, Id, walk};
@@ -41,7 +42,7 @@ const MOST_SNIFFED: usize = 64;
 const FIRST_MEMBERS: [&[u8]; 5] =
     [b"\"candidates\"", b"\"promptFeedback\"", b"\"usageMetadata\"", b"\"modelVersion\"", b"\"responseId\""];
 
-/// The state of a stream of events; used as [`Scanner`] is.
+/// The state of a stream of events; used as [`scanner::Scanner`] is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Deltas {
     format: Format,
@@ -57,7 +58,7 @@ pub struct Deltas {
     text: Option<Text>,
     keys: Keys,
     /// Reads all that is no text.
-    plain: Scanner,
+    plain: Reader,
     /// Something was replaced in some text.
     replaced: bool,
     counts: Vec<u32>,
@@ -105,8 +106,8 @@ impl Deltas {
         matches!(format, Format::Events | Format::JsonLines | Format::Json)
     }
 
-    /// At the start of a stream.
-    pub fn new(format: Format) -> Self {
+    /// At the start of a stream; `restores`: values return to it in the place of their placeholders.
+    pub fn new(format: Format, restores: bool) -> Self {
         Self {
             format,
             units: Units::new(Framing::of(format)),
@@ -115,8 +116,8 @@ impl Deltas {
             partial: Vec::new(),
             passing: false,
             text: None,
-            keys: Keys::default(),
-            plain: Scanner::new(format),
+            keys: Keys::new(restores),
+            plain: Reader::new(format, restores.then_some(format)),
             replaced: false,
             counts: Vec::new(),
         }

@@ -40,6 +40,9 @@ const ANTHROPIC: &[&str] = &["delta.text", "delta.thinking", "delta.partial_json
 const GEMINI: &[&str] =
     &["candidates[].content.parts[*].text", "candidates[].content.parts[*].functionCall.partialArgs[*].stringValue"];
 
+/// What the arguments of tools are called.
+const DOCUMENTS: [&str; 3] = ["arguments", "partial_json", "input"];
+
 /// The event itself.
 pub(super) const ROOT: u16 = 0;
 /// Bounds on a path of the config: what an id of a text can be.
@@ -57,6 +60,7 @@ struct Node {
     members: Vec<(String, u16)>,
     elements: Option<(Elements, u16)>,
     text: bool,
+    document: bool,
 }
 
 /// What the elements of an array are to one another.
@@ -140,7 +144,8 @@ impl Paths {
                 None => node.elements = Some((*elements, next)),
             },
         }
-        self.0.push(Node { parent, ..Node::default() });
+        let document = matches!(step, Step::Member(name) if DOCUMENTS.contains(name));
+        self.0.push(Node { parent, document, ..Node::default() });
         Ok(next)
     }
 
@@ -160,6 +165,11 @@ impl Paths {
 
     pub(super) fn is_text(&self, node: u16) -> bool {
         self.0[usize::from(node)].text
+    }
+
+    /// Whether the text at a node is for a tool, not for a reader.
+    pub(super) fn is_document(&self, node: u16) -> bool {
+        self.0[usize::from(node)].document
     }
 
     /// Whether anything is looked for below a node.

@@ -26,6 +26,8 @@ pub(super) struct Id {
     marks: [Option<u64>; MARKS.len()],
     /// What tells texts in one place apart: thoughts from answers, arguments by their paths (Gemini).
     aside: u64,
+    /// It is the arguments of a tool.
+    pub(super) document: bool,
 }
 
 /// A text in an event.
@@ -100,6 +102,7 @@ pub(super) fn walk(paths: &Paths, event: &[u8], framing: Framing, cut: bool) -> 
     }
     for leaf in &mut found.leaves {
         leaf.id.kind = hash(0, &event_type);
+        leaf.id.document = paths.is_document(leaf.id.node) || kind.ends_with("arguments.delta");
         leaf.id.marks = found.marks;
     }
     found

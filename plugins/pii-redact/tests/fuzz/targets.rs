@@ -50,7 +50,7 @@ fn shown(out: &Option<Vec<u8>>) -> String {
 
 /// What comes out; `None` where the body is blocked.
 fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut body = Body::new(format);
+    let mut body = Body::new(format, false);
     let bound = if matches!(format, Format::Events | Format::JsonLines) { deltas::MOST_HELD } else { MOST_HELD };
     let mut out = Vec::new();
     for (piece, last) in pieces.into_iter().map(|piece| (piece, false)).chain([(&[][..], true)]) {
