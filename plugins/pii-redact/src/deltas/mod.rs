@@ -217,7 +217,7 @@ impl Deltas {
             let to = at + end.unwrap_or(room);
             self.passing = end.is_none();
             if self.partial.is_empty() {
-                let found = walk(call.rules.paths(), &chunk[at..to], self.units.framing, end.is_none());
+                let found = self.walk(call, &chunk[at..to], end.is_none());
                 if !self.is_plain(&found) {
                     self.plain(call, &chunk[run..at])?;
                     self.event(call, &chunk[at..to], &found, false)?;
@@ -226,13 +226,22 @@ impl Deltas {
             } else {
                 let mut event = std::mem::take(&mut self.partial);
                 event.extend_from_slice(&chunk[at..to]);
-                let found = walk(call.rules.paths(), &event, self.units.framing, end.is_none());
+                let found = self.walk(call, &event, end.is_none());
                 self.event(call, &event, &found, false)?;
                 run = to;
             }
             at = to;
         }
         Ok(run)
+    }
+
+    /// What an event holds; `cut`: it goes on.
+    fn walk<P>(&self, call: &Call<'_, P>, event: &[u8], cut: bool) -> Found {
+        let paths = call.rules.paths();
+        if self.keys.is_idle() && !paths.may_be_in(event) {
+            return Found::default();
+        }
+        walk(paths, event, self.units.framing, cut)
     }
 
     /// Whether an event neither has text nor ends any.
@@ -355,7 +364,7 @@ impl Deltas {
             json::encode(&rest, call.out);
         }
         let event = std::mem::take(&mut self.partial);
-        let found = walk(call.rules.paths(), &event, self.units.framing, true);
+        let found = self.walk(call, &event, true);
         self.event(call, &event, &found, true)?;
         keys::push(&mut self.plain, call, b"", true)
     }

@@ -52,7 +52,11 @@ const MOST_PATHS: usize = 32;
 
 /// All paths, as a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paths(Vec<Node>);
+pub struct Paths {
+    nodes: Vec<Node>,
+    /// What the names may start with that paths begin with.
+    starts: [bool; 256],
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
@@ -80,7 +84,7 @@ enum Step<'a> {
 
 impl Default for Paths {
     fn default() -> Self {
-        let mut paths = Self(vec![Node::default()]);
+        let mut paths = Self::none();
         for (name, _) in PRESETS {
             paths.add_preset(name);
         }
@@ -91,7 +95,9 @@ impl Default for Paths {
 impl Paths {
     /// None at all.
     pub fn none() -> Self {
-        Self(vec![Node::default()])
+        let mut starts = [false; 256];
+        starts[usize::from(b'\\')] = true;
+        Self { nodes: vec![Node::default()], starts }
     }
 
     /// Adds the paths of a preset; false where there is none of this name.
@@ -110,7 +116,7 @@ impl Paths {
         for step in &steps {
             node = self.child(node, step)?;
         }
-        self.0[usize::from(node)].text = true;
+        self.nodes[usize::from(node)].text = true;
         Ok(())
     }
 
@@ -128,14 +134,17 @@ impl Paths {
     }
 
     fn child(&mut self, parent: u16, step: &Step<'_>) -> Result<u16, String> {
-        let next = u16::try_from(self.0.len()).map_err(|_| "these are too many paths".to_owned())?;
-        let node = &mut self.0[usize::from(parent)];
+        let next = u16::try_from(self.nodes.len()).map_err(|_| "these are too many paths".to_owned())?;
+        let node = &mut self.nodes[usize::from(parent)];
         match step {
             Step::Member(name) => {
                 if let Some((_, child)) = node.members.iter().find(|(known, _)| known == name) {
                     return Ok(*child);
                 }
                 node.members.push(((*name).to_owned(), next));
+                if parent == ROOT {
+                    self.starts[usize::from(name.as_bytes()[0])] = true;
+                }
             }
             Step::Elements(elements) => match node.elements {
                 Some((known, child)) if known == *elements => return Ok(child),
@@ -145,43 +154,74 @@ impl Paths {
             },
         }
         let document = matches!(step, Step::Member(name) if DOCUMENTS.contains(name));
-        self.0.push(Node { parent, document, ..Node::default() });
+        self.nodes.push(Node { parent, document, ..Node::default() });
         Ok(next)
     }
 
     /// Whether there is anything to look for.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.len() == 1
+        self.nodes.len() == 1
+    }
+
+    /// Whether an event may hold a text: a name that paths begin with, before a value that they can go on in. Most lines of
+    /// logs don't, and needn't be walked.
+    pub(super) fn may_be_in(&self, event: &[u8]) -> bool {
+        let candidate = |pair: &[u8]| pair[0] == b'"' && self.starts[usize::from(pair[1])];
+        let mut pairs = event.windows(2).enumerate().filter(|(_, pair)| candidate(pair));
+        self.nodes[0].elements.is_some() || pairs.any(|(at, _)| self.begins(&event[at + 1..]))
+    }
+
+    /// Whether some path begins with the name and the value at the start of some bytes.
+    fn begins(&self, bytes: &[u8]) -> bool {
+        let next = |rest: &[u8]| rest.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(rest.len());
+        let fits = |(name, node): &(String, u16)| {
+            let rest = bytes.strip_prefix(name.as_bytes())?.strip_prefix(b"\"")?;
+            let rest = &rest[next(rest)..];
+            let value = rest.strip_prefix(b":").unwrap_or(rest);
+            let value = &value[next(value)..];
+            let node = &self.nodes[usize::from(*node)];
+            match value.first() {
+                Some(b'"') => node.text.then_some(()),
+                Some(b'{') => (!node.members.is_empty()).then_some(()),
+                Some(b'[') => node.elements.map(drop),
+                // It may stand in the next line of an event.
+                Some(b'\n' | b'\r') | None => Some(()),
+                Some(_) => None,
+            }
+        };
+        // A name with escapes has to be read.
+        let end = bytes.iter().find(|byte| matches!(byte, b'"' | b'\\'));
+        end == Some(&b'\\') || self.nodes[0].members.iter().any(|member| fits(member).is_some())
     }
 
     pub(super) fn member(&self, node: u16, name: &[u8]) -> Option<u16> {
-        let members = &self.0[usize::from(node)].members;
+        let members = &self.nodes[usize::from(node)].members;
         members.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, child)| *child)
     }
 
     pub(super) fn elements(&self, node: u16) -> Option<(Elements, u16)> {
-        self.0[usize::from(node)].elements
+        self.nodes[usize::from(node)].elements
     }
 
     pub(super) fn is_text(&self, node: u16) -> bool {
-        self.0[usize::from(node)].text
+        self.nodes[usize::from(node)].text
     }
 
     /// Whether the text at a node is for a tool, not for a reader.
     pub(super) fn is_document(&self, node: u16) -> bool {
-        self.0[usize::from(node)].document
+        self.nodes[usize::from(node)].document
     }
 
     /// Whether anything is looked for below a node.
     pub(super) fn has_children(&self, node: u16) -> bool {
-        let node = &self.0[usize::from(node)];
+        let node = &self.nodes[usize::from(node)];
         !node.members.is_empty() || node.elements.is_some()
     }
 
     /// Whether a node is another one, or below it.
     pub(super) fn is_below(&self, mut node: u16, above: u16) -> bool {
         while node != above && node != ROOT {
-            node = self.0[usize::from(node)].parent;
+            node = self.nodes[usize::from(node)].parent;
         }
         node == above
     }
@@ -242,6 +282,24 @@ mod tests {
         let text = paths.member(choice, b"text").unwrap();
         assert!(paths.is_text(text) && !paths.is_text(choice) && paths.is_below(text, choice));
         assert!(!paths.is_below(text, paths.member(ROOT, b"delta").unwrap()));
+    }
+
+    #[test]
+    fn an_event_is_walked_only_where_a_path_may_begin() {
+        let paths = Paths::default();
+        for walked in [
+            r#"{"choices":[]}"#,
+            r#"{"id": 1, "delta" : "a"}"#,
+            r#"{"cho\u0069ces":[]}"#,
+            "data: {\"message\":\ndata: {}}",
+            "data: {\"message\"\ndata: :{}}",
+            r#"{"\u0063hoices":[]}"#,
+        ] {
+            assert!(paths.may_be_in(walked.as_bytes()), "{walked}");
+        }
+        for skipped in [r#"{"message":"done","response":200,"level":"debug"}"#, "{}", "\"", "data: [DONE]"] {
+            assert!(!paths.may_be_in(skipped.as_bytes()), "{skipped}");
+        }
     }
 
     #[test]
