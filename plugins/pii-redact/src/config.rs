@@ -1,16 +1,16 @@
 //! The plugin's config: what the operator writes, checked as a whole, and what it is compiled to.
 
 mod compile;
-
-use std::time::Duration;
+mod pseudonyms;
+mod streams;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use plugin_sdk::ConfigDuration;
-
 use crate::rules::Rules;
+pub use pseudonyms::{PseudonymConfig, Reach, Scope};
+pub use streams::Streams;
 
 /// The config of one use of the plugin. The README has the table.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -69,39 +69,6 @@ pub struct Response {
     pub body: Enabled,
     /// Header fields, by name.
     pub headers: Vec<String>,
-}
-
-/// How far the placeholders of `pseudonymise` reach.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PseudonymConfig {
-    /// Where a placeholder is the same, and returns.
-    pub scope: Scope,
-    /// For how long a principal's values are kept, a day where it is missing.
-    pub keep: Option<ConfigDuration>,
-    /// Whether values return in links too.
-    pub restore_in_urls: bool,
-}
-
-/// Where a placeholder is the same, and returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// In its exchange.
-    #[default]
-    Exchange,
-    /// In all exchanges of the same principal.
-    Principal,
-}
-
-/// Streams in which texts go on from event to event.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Streams {
-    /// Families of streams, all known ones where it is missing.
-    pub presets: Option<Vec<String>>,
-    /// Paths of further texts.
-    pub paths: Vec<String>,
 }
 
 /// The log fields that are read: all of them, none, or those named.
@@ -301,15 +268,6 @@ pub struct Settings {
     pub reach: Reach,
     /// Where the config names a secret, and which.
     pub secrets: Vec<(String, String)>,
-}
-
-/// How far placeholders reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
-    /// For how long a principal's are the same, and return; none: within one exchange.
-    pub principal: Option<Duration>,
-    /// They return in links too.
-    pub in_links: bool,
 }
 
 #[cfg(test)]

@@ -1,16 +1,8 @@
 //! Checks a config as a whole and makes the rules of it, with every mistake at once.
 
-use std::time::Duration;
-
-use super::{
-    ActionName, Choice, Config, CustomConfig, Details, Mistake, PseudonymConfig, Reach, Scope, Settings, Streams,
-};
-use crate::deltas::paths::{PRESETS, Paths};
+use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings};
 use crate::detect::custom::{self, Pattern};
 use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
-
-/// Seconds for which a principal's values are kept unless the config says otherwise.
-const DAY: u64 = 86_400;
 
 impl Config {
     /// Checks everything, and gives all mistakes at once.
@@ -106,24 +98,6 @@ impl Config {
     }
 }
 
-impl Streams {
-    fn compile(&self, mistakes: &mut Vec<Mistake>) -> Paths {
-        let mut paths = if self.presets.is_some() { Paths::none() } else { Paths::default() };
-        for (index, preset) in self.presets.iter().flatten().enumerate() {
-            if !paths.add_preset(preset) {
-                let known = PRESETS.map(|(name, _)| name).join(", ");
-                let message = format!("there is no preset `{preset}`; known are {known}");
-                mistakes.push(mistake(&format!("/streams/presets/{index}"), message));
-            }
-        }
-        if let Err(wrong) = paths.add_all(&self.paths) {
-            let wrong = wrong.into_iter();
-            mistakes.extend(wrong.map(|(index, message)| mistake(&format!("/streams/paths/{index}"), message)));
-        }
-        paths
-    }
-}
-
 fn compile_customs(customs: &[CustomConfig], mistakes: &mut Vec<Mistake>) -> Vec<Custom> {
     let mut compiled = Vec::new();
     // For each byte, how often text may be read by the patterns that start with it.
@@ -181,22 +155,6 @@ fn share(reads: &mut [usize; 256], pattern: &Pattern) -> Result<(), String> {
 impl ActionName {
     fn is_keyed(self) -> bool {
         matches!(self, Self::Hash | Self::Pseudonymise)
-    }
-}
-
-impl PseudonymConfig {
-    fn compile(&self, mistakes: &mut Vec<Mistake>) -> Reach {
-        let keep = self.keep.map_or(Duration::from_secs(DAY), |keep| keep.0);
-        if self.keep.is_some() && self.scope == Scope::Exchange {
-            mistakes.push(mistake(
-                "/pseudonyms/keep",
-                "only with `scope: principal` are values kept: an exchange has an end",
-            ));
-        }
-        if keep.is_zero() {
-            mistakes.push(mistake("/pseudonyms/keep", "values have to be kept for some time"));
-        }
-        Reach { principal: (self.scope == Scope::Principal).then_some(keep), in_links: self.restore_in_urls }
     }
 }
 
@@ -273,6 +231,6 @@ fn wrong_header(name: &str) -> Option<&'static str> {
         .then_some("this field says how the message is read, and stays as it is")
 }
 
-fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
+pub(super) fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
     Mistake { pointer: pointer.to_owned(), message: message.into() }
 }
