@@ -358,19 +358,6 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_checked() {
-        assert_eq!(
-            mistakes(
-                serde_json::json!({"streams": {"presets": ["openai", "x"], "paths": ["a.b", "a..b", "choices[*].c"]}})
-            ),
-            ["/streams/presets/1", "/streams/paths/1", "/streams/paths/2"]
-        );
-        let fine: Config =
-            serde_json::from_value(serde_json::json!({"streams": {"presets": [], "paths": ["a[].b"]}})).unwrap();
-        assert_ne!(fine.compile().unwrap().rules.paths(), Config::default().compile().unwrap().rules.paths());
-    }
-
-    #[test]
     fn patterns_that_would_read_text_too_often_are_refused() {
         let custom = |patterns: &[(&str, &str)]| {
             let all = patterns

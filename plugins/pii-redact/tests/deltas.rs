@@ -370,3 +370,28 @@ fn a_value_that_blocks_ends_the_stream_wherever_it_is_parted() {
         assert_eq!(push(&events[1]).unwrap_err().category, "fodselsnummer", "{dialect:?}");
     }
 }
+
+#[test]
+fn events_without_known_texts_read_as_ever() {
+    let read_here =
+        |vector: &support::Vector| matches!(Format::of(&vector.content_type), Some(format) if Deltas::reads(format));
+    for vector in support::vectors().into_iter().filter(read_here) {
+        let format = Format::of(&vector.content_type).unwrap();
+        let rules = support::rules(&vector.config);
+        let input = vector.input.as_bytes();
+        for cut in 0..=input.len() {
+            let mut deltas = Deltas::new(format, false);
+            let mut out = Vec::new();
+            let mut blocked = None;
+            for (piece, last) in [(&input[..cut], false), (&input[cut..], true)] {
+                match deltas.push(&rules, &support::pseudonym, piece, last, &mut out) {
+                    Ok(Outcome::Unchanged) => out.extend_from_slice(piece),
+                    Ok(Outcome::Rewritten) => {}
+                    Err(found) => blocked = blocked.or(Some(format!("blocked: {}", found.category))),
+                }
+            }
+            let out = blocked.unwrap_or_else(|| String::from_utf8(out).unwrap());
+            assert_eq!(out, vector.output, "{} cut at {cut}", vector.name);
+        }
+    }
+}

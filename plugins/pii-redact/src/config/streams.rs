@@ -33,3 +33,23 @@ impl Streams {
         paths
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Settings};
+
+    fn compiled(config: &serde_json::Value) -> Result<Settings, Vec<String>> {
+        let config: Config = serde_json::from_value(config.clone()).unwrap();
+        config.compile().map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.pointer).collect())
+    }
+
+    #[test]
+    fn presets_and_paths_are_checked() {
+        let wrong = serde_json::json!({
+            "streams": {"presets": ["openai", "x"], "paths": ["a.b", "a..b", "choices[*].c"]}
+        });
+        assert_eq!(compiled(&wrong).unwrap_err(), ["/streams/presets/1", "/streams/paths/1", "/streams/paths/2"]);
+        let own = compiled(&serde_json::json!({"streams": {"presets": [], "paths": ["a[].b"]}})).unwrap();
+        assert_ne!(own.rules.paths(), compiled(&serde_json::json!({})).unwrap().rules.paths());
+    }
+}

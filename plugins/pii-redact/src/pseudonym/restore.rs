@@ -10,6 +10,7 @@ use crate::replace::{self, Encoding, Pseudonyms};
 /// Bytes that may wait: a placeholder, and what says whether a host's name goes on behind it.
 pub const MOST_HELD: usize = LONGEST + 80;
 const DATA: &[u8] = b"data:";
+const DATA_LENGTH: usize = DATA.len();
 
 /// What a text is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ enum Place {
     Inside,
     /// At the start of a line of an event stream: behind so many bytes of `data:`.
     Line(usize),
+    /// In another field of an event.
+    Field,
 }
 
 /// The state of one text.
@@ -87,8 +90,11 @@ impl Restorer {
         };
         let Some(value) = pseudonyms.original(&letters) else { return Some(0) };
         let stays = !pseudonyms.in_links() && (self.link.is_link() || goes_on_as_host(&rest[length..], last)?);
-        if stays || self.place == Place::Outside {
+        if stays || !matches!(self.place, Place::Text | Place::Inside | Place::Line(DATA_LENGTH..)) {
             return Some(0);
+        }
+        if self.place != Place::Inside {
+            self.place = Place::Text;
         }
         rest[..length].iter().for_each(|byte| self.link.read(*byte));
         let encoding = match (self.place, self.format) {
@@ -105,7 +111,10 @@ impl Restorer {
         let byte = unit[0];
         if matches!(byte, b'\n' | b'\r') && matches!(self.format, Format::Events | Format::JsonLines) {
             self.place = start(self.format);
-            self.link = Link::default();
+            // Readers may join the texts of events, so a link goes on over their ends.
+            if self.format == Format::JsonLines {
+                self.link = Link::default();
+            }
             return;
         }
         match self.place {
@@ -126,20 +135,22 @@ impl Restorer {
                 self.link.read(byte);
             }
             Place::Line(count) => self.line(byte, count),
+            Place::Field => {}
         }
     }
 
+    /// A byte of a line of which so many bytes are those of `data:` and the space behind it.
     fn line(&mut self, byte: u8, count: usize) {
-        if DATA.get(count) == Some(&byte) {
-            self.place = Place::Line(count + 1);
-        } else if count == DATA.len() && byte == b' ' {
-            // The space that may follow.
-        } else if count == DATA.len() && matches!(byte, b'{' | b'[') {
-            self.place = Place::Outside;
-        } else {
-            self.place = Place::Text;
+        self.place = match (count, byte) {
+            _ if DATA.get(count) == Some(&byte) => Place::Line(count + 1),
+            (0..DATA_LENGTH, _) => Place::Field,
+            (DATA_LENGTH, b' ') => Place::Line(count + 1),
+            (_, b'{' | b'[') => Place::Outside,
+            _ => Place::Text,
+        };
+        if matches!(self.place, Place::Outside | Place::Text) {
+            self.link.read(byte);
         }
-        self.link.read(byte);
     }
 
     fn enter(&mut self, place: Place) {
@@ -239,6 +250,7 @@ mod tests {
                 "data: {\"a\":\"//x\",\"b\":\"PLACEHOLDER\"}\n\n",
                 "data: {\"a\":\"//x\",\"b\":\"kari@example.no\"}\n\n",
             ),
+            (Format::Events, "id: PLACEHOLDER\ndata: PLACEHOLDER\n\n", "id: PLACEHOLDER\ndata: kari@example.no\n\n"),
             (Format::Form, "a=b&c=PLACEHOLDER", "a=b&c=kari%40example.no"),
         ] {
             assert_eq!(restored(format, text, false), expected);
@@ -267,6 +279,8 @@ mod tests {
             (Format::Json, "[a](https://evil.example/?x=\"PLACEHOLDER"),
             (Format::JsonLines, "{}\n[a](https://evil.example/?x=\"PLACEHOLDER"),
             (Format::Events, "data: https://evil.example/?x=\"PLACEHOLDER\n\n"),
+            (Format::Events, "data: https://evil.example/?x=\nid: 4\n\ndata: PLACEHOLDER\n\n"),
+            (Format::Events, "data: <img src=\"//evil.example/\r\ndata: PLACEHOLDER\">\r\n\r\n"),
         ] {
             assert_eq!(restored(format, text, false), text);
             assert_eq!(restored(format, text, true), text.replace("PLACEHOLDER", "kari@example.no"), "{text}");
