@@ -3,7 +3,8 @@
 use pii_redact::body::Body;
 use pii_redact::config::Config;
 use pii_redact::content::Format;
-use pii_redact::deltas;
+use pii_redact::deltas::{self, Deltas};
+use pii_redact::pseudonym::restore;
 use pii_redact::rules::Rules;
 use pii_redact::scanner::{MOST_HELD, Outcome};
 
@@ -31,11 +32,12 @@ fn rules() -> Rules {
 pub(crate) fn scanner(data: &[u8]) {
     let Some((&[format, size], body)) = data.split_first_chunk::<2>() else { return };
     let format = FORMATS[usize::from(format) % FORMATS.len()];
-    let whole = scan(format, [body]);
+    let whole = scan(format, [body], false);
+    assert_eq!(shown(&scan(format, [body], true)), shown(&whole), "without placeholders nothing returns");
     let size = usize::from(size).max(1);
-    assert_eq!(shown(&scan(format, body.chunks(size))), shown(&whole), "in pieces of {size}");
+    assert_eq!(shown(&scan(format, body.chunks(size), size % 2 == 0)), shown(&whole), "in pieces of {size}");
     let halves = body.split_at(size.min(body.len()));
-    assert_eq!(shown(&scan(format, [halves.0, halves.1])), shown(&whole), "in halves at {size}");
+    assert_eq!(shown(&scan(format, [halves.0, halves.1], false)), shown(&whole), "in halves at {size}");
     if let (Format::Json, Some(whole)) = (format, &whole)
         && serde_json::from_slice::<serde_json::Value>(body).is_ok()
     {
@@ -49,9 +51,9 @@ fn shown(out: &Option<Vec<u8>>) -> String {
 }
 
 /// What comes out; `None` where the body is blocked.
-fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut body = Body::new(format, false);
-    let bound = if matches!(format, Format::Events | Format::JsonLines) { deltas::MOST_HELD } else { MOST_HELD };
+fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>, restores: bool) -> Option<Vec<u8>> {
+    let mut body = Body::new(format, restores);
+    let bound = restore::MOST_HELD + if Deltas::reads(format) { deltas::MOST_HELD } else { MOST_HELD };
     let mut out = Vec::new();
     for (piece, last) in pieces.into_iter().map(|piece| (piece, false)).chain([(&[][..], true)]) {
         let mut written = Vec::new();
