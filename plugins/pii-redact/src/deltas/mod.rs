@@ -301,9 +301,11 @@ impl Deltas {
             Some(leaves) => texts[leaves.clone()].iter().any(Option::is_some),
             None => self.replaced,
         };
-        let echoes = found.echoes.iter().filter(changed).map(|echo| (echo.span.clone(), None));
+        // Of the same type as before, as far as that can be empty.
+        let empty = |echo: &walk::Echo| if event[echo.span.start] == b'[' { &b"[]"[..] } else { b"null" };
+        let echoes = found.echoes.iter().filter(changed).map(|echo| (echo.span.clone(), Err(empty(echo))));
         let leaves = found.leaves.iter().zip(texts);
-        let leaves = leaves.filter_map(|(leaf, text)| Some((leaf.span.clone(), Some(text.as_ref()?))));
+        let leaves = leaves.filter_map(|(leaf, text)| Some((leaf.span.clone(), Ok(text.as_ref()?))));
         let mut pieces: Vec<_> = echoes.chain(leaves).collect();
         pieces.sort_by_key(|(span, _)| span.start);
         let mut at = 0;
@@ -311,14 +313,16 @@ impl Deltas {
             self.plain(call, &event[at..span.start])?;
             let mut content = Vec::new();
             match text {
-                Some(text) => json::encode(text, &mut content),
-                None => content.extend_from_slice(b"null"),
-            }
-            // At the start of a string nothing waits; if it did, the text would have to wait behind it.
-            if text.is_none() || self.plain.held() > 0 {
-                self.plain(call, &content)?;
-            } else {
-                call.out.append(&mut content);
+                Err(empty) => self.plain(call, empty)?,
+                Ok(text) => {
+                    json::encode(text, &mut content);
+                    // At the start of a string nothing waits; if it did, the text would have to wait behind it.
+                    if self.plain.held() > 0 {
+                        self.plain(call, &content)?;
+                    } else {
+                        call.out.append(&mut content);
+                    }
+                }
             }
             at = span.end;
         }

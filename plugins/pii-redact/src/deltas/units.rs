@@ -47,6 +47,8 @@ pub(super) struct Units {
     after_return: bool,
     /// The event has nothing so far.
     fresh: bool,
+    /// It has a comment so far, which keeps a connection alive and waits for no event.
+    comment: bool,
     /// Containers of an element that are open, and whether a string is, and in it an escape.
     depth: u32,
     string: bool,
@@ -55,7 +57,16 @@ pub(super) struct Units {
 
 impl Units {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, blank: true, after_return: false, fresh: true, depth: 0, string: false, escape: false }
+        Self {
+            framing,
+            blank: true,
+            after_return: false,
+            fresh: true,
+            comment: false,
+            depth: 0,
+            string: false,
+            escape: false,
+        }
     }
 
     /// Reads on: how many of the bytes belong to the event, where it ends among them.
@@ -71,7 +82,7 @@ impl Units {
         let mut at = 0;
         while let Some(found) = bytes[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             if found > 0 {
-                self.text();
+                self.text(bytes[at]);
             }
             let byte = bytes[at + found];
             at += found + 1;
@@ -83,18 +94,19 @@ impl Units {
                 }
                 continue;
             }
-            if std::mem::replace(&mut self.blank, true) {
+            if std::mem::replace(&mut self.blank, true) || std::mem::take(&mut self.comment) {
                 self.fresh = true;
                 return Some(at);
             }
         }
-        if at < bytes.len() {
-            self.text();
+        if let Some(first) = bytes.get(at) {
+            self.text(*first);
         }
         None
     }
 
-    fn text(&mut self) {
+    fn text(&mut self, first: u8) {
+        self.comment |= self.fresh && first == b':';
         (self.blank, self.after_return, self.fresh) = (false, false, false);
     }
 
@@ -152,7 +164,8 @@ mod tests {
         for (framing, text, expected) in [
             (Framing::Fields, "data: a\nid: b\n\n\ndata: c\n\nd", vec!["data: a\nid: b\n\n", "\n", "data: c\n\n", "d"]),
             (Framing::Fields, "data: a\r\rdata: b\r\r", vec!["data: a\r\r", "data: b\r\r", ""]),
-            (Framing::Fields, "data: a\r\n\r\n: b\r\n\r\n", vec!["data: a\r\n\r", "\n", ": b\r\n\r", "\n", ""]),
+            (Framing::Fields, "data: a\r\n\r\n: b\r\n\r\n", vec!["data: a\r\n\r", "\n", ": b\r", "\n", "\r", "\n", ""]),
+            (Framing::Fields, ": a\n:\ndata: b\n: c\n\n", vec![": a\n", ":\n", "data: b\n: c\n\n", ""]),
             (Framing::Lines, "a\r\nb\n\nc", vec!["a\r\n", "b\n", "\n", "c"]),
             (
                 Framing::Array,

@@ -241,13 +241,13 @@ impl Walk<'_> {
             b"finish_reason" | b"finishReason" if !matches!(value, b"null" | b"\"\"") => {
                 self.found.finished.push((node, self.elements.clone()));
             }
-            b"logprobs" | b"logprobsResult" if matches!(value[0], b'{' | b'[') => echoes.push(span),
+            b"logprobs" | b"logprobsResult" if repeats(value) => echoes.push(span),
             b"thought" if value == b"true" => told.aside ^= hash(1, value),
             b"jsonPath" => told.aside ^= hash(2, value),
             b"type" if node == ROOT => *kind = value.trim_ascii().trim_quotes().to_vec(),
             b"done" if node == ROOT => self.found.ends |= value == b"true",
             // The whole conversation as the numbers of its tokens (Ollama).
-            b"context" if node == ROOT && value[0] == b'[' => {
+            b"context" if node == ROOT && repeats(value) => {
                 self.found.echoes.push(Echo { span, leaves: None });
             }
             _ => {
@@ -260,6 +260,11 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whether a value is a container with something in it.
+fn repeats(value: &[u8]) -> bool {
+    matches!(value, [b'{' | b'[', rest @ .., _] if !rest.trim_ascii().is_empty())
 }
 
 trait Quoted {
