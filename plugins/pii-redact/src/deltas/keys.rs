@@ -117,12 +117,15 @@ impl Keys {
         Ok(released)
     }
 
-    /// Remembers an event as the one that can carry what is left of a text, where something is or, `open`, may come. `make`
-    /// makes its skeleton.
-    pub(super) fn remember(&mut self, id: &Id, open: bool, make: impl FnOnce() -> Option<(Vec<u8>, usize)>) {
-        let Some(key) = self.list.iter_mut().find(|key| key.id == *id) else { return };
-        let made = if key.ended || (key.held() == 0 && !open) { None } else { make() };
-        (key.skeleton, key.hole) = made.unwrap_or_default();
+    /// Remembers an event as the one that can carry what is left of its texts. `make` is asked with each text that goes on and
+    /// what of it waits: none where the event doesn't have it, and otherwise the skeleton, if one is wanted and can be made.
+    pub(super) fn remember(&mut self, mut make: impl FnMut(&Id, usize) -> Option<Option<(Vec<u8>, usize)>>) {
+        for key in self.list.iter_mut().filter(|key| !key.ended) {
+            let held = key.held();
+            if let Some(made) = make(&key.id, held) {
+                (key.skeleton, key.hole) = made.unwrap_or_default();
+            }
+        }
     }
 
     /// Ends a text: the event, up to its end, that carries what was left of it, and where the text in it stands.

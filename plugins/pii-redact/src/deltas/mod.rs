@@ -279,14 +279,23 @@ impl Deltas {
             let released = self.keys.push(call, &leaf.id, &text, done, &mut self.counts)?;
             self.replaced |= self.counts.iter().sum::<u32>() > before;
             texts.push(if released == *text && cut.is_empty() { None } else { Some(released) });
-            let starts = || found.leaves.iter().map(|leaf| leaf.span.start).collect::<Vec<_>>();
-            let make = || skeleton::skeleton(event, self.units.framing, leaf.span.start, &starts());
-            self.keys.remember(&leaf.id, leaf.open, make);
             if leaf.open && !last {
                 self.text = Some(Text { id: leaf.id.clone(), cut });
             }
         }
+        self.remember(event, found);
         self.write(call, event, found, &texts)
+    }
+
+    /// Keeps an event, without its texts, to carry what is left of them.
+    fn remember(&mut self, event: &[u8], found: &Found) {
+        let starts: Vec<usize> = found.leaves.iter().map(|leaf| leaf.span.start).collect();
+        let framing = self.units.framing;
+        self.keys.remember(|id, held| {
+            let leaf = found.leaves.iter().rfind(|leaf| leaf.id == *id)?;
+            let wanted = held > 0 || leaf.open;
+            Some(if wanted { skeleton::skeleton(event, framing, leaf.span.start, &starts) } else { None })
+        });
     }
 
     /// Writes an event with its new texts, and without what would repeat the old ones.
