@@ -69,7 +69,7 @@ pub fn goes_on_as_host(behind: &[u8], last: bool) -> Option<bool> {
     let length = behind.iter().take(LONGEST_LABEL).take_while(|byte| label(byte)).count();
     let rest = &behind[length..];
     // IDNA takes other full stops for dots (UTS #46, section 2.3). An escape may be anything.
-    let dots = [&b"."[..], b"\xE3\x80\x82", b"\xEF\xBC\x8E", b"\xEF\xBD\xA1", b"\\u"];
+    let dots = [&b"."[..], b"\xE3\x80\x82", b"\xEF\xBC\x8E", b"\xEF\xBD\xA1", b"\\u", b"\\\\u"];
     match dots.iter().find(|dot| rest.starts_with(dot)) {
         Some(dot) if dot.starts_with(b"\\") => Some(true),
         Some(dot) => match rest.get(dot.len()) {
@@ -138,6 +138,7 @@ mod tests {
             ("-x.evil", false, Some(true)),
             ("。evil", false, Some(true)),
             ("\\u002eevil", false, Some(true)),
+            ("\\\\u002eevil", false, Some(true)),
             (". Og", false, Some(false)),
             (", og", false, Some(false)),
             (".", false, None),

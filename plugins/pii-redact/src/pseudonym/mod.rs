@@ -4,6 +4,7 @@
 //! Markdown would escape, that a model would spell otherwise, or that reads as a value. Behind the name of the category and
 //! an `X` come twelve consonants of a keyed hash of the value; upper and lower case are the same.
 
+mod document;
 pub mod link;
 pub mod restore;
 pub mod table;

