@@ -38,7 +38,11 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut command = Command::new(target.join("release/pii-bench"));
     if !options.no_files {
         match corpus::fetch(&target.join("pii-bench"))? {
-            Some(files) => drop(command.arg("--files").arg(files)),
+            Some(files) => {
+                command
+                    .arg("--files")
+                    .arg(files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>().join(","));
+            }
             None if options.check => {
                 return Err("without the files of packages not all goals can be checked".to_owned());
             }

@@ -107,9 +107,10 @@ mod tests {
     fn of_several_layouts_the_planted_one_is_taken() {
         let original = "tlf 11 22 11 x";
         let planted = 4..12;
-        let found = align(original, "tlf [~phone~] x", &[planted.clone()]).unwrap();
+        let found = align(original, "tlf [~phone~] x", std::slice::from_ref(&planted)).unwrap();
         assert_eq!(found, [Masked { range: planted, category: "phone" }]);
-        let found = align("1 1 1", "[~phone~] 1", &[0..3]).unwrap();
-        assert_eq!(found[0].range, 0..3);
+        let planted = 0..3;
+        let found = align("1 1 1", "[~phone~] 1", std::slice::from_ref(&planted)).unwrap();
+        assert_eq!(found[0].range, planted);
     }
 }

@@ -14,6 +14,7 @@ mod measure;
 mod near_miss;
 mod real;
 mod report;
+mod review;
 mod speed;
 mod values;
 
@@ -39,9 +40,9 @@ struct Options {
     /// Only this category.
     #[arg(long, default_value = "")]
     category: String,
-    /// A directory of real files, for false positives.
-    #[arg(long)]
-    files: Option<PathBuf>,
+    /// Directories of real files, for false positives, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    files: Vec<PathBuf>,
     /// Leave out the generated messages.
     #[arg(long)]
     no_messages: bool,
@@ -80,8 +81,8 @@ fn run(options: &Options) -> Result<bool, String> {
         report::findings(&findings, options.matrix, options.verbose);
         missed.extend(goals::of_messages(&findings));
     }
-    if let Some(files) = &options.files {
-        let real = real::measure(&rules, files)?;
+    if !options.files.is_empty() {
+        let real = real::measure(&rules, &options.files)?;
         report::real(&real, options.verbose);
         missed.extend(goals::of_files(&real));
     }

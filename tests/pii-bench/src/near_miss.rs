@@ -33,7 +33,8 @@ pub(crate) const ALL: &[NearMiss] = &[
     }),
     any("henkilötunnus, wrong check", |rng| {
         let nine = format!("{:02}{:02}{:02}{:03}", rng.u32(1..29), rng.u32(1..13), rng.u32(30..100), rng.u32(2..900));
-        let wrong = if checksum::hetu(&checksum::digits(&nine)) == '7' { '8' } else { '7' };
+        // A letter, so that it is no Swedish number either.
+        let wrong = if checksum::hetu(&checksum::digits(&nine)) == 'H' { 'J' } else { 'H' };
         format!("{}-{}{wrong}", &nine[..6], &nine[6..])
     }),
     any("account, wrong check digit", |rng| {

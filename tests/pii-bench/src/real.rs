@@ -2,14 +2,14 @@
 //! somebody looked at it and says otherwise.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pii_redact::rules::Rules;
 
 use crate::adapter::{marks, redact};
 use crate::align::align;
 use crate::measure::surroundings;
+use crate::review::is_reviewed;
 
 /// Bytes that come at once.
 const CHUNK: usize = 64 * 1024;
@@ -54,41 +54,39 @@ const KINDS: [(&str, &[&str], &str); 9] = [
     ("XML", &["xml", "xsd", "graphql"], "application/xml"),
 ];
 
-/// What is personal data or looks exactly like it, by category, the replaced text, and why it may go.
-const REVIEWED: &[(&str, &str, &str)] = &[
-    ("card", "4111111111111111", "the test number of Visa, as validators' documents show it"),
-    ("card", "4111 1111 1111 1111", "the same"),
-    ("card", "5555555555554444", "the test number of Mastercard"),
-    ("card", "378282246310005", "the test number of American Express"),
-    ("iban", "GB29NWBK60161331926819", "the example of the SWIFT IBAN registry"),
-];
-
-/// Ends of file names that look like domains behind an `@`.
-const EXTENSIONS: [&str; 14] =
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "js", "mjs", "ts", "css", "scss", "less", "json", "html"];
-
-/// Reads all files below a directory.
-pub(crate) fn measure(rules: &Rules, directory: &Path) -> Result<BTreeMap<&'static str, Kind>, String> {
+/// Reads all files below the directories.
+pub(crate) fn measure(rules: &Rules, directories: &[PathBuf]) -> Result<BTreeMap<&'static str, Kind>, String> {
     let mut kinds: BTreeMap<&'static str, Kind> = BTreeMap::new();
-    let mut files = Vec::new();
-    collect(directory, &mut files).map_err(|error| format!("{}: {error}", directory.display()))?;
-    files.sort();
+    for directory in directories {
+        let mut files = Vec::new();
+        collect(directory, &mut files).map_err(|error| format!("{}: {error}", directory.display()))?;
+        files.sort();
+        read(rules, directory, &files, &mut kinds)?;
+    }
+    Ok(kinds)
+}
+
+fn read(
+    rules: &Rules,
+    directory: &Path,
+    files: &[PathBuf],
+    kinds: &mut BTreeMap<&'static str, Kind>,
+) -> Result<(), String> {
+    // The directory's own name says which package it is.
+    let above = directory.parent().unwrap_or(directory);
     for path in files {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let Some((name, _, content_type)) = KINDS.iter().find(|(_, all, _)| all.contains(&extension.as_str())) else {
             continue;
         };
-        let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let short = path.strip_prefix(directory).unwrap_or(&path).display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let short = path.strip_prefix(above).unwrap_or(path).display().to_string();
         kinds.entry(name).or_default().file(rules, &short, content_type, &bytes[..bytes.len().min(LARGEST)]);
     }
-    if kinds.is_empty() {
-        return Err(format!("{}: no files", directory.display()));
-    }
-    Ok(kinds)
+    Ok(())
 }
 
-fn collect(directory: &Path, into: &mut Vec<std::path::PathBuf>) -> std::io::Result<()> {
+fn collect(directory: &Path, into: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let kind = entry.file_type()?;
@@ -143,36 +141,9 @@ fn unquoted(text: &str) -> String {
     out + &text[from..]
 }
 
-fn is_reviewed(text: &str, category: &str, range: &Range<usize>) -> bool {
-    let value = text[range.clone()].trim_matches('"');
-    if category == "email" {
-        return is_address(&text[..range.start], value, &text[range.end..]);
-    }
-    REVIEWED.iter().any(|(of, known, _)| *of == category && *known == value)
-}
-
-/// Whether it is an address, whoever it belongs to, and no user of a host (`ssh://git@host/path`, `git@host:path`) and no
-/// file name.
-fn is_address(before: &str, value: &str, after: &str) -> bool {
-    let end = value.rsplit_once('.').map_or("", |(_, end)| end).to_ascii_lowercase();
-    let domain = end.len() > 1 && end.chars().all(char::is_alphabetic) && !EXTENSIONS.contains(&end.as_str());
-    domain && !before.ends_with("//") && !after.starts_with(':')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_true_by_review_and_repositories_are_not() {
-        for (text, reviewed) in
-            [("kari@example.no", true), ("git@example.com:o/r", false), ("icon@2x.png", false), ("v@1.2.3", false)]
-        {
-            let end = text.find(':').unwrap_or(text.len());
-            assert_eq!(is_reviewed(text, "email", &(0..end)), reviewed, "{text}");
-        }
-        assert!(!is_reviewed("98765432", "phone", &(0..8)));
-    }
 
     #[test]
     fn quotes_go_with_a_number() {

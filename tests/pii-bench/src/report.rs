@@ -116,10 +116,15 @@ pub(crate) fn real(kinds: &BTreeMap<&str, Kind>, verbose: bool) {
     row("all", &total, hits);
     if verbose {
         println!();
+        // Bundles, source maps and modules of a package repeat each other.
+        let mut hits: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+        for hit in kinds.values().flat_map(|kind| &kind.hits) {
+            hits.entry((hit.category, &hit.around)).or_default().push(&hit.path);
+        }
+        for ((category, around), paths) in hits {
+            println!("{} × {category} in {}: {around:?}", paths.len(), paths[0]);
+        }
         for kind in kinds.values() {
-            for hit in &kind.hits {
-                println!("{} in {}: {:?}", hit.category, hit.path, hit.around);
-            }
             for path in &kind.mangled {
                 println!("mangled: {path}");
             }

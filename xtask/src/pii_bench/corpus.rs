@@ -1,4 +1,5 @@
-//! Files of real packages, downloaded once with the registry's own client and checked against their checksums.
+//! Files of real packages: those that the workspace depends on, and others, which are downloaded once with the registry's own
+//! client and checked against their checksums.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,21 +9,21 @@ use flate2::read::GzDecoder;
 
 use super::packages::{NPM, Package};
 use crate::Result;
-use crate::process::{exists, output};
+use crate::process::{cargo, exists, output};
 
-/// The directory with the files of all packages; `None`, and a word about it, where one can't be had, as without a network.
-pub(super) fn fetch(place: &Path) -> Result<Option<PathBuf>> {
+/// The directories with the files of all packages; `None`, and a word about it, where one can't be had, as without a
+/// network.
+pub(super) fn fetch(place: &Path) -> Result<Option<Vec<PathBuf>>> {
     let (archives, files) = (place.join("archives"), place.join("files"));
     for directory in [&archives, &files] {
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
     for package in NPM {
         let archive = archives.join(package.archive);
-        if !archive.is_file() {
-            if let Err(error) = download(package, &archives) {
-                println!("no files of packages are measured, {} can't be had:\n{error}\n", package.name);
-                return Ok(None);
-            }
+        let there = if archive.is_file() { Ok(()) } else { download(package, &archives) };
+        if let Err(error) = there {
+            println!("no files of packages are measured, {} can't be had:\n{error}\n", package.name);
+            return Ok(None);
         }
         let to = files.join(package.archive.trim_end_matches(".tgz"));
         if !to.is_dir() {
@@ -30,7 +31,20 @@ pub(super) fn fetch(place: &Path) -> Result<Option<PathBuf>> {
             unpack(&archive, &to).map_err(|error| format!("{}: {error}", archive.display()))?;
         }
     }
-    Ok(Some(files))
+    let mut all = crates()?;
+    all.push(files);
+    Ok(Some(all))
+}
+
+/// The sources of the crates that the workspace depends on, which cargo has here: documents, lock files, test data.
+fn crates() -> Result<Vec<PathBuf>> {
+    let metadata = output(cargo().args(["metadata", "--format-version", "1", "--locked"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| format!("`cargo metadata` printed no JSON: {error}"))?;
+    let packages = metadata["packages"].as_array().ok_or("`cargo metadata` named no packages")?;
+    let of_registry = packages.iter().filter(|package| package["source"].is_string());
+    let manifests = of_registry.filter_map(|package| package["manifest_path"].as_str());
+    Ok(manifests.filter_map(|manifest| Path::new(manifest).parent()).map(Path::to_owned).collect())
 }
 
 fn download(package: &Package, into: &Path) -> Result {
