@@ -4,8 +4,10 @@
 //! task builds it, brings the files of packages that it reads, and hands its options on.
 
 mod corpus;
+mod gateway;
 mod packages;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Args;
@@ -25,6 +27,15 @@ pub(crate) struct Options {
     /// Print each false positive and each leak with its surroundings.
     #[arg(long)]
     verbose: bool,
+    /// Measure instead how much CPU time this gateway needs for each byte, with the plugin and without.
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// With `--gateway`: a directory with a built plugin. Without it, the plugin is built.
+    #[arg(long, requires = "gateway")]
+    plugins: Option<PathBuf>,
+    /// With `--gateway`: how often each text is measured.
+    #[arg(long, default_value_t = 3, requires = "gateway")]
+    rounds: usize,
     /// Further options of the measurement behind `--`, such as `--seed 7`, `--messages 40`, `--matrix`, `--container JSON`,
     /// `--category phone`, `--speed-runs 0`, `--no-messages`; `-- --help` shows all.
     #[arg(last = true)]
@@ -36,6 +47,9 @@ pub(crate) fn run(options: &Options) -> Result {
     run_command(cargo().args(["build", "--release", "--package", "pii-bench"]))?;
     let target = target_directory()?;
     let mut command = Command::new(target.join("release/pii-bench"));
+    if let Some(binary) = &options.gateway {
+        return gateway::run(command, binary, options.plugins.as_deref(), options.rounds);
+    }
     if !options.no_files {
         match corpus::fetch(&target.join("pii-bench"))? {
             Some(files) => {

@@ -49,6 +49,9 @@ struct Options {
     /// Measure how fast it reads, so many times each.
     #[arg(long, default_value_t = 5)]
     speed_runs: usize,
+    /// Only write the texts whose reading is timed into this directory, by the type that they are sent with.
+    #[arg(long)]
+    write_texts: Option<PathBuf>,
     /// Print the recall of every category in every container.
     #[arg(long)]
     matrix: bool,
@@ -73,6 +76,10 @@ fn main() -> ExitCode {
 
 /// Measures and prints; `false` where a goal that was to be checked is missed.
 fn run(options: &Options) -> Result<bool, String> {
+    if let Some(directory) = &options.write_texts {
+        speed::write(options.seed, directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        return Ok(true);
+    }
     let rules = adapter::rules()?;
     let mut missed = Vec::new();
     if !options.no_messages {

@@ -1,5 +1,6 @@
 //! How fast the detector reads, natively, in CPU time: synthetic texts of five kinds, in chunks as they come from a network.
 
+use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -129,11 +130,12 @@ fn log(rng: &mut Rng) -> String {
 }
 
 impl Corpus {
-    fn text(&self, seed: u64) -> String {
+    /// A text of at least this size.
+    fn text(&self, seed: u64, size: usize) -> String {
         let mut rng = Rng::with_seed(seed);
         let is_json = self.content_type == "application/json";
         let mut text = String::from(if is_json { "[" } else { "" });
-        while text.len() < SIZE {
+        while text.len() < size {
             if is_json && text.len() > 1 {
                 text.push(',');
             }
@@ -143,10 +145,20 @@ impl Corpus {
     }
 }
 
+/// Writes each text with 1 MiB, and the first with 3 KB as well, for measurements of a whole gateway: below `json` or `text`.
+pub(crate) fn write(seed: u64, directory: &Path) -> std::io::Result<()> {
+    for corpus in &CORPORA {
+        let folder = directory.join(if corpus.content_type == "application/json" { "json" } else { "text" });
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(corpus.name.replace(' ', "-")), corpus.text(seed, 1 << 20))?;
+    }
+    std::fs::write(directory.join("json/answer"), CORPORA[0].text(seed, 3_000))
+}
+
 /// Reads every text so many times.
 pub(crate) fn measure(rules: &Rules, seed: u64, runs: usize) -> Vec<Speed> {
     let speed = |corpus: &Corpus| {
-        let text = corpus.text(seed);
+        let text = corpus.text(seed, SIZE);
         let chunks: Vec<&[u8]> = text.as_bytes().chunks(CHUNK).collect();
         let mut speeds: Vec<f64> = (0..runs)
             .map(|_| {
@@ -182,7 +194,7 @@ mod tests {
     #[test]
     fn what_is_measured_as_json_is_json() {
         for corpus in CORPORA.iter().filter(|corpus| corpus.content_type == "application/json") {
-            assert!(serde_json::from_str::<serde_json::Value>(&corpus.text(1)).is_ok(), "{}", corpus.name);
+            assert!(serde_json::from_str::<serde_json::Value>(&corpus.text(1, 10_000)).is_ok(), "{}", corpus.name);
         }
     }
 }
