@@ -36,9 +36,10 @@ pub(crate) fn redact(rules: &Rules, content_type: &str, chunks: &[&[u8]]) -> Vec
     out
 }
 
-/// What stands around the name of a category in a mark: characters that no format escapes and no text has.
-const OPEN: &str = "[~";
-const CLOSE: &str = "~]";
+/// What stands around the name of a category in a mark: characters that no format escapes and no document
+/// begins with.
+const OPEN: &str = "(~";
+const CLOSE: &str = "~)";
 
 /// The marks of a text, each with where it is, what it names, and its length.
 pub(crate) fn marks(text: &str) -> impl Iterator<Item = (usize, &'static str, usize)> {
@@ -58,7 +59,7 @@ mod tests {
     fn what_is_replaced_is_marked() {
         let out = redact(&rules().unwrap(), "text/plain", &[b"[x] kari@exam", b"ple.no."]);
         let out = String::from_utf8(out).unwrap();
-        assert_eq!(out, "[x] [~email~].");
+        assert_eq!(out, "[x] (~email~).");
         assert_eq!(marks(&out).collect::<Vec<_>>(), [(4, "email", 9)]);
     }
 }

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn replaced_parts_are_found() {
         let original = "a 12 12 b 34 c";
-        let found = align(original, "a [~phone~] 12 b [~email~] c", &[]).unwrap();
+        let found = align(original, "a (~phone~) 12 b (~email~) c", &[]).unwrap();
         assert_eq!(found, [Masked { range: 2..4, category: "phone" }, Masked { range: 10..12, category: "email" }]);
         assert_eq!(align(original, "a 12 12 b 34 d", &[]), None);
         assert_eq!(align(original, original, &[]), Some(Vec::new()));
@@ -107,10 +107,10 @@ mod tests {
     fn of_several_layouts_the_planted_one_is_taken() {
         let original = "tlf 11 22 11 x";
         let planted = 4..12;
-        let found = align(original, "tlf [~phone~] x", std::slice::from_ref(&planted)).unwrap();
+        let found = align(original, "tlf (~phone~) x", std::slice::from_ref(&planted)).unwrap();
         assert_eq!(found, [Masked { range: planted, category: "phone" }]);
         let planted = 0..3;
-        let found = align("1 1 1", "[~phone~] 1", std::slice::from_ref(&planted)).unwrap();
+        let found = align("1 1 1", "(~phone~) 1", std::slice::from_ref(&planted)).unwrap();
         assert_eq!(found[0].range, planted);
     }
 }

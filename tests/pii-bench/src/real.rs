@@ -147,6 +147,6 @@ mod tests {
 
     #[test]
     fn quotes_go_with_a_number() {
-        assert_eq!(unquoted(r#"{"a":"[~phone~]","b":"[x]"}"#), r#"{"a":[~phone~],"b":"[x]"}"#);
+        assert_eq!(unquoted(r#"{"a":"(~phone~)","b":"[x]"}"#), r#"{"a":(~phone~),"b":"[x]"}"#);
     }
 }
