@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let target = target_directory()?;
     let mut command = Command::new(target.join("release/pii-bench"));
     if let Some(binary) = &options.gateway {
-        return gateway::run(command, binary, options.plugins.as_deref(), options.rounds);
+        return gateway::run(command, binary, options.plugins.as_deref(), options.rounds, options.check);
     }
     if !options.no_files {
         match corpus::fetch(&target.join("pii-bench"))? {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::measure::{Example, Failure};
+use crate::findings::{Example, Failure};
 
 /// Examples of one failure that are printed.
 const EXAMPLES: usize = 3;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::containers::{containers, is_llm};
-use crate::measure::{Findings, Sums};
+use crate::findings::{Findings, Sums};
 use crate::real::Kind;
 use crate::speed::Speed;
 
@@ -71,7 +71,7 @@ pub(crate) fn of_speed(speeds: &[Speed]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Key;
+    use crate::findings::Key;
 
     fn findings(canonical: bool, gone: u64) -> Findings {
         let key = Key { category: "card", canonical, spelling: "plain", container: "prose" };

@@ -8,6 +8,7 @@ mod align;
 mod checksum;
 mod containers;
 mod examples;
+mod findings;
 mod goals;
 mod item;
 mod measure;

@@ -1,6 +1,5 @@
 //! Messages with planted values, through the plugin and read again: what is gone, what leaked, what went without need.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use fastrand::Rng;
@@ -9,6 +8,7 @@ use pii_redact::rules::Rules;
 use crate::adapter::redact;
 use crate::align::{Masked, align};
 use crate::containers::{Container, containers};
+use crate::findings::{Example, Failure, Findings, Key};
 use crate::item::Item;
 use crate::values::{CHECKSUMMED, Spelling, spellings};
 
@@ -16,98 +16,8 @@ use crate::values::{CHECKSUMMED, Spelling, spellings};
 const PLANTED: usize = 3;
 /// Random ways in which each message is cut, besides byte by byte.
 const CUTS: usize = 2;
-
-/// Sums over messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
-    /// Values planted.
-    pub(crate) planted: u64,
-    /// Of which nothing is left.
-    pub(crate) gone: u64,
-    /// Characters of the longest part that is left of each other value.
-    pub(crate) leaked: u64,
-    /// Replaced parts that hold a planted value and nothing else.
-    pub(crate) right: u64,
-    /// Replaced parts that hold something else.
-    pub(crate) wrong: u64,
-}
-
-impl Sums {
-    /// Adds others.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.planted += other.planted;
-        self.gone += other.gone;
-        self.leaked += other.leaked;
-        self.right += other.right;
-        self.wrong += other.wrong;
-    }
-
-    /// The part of the planted values that is gone.
-    pub(crate) fn recall(&self) -> Option<f64> {
-        (self.planted > 0).then(|| self.gone as f64 / self.planted as f64)
-    }
-
-    /// The part of what was replaced that held a value.
-    pub(crate) fn precision(&self) -> Option<f64> {
-        let all = self.right + self.wrong;
-        (all > 0).then(|| self.right as f64 / all as f64)
-    }
-}
-
-/// What the sums are kept by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    /// The category of the values; of what was replaced wrongly, what it was taken for.
-    pub(crate) category: &'static str,
-    /// Whether the values were in a canonical spelling, with a check digit.
-    pub(crate) canonical: bool,
-    /// The spelling.
-    pub(crate) spelling: &'static str,
-    /// The container.
-    pub(crate) container: &'static str,
-}
-
-/// Something that went wrong, with what it takes to see it again.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Failure {
-    /// A value or a part of it is left.
-    Leak,
-    /// This was taken for something.
-    False(&'static str),
-    /// The output can't be read as what the input was.
-    Invalid(String),
-    /// The output is no copy of the input with parts replaced.
-    Mangled,
-    /// Another cut gives another output.
-    Cut,
-}
-
-/// An example of a failure.
-pub(crate) struct Example {
-    /// Where it was.
-    pub(crate) container: &'static str,
-    /// What was planted, or what the near miss was.
-    pub(crate) label: String,
-    /// What failed.
-    pub(crate) failure: Failure,
-    /// The input, or the part of it that matters.
-    pub(crate) text: String,
-}
-
-/// All that was measured.
-#[derive(Default)]
-pub(crate) struct Findings {
-    /// The sums.
-    pub(crate) sums: BTreeMap<Key, Sums>,
-    /// Failures in the order in which they were met.
-    pub(crate) examples: Vec<Example>,
-    /// Messages.
-    pub(crate) messages: u64,
-    /// Those that no longer were valid, by container.
-    pub(crate) invalid: BTreeMap<&'static str, u64>,
-    /// Those of which another cut made something else, by container.
-    pub(crate) cut: BTreeMap<&'static str, u64>,
-}
+/// Bytes of the longest piece of such a cut.
+const LONGEST_PIECE: usize = 200;
 
 /// Which containers and categories are measured.
 pub(crate) struct Choice<'a> {
@@ -126,7 +36,9 @@ pub(crate) fn measure(rules: &Rules, seed: u64, messages: usize, choice: &Choice
             // Each has numbers of its own, so that what is chosen changes nothing in the rest.
             let mut rng = Rng::with_seed(seed ^ hash(container.name) ^ hash(spelling.category) ^ hash(spelling.name));
             for _ in 0..messages {
-                findings.message(rules, &mut rng, container, spelling);
+                if let Some(trial) = Trial::new(&mut rng, container, spelling) {
+                    trial.run(rules, &mut rng, &mut findings);
+                }
             }
         }
     }
@@ -138,114 +50,138 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-impl Findings {
-    fn message(&mut self, rules: &Rules, rng: &mut Rng, container: &Container, spelling: &Spelling) {
+/// One message on its way.
+struct Trial {
+    container: &'static Container,
+    spelling: &'static Spelling,
+    items: Vec<Item>,
+    /// As it is sent.
+    message: Vec<u8>,
+    /// What a receiver reads in it.
+    original: String,
+    /// Where the items are in that.
+    places: Vec<Range<usize>>,
+}
+
+impl Trial {
+    /// Makes a message; `None` where the container can't hold values of this spelling.
+    fn new(rng: &mut Rng, container: &'static Container, spelling: &'static Spelling) -> Option<Self> {
         let items: Vec<Item> = (0..PLANTED)
             .flat_map(|_| [Item::near_miss(rng), Item::value(rng, spelling)])
             .filter(container.holds)
             .collect();
-        if items.iter().all(|item| item.category.is_none()) {
-            return;
-        }
         let message = (container.write)(rng, &items);
-        let output = redact(rules, container.content_type, &[&message]);
-        self.messages += 1;
-        self.cuts(rules, rng, container, (spelling, &message, &output));
-        let Ok(original) = (container.read)(&message) else { return };
+        let original = (container.read)(&message).ok()?;
         let places = places(&original, &items);
-        let key = |category, spelling: &Spelling| Key {
-            category,
-            canonical: spelling.canonical && CHECKSUMMED.contains(&category),
-            spelling: spelling.name,
-            container: container.name,
-        };
-        let example = |failure, label: &str, text: &str| Example {
-            container: container.name,
-            label: label.to_owned(),
-            failure,
-            text: text.to_owned(),
-        };
-        let planted: Vec<&Range<usize>> =
-            places.iter().zip(&items).filter(|(_, item)| item.category.is_some()).map(|(place, _)| place).collect();
-        let sums = self.sums.entry(key(spelling.category, spelling)).or_default();
-        sums.planted += planted.len() as u64;
-        let raw = String::from_utf8_lossy(&message).into_owned();
-        let text = match (container.read)(&output) {
-            Ok(text) => text,
-            Err(error) => {
-                *self.invalid.entry(container.name).or_default() += 1;
-                self.examples.push(example(Failure::Invalid(error), spelling.name, &raw));
-                return;
-            }
-        };
-        let own: Vec<Range<usize>> = planted.iter().map(|place| (*place).clone()).collect();
-        let Some(masked) = align(&original, &text, &own) else {
-            self.examples.push(example(Failure::Mangled, spelling.name, &raw));
-            // What is left of a value counts all the same.
-            for place in planted {
-                if text.contains(&original[place.clone()]) {
-                    sums.leaked += original[place.clone()].chars().count() as u64;
-                } else {
-                    sums.gone += 1;
-                }
-            }
-            return;
-        };
-        for place in planted {
-            match leaked(&original, place, &masked) {
-                0 => sums.gone += 1,
-                characters => {
-                    sums.leaked += characters;
-                    let around = surroundings(&original, place);
-                    self.examples.push(example(
-                        Failure::Leak,
-                        &format!("{} {}", spelling.category, spelling.name),
-                        around,
-                    ));
-                }
-            }
+        let holds_values = items.iter().any(|item| item.category.is_some());
+        holds_values.then_some(Self { container, spelling, items, message, original, places })
+    }
+
+    fn run(&self, rules: &Rules, rng: &mut Rng, findings: &mut Findings) {
+        findings.messages += 1;
+        findings.sums.entry(self.key(self.spelling.category)).or_default().planted += self.planted().len() as u64;
+        let output = redact(rules, self.container.content_type, &[&self.message]);
+        if self.ways_to_cut(rng).iter().any(|chunks| redact(rules, self.container.content_type, chunks) != output) {
+            *findings.cut.entry(self.container.name).or_default() += 1;
+            self.note_all(findings, Failure::Cut);
         }
-        for part in &masked {
-            let (right, label) = judge(&original, part, &places, &items);
-            if right {
-                self.sums.entry(key(spelling.category, spelling)).or_default().right += 1;
-            } else {
-                let label = label.unwrap_or("between");
-                self.sums.entry(key(part.category, spelling)).or_default().wrong += 1;
-                let around = surroundings(&original, &part.range);
-                self.examples.push(example(Failure::False(part.category), label, around));
+        match (self.container.read)(&output) {
+            Ok(text) => match align(&self.original, &text, &self.planted()) {
+                Some(masked) => {
+                    self.judge_values(&masked, findings);
+                    self.judge_parts(&masked, findings);
+                }
+                None => self.mangled(&text, findings),
+            },
+            Err(error) => {
+                *findings.invalid.entry(self.container.name).or_default() += 1;
+                self.note_all(findings, Failure::Invalid(error));
             }
         }
     }
 
-    /// The output doesn't depend on where the network cuts the message.
-    fn cuts(
-        &mut self,
-        rules: &Rules,
-        rng: &mut Rng,
-        container: &Container,
-        (spelling, message, output): (&Spelling, &[u8], &[u8]),
-    ) {
-        let mut ways: Vec<Vec<&[u8]>> = vec![message.chunks(1).collect()];
+    /// Where the values are.
+    fn planted(&self) -> Vec<Range<usize>> {
+        let all = self.places.iter().zip(&self.items);
+        all.filter(|(_, item)| item.category.is_some()).map(|(place, _)| place.clone()).collect()
+    }
+
+    fn key(&self, category: &'static str) -> Key {
+        Key {
+            category,
+            canonical: self.spelling.canonical && CHECKSUMMED.contains(&category),
+            spelling: self.spelling.name,
+            container: self.container.name,
+        }
+    }
+
+    /// Byte by byte, and at random.
+    fn ways_to_cut(&self, rng: &mut Rng) -> Vec<Vec<&[u8]>> {
+        let mut ways: Vec<Vec<&[u8]>> = vec![self.message.chunks(1).collect()];
         for _ in 0..CUTS {
-            let mut rest = message;
-            let mut chunks = Vec::new();
+            let (mut rest, mut chunks) = (self.message.as_slice(), Vec::new());
             while !rest.is_empty() {
-                let (chunk, behind) = rest.split_at(rng.usize(1..=rest.len().min(200)));
+                let (chunk, behind) = rest.split_at(rng.usize(1..=rest.len().min(LONGEST_PIECE)));
                 chunks.push(chunk);
                 rest = behind;
             }
             ways.push(chunks);
         }
-        if ways.iter().any(|chunks| redact(rules, container.content_type, chunks) != output) {
-            *self.cut.entry(container.name).or_default() += 1;
-            self.examples.push(Example {
-                container: container.name,
-                label: format!("{} {}", spelling.category, spelling.name),
-                failure: Failure::Cut,
-                text: String::from_utf8_lossy(message).into_owned(),
-            });
+        ways
+    }
+
+    /// Which values are gone, and how much is left of the others.
+    fn judge_values(&self, masked: &[Masked], findings: &mut Findings) {
+        for place in self.planted() {
+            let left = leaked(&self.original, &place, masked);
+            let sums = findings.sums.entry(self.key(self.spelling.category)).or_default();
+            sums.gone += u64::from(left == 0);
+            sums.leaked += left;
+            if left > 0 {
+                self.note(findings, Failure::Leak, self.label(), surroundings(&self.original, &place));
+            }
         }
+    }
+
+    /// Which replaced parts held a value.
+    fn judge_parts(&self, masked: &[Masked], findings: &mut Findings) {
+        for part in masked {
+            let (right, label) = judge(&self.original, part, &self.places, &self.items);
+            if right {
+                findings.sums.entry(self.key(self.spelling.category)).or_default().right += 1;
+            } else {
+                findings.sums.entry(self.key(part.category)).or_default().wrong += 1;
+                let label = label.unwrap_or("between").to_owned();
+                self.note(findings, Failure::False(part.category), label, surroundings(&self.original, &part.range));
+            }
+        }
+    }
+
+    /// The output is no copy with parts replaced: what is left of a value as a whole counts all the same.
+    fn mangled(&self, text: &str, findings: &mut Findings) {
+        self.note_all(findings, Failure::Mangled);
+        let sums = findings.sums.entry(self.key(self.spelling.category)).or_default();
+        for place in self.planted() {
+            let value = &self.original[place];
+            if text.contains(value) {
+                sums.leaked += value.chars().count() as u64;
+            } else {
+                sums.gone += 1;
+            }
+        }
+    }
+
+    fn label(&self) -> String {
+        format!("{} {}", self.spelling.category, self.spelling.name)
+    }
+
+    fn note(&self, findings: &mut Findings, failure: Failure, label: String, text: &str) {
+        findings.examples.push(Example { container: self.container.name, label, failure, text: text.to_owned() });
+    }
+
+    /// With the whole message.
+    fn note_all(&self, findings: &mut Findings, failure: Failure) {
+        self.note(findings, failure, self.label(), &String::from_utf8_lossy(&self.message));
     }
 }
 
@@ -296,4 +232,42 @@ pub(crate) fn surroundings<'a>(text: &'a str, range: &Range<usize>) -> &'a str {
         end += 1;
     }
     &text[start..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::rules;
+
+    #[test]
+    fn addresses_in_prose_are_found_and_the_same_seed_says_the_same() {
+        let choice = Choice { container: "prose", category: "email" };
+        let rules = rules().unwrap();
+        let [one, other] = [1, 1].map(|seed| measure(&rules, seed, 2, &choice));
+        assert_eq!(one.sums, other.sums);
+        assert!(one.messages > 20 && one.invalid.is_empty() && one.cut.is_empty());
+        let plain = one.sums.iter().find(|(key, _)| key.spelling == "plain" && key.container == "prose").unwrap().1;
+        assert_eq!((plain.planted, plain.gone, plain.leaked, plain.wrong), (6, 6, 0, 0));
+    }
+
+    #[test]
+    fn what_is_left_is_the_longest_part() {
+        let masked = [Masked { range: 3..6, category: "phone" }];
+        assert_eq!(leaked("12 345 6789", &(0..11), &masked), 4);
+        assert_eq!(leaked("(+ 345 )", &(0..8), &masked), 0);
+    }
+
+    #[test]
+    fn a_part_that_takes_more_than_the_value_is_wrong() {
+        let mut rng = Rng::with_seed(1);
+        let spelling = spellings().find(|spelling| spelling.name == "8 digits").unwrap();
+        let item = Item { text: "98765432".to_owned(), ..Item::value(&mut rng, spelling) };
+        let (text, place, items) = ("tlf 98765432 x", 4..12, [item]);
+        let right = |range| {
+            let part = Masked { range, category: "phone" };
+            judge(text, &part, std::slice::from_ref(&place), &items).0
+        };
+        assert!(right(4..12) && right(3..13));
+        assert!(!right(0..12) && !right(4..14) && !right(0..3));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::containers::containers;
 use crate::examples;
-use crate::measure::{Findings, Key, Sums};
+use crate::findings::{Findings, Key, Sums};
 use crate::real::Kind;
 use crate::speed::Speed;
 

@@ -17,6 +17,8 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("phone", "+44 2345678", "the same"),
     ("phone", "+123456789", "a phone number in an OpenAPI document of a payment service"),
     ("phone", "+9874654321", "the same"),
+    ("phone", "+0123456789", "the same"),
+    ("phone", "512-710-1640", "the same"),
 ];
 
 /// Ends of file names that look like domains behind an `@`.

@@ -18,15 +18,30 @@ const LOAD_CORE: Option<&str> = Some("1");
 /// CPU time of one measurement: its clock has steps of 10 ms.
 const LONG_ENOUGH: f64 = 0.6;
 
-/// What is asked for: the path, its name in the table, and whether something has to be masked in it. (Of random digits
-/// some may.)
-const TEXTS: [(&str, &str, bool); 6] = [
-    ("/files/json/clean-JSON", "clean JSON", false),
-    ("/files/json/dense-JSON", "dense JSON", true),
-    ("/files/json/digits", "digits", false),
-    ("/files/text/log-lines", "log lines", false),
-    ("/files/text/prose", "prose", false),
-    ("/files/json/answer", "a JSON answer of 3 KB", false),
+/// A text, and what is to be reached with it.
+struct Text {
+    path: &'static str,
+    name: &'static str,
+    /// Something has to be masked in it. (Of random digits some may.)
+    masked: bool,
+    goal: Goal,
+}
+
+/// What has to be reached with the plugin on the route.
+enum Goal {
+    /// MB/s of CPU time at least.
+    Speed(f64),
+    /// Microseconds that are added to a response at most.
+    Added(f64),
+}
+
+const TEXTS: [Text; 6] = [
+    Text { path: "/files/json/clean-JSON", name: "clean JSON", masked: false, goal: Goal::Speed(400.0) },
+    Text { path: "/files/json/dense-JSON", name: "dense JSON", masked: true, goal: Goal::Speed(150.0) },
+    Text { path: "/files/json/digits", name: "digits", masked: false, goal: Goal::Speed(100.0) },
+    Text { path: "/files/text/log-lines", name: "log lines", masked: false, goal: Goal::Speed(200.0) },
+    Text { path: "/files/text/prose", name: "prose", masked: false, goal: Goal::Speed(600.0) },
+    Text { path: "/files/json/answer", name: "a JSON answer of 3 KB", masked: false, goal: Goal::Added(15.0) },
 ];
 
 /// CPU seconds of one response, and its size.
@@ -36,8 +51,28 @@ struct Cost {
     bytes: u64,
 }
 
-/// Measures a gateway; `worker` is the program that writes the texts.
-pub(super) fn run(mut worker: Command, binary: &Path, plugins: Option<&Path>, rounds: usize) -> Result {
+impl Cost {
+    /// MB of a response per second.
+    fn speed(self) -> f64 {
+        self.bytes as f64 / 1e6 / self.seconds
+    }
+
+    fn microseconds(self) -> f64 {
+        self.seconds * 1e6
+    }
+}
+
+impl Goal {
+    fn is_met(&self, without: Cost, with: Cost) -> bool {
+        match *self {
+            Self::Speed(least) => with.speed() >= least,
+            Self::Added(most) => with.microseconds() - without.microseconds() <= most,
+        }
+    }
+}
+
+/// Measures a gateway; `worker` is the program that writes the texts. With `check`, a goal that is missed is an error.
+pub(super) fn run(mut worker: Command, binary: &Path, plugins: Option<&Path>, rounds: usize, check: bool) -> Result {
     setup::tools(&[setup::NGINX, setup::H2LOAD])?;
     let work = target_directory()?.join("pii-bench/gateway");
     run_command(worker.arg("--write-texts").arg(work.join("files")))?;
@@ -52,14 +87,20 @@ pub(super) fn run(mut worker: Command, binary: &Path, plugins: Option<&Path>, ro
     let (binary, ticks) = (absolute(binary)?, ticks_per_second()?);
     let origin = Origin::start(&work, LOAD_CORE)?;
     println!("| Text | Without | With pii-redact | Added |\n|---|---|---|---|");
-    for (path, name, masked) in TEXTS {
+    let mut missed = Vec::new();
+    for text in &TEXTS {
         let [without, with] = [false, true].map(|redact| {
             let start = || start(&work, &binary, redact.then_some(plugins.as_path()), &origin);
-            (0..rounds.max(1)).map(|_| measure(&start()?, path, redact && masked, ticks)).collect::<Result<Vec<_>>>()
+            let measure = |_| measure(&start()?, text.path, redact && text.masked, ticks);
+            (0..rounds.max(1)).map(measure).collect::<Result<Vec<_>>>()
         });
-        row(name, median(without?), median(with?));
+        let (without, with) = (median(without?), median(with?));
+        row(text, without, with);
+        if !text.goal.is_met(without, with) {
+            missed.push(text.name);
+        }
     }
-    Ok(())
+    if missed.is_empty() || !check { Ok(()) } else { Err(format!("slower than the goal: {}", missed.join(", "))) }
 }
 
 fn start(work: &Path, binary: &Path, plugins: Option<&Path>, origin: &Origin) -> Result<Proxy> {
@@ -118,15 +159,17 @@ fn median(mut costs: Vec<Cost>) -> Cost {
     costs[costs.len() / 2]
 }
 
-fn row(name: &str, without: Cost, with: Cost) {
-    let speed = |cost: Cost| format!("{:.0} MB/s", cost.bytes as f64 / 1e6 / cost.seconds);
-    let each = |cost: Cost| format!("{:.1} µs", cost.seconds * 1e6);
-    let added = with.seconds - without.seconds;
-    if without.bytes > 100_000 {
-        let per_byte = added * 1e9 / without.bytes as f64;
-        println!("| {name} | {} | {} | {per_byte:.2} ns a byte |", speed(without), speed(with));
-    } else {
-        println!("| {name} | {} | {} | {:.1} µs |", each(without), each(with), added * 1e6);
+fn row(text: &Text, without: Cost, with: Cost) {
+    let name = text.name;
+    match text.goal {
+        Goal::Speed(_) => {
+            let per_byte = (with.seconds - without.seconds) * 1e9 / without.bytes as f64;
+            println!("| {name} | {:.0} MB/s | {:.0} MB/s | {per_byte:.2} ns a byte |", without.speed(), with.speed());
+        }
+        Goal::Added(_) => {
+            let [without, with] = [without, with].map(Cost::microseconds);
+            println!("| {name} | {without:.1} µs | {with:.1} µs | {:.1} µs |", with - without);
+        }
     }
 }
 
@@ -138,5 +181,12 @@ mod tests {
     fn of_several_costs_the_middle_one_counts() {
         let costs = [3.0, 1.0, 2.0].map(|seconds| Cost { seconds, bytes: 1 });
         assert_eq!(median(costs.to_vec()).seconds.to_bits(), 2.0_f64.to_bits());
+    }
+
+    #[test]
+    fn goals() {
+        let [fast, slow] = [1.0, 2.0].map(|seconds| Cost { seconds, bytes: 300_000_000 });
+        assert!(Goal::Speed(300.0).is_met(slow, fast) && !Goal::Speed(300.0).is_met(fast, slow));
+        assert!(Goal::Added(1e6).is_met(fast, slow) && !Goal::Added(0.9e6).is_met(fast, slow));
     }
 }
