@@ -6,6 +6,7 @@ mod llm;
 mod mail;
 mod markup;
 mod nested;
+mod shapes;
 mod stream;
 mod table;
 mod text;
