@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::{Container, any};
+use super::{Container, any, text};
 use crate::item::Item;
 use crate::values::one_of;
 
@@ -14,6 +14,7 @@ pub(super) const ALL: &[Container] = &[
         array(items.iter().map(|item| json!({"id": rng.u32(1..99), item.name.key: item.whole()})))
     }),
     of("JSON prose", any, |rng, items| array(items.iter().map(|item| json!({"message": item.sentence(rng)})))),
+    of("JSON text of lines", any, |rng, items| json!({"text": text::text(rng, items)}).to_string().into_bytes()),
     of("JSON parent", any, |rng, items| {
         array(items.iter().map(|item| {
             let member = one_of(rng, &["nummer", "value", "number", "verdi"]);
