@@ -18,6 +18,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("phone", "+123456789", "a phone number in an OpenAPI document of a payment service"),
     ("phone", "+9874654321", "the same"),
     ("phone", "+0123456789", "the same"),
+    ("phone", "0123456789", "the same, behind its sign"),
     ("phone", "512-710-1640", "the same"),
 ];
 
