@@ -52,11 +52,7 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     if !options.no_files {
         match corpus::fetch(&target.join("pii-bench"))? {
-            Some(files) => {
-                command
-                    .arg("--files")
-                    .arg(files.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>().join(","));
-            }
+            Some(list) => drop(command.arg("--files-from").arg(list)),
             None if options.check => {
                 return Err("without the files of packages not all goals can be checked".to_owned());
             }

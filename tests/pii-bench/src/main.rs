@@ -44,6 +44,9 @@ struct Options {
     /// Directories of real files, for false positives, separated by commas.
     #[arg(long, value_delimiter = ',')]
     files: Vec<PathBuf>,
+    /// A file that names such directories, one on each line.
+    #[arg(long)]
+    files_from: Option<PathBuf>,
     /// Leave out the generated messages.
     #[arg(long)]
     no_messages: bool,
@@ -89,8 +92,13 @@ fn run(options: &Options) -> Result<bool, String> {
         report::findings(&findings, options.matrix, options.verbose);
         missed.extend(goals::of_messages(&findings));
     }
-    if !options.files.is_empty() {
-        let real = real::measure(&rules, &options.files)?;
+    let mut files = options.files.clone();
+    if let Some(list) = &options.files_from {
+        let text = std::fs::read_to_string(list).map_err(|error| format!("{}: {error}", list.display()))?;
+        files.extend(text.lines().map(PathBuf::from));
+    }
+    if !files.is_empty() {
+        let real = real::measure(&rules, &files)?;
         report::real(&real, options.verbose);
         missed.extend(goals::of_files(&real));
     }

@@ -11,9 +11,9 @@ use super::packages::{NPM, Package};
 use crate::Result;
 use crate::process::{cargo, exists, output};
 
-/// The directories with the files of all packages; `None`, and a word about it, where one can't be had, as without a
-/// network.
-pub(super) fn fetch(place: &Path) -> Result<Option<Vec<PathBuf>>> {
+/// A list of the directories with the files of all packages, one on each line; `None`, and a word about it, where one can't
+/// be had, as without a network.
+pub(super) fn fetch(place: &Path) -> Result<Option<PathBuf>> {
     let (archives, files) = (place.join("archives"), place.join("files"));
     for directory in [&archives, &files] {
         fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -33,7 +33,10 @@ pub(super) fn fetch(place: &Path) -> Result<Option<Vec<PathBuf>>> {
     }
     let mut all = crates()?;
     all.push(files);
-    Ok(Some(all))
+    let list = place.join("directories");
+    let lines: String = all.iter().map(|directory| format!("{}\n", directory.display())).collect();
+    fs::write(&list, lines).map_err(|error| format!("{}: {error}", list.display()))?;
+    Ok(Some(list))
 }
 
 /// The sources of the crates that the workspace depends on, which cargo has here: documents, lock files, test data.
