@@ -147,9 +147,8 @@ impl Default for Categories {
             organisation: on.clone(),
             kontonummer: on.clone(),
             ip: off.clone(),
-            credential: on,
-            // An endpoint that gives tokens out must be able to.
-            token: off,
+            credential: on.clone(),
+            token: on,
         }
     }
 }

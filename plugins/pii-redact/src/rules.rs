@@ -7,7 +7,7 @@ pub use fields::{Fields, MOST_NAMES};
 use crate::decode::Syntax;
 use crate::deltas::paths::Paths;
 use crate::detect::custom::Pattern;
-use crate::detect::{credential, email, fodselsnummer, is_word};
+use crate::detect::{credential, email, fodselsnummer, is_word, phone};
 
 /// A kind of personal data, as metrics and attributes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,8 +246,7 @@ impl Rules {
 
     fn may_glance(&self) -> bool {
         let custom = self.custom_starts();
-        let other = [Category::Ip, Category::Token].into_iter().any(|category| self.action(category).is_some());
-        !other && !(b"0123456789-_.".iter().any(|byte| custom[usize::from(*byte)]))
+        self.action(Category::Ip).is_none() && !(b"0123456789-_.:(".iter().any(|byte| custom[usize::from(*byte)]))
     }
 
     /// The fields whose values always go.
@@ -338,7 +337,7 @@ impl Rules {
                 | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
                 | bit(on(Category::Credential) && credential::may_start(byte), start::CREDENTIAL)
                 | bit(on(Category::Token) && byte.is_ascii_alphanumeric(), start::TOKEN)
-                | bit(on(Category::Phone) && (byte.is_ascii_digit() || byte == b'+'), start::PHONE)
+                | bit(on(Category::Phone) && phone::may_start(byte), start::PHONE)
         })
     }
 
@@ -362,6 +361,7 @@ impl Rules {
             // Before the password in a URL, at the start of a private key, and in the prefixes of keys.
             (b':' | b'-' | b'_' | b'.', _) if self.action(Category::Credential).is_some() => class::SLOW,
             (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,
+            (b'(', _) if self.action(Category::Phone).is_some() => class::SLOW,
             (b'+' | b'0'..=b'9', _) => class::SLOW,
             _ if custom[index] => class::SLOW,
             (byte, _) if is_word(byte) || byte >= 0x80 => class::WORD,

@@ -1,9 +1,10 @@
 //! The one place that calls the plugin's library: a message goes in as chunks, and comes out as a client would get it.
 
+use pii_redact::body::declared::Declared;
+use pii_redact::body::{Body, Unreadable};
 use pii_redact::config::Config;
-use pii_redact::content::Format;
 use pii_redact::rules::{CATEGORIES, Rules};
-use pii_redact::scanner::{Outcome, Scanner};
+use pii_redact::scanner::Outcome;
 
 /// The rules of the measurement: the plugin's defaults, tokens as well, and each value replaced by a mark that names its
 /// category, so that it can be told what was taken for what.
@@ -20,13 +21,12 @@ pub(crate) fn rules() -> Result<Rules, String> {
 
 /// A message as it goes on. What isn't read passes as it is.
 pub(crate) fn redact(rules: &Rules, content_type: &str, chunks: &[&[u8]]) -> Vec<u8> {
-    let Some(format) = Format::of(content_type) else { return chunks.concat() };
-    let mut scanner = Scanner::new(format);
+    let mut body = Body::new(Declared::of([content_type.as_bytes()]), Unreadable::Pass, false);
     let mut out = Vec::new();
     for (index, chunk) in chunks.iter().enumerate() {
         let mut written = Vec::new();
         let keys = |_: &str, _: &[u8]| None;
-        match scanner.push(rules, &keys, chunk, index + 1 == chunks.len(), &mut written) {
+        match body.push(rules, &keys, chunk, index + 1 == chunks.len(), &mut written) {
             Ok(Outcome::Unchanged) => out.extend_from_slice(chunk),
             Ok(Outcome::Rewritten) => out.append(&mut written),
             // No category of these rules blocks.

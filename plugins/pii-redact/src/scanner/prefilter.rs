@@ -63,6 +63,7 @@ pub(super) fn plain_string(raw: &[u8], at: usize, classes: &Classes, glances: bo
         from = match raw[found] {
             b'"' => return Some(found),
             b':' if glances => colon(raw, found, at)?,
+            b'(' if glances => parenthesis(raw, found)?,
             b'-' | b'_' | b'.' if glances && found > at => affix(raw, found, at)?,
             b'0'..=b'9' if glances => digits(raw, found, at)?,
             _ => return None,
@@ -112,6 +113,9 @@ pub(super) fn affix(raw: &[u8], at: usize, start: usize) -> Option<usize> {
 /// The end of digits that are part of no value, and of what they may be parted by. `start`: before it is nothing that counts.
 pub(super) fn digits(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     let previous = if at > start { raw[at - 1] } else { b' ' };
+    if credential::may_be_token(raw, at, start) {
+        return None;
+    }
     if previous.is_ascii_alphabetic() {
         return in_word(raw, at, start);
     }
@@ -252,7 +256,7 @@ impl Run {
         let sign = matches!(letter.to_ascii_uppercase(), b'A'..=b'F' | b'U'..=b'Y');
         let hetu = length == 6 && sign || length == 3 && self.previous == 6;
         let extended =
-            matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l') && self.digits >= FEWEST_DIGITS;
+            matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l' | b'd') && self.digits >= FEWEST_DIGITS;
         if hetu || extended {
             return None;
         }
@@ -297,6 +301,13 @@ fn is_separator(byte: u8) -> bool {
 /// The end of what surely is no escape, of bytes that may begin one.
 pub(super) fn no_escape(raw: &[u8], at: usize, syntax: Syntax, last: bool) -> Option<usize> {
     is_plain(raw, at, syntax, last).then_some(at + 1)
+}
+
+/// An opening parenthesis: whether it may be that of an area code.
+#[inline]
+pub(super) fn parenthesis(raw: &[u8], at: usize) -> Option<usize> {
+    let next = *raw.get(at + 1)?;
+    (!next.is_ascii_digit() && !matches!(next, b'+' | b' ' | b'\\' | b'%' | b'&' | 0x80..)).then_some(at + 1)
 }
 
 /// A colon: whether a scheme and a user stand before it, so that a password follows.

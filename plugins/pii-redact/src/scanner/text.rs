@@ -71,6 +71,7 @@ impl Scanner {
         match byte {
             b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at)),
             b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark),
+            b'(' => prefilter::parenthesis(raw, at),
             b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark),
             b'"' => prefilter::quote(raw, at),
             b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),

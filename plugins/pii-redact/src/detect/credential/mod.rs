@@ -19,6 +19,8 @@ pub use keys::ends_prefix;
 pub use url::ends_user;
 pub use url::is_user;
 
+/// How far back a glance looks for the start of a token.
+const LONGEST_GLANCE: usize = 64;
 const BEGIN: &[u8] = b"-----BEGIN ";
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
 /// Longest name of a private key's kind: `OPENSSH`, `ENCRYPTED`.
@@ -91,6 +93,29 @@ pub fn may_start(byte: u8) -> bool {
 /// Whether a word may be a key that nothing parts from its prefix.
 pub fn may_be_key(word: &[u8]) -> bool {
     keys::starts_whole(word)
+}
+
+/// Whether the digits at a raw position may be in a token: a glance that spares asking. Nothing before `start` counts.
+#[inline]
+pub fn may_be_token(raw: &[u8], at: usize, start: usize) -> bool {
+    let from = at.saturating_sub(LONGEST_GLANCE).max(start);
+    let run = raw[from..at].iter().rev().take_while(|byte| is_token(**byte)).count();
+    let word = at - run;
+    if raw[word..].starts_with(b"eyJ") || word == from && from > start {
+        return true;
+    }
+    match &raw[start..word] {
+        // What stands before may be in an earlier chunk.
+        [] => start == 0,
+        before @ [.., b' ' | b'+'] => before.len() < 6 && start == 0 || follows_word(before, b"earer"),
+        _ => false,
+    }
+}
+
+/// Whether a text ends with the word, which is in lower case, and a space.
+fn follows_word(text: &[u8], word: &[u8]) -> bool {
+    let Some((_, text)) = text.split_last() else { return false };
+    text.len() >= word.len() && text[text.len() - word.len()..].eq_ignore_ascii_case(word)
 }
 
 /// Whether a raw position is inside what may be a secret that words announce: a glance that spares asking.
