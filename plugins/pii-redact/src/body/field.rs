@@ -16,7 +16,7 @@ impl<P: Pseudonyms> Run<'_, P> {
             return Ok(None);
         }
         let mut scanner = Scanner::new(Format::Text);
-        scanner.set_name(name);
+        scanner.announce(name);
         let mut out = Vec::new();
         let outcome = scanner.push(self.rules, self.pseudonyms, text, true, &mut out);
         self.count(&scanner.take_counts());
@@ -48,7 +48,7 @@ impl<P: Pseudonyms> Run<'_, P> {
         self.count(&found);
         match self.rules.action(kind) {
             Some(Action::Block) => Err(Blocked { category: name.to_owned() }.into()),
-            Some(action) => Ok(replace::replacement(action, Some(kind), name, b"", self.pseudonyms)),
+            Some(action) => Ok(replace::replacement(action, Some(kind), name, b"", self.pseudonyms).into_owned()),
             None => Ok(String::new()),
         }
     }

@@ -114,7 +114,7 @@ impl Form {
     fn is_listed<P>(&self, run: &Run<'_, P>) -> bool {
         let mut name = Vec::new();
         Percent::decode(&self.name, &mut name);
-        run.rules.is_field(&self.name) || run.rules.is_field(&name)
+        run.rules.fields().lists_form_name(&self.name) || run.rules.fields().lists_form_name(&name)
     }
 
     /// A reader of a value that looks like JSON.

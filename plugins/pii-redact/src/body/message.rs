@@ -143,7 +143,7 @@ impl Message {
         };
         let declared = declared.of_file(&head.file);
         let parted = matches!(declared.kind, Kind::Multipart { .. });
-        let inner = if !head.name.is_empty() && run.rules.is_field(&head.name) {
+        let inner = if !head.name.is_empty() && run.rules.fields().lists_form_name(&head.name) {
             Node::swallowed()
         } else {
             Node::new(declared, &place)

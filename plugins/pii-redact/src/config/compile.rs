@@ -3,7 +3,7 @@
 use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings};
 use crate::body::Unreadable;
 use crate::detect::custom::{self, Pattern};
-use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
+use crate::rules::{Action, CATEGORIES, Category, Custom, Fields, MOST_NAMES, NewRule, Rules};
 
 impl Config {
     /// Checks everything, and gives all mistakes at once.
@@ -46,14 +46,7 @@ impl Config {
         if field_off && !self.fields.is_empty() {
             mistakes.push(mistake("/fields_action", "is off while `fields` lists some: remove one of the two"));
         }
-        for (index, name) in self.fields.iter().enumerate() {
-            if name.is_empty() || name.len() > 48 || name.contains(['"', '\\', '&', '=', '%']) {
-                mistakes.push(mistake(
-                    &format!("/fields/{index}"),
-                    "a field's name has 1 to 48 bytes, and no quote, backslash, `&`, `=` or `%`",
-                ));
-            }
-        }
+        check_fields(&self.fields, &mut mistakes);
         for (pointer, names) in
             [("/request/headers", &self.request.headers), ("/response/headers", &self.response.headers)]
         {
@@ -75,7 +68,7 @@ impl Config {
             return Err(mistakes);
         }
         let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
-        let rules = Rules::new(actions, customs, self.fields, new_rule);
+        let rules = Rules::new(actions, customs, &self.fields, new_rule);
         let by_default = if rules.may_block() { Unreadable::Block } else { Unreadable::Pass };
         Ok(Settings {
             unreadable: self.unreadable.unwrap_or(by_default),
@@ -86,6 +79,26 @@ impl Config {
             log: self.log,
             secrets,
         })
+    }
+}
+
+fn check_fields(fields: &[String], mistakes: &mut Vec<Mistake>) {
+    let wrong = |name: &str| name.is_empty() || name.len() > 48 || name.contains(['"', '\\', '&', '=', '%', '[', ']']);
+    for (index, path) in fields.iter().enumerate() {
+        let mut names = path.split('.').map(|name| name.strip_suffix("[]").unwrap_or(name));
+        if names.any(wrong) || path.ends_with(".*.*") || path == "*" {
+            mistakes.push(mistake(
+                &format!("/fields/{index}"),
+                "a field is a name of 1 to 48 bytes without quote, backslash, `&`, `=` or `%`, or a path of such names: `user.address.*`, `items[].name`",
+            ));
+        }
+    }
+    let names: usize = fields.iter().map(|path| Fields::names_of(path)).sum();
+    if names > MOST_NAMES {
+        mistakes.push(mistake(
+            "/fields",
+            format!("{names} names are too many, {MOST_NAMES} at most: list what is above them"),
+        ));
     }
 }
 

@@ -37,7 +37,7 @@ impl Table {
                 self.names.extend_from_slice(name);
             }
             let (start, end) = (start as u16, self.names.len() as u16);
-            self.columns.push(Column { start, end, listed: run.rules.is_field(name) });
+            self.columns.push(Column { start, end, listed: run.rules.fields().lists_form_name(name) });
         }
         self.before.clear();
         self.before.append(&mut self.cell);
@@ -47,7 +47,7 @@ impl Table {
     fn value<P: Pseudonyms>(&self, run: &mut Run<'_, P>, quoted: bool, out: &mut Vec<u8>) -> Result<Value, Refused> {
         if !self.is_listed() {
             let mut scanner = Scanner::new(Format::Text);
-            scanner.set_name(self.announced());
+            scanner.announce(self.announced());
             return Ok(Value::Scanned(Box::new(scanner)));
         }
         if !self.behind {
