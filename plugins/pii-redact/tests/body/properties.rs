@@ -124,7 +124,7 @@ fn cut<'a>(input: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn cuts_change_nothing(
@@ -165,7 +165,9 @@ proptest! {
             charset.encode(text.as_bytes(), true, &mut out);
             out
         };
-        let text = text.replace('😀', "a");
+        // What a charset of single bytes lacks can't be in it.
+        let wide = label.starts_with("utf");
+        let text: String = text.chars().filter(|character| wide || *character <= 'ÿ').collect();
         let out = read(&settings(&json!({})), &format!("text/plain; charset={label}"), [&encoded(&text)[..]]).0;
         prop_assert_eq!(shown(&out), shown(&encoded(&redacted(&text))));
     }
