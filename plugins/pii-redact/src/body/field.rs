@@ -16,7 +16,7 @@ impl<P: Pseudonyms> Run<'_, P> {
             return Ok(None);
         }
         let mut scanner = Scanner::new(Format::Text);
-        scanner.announce(name);
+        scanner.set_name(name);
         let mut out = Vec::new();
         let outcome = scanner.push(self.rules, self.pseudonyms, text, true, &mut out);
         self.count(&scanner.take_counts());

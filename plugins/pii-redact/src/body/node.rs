@@ -104,7 +104,7 @@ impl Node {
 
     fn scanned(format: Format, place: &Place) -> Self {
         let mut scanner = Scanner::new(format);
-        scanner.announce(&place.name);
+        scanner.set_name(&place.name);
         Self::Scanned(Box::new(scanner))
     }
 

@@ -53,8 +53,8 @@ fn is_card(candidate: &Candidate<'_>, digits: &[u8], grouped: bool, said: impl F
     let before = |index| candidate.before.at(index);
     // `blk_-1608999687919862906`: numbers of 64 bits.
     let block = digits.len() == LONGEST && (before(0) == b'_' || before(0) == b'-' && before(1) == b'_');
-    // The rest of a longer chain.
-    let chained = grouped && before(0) == b'-' && before(1).is_ascii_digit();
+    // The rest of a longer chain: `INV-4111-1111-1111-1111`.
+    let chained = grouped && before(0) == b'-' && (before(1).is_ascii_digit() || before(1).is_ascii_uppercase());
     let said = said();
     if block || chained || !is_common(digits) { said.is(Topic::Card) } else { grouped || !said.denies() }
 }
@@ -192,7 +192,12 @@ mod tests {
             );
         }
         assert_eq!(find(&Candidate::behind(b"kort.", b"4111 1111 1111 1111"), announced), Ok(Some(19)));
-        for (before, text) in [("", "67280421310721"), ("1125-", "4111 1111 1111 1111"), ("", "6304000000000000000")] {
+        for (before, text) in [
+            ("", "67280421310721"),
+            ("1125-", "4111 1111 1111 1111"),
+            ("INV-", "4111-1111-1111-1111"),
+            ("", "6304000000000000000"),
+        ] {
             let candidate = Candidate::behind(before.as_bytes(), text.as_bytes());
             let common = text.len() == LONGEST && before.is_empty();
             assert_eq!(find(&candidate, Said::default), Ok(common.then_some(text.len())), "{text}");

@@ -166,8 +166,9 @@ impl Scanner {
         }
     }
 
-    /// Says what its values are, where nothing in the text says more: the name of the field or column that it is the value of.
-    pub fn announce(&mut self, name: &[u8]) {
+    /// Names the value that comes, as the part of a form or the column of a table does: that announces what is in it where
+    /// nothing in the text says more, as the name of a JSON member would.
+    pub fn set_name(&mut self, name: &[u8]) {
         self.announced = announce::by_key(name).bits();
     }
 

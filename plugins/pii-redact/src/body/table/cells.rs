@@ -47,7 +47,7 @@ impl Table {
     fn value<P: Pseudonyms>(&self, run: &mut Run<'_, P>, quoted: bool, out: &mut Vec<u8>) -> Result<Value, Refused> {
         if !self.is_listed() {
             let mut scanner = Scanner::new(Format::Text);
-            scanner.announce(self.announced());
+            scanner.set_name(self.announced());
             return Ok(Value::Scanned(Box::new(scanner)));
         }
         if !self.behind {

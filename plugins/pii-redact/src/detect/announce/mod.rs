@@ -333,6 +333,7 @@ mod tests {
             "</phone>\n<total>",
             "callerOnlyNeeds);\n }\n return ",
             "callerOnlyNeeds ",
+            "new CellData;e.content=",
             "ringSize=",
             "note,phone\r\n-,-\r\n",
             "phone: x\ninfo:\n  - ",

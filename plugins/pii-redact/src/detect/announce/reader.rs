@@ -58,7 +58,9 @@ impl Reader {
             (None, Meaning::Denial) => self.said |= DENIED,
             (None, Meaning::End) => self.said |= ENDED,
             (None, Meaning::JoinedEnd) if joined => self.said |= ENDED,
-            (None, Meaning::Other) if joined && self.weak && !among(&RESTS, lower) => self.said |= ENDED,
+            (None, Meaning::Other) if joined && self.weak && !among(&RESTS, lower) => {
+                self.said &= !(Topic::Phone as u8)
+            }
             (None, Meaning::Other | Meaning::JoinedEnd) if !joined => self.said &= !(DENIED | ENDED),
             (None, Meaning::Number | Meaning::Other | Meaning::JoinedEnd) => {}
         }

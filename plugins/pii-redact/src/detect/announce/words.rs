@@ -109,7 +109,7 @@ const DENIALS: &[&str] = &[
     // Finnish people, whose numbers need no word, and no other is theirs.
     "hetu", "henkilötunnus", "henkilotunnus", "henkilötunnuksen", "personbeteckning", "sotu",
     // Payments and documents.
-    "kid", "ordre", "order", "bestilling", "beställning", "bestellung", "tilaus", "faktura", "invoice", "rechnung", "lasku",
+    "kid", "ordre", "order", "bestilling", "beställning", "bestellung", "tilaus", "faktura", "invoice", "inv", "rechnung", "lasku",
     "viite", "viitenumero", "ocr", "bilag", "bilagsnr", "voucher", "saksnr", "saksnummer", "journalnr", "avtalenr", "polise",
     "policy", "kvittering", "receipt", "ticket", "booking", "reservation", "transaksjon", "transaction", "txn",
     // Goods and parcels.
