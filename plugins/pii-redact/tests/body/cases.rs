@@ -166,6 +166,8 @@ fn tables() {
     becomes("text/tab-separated-values", "id\tgsm\n98765432\t98765432\n", "id\tgsm\n98765432\t***\n");
     becomes("application/csv", "sep=|\nid|gsm\n98765432|98765432", "sep=|\nid|gsm\n98765432|***");
     becomes("text/csv", "type;verdi\ntelefon;98765432\nordre;98765432\n", "type;verdi\ntelefon;***\nordre;98765432\n");
+    // Spreadsheets take numbers for amounts.
+    becomes("text/csv", "fnr;ordre;tlf\n2013299997;2013299997;\n", "fnr;ordre;tlf\n***;2013299997;\n");
     // What replaces a value stays one cell.
     expect(
         json!({"categories": {"email": {"action": "replace", "with": "a \"b\", c"}}}),
