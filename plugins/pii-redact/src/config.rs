@@ -1,6 +1,8 @@
 //! The plugin's config: what the operator writes, checked as a whole, and what it is compiled to.
 
 mod compile;
+mod pseudonyms;
+mod streams;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
@@ -8,6 +10,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::body::Unreadable;
 use crate::rules::Rules;
+pub use pseudonyms::{PseudonymConfig, Reach, Scope};
+pub use streams::Streams;
 
 /// The config of one use of the plugin. The README has the table.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,6 +33,10 @@ pub struct Config {
     pub unreadable: Option<Unreadable>,
     /// Categories of the operator's own.
     pub custom: Vec<CustomConfig>,
+    /// Streams in which texts go on from event to event.
+    pub streams: Streams,
+    /// How far the placeholders of `pseudonymise` reach.
+    pub pseudonyms: PseudonymConfig,
     /// Whether numbers count that satisfy only the fødselsnummer rule of 2032.
     pub fnr_new_rule: Enabled,
 }
@@ -195,6 +203,7 @@ pub enum ActionName {
     Hash,
     Drop,
     Block,
+    Pseudonymise,
 }
 
 /// An action with its details.
@@ -207,7 +216,7 @@ pub struct Details {
     pub keep_last: Option<usize>,
     /// For `replace`: the text, `[CATEGORY]` where it is missing.
     pub with: Option<String>,
-    /// For `hash`: the name of the secret that keys it.
+    /// For `hash` and `pseudonymise`: the name of the secret that keys it.
     pub secret: Option<String>,
 }
 
@@ -260,6 +269,8 @@ pub struct Settings {
     pub response_headers: Vec<String>,
     /// Log fields.
     pub log: Log,
+    /// How far placeholders reach.
+    pub reach: Reach,
     /// Where the config names a secret, and which.
     pub secrets: Vec<(String, String)>,
 }

@@ -6,10 +6,15 @@ pub mod body;
 pub mod config;
 pub mod content;
 pub mod decode;
+pub mod deltas;
 pub mod detect;
+pub mod pseudonym;
+pub mod reader;
 pub mod replace;
 pub mod rules;
 pub mod scanner;
+pub mod texts;
+mod vault;
 
 use plugin_sdk::crypto::{Digest, Key};
 use plugin_sdk::encoding::hex;
@@ -23,6 +28,7 @@ use content::Format;
 use replace::Pseudonyms;
 use rules::Rules;
 use scanner::Outcome;
+use vault::{Returning, Vault};
 
 /// Bytes of a picture, film or document that is waited for as a whole where it could be refused.
 const LARGEST_WHOLE_MEDIA: u64 = 4 << 20;
@@ -40,8 +46,14 @@ struct Keys(Vec<(String, Key)>);
 
 impl Pseudonyms for Keys {
     fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String> {
+        self.mac(secret, value).map(|mac| hex(&mac))
+    }
+}
+
+impl Keys {
+    fn mac(&self, secret: &str, message: &[u8]) -> Option<Vec<u8>> {
         let (_, key) = self.0.iter().find(|(name, _)| name == secret)?;
-        Some(hex(&key.mac(Digest::Sha256, value)))
+        Some(key.mac(Digest::Sha256, message))
     }
 }
 
@@ -70,28 +82,10 @@ impl Plugin for PiiRedact {
     }
 
     fn on_request_headers(&self, exchange: &Exchange, end: bool) -> RequestAction {
-        let request = exchange.request();
-        if self.headers(exchange, &request, &self.settings.request.headers, "request-header").is_err() {
-            return RequestAction::respond(refused_request());
-        }
-        if self.settings.request.query
-            && let Some((path, query)) = request.target().split_once('?')
-        {
-            match self.text(exchange, query.as_bytes(), Format::Form, "query") {
-                Err(_) => return RequestAction::respond(refused_request()),
-                Ok(None) => {}
-                Ok(Some(query)) => match request.set_target(&format!("{path}?{}", content::canonical_query(&query))) {
-                    Ok(()) => {}
-                    Err(FieldError::TooLarge) => return RequestAction::respond(too_long()),
-                    Err(_) => return RequestAction::respond(unreadable()),
-                },
-            }
-        }
-        let wanted = self.settings.request.body && !end;
-        match wanted.then(|| self.begin(exchange, &request)).flatten() {
-            Some(mode) => RequestAction::read_body(mode),
-            None => RequestAction::next(),
-        }
+        let vault = self.vault(exchange);
+        let action = self.request_headers(exchange, &vault, end);
+        vault.keep();
+        action
     }
 
     fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
@@ -100,10 +94,11 @@ impl Plugin for PiiRedact {
 
     fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
         let response = exchange.response();
-        if self.headers(exchange, &response, &self.settings.response_headers, "response-header").is_err() {
+        if self.headers(exchange, &response, &self.keys, &self.settings.response_headers, "response-header").is_err() {
             return ResponseAction::respond(refused_response());
         }
-        match self.settings.response_body.then(|| self.begin(exchange, &response)).flatten() {
+        let restores = self.settings.rules.pseudonymises() && self.vault(exchange).is_used();
+        match self.settings.response_body.then(|| self.begin(exchange, &response, restores)).flatten() {
             // Also where no body comes: the head is that of a redacted one, and the host drops the length and the validator
             // that an answer to HEAD would tell of the original.
             Some(mode) => ResponseAction::read_body(mode),
@@ -123,7 +118,7 @@ impl Plugin for PiiRedact {
             if matches!(&self.settings.log, Log::Named(names) if !names.contains(&name)) {
                 continue;
             }
-            match self.text(exchange, value.as_bytes(), Format::Text, "log") {
+            match self.text(exchange, &self.keys, value.as_bytes(), Format::Text, "log") {
                 Ok(None) => {}
                 Ok(Some(value)) => exchange.set_log_field(&name, Some(&String::from_utf8_lossy(&value))),
                 // There is nobody to refuse it to: the value goes, the record stays.
@@ -159,6 +154,35 @@ impl Side {
 }
 
 impl PiiRedact {
+    fn request_headers(&self, exchange: &Exchange, vault: &Vault<'_>, end: bool) -> RequestAction {
+        let request = exchange.request();
+        if self.headers(exchange, &request, vault, &self.settings.request.headers, "request-header").is_err() {
+            return RequestAction::respond(refused_request());
+        }
+        if self.settings.request.query
+            && let Some((path, query)) = request.target().split_once('?')
+        {
+            match self.text(exchange, vault, query.as_bytes(), Format::Form, "query") {
+                Err(_) => return RequestAction::respond(refused_request()),
+                Ok(None) => {}
+                Ok(Some(query)) => match request.set_target(&format!("{path}?{}", content::canonical_query(&query))) {
+                    Ok(()) => {}
+                    Err(FieldError::TooLarge) => return RequestAction::respond(too_long()),
+                    Err(_) => return RequestAction::respond(unreadable()),
+                },
+            }
+        }
+        let wanted = self.settings.request.body && !end;
+        match wanted.then(|| self.begin(exchange, &request, false)).flatten() {
+            Some(mode) => RequestAction::read_body(mode),
+            None => RequestAction::next(),
+        }
+    }
+
+    fn vault<'a>(&'a self, exchange: &'a Exchange<'a>) -> Vault<'a> {
+        Vault::new(exchange, &self.keys, self.settings.reach)
+    }
+
     /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
     /// event stream has no end to wait for, and pictures and films, which are known by their first bytes, may be too large.
     fn mode(&self, kind: &Kind, length: Option<u64>) -> BodyMode {
@@ -171,8 +195,8 @@ impl PiiRedact {
         if refuses && waits { BodyMode::Whole } else { BodyMode::Chunks }
     }
 
-    /// Prepares for a body of this message; `None` where nothing of it has to be seen.
-    fn begin(&self, exchange: &Exchange, fields: &Fields<'_>) -> Option<BodyMode> {
+    /// Prepares for a body of this message, to which values may return; `None` where nothing of it has to be seen.
+    fn begin(&self, exchange: &Exchange, fields: &Fields<'_>, restores: bool) -> Option<BodyMode> {
         let types = fields.header_all("content-type");
         let mut declared = Declared::of(types.iter().map(Vec::as_slice));
         if let Some(disposition) = fields.header("content-disposition") {
@@ -183,7 +207,7 @@ impl PiiRedact {
         }
         let length = fields.header("content-length").and_then(|length| length.parse().ok());
         let mode = self.mode(&declared.kind, length);
-        exchange.begin_stream(Body::new(declared, self.settings.unreadable));
+        exchange.begin_stream(Body::new(declared, self.settings.unreadable, restores));
         Some(mode)
     }
 
@@ -192,7 +216,12 @@ impl PiiRedact {
         // Without its state a body can't be read, and unread it must not pass.
         let Some(mut body) = exchange.stream::<Body>() else { return ChunkAction::Abort };
         let mut out = Vec::new();
-        let outcome = body.push(rules, &self.keys, data, end, &mut out);
+        let vault = self.vault(exchange);
+        let outcome = match side {
+            Side::Request => body.push(rules, &vault, data, end, &mut out),
+            Side::Response => body.push(rules, &Returning(&vault), data, end, &mut out),
+        };
+        vault.keep();
         report(exchange, rules, &body.take_counts(), side.place());
         match outcome {
             Ok(Outcome::Unchanged) => ChunkAction::Pass,
@@ -202,12 +231,19 @@ impl PiiRedact {
     }
 
     /// Redacts all values of the fields; one that can't be written back is removed.
-    fn headers(&self, exchange: &Exchange, fields: &Fields<'_>, names: &[String], place: &str) -> Result<(), Refused> {
+    fn headers(
+        &self,
+        exchange: &Exchange,
+        fields: &Fields<'_>,
+        pseudonyms: &impl Pseudonyms,
+        names: &[String],
+        place: &str,
+    ) -> Result<(), Refused> {
         for name in names {
             let mut changed = false;
             let mut values = fields.header_all(name);
             for value in &mut values {
-                if let Some(redacted) = self.text(exchange, value, Format::Text, place)? {
+                if let Some(redacted) = self.text(exchange, pseudonyms, value, Format::Text, place)? {
                     *value = redacted;
                     changed = true;
                 }
@@ -224,10 +260,17 @@ impl PiiRedact {
     }
 
     /// Redacts a value that is there as a whole; `None` where it stays as it is.
-    fn text(&self, exchange: &Exchange, text: &[u8], format: Format, place: &str) -> Result<Option<Vec<u8>>, Refused> {
+    fn text(
+        &self,
+        exchange: &Exchange,
+        pseudonyms: &impl Pseudonyms,
+        text: &[u8],
+        format: Format,
+        place: &str,
+    ) -> Result<Option<Vec<u8>>, Refused> {
         let mut body = Body::of_format(format);
         let mut out = Vec::new();
-        let outcome = body.push(&self.settings.rules, &self.keys, text, true, &mut out);
+        let outcome = body.push(&self.settings.rules, pseudonyms, text, true, &mut out);
         report(exchange, &self.settings.rules, &body.take_counts(), place);
         Ok(match outcome? {
             Outcome::Unchanged => None,

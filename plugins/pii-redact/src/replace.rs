@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::pseudonym::HASH;
 use crate::rules::{Action, Category};
 
 const MASK: &str = "***";
@@ -21,6 +22,22 @@ pub(crate) enum Encoding {
 pub trait Pseudonyms {
     /// The hash of a value under a secret, in hexadecimal; `None` where the secret can't be had.
     fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String>;
+
+    /// The placeholder of a value, made under a secret from its one spelling `canonical`, by which it can be restored. `None`
+    /// where there are none: outside of requests.
+    fn placeholder(&self, _secret: &str, _category: &str, _canonical: &[u8], _value: &[u8]) -> Option<String> {
+        None
+    }
+
+    /// The value of a placeholder with these letters that may be restored here.
+    fn original(&self, _letters: &[u8; HASH]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Whether values are restored in links too.
+    fn in_links(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
@@ -47,6 +64,10 @@ pub(crate) fn replacement<'r>(
             // Without its key the value must not stay readable.
             None => MASK.into(),
         },
+        Action::Pseudonymise { secret } => pseudonyms
+            .placeholder(secret, category, &canonical(kind, value), value)
+            // What can't be restored is masked.
+            .map_or_else(|| MASK.into(), Cow::Owned),
         Action::Drop | Action::Block => "".into(),
     }
 }

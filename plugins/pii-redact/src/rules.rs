@@ -5,6 +5,7 @@ mod fields;
 pub use fields::{Fields, MOST_NAMES};
 
 use crate::decode::Syntax;
+use crate::deltas::paths::Paths;
 use crate::detect::custom::Pattern;
 use crate::detect::{credential, email, fodselsnummer, is_word};
 
@@ -66,6 +67,11 @@ pub enum Action {
         /// The secret that keys it.
         secret: String,
     },
+    /// A placeholder in a request, for which the value returns in the response. Elsewhere as [`Action::Mask`].
+    Pseudonymise {
+        /// The secret that keys it.
+        secret: String,
+    },
     /// Nothing stays.
     Drop,
     /// The message is refused.
@@ -98,6 +104,7 @@ pub struct Rules {
     actions: [Option<Action>; CATEGORIES.len()],
     customs: Vec<Custom>,
     fields: Fields,
+    paths: Paths,
     /// Whether the rule of 2032 counts.
     pub new_rule: NewRule,
     starts: Box<[u8; 256]>,
@@ -180,6 +187,7 @@ impl Rules {
             actions,
             customs,
             fields: Fields::new(fields),
+            paths: Paths::default(),
             new_rule,
             starts: Box::new([0; 256]),
             classes: std::array::from_fn(|_| Classes::new([0; 256])),
@@ -191,6 +199,17 @@ impl Rules {
         rules.classes =
             [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Classes::new(rules.make_classes(syntax)));
         rules
+    }
+
+    /// Where texts stand that go on from event to event.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The same rules for streams with other texts.
+    #[must_use]
+    pub fn with_paths(self, paths: Paths) -> Self {
+        Self { paths, ..self }
     }
 
     /// What is done with a category, `None` where it isn't looked for.
@@ -238,8 +257,16 @@ impl Rules {
 
     /// Whether some category blocks, so that a message must not be begun before it is read.
     pub fn may_block(&self) -> bool {
-        let actions = self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action));
-        actions.into_iter().any(|action| *action == Action::Block)
+        self.all_actions().any(|action| *action == Action::Block)
+    }
+
+    /// Whether some category has placeholders that return.
+    pub fn pseudonymises(&self) -> bool {
+        self.all_actions().any(|action| matches!(action, Action::Pseudonymise { .. }))
+    }
+
+    fn all_actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action))
     }
 
     /// How many categories there are, custom ones included.

@@ -175,6 +175,22 @@ fn block_in_an_event_stream_resets_it_since_its_head_has_gone_out() {
 }
 
 #[test]
+fn a_value_that_comes_in_several_events_is_masked_and_counted_once() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    let event =
+        |piece: &str| format!("{}\n", json!({"message": {"role": "assistant", "content": piece}, "done": false}));
+    let done = format!("{}\n", json!({"message": {"role": "assistant", "content": ""}, "done": true}));
+    let pieces = ["skriv ", "til ka", "ri@exam", "ple.no"];
+    let chunks = pieces.iter().map(|piece| event(piece)).chain([done.clone()]);
+    let response = TestResponse::new(200).header("content-type", "application/x-ndjson").chunks(chunks);
+    let response = host.run(&plugin, TestRequest::get("/")).respond(response);
+    let expected: String = ["skriv ", "til ", "", ""].iter().map(|piece| event(piece)).collect();
+    assert_eq!(response.text(), expected + &done.replace("\"\"", "\"***\""));
+    assert_eq!(found(&host, "email", "response-body"), 1);
+}
+
+#[test]
 fn a_body_that_is_cut_is_counted_as_far_as_it_came() {
     let host = TestHost::new();
     let plugin = plugin(&host, json!({}));

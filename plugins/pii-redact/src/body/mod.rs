@@ -75,14 +75,14 @@ pub struct Body {
 }
 
 impl Body {
-    /// A body at its start.
-    pub fn new(declared: Declared, unreadable: Unreadable) -> Self {
-        Self { node: Node::new(declared, &Place::top(unreadable)), counts: Vec::new() }
+    /// A body at its start; `restores`: values return to it in the place of their placeholders.
+    pub fn new(declared: Declared, unreadable: Unreadable, restores: bool) -> Self {
+        Self { node: Node::new(declared, &Place::top(unreadable, restores)), counts: Vec::new() }
     }
 
     /// Text that is known to be UTF-8 of a format, such as a query or the value of a header field.
     pub fn of_format(format: Format) -> Self {
-        Self { node: Node::of_format(format, &Place::top(Unreadable::Pass)), counts: Vec::new() }
+        Self { node: Node::of_format(format, &Place::top(Unreadable::Pass, false)), counts: Vec::new() }
     }
 
     /// How many bytes wait for what comes next.

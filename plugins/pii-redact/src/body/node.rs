@@ -17,7 +17,8 @@ use super::{MOST_DEPTH, Refused, Unreadable};
 use crate::content::Format;
 use crate::replace::Pseudonyms;
 use crate::rules::Rules;
-use crate::scanner::{Outcome, Scanner};
+use crate::scanner::Outcome;
+use crate::texts::Texts;
 
 /// Bytes of a name that are remembered.
 const LONGEST_NAME: usize = 128;
@@ -49,11 +50,13 @@ pub(super) struct Place {
     /// Transfer encodings around it.
     pub(super) codings: u8,
     pub(super) unreadable: Unreadable,
+    /// Values return to it in the place of their placeholders.
+    pub(super) restores: bool,
 }
 
 impl Place {
-    pub(super) fn top(unreadable: Unreadable) -> Self {
-        Self { name: Vec::new(), depth: 0, codings: 0, unreadable }
+    pub(super) fn top(unreadable: Unreadable, restores: bool) -> Self {
+        Self { name: Vec::new(), depth: 0, codings: 0, unreadable, restores }
     }
 
     /// The place of what is in a container that stands here.
@@ -76,7 +79,7 @@ pub(super) enum Node {
     Start(Box<Start>),
     /// Passes unread.
     Unread,
-    Scanned(Box<Scanner>),
+    Scanned(Texts),
     Transcoded(Box<Transcoded>),
     Recoded(Box<Recoded>),
     Form(Box<Form>),
@@ -103,9 +106,9 @@ impl Node {
     }
 
     fn scanned(format: Format, place: &Place) -> Self {
-        let mut scanner = Scanner::new(format);
-        scanner.set_name(&place.name);
-        Self::Scanned(Box::new(scanner))
+        let mut texts = Texts::new(format, place.restores);
+        texts.set_name(&place.name);
+        Self::Scanned(texts)
     }
 
     /// The reader of what is known to be UTF-8 of this kind.
@@ -114,7 +117,7 @@ impl Node {
             return Self::scanned(Format::Text, place);
         }
         match kind {
-            Kind::Read(Format::Form) => Self::Form(Box::new(Form::new(place))),
+            Kind::Read(Format::Form) if !place.restores => Self::Form(Box::new(Form::new(place))),
             Kind::Read(format) => Self::scanned(format, place),
             Kind::Table(delimiter) => Self::Table(Box::new(Table::new(delimiter))),
             Kind::Multipart { boundary, digest } => {
@@ -141,7 +144,7 @@ impl Node {
         match self {
             Self::Start(start) => start.held.len(),
             Self::Unread => 0,
-            Self::Scanned(scanner) => scanner.held(),
+            Self::Scanned(texts) => texts.held(),
             Self::Transcoded(transcoded) => transcoded.held(),
             Self::Recoded(recoded) => recoded.held(),
             Self::Form(form) => form.held(),
@@ -180,9 +183,9 @@ impl Node {
                 Ok(Outcome::Rewritten)
             }
             Self::Unread => Ok(Outcome::Unchanged),
-            Self::Scanned(scanner) => {
-                let outcome = scanner.push(run.rules, run.pseudonyms, chunk, last, out);
-                run.count(&scanner.take_counts());
+            Self::Scanned(texts) => {
+                let outcome = texts.push(run.rules, run.pseudonyms, chunk, last, out);
+                run.count(&texts.take_counts());
                 Ok(outcome?)
             }
             Self::Transcoded(transcoded) => written(transcoded.push(run, chunk, last, out)),

@@ -33,12 +33,14 @@ impl Config {
             choice.details().action(pointer, name, &mut mistakes)
         });
         let field = &mut actions[Category::Field as usize];
-        if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = field {
+        if let Some(Action::Hash { .. } | Action::Pseudonymise { .. } | Action::Mask { keep_last: 1.. }) = field {
             mistakes.push(mistake("/fields_action", "values of listed fields are not read, so they can't be hashed or kept in part: use mask, replace, drop or block"));
         }
         let field_off = field.is_none();
         for category in [Category::Credential, Category::Token] {
-            if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = actions[category as usize] {
+            if let Some(Action::Hash { .. } | Action::Pseudonymise { .. } | Action::Mask { keep_last: 1.. }) =
+                actions[category as usize]
+            {
                 let pointer = format!("/categories/{}", CATEGORIES[category as usize].1);
                 mistakes.push(mistake(&pointer, "credentials go as they come, however long they are, so they can't be hashed or kept in part: use mask, replace, drop, block or off"));
             }
@@ -56,19 +58,29 @@ impl Config {
                 }
             }
         }
+        let paths = self.streams.compile(&mut mistakes);
+        let reach = self.pseudonyms.compile(&mut mistakes);
         let customs = compile_customs(&self.custom, &mut mistakes);
+        let pseudonymised = |action: &Action| matches!(action, Action::Pseudonymise { .. });
+        let unread = !self.request.body && !self.request.query && self.request.headers.is_empty();
+        if unread && actions.iter().flatten().chain(customs.iter().map(|custom| &custom.action)).any(pseudonymised) {
+            mistakes.push(mistake(
+                "/request/body",
+                "`pseudonymise` replaces what requests hold, and none is read: set it to true",
+            ));
+        }
         let choices = choices.iter().map(|(pointer, choice)| ((*pointer).to_owned(), choice.details()));
         let customised = self.custom.iter().enumerate().map(|(at, custom)| (format!("/custom/{at}"), custom.details()));
         let secrets = choices
             .chain(customised)
-            .filter(|(_, details)| details.action == ActionName::Hash)
+            .filter(|(_, details)| details.action.is_keyed())
             .filter_map(|(pointer, details)| Some((format!("{pointer}/secret"), details.secret?)))
             .collect();
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
-        let rules = Rules::new(actions, customs, &self.fields, new_rule);
+        let rules = Rules::new(actions, customs, &self.fields, new_rule).with_paths(paths);
         let by_default = if rules.may_block() { Unreadable::Block } else { Unreadable::Pass };
         Ok(Settings {
             unreadable: self.unreadable.unwrap_or(by_default),
@@ -77,6 +89,7 @@ impl Config {
             response_body: self.response.body.0,
             response_headers: self.response.headers,
             log: self.log,
+            reach,
             secrets,
         })
     }
@@ -156,6 +169,12 @@ fn share(reads: &mut [usize; 256], pattern: &Pattern) -> Result<(), String> {
     ))
 }
 
+impl ActionName {
+    fn is_keyed(self) -> bool {
+        matches!(self, Self::Hash | Self::Pseudonymise)
+    }
+}
+
 impl CustomConfig {
     fn details(&self) -> Details {
         let (with, secret) = (self.with.clone(), self.secret.clone());
@@ -187,8 +206,8 @@ impl Details {
         if self.with.as_ref().is_some_and(|with| with.chars().any(char::is_control) || with.len() > 256) {
             wrong("with", "the text has at most 256 bytes and no control characters: it may stand in a header field");
         }
-        if self.secret.is_some() && self.action != ActionName::Hash {
-            wrong("secret", "only `hash` has a key");
+        if self.secret.is_some() && !self.action.is_keyed() {
+            wrong("secret", "only `hash` and `pseudonymise` have a key");
         }
         match self.action {
             ActionName::Off => None,
@@ -196,16 +215,20 @@ impl Details {
             ActionName::Replace => {
                 Some(Action::Replace { with: self.with.clone().unwrap_or_else(|| format!("[{category}]")) })
             }
-            ActionName::Hash => match &self.secret {
-                Some(secret) => Some(Action::Hash { secret: secret.clone() }),
-                None => {
+            ActionName::Hash | ActionName::Pseudonymise => {
+                let Some(secret) = self.secret.clone() else {
                     wrong(
                         "secret",
-                        "`hash` needs the name of a granted secret, e.g. {action: hash, secret: pii-hash}: an unkeyed hash of a phone number is guessed in seconds",
+                        "`hash` and `pseudonymise` need the name of a granted secret, e.g. {action: hash, secret: pii-hash}: an unkeyed hash of a phone number is guessed in seconds",
                     );
-                    None
-                }
-            },
+                    return None;
+                };
+                Some(if self.action == ActionName::Hash {
+                    Action::Hash { secret }
+                } else {
+                    Action::Pseudonymise { secret }
+                })
+            }
             ActionName::Drop => Some(Action::Drop),
             ActionName::Block => Some(Action::Block),
         }
@@ -225,6 +248,6 @@ fn wrong_header(name: &str) -> Option<&'static str> {
         .then_some("this field says how the message is read, and stays as it is")
 }
 
-fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
+pub(super) fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
     Mistake { pointer: pointer.to_owned(), message: message.into() }
 }

@@ -216,11 +216,16 @@ impl Scanner {
         let mut chunk = Chunk { rules, pseudonyms, raw, last, edits, string: None, mark: 0, plain: 0 };
         let mut at = 0;
         while at < raw.len() && self.place != Place::Left {
-            match self.step(&mut chunk, at)? {
-                Step::To(next) => at = next,
-                Step::Hold(from) => {
+            match self.step(&mut chunk, at) {
+                Ok(Step::To(next)) => at = next,
+                Ok(Step::Hold(from)) => {
                     at = from;
                     break;
+                }
+                Err(blocked) => {
+                    // Whoever goes on all the same finds nothing that points into bytes that are gone.
+                    self.json.settle(raw);
+                    return Err(blocked);
                 }
             }
         }

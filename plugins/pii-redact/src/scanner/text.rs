@@ -296,7 +296,10 @@ impl Scanner {
         let mut text =
             replace::replacement(action, rules.kind(category), rules.name(category), value, chunk.pseudonyms);
         // Members whose names have become the same would be one to most readers. Pseudonyms differ as the values did.
-        if self.place == Place::JsonString && self.json.name && !matches!(action, Action::Hash { .. }) {
+        if self.place == Place::JsonString
+            && self.json.name
+            && !matches!(action, Action::Hash { .. } | Action::Pseudonymise { .. })
+        {
             self.json.names = self.json.names.saturating_add(1);
             if self.json.names > 1 {
                 text.to_mut().push_str(&format!("-{}", self.json.names));

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, dead_code, reason = "a test fails by panicking; not every test uses all of this")]
 
+pub(crate) mod streams;
+
 use pii_redact::body::declared::Declared;
 use pii_redact::body::{Body, MOST_HELD, Refused};
 use pii_redact::config::{Config, Settings};
@@ -57,7 +59,7 @@ pub(crate) fn read<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<u8>, bool) {
     let declared = Declared::of([content_type.as_bytes()]);
-    let mut state = postcard::to_allocvec(&Body::new(declared, settings.unreadable)).unwrap();
+    let mut state = postcard::to_allocvec(&Body::new(declared, settings.unreadable, false)).unwrap();
     let (mut out, mut unchanged) = (Vec::new(), true);
     let mut pieces = pieces.into_iter().peekable();
     while let Some(piece) = pieces.next() {
