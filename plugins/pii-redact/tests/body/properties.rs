@@ -8,7 +8,7 @@ use pii_redact::body::charset::Charset;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::shown;
+use super::{base64, shown};
 use crate::support::{read, settings};
 
 /// Texts that hold personal data, look like it, or have what containers are made of in them.
@@ -83,19 +83,6 @@ const TYPES: [&str; 12] = [
     "application/octet-stream",
     "",
 ];
-
-fn base64(text: &[u8], width: usize) -> String {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in text.chunks(3) {
-        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        let characters = (0..4).map(|at| alphabet[(bits >> (18 - 6 * at) & 63) as usize]);
-        out.extend(characters.take(group.len() + 1).map(char::from));
-        (group.len()..3).for_each(|_| out.push('='));
-    }
-    let lines: Vec<_> = out.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    lines.join("\r\n")
-}
 
 fn quoted_printable(text: &[u8]) -> String {
     text.iter().enumerate().fold(String::new(), |mut out, (at, byte)| {
