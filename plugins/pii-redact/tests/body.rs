@@ -10,6 +10,8 @@ use support::{read, settings};
 
 #[path = "body/cases.rs"]
 mod cases;
+#[path = "body/limits.rs"]
+mod limits;
 #[path = "body/properties.rs"]
 mod properties;
 
@@ -40,4 +42,18 @@ fn expect(config: serde_json::Value, content_type: &str, input: &[u8], output: &
 /// The same with the defaults and texts.
 fn becomes(content_type: &str, input: &str, output: &str) {
     expect(json!({}), content_type, input.as_bytes(), output.as_bytes());
+}
+
+/// Base64 in lines of this width.
+fn base64(text: &[u8], width: usize) -> String {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in text.chunks(3) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let characters = (0..4).map(|at| alphabet[(bits >> (18 - 6 * at) & 63) as usize]);
+        out.extend(characters.take(group.len() + 1).map(char::from));
+        (group.len()..3).for_each(|_| out.push('='));
+    }
+    let lines: Vec<_> = out.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    lines.join("\r\n")
 }

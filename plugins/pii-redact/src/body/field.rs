@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Refused;
 use super::node::Run;
 use crate::content::Format;
+use crate::detect::announce::{self, Topic};
+use crate::detect::fodselsnummer;
 use crate::replace::{self, Pseudonyms};
 use crate::rules::{Action, Category};
 use crate::scanner::{Blocked, Outcome, Scanner};
@@ -41,16 +43,30 @@ impl<P: Pseudonyms> Run<'_, P> {
 
     /// What stands for the value of a listed field.
     pub(super) fn field(&mut self) -> Result<String, Refused> {
-        let kind = Category::Field;
+        Ok(self.replaced(Category::Field, b"")?.unwrap_or_default())
+    }
+
+    /// What stands for a fødselsnummer whose zero a spreadsheet has lost, in a column of such numbers.
+    pub(super) fn lost_zero(&mut self, cell: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>, Refused> {
+        match fodselsnummer::with_lost_zero(cell) {
+            Some((whole, rule)) if self.rules.counts(rule) && announce::by_key(name).is(Topic::Identity) => {
+                Ok(self.replaced(Category::Fodselsnummer, &whole)?.map(String::into_bytes))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What stands for a value, which is counted; `None` where its category isn't looked for.
+    fn replaced(&mut self, kind: Category, value: &[u8]) -> Result<Option<String>, Refused> {
+        let Some(action) = self.rules.action(kind) else { return Ok(None) };
         let name = self.rules.name(kind as usize);
         let mut found = vec![0; self.rules.categories()];
         found[kind as usize] = 1;
         self.count(&found);
-        match self.rules.action(kind) {
-            Some(Action::Block) => Err(Blocked { category: name.to_owned() }.into()),
-            Some(action) => Ok(replace::replacement(action, Some(kind), name, b"", self.pseudonyms).into_owned()),
-            None => Ok(String::new()),
+        if *action == Action::Block {
+            return Err(Blocked { category: name.to_owned() }.into());
         }
+        Ok(Some(replace::replacement(action, Some(kind), name, value, self.pseudonyms).into_owned()))
     }
 }
 

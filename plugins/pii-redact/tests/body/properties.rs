@@ -8,7 +8,7 @@ use pii_redact::body::charset::Charset;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::shown;
+use super::{base64, shown};
 use crate::support::{read, settings};
 
 /// Texts that hold personal data, look like it, or have what containers are made of in them.
@@ -23,6 +23,10 @@ fn text() -> impl Strategy<Value = String> {
         1 => Just("4111 1111 1111 1111".to_owned()),
         1 => Just("1111 1111 ".to_owned()),
         1 => Just("😀\u{a0}".to_owned()),
+        1 => Just("tlf ９８ ７６ ５４ ３２ ".to_owned()),
+        1 => Just("kari&#64;example.no &commat;".to_owned()),
+        1 => Just("02013\u{200b}299997".to_owned()),
+        1 => Just("kari％40example.no".to_owned()),
         1 => Just("\"; ,\t".to_owned()),
         1 => Just("--x".to_owned()),
         1 => Just("=40=\r\n%40".to_owned()),
@@ -80,19 +84,6 @@ const TYPES: [&str; 12] = [
     "",
 ];
 
-fn base64(text: &[u8], width: usize) -> String {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in text.chunks(3) {
-        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        let characters = (0..4).map(|at| alphabet[(bits >> (18 - 6 * at) & 63) as usize]);
-        out.extend(characters.take(group.len() + 1).map(char::from));
-        (group.len()..3).for_each(|_| out.push('='));
-    }
-    let lines: Vec<_> = out.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    lines.join("\r\n")
-}
-
 fn quoted_printable(text: &[u8]) -> String {
     text.iter().enumerate().fold(String::new(), |mut out, (at, byte)| {
         match byte {
@@ -120,7 +111,7 @@ fn cut<'a>(input: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn cuts_change_nothing(
@@ -161,7 +152,9 @@ proptest! {
             charset.encode(text.as_bytes(), true, &mut out);
             out
         };
-        let text = text.replace('😀', "a");
+        // What a charset of single bytes lacks can't be in it.
+        let wide = label.starts_with("utf");
+        let text: String = text.chars().filter(|character| wide || *character <= 'ÿ').collect();
         let out = read(&settings(&json!({})), &format!("text/plain; charset={label}"), [&encoded(&text)[..]]).0;
         prop_assert_eq!(shown(&out), shown(&encoded(&redacted(&text))));
     }

@@ -238,7 +238,7 @@ fn write(value: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// The first character of what [`write`] wrote: its number and length. What it can't have written is `?`.
+/// The first character of what [`write()`] wrote: its number and length. What it can't have written is `?`.
 fn read(plain: &[u8], last: bool) -> Option<(u32, usize)> {
     const WRONG: u32 = b'?' as u32;
     let lead = *plain.first()?;

@@ -197,7 +197,10 @@ impl Table {
         let changed = match (listed, self.behind) {
             (true, true) => Some(Vec::new()),
             (true, false) => Some(run.field()?.into_bytes()),
-            (false, _) => run.text(&cell, self.announced())?,
+            (false, _) => match run.text(&cell, self.announced())? {
+                None => run.lost_zero(&cell, self.announced())?,
+                changed => changed,
+            },
         };
         let delimiter = self.delimiter.unwrap_or(b',');
         match changed {
