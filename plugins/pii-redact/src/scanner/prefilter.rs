@@ -62,10 +62,10 @@ pub(super) fn plain_string(raw: &[u8], at: usize, classes: &Classes, glances: bo
         let found = stop(raw, from, classes)?;
         from = match raw[found] {
             b'"' => return Some(found),
-            b':' if glances => colon(raw, found, at)?,
+            b':' if glances => colon(raw, found, at, false)?,
             b'(' if glances => parenthesis(raw, found)?,
-            b'-' | b'_' | b'.' if glances && found > at => affix(raw, found, at)?,
-            b'0'..=b'9' if glances => digits(raw, found, at)?,
+            b'-' | b'_' | b'.' if glances && found > at => affix(raw, found, at, false)?,
+            b'0'..=b'9' if glances => digits(raw, found, at, false)?,
             _ => return None,
         };
     }
@@ -104,16 +104,16 @@ pub(super) fn plain_number(raw: &[u8], at: usize) -> Option<usize> {
 
 /// A hyphen, underscore or dot inside a word: whether a prefix of keys ends there, or a private key begins.
 #[inline]
-pub(super) fn affix(raw: &[u8], at: usize, start: usize) -> Option<usize> {
+pub(super) fn affix(raw: &[u8], at: usize, start: usize, open: bool) -> Option<usize> {
     let next = *raw.get(at + 1)?;
     let opens = raw[at] == b'-' && matches!(next, b'-' | b'\\' | b'%' | b'&' | 0x80..);
-    (!opens && !credential::ends_prefix(&raw[start..=at], start == 0)).then_some(at + 1)
+    (!opens && !credential::ends_prefix(&raw[start..=at], open)).then_some(at + 1)
 }
 
 /// The end of digits that are part of no value, and of what they may be parted by. `start`: before it is nothing that counts.
-pub(super) fn digits(raw: &[u8], at: usize, start: usize) -> Option<usize> {
+pub(super) fn digits(raw: &[u8], at: usize, start: usize, open: bool) -> Option<usize> {
     let previous = if at > start { raw[at - 1] } else { b' ' };
-    if credential::may_be_token(raw, at, start) {
+    if credential::may_be_token(raw, at, start, open) {
         return None;
     }
     if previous.is_ascii_alphabetic() {
@@ -255,8 +255,8 @@ impl Run {
     fn before_letter(mut self, at: usize, length: usize, letter: u8) -> Option<Self> {
         let sign = matches!(letter.to_ascii_uppercase(), b'A'..=b'F' | b'U'..=b'Y');
         let hetu = length == 6 && sign || length == 3 && self.previous == 6;
-        let extended =
-            matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l' | b'd') && self.digits >= FEWEST_DIGITS;
+        let extended = matches!(letter.to_ascii_lowercase(), b'x' | b'e' | b'i' | b'a' | b'l' | b'd')
+            && self.digits >= FEWEST_DIGITS;
         if hetu || extended {
             return None;
         }
@@ -311,7 +311,7 @@ pub(super) fn parenthesis(raw: &[u8], at: usize) -> Option<usize> {
 }
 
 /// A colon: whether a scheme and a user stand before it, so that a password follows.
-pub(super) fn colon(raw: &[u8], at: usize, start: usize) -> Option<usize> {
+pub(super) fn colon(raw: &[u8], at: usize, start: usize, open: bool) -> Option<usize> {
     let from = at.saturating_sub(LONGEST_LOOK).max(start);
     if raw[at + 1..].starts_with(b"//") {
         return authority(raw, at + 3);
@@ -319,7 +319,7 @@ pub(super) fn colon(raw: &[u8], at: usize, start: usize) -> Option<usize> {
     let user = raw[from..at].iter().rev().take_while(|byte| credential::is_user(**byte)).count();
     let slash = at - user;
     // What comes before may be in an earlier chunk, or too far away.
-    let unknown = slash - from < 3 && (from > start || start == 0);
+    let unknown = slash - from < 3 && (from > start || open);
     (!unknown && !raw[from..slash].ends_with(b"://")).then_some(at + 1)
 }
 

@@ -69,10 +69,10 @@ impl Scanner {
             return None;
         }
         match byte {
-            b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at)),
-            b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark),
+            b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at), true),
+            b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark, true),
             b'(' => prefilter::parenthesis(raw, at),
-            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark),
+            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark, true),
             b'"' => prefilter::quote(raw, at),
             b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),
             b'\t' => Some(self.pass_break(chunk, at, 1, b' ')),

@@ -95,9 +95,10 @@ pub fn may_be_key(word: &[u8]) -> bool {
     keys::starts_whole(word)
 }
 
-/// Whether the digits at a raw position may be in a token: a glance that spares asking. Nothing before `start` counts.
+/// Whether the digits at a raw position may be in a token: a glance that spares asking. Before
+/// `start` nothing is known, or where not `open` is nothing.
 #[inline]
-pub fn may_be_token(raw: &[u8], at: usize, start: usize) -> bool {
+pub fn may_be_token(raw: &[u8], at: usize, start: usize, open: bool) -> bool {
     let from = at.saturating_sub(LONGEST_GLANCE).max(start);
     let run = raw[from..at].iter().rev().take_while(|byte| is_token(**byte)).count();
     let word = at - run;
@@ -105,9 +106,8 @@ pub fn may_be_token(raw: &[u8], at: usize, start: usize) -> bool {
         return true;
     }
     match &raw[start..word] {
-        // What stands before may be in an earlier chunk.
-        [] => start == 0,
-        before @ [.., b' ' | b'+'] => before.len() < 6 && start == 0 || follows_word(before, b"earer"),
+        [] => open,
+        before @ [.., b' ' | b'+'] => before.len() < 6 && open || follows_word(before, b"earer"),
         _ => false,
     }
 }
