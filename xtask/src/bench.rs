@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::plugins::{self, Kind};
-use crate::process::{find, output, target_directory};
+use crate::process::{find, output, target_directory, ticks_per_second};
 use crate::traffic::load::{H3Load, Load, Protocol, Sent};
 use crate::traffic::server::{Origin, Proxy};
 use crate::{Result, release, setup};
@@ -145,8 +145,7 @@ fn prepare(options: &Options, chosen: &[&Scenario]) -> Result<Bench> {
     let over_http3 = chosen.iter().any(|scenario| scenario.protocol == Protocol::H3);
     let h3load = if over_http3 { Some(H3Load::build()?) } else { None };
     certificate(&work)?;
-    let ticks = output(Command::new("getconf").arg("CLK_TCK"))?;
-    let ticks_per_second = ticks.trim().parse().map_err(|_| format!("getconf CLK_TCK said {ticks:?}"))?;
+    let ticks_per_second = ticks_per_second()?;
     Ok(Bench { work, gateway, plugins: plugin_directory, h3load, ticks_per_second })
 }
 

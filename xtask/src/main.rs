@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod pii_bench;
 mod plugins;
 mod process;
 mod release;
@@ -40,6 +41,8 @@ enum Task {
     Test(test::Options),
     /// Measure CPU time per request beside NGINX.
     Bench(bench::Options),
+    /// Measure what pii-redact finds, what it masks without need, and how fast it reads.
+    PiiBench(pii_bench::Options),
     /// Make an archive of the release binary and the plugins.
     Dist(release::Options),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::PiiBench(options) => pii_bench::run(&options),
         Task::Dist(options) => dist::run(&options),
     };
     match done {

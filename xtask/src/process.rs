@@ -78,6 +78,12 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
+/// The unit of the CPU times in /proc/PID/stat.
+pub(crate) fn ticks_per_second() -> Result<f64> {
+    let ticks = output(Command::new("getconf").arg("CLK_TCK"))?;
+    ticks.trim().parse().map_err(|_| format!("getconf CLK_TCK said {ticks:?}"))
+}
+
 fn display(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -1,12 +1,17 @@
 //! The plugin's config: what the operator writes, checked as a whole, and what it is compiled to.
 
 mod compile;
+mod pseudonyms;
+mod streams;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::body::Unreadable;
 use crate::rules::Rules;
+pub use pseudonyms::{PseudonymConfig, Reach, Scope};
+pub use streams::Streams;
 
 /// The config of one use of the plugin. The README has the table.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -24,8 +29,14 @@ pub struct Config {
     pub fields: Vec<String>,
     /// What is done with those values.
     pub fields_action: Choice,
+    /// What happens to bodies that can't be read: refused where a category blocks, passed otherwise, unless it is said here.
+    pub unreadable: Option<Unreadable>,
     /// Categories of the operator's own.
     pub custom: Vec<CustomConfig>,
+    /// Streams in which texts go on from event to event.
+    pub streams: Streams,
+    /// How far the placeholders of `pseudonymise` reach.
+    pub pseudonyms: PseudonymConfig,
     /// Whether numbers count that satisfy only the fødselsnummer rule of 2032.
     pub fnr_new_rule: Enabled,
 }
@@ -136,9 +147,8 @@ impl Default for Categories {
             organisation: on.clone(),
             kontonummer: on.clone(),
             ip: off.clone(),
-            credential: on,
-            // An endpoint that gives tokens out must be able to.
-            token: off,
+            credential: on.clone(),
+            token: on,
         }
     }
 }
@@ -192,6 +202,7 @@ pub enum ActionName {
     Hash,
     Drop,
     Block,
+    Pseudonymise,
 }
 
 /// An action with its details.
@@ -204,7 +215,7 @@ pub struct Details {
     pub keep_last: Option<usize>,
     /// For `replace`: the text, `[CATEGORY]` where it is missing.
     pub with: Option<String>,
-    /// For `hash`: the name of the secret that keys it.
+    /// For `hash` and `pseudonymise`: the name of the secret that keys it.
     pub secret: Option<String>,
 }
 
@@ -247,6 +258,8 @@ pub struct Mistake {
 pub struct Settings {
     /// What is looked for, and what is done with it.
     pub rules: Rules,
+    /// What happens to bodies that can't be read.
+    pub unreadable: Unreadable,
     /// What of a request is read.
     pub request: Request,
     /// Whether the bodies of responses are read.
@@ -255,6 +268,8 @@ pub struct Settings {
     pub response_headers: Vec<String>,
     /// Log fields.
     pub log: Log,
+    /// How far placeholders reach.
+    pub reach: Reach,
     /// Where the config names a secret, and which.
     pub secrets: Vec<(String, String)>,
 }
@@ -275,6 +290,20 @@ mod tests {
         assert!(settings.response_body && !settings.request.body && settings.log == Log::All(true));
         assert_eq!(settings.rules.action(Category::Email), Some(&Action::Mask { keep_last: 0 }));
         assert_eq!(settings.rules.action(Category::Ip), None);
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_refused_where_something_blocks_unless_it_is_said() {
+        for (config, expected) in [
+            (serde_json::json!({}), Unreadable::Pass),
+            (serde_json::json!({"fields": ["a"], "fields_action": "block"}), Unreadable::Block),
+            (serde_json::json!({"categories": {"card": "block"}}), Unreadable::Block),
+            (serde_json::json!({"categories": {"card": "block"}, "unreadable": "pass"}), Unreadable::Pass),
+            (serde_json::json!({"unreadable": "block"}), Unreadable::Block),
+        ] {
+            let compiled: Config = serde_json::from_value(config.clone()).unwrap();
+            assert_eq!(compiled.compile().unwrap().unreadable, expected, "{config}");
+        }
     }
 
     #[test]

@@ -20,27 +20,29 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a `Content-Type`, or `None` where a body is binary, or in an encoding that isn't a superset of ASCII.
-    /// A message without the field, or with one that names no type, is [`Format::Unlabelled`].
+    /// The format that a type names whose text extends ASCII; `None` of all others. A type of no kind is [`Format::Unlabelled`].
     pub fn of(content_type: &str) -> Option<Self> {
-        let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-        let essence = essence.trim().to_ascii_lowercase();
-        let parameters = parameters.to_ascii_lowercase();
-        if ["utf-16", "utf-32", "utf-7", "ebcdic"].iter().any(|charset| parameters.contains(charset)) {
-            return None;
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.split_once('/') {
+            Some((kind, subtype)) => Self::of_type(kind, subtype),
+            None => Some(Self::Unlabelled),
         }
-        let Some((kind, subtype)) = essence.split_once('/') else { return Some(Self::Unlabelled) };
+    }
+
+    /// The same of a type in lower case.
+    pub(crate) fn of_type(kind: &str, subtype: &str) -> Option<Self> {
         let suffix = subtype.rsplit_once('+').map_or("", |(_, suffix)| suffix);
         match (kind, subtype, suffix) {
             ("text", "event-stream", _) => Some(Self::Events),
             (_, "x-ndjson" | "ndjson" | "x-jsonl" | "jsonl" | "x-jsonlines" | "jsonlines", _) => Some(Self::JsonLines),
-            (_, "json" | "x-json" | "json-seq", _) => Some(Self::Json),
+            (_, "json" | "x-json" | "json-seq" | "json5" | "csp-report", _) => Some(Self::Json),
             (_, _, "json" | "json-seq") => Some(Self::Json),
             ("application", "x-www-form-urlencoded", _) => Some(Self::Form),
             ("text", _, _) | (_, _, "xml" | "yaml") => Some(Self::Text),
             (
                 "application",
-                "xml" | "xhtml" | "javascript" | "ecmascript" | "graphql" | "yaml" | "x-yaml" | "toml" | "sql" | "rtf",
+                "xml" | "xhtml" | "javascript" | "ecmascript" | "x-javascript" | "graphql" | "yaml" | "x-yaml" | "toml"
+                | "sql" | "rtf" | "jwt" | "xml-dtd" | "x-sh",
                 _,
             ) => Some(Self::Text),
             _ => None,
@@ -89,7 +91,6 @@ mod tests {
             ("application/x-www-form-urlencoded", Some(Format::Form)),
             ("text/html; charset=iso-8859-1", Some(Format::Text)),
             ("image/svg+xml", Some(Format::Text)),
-            ("text/plain; charset=utf-16", None),
             ("application/octet-stream", None),
             ("application/grpc", None),
             ("image/png", None),

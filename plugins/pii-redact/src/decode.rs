@@ -1,4 +1,12 @@
-//! The logical view of raw bytes: JSON and percent escapes decoded, each decoded byte with the raw span it came from.
+//! The logical view of raw bytes: escapes decoded and characters that are others in all but their looks made one ([`unit`]),
+//! each decoded byte with the raw span it came from.
+
+mod unescaped;
+mod unit;
+
+pub(crate) use unescaped::{Unescaped, unescaped};
+pub(crate) use unit::is_plain;
+use unit::{Unit, unit};
 
 /// What surrounds a value, and so which escapes and ends it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,18 +17,6 @@ pub enum Syntax {
     Json,
     /// A form's name or value, where `+` is a space.
     Form,
-}
-
-/// One decoded unit.
-enum Unit {
-    /// A byte that stands for itself.
-    Plain,
-    /// Up to four bytes from `1` raw bytes.
-    Bytes([u8; 4], usize, usize),
-    /// The value ends before this raw byte.
-    Stop,
-    /// The unit's raw bytes aren't all there.
-    Starved,
 }
 
 /// Why a window can't grow.
@@ -110,7 +106,15 @@ impl<'a> Window<'a> {
         if self.edge != Edge::Open {
             return false;
         }
-        for _ in 0..STEP.max(self.bytes().len()) {
+        let most = STEP.max(self.bytes().len());
+        if !self.escaped {
+            let plain = self.raw[self.next..].iter().take(most).take_while(|byte| unit::always_plain(**byte)).count();
+            self.next += plain;
+            if plain > 0 {
+                return true;
+            }
+        }
+        for _ in 0..most {
             match unit(self.raw, self.next, self.syntax, self.last) {
                 Unit::Plain if !self.escaped => self.next += 1,
                 Unit::Plain => self.push(&[self.raw[self.next]], 1),
@@ -150,87 +154,6 @@ impl<'a> Window<'a> {
     }
 }
 
-fn unit(raw: &[u8], at: usize, syntax: Syntax, last: bool) -> Unit {
-    let Some(&byte) = raw.get(at) else { return if last { Unit::Stop } else { Unit::Starved } };
-    match (byte, syntax) {
-        (b'\n' | b'\r', _) | (b'"', Syntax::Json) | (b'&' | b'=', Syntax::Form) => Unit::Stop,
-        (b'+', Syntax::Form) => Unit::Bytes([b' ', 0, 0, 0], 1, 1),
-        (b'%', _) => match hex(raw, at + 1, 2, last) {
-            Hex::Value(value) => Unit::Bytes([value as u8, 0, 0, 0], 1, 3),
-            Hex::Not => Unit::Plain,
-            Hex::Starved => Unit::Starved,
-        },
-        (b'\\', Syntax::Text | Syntax::Json) => backslash(raw, at, last),
-        _ => Unit::Plain,
-    }
-}
-
-/// RFC 8259 section 7. What isn't an escape is a backslash.
-fn backslash(raw: &[u8], at: usize, last: bool) -> Unit {
-    let pair = |byte| Unit::Bytes([byte, 0, 0, 0], 1, 2);
-    match raw.get(at + 1) {
-        None if last => Unit::Plain,
-        None => Unit::Starved,
-        Some(&byte @ (b'"' | b'\\' | b'/')) => pair(byte),
-        Some(b'n') => pair(b'\n'),
-        Some(b'r') => pair(b'\r'),
-        Some(b't') => pair(b'\t'),
-        Some(b'b' | b'f') => pair(b' '),
-        Some(b'u') => match hex(raw, at + 2, 4, last) {
-            Hex::Not => Unit::Plain,
-            Hex::Starved => Unit::Starved,
-            Hex::Value(high @ 0xD800..=0xDBFF) => match low_surrogate(raw, at + 6, last) {
-                Hex::Value(low) => character(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00), 12),
-                Hex::Not => character(high, 6),
-                Hex::Starved => Unit::Starved,
-            },
-            Hex::Value(value) => character(value, 6),
-        },
-        Some(_) => Unit::Plain,
-    }
-}
-
-/// What `length` raw bytes stand for. Half of a surrogate pair alone stands for no character.
-fn character(value: u32, length: usize) -> Unit {
-    let mut bytes = [0; 4];
-    let count = char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER).encode_utf8(&mut bytes).len();
-    Unit::Bytes(bytes, count, length)
-}
-
-/// The escape of the second half of a surrogate pair.
-fn low_surrogate(raw: &[u8], at: usize, last: bool) -> Hex {
-    for (offset, expected) in [b'\\', b'u'].into_iter().enumerate() {
-        match raw.get(at + offset) {
-            Some(&byte) if byte == expected => {}
-            None if !last => return Hex::Starved,
-            _ => return Hex::Not,
-        }
-    }
-    match hex(raw, at + 2, 4, last) {
-        Hex::Value(value) if !(0xDC00..=0xDFFF).contains(&value) => Hex::Not,
-        hex => hex,
-    }
-}
-
-enum Hex {
-    Value(u32),
-    Not,
-    Starved,
-}
-
-fn hex(raw: &[u8], at: usize, count: usize, last: bool) -> Hex {
-    let mut value = 0;
-    for index in at..at + count {
-        match raw.get(index).map(|&byte| char::from(byte).to_digit(16)) {
-            Some(Some(digit)) => value = value * 16 + digit,
-            Some(None) => return Hex::Not,
-            None if last => return Hex::Not,
-            None => return Hex::Starved,
-        }
-    }
-    Hex::Value(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +170,10 @@ mod tests {
         assert_eq!(decoded("a+b%40c&d", Syntax::Form).0, "a b@c");
         assert_eq!(decoded(r"\ud83d\ude00 \ud83d\u0041 \ude00", Syntax::Json).0, "😀 \u{fffd}A \u{fffd}");
         assert_eq!(decoded("C:\\dir \\u0040 100% \\ud83d\nz", Syntax::Text).0, "C:\\dir @ 100% \u{fffd}");
+        assert_eq!(decoded(r#"Fnr:\\n30\\\\t\\u0040 \\\"x\\"#, Syntax::Text).0, "Fnr:\n30 @ \"x\\");
+        assert_eq!(decoded("a&#64;b&commat;c&nbsp;1&#x202f;2 R&D &amp; &x;", Syntax::Text).0, "a@b@c 1 2 R&D & &x;");
+        assert_eq!(decoded("１２＠ 1\u{a0}2\u{202f}3\u{200b}4–5\t6", Syntax::Text).0, "12@ 1 2 34-5 6");
+        assert_eq!(decoded("a%C3%B8%40%C2%A0b", Syntax::Form).0, "aø@ b");
     }
 
     #[test]

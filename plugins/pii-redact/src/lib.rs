@@ -2,24 +2,36 @@
 //!
 //! This file is the glue between the phases and [`scanner`]; the README has the config.
 
+pub mod body;
 pub mod config;
 pub mod content;
 pub mod decode;
+pub mod deltas;
 pub mod detect;
+pub mod pseudonym;
+pub mod reader;
 pub mod replace;
 pub mod rules;
 pub mod scanner;
+pub mod texts;
+mod vault;
 
 use plugin_sdk::crypto::{Digest, Key};
 use plugin_sdk::encoding::hex;
 use plugin_sdk::prelude::*;
 use plugin_sdk::{FieldError, Fields, metrics};
 
+use body::declared::{Declared, Kind};
+use body::{Body, Refused, Unreadable};
 use config::{Config, Log, Settings};
 use content::Format;
 use replace::Pseudonyms;
 use rules::Rules;
-use scanner::{Blocked, Outcome, Scanner};
+use scanner::Outcome;
+use vault::{Returning, Vault};
+
+/// Bytes of a picture, film or document that is waited for as a whole where it could be refused.
+const LARGEST_WHOLE_MEDIA: u64 = 4 << 20;
 
 /// The plugin.
 #[derive(Debug)]
@@ -34,8 +46,14 @@ struct Keys(Vec<(String, Key)>);
 
 impl Pseudonyms for Keys {
     fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String> {
+        self.mac(secret, value).map(|mac| hex(&mac))
+    }
+}
+
+impl Keys {
+    fn mac(&self, secret: &str, message: &[u8]) -> Option<Vec<u8>> {
         let (_, key) = self.0.iter().find(|(name, _)| name == secret)?;
-        Some(hex(&key.mac(Digest::Sha256, value)))
+        Some(key.mac(Digest::Sha256, message))
     }
 }
 
@@ -64,28 +82,10 @@ impl Plugin for PiiRedact {
     }
 
     fn on_request_headers(&self, exchange: &Exchange, end: bool) -> RequestAction {
-        let request = exchange.request();
-        if self.headers(exchange, &request, &self.settings.request.headers, "request-header").is_err() {
-            return RequestAction::respond(refused_request());
-        }
-        if self.settings.request.query
-            && let Some((path, query)) = request.target().split_once('?')
-        {
-            match self.text(exchange, query.as_bytes(), Format::Form, "query") {
-                Err(_) => return RequestAction::respond(refused_request()),
-                Ok(None) => {}
-                Ok(Some(query)) => match request.set_target(&format!("{path}?{}", content::canonical_query(&query))) {
-                    Ok(()) => {}
-                    Err(FieldError::TooLarge) => return RequestAction::respond(too_long()),
-                    Err(_) => return RequestAction::respond(unreadable()),
-                },
-            }
-        }
-        let wanted = self.settings.request.body && !end;
-        match wanted.then(|| format_of(&request)).flatten() {
-            Some(format) => RequestAction::read_body(self.begin(exchange, format)),
-            None => RequestAction::next(),
-        }
+        let vault = self.vault(exchange);
+        let action = self.request_headers(exchange, &vault, end);
+        vault.keep();
+        action
     }
 
     fn on_request_body(&self, exchange: &Exchange, data: Vec<u8>, end: bool) -> ChunkAction {
@@ -94,13 +94,14 @@ impl Plugin for PiiRedact {
 
     fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
         let response = exchange.response();
-        if self.headers(exchange, &response, &self.settings.response_headers, "response-header").is_err() {
+        if self.headers(exchange, &response, &self.keys, &self.settings.response_headers, "response-header").is_err() {
             return ResponseAction::respond(refused_response());
         }
-        match self.settings.response_body.then(|| format_of(&response)).flatten() {
+        let restores = self.settings.rules.pseudonymises() && self.vault(exchange).is_used();
+        match self.settings.response_body.then(|| self.begin(exchange, &response, restores)).flatten() {
             // Also where no body comes: the head is that of a redacted one, and the host drops the length and the validator
             // that an answer to HEAD would tell of the original.
-            Some(format) => ResponseAction::read_body(self.begin(exchange, format)),
+            Some(mode) => ResponseAction::read_body(mode),
             None => ResponseAction::next(),
         }
     }
@@ -117,7 +118,7 @@ impl Plugin for PiiRedact {
             if matches!(&self.settings.log, Log::Named(names) if !names.contains(&name)) {
                 continue;
             }
-            match self.text(exchange, value.as_bytes(), Format::Text, "log") {
+            match self.text(exchange, &self.keys, value.as_bytes(), Format::Text, "log") {
                 Ok(None) => {}
                 Ok(Some(value)) => exchange.set_log_field(&name, Some(&String::from_utf8_lossy(&value))),
                 // There is nobody to refuse it to: the value goes, the record stays.
@@ -142,48 +143,107 @@ impl Side {
         }
     }
 
-    fn refusal(self) -> LocalResponse {
-        match self {
-            Self::Request => refused_request(),
-            Self::Response => refused_response(),
+    fn refusal(self, refused: &Refused) -> LocalResponse {
+        match (self, refused) {
+            (Self::Request, Refused::Value(_)) => refused_request(),
+            (Self::Request, Refused::Unreadable) => unreadable_request(),
+            (Self::Response, Refused::Value(_)) => refused_response(),
+            (Self::Response, Refused::Unreadable) => unreadable_response(),
         }
     }
 }
 
 impl PiiRedact {
-    /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
-    /// event stream has no end to wait for.
-    fn mode(&self, format: Format) -> BodyMode {
-        if self.settings.rules.may_block() && format != Format::Events { BodyMode::Whole } else { BodyMode::Chunks }
+    fn request_headers(&self, exchange: &Exchange, vault: &Vault<'_>, end: bool) -> RequestAction {
+        let request = exchange.request();
+        if self.headers(exchange, &request, vault, &self.settings.request.headers, "request-header").is_err() {
+            return RequestAction::respond(refused_request());
+        }
+        if self.settings.request.query
+            && let Some((path, query)) = request.target().split_once('?')
+        {
+            match self.text(exchange, vault, query.as_bytes(), Format::Form, "query") {
+                Err(_) => return RequestAction::respond(refused_request()),
+                Ok(None) => {}
+                Ok(Some(query)) => match request.set_target(&format!("{path}?{}", content::canonical_query(&query))) {
+                    Ok(()) => {}
+                    Err(FieldError::TooLarge) => return RequestAction::respond(too_long()),
+                    Err(_) => return RequestAction::respond(unreadable()),
+                },
+            }
+        }
+        let wanted = self.settings.request.body && !end;
+        match wanted.then(|| self.begin(exchange, &request, false)).flatten() {
+            Some(mode) => RequestAction::read_body(mode),
+            None => RequestAction::next(),
+        }
     }
 
-    /// Prepares for a body of this message.
-    fn begin(&self, exchange: &Exchange, format: Format) -> BodyMode {
-        exchange.begin_stream(Scanner::new(format));
-        self.mode(format)
+    fn vault<'a>(&'a self, exchange: &'a Exchange<'a>) -> Vault<'a> {
+        Vault::new(exchange, &self.keys, self.settings.reach)
+    }
+
+    /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
+    /// event stream has no end to wait for, and pictures and films, which are known by their first bytes, may be too large.
+    fn mode(&self, kind: &Kind, length: Option<u64>) -> BodyMode {
+        let refuses = self.settings.rules.may_block() || self.settings.unreadable == Unreadable::Block;
+        let waits = match kind {
+            Kind::Read(Format::Events) => false,
+            Kind::Binary(_) => length.is_some_and(|length| length <= LARGEST_WHOLE_MEDIA),
+            _ => true,
+        };
+        if refuses && waits { BodyMode::Whole } else { BodyMode::Chunks }
+    }
+
+    /// Prepares for a body of this message, to which values may return; `None` where nothing of it has to be seen.
+    fn begin(&self, exchange: &Exchange, fields: &Fields<'_>, restores: bool) -> Option<BodyMode> {
+        let types = fields.header_all("content-type");
+        let mut declared = Declared::of(types.iter().map(Vec::as_slice));
+        if let Some(disposition) = fields.header("content-disposition") {
+            declared = declared.of_attachment(disposition.as_bytes());
+        }
+        if declared.is_unreadable() && self.settings.unreadable == Unreadable::Pass {
+            return None;
+        }
+        let length = fields.header("content-length").and_then(|length| length.parse().ok());
+        let mode = self.mode(&declared.kind, length);
+        exchange.begin_stream(Body::new(declared, self.settings.unreadable, restores));
+        Some(mode)
     }
 
     fn body(&self, exchange: &Exchange, side: Side, data: &[u8], end: bool) -> ChunkAction {
         let rules = &self.settings.rules;
         // Without its state a body can't be read, and unread it must not pass.
-        let Some(mut scanner) = exchange.stream::<Scanner>() else { return ChunkAction::Abort };
+        let Some(mut body) = exchange.stream::<Body>() else { return ChunkAction::Abort };
         let mut out = Vec::new();
-        let outcome = scanner.push(rules, &self.keys, data, end, &mut out);
-        report(exchange, rules, &scanner.take_counts(), side.place());
+        let vault = self.vault(exchange);
+        let outcome = match side {
+            Side::Request => body.push(rules, &vault, data, end, &mut out),
+            Side::Response => body.push(rules, &Returning(&vault), data, end, &mut out),
+        };
+        vault.keep();
+        report(exchange, rules, &body.take_counts(), side.place());
         match outcome {
             Ok(Outcome::Unchanged) => ChunkAction::Pass,
             Ok(Outcome::Rewritten) => ChunkAction::Replace(out),
-            Err(Blocked { .. }) => ChunkAction::Respond(side.refusal()),
+            Err(refused) => ChunkAction::Respond(side.refusal(&refused)),
         }
     }
 
     /// Redacts all values of the fields; one that can't be written back is removed.
-    fn headers(&self, exchange: &Exchange, fields: &Fields<'_>, names: &[String], place: &str) -> Result<(), Blocked> {
+    fn headers(
+        &self,
+        exchange: &Exchange,
+        fields: &Fields<'_>,
+        pseudonyms: &impl Pseudonyms,
+        names: &[String],
+        place: &str,
+    ) -> Result<(), Refused> {
         for name in names {
             let mut changed = false;
             let mut values = fields.header_all(name);
             for value in &mut values {
-                if let Some(redacted) = self.text(exchange, value, Format::Text, place)? {
+                if let Some(redacted) = self.text(exchange, pseudonyms, value, Format::Text, place)? {
                     *value = redacted;
                     changed = true;
                 }
@@ -200,21 +260,23 @@ impl PiiRedact {
     }
 
     /// Redacts a value that is there as a whole; `None` where it stays as it is.
-    fn text(&self, exchange: &Exchange, text: &[u8], format: Format, place: &str) -> Result<Option<Vec<u8>>, Blocked> {
-        let mut scanner = Scanner::new(format);
+    fn text(
+        &self,
+        exchange: &Exchange,
+        pseudonyms: &impl Pseudonyms,
+        text: &[u8],
+        format: Format,
+        place: &str,
+    ) -> Result<Option<Vec<u8>>, Refused> {
+        let mut body = Body::of_format(format);
         let mut out = Vec::new();
-        let outcome = scanner.push(&self.settings.rules, &self.keys, text, true, &mut out);
-        report(exchange, &self.settings.rules, &scanner.take_counts(), place);
+        let outcome = body.push(&self.settings.rules, pseudonyms, text, true, &mut out);
+        report(exchange, &self.settings.rules, &body.take_counts(), place);
         Ok(match outcome? {
             Outcome::Unchanged => None,
             Outcome::Rewritten => Some(out),
         })
     }
-}
-
-/// How a message says that its body is to be read. A value that isn't text names no type.
-fn format_of(fields: &Fields<'_>) -> Option<Format> {
-    Format::of(&fields.header("content-type").unwrap_or_default())
 }
 
 /// Tells metrics and attributes what was found: names of categories and numbers, never a value.
@@ -257,6 +319,24 @@ fn unreadable() -> LocalResponse {
 
 fn refused_response() -> LocalResponse {
     LocalResponse::problem(502, "Bad Gateway", "The response holds personal data that may not leave.")
+}
+
+// 415 and not 403: nobody knows whether it holds personal data; in another format, the same content may be welcome.
+fn unreadable_request() -> LocalResponse {
+    LocalResponse::problem(
+        415,
+        "Unsupported Media Type",
+        "The request's body, or a part of it, can't be read, so that it can't be searched for personal data that may not be sent \
+         here. Send it as text, JSON, XML, CSV or a form, neither compressed nor encrypted, with the Content-Type that it has.",
+    )
+}
+
+fn unreadable_response() -> LocalResponse {
+    LocalResponse::problem(
+        502,
+        "Bad Gateway",
+        "The response's body, or a part of it, can't be read, so that it can't be searched for personal data that may not leave.",
+    )
 }
 
 plugin_sdk::export!(PiiRedact);

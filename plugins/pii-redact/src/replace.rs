@@ -1,6 +1,11 @@
 //! What stands in the place of a value: made from the action, written in the syntax that surrounds it.
 
+use std::borrow::Cow;
+
+use crate::pseudonym::HASH;
 use crate::rules::{Action, Category};
+
+const MASK: &str = "***";
 
 /// How the replacement has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +22,22 @@ pub(crate) enum Encoding {
 pub trait Pseudonyms {
     /// The hash of a value under a secret, in hexadecimal; `None` where the secret can't be had.
     fn pseudonym(&self, secret: &str, value: &[u8]) -> Option<String>;
+
+    /// The placeholder of a value, made under a secret from its one spelling `canonical`, by which it can be restored. `None`
+    /// where there are none: outside of requests.
+    fn placeholder(&self, _secret: &str, _category: &str, _canonical: &[u8], _value: &[u8]) -> Option<String> {
+        None
+    }
+
+    /// The value of a placeholder with these letters that may be restored here.
+    fn original(&self, _letters: &[u8; HASH]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Whether values are restored in links too.
+    fn in_links(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
@@ -27,22 +48,27 @@ impl<F: Fn(&str, &[u8]) -> Option<String>> Pseudonyms for F {
 
 /// The text that replaces a value of the `kind` that is called `category`; custom ones have no kind. [`Action::Block`] has
 /// no replacement: it is dealt with before.
-pub(crate) fn replacement(
-    action: &Action,
+pub(crate) fn replacement<'r>(
+    action: &'r Action,
     kind: Option<Category>,
     category: &str,
     value: &[u8],
     pseudonyms: &impl Pseudonyms,
-) -> String {
+) -> Cow<'r, str> {
     match action {
-        Action::Mask { keep_last } => masked(value, *keep_last),
-        Action::Replace { with } => with.clone(),
+        Action::Mask { keep_last: 0 } => MASK.into(),
+        Action::Mask { keep_last } => masked(value, *keep_last).into(),
+        Action::Replace { with } => with.into(),
         Action::Hash { secret } => match pseudonyms.pseudonym(secret, &canonical(kind, value)) {
-            Some(hash) => format!("{category}-{}", hash.get(..16).unwrap_or(&hash)),
+            Some(hash) => format!("{category}-{}", hash.get(..16).unwrap_or(&hash)).into(),
             // Without its key the value must not stay readable.
-            None => "***".to_owned(),
+            None => MASK.into(),
         },
-        Action::Drop | Action::Block => String::new(),
+        Action::Pseudonymise { secret } => pseudonyms
+            .placeholder(secret, category, &canonical(kind, value), value)
+            // What can't be restored is masked.
+            .map_or_else(|| MASK.into(), Cow::Owned),
+        Action::Drop | Action::Block => "".into(),
     }
 }
 
@@ -51,7 +77,7 @@ fn masked(value: &[u8], keep_last: usize) -> String {
         String::from_utf8_lossy(value).chars().filter(|character| character.is_alphanumeric()).collect();
     // Never more than half of it.
     let keep = keep_last.min(kept.len() / 2);
-    let mut text = "***".to_owned();
+    let mut text = MASK.to_owned();
     text.extend(&kept[kept.len() - keep..]);
     text
 }
@@ -85,26 +111,28 @@ fn canonical(kind: Option<Category>, value: &[u8]) -> Vec<u8> {
 
 /// Appends `text` in the given encoding.
 pub(crate) fn write(text: &str, encoding: Encoding, out: &mut Vec<u8>) {
-    match encoding {
-        Encoding::Plain => out.extend_from_slice(text.as_bytes()),
-        Encoding::Json => {
-            for character in text.chars() {
-                match character {
-                    '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
-                    '\0'..='\x1F' => out.extend_from_slice(format!("\\u{:04x}", u32::from(character)).as_bytes()),
-                    _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-                }
-            }
-        }
-        Encoding::Percent => {
-            for &byte in text.as_bytes() {
-                // `*` is safe in a form and in a query, and far easier to read in a log than `%2A`.
-                if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'*') {
-                    out.push(byte);
-                } else {
-                    out.extend_from_slice(format!("%{byte:02X}").as_bytes());
-                }
-            }
+    write_bytes(text.as_bytes(), encoding, out);
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    write(text, Encoding::Json, out);
+    out.push(b'"');
+}
+
+/// The same as [`write`], of what mostly is UTF-8.
+pub(crate) fn write_bytes(text: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
+    for &byte in text {
+        match (encoding, byte) {
+            (Encoding::Plain, _) => out.push(byte),
+            (Encoding::Json, b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            (Encoding::Json, 0..0x20) => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            (Encoding::Json, _) => out.push(byte),
+            // `*` is safe in a form and in a query, and far easier to read in a log than `%2A`.
+            (Encoding::Percent, b'-' | b'.' | b'_' | b'~' | b'*') => out.push(byte),
+            (Encoding::Percent, _) if byte.is_ascii_alphanumeric() => out.push(byte),
+            (Encoding::Percent, _) => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
     }
 }
@@ -125,9 +153,8 @@ mod tests {
     fn equal_values_and_only_those_have_equal_pseudonyms() {
         let hash = |kind, value: &[u8]| {
             let action = Action::Hash { secret: "key".to_owned() };
-            replacement(&action, kind, "x", value, &|secret: &str, value: &[u8]| {
-                Some(format!("{secret}{}", String::from_utf8_lossy(value)))
-            })
+            let pseudonyms = |secret: &str, value: &[u8]| Some(format!("{secret}{}", String::from_utf8_lossy(value)));
+            replacement(&action, kind, "x", value, &pseudonyms).into_owned()
         };
         assert_eq!(hash(Some(Category::Card), b"4111 1111-1111 1111"), "x-key4111111111111");
         assert_eq!(hash(Some(Category::Iban), b"IBANNO93 8601"), hash(Some(Category::Iban), b"no938601"));

@@ -1,8 +1,13 @@
 //! The compiled config: what is looked for, what is done with it, and the tables that make looking fast.
 
+mod fields;
+
+pub use fields::{Fields, MOST_NAMES};
+
 use crate::decode::Syntax;
+use crate::deltas::paths::Paths;
 use crate::detect::custom::Pattern;
-use crate::detect::{credential, email, fodselsnummer, is_word};
+use crate::detect::{credential, email, fodselsnummer, is_word, phone};
 
 /// A kind of personal data, as metrics and attributes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,11 @@ pub enum Action {
         /// The secret that keys it.
         secret: String,
     },
+    /// A placeholder in a request, for which the value returns in the response. Elsewhere as [`Action::Mask`].
+    Pseudonymise {
+        /// The secret that keys it.
+        secret: String,
+    },
     /// Nothing stays.
     Drop,
     /// The message is refused.
@@ -93,11 +103,14 @@ pub struct Custom {
 pub struct Rules {
     actions: [Option<Action>; CATEGORIES.len()],
     customs: Vec<Custom>,
-    fields: Vec<String>,
+    fields: Fields,
+    paths: Paths,
     /// Whether the rule of 2032 counts.
     pub new_rule: NewRule,
     starts: Box<[u8; 256]>,
-    classes: [Box<[u8; 256]>; 3],
+    classes: [Classes; 3],
+    prefilters: bool,
+    glances: bool,
 }
 
 /// Bits of [`Rules::starts`]: which detectors may match at a decoded byte.
@@ -118,6 +131,8 @@ pub mod start {
     pub const CREDENTIAL: u8 = 64;
     /// A token.
     pub const TOKEN: u8 = 128;
+    /// What no number alone can be.
+    pub const WORDS: u8 = EMAIL | IBAN | CREDENTIAL | TOKEN;
 }
 
 /// Classes of raw bytes. A word without a `SLOW` byte can't hold the start of any value; so what is below it is skipped.
@@ -132,25 +147,69 @@ pub mod class {
     pub const STOP: u8 = 3;
 }
 
+/// The classes of all bytes in one syntax.
+#[derive(Clone, Debug)]
+pub(crate) struct Classes {
+    table: Box<[u8; 256]>,
+    /// ASCII letters and spaces are below `SLOW`, as they are unless a pattern of the operator's own begins with one.
+    plain_letters: bool,
+}
+
+impl Classes {
+    fn new(table: [u8; 256]) -> Self {
+        let letters = (b'A'..=b'Z').chain(b'a'..=b'z').chain([b' ']);
+        let plain_letters = letters.into_iter().all(|byte| table[usize::from(byte)] < class::SLOW);
+        Self { table: Box::new(table), plain_letters }
+    }
+
+    /// The class of a byte.
+    #[inline]
+    pub(crate) fn of(&self, byte: u8) -> u8 {
+        self.table[usize::from(byte)]
+    }
+
+    /// See above.
+    #[inline]
+    pub(crate) fn has_plain_letters(&self) -> bool {
+        self.plain_letters
+    }
+}
+
 impl Rules {
     /// Compiles the tables.
     pub fn new(
         actions: [Option<Action>; CATEGORIES.len()],
         customs: Vec<Custom>,
-        fields: Vec<String>,
+        fields: &[String],
         new_rule: NewRule,
     ) -> Self {
         let mut rules = Self {
             actions,
             customs,
-            fields,
+            fields: Fields::new(fields),
+            paths: Paths::default(),
             new_rule,
             starts: Box::new([0; 256]),
-            classes: std::array::from_fn(|_| Box::new([0; 256])),
+            classes: std::array::from_fn(|_| Classes::new([0; 256])),
+            prefilters: true,
+            glances: false,
         };
         rules.starts = Box::new(rules.make_starts());
-        rules.classes = [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Box::new(rules.make_classes(syntax)));
+        rules.glances = rules.may_glance();
+        rules.classes =
+            [Syntax::Text, Syntax::Json, Syntax::Form].map(|syntax| Classes::new(rules.make_classes(syntax)));
         rules
+    }
+
+    /// Where texts stand that go on from event to event.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The same rules for streams with other texts.
+    #[must_use]
+    pub fn with_paths(self, paths: Paths) -> Self {
+        Self { paths, ..self }
     }
 
     /// What is done with a category, `None` where it isn't looked for.
@@ -168,15 +227,45 @@ impl Rules {
         &self.customs
     }
 
-    /// Whether the value of this JSON key or form field always goes.
-    pub fn is_field(&self, name: &[u8]) -> bool {
-        self.fields.iter().any(|field| field.as_bytes() == name)
+    /// The same rules, applied at every byte: slower, with the same result. For tests.
+    #[doc(hidden)]
+    pub fn without_prefilter(mut self) -> Self {
+        (self.prefilters, self.glances) = (false, false);
+        self
+    }
+
+    pub(crate) fn prefilters(&self) -> bool {
+        self.prefilters
+    }
+
+    /// Whether digits, and the marks that part keys from their prefixes, can be told by a glance from what matters.
+    #[inline]
+    pub(crate) fn glances(&self) -> bool {
+        self.glances
+    }
+
+    fn may_glance(&self) -> bool {
+        let custom = self.custom_starts();
+        self.action(Category::Ip).is_none() && !(b"0123456789-_.:(".iter().any(|byte| custom[usize::from(*byte)]))
+    }
+
+    /// The fields whose values always go.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// Whether some category blocks, so that a message must not be begun before it is read.
     pub fn may_block(&self) -> bool {
-        let actions = self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action));
-        actions.into_iter().any(|action| *action == Action::Block)
+        self.all_actions().any(|action| *action == Action::Block)
+    }
+
+    /// Whether some category has placeholders that return.
+    pub fn pseudonymises(&self) -> bool {
+        self.all_actions().any(|action| matches!(action, Action::Pseudonymise { .. }))
+    }
+
+    fn all_actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().flatten().chain(self.customs.iter().map(|custom| &custom.action))
     }
 
     /// How many categories there are, custom ones included.
@@ -211,12 +300,18 @@ impl Rules {
     }
 
     #[inline]
-    pub(crate) fn classes(&self, syntax: Syntax) -> &[u8; 256] {
+    pub(crate) fn classes(&self, syntax: Syntax) -> &Classes {
         &self.classes[match syntax {
             Syntax::Text => 0,
             Syntax::Json => 1,
             Syntax::Form => 2,
         }]
+    }
+
+    /// Whether a text has a byte in it that may start a value, or an escape.
+    pub(crate) fn may_hold(&self, text: &[u8]) -> bool {
+        let classes = self.classes(Syntax::Text);
+        text.iter().any(|byte| classes.of(*byte) >= class::SLOW)
     }
 
     fn make_starts(&self) -> [u8; 256] {
@@ -242,7 +337,7 @@ impl Rules {
                 | bit(on(Category::Iban) && byte.is_ascii_alphabetic(), start::IBAN)
                 | bit(on(Category::Credential) && credential::may_start(byte), start::CREDENTIAL)
                 | bit(on(Category::Token) && byte.is_ascii_alphanumeric(), start::TOKEN)
-                | bit(on(Category::Phone) && (byte.is_ascii_digit() || byte == b'+'), start::PHONE)
+                | bit(on(Category::Phone) && phone::may_start(byte), start::PHONE)
         })
     }
 
@@ -250,7 +345,9 @@ impl Rules {
         let custom = self.custom_starts();
         std::array::from_fn(|index| match (index as u8, syntax) {
             (b'\n' | b'\r', _) | (b'"', Syntax::Json) | (b'&' | b'=', Syntax::Form) => class::STOP,
-            (b'\\', Syntax::Text | Syntax::Json) | (b'%', _) => class::SLOW,
+            (b'\\' | b'&', Syntax::Text | Syntax::Json) | (b'%' | b'\t', _) => class::SLOW,
+            // Characters that are taken for others of ASCII start so.
+            (0xC2 | 0xE2 | 0xE3 | 0xEF, _) => class::SLOW,
             // Another form of a space, which a custom pattern may start with.
             (b'+', Syntax::Form) => {
                 if custom[usize::from(b' ')] {
@@ -261,9 +358,10 @@ impl Rules {
             }
             (b'@' | b'"', _) if self.action(Category::Email).is_some() => class::SLOW,
             (b'/', _) if self.action(Category::Email).is_some() => class::WORD,
-            // Before the password in a URL, and at the start of a private key.
-            (b':' | b'-', _) if self.action(Category::Credential).is_some() => class::SLOW,
+            // Before the password in a URL, at the start of a private key, and in the prefixes of keys.
+            (b':' | b'-' | b'_' | b'.', _) if self.action(Category::Credential).is_some() => class::SLOW,
             (b':', _) if self.action(Category::Ip).is_some() => class::SLOW,
+            (b'(', _) if self.action(Category::Phone).is_some() => class::SLOW,
             (b'+' | b'0'..=b'9', _) => class::SLOW,
             _ if custom[index] => class::SLOW,
             (byte, _) if is_word(byte) || byte >= 0x80 => class::WORD,

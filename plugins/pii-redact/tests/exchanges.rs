@@ -175,6 +175,22 @@ fn block_in_an_event_stream_resets_it_since_its_head_has_gone_out() {
 }
 
 #[test]
+fn a_value_that_comes_in_several_events_is_masked_and_counted_once() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    let event =
+        |piece: &str| format!("{}\n", json!({"message": {"role": "assistant", "content": piece}, "done": false}));
+    let done = format!("{}\n", json!({"message": {"role": "assistant", "content": ""}, "done": true}));
+    let pieces = ["skriv ", "til ka", "ri@exam", "ple.no"];
+    let chunks = pieces.iter().map(|piece| event(piece)).chain([done.clone()]);
+    let response = TestResponse::new(200).header("content-type", "application/x-ndjson").chunks(chunks);
+    let response = host.run(&plugin, TestRequest::get("/")).respond(response);
+    let expected: String = ["skriv ", "til ", "", ""].iter().map(|piece| event(piece)).collect();
+    assert_eq!(response.text(), expected + &done.replace("\"\"", "\"***\""));
+    assert_eq!(found(&host, "email", "response-body"), 1);
+}
+
+#[test]
 fn a_body_that_is_cut_is_counted_as_far_as_it_came() {
     let host = TestHost::new();
     let plugin = plugin(&host, json!({}));
@@ -213,4 +229,69 @@ fn a_body_without_a_type_is_read_as_what_it_looks_like() {
         let response = host.run(&plugin, TestRequest::get("/")).respond(TestResponse::new(200).body(body));
         assert_eq!(response.text(), expected);
     }
+}
+
+#[test]
+fn what_can_not_be_read_is_refused_where_something_blocks() {
+    let host = TestHost::new();
+    let blocks = plugin(&host, json!({"request": {"body": true}, "categories": {"fodselsnummer": "block"}}));
+    let post = |kind: &str, body: &[u8]| TestRequest::post("/", body.to_vec()).header("content-type", kind);
+    let gzip = b"\x1F\x8B\x08\0\0\0\0\0";
+    for (kind, body) in [
+        ("application/grpc", &b"\0\0\0\0\x01a"[..]),
+        ("application/octet-stream", gzip),
+        ("application/json", gzip),
+        ("text/plain; charset=utf-7", b"a"),
+        ("image/png", gzip),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; filename=a\r\n\r\n\x1F\x8B\x08\0\r\n--x--",
+        ),
+    ] {
+        let run = host.run(&blocks, post(kind, body));
+        assert!(matches!(run.outcome(), Outcome::Responded(response) if response.status == 415), "{kind}");
+        let mut clean = host.run(&blocks, TestRequest::get("/"));
+        let response = clean.respond(TestResponse::new(200).header("content-type", kind).body(body));
+        // The head of what may be a large picture has gone out.
+        assert!(response.status == 502 || response.aborted && kind == "image/png", "{kind}: {}", response.status);
+    }
+    // A picture of a known, small length can be waited for.
+    let length = gzip.len().to_string();
+    let lie = TestResponse::new(200)
+        .header("content-type", "image/png")
+        .header("content-length", length.as_str())
+        .body(&gzip[..]);
+    assert_eq!(host.run(&blocks, TestRequest::get("/")).respond(lie).status, 502);
+    for (kind, body) in [("image/png", &b"\x89PNG\r\n\x1A\n\0\0"[..]), ("application/grpc", b""), ("image/png", b"")] {
+        assert_eq!(host.run(&blocks, post(kind, body)).forwarded().body(), body, "{kind}");
+    }
+    let passes = plugin(
+        &host,
+        json!({"request": {"body": true}, "categories": {"fodselsnummer": "block"}, "unreadable": "pass"}),
+    );
+    assert_eq!(host.run(&passes, post("application/octet-stream", gzip)).forwarded().body(), gzip);
+}
+
+#[test]
+fn several_types_count_as_none() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    let response = TestResponse::new(200)
+        .header("content-type", "image/png")
+        .header("content-type", "text/plain")
+        .body(r#"{"fnr":02013299997}"#);
+    assert_eq!(host.run(&plugin, TestRequest::get("/")).respond(response).text(), r#"{"fnr":"***"}"#);
+}
+
+#[test]
+fn a_file_is_read_by_its_name_and_a_query_holds_json() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({"request": {"query": true}}));
+    let response = TestResponse::new(200)
+        .header("content-type", "application/octet-stream")
+        .header("content-disposition", "attachment; filename=\"a.csv\"")
+        .body("id,tlf\n1,98765432\n");
+    let mut run = host.run(&plugin, TestRequest::get("/?filter={%22fnr%22:02013299997}"));
+    assert_eq!(run.forwarded().target, "/?filter=%7B%22fnr%22%3A%22***%22%7D");
+    assert_eq!(run.respond(response).text(), "id,tlf\n1,***\n");
 }

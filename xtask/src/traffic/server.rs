@@ -76,7 +76,8 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Starts NGINX with 1 KiB from memory, 1 MiB of JSON from a file, and a look at the headers of the plugins.
+    /// Starts NGINX with 1 KiB from memory, 1 MiB of JSON from a file, a look at the headers of the plugins, and the files
+    /// that lie in `files/json` and `files/text` of the directory, as what these are.
     pub(crate) fn start(work: &Path, core: Core) -> Result<Self> {
         let directory = fresh(work, "origin")?;
         let [port, http2_port] = free_ports()?;
@@ -86,9 +87,13 @@ impl Origin {
             "server {{\n listen 127.0.0.1:{port} backlog=4096;\n listen 127.0.0.1:{http2_port} http2;\n\
              default_type application/json;\n\
              location = /1k {{ return 200 \"{}\"; }}\n location = /headers {{ return 200 \"{headers}\"; }}\n\
-             location = /json {{ alias {}; }}\n}}",
+             location = /json {{ alias {}; }}\n\
+             location /files/json/ {{ alias {}; }}\n\
+             location /files/text/ {{ alias {}; default_type \"text/plain; charset=utf-8\"; }}\n}}",
             "x".repeat(1024),
-            quoted(&directory.join("json"))
+            quoted(&directory.join("json")),
+            quoted(&work.join("files/json/")),
+            quoted(&work.join("files/text/"))
         );
         let server = nginx(&directory, core, &locations)?;
         let origin = Self { _server: server, port, http2_port };

@@ -1,8 +1,9 @@
 //! Checks a config as a whole and makes the rules of it, with every mistake at once.
 
 use super::{ActionName, Choice, Config, CustomConfig, Details, Mistake, Settings};
+use crate::body::Unreadable;
 use crate::detect::custom::{self, Pattern};
-use crate::rules::{Action, CATEGORIES, Category, Custom, NewRule, Rules};
+use crate::rules::{Action, CATEGORIES, Category, Custom, Fields, MOST_NAMES, NewRule, Rules};
 
 impl Config {
     /// Checks everything, and gives all mistakes at once.
@@ -32,12 +33,14 @@ impl Config {
             choice.details().action(pointer, name, &mut mistakes)
         });
         let field = &mut actions[Category::Field as usize];
-        if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = field {
+        if let Some(Action::Hash { .. } | Action::Pseudonymise { .. } | Action::Mask { keep_last: 1.. }) = field {
             mistakes.push(mistake("/fields_action", "values of listed fields are not read, so they can't be hashed or kept in part: use mask, replace, drop or block"));
         }
         let field_off = field.is_none();
         for category in [Category::Credential, Category::Token] {
-            if let Some(Action::Hash { .. } | Action::Mask { keep_last: 1.. }) = actions[category as usize] {
+            if let Some(Action::Hash { .. } | Action::Pseudonymise { .. } | Action::Mask { keep_last: 1.. }) =
+                actions[category as usize]
+            {
                 let pointer = format!("/categories/{}", CATEGORIES[category as usize].1);
                 mistakes.push(mistake(&pointer, "credentials go as they come, however long they are, so they can't be hashed or kept in part: use mask, replace, drop, block or off"));
             }
@@ -45,14 +48,7 @@ impl Config {
         if field_off && !self.fields.is_empty() {
             mistakes.push(mistake("/fields_action", "is off while `fields` lists some: remove one of the two"));
         }
-        for (index, name) in self.fields.iter().enumerate() {
-            if name.is_empty() || name.len() > 48 || name.contains(['"', '\\', '&', '=', '%']) {
-                mistakes.push(mistake(
-                    &format!("/fields/{index}"),
-                    "a field's name has 1 to 48 bytes, and no quote, backslash, `&`, `=` or `%`",
-                ));
-            }
-        }
+        check_fields(&self.fields, &mut mistakes);
         for (pointer, names) in
             [("/request/headers", &self.request.headers), ("/response/headers", &self.response.headers)]
         {
@@ -62,26 +58,60 @@ impl Config {
                 }
             }
         }
+        let paths = self.streams.compile(&mut mistakes);
+        let reach = self.pseudonyms.compile(&mut mistakes);
         let customs = compile_customs(&self.custom, &mut mistakes);
+        let pseudonymised = |action: &Action| matches!(action, Action::Pseudonymise { .. });
+        let unread = !self.request.body && !self.request.query && self.request.headers.is_empty();
+        if unread && actions.iter().flatten().chain(customs.iter().map(|custom| &custom.action)).any(pseudonymised) {
+            mistakes.push(mistake(
+                "/request/body",
+                "`pseudonymise` replaces what requests hold, and none is read: set it to true",
+            ));
+        }
         let choices = choices.iter().map(|(pointer, choice)| ((*pointer).to_owned(), choice.details()));
         let customised = self.custom.iter().enumerate().map(|(at, custom)| (format!("/custom/{at}"), custom.details()));
         let secrets = choices
             .chain(customised)
-            .filter(|(_, details)| details.action == ActionName::Hash)
+            .filter(|(_, details)| details.action.is_keyed())
             .filter_map(|(pointer, details)| Some((format!("{pointer}/secret"), details.secret?)))
             .collect();
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
         let new_rule = if self.fnr_new_rule.0 { NewRule::On } else { NewRule::Off };
+        let rules = Rules::new(actions, customs, &self.fields, new_rule).with_paths(paths);
+        let by_default = if rules.may_block() { Unreadable::Block } else { Unreadable::Pass };
         Ok(Settings {
-            rules: Rules::new(actions, customs, self.fields, new_rule),
+            unreadable: self.unreadable.unwrap_or(by_default),
+            rules,
             request: self.request,
             response_body: self.response.body.0,
             response_headers: self.response.headers,
             log: self.log,
+            reach,
             secrets,
         })
+    }
+}
+
+fn check_fields(fields: &[String], mistakes: &mut Vec<Mistake>) {
+    let wrong = |name: &str| name.is_empty() || name.len() > 48 || name.contains(['"', '\\', '&', '=', '%', '[', ']']);
+    for (index, path) in fields.iter().enumerate() {
+        let mut names = path.split('.').map(|name| name.strip_suffix("[]").unwrap_or(name));
+        if names.any(wrong) || path.ends_with(".*.*") || path == "*" {
+            mistakes.push(mistake(
+                &format!("/fields/{index}"),
+                "a field is a name of 1 to 48 bytes without quote, backslash, `&`, `=` or `%`, or a path of such names: `user.address.*`, `items[].name`",
+            ));
+        }
+    }
+    let names: usize = fields.iter().map(|path| Fields::names_of(path)).sum();
+    if names > MOST_NAMES {
+        mistakes.push(mistake(
+            "/fields",
+            format!("{names} names are too many, {MOST_NAMES} at most: list what is above them"),
+        ));
     }
 }
 
@@ -139,6 +169,12 @@ fn share(reads: &mut [usize; 256], pattern: &Pattern) -> Result<(), String> {
     ))
 }
 
+impl ActionName {
+    fn is_keyed(self) -> bool {
+        matches!(self, Self::Hash | Self::Pseudonymise)
+    }
+}
+
 impl CustomConfig {
     fn details(&self) -> Details {
         let (with, secret) = (self.with.clone(), self.secret.clone());
@@ -170,8 +206,8 @@ impl Details {
         if self.with.as_ref().is_some_and(|with| with.chars().any(char::is_control) || with.len() > 256) {
             wrong("with", "the text has at most 256 bytes and no control characters: it may stand in a header field");
         }
-        if self.secret.is_some() && self.action != ActionName::Hash {
-            wrong("secret", "only `hash` has a key");
+        if self.secret.is_some() && !self.action.is_keyed() {
+            wrong("secret", "only `hash` and `pseudonymise` have a key");
         }
         match self.action {
             ActionName::Off => None,
@@ -179,16 +215,20 @@ impl Details {
             ActionName::Replace => {
                 Some(Action::Replace { with: self.with.clone().unwrap_or_else(|| format!("[{category}]")) })
             }
-            ActionName::Hash => match &self.secret {
-                Some(secret) => Some(Action::Hash { secret: secret.clone() }),
-                None => {
+            ActionName::Hash | ActionName::Pseudonymise => {
+                let Some(secret) = self.secret.clone() else {
                     wrong(
                         "secret",
-                        "`hash` needs the name of a granted secret, e.g. {action: hash, secret: pii-hash}: an unkeyed hash of a phone number is guessed in seconds",
+                        "`hash` and `pseudonymise` need the name of a granted secret, e.g. {action: hash, secret: pii-hash}: an unkeyed hash of a phone number is guessed in seconds",
                     );
-                    None
-                }
-            },
+                    return None;
+                };
+                Some(if self.action == ActionName::Hash {
+                    Action::Hash { secret }
+                } else {
+                    Action::Pseudonymise { secret }
+                })
+            }
             ActionName::Drop => Some(Action::Drop),
             ActionName::Block => Some(Action::Block),
         }
@@ -208,6 +248,6 @@ fn wrong_header(name: &str) -> Option<&'static str> {
         .then_some("this field says how the message is read, and stays as it is")
 }
 
-fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
+pub(super) fn mistake(pointer: &str, message: impl Into<String>) -> Mistake {
     Mistake { pointer: pointer.to_owned(), message: message.into() }
 }

@@ -1,14 +1,10 @@
-//! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen.
+//! Payment cards: 13 to 19 digits, Luhn, and an issuer range that is in use. Groups may be parted by a space or hyphen,
+//! groups of four by a dot too.
 
 use super::announce::{Said, Topic};
 use super::{Candidate, Verdict};
 
 const LONGEST: usize = 19;
-
-/// Thirteen digits are far more often an article number (EAN-13) than one of the few cards that are left of that length;
-/// 17 and 18 a payment reference (KID) or a pallet (SSCC, GS1 General Specifications section 2.2.1) than one of the cards
-/// that may have them and hardly do.
-const AMBIGUOUS: [usize; 3] = [13, 17, 18];
 
 /// The length of a card number that starts here. What follows in further groups (an expiry date) stays outside: the
 /// longest run of whole groups that passes is the card. `said` is asked only where the digits alone don't tell.
@@ -18,7 +14,7 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     }
     let mut digits = [0; LONGEST];
     let (mut count, mut group, mut index) = (0, 0, 0);
-    let mut found = None;
+    let (mut found, mut parted) = (None, None);
     while let Some(byte) = candidate.digit(index)? {
         if count == LONGEST {
             // A longer run isn't a card; a card in front of it was found at the group border before.
@@ -28,26 +24,24 @@ pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
         count += 1;
         group += 1;
         index += 1;
-        match candidate.at(index)? {
+        let separator = match candidate.at(index)? {
             Some(b'0'..=b'9') => continue,
-            Some(b' ' | b'-') => {
-                if is_card(candidate, &digits[..count], count > group, &said) {
-                    found = Some(index);
-                }
-                // Groups of a card have three digits or more; anything shorter is the end of the number.
-                if group < 3 || (count == group && group < 4) {
-                    break;
-                }
-                group = 0;
-                index += 1;
-            }
-            _ => {
-                if is_card(candidate, &digits[..count], count > group, &said) && candidate.number_may_end(index)? {
-                    found = Some(index);
-                }
-                break;
-            }
+            Some(byte @ (b' ' | b'-')) => Some(byte),
+            Some(b'.') if group == 4 && count < 16 && candidate.digit(index + 1)?.is_some() => Some(b'.'),
+            _ => None,
+        };
+        let ends = separator.is_some_and(|byte| byte != b'.') || candidate.number_may_end(index)?;
+        if ends && is_card(candidate, &digits[..count], count > group, &said) {
+            found = Some(index);
         }
+        // Groups of a card have three digits or more, and the same sign between them; anything else is the end.
+        let goes_on = group >= 3 && (count > group || group >= 4) && parted.is_none_or(|sign| separator == Some(sign));
+        if separator.is_none() || !goes_on {
+            break;
+        }
+        parted = separator;
+        group = 0;
+        index += 1;
     }
     Ok(found)
 }
@@ -56,11 +50,25 @@ fn is_card(candidate: &Candidate<'_>, digits: &[u8], grouped: bool, said: impl F
     if !is_issued(digits) || !luhn(digits) {
         return false;
     }
+    let before = |index| candidate.before.at(index);
     // `blk_-1608999687919862906`: numbers of 64 bits.
-    let [second, first] = [candidate.before.at(1), candidate.before.at(0)];
-    let block = digits.len() == LONGEST && (first == b'_' || first == b'-' && second == b'_');
+    let block = digits.len() == LONGEST && (before(0) == b'_' || before(0) == b'-' && before(1) == b'_');
+    // The rest of a longer chain: `INV-4111-1111-1111-1111`.
+    let chained = grouped && before(0) == b'-' && (before(1).is_ascii_digit() || before(1).is_ascii_uppercase());
     let said = said();
-    if block || AMBIGUOUS.contains(&digits.len()) { said.is(Topic::Card) } else { grouped || !said.denies() }
+    if block || chained || !is_common(digits) { said.is(Topic::Card) } else { grouped || !said.denies() }
+}
+
+/// Whether cards of this issuer have this length nearly always. Thirteen digits are far more often an article number
+/// (EAN-13), 17 and 18 a payment reference (KID) or a pallet (SSCC, GS1 General Specifications section 2.2.1); and the
+/// others that some issuers may use and hardly do, any number.
+fn is_common(digits: &[u8]) -> bool {
+    match digits.len() {
+        14 => digits[0] == 3,
+        15 => matches!(digits[..2], [3, 4 | 7]),
+        16 | 19 => true,
+        _ => false,
+    }
 }
 
 /// Luhn's check (ISO/IEC 7812-1).
@@ -108,6 +116,7 @@ mod tests {
 
     #[test]
     fn test_numbers_of_the_schemes() {
+        // As Stripe, Adyen and PayPal list them for tests.
         for text in [
             "4111111111111111",
             "5555555555554444",
@@ -130,6 +139,10 @@ mod tests {
     fn groups() {
         assert_eq!(length("4111 1111 1111 1111"), Some(19));
         assert_eq!(length("4111-1111-1111-1111"), Some(19));
+        assert_eq!(length("4111.1111.1111.1111"), Some(19));
+        assert_eq!(length("4111.1111.1111.1111. Hei"), Some(19));
+        assert_eq!(length("4111.1111.1111.1111.5"), None);
+        assert_eq!(length("41111111.11111111"), None);
         assert_eq!(length("3782 822463 10005"), Some(17));
         assert_eq!(length("4111 1111 1111 1111 12/27"), Some(19));
         assert_eq!(length("4111 1111 1111 1111 123"), Some(19));
@@ -169,8 +182,33 @@ mod tests {
     }
 
     #[test]
+    fn rare_lengths_and_the_rest_of_a_chain_need_an_announcement() {
+        let announced = || Said::of_bits(Topic::Card as u8);
+        for before in [".", "-.", "0 .", "1c."] {
+            assert_eq!(
+                find(&Candidate::behind(before.as_bytes(), b"4111 1111 1111 1111"), announced),
+                Ok(None),
+                "{before}"
+            );
+        }
+        assert_eq!(find(&Candidate::behind(b"kort.", b"4111 1111 1111 1111"), announced), Ok(Some(19)));
+        for (before, text) in [
+            ("", "67280421310721"),
+            ("1125-", "4111 1111 1111 1111"),
+            ("INV-", "4111-1111-1111-1111"),
+            ("", "6304000000000000000"),
+        ] {
+            let candidate = Candidate::behind(before.as_bytes(), text.as_bytes());
+            let common = text.len() == LONGEST && before.is_empty();
+            assert_eq!(find(&candidate, Said::default), Ok(common.then_some(text.len())), "{text}");
+            assert_eq!(find(&candidate, announced), Ok(Some(text.len())), "{text}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         for text in [
+            "4111 1111-1111 1111",
             "4111111111111112",
             "41111111111111110",
             "4111111111111111a",

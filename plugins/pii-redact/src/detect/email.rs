@@ -4,13 +4,17 @@
 use super::{Candidate, NeedMore, Verdict, is_word};
 
 /// RFC 5321 section 4.5.3.1 allows 64; addresses that encode others (VERP) are longer in the wild.
-const LONGEST_LOCAL: usize = 128;
+pub const LONGEST_LOCAL: usize = 128;
 const LONGEST_DOMAIN: usize = 253;
 /// Quotes are looked behind no further, because most of them don't start an address.
 pub const LONGEST_QUOTED: usize = 66;
+/// An owner or folder before the slash in the path of a repository.
+const LONGEST_OWNER: usize = 64;
 /// Endings of files that are no top-level domains: `icon@2x.png`.
-const FILES: [&str; 14] =
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "css", "js", "json", "html", "tgz"];
+const FILES: [&str; 25] = [
+    "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "bmp", "ico", "heic", "webm", "css", "scss", "js", "mjs",
+    "cjs", "jsx", "tsx", "json", "html", "xml", "yaml", "yml", "pdf", "tgz",
+];
 
 /// The length of an address that starts here. It starts with a letter, digit or underscore, or is quoted; what else RFC 5322
 /// allows there (braces, `=`, `?`) more often is punctuation around the address than a part of it.
@@ -31,6 +35,7 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
     };
     match domain(candidate, at + 1)? {
         Some(end) if is_repository(candidate, at, end)? => Ok(None),
+        Some(end) if candidate.text[at..end].is_ascii() && is_preceded(candidate, at) => Ok(None),
         found => Ok(found),
     }
 }
@@ -50,6 +55,13 @@ fn local(candidate: &Candidate<'_>) -> Verdict {
     }
 }
 
+/// Whether what stands here, up to `end`, is text of a script without spaces and then an address in ASCII: `请写信kari@…`.
+fn is_preceded(candidate: &Candidate<'_>, end: usize) -> bool {
+    let local = &candidate.text[..end];
+    let wide = local.iter().position(u8::is_ascii).unwrap_or(0);
+    is_ideograph(local[0]) && wide > 0 && local[wide..].is_ascii() && local[wide].is_ascii_alphanumeric()
+}
+
 /// The end of a quoted local part (RFC 5321 section 4.1.2), before its `@`.
 fn quoted(candidate: &Candidate<'_>) -> Verdict {
     let mut at = 1;
@@ -64,16 +76,27 @@ fn quoted(candidate: &Candidate<'_>) -> Verdict {
     Ok(None)
 }
 
-/// `git@host:owner/name` and `ssh://git@host/…` are where a repository is, and nobody's address.
+/// `git@host:owner/name`, `user@host:owner/name` and `ssh://git@host/…` are where a repository is, and nobody's address.
 fn is_repository(candidate: &Candidate<'_>, local: usize, end: usize) -> Result<bool, NeedMore> {
-    if !matches!(&candidate.text[..local], b"git" | b"hg") {
+    let before = &candidate.before;
+    let versions = matches!(&candidate.text[..local], b"git" | b"hg" | b"svn");
+    if [0, 1, 2].map(|index| before.at(index)) == *b"//:" {
+        let follows =
+            |scheme: &[u8]| scheme.iter().rev().enumerate().all(|(index, byte)| before.at(index + 3) == *byte);
+        if versions || [&b"ssh"[..], b"git", b"git+https", b"git+http", b"sftp"].into_iter().any(follows) {
+            return Ok(true);
+        }
+    }
+    if candidate.at(end)? != Some(b':') {
         return Ok(false);
     }
-    if [0, 1, 2].map(|index| candidate.before.at(index)) == *b"//:" {
-        return Ok(true);
+    let path = |byte: u8| is_word(byte) || matches!(byte, b'~' | b'.' | b'-');
+    let mut next = end + 1;
+    while next <= end + LONGEST_OWNER && candidate.at(next)?.is_some_and(path) {
+        next += 1;
     }
-    let path = |byte: u8| is_word(byte) || matches!(byte, b'/' | b'~' | b'.' | b'-');
-    Ok(candidate.at(end)? == Some(b':') && candidate.at(end + 1)?.is_some_and(path))
+    let slash = candidate.at(next)? == Some(b'/');
+    Ok(if versions { slash || next > end + 1 } else { slash && next > end + 1 })
 }
 
 /// How many bytes from here on can't be the start of an address: their local part would be too long, no `@` follows it, or
@@ -128,8 +151,17 @@ fn is_wide_letter(byte: u8) -> bool {
     matches!(byte, 0xE0 | 0xE1 | 0xE4..=0xED)
 }
 
-/// A label doesn't end with a hyphen.
+/// Lead bytes of ideographs, kana and Hangul, which are written without spaces beside words of ASCII.
+fn is_ideograph(byte: u8) -> bool {
+    matches!(byte, 0xE3..=0xED)
+}
+
+/// A label doesn't end with a hyphen. One of letters in ASCII ends before ideographs, which are the text behind it.
 fn label_end(text: &[u8], label: usize, mut end: usize) -> usize {
+    let wide = text[label..end].iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(0);
+    if wide > 1 && is_ideograph(text[label + wide]) {
+        return label + wide;
+    }
     while end > label && text[end - 1] == b'-' {
         end -= 1;
     }
@@ -183,6 +215,17 @@ mod tests {
     }
 
     #[test]
+    fn text_without_spaces_around_it_stays() {
+        let text = "请写信kari@example.no给我们";
+        let start = text.find('k').unwrap();
+        assert_eq!(found(text), None);
+        let behind = Candidate::behind(&text.as_bytes()[..start], &text.as_bytes()[start..]);
+        assert_eq!(find(&behind), Ok(Some(15)));
+        assert_eq!(found("kari@example.no。"), Some("kari@example.no"));
+        assert_eq!(found("用户1@例子.广告"), Some("用户1@例子.广告"));
+    }
+
+    #[test]
     fn punctuation_after_it_stays() {
         assert_eq!(found("kari@example.no."), Some("kari@example.no"));
         assert_eq!(found("kari@example.no, and"), Some("kari@example.no"));
@@ -195,7 +238,10 @@ mod tests {
         assert_eq!(found("kari@example.no:x"), Some("kari@example.no"));
         assert_eq!(find(&Candidate::behind(b"https://", b"x.no/kari@example.no")), Ok(None));
         assert_eq!(find(&Candidate::behind(b"x.no/", b"kari@example.no")), Ok(Some(15)));
-        assert_eq!(find(&Candidate::behind(b"ssh://", b"git@example.no/x.git")), Ok(None));
+        assert_eq!(find(&Candidate::behind(b"proto://", b"kari@example.no:owner/name")), Ok(None));
+        for scheme in ["ssh://", "git+https://"] {
+            assert_eq!(find(&Candidate::behind(scheme.as_bytes(), b"kari@example.no/x.git")), Ok(None));
+        }
     }
 
     #[test]
@@ -216,6 +262,7 @@ mod tests {
             "name@18.x",
             "git@github.com:owner/name.git",
             "git@example.no:~kari/x",
+            "kari@example.no:owner/name",
             "x@y.1a",
             "\"\"@example.no",
             "\"kari\" @example.no",

@@ -19,7 +19,8 @@ pub enum Rule {
 }
 
 /// The length of a number that starts here, and the rule that it satisfies. A space or hyphen may follow the date, which may
-/// be written with dots, and a space the three digits behind it: `020132 99997`, `02.01.32 99997`, `020132 999 97`.
+/// be written with dots, slashes, hyphens or spaces, and a space the three digits behind it: `020132 99997`,
+/// `02.01.32 99997`, `020132 999 97`.
 pub fn find(candidate: &Candidate<'_>) -> Result<Option<(usize, Rule)>, super::NeedMore> {
     if !candidate.number_may_start() {
         return Ok(None);
@@ -28,21 +29,22 @@ pub fn find(candidate: &Candidate<'_>) -> Result<Option<(usize, Rule)>, super::N
     if !candidate.digits(0, &mut digits[..2])? {
         return Ok(None);
     }
-    let dots = usize::from(candidate.at(2)? == Some(b'.'));
-    if !candidate.digits(2 + dots, &mut digits[2..4])?
-        || dots == 1 && candidate.at(5)? != Some(b'.')
-        || !candidate.digits(4 + 2 * dots, &mut digits[4..6])?
+    let sign = candidate.at(2)?.filter(|byte| matches!(byte, b'.' | b' ' | b'-' | b'/'));
+    let parted = usize::from(sign.is_some());
+    if !candidate.digits(2 + parted, &mut digits[2..4])?
+        || sign.is_some() && candidate.at(5)? != sign
+        || !candidate.digits(4 + 2 * parted, &mut digits[4..6])?
         || !is_date(&digits)
     {
         return Ok(None);
     }
-    let date = 6 + 2 * dots;
+    let date = 6 + 2 * parted;
     let gap = usize::from(matches!(candidate.at(date)?, Some(b' ' | b'-')));
-    if gap < dots || !candidate.digits(date + gap, &mut digits[6..9])? {
+    if gap < parted || !candidate.digits(date + gap, &mut digits[6..9])? {
         return Ok(None);
     }
     let behind = date + gap + 3;
-    let second = usize::from(gap == 1 && dots == 0 && candidate.at(behind)? == Some(b' '));
+    let second = usize::from(gap == 1 && candidate.at(behind)? == Some(b' '));
     let end = behind + second + 2;
     if !candidate.digits(behind + second, &mut digits[9..])? || !candidate.number_may_end(end)? {
         return Ok(None);
@@ -57,7 +59,9 @@ pub fn find_any(candidate: &Candidate<'_>) -> Verdict {
 
 /// The rule that eleven digits satisfy, dates and check digits taken together.
 pub fn rule_of(digits: &[u8; 11]) -> Option<Rule> {
-    if !is_date(digits) || mod11(digits, &SECOND_WEIGHTS) != 0 {
+    // Nobody's, but a round number that may be anything.
+    let round = digits[6..] == [0; 5];
+    if round || !is_date(digits) || mod11(digits, &SECOND_WEIGHTS) != 0 {
         return None;
     }
     match mod11(digits, &FIRST_WEIGHTS) {
@@ -153,6 +157,7 @@ mod tests {
             text[index] = b'0' + (text[index] - b'0' + 1) % 10;
             assert_ne!(rule(std::str::from_utf8(&text).unwrap()), Some(Rule::Current), "digit {index}");
         }
+        assert_eq!((rule("69450000000"), rule("44830000000")), (None, None));
         // 30 February, month 13, and day 0, each with check digits that fit.
         for nine in [[3, 0, 0, 2, 8, 0, 1, 2, 3], [0, 1, 1, 3, 8, 0, 1, 2, 3], [0, 0, 0, 1, 8, 0, 1, 2, 3]] {
             for tail in 0..10 {
@@ -169,12 +174,28 @@ mod tests {
     fn a_space_after_the_date_and_borders() {
         assert_eq!(find_any(&Candidate::whole(b"020132 99997")), Ok(Some(12)));
         assert_eq!(find_any(&Candidate::whole(b"02013299997, and")), Ok(Some(11)));
-        for text in ["020132 999 97", "020132-99997", "02.01.32 99997", "02.01.32-99997"] {
+        for text in [
+            "020132 999 97",
+            "020132-99997",
+            "02.01.32 99997",
+            "02.01.32-99997",
+            "02/01/32 99997",
+            "02-01-32 99997",
+            "02 01 32 99997",
+            "02 01 32 999 97",
+            "02.01.32 999 97",
+        ] {
             assert_eq!(find_any(&Candidate::whole(text.as_bytes())), Ok(Some(text.len())), "{text}");
         }
-        for text in
-            ["02.01.3299997", "02.0132 99997", "020132 9999 7", "02.01.1932 99997", "020132999 97", "02.01.32 99998"]
-        {
+        for text in [
+            "02.01.3299997",
+            "02.0132 99997",
+            "02.01-32 99997",
+            "020132 9999 7",
+            "02.01.1932 99997",
+            "020132999 97",
+            "02.01.32 99998",
+        ] {
             assert_eq!(find_any(&Candidate::whole(text.as_bytes())), Ok(None), "{text}");
         }
         assert_eq!(find_any(&Candidate::whole(b"020132999970")), Ok(None));

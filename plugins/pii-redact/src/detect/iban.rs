@@ -1,4 +1,6 @@
-//! IBAN (ISO 13616): country, two check digits, a length per country, modulo 97. Groups may be parted by spaces.
+//! IBAN (ISO 13616): country, two check digits, a length per country, modulo 97. Groups may be parted by spaces or hyphens.
+//!
+//! Source: SWIFT, "IBAN Registry", release 99.
 
 use super::{Candidate, Verdict, is_alphanumeric};
 
@@ -95,6 +97,27 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
     (b"YE", 30),
 ];
 
+/// Countries whose numbers have digits alone behind the country.
+const NUMERIC: [&[u8; 2]; 26] = [
+    b"AT", b"BA", b"BE", b"CZ", b"DE", b"DK", b"EE", b"ES", b"FI", b"FO", b"GL", b"HR", b"HU", b"IL", b"IS", b"LT",
+    b"ME", b"MN", b"NO", b"PL", b"PT", b"RS", b"SE", b"SI", b"SK", b"XK",
+];
+
+/// Whether letters before digits may begin an IBAN: a country's, alone or behind `IBAN`.
+pub fn may_be_country(letters: &[u8]) -> bool {
+    let country = match letters {
+        [one, other] | [_, _, _, _, one, other] => [one.to_ascii_uppercase(), other.to_ascii_uppercase()],
+        _ => return false,
+    };
+    length_of(&country).is_some()
+}
+
+/// How long the numbers of a country are.
+fn length_of(country: &[u8; 2]) -> Option<usize> {
+    let index = LENGTHS.binary_search_by_key(&country, |(code, _)| *code).ok()?;
+    Some(LENGTHS[index].1)
+}
+
 /// The length of an IBAN that starts here, separators included.
 pub fn find(candidate: &Candidate<'_>) -> Verdict {
     if candidate.before.is_letter() {
@@ -114,12 +137,13 @@ pub fn find(candidate: &Candidate<'_>) -> Verdict {
 
 /// The length of the number itself.
 fn number(candidate: &Candidate<'_>) -> Verdict {
-    let (Some(first), Some(second)) = (candidate.at(0)?, candidate.at(1)?) else { return Ok(None) };
-    let country = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
-    let Some(&(_, length)) = LENGTHS.iter().find(|(code, _)| **code == country) else { return Ok(None) };
+    // Of words hardly any has digits here.
     if candidate.digit(2)?.is_none() || candidate.digit(3)?.is_none() {
         return Ok(None);
     }
+    let (Some(first), Some(second)) = (candidate.at(0)?, candidate.at(1)?) else { return Ok(None) };
+    let country = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
+    let Some(length) = length_of(&country) else { return Ok(None) };
     let mut number = [0; 34];
     let (mut count, mut index) = (0, 0);
     while count < length {
@@ -128,7 +152,10 @@ fn number(candidate: &Candidate<'_>) -> Verdict {
                 number[count] = byte.to_ascii_uppercase();
                 count += 1;
             }
-            Some(b' ' | b'-') if candidate.at(index + 1)?.is_some_and(|byte| byte.is_ascii_alphanumeric()) => {}
+            Some(b' ') if candidate.at(index + 1)?.is_some_and(|byte| byte.is_ascii_alphanumeric()) => {}
+            // Other hyphens are those of identifiers.
+            Some(b'-')
+                if count % 4 == 0 && candidate.at(index + 1)?.is_some_and(|byte| byte.is_ascii_alphanumeric()) => {}
             _ => return Ok(None),
         }
         index += 1;
@@ -136,7 +163,11 @@ fn number(candidate: &Candidate<'_>) -> Verdict {
     if candidate.at(index)?.is_some_and(is_alphanumeric) {
         return Ok(None);
     }
-    Ok((mod97(&number[..length]) == 1).then_some(index))
+    let number = &number[..length];
+    let numeric = !NUMERIC.contains(&&country) || number[4..].iter().all(u8::is_ascii_digit);
+    // Check digits are what is left to 98, so these three are never given (ISO 7064).
+    let given = !matches!(&number[2..4], b"00" | b"01" | b"99");
+    Ok((numeric && given && mod97(number) == 1).then_some(index))
 }
 
 /// ISO 7064 modulo 97-10, over the number with its first four characters moved to the end.
@@ -167,6 +198,8 @@ mod tests {
             "SE4550000000058398257466",
             "DK5000400440116243",
             "FR1420041010050500013M02606",
+            "NO93-8601-1117-947",
+            "gb29 nwbk 6016 1331 9268 19",
         ] {
             assert_eq!(length(text), Some(text.len()), "{text}");
         }
@@ -188,6 +221,8 @@ mod tests {
             "NO93  86011117947",
             "NOT93",
             "NO9386011117947ø",
+            "NO93--86011117947",
+            "NO93-860111-17947",
         ] {
             assert_eq!(length(text), None, "{text}");
         }
@@ -198,5 +233,7 @@ mod tests {
     #[test]
     fn the_longest_fits() {
         assert!(LENGTHS.iter().all(|&(_, length)| length <= 34));
+        assert!(LENGTHS.is_sorted_by_key(|(country, _)| *country));
+        assert!(may_be_country(b"no") && may_be_country(b"ibanNO") && !may_be_country(b"xx"));
     }
 }

@@ -28,36 +28,68 @@ pub struct NeedMore;
 /// What a detector answers: the length of the value that starts here, none, or "ask again with more".
 pub type Verdict = Result<Option<usize>, NeedMore>;
 
-/// The last decoded bytes before a position. Where a value starts, spaces stand for what isn't there.
+/// The last decoded bytes before a position, as a scanner keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before([u8; Before::REACH]);
+pub struct Kept([u8; Before::REACH]);
 
-impl Before {
+impl Kept {
+    /// Nothing that matters.
+    pub const NOTHING: Self = Self([b' '; Before::REACH]);
+}
+
+/// The last decoded bytes before a position. Where a value starts, spaces stand for what isn't there.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    far: &'a Kept,
+    /// What follows those.
+    near: &'a [u8],
+}
+
+impl<'a> Before<'a> {
     /// How far it reaches: to the start of a UUID from its last group, or of a URL from its password.
     pub const REACH: usize = 32;
     /// Nothing that matters.
-    pub const NOTHING: Self = Self([b' '; Self::REACH]);
+    pub const NOTHING: Before<'static> = Before { far: &Kept::NOTHING, near: &[] };
+
+    /// Those that were kept, and the bytes that follow them.
+    #[inline]
+    pub const fn new(far: &'a Kept, near: &'a [u8]) -> Self {
+        Self { far, near }
+    }
 
     /// The byte at `index`, 0 being the nearest; a space beyond its reach.
     #[inline]
     pub fn at(&self, index: usize) -> u8 {
-        if index < Self::REACH { self.0[Self::REACH - 1 - index] } else { b' ' }
+        if index >= Self::REACH {
+            b' '
+        } else if index < self.near.len() {
+            self.near[self.near.len() - 1 - index]
+        } else {
+            self.far.0[Self::REACH - 1 - (index - self.near.len())]
+        }
     }
 
-    /// The bytes, the nearest last.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
+    /// A copy of the bytes, the nearest last.
+    pub fn bytes(&self) -> [u8; Before::REACH] {
+        std::array::from_fn(|index| self.at(Self::REACH - 1 - index))
     }
 
-    /// What stands before a position that `bytes` part from this one.
+    /// To be kept.
     #[inline]
-    pub fn followed_by(&self, bytes: &[u8]) -> Self {
-        let near = &bytes[bytes.len().saturating_sub(Self::REACH)..];
-        let mut joined = [0; Self::REACH];
-        let (far, new) = joined.split_at_mut(Self::REACH - near.len());
-        far.copy_from_slice(&self.0[near.len()..]);
-        new.copy_from_slice(near);
-        Self(joined)
+    pub fn keep(&self) -> Kept {
+        if let Some(last) = self.near.last_chunk() {
+            return Kept(*last);
+        }
+        // Copies of a fixed length are much cheaper than others in WebAssembly.
+        let mut joined = [b' '; 2 * Self::REACH];
+        joined[..Self::REACH].copy_from_slice(&self.far.0);
+        for (to, byte) in joined[Self::REACH..].iter_mut().zip(self.near) {
+            *to = *byte;
+        }
+        let start = self.near.len();
+        let mut kept = [0; Before::REACH];
+        kept.copy_from_slice(&joined[start..start + Self::REACH]);
+        Kept(kept)
     }
 
     /// Whether a letter or digit stands there, see [`is_alphanumeric`]: the second byte of a two-byte letter is as much of
@@ -88,7 +120,7 @@ pub struct Candidate<'a> {
     /// Nothing follows `text` that could belong to the same value: the string, field or stream ends there.
     pub complete: bool,
     /// The decoded bytes before the position.
-    pub before: Before,
+    pub before: Before<'a>,
 }
 
 impl<'a> Candidate<'a> {
@@ -98,8 +130,8 @@ impl<'a> Candidate<'a> {
     }
 
     /// A candidate that stands alone behind other text.
-    pub fn behind(before: &[u8], text: &'a [u8]) -> Self {
-        Self { text, complete: true, before: Before::NOTHING.followed_by(before) }
+    pub fn behind(before: &'a [u8], text: &'a [u8]) -> Self {
+        Self { text, complete: true, before: Before::new(&Kept::NOTHING, before) }
     }
 
     /// The byte at `index`, or `None` behind the end.
@@ -122,7 +154,7 @@ impl<'a> Candidate<'a> {
     /// no border: it parts the columns of a table far more often than the digits of one number.
     #[inline]
     pub fn number_may_start(&self) -> bool {
-        !(self.before.is_letter() || self.before.at(0) == b'.' && self.before.at(1).is_ascii_digit())
+        !self.before.is_letter() && (self.before.at(0) != b'.' || !surroundings::follows_point(&self.before))
     }
 
     /// Whether a number may end before `index`: neither a word, nor a decimal fraction goes on there.

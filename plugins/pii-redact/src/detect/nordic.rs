@@ -16,29 +16,43 @@ const CHECKS: &[u8; 31] = b"0123456789ABCDEFHJKLMNPRSTUVWXY";
 /// it `8501011236`, with Luhn's check. 60 is added to the day of a samordningsnummer, and `+` parts the numbers of people
 /// over a hundred.
 pub fn personnummer(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
-    let mut digits = [0; 12];
-    if !candidate.number_may_start() || !candidate.digits(0, &mut digits[..6])? {
+    let mut century = [0; 2];
+    if !candidate.number_may_start() || !candidate.digits(0, &mut century)? {
         return Ok(None);
     }
-    // Two digits of the century: only of those in which somebody lives who has a number.
-    let century = matches!(digits[..2], [1, 8 | 9] | [2, 0]) && candidate.digits(6, &mut digits[6..8])?;
-    let date = if century { 8 } else { 6 };
-    let parted = matches!(candidate.at(date)?, Some(b'-' | b'+'));
-    let rest = date + usize::from(parted);
-    let mut tail = [0; 4];
-    if !candidate.digits(rest, &mut tail)? || !candidate.number_may_end(rest + 4)? {
+    // Only of those centuries in which somebody lives who has a number.
+    if matches!(century, [1, 8 | 9] | [2, 0])
+        && let Some(length) = swedish(candidate, 2, &said)?
+    {
+        return Ok(Some(length));
+    }
+    swedish(candidate, 0, said)
+}
+
+/// As [`personnummer`], with so many digits of the century before the date.
+fn swedish(candidate: &Candidate<'_>, century: usize, said: impl Fn() -> Said) -> Verdict {
+    let mut number = [0; 10];
+    let (date, tail) = number.split_at_mut(6);
+    if !candidate.digits(century, date)? {
         return Ok(None);
     }
-    digits[date..date + 4].copy_from_slice(&tail);
-    let number = &digits[date - 6..date + 4];
+    let behind = century + 6;
+    let parted = matches!(candidate.at(behind)?, Some(b'-' | b'+'));
+    let end = behind + usize::from(parted) + 4;
+    if !candidate.digits(end - 4, tail)? || !candidate.number_may_end(end)? {
+        return Ok(None);
+    }
     let day = number[4] * 10 + number[5];
-    if !is_day(if day > 60 { day - 60 } else { day }, number[2] * 10 + number[3]) || !card::luhn(number) {
+    if !is_day(if day > 60 { day - 60 } else { day }, number[2] * 10 + number[3]) || !card::luhn(&number) {
         return Ok(None);
     }
     // `202601021530` is a minute of this century far more often.
-    let minute = digits[0] == 2 && tail[0] * 10 + tail[1] < 24 && tail[2] < 6;
-    let counts = parted || century && !minute || said().is(Topic::Identity);
-    Ok(counts.then_some(rest + 4))
+    let minute = candidate.text[0] == b'2' && number[6] * 10 + number[7] < 24 && number[8] < 6;
+    let said = said();
+    // Words that deny it announce a Finnish number or a reference; a firm's may be its owner's.
+    let denied = said.denies() && !said.is(Topic::Organisation);
+    let formed = (parted || century > 0 && !minute) && !denied;
+    Ok((formed || said.is(Topic::Identity)).then_some(end))
 }
 
 /// The length of a Danish number that starts here, `010180-1234` or `0101801234`. Numbers issued since 2007 need not have a
@@ -91,6 +105,7 @@ fn is_day(day: u8, month: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::announce;
     use super::*;
 
     const SILENT: fn() -> Said = Said::default;
@@ -108,6 +123,13 @@ mod tests {
         }
         assert_eq!(swedish("8112189876", SILENT), None);
         assert_eq!(swedish("8112189876", TOLD), Some(10));
+        let said = |words: &str, text: &str| {
+            personnummer(&Candidate::whole(text.as_bytes()), || announce::by_text(words.as_bytes())).unwrap()
+        };
+        assert_eq!((said("hetu ", "811218-9876"), said("org.nr ", "811218-9876")), (None, Some(11)));
+        // Years that look like a century.
+        assert_eq!(swedish("1801010024", TOLD), Some(10));
+        assert_eq!(swedish("180101-0024", SILENT), Some(11));
         for text in [
             "811218-9875",
             "811318-9876",

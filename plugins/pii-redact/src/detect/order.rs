@@ -8,29 +8,84 @@ use super::{
 use crate::rules::{CATEGORIES, Category, Rules, start};
 
 /// A password may look like the start of an address, which may start with any number; a fødselsnummer passes as an account, and either may pass as a card or phone.
-const BUILT_IN: [(Category, u8); 13] = [
-    (Category::Credential, start::CREDENTIAL),
-    (Category::Token, start::TOKEN),
-    (Category::Email, start::EMAIL),
-    (Category::Ip, start::IP),
-    (Category::Fodselsnummer, start::NUMBER),
-    (Category::Personnummer, start::NUMBER),
-    (Category::Hetu, start::NUMBER),
-    (Category::Cpr, start::NUMBER),
-    (Category::Organisation, start::NUMBER),
-    (Category::Kontonummer, start::NUMBER),
-    (Category::Card, start::NUMBER),
-    (Category::Iban, start::IBAN),
-    (Category::Phone, start::PHONE),
+/// With the fewest digits that a value has before anything but a separator.
+const BUILT_IN: [(Category, u8, usize); 13] = [
+    (Category::Credential, start::CREDENTIAL, 0),
+    (Category::Token, start::TOKEN, 0),
+    (Category::Email, start::EMAIL, 0),
+    (Category::Ip, start::IP, 0),
+    (Category::Fodselsnummer, start::NUMBER, 11),
+    (Category::Personnummer, start::NUMBER, 10),
+    (Category::Hetu, start::NUMBER, 6),
+    (Category::Cpr, start::NUMBER, 10),
+    (Category::Organisation, start::NUMBER, 8),
+    (Category::Kontonummer, start::NUMBER, 11),
+    (Category::Card, start::NUMBER, 12),
+    (Category::Iban, start::IBAN, 0),
+    (Category::Phone, start::PHONE, 7),
 ];
+/// More digits make no difference.
+const ENOUGH: usize = 12;
+/// Separators in a row inside a value.
+const MOST_SEPARATORS: usize = 3;
+
+/// How many digits stand here with nothing but separators between them, as far as that matters; the most where it isn't known.
+pub fn most_digits(candidate: &Candidate<'_>) -> usize {
+    let (mut digits, mut separators) = (0, 0);
+    for byte in candidate.text {
+        match byte {
+            b'0'..=b'9' => (digits, separators) = (digits + 1, 0),
+            byte if separators < MOST_SEPARATORS && is_separator(*byte) => separators += 1,
+            _ => return digits,
+        }
+        if digits == ENOUGH {
+            return digits;
+        }
+    }
+    if candidate.complete { digits } else { usize::MAX }
+}
+
+/// How many digits stand here if they stand alone: with no more digits behind them, and no letter.
+pub fn lone_digits(candidate: &Candidate<'_>) -> Option<usize> {
+    let text = candidate.text;
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let behind = text[count..].iter().take(MOST_SEPARATORS + 1).position(|byte| !is_separator(*byte));
+    let alone = match behind {
+        Some(0) => !super::is_alphanumeric(text[count]),
+        Some(index) => !text[count + index].is_ascii_digit(),
+        None => candidate.complete,
+    };
+    (alone && !text.starts_with(b"00")).then_some(count)
+}
+
+/// Whether plain digits that stand alone, and of which nothing is said, may be of the category.
+fn may_be_bare(category: Category, count: usize) -> bool {
+    match category {
+        Category::Fodselsnummer => count == 11,
+        Category::Personnummer => count == 12,
+        Category::Card => count >= 12,
+        Category::Cpr | Category::Hetu | Category::Organisation | Category::Kontonummer | Category::Phone => false,
+        Category::Credential | Category::Token | Category::Email | Category::Ip | Category::Iban | Category::Field => {
+            true
+        }
+    }
+}
+
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+' | b',' | b'\'' | b'_')
+}
 
 /// The detectors that may find something where a byte with the bits `wants` stands, as numbers for [`ask`]. Custom
 /// patterns come first, being what the operator asked for by name; then the built-in ones in their order.
-pub fn asked(rules: &Rules, wants: u8) -> impl Iterator<Item = usize> {
+/// `digits`: see [`most_digits`]; `bare`: so many stand alone, and nothing is said of them.
+pub fn asked(rules: &Rules, wants: u8, digits: usize, bare: Option<usize>) -> impl Iterator<Item = usize> {
     let customs = rules.customs().len();
     let first = if wants & start::CUSTOM == 0 { customs } else { 0 };
     (first..customs + BUILT_IN.len()).filter(move |detector| match detector.checked_sub(customs) {
-        Some(built_in) => wants & BUILT_IN[built_in].1 != 0,
+        Some(built_in) => {
+            let (category, bit, fewest) = BUILT_IN[built_in];
+            wants & bit != 0 && fewest <= digits && bare.is_none_or(|count| may_be_bare(category, count))
+        }
         None => true,
     })
 }
@@ -55,9 +110,9 @@ pub fn ask(rules: &Rules, detector: usize, candidate: &Candidate<'_>, said: &imp
     let found = match category {
         Category::Email => return email::find(candidate),
         Category::Ip => return ip::find(candidate),
-        Category::Credential => return credential::find(candidate),
+        Category::Credential => return credential::find(candidate, said),
         Category::Token => return credential::token(candidate),
-        Category::Iban => return iban::find(candidate),
+        Category::Iban => iban::find(candidate)?,
         Category::Fodselsnummer => match fodselsnummer::find(candidate)?.filter(|(_, rule)| rules.counts(*rule)) {
             Some((_, _)) if surroundings::is_time_and_process(candidate)? && !said().is(Topic::Identity) => None,
             found => found.map(|(length, _)| length),

@@ -7,28 +7,43 @@
 use super::announce::{Said, Topic};
 use super::{Candidate, NeedMore, Verdict, card, mod11};
 
+const TAXED: &[u8; 4] = b" MVA";
 const NORWEGIAN: [u32; 9] = [3, 2, 7, 6, 5, 4, 3, 2, 1];
 const DANISH: [u32; 8] = [2, 7, 6, 5, 4, 3, 2, 1];
 const FINNISH: [u32; 8] = [7, 9, 10, 5, 8, 4, 2, 1];
+
+/// Groups of digits, what parts them, and the check.
+type Form = (&'static [usize], u8, fn(&[u8]) -> bool);
+
+const FORMS: [Form; 7] = [
+    (&[9], b' ', norwegian),
+    (&[3, 3, 3], b' ', norwegian),
+    (&[6, 4], b'-', swedish),
+    (&[10], b' ', swedish),
+    (&[8], b' ', danish),
+    (&[2, 2, 2, 2], b' ', danish),
+    (&[7, 1], b'-', finnish),
+];
+const LONGEST: usize = 10;
 
 /// The length of a number that starts here. `said` is asked only where the check digit fits.
 pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
     if !candidate.number_may_start() {
         return Ok(None);
     }
-    for (groups, separator, fits) in [
-        (&[9][..], b' ', norwegian as fn(&[u8]) -> bool),
-        (&[3, 3, 3], b' ', norwegian),
-        (&[6, 4], b'-', swedish),
-        (&[10], b' ', swedish),
-        (&[8], b' ', danish),
-        (&[2, 2, 2, 2], b' ', danish),
-        (&[7, 1], b'-', finnish),
-    ] {
+    let mut first = 0;
+    while first <= LONGEST && candidate.digit(first)?.is_some() {
+        first += 1;
+    }
+    for (groups, separator, fits) in FORMS.iter().filter(|(groups, ..)| groups[0] == first) {
         let mut digits = [0; 10];
-        let Some((end, count)) = grouped(candidate, groups, separator, &mut digits)? else { continue };
+        let Some((end, count)) = grouped(candidate, groups, *separator, &mut digits)? else { continue };
         if fits(&digits[..count]) {
-            return Ok(said().is(Topic::Organisation).then_some(end));
+            // Norwegian firms write these letters behind their number where they charge value added tax.
+            let taxed = count == 9
+                && (0..TAXED.len())
+                    .try_fold(true, |taxed, index| Ok(taxed && candidate.at(end + index)? == Some(TAXED[index])))?;
+            return Ok((taxed || said().is(Topic::Organisation)).then_some(end));
         }
     }
     Ok(None)
@@ -85,9 +100,23 @@ mod tests {
 
     #[test]
     fn numbers_of_all_four() {
+        // Of public registers: Brønnøysundregistrene's own, Saab's, and numbers by which the Danish and Finnish checks are
+        // explained.
         for text in ["974760673", "974 760 673", "556036-0793", "5560360793", "13585628", "13 58 56 28", "0737546-2"] {
             assert_eq!(length(text), Some(text.len()), "{text}");
             assert_eq!(find(&Candidate::whole(text.as_bytes()), Said::default), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn value_added_tax_announces() {
+        for (text, length) in [
+            ("974 760 673 MVA", Some(11)),
+            ("974760673 MVA", Some(9)),
+            ("974760674 MVA", None),
+            ("974760673 mva", None),
+        ] {
+            assert_eq!(find(&Candidate::whole(text.as_bytes()), Said::default), Ok(length), "{text}");
         }
     }
 

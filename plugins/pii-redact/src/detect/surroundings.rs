@@ -8,6 +8,13 @@ const UUID: [usize; 5] = [8, 4, 4, 4, 12];
 /// rather mean "mobile" and "telephone".
 const LONG_COMMANDS: &[u8] = b"CcSsQqLlAa";
 const COMMANDS: &[u8] = b"MmLlHhVvCcSsQqTtAa";
+/// So many numbers are looked at for the decimal or drawing command behind them.
+const NUMBERS_AHEAD: usize = 4;
+/// What behind a number makes it an amount, of money, time or data.
+const UNITS: [&str; 20] = [
+    "kr", "kroner", "nok", "sek", "dkk", "isk", "eur", "euro", "usd", "€", "%", "ns", "us", "µs", "ms", "bytes",
+    "byte", "kb", "mb", "gb",
+];
 /// More digits before or behind a decimal point aren't looked at.
 const LONGEST_PART: usize = 8;
 
@@ -24,7 +31,7 @@ pub fn in_uuid(candidate: &Candidate<'_>) -> Result<bool, NeedMore> {
     Ok(false)
 }
 
-fn follows_groups(before: &Before, groups: &[usize]) -> bool {
+fn follows_groups(before: &Before<'_>, groups: &[usize]) -> bool {
     let mut index = 0;
     for group in groups.iter().rev() {
         if before.at(index) != b'-' || !(1..=*group).all(|offset| before.at(index + offset).is_ascii_hexdigit()) {
@@ -58,20 +65,56 @@ fn are_groups(candidate: &Candidate<'_>, groups: &[usize]) -> Result<bool, NeedM
 /// `last` are the sizes of the outer groups.
 pub fn in_row(candidate: &Candidate<'_>, end: usize, first: usize, last: usize) -> Result<bool, NeedMore> {
     let before = &candidate.before;
-    if follows_number(before, first) || follows_decimal(before) || follows_command(before) {
+    // Colours: `rgb(213 63 140)`.
+    let hundreds = |index: usize| candidate.text.get(index..index + 3).is_some_and(|text| text <= &b"255"[..]);
+    let alone =
+        matches!(before.at(0), b'(' | b'`' | b'\'' | b'"') && b")`'\"/".contains(&candidate.at(end)?.unwrap_or(b' '));
+    if first == 3 && alone && hundreds(0) && hundreds(7) {
         return Ok(true);
     }
-    if candidate.at(end)? == Some(b',') {
-        return is_decimal(candidate, end + 1);
+    // Offsets from UTC and the like: `80 70 70 70`.
+    let round = first == 2 && (0..4).all(|pair| candidate.text.get(3 * pair + 1) == Some(&b'0'));
+    let part = round || matches!(before.at(0), b'-' | b'/' | b':' | b'$') && before.at(1).is_ascii_digit();
+    if part
+        || follows_number(before, first)
+        || follows_decimal(before)
+        || follows_command(before)
+        || follows_path(before)
+        || follows_dumped(before)
+    {
+        return Ok(true);
     }
-    if candidate.at(end)? != Some(b' ') {
-        return Ok(false);
+    match candidate.at(end)? {
+        Some(b',') => return is_decimal(candidate, end + 1),
+        Some(b'-') => return Ok(candidate.digit(end + 1)?.is_some()),
+        Some(b' ') => {}
+        _ => return Ok(false),
     }
     let mut next = end + 1;
     while next < end + 8 && candidate.at(next)? == Some(b' ') {
         next += 1;
     }
-    Ok(is_group(candidate, next, last)? || is_decimal(candidate, next)? || is_command(candidate, next)?)
+    Ok(is_group(candidate, next, last)?
+        || is_dumped(candidate, next)?
+        || is_command(candidate, next)?
+        || leads_to_path(candidate, next)?)
+}
+
+/// Whether what ends at `end` is an amount by its unit, or a share.
+pub fn is_amount(candidate: &Candidate<'_>, end: usize) -> Result<bool, NeedMore> {
+    if candidate.at(end)? == Some(b',') && candidate.at(end + 1)? == Some(b'-') {
+        return Ok(true);
+    }
+    let start = end + usize::from(candidate.at(end)? == Some(b' '));
+    'units: for unit in UNITS {
+        for (offset, byte) in unit.bytes().enumerate() {
+            if !candidate.at(start + offset)?.is_some_and(|found| found.eq_ignore_ascii_case(&byte)) {
+                continue 'units;
+            }
+        }
+        return Ok(!candidate.at(start + unit.len())?.is_some_and(super::is_alphanumeric));
+    }
+    Ok(false)
 }
 
 /// Whether digits are a coordinate by what stands before: a decimal, a drawing command, or a point without a whole part.
@@ -82,13 +125,21 @@ pub fn is_coordinate(candidate: &Candidate<'_>) -> bool {
     follows_decimal(before) || follows_command(before) || before.at(0) == b'.' && before.at(1) != b' ' && lone
 }
 
+/// Whether the dot before is a decimal point: behind digits, or where a number without a whole part may start.
+pub fn follows_point(before: &Before<'_>) -> bool {
+    let [second, third] = [before.at(1), before.at(2)];
+    second.is_ascii_digit()
+        || b" -,(+*=:\"'[<>|&".contains(&second)
+        || COMMANDS.contains(&second) && !third.is_ascii_alphabetic() && !super::continues(before.at(3), third)
+}
+
 /// A space, also as a form writes it.
 fn is_gap(byte: u8) -> bool {
     matches!(byte, b' ' | b'+')
 }
 
 /// Whether a group of `size` digits and spaces stand before. Norway's code alone does not make a row.
-fn follows_number(before: &Before, size: usize) -> bool {
+fn follows_number(before: &Before<'_>, size: usize) -> bool {
     let Some(start) = (0..Before::REACH).find(|index| !is_gap(before.at(*index))).filter(|start| *start > 0) else {
         return false;
     };
@@ -102,7 +153,7 @@ fn follows_number(before: &Before, size: usize) -> bool {
 }
 
 /// Whether a number with a decimal point, and a space or comma, stand before.
-fn follows_decimal(before: &Before) -> bool {
+fn follows_decimal(before: &Before<'_>) -> bool {
     let mut index = (0..3).find(|index| !(is_gap(before.at(*index)) || before.at(*index) == b',')).unwrap_or(0);
     let parted = index > 0;
     let mut digits = || {
@@ -120,18 +171,87 @@ fn follows_decimal(before: &Before) -> bool {
 }
 
 /// Whether a drawing command and a space stand before.
-fn follows_command(before: &Before) -> bool {
+fn follows_command(before: &Before<'_>) -> bool {
     is_gap(before.at(0)) && LONG_COMMANDS.contains(&before.at(1)) && !super::is_alphanumeric(before.at(2))
 }
 
-/// Whether a number of `count` digits stands at `index`.
+/// Whether numbers stand before, one of which is a decimal, up to a drawing command that has another number before it or
+/// opens the path. Where they reach farther than anything is known, too.
+fn follows_path(before: &Before<'_>) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_digit() || is_gap(byte) || matches!(byte, b'.' | b',' | b'-');
+    let reach = (0..Before::REACH).find(|index| !is_part(before.at(*index))).unwrap_or(Before::REACH);
+    let bytes = before.bytes();
+    let numbers = &bytes[Before::REACH - reach..];
+    let whole = |number: &&[u8]| !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    if numbers.split(|byte| is_gap(*byte)).filter(whole).count() > 1 {
+        return true;
+    }
+    let decimal = |number: &[u8]| {
+        let point = number.iter().position(|byte| *byte == b'.');
+        point.is_some_and(|point| {
+            let fraction = &number[point + 1..];
+            !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit)
+        })
+    };
+    if numbers.split(|byte| !byte.is_ascii_digit() && *byte != b'.').any(decimal) {
+        return true;
+    }
+    let beyond = before.at(reach + 1);
+    let opens = beyond.is_ascii_digit() || matches!(beyond, b'"' | b'\'' | b'`' | b'z' | b'Z' | b'.');
+    let opens = opens || beyond == b' ' && before.at(reach + 2).is_ascii_digit();
+    COMMANDS.contains(&before.at(reach)) && opens && numbers.iter().any(u8::is_ascii_digit)
+}
+
+/// Whether some numbers stand at `index`, and then a decimal or a drawing command.
+fn leads_to_path(candidate: &Candidate<'_>, mut index: usize) -> Result<bool, NeedMore> {
+    for _ in 0..NUMBERS_AHEAD {
+        if is_decimal(candidate, index)? {
+            return Ok(true);
+        }
+        index += usize::from(candidate.at(index)? == Some(b'-'));
+        let start = index;
+        while index < start + LONGEST_PART && candidate.digit(index)?.is_some() {
+            index += 1;
+        }
+        if index == start {
+            return Ok(false);
+        }
+        if candidate.at(index)? != Some(b' ') {
+            return is_command(candidate, index);
+        }
+        index += 1;
+    }
+    Ok(false)
+}
+
+/// Whether a number of `count` digits stands at `index`; a drawing command may follow at once.
 fn is_group(candidate: &Candidate<'_>, index: usize, count: usize) -> Result<bool, NeedMore> {
     for offset in 0..count {
         if candidate.digit(index + offset)?.is_none() {
             return Ok(false);
         }
     }
-    candidate.number_may_end(index + count)
+    let end = index + count;
+    Ok(candidate.number_may_end(end)? || candidate.digit(end)?.is_none() && is_command(candidate, end)?)
+}
+
+/// Whether such a byte and a space stand before.
+fn follows_dumped(before: &Before<'_>) -> bool {
+    let [second, first] = [before.at(1), before.at(2)];
+    is_gap(before.at(0))
+        && first.is_ascii_hexdigit()
+        && second.is_ascii_hexdigit()
+        && first.is_ascii_digit() != second.is_ascii_digit()
+        && is_gap(before.at(3))
+        && before.at(4).is_ascii_hexdigit()
+}
+
+/// Whether a byte in hexadecimal that is no number stands at `index`: of a dump.
+fn is_dumped(candidate: &Candidate<'_>, index: usize) -> Result<bool, NeedMore> {
+    let (Some(first), Some(second)) = (candidate.at(index)?, candidate.at(index + 1)?) else { return Ok(false) };
+    let hex = first.is_ascii_hexdigit() && second.is_ascii_hexdigit();
+    let mixed = first.is_ascii_digit() != second.is_ascii_digit();
+    Ok(hex && mixed && !candidate.at(index + 2)?.is_some_and(super::is_alphanumeric))
 }
 
 /// Whether a number with a decimal point stands at `index`, and no date.
@@ -215,6 +335,13 @@ mod tests {
     }
 
     #[test]
+    fn colours() {
+        let row = |before: &[u8], text: &[u8]| in_row(&Candidate::behind(before, text), 10, 3, 3).unwrap();
+        assert!(row(b"rgb(", b"213 63 140)") && row(b"`", b"213 63 140`"));
+        assert!(!row(b"(", b"987 65 140)") && !row(b"(", b"213 63 432)") && !row(b" ", b"213 63 140"));
+    }
+
+    #[test]
     fn rows() {
         let row = |before: &str, text: &str| {
             in_row(&Candidate::behind(before.as_bytes(), text.as_bytes()), 11, 2, 2).unwrap()
@@ -224,13 +351,28 @@ mod tests {
             ("98  ", "76 54 32 11"),
             ("", "98 76 54 32 11"),
             ("", "98 76 54 32  11"),
-            ("1.5 ", "20 30 40 50"),
+            ("1.5 ", "20 30 40 51"),
             ("1.5,", "20 30 40 50"),
             ("", "20 30 40 50 1.5"),
             ("", "20 30 40 50, -1.5"),
             ("d=\"C ", "20 30 40 50"),
             ("\"", "20 30 40 50 L 10"),
             ("\"", "20 30 40 50 Z\""),
+            ("224c0 ", "53 43 96 96 96l256 0"),
+            ("d=\"M20 ", "30 40 50 60"),
+            ("148.7c0 11 9 ", "20 20 20 11 0"),
+            ("114 419 q 97 ", "49 39 74 61"),
+            ("93 528 67.4 528 39 ", "528 16 505 16"),
+            ("", "20 30 40 50 16 476.6"),
+            ("", "20 30 40 50 123l0 3"),
+            ("", "20 30 40 50 2f"),
+            ("1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 0 ", "20 30 40 50"),
+            ("", "20 30 40 50 60l1"),
+            ("", "20 30 40 50-9 20"),
+            ("12-", "98 76 54 32"),
+            ("|", "80 70 70 70|"),
+            ("`23 4 ", "23 10 17 10`"),
+            ("33 2b ", "33 34 35 36 FF"),
         ] {
             assert!(row(before, text), "{before}|{text}");
         }
@@ -240,6 +382,9 @@ mod tests {
             ("M ", "98 76 54 32 a"),
             ("47 ", "98 76 54 32"),
             ("0150 ", "98 76 54 32 0150"),
+            ("avd. 3 ", "98 76 54 32"),
+            ("A4 ", "98 76 54 32"),
+            ("", "98 76 54 32 - 91"),
             ("12, ", "98 76 54 32, 12"),
             ("24.12.2026 ", "98 76 54 32 24.12.2026"),
             ("", "98 76 54 32 Lars"),

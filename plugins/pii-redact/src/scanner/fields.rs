@@ -1,5 +1,7 @@
 //! Values of the fields that the config lists: they go whatever they hold.
 
+use std::borrow::Cow;
+
 use super::{Blocked, Chunk, Place, Scanner, Step};
 use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::Category;
@@ -14,10 +16,9 @@ impl Scanner {
         if !name.contains(&b'=') {
             self.name.clear();
             self.name.extend_from_slice(name);
-            if start.is_some() && chunk.rules.is_field(name) {
+            if start.is_some() && chunk.rules.fields().lists_form_name(name) {
                 let text = self.field_replacement(chunk)?;
-                chunk.cut(at + 1, at + 1);
-                replace::write(&text, Encoding::Percent, chunk.out);
+                replace::write(&text, Encoding::Percent, chunk.edits.cut(at + 1, at + 1));
                 return Ok(self.enter(chunk, Place::SwallowForm, at + 1));
             }
         }
@@ -25,10 +26,11 @@ impl Scanner {
     }
 
     /// What stands for the value of a listed field, which isn't read: its length is nobody's business either.
-    fn field_replacement<P: Pseudonyms>(&mut self, chunk: &Chunk<'_, P>) -> Result<String, Blocked> {
+    fn field_replacement<P: Pseudonyms>(&mut self, chunk: &Chunk<'_, P>) -> Result<Cow<'static, str>, Blocked> {
         let kind = Category::Field;
         let action = self.count(chunk.rules, kind as usize)?;
-        Ok(replace::replacement(action, Some(kind), chunk.rules.name(kind as usize), b"", chunk.pseudonyms))
+        let text = replace::replacement(action, Some(kind), chunk.rules.name(kind as usize), b"", chunk.pseudonyms);
+        Ok(Cow::Owned(text.into_owned()))
     }
 
     pub(super) fn swallow_string<P: Pseudonyms>(
@@ -38,8 +40,7 @@ impl Scanner {
     ) -> Result<Step, Blocked> {
         self.json.field = false;
         let text = self.field_replacement(chunk)?;
-        chunk.cut(at + 1, at + 1);
-        replace::write(&text, Encoding::Json, chunk.out);
+        replace::write(&text, Encoding::Json, chunk.edits.cut(at + 1, at + 1));
         Ok(self.enter(chunk, Place::SwallowString(false), at + 1))
     }
 
@@ -50,13 +51,11 @@ impl Scanner {
     ) -> Result<Step, Blocked> {
         self.json.field = false;
         let text = self.field_replacement(chunk)?;
-        chunk.cut(at, at);
+        let out = chunk.edits.cut(at, at);
         if text.is_empty() {
-            chunk.out.extend_from_slice(b"null");
+            out.extend_from_slice(b"null");
         } else {
-            chunk.out.push(b'"');
-            replace::write(&text, Encoding::Json, chunk.out);
-            chunk.out.push(b'"');
+            replace::write_json_string(&text, out);
         }
         Ok(self.enter(chunk, Place::SwallowToken, at))
     }
@@ -76,7 +75,7 @@ impl Scanner {
             _ => matches!(byte, b',' | b']' | b'}' | b'"' | b'\n' | b'\r'),
         });
         let next = end.map_or(chunk.raw.len(), |end| at + end);
-        chunk.copied = next;
+        chunk.edits.cut(at, next);
         let (place, skip) = match (end, place) {
             (None, place) => (place, 0),
             (Some(_), Place::SwallowForm) => (Place::Form, 0),

@@ -1,15 +1,19 @@
 //! JSON between its strings, which is structure only as long as it keeps to the grammar (RFC 8259).
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Blocked, Chunk, Place, Scanner, Step};
+use super::levels::Levels;
+use super::names::{self, Name};
+use super::{Blocked, Chunk, Place, Scanner, Step, prefilter};
 use crate::content::Format;
-use crate::detect::announce::{self, Said};
+use crate::decode::Syntax;
+use crate::detect::announce::Said;
 use crate::detect::{Before, Candidate, fodselsnummer, order};
-use crate::replace::{self, Encoding, Pseudonyms};
-use crate::rules::{Action, Category, Rules};
+use crate::replace::{self, Pseudonyms};
+use crate::rules::{Action, Category, Rules, start};
 
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// What may stand before a JSON text: a byte order mark, and guards against inclusion as a script.
@@ -29,12 +33,13 @@ pub(super) struct State {
     pub(super) field: bool,
     /// Depth below the container that is the value of a listed field.
     depth: u32,
-    /// For each open container, the innermost in the lowest bit: whether it is an object, and what the elements of an
-    /// array are announced as. Levels beyond 64 are forgotten, and count as arrays of nothing special.
-    objects: u64,
-    arrays: [u64; Said::BITS],
-    /// The raw name of the value.
-    key: Vec<u8>,
+    levels: Levels,
+    /// The last string, which may prove to be a name.
+    last: Name,
+    /// The name of the value.
+    key: Name,
+    /// How far the paths of listed fields lead to the value.
+    paths: u64,
     /// The value is an element of an array.
     element: bool,
     /// The last token was a string, so that a colon may follow.
@@ -50,42 +55,51 @@ pub(super) struct State {
 }
 
 impl State {
-    /// What the name of the value says of it: its own, or that of the arrays that it is in.
-    pub(super) fn said(&self) -> Said {
-        if !self.element {
-            return announce::by_key(&self.key);
+    /// What is said of the value: by its own name, or where that says nothing by what it is in.
+    pub(super) fn said(&self, raw: &[u8]) -> Said {
+        let key = if self.element || self.name { &b""[..] } else { self.key.bytes(raw) };
+        let own = names::said(key);
+        if !own.is_silent() || !names::is_generic(key) {
+            return own;
         }
-        let bits = self.arrays.iter().enumerate().fold(0, |bits, (index, levels)| bits | ((levels & 1) as u8) << index);
-        Said::of_bits(bits)
+        self.levels.said(raw)
     }
 
-    fn structure(&mut self, byte: u8) {
+    /// The raw bytes at hand go.
+    pub(super) fn settle(&mut self, raw: &[u8]) {
+        self.levels.settle(raw);
+        self.last.settle(raw);
+        self.key.settle(raw);
+    }
+
+    #[inline]
+    fn structure(&mut self, byte: u8, raw: &[u8]) {
         match byte {
-            b'{' | b'[' => {
-                let array = byte == b'[';
-                let said = if array { self.said().bits() } else { 0 };
-                self.objects = self.objects << 1 | u64::from(!array);
-                for (index, levels) in self.arrays.iter_mut().enumerate() {
-                    *levels = *levels << 1 | u64::from(said >> index & 1);
-                }
-                self.depth += u32::from(self.depth > 0 || self.field);
-            }
+            b'{' | b'[' => self.open(byte == b'{', raw),
             b'}' | b']' => {
-                self.objects >>= 1;
-                self.arrays.iter_mut().for_each(|levels| *levels >>= 1);
+                self.levels.close();
                 self.depth = self.depth.saturating_sub(1);
                 // Nobody's members any more: those of the next object are its own.
-                if self.objects == 0 {
+                if self.names > 0 && !self.levels.has_object() {
                     self.names = 0;
                 }
             }
-            _ => {}
+            _ => self.levels.next(),
         }
-        self.name = matches!(byte, b'{' | b',') && self.objects & 1 == 1;
+        let object = self.levels.in_object();
+        self.name = object && matches!(byte, b'{' | b',');
         // Elements of an array have its name, members of an object their own.
         self.key.clear();
-        self.element = self.objects & 1 == 0;
+        self.element = !object;
+        self.paths = self.levels.innermost().map_or(0, |level| level.paths);
         self.field = self.depth > 0 && self.element && !matches!(byte, b'}' | b']');
+    }
+
+    #[inline(never)]
+    fn open(&mut self, object: bool, raw: &[u8]) {
+        let key = if self.element { None } else { Some(&self.key) };
+        self.levels.open(object, key, self.paths, raw);
+        self.depth += u32::from(self.depth > 0 || self.field);
     }
 }
 
@@ -104,11 +118,36 @@ impl Scanner {
         self.enter(chunk, Place::JsonOutside, at)
     }
 
-    /// Between JSON strings: numbers are values, the rest is structure, and what is neither isn't JSON.
+    /// Between JSON strings: numbers are values, the rest is structure, and what is neither isn't JSON. Strings that hold
+    /// nothing to look at are passed here too.
     pub(super) fn outside<P: Pseudonyms>(&mut self, chunk: &mut Chunk<'_, P>, mut at: usize) -> Result<Step, Blocked> {
-        while let Some(&byte) = chunk.raw.get(at) {
+        let raw = chunk.raw;
+        let classes = chunk.rules.classes(Syntax::Json);
+        while let Some(&byte) = raw.get(at) {
             match byte {
+                b'"' if self.json.field => return self.swallow_string(chunk, at),
+                b'"' => {
+                    at += 1;
+                    chunk.string = Some(at);
+                    match prefilter::plain_string(raw, at, classes, chunk.rules.glances()) {
+                        Some(end) => {
+                            self.string_ended(chunk, end);
+                            at = end + 1;
+                        }
+                        None => return Ok(self.enter(chunk, self.string_place(), at)),
+                    }
+                }
                 b' ' | b'\t' => at += 1,
+                b',' | b'{' | b'[' | b'}' | b']' => {
+                    self.json.string = false;
+                    self.json.structure(byte, raw);
+                    at += 1;
+                }
+                b':' if self.json.string => {
+                    self.json.string = false;
+                    self.named(chunk);
+                    at += 1;
+                }
                 b'\n' | b'\r' => match self.line_break(chunk, at) {
                     Some(step) => return Ok(step),
                     None => at += 1,
@@ -117,50 +156,91 @@ impl Scanner {
                     self.json = State::default();
                     at += 1;
                 }
-                b'{' | b'[' | b'}' | b']' | b',' => {
-                    self.json.string = false;
-                    self.json.structure(byte);
-                    at += 1;
-                }
-                b':' if self.json.string => {
-                    self.json.string = false;
-                    self.named(chunk, at);
-                    at += 1;
-                }
-                b'"' if self.json.field => return self.swallow_string(chunk, at),
-                b'"' => return Ok(self.enter(chunk, Place::JsonString, at + 1)),
                 _ if self.json.field => return self.swallow_token(chunk, at),
-                b'-' if at + 1 == chunk.raw.len() && !chunk.last => return Ok(Step::Hold(at)),
-                b'-' if chunk.raw.get(at + 1) == Some(&b'I') => match self.literal(chunk, at) {
-                    Step::To(next) => at = next,
-                    hold @ Step::Hold(_) => return Ok(hold),
+                b'-' | b'0'..=b'9' => match prefilter::plain_number(raw, at) {
+                    Some(next) => {
+                        self.json.string = false;
+                        at = next;
+                    }
+                    None => match self.signed(chunk, at)? {
+                        Step::To(next) if self.place == Place::JsonOutside => at = next,
+                        step => return Ok(step),
+                    },
                 },
-                b'-' | b'0'..=b'9' => return self.number(chunk, at),
                 b't' | b'f' | b'n' | b'N' | b'I' => match self.literal(chunk, at) {
-                    Step::To(next) => at = next,
-                    hold @ Step::Hold(_) => return Ok(hold),
+                    Step::To(next) if self.place == Place::JsonOutside => at = next,
+                    step => return Ok(step),
                 },
                 _ => return Ok(self.loosen(chunk, at)),
-            }
-            if self.place != Place::JsonOutside {
-                return Ok(Step::To(at));
             }
         }
         Ok(Step::To(at))
     }
 
-    /// A colon behind a string: that was a name.
-    fn named<P>(&mut self, chunk: &Chunk<'_, P>, at: usize) {
-        let context = self.context(chunk.raw, at);
-        let key = last_string(&context);
-        self.json.field = self.json.depth > 0 || key.is_some_and(|key| chunk.rules.is_field(key));
-        self.json.element = false;
-        self.json.name = false;
-        self.json.key.clear();
-        // A name that is longer than what is remembered ends in what it is about.
-        self.json.key.extend_from_slice(key.unwrap_or(&context));
+    /// Where a string is read that needs a look: as a value it may be a document of its own.
+    fn string_place(&self) -> Place {
+        if self.json.name { Place::JsonString } else { Place::StringStart }
     }
 
+    /// A number, or the infinity below.
+    #[inline(never)]
+    fn signed<P: Pseudonyms>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Result<Step, Blocked> {
+        match (chunk.raw[at], chunk.raw.get(at + 1)) {
+            (b'-', None) if !chunk.last => Ok(Step::Hold(at)),
+            (b'-', Some(b'I')) => Ok(self.literal(chunk, at)),
+            _ => self.number(chunk, at),
+        }
+    }
+
+    /// A string has ended at the quote there. Its text says what others are, or proves to be a name.
+    #[inline]
+    fn string_ended<P>(&mut self, chunk: &mut Chunk<'_, P>, end: usize) {
+        match chunk.string.take() {
+            Some(start) => {
+                self.json.last.set(start, end);
+                if !self.json.name {
+                    self.json.levels.text(self.json.key.bytes(chunk.raw), start, end, chunk.raw);
+                }
+            }
+            None => self.cut_string_ended(chunk, end),
+        }
+        self.json.string = true;
+        self.json.name = false;
+    }
+
+    /// The same for a string that began in an earlier chunk.
+    #[inline(never)]
+    fn cut_string_ended<P>(&mut self, chunk: &Chunk<'_, P>, end: usize) {
+        let context = self.context(chunk.raw, end);
+        let text = last_quote(&context).map_or(&context[..], |quote| &context[quote + 1..]);
+        self.json.last.keep(text);
+        if !self.json.name {
+            let text = self.json.last.bytes(b"");
+            self.json.levels.cut_text(self.json.key.bytes(chunk.raw), text, chunk.raw);
+        }
+    }
+
+    /// Whether a path of listed fields leads to the value of this name.
+    #[inline(never)]
+    fn follow_paths<P>(&mut self, chunk: &Chunk<'_, P>) {
+        let outer = self.json.levels.innermost().map_or(0, |level| level.paths);
+        let key = self.json.key.bytes(chunk.raw);
+        let (paths, listed) = names::with_decoded(key, |key| chunk.rules.fields().step(outer, key));
+        (self.json.paths, self.json.field) = (paths, listed);
+    }
+
+    /// A colon behind a string: that was a name.
+    fn named<P>(&mut self, chunk: &Chunk<'_, P>) {
+        self.json.key.take(&mut self.json.last);
+        if !chunk.rules.fields().is_empty() {
+            self.follow_paths(chunk);
+        }
+        self.json.field |= self.json.depth > 0;
+        self.json.element = false;
+        self.json.name = false;
+    }
+
+    #[inline(never)]
     fn literal<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         self.json.string = false;
         let rest = &chunk.raw[at..];
@@ -197,40 +277,45 @@ impl Scanner {
         if !follows || shape(text) != Shape::Whole {
             return Ok(self.loosen(chunk, at));
         }
+        if chunk.rules.glances() && !text.iter().all(u8::is_ascii_digit) {
+            // Only whole numbers are anybody's.
+            return Ok(Step::To(at + length));
+        }
         let candidate = Candidate { text, complete: true, before: Before::NOTHING };
-        let said = || self.json.said();
-        let found = order::asked(chunk.rules, chunk.rules.starts(text[0]))
+        let once = OnceCell::new();
+        let said = || *once.get_or_init(|| self.said_of_value(chunk.raw));
+        let wants = chunk.rules.starts(text[0]) & !start::WORDS;
+        let digits = order::most_digits(&candidate);
+        let bare = order::lone_digits(&candidate).filter(|_| chunk.rules.glances() && said().is_silent());
+        let found = order::asked(chunk.rules, wants, digits, bare)
             // A candidate that is complete never needs more.
             .find(|&detector| order::ask(chunk.rules, detector, &candidate, &said) == Ok(Some(length)))
             .map(|detector| (order::category_of(chunk.rules, detector), Cow::Borrowed(text)))
             .or_else(|| lost_zero(chunk.rules, text));
         if let Some((category, value)) = found {
             let action = self.count(chunk.rules, category)?;
-            chunk.cut(at, at + length);
+            let out = chunk.edits.cut(at, at + length);
             if matches!(action, Action::Drop) {
-                chunk.out.extend_from_slice(b"null");
+                out.extend_from_slice(b"null");
             } else {
                 let (kind, name) = (chunk.rules.kind(category), chunk.rules.name(category));
                 let text = replace::replacement(action, kind, name, &value, chunk.pseudonyms);
-                chunk.out.push(b'"');
-                replace::write(&text, Encoding::Json, chunk.out);
-                chunk.out.push(b'"');
+                replace::write_json_string(&text, out);
             }
         }
         Ok(Step::To(at + length))
     }
 
-    /// A string has ended.
+    /// A string that was looked at has ended.
     pub(super) fn string_ends<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
-        self.json.string = true;
-        self.json.name = false;
+        self.string_ended(chunk, at);
         self.enter(chunk, Place::JsonOutside, at + 1)
     }
 
     /// What comes isn't JSON. In a format of lines, that holds to the end of the line.
     pub(super) fn loosen<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         self.json = State { broken: true, begun: self.json.begun, ..State::default() };
-        self.enter(chunk, Place::Loose, at)
+        self.enter(chunk, if self.depth > 0 { Place::Left } else { Place::Loose }, at)
     }
 
     /// Where JSON goes on behind a value.

@@ -10,7 +10,7 @@ impl Scanner {
     pub(super) fn loose_quote<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize) -> Step {
         let context = self.context(chunk.raw, at);
         let name = [&context, &b"\""[..]].concat();
-        let listed = last_string(&name).is_some_and(|name| chunk.rules.is_field(name));
+        let listed = last_string(&name).is_some_and(|name| chunk.rules.fields().lists(name));
         self.enter(chunk, if listed { Place::LooseName(false) } else { Place::Loose }, at + 1)
     }
 

@@ -8,12 +8,19 @@
 //! value: a digit, `@`, `+`, an escape, the first byte of a custom pattern.
 //!
 //! What JSON has to look like is checked as it passes ([`json`]); where a body isn't what its type says, it is read as text
-//! with quotes in it ([`loose`]), so that nothing is skipped as structure that a client may show to somebody.
+//! with quotes in it ([`loose`]), so that nothing is skipped as structure that a client may show to somebody. A document inside a
+//! JSON string is read by a scanner of its own ([`nested`]).
 
+mod edits;
 mod events;
 mod fields;
 mod json;
+mod levels;
+mod look;
 mod loose;
+mod names;
+mod nested;
+mod prefilter;
 mod text;
 
 use std::borrow::Cow;
@@ -22,15 +29,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{self, Format};
 use crate::decode::{Buffers, Syntax};
-use crate::detect::Before;
+use crate::detect::announce::{self, Said};
 use crate::detect::credential::Rest;
+use crate::detect::{Before, Kept};
 use crate::replace::Pseudonyms;
 use crate::rules::{Action, Rules};
+use edits::Edits;
 
 /// Raw bytes that a scanner may hold back: the longest value of 512 decoded bytes, each written as `\u0040`, and one escape.
 pub const MOST_HELD: usize = 6 * 520;
 /// Raw bytes before the held ones that stay known: for the words that announce a number, and for names of fields.
-const TAIL: usize = 64;
+const TAIL: usize = 128;
 /// Bytes that say what an unlabelled body is.
 const SNIFFED: usize = 4;
 
@@ -62,6 +71,12 @@ enum Place {
     JsonStart,
     JsonOutside,
     JsonString,
+    /// At the start of a string that is a value.
+    StringStart,
+    /// In a document inside a string, behind so many bytes of the character there.
+    Nested(u8),
+    /// What was read as such a document is none from here on.
+    Left,
     /// In what was announced as JSON and isn't.
     Loose,
     /// There, behind the name of a listed field; `true`: and its colon.
@@ -82,10 +97,16 @@ pub struct Scanner {
     held: Vec<u8>,
     tail: Vec<u8>,
     /// The decoded bytes before the next one.
-    before: Before,
+    before: Kept,
     json: json::State,
     /// What of a credential is still to come, and goes.
     rest: Option<Rest>,
+    /// The document inside the string.
+    nested: Option<Box<Self>>,
+    /// How many documents this one is inside of.
+    depth: u8,
+    /// What is said of all values that nothing here says more of, see [`Said::bits`].
+    announced: u8,
     /// The name of the value in a form.
     name: Vec<u8>,
     counts: Vec<u32>,
@@ -108,25 +129,13 @@ struct Chunk<'a, P> {
     pseudonyms: &'a P,
     raw: &'a [u8],
     last: bool,
-    out: &'a mut Vec<u8>,
-    /// Raw bytes up to here are in `out`, or replaced.
-    copied: usize,
+    edits: &'a mut Edits,
+    /// Where the JSON string starts that is being read, unless that was in an earlier chunk.
+    string: Option<usize>,
     /// Where `Scanner::before` holds.
     mark: usize,
     /// Raw bytes up to here stand for themselves in the value that is being read.
     plain: usize,
-}
-
-impl<P> Chunk<'_, P> {
-    /// Writes what stands before `from`, then leaves out the bytes up to `to`.
-    fn cut(&mut self, from: usize, to: usize) {
-        if self.out.is_empty() {
-            // What comes out is about as long as what went in; a body in which nothing is found needs no second copy.
-            self.out.reserve(self.raw.len() - self.copied);
-        }
-        self.out.extend_from_slice(&self.raw[self.copied..from]);
-        self.copied = to;
-    }
 }
 
 impl Scanner {
@@ -145,13 +154,22 @@ impl Scanner {
             place,
             held: Vec::new(),
             tail,
-            before: Before::NOTHING,
+            before: Kept::NOTHING,
             json: json::State::default(),
             rest: None,
+            nested: None,
+            depth: 0,
+            announced: 0,
             name: Vec::new(),
             counts: Vec::new(),
             buffers: Buffers::default(),
         }
+    }
+
+    /// Names the value that comes, as the part of a form or the column of a table does: that announces what is in it where
+    /// nothing in the text says more, as the name of a JSON member would.
+    pub fn set_name(&mut self, name: &[u8]) {
+        self.announced = announce::by_key(name).bits();
     }
 
     /// How many raw bytes wait for what comes next.
@@ -176,29 +194,45 @@ impl Scanner {
         let held = std::mem::take(&mut self.held);
         let joined = if held.is_empty() { None } else { Some([&held[..], chunk].concat()) };
         let raw = joined.as_deref().unwrap_or(chunk);
-        let mut chunk = Chunk { rules, pseudonyms, raw, last, out, copied: 0, mark: 0, plain: 0 };
-        let written = chunk.out.len();
+        let mut edits = Edits::default();
+        let at = self.scan(rules, pseudonyms, raw, last, &mut edits)?;
+        if joined.is_none() && at == raw.len() && edits.is_empty() {
+            return Ok(Outcome::Unchanged);
+        }
+        edits.apply(&raw[..at], out);
+        self.held = raw[at..].to_vec();
+        Ok(Outcome::Rewritten)
+    }
+
+    /// Reads raw bytes, and gives how many of them are decided. The others have to come again, with more behind them.
+    fn scan(
+        &mut self,
+        rules: &Rules,
+        pseudonyms: &impl Pseudonyms,
+        raw: &[u8],
+        last: bool,
+        edits: &mut Edits,
+    ) -> Result<usize, Blocked> {
+        let mut chunk = Chunk { rules, pseudonyms, raw, last, edits, string: None, mark: 0, plain: 0 };
         let mut at = 0;
-        while at < raw.len() {
-            match self.step(&mut chunk, at)? {
-                Step::To(next) => at = next,
-                Step::Hold(from) => {
+        while at < raw.len() && self.place != Place::Left {
+            match self.step(&mut chunk, at) {
+                Ok(Step::To(next)) => at = next,
+                Ok(Step::Hold(from)) => {
                     at = from;
                     break;
                 }
+                Err(blocked) => {
+                    // Whoever goes on all the same finds nothing that points into bytes that are gone.
+                    self.json.settle(raw);
+                    return Err(blocked);
+                }
             }
         }
-        self.before = self.before_at(&chunk, at);
-        if joined.is_none() && at == raw.len() && chunk.copied == 0 && chunk.out.len() == written {
-            self.remember(&raw[..at]);
-            return Ok(Outcome::Unchanged);
-        }
-        if chunk.copied < at {
-            chunk.out.extend_from_slice(&raw[chunk.copied..at]);
-        }
-        self.held = raw[at..].to_vec();
+        self.before = self.before_at(&chunk, at).keep();
+        self.json.settle(raw);
         self.remember(&raw[..at]);
-        Ok(Outcome::Rewritten)
+        Ok(at)
     }
 
     fn remember(&mut self, passed: &[u8]) {
@@ -219,14 +253,14 @@ impl Scanner {
     }
 
     /// The bytes before a position. Behind `mark` all bytes stand for themselves: escapes are examined, and move it.
-    fn before_at<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> Before {
-        self.before.followed_by(&chunk.raw[chunk.mark..at])
+    fn before_at<'b, P>(&'b self, chunk: &Chunk<'b, P>, at: usize) -> Before<'b> {
+        Before::new(&self.before, &chunk.raw[chunk.mark..at])
     }
 
     /// Enters a place at a position, with nothing before it that matters.
     fn enter<P>(&mut self, chunk: &mut Chunk<'_, P>, place: Place, at: usize) -> Step {
         self.place = place;
-        self.before = Before::NOTHING;
+        self.before = Kept::NOTHING;
         chunk.mark = at;
         chunk.plain = at;
         Step::To(at)
@@ -241,6 +275,9 @@ impl Scanner {
             Place::JsonString | Place::Loose => self.value(chunk, at, Syntax::Json),
             Place::LooseName(colon) => self.loose_name(chunk, at, colon),
             Place::JsonStart => Ok(self.json_start(chunk, at)),
+            Place::StringStart => Ok(self.string_start(chunk, at)),
+            Place::Nested(skip) => self.nested(chunk, at, skip),
+            Place::Left => Ok(Step::Hold(at)),
             Place::JsonOutside => self.outside(chunk, at),
             Place::Line(after_return) => Ok(self.line(chunk, at, after_return)),
             Place::SwallowString(_) | Place::SwallowToken | Place::SwallowForm => Ok(self.swallow(chunk, at)),
@@ -284,6 +321,17 @@ impl Scanner {
             }
             Format::Text | Format::Json | Format::Form | Format::Unlabelled => None,
         }
+    }
+
+    /// What is said of the JSON value that is being read, where its text says nothing.
+    fn said_of_value(&self, raw: &[u8]) -> Said {
+        let said = self.json.said(raw);
+        if said.is_silent() { Said::of_bits(self.announced) } else { said }
+    }
+
+    fn add_counts(&mut self, counts: &[u32]) {
+        self.counts.resize(self.counts.len().max(counts.len()), 0);
+        self.counts.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
 
     /// Counts a value and gives its action.

@@ -1,11 +1,15 @@
 //! Text of any kind: most words are skipped, the others are shown to the detectors.
 
+use std::cell::OnceCell;
+use std::ops::Range;
+
 use super::json::last_quote;
-use super::{Blocked, Chunk, Place, Scanner, Step};
+use super::look::Look;
+use super::{Blocked, Chunk, Place, Scanner, Step, prefilter};
 use crate::decode::{Edge, Syntax, Window};
 use crate::detect::announce::{self, Said};
 use crate::detect::credential::Rest;
-use crate::detect::{self, Before, Candidate, NeedMore, credential, email, order};
+use crate::detect::{Before, Kept, NeedMore, order};
 use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::{Action, Category, class, start};
 
@@ -25,18 +29,22 @@ impl Scanner {
         }
         let classes = chunk.rules.classes(syntax);
         let raw = chunk.raw;
-        let class = |byte: &u8| classes[usize::from(*byte)];
-        let word_before = |end: usize| {
-            let from = at.max(end.saturating_sub(PIECE));
-            raw[from..end].iter().rposition(|byte| class(byte) == class::BREAK).map_or(from, |found| from + found + 1)
-        };
+        let class = |byte: &u8| classes.of(*byte);
         let mut from = at;
         let found = loop {
-            let found = raw[from..].iter().position(|byte| class(byte) >= class::SLOW).map(|found| from + found);
+            let found = prefilter::stop(raw, from, classes);
             match found {
-                Some(found) if class(&raw[found]) == class::SLOW && self.is_harmless(chunk, found) => from = found + 1,
+                Some(found) if class(&raw[found]) == class::SLOW => match self.harmless(chunk, found, syntax) {
+                    Some(next) => from = next,
+                    None => break Some(found),
+                },
                 found => break found,
             }
+        };
+        let start = at.max(chunk.mark);
+        let word_before = |end: usize| {
+            let from = start.max(end.saturating_sub(PIECE));
+            raw[from..end].iter().rposition(|byte| class(byte) == class::BREAK).map_or(from, |found| from + found + 1)
         };
         let Some(found) = found else {
             // The last word may go on, and prove to be one that needs a look.
@@ -52,24 +60,36 @@ impl Scanner {
         self.examine(chunk, word_before(found), found + end.unwrap_or(piece.len()), syntax)
     }
 
-    /// Whether a byte that may make a word a value doesn't, by what stands beside it: most colons, hyphens and quotes are
-    /// told apart here from those that come before a password, a private key and an address.
-    fn is_harmless<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> bool {
-        let (byte, behind) = (chunk.raw[at], &chunk.raw[at + 1..]);
-        if !matches!(byte, b':' | b'-' | b'"') || chunk.rules.starts(byte) & (start::CUSTOM | start::IP) != 0 {
-            return false;
+    /// Where to go on behind a byte that may make a word a value and doesn't, by what stands beside it. Most are told apart
+    /// here from those before a password, in a private key, an address, a number.
+    fn harmless<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize, syntax: Syntax) -> Option<usize> {
+        let (raw, byte) = (chunk.raw, chunk.raw[at]);
+        let starts = chunk.rules.starts(byte);
+        if starts & start::CUSTOM != 0 || !chunk.rules.prefilters() {
+            return None;
         }
         match byte {
-            b':' => !credential::ends_user(&self.before_at(chunk, at)),
-            b'-' => behind.first().is_some_and(|next| !matches!(next, b'-' | b'\\' | b'%')),
-            _ => match behind.iter().take(email::LONGEST_QUOTED).position(|byte| b"\"\\%\r\n".contains(byte)) {
-                Some(end) if behind[end] == b'"' => {
-                    behind.get(end + 1).is_some_and(|next| !matches!(next, b'@' | b'\\' | b'%'))
-                }
-                Some(end) => matches!(behind[end], b'\r' | b'\n'),
-                None => behind.len() >= email::LONGEST_QUOTED,
+            b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at), true),
+            b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark, true),
+            b'(' => prefilter::parenthesis(raw, at),
+            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark, true),
+            b'"' => prefilter::quote(raw, at),
+            b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),
+            b'\t' => Some(self.pass_break(chunk, at, 1, b' ')),
+            b'\\' if at == chunk.mark || raw[at - 1] != b'\\' => match raw.get(at + 1) {
+                Some(b'n') => Some(self.pass_break(chunk, at, 2, b'\n')),
+                Some(b'r') => Some(self.pass_break(chunk, at, 2, b'\r')),
+                _ => None,
             },
+            _ => None,
         }
+    }
+
+    /// Passes what stands for a byte that parts words.
+    fn pass_break<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize, length: usize, byte: u8) -> usize {
+        self.before = Before::new(&self.before_at(chunk, at).keep(), &[byte]).keep();
+        chunk.mark = at + length;
+        chunk.mark
     }
 
     /// Leaves out what still belongs to a credential. Its end is where a byte does not.
@@ -98,8 +118,9 @@ impl Scanner {
         let starved = goes_on && window.edge() == Edge::Starved && next < chunk.raw.len();
         self.buffers = window.into_buffers();
         self.rest = goes_on.then_some(rest);
-        self.before = Before::NOTHING;
-        (chunk.copied, chunk.mark, chunk.plain) = (next, next, next);
+        self.before = Kept::NOTHING;
+        chunk.edits.cut(at, next);
+        (chunk.mark, chunk.plain) = (next, next);
         if starved { Step::Hold(next) } else { Step::To(next) }
     }
 
@@ -135,9 +156,9 @@ impl Scanner {
         syntax: Syntax,
     ) -> Result<Step, Blocked> {
         let buffers = std::mem::take(&mut self.buffers);
-        let before = self.before_at(chunk, word);
+        let mut look = Look::behind(self.before_at(chunk, word).keep());
         let mut window = Window::new(chunk.raw, word, chunk.plain, syntax, chunk.last, buffers);
-        let step = self.examine_window(chunk, &mut window, before, limit, syntax);
+        let step = self.examine_window(chunk, &mut window, &mut look, limit, syntax);
         chunk.plain = window.plain();
         self.buffers = window.into_buffers();
         step
@@ -147,77 +168,59 @@ impl Scanner {
         &mut self,
         chunk: &mut Chunk<'_, P>,
         window: &mut Window<'_>,
-        mut far: Before,
+        look: &mut Look,
         limit: usize,
         syntax: Syntax,
     ) -> Result<Step, Blocked> {
-        let mut position = 0;
-        // Of the window, `far` is followed by what is from here on.
-        let mut fresh = 0;
-        let mut letter = far.is_letter();
-        // Positions before this one can't start an address.
-        let mut barren = 0;
+        let addresses = prefilter::may_hold_address(chunk.raw, window.start(0), limit, chunk.last);
+        let passwords = chunk.rules.action(Category::Credential).is_some();
         loop {
-            if position == window.bytes().len() && !window.extend() {
-                let next = window.next();
-                self.before = far.followed_by(&window.bytes()[fresh..position]);
-                chunk.mark = next;
+            if look.position == window.bytes().len() && !window.extend() {
                 // A cut escape waits as well.
-                let starved = window.edge() == Edge::Starved && next < chunk.raw.len();
+                let starved = window.edge() == Edge::Starved && window.next() < chunk.raw.len();
+                let next = self.leave(chunk, look, window, window.next());
                 return Ok(if starved { Step::Hold(next) } else { Step::To(next) });
             }
-            let Some(&byte) = window.bytes().get(position) else { continue };
-            let raw_start = window.start(position);
+            let Some(&byte) = window.bytes().get(look.position) else { continue };
+            let raw_start = window.start(look.position);
             if raw_start >= limit {
-                self.before = far.followed_by(&window.bytes()[fresh..position]);
-                chunk.mark = raw_start;
-                return Ok(Step::To(raw_start));
+                return Ok(Step::To(self.leave(chunk, look, window, raw_start)));
             }
             let mut wants = chunk.rules.starts(byte);
-            let previous = if position > fresh { window.bytes()[position - 1] } else { far.at(0) };
-            if previous == b':' && chunk.rules.action(Category::Credential).is_some() {
+            let previous = look.before(window).at(0);
+            if previous == b':' && passwords {
                 wants |= start::CREDENTIAL;
             }
-            if position < barren {
+            if look.position < look.barren || !addresses && byte != b'"' {
                 wants &= !start::EMAIL;
             }
-            if letter {
+            if look.letter {
                 wants &= start::CUSTOM;
             }
-            if wants != 0 {
-                let before = far.followed_by(&window.bytes()[fresh..position]);
-                match self.detect(chunk, window, position, before, wants) {
-                    Err(NeedMore) => {
-                        self.before = before;
-                        chunk.mark = raw_start;
-                        return Ok(Step::Hold(raw_start));
-                    }
-                    Ok(Some((category, length))) => {
-                        position += length;
-                        self.redact(chunk, window, position - length, position, category, syntax)?;
-                        if matches!(chunk.rules.kind(category), Some(Category::Credential | Category::Token)) {
-                            self.rest = Rest::of(&before, &window.bytes()[position - length..position]);
-                        }
-                        if self.rest.is_some() {
-                            chunk.mark = window.end(position - 1);
-                            return Ok(Step::To(chunk.mark));
-                        }
-                        // What is gone says nothing of what follows, but that it is no part of the same word.
-                        (far, fresh) = (Before::NOTHING, position - 1);
-                        letter = far.followed_by(&window.bytes()[fresh..position]).is_letter();
-                        continue;
-                    }
-                    Ok(None) if wants & start::EMAIL != 0 => {
-                        let complete = window.edge() == Edge::Closed;
-                        let candidate = Candidate { text: &window.bytes()[position..], complete, before };
-                        barren = barren.max(position + email::barren(&candidate));
-                    }
-                    Ok(None) => {}
-                }
+            let found = if wants == 0 { Ok(None) } else { self.detect(chunk, window, look, wants) };
+            let Ok(found) = found else { return Ok(Step::Hold(self.leave(chunk, look, window, raw_start))) };
+            let Some((category, length)) = found else {
+                look.pass(window, byte, previous, wants);
+                continue;
+            };
+            let value = look.position..look.position + length;
+            self.redact(chunk, window, value.clone(), category, syntax)?;
+            if matches!(chunk.rules.kind(category), Some(Category::Credential | Category::Token)) {
+                self.rest = Rest::of(&look.before(window), &window.bytes()[value.clone()]);
             }
-            letter = detect::is_alphanumeric(byte) || detect::continues(previous, byte);
-            position += 1;
+            if self.rest.is_some() {
+                chunk.mark = window.end(value.end - 1);
+                return Ok(Step::To(chunk.mark));
+            }
+            look.jump(window, value.end);
         }
+    }
+
+    /// Remembers what stands before the position.
+    fn leave<P>(&mut self, chunk: &mut Chunk<'_, P>, look: &Look, window: &Window<'_>, next: usize) -> usize {
+        self.before = look.before(window).keep();
+        chunk.mark = next;
+        next
     }
 
     /// The first category, in the order of detectors, that has a value at the position.
@@ -225,17 +228,25 @@ impl Scanner {
         &self,
         chunk: &Chunk<'_, P>,
         window: &mut Window<'_>,
-        position: usize,
-        before: Before,
+        look: &Look,
         wants: u8,
     ) -> Result<Option<(usize, usize)>, NeedMore> {
-        let raw_start = window.start(position);
-        let said = || self.said(chunk, raw_start);
-        for detector in order::asked(chunk.rules, wants) {
+        let raw_start = window.start(look.position);
+        let once = OnceCell::new();
+        let said = || *once.get_or_init(|| self.said(chunk, raw_start));
+        let digits = loop {
+            let digits = order::most_digits(&look.candidate(window));
+            if digits < usize::MAX || !window.extend() {
+                break digits;
+            }
+        };
+        let glances =
+            chunk.rules.glances() && wants & (start::NUMBER | start::PHONE) != 0 && digits >= prefilter::FEWEST_DIGITS;
+        let lone = if glances { order::lone_digits(&look.candidate(window)) } else { None };
+        let bare = lone.filter(|count| *count > 0 && said().is_silent());
+        for detector in order::asked(chunk.rules, wants, digits, bare) {
             loop {
-                let complete = window.edge() == Edge::Closed;
-                let candidate = Candidate { text: &window.bytes()[position..], complete, before };
-                match order::ask(chunk.rules, detector, &candidate, &said) {
+                match order::ask(chunk.rules, detector, &look.candidate(window), &said) {
                     Ok(Some(length)) => return Ok(Some((order::category_of(chunk.rules, detector), length))),
                     Ok(None) => break,
                     Err(NeedMore) if window.extend() => {}
@@ -250,14 +261,17 @@ impl Scanner {
     fn said<P>(&self, chunk: &Chunk<'_, P>, at: usize) -> Said {
         let context = self.context(chunk.raw, at);
         let from = |start: Option<usize>| &context[start.map_or(0, |start| start + 1)..];
+        let announced = || Said::of_bits(self.announced);
         let or_else = |text: Said, name: &dyn Fn() -> Said| if text.is_silent() { name() } else { text };
         match self.place {
-            Place::JsonString => or_else(announce::by_text(from(last_quote(&context))), &|| self.json.said()),
+            Place::JsonString => {
+                or_else(announce::by_text(from(last_quote(&context))), &|| self.said_of_value(chunk.raw))
+            }
             Place::Form => {
                 let value = from(context.iter().rposition(|byte| matches!(byte, b'&' | b'=')));
-                or_else(announce::by_text(value), &|| announce::by_key(&self.name))
+                or_else(announce::by_text(value), &|| or_else(announce::by_key(&self.name), &announced))
             }
-            _ => announce::by_text(&context),
+            _ => or_else(announce::by_text(&context), &announced),
         }
     }
 
@@ -265,15 +279,14 @@ impl Scanner {
         &mut self,
         chunk: &mut Chunk<'_, P>,
         window: &Window<'_>,
-        from: usize,
-        to: usize,
+        place: Range<usize>,
         category: usize,
         syntax: Syntax,
     ) -> Result<(), Blocked> {
         let rules = chunk.rules;
         let action = self.count(rules, category)?;
-        let value = &window.bytes()[from..to];
-        let (raw_start, raw_end) = (window.start(from), window.end(to - 1));
+        let (raw_start, raw_end) = (window.start(place.start), window.end(place.end - 1));
+        let value = &window.bytes()[place];
         let percent = chunk.raw[raw_start..raw_end].contains(&b'%') && !value.contains(&b'%');
         let encoding = match syntax {
             Syntax::Form => Encoding::Percent,
@@ -284,14 +297,16 @@ impl Scanner {
         let mut text =
             replace::replacement(action, rules.kind(category), rules.name(category), value, chunk.pseudonyms);
         // Members whose names have become the same would be one to most readers. Pseudonyms differ as the values did.
-        if self.place == Place::JsonString && self.json.name && !matches!(action, Action::Hash { .. }) {
+        if self.place == Place::JsonString
+            && self.json.name
+            && !matches!(action, Action::Hash { .. } | Action::Pseudonymise { .. })
+        {
             self.json.names = self.json.names.saturating_add(1);
             if self.json.names > 1 {
-                text.push_str(&format!("-{}", self.json.names));
+                text.to_mut().push_str(&format!("-{}", self.json.names));
             }
         }
-        chunk.cut(raw_start, raw_end);
-        replace::write(&text, encoding, chunk.out);
+        replace::write(&text, encoding, chunk.edits.cut(raw_start, raw_end));
         Ok(())
     }
 }

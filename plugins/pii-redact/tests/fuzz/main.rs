@@ -13,3 +13,9 @@ fn scanner() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gateway/fuzz/corpus/pii_scanner");
     smoke::run(&corpus, 5_000, targets::scanner);
 }
+
+#[test]
+fn body() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../gateway/fuzz/corpus/pii_body");
+    smoke::run(&corpus, 5_000, targets::body);
+}

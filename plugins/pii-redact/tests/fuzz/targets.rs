@@ -1,12 +1,34 @@
 //! What fuzzing runs of this plugin: any bytes as a body, in any pieces.
 
+use pii_redact::body::declared::Declared;
+use pii_redact::body::{self, Body, Unreadable};
 use pii_redact::config::Config;
 use pii_redact::content::Format;
+use pii_redact::deltas::{self, Deltas};
+use pii_redact::pseudonym::restore;
 use pii_redact::rules::Rules;
-use pii_redact::scanner::{MOST_HELD, Outcome, Scanner};
+use pii_redact::scanner::{MOST_HELD, Outcome};
+use pii_redact::texts::Texts;
 
 const FORMATS: [Format; 6] =
     [Format::Text, Format::Json, Format::JsonLines, Format::Form, Format::Events, Format::Unlabelled];
+
+const TYPES: [&str; 14] = [
+    "multipart/form-data; boundary=x",
+    "multipart/digest; boundary=\"x y\"",
+    "message/rfc822",
+    "text/csv",
+    "text/tab-separated-values",
+    "application/x-www-form-urlencoded",
+    "text/plain; charset=utf-16",
+    "text/csv; charset=iso-8859-1",
+    "application/json; charset=utf-32be",
+    "application/json",
+    "text/event-stream",
+    "image/png",
+    "application/octet-stream",
+    "",
+];
 
 thread_local! {
     static RULES: Rules = rules();
@@ -29,11 +51,12 @@ fn rules() -> Rules {
 pub(crate) fn scanner(data: &[u8]) {
     let Some((&[format, size], body)) = data.split_first_chunk::<2>() else { return };
     let format = FORMATS[usize::from(format) % FORMATS.len()];
-    let whole = scan(format, [body]);
+    let whole = scan(format, [body], false);
+    assert_eq!(shown(&scan(format, [body], true)), shown(&whole), "without placeholders nothing returns");
     let size = usize::from(size).max(1);
-    assert_eq!(shown(&scan(format, body.chunks(size))), shown(&whole), "in pieces of {size}");
+    assert_eq!(shown(&scan(format, body.chunks(size), size % 2 == 0)), shown(&whole), "in pieces of {size}");
     let halves = body.split_at(size.min(body.len()));
-    assert_eq!(shown(&scan(format, [halves.0, halves.1])), shown(&whole), "in halves at {size}");
+    assert_eq!(shown(&scan(format, [halves.0, halves.1], false)), shown(&whole), "in halves at {size}");
     if let (Format::Json, Some(whole)) = (format, &whole)
         && serde_json::from_slice::<serde_json::Value>(body).is_ok()
     {
@@ -42,17 +65,28 @@ pub(crate) fn scanner(data: &[u8]) {
     }
 }
 
-fn shown(out: &Option<Vec<u8>>) -> String {
-    out.as_ref().map_or_else(|| "blocked".to_owned(), |out| out.escape_ascii().to_string())
+/// Input: a byte for the `Content-Type`, one for the size of pieces, then the body.
+///
+/// # Panics
+/// Where the pieces make a difference, or more is held than may be.
+pub(crate) fn body(data: &[u8]) {
+    let Some((&[content_type, size], body)) = data.split_first_chunk::<2>() else { return };
+    let content_type = TYPES[usize::from(content_type) % TYPES.len()];
+    let unreadable = if size % 2 == 0 { Unreadable::Pass } else { Unreadable::Block };
+    let whole = read(content_type, unreadable, [body]);
+    let size = usize::from(size).max(1);
+    assert_eq!(shown(&read(content_type, unreadable, body.chunks(size))), shown(&whole), "in pieces of {size}");
+    let halves = body.split_at(size.min(body.len()));
+    assert_eq!(shown(&read(content_type, unreadable, [halves.0, halves.1])), shown(&whole), "in halves at {size}");
 }
 
-/// What comes out; `None` where the body is blocked.
-fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut scanner = Scanner::new(format);
+/// What comes out; `None` where the body is refused.
+fn read<'a>(content_type: &str, unreadable: Unreadable, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut state = Body::new(Declared::of([content_type.as_bytes()]), unreadable, false);
     let mut out = Vec::new();
     for (piece, last) in pieces.into_iter().map(|piece| (piece, false)).chain([(&[][..], true)]) {
         let mut written = Vec::new();
-        match RULES.with(|rules| scanner.push(rules, &pseudonym, piece, last, &mut written)) {
+        match RULES.with(|rules| state.push(rules, &pseudonym, piece, last, &mut written)) {
             Ok(Outcome::Unchanged) => {
                 assert!(written.is_empty());
                 out.extend_from_slice(piece);
@@ -60,9 +94,34 @@ fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>) -> Optio
             Ok(Outcome::Rewritten) => out.extend_from_slice(&written),
             Err(_) => return None,
         }
-        assert!(scanner.held() <= MOST_HELD, "{} bytes are held", scanner.held());
+        assert!(state.held() <= body::MOST_HELD, "{} bytes are held", state.held());
     }
-    assert_eq!(scanner.held(), 0, "held at the end");
+    assert_eq!(state.held(), 0, "held at the end");
+    Some(out)
+}
+
+fn shown(out: &Option<Vec<u8>>) -> String {
+    out.as_ref().map_or_else(|| "blocked".to_owned(), |out| out.escape_ascii().to_string())
+}
+
+/// What comes out; `None` where the body is blocked.
+fn scan<'a>(format: Format, pieces: impl IntoIterator<Item = &'a [u8]>, restores: bool) -> Option<Vec<u8>> {
+    let mut body = Texts::new(format, restores);
+    let bound = restore::MOST_HELD + if Deltas::reads(format) { deltas::MOST_HELD } else { MOST_HELD };
+    let mut out = Vec::new();
+    for (piece, last) in pieces.into_iter().map(|piece| (piece, false)).chain([(&[][..], true)]) {
+        let mut written = Vec::new();
+        match RULES.with(|rules| body.push(rules, &pseudonym, piece, last, &mut written)) {
+            Ok(Outcome::Unchanged) => {
+                assert!(written.is_empty());
+                out.extend_from_slice(piece);
+            }
+            Ok(Outcome::Rewritten) => out.extend_from_slice(&written),
+            Err(_) => return None,
+        }
+        assert!(body.held() <= bound, "{} bytes are held", body.held());
+    }
+    assert_eq!(body.held(), 0, "held at the end");
     Some(out)
 }
 

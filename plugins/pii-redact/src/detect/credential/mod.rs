@@ -4,57 +4,29 @@
 //! These may be longer than anything that a scanner holds back. So a detector finds the beginning, as much as says what it
 //! is, and [`Rest`] says of each byte behind it whether it still belongs.
 //!
-//! Sources: RFC 7468 (PEM), RFC 7519 and 7515 (JWT), RFC 6750 section 2.1 (Bearer), RFC 3986 section 3.2.1 (user
-//! information); the prefixes are those that the services document for secret scanning.
+//! Sources: RFC 7468 (PEM), RFC 7519 and 7515 (JWT), RFC 6750 section 2.1 (Bearer); those of keys stand in [`keys`] and
+//! [`announced`].
+
+mod announced;
+mod keys;
+mod url;
 
 use serde::{Deserialize, Serialize};
 
+use super::announce::Said;
 use super::{Before, Candidate, NeedMore, Verdict};
+pub use keys::ends_prefix;
+pub use url::ends_user;
+pub use url::is_user;
 
-/// Prefixes, and how many bytes of a token follow at least.
-const PREFIXES: [(&[u8], usize); 33] = [
-    (b"ghp_", 36),
-    (b"gho_", 36),
-    (b"ghu_", 36),
-    (b"ghs_", 36),
-    (b"ghr_", 36),
-    (b"github_pat_", 22),
-    (b"glpat-", 20),
-    (b"gldt-", 20),
-    (b"glrt-", 20),
-    (b"glptt-", 20),
-    (b"glcbt-", 20),
-    (b"xoxb-", 20),
-    (b"xoxp-", 20),
-    (b"xoxa-", 20),
-    (b"xoxr-", 20),
-    (b"xoxs-", 20),
-    (b"xapp-", 20),
-    (b"sk_live_", 16),
-    (b"rk_live_", 16),
-    (b"sk_test_", 16),
-    (b"whsec_", 24),
-    (b"AIza", 35),
-    (b"ya29.", 20),
-    (b"GOCSPX-", 28),
-    (b"sk-ant-", 20),
-    (b"sk-proj-", 20),
-    (b"npm_", 36),
-    (b"pypi-", 60),
-    (b"dckr_pat_", 20),
-    (b"dop_v1_", 64),
-    (b"hvs.", 24),
-    (b"shpat_", 32),
-    (b"hf_", 34),
-];
-/// Identifiers of AWS access keys: four letters, and sixteen more of base 32.
-const AWS: [&[u8; 4]; 2] = [b"AKIA", b"ASIA"];
-const AWS_LENGTH: usize = 20;
+/// How far back a glance looks for the start of a token.
+const LONGEST_GLANCE: usize = 64;
 const BEGIN: &[u8] = b"-----BEGIN ";
 const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
 /// Longest name of a private key's kind: `OPENSSH`, `ENCRYPTED`.
 const LONGEST_KIND: usize = 16;
-const LONGEST_PASSWORD: usize = 256;
+/// What is read of a key or token at once; what follows goes byte by byte.
+const LONGEST_READ: usize = 400;
 /// The header of a JWT is read so far for the dot behind it.
 const LONGEST_HEADER: usize = 480;
 /// A shorter word behind `Bearer` is prose.
@@ -80,12 +52,13 @@ pub enum Rest {
 
 impl Rest {
     /// What follows a value that was found behind `before`, if anything may.
-    pub fn of(before: &Before, value: &[u8]) -> Option<Self> {
+    pub fn of(before: &Before<'_>, value: &[u8]) -> Option<Self> {
         if value.starts_with(BEGIN) {
             return Some(Self::Key { length: 0, hyphens: 0, runs: 0 });
         }
-        // A password ends where it was found to.
-        (!follows_user(before)).then_some(Self::Token)
+        // What is shorter ends where it was found to, and so does a password.
+        let token = value.starts_with(b"eyJ");
+        (token || value.len() == LONGEST_READ && !url::follows_user(before)).then_some(Self::Token)
     }
 
     /// Whether the byte belongs to it.
@@ -112,34 +85,72 @@ impl Rest {
     }
 }
 
-/// Whether a key may start with this byte. A password may with any, behind the colon that announces it.
+/// Whether a key or a secret may start with this byte. A password may with any, behind the colon that announces it.
 pub fn may_start(byte: u8) -> bool {
-    byte == b'-' || AWS.iter().any(|prefix| prefix[0] == byte) || PREFIXES.iter().any(|(prefix, _)| prefix[0] == byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'/')
 }
 
-/// Whether `scheme://user` stands before, so that a colon would announce a password.
-pub fn ends_user(before: &Before) -> bool {
-    let slash = (0..Before::REACH).find(|index| !is_user(before.at(*index))).unwrap_or(Before::REACH);
-    [0, 1, 2].map(|index| before.at(slash + index)) == *b"//:"
+/// Whether a word may be a key that nothing parts from its prefix.
+pub fn may_be_key(word: &[u8]) -> bool {
+    keys::starts_whole(word)
 }
 
-/// The length of the beginning of a credential: a private key's first line, or a service's key up to its shortest length; or
-/// of a whole password.
-pub fn find(candidate: &Candidate<'_>) -> Verdict {
-    if let Some(length) = password(candidate)? {
+/// Whether the digits at a raw position may be in a token: a glance that spares asking. Before
+/// `start` nothing is known, or where not `open` is nothing.
+#[inline]
+pub fn may_be_token(raw: &[u8], at: usize, start: usize, open: bool) -> bool {
+    let from = at.saturating_sub(LONGEST_GLANCE).max(start);
+    let run = raw[from..at].iter().rev().take_while(|byte| is_token(**byte)).count();
+    let word = at - run;
+    if raw[word..].starts_with(b"eyJ") || word == from && from > start {
+        return true;
+    }
+    match &raw[start..word] {
+        [] => open,
+        before @ [.., b' ' | b'+'] => before.len() < 6 && open || follows_word(before, b"earer"),
+        _ => false,
+    }
+}
+
+/// Whether a text ends with the word, which is in lower case, and a space.
+fn follows_word(text: &[u8], word: &[u8]) -> bool {
+    let Some((_, text)) = text.split_last() else { return false };
+    text.len() >= word.len() && text[text.len() - word.len()..].eq_ignore_ascii_case(word)
+}
+
+/// Whether a raw position is inside what may be a secret that words announce: a glance that spares asking.
+pub fn may_be_announced(raw: &[u8], at: usize) -> bool {
+    announced::may_be(raw, at)
+}
+
+/// The length of the beginning of a credential: a private key's first line, a key up to a length that leaves no doubt, or a
+/// whole password. `said` is asked only where the form of a value isn't enough.
+pub fn find(candidate: &Candidate<'_>, said: impl Fn() -> Said) -> Verdict {
+    if let Some(length) = url::find(candidate)? {
         return Ok(Some(length));
     }
     if candidate.before.is_letter() {
         return Ok(None);
     }
-    match candidate.at(0)? {
-        Some(b'-') => private_key(candidate),
-        Some(b'A') => match aws(candidate)? {
-            None => prefixed(candidate),
-            found => Ok(found),
-        },
-        _ => prefixed(candidate),
+    // Most words are too short for the others.
+    if candidate.at(0)? != Some(b'-') && is_short(candidate) && !announced::follows_basic(candidate) {
+        return Ok(None);
     }
+    let found = match candidate.at(0)? {
+        Some(b'-') => return private_key(candidate),
+        Some(b'0'..=b'9') => keys::telegram(candidate)?,
+        _ => None,
+    };
+    match found.or(keys::find(candidate, LONGEST_READ)?).or(keys::entra(candidate)?) {
+        None => announced::find(candidate, said),
+        found => Ok(found),
+    }
+}
+
+/// Whether what starts here has fewer than twenty bytes of a key, as far as a glance tells.
+fn is_short(candidate: &Candidate<'_>) -> bool {
+    let ends = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-_.~+/=:$".contains(&byte));
+    [7, 11, 15, 19].into_iter().any(|index| candidate.text.get(index).is_some_and(|byte| ends(*byte)))
 }
 
 fn private_key(candidate: &Candidate<'_>) -> Verdict {
@@ -162,59 +173,6 @@ fn private_key(candidate: &Candidate<'_>) -> Verdict {
     Ok(None)
 }
 
-fn prefixed(candidate: &Candidate<'_>) -> Verdict {
-    let Some(first) = candidate.at(0)? else { return Ok(None) };
-    for (prefix, shortest) in PREFIXES.into_iter().filter(|(prefix, _)| prefix[0] == first) {
-        if starts_with(candidate, 0, prefix)? {
-            let length = prefix.len() + shortest;
-            let fits = are(candidate, prefix.len(), length, is_unparted)?;
-            return Ok((fits && has_digit(&candidate.text[..length])).then_some(length));
-        }
-    }
-    Ok(None)
-}
-
-fn aws(candidate: &Candidate<'_>) -> Verdict {
-    for prefix in AWS {
-        if starts_with(candidate, 0, prefix)? {
-            let base32 = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'2'..=b'7');
-            let fits = are(candidate, 4, AWS_LENGTH, base32)? && candidate.number_may_end(AWS_LENGTH)?;
-            return Ok((fits && has_digit(&candidate.text[..AWS_LENGTH])).then_some(AWS_LENGTH));
-        }
-    }
-    Ok(None)
-}
-
-/// The password in `scheme://user:password@host`, which starts here.
-fn password(candidate: &Candidate<'_>) -> Verdict {
-    if !follows_user(&candidate.before) {
-        return Ok(None);
-    }
-    let mut end = 0;
-    while candidate.at(end)?.is_some_and(is_user) {
-        end += 1;
-        if end > LONGEST_PASSWORD {
-            return Ok(None);
-        }
-    }
-    let host = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'[';
-    let fits = end > 0 && candidate.at(end)? == Some(b'@') && candidate.at(end + 1)?.is_some_and(host);
-    Ok(fits.then_some(end))
-}
-
-/// Whether `scheme://user:` stands before.
-fn follows_user(before: &Before) -> bool {
-    if before.at(0) != b':' {
-        return false;
-    }
-    let slash = (1..Before::REACH).find(|index| !is_user(before.at(*index))).unwrap_or(Before::REACH);
-    [0, 1, 2].map(|index| before.at(slash + index)) == *b"//:"
-}
-
-fn is_user(byte: u8) -> bool {
-    byte > b' ' && !b"/@\"'<>\\".contains(&byte)
-}
-
 /// The length of the beginning of a JWT, or of what follows `Bearer`.
 pub fn token(candidate: &Candidate<'_>) -> Verdict {
     if candidate.before.is_word() {
@@ -226,6 +184,10 @@ pub fn token(candidate: &Candidate<'_>) -> Verdict {
     }
 }
 
+/// How headers begin whose end isn't seen: with `alg`, `typ`, `kid`, `enc`, `cty` or a certificate. Other JSON in base64 is a
+/// source map more often.
+const HEADERS: [&[u8]; 6] = [b"eyJhbGci", b"eyJ0eXAi", b"eyJraWQi", b"eyJlbmMi", b"eyJjdHki", b"eyJ4NW"];
+
 /// The header, being JSON, starts with `{"` in base64url, and a dot follows it.
 fn jwt(candidate: &Candidate<'_>) -> Verdict {
     if !starts_with(candidate, 0, b"eyJ")? {
@@ -235,7 +197,7 @@ fn jwt(candidate: &Candidate<'_>) -> Verdict {
     while candidate.at(end)?.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
         end += 1;
         if end == LONGEST_HEADER {
-            return Ok(has_digit(&candidate.text[..end]).then_some(end));
+            return Ok(HEADERS.iter().any(|header| candidate.text.starts_with(header)).then_some(end));
         }
     }
     // The second part of an encrypted one may be empty.
@@ -248,26 +210,29 @@ fn jwt(candidate: &Candidate<'_>) -> Verdict {
 }
 
 fn bearer(candidate: &Candidate<'_>) -> Verdict {
-    let word = b"bearer";
-    let before = &candidate.before;
-    let told = matches!(before.at(0), b' ' | b'+')
-        && (0..word.len()).all(|index| before.at(word.len() - index).eq_ignore_ascii_case(&word[index]));
-    if !told || !are(candidate, 0, SHORTEST_BEARER, is_token)? {
+    if !follows_bearer(&candidate.before) {
         return Ok(None);
     }
+    let mut end = 0;
+    while end < LONGEST_READ && candidate.at(end)?.is_some_and(is_token) {
+        end += 1;
+    }
+    let sentence = usize::from(end < LONGEST_READ && candidate.text[..end].ends_with(b"."));
+    let token = &candidate.text[..end - sentence];
     // A long word is rather a name than a token.
-    let word = candidate.text[..SHORTEST_BEARER].iter().take_while(|byte| is_unparted(**byte)).count();
-    Ok(has_digit(&candidate.text[..word]).then_some(SHORTEST_BEARER))
+    Ok((token.len() >= SHORTEST_BEARER && has_digit(token)).then_some(token.len()))
 }
 
-/// Words without a digit are skipped unread (see [`crate::rules::class`]), so a credential has one. It hardly ever hasn't.
+/// Whether `Bearer` and a space stand before.
+fn follows_bearer(before: &Before<'_>) -> bool {
+    let word = b"bearer";
+    matches!(before.at(0), b' ' | b'+')
+        && (0..word.len()).all(|index| before.at(word.len() - index).eq_ignore_ascii_case(&word[index]))
+}
+
+/// A token hardly ever has none, and words do.
 fn has_digit(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_digit)
-}
-
-/// Bytes of a token that don't part words.
-fn is_unparted(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
 }
 
 fn is_token(byte: u8) -> bool {
@@ -283,30 +248,51 @@ fn starts_with(candidate: &Candidate<'_>, index: usize, text: &[u8]) -> Result<b
     Ok(true)
 }
 
-fn are(candidate: &Candidate<'_>, from: usize, to: usize, kind: impl Fn(u8) -> bool) -> Result<bool, NeedMore> {
-    for index in from..to {
-        if !candidate.at(index)?.is_some_and(&kind) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Where nothing is announced.
+    fn find(candidate: &Candidate<'_>) -> Verdict {
+        super::find(candidate, Said::default)
+    }
+
     #[test]
     fn keys_by_prefix() {
-        for (prefix, shortest) in PREFIXES {
-            let key = [prefix, &b"a1".repeat(shortest)[..shortest]].concat();
+        for (prefix, alphabet, shortest) in keys::KEYS {
+            let unit: &[u8] = if format!("{alphabet:?}") == "Hex" { b"a1b2c3d4e5f60798" } else { b"A1B2C3D4E5F60798" };
+            let key = [*prefix, &unit.repeat(8)[..*shortest]].concat();
             assert_eq!(find(&Candidate::whole(&key)), Ok(Some(key.len())), "{}", key.escape_ascii());
             assert_eq!(find(&Candidate::whole(&key[..key.len() - 1])), Ok(None), "{}", key.escape_ascii());
             assert_eq!(find(&Candidate::behind(b"x", &key)), Ok(None), "{}", key.escape_ascii());
+            let stopped = [&key[..], b". x"].concat();
+            assert_eq!(find(&Candidate::whole(&stopped)), Ok(Some(key.len())), "{}", key.escape_ascii());
         }
         assert_eq!(find(&Candidate::whole(b"AKIAIOSFODNN7EXAMPLE")), Ok(Some(20)));
-        for text in ["AKIAIOSFODNN7EXAMPLEX", "AKIAIOSFODNN7EXAMPL", "AKIAIOSFODNN1EXAMPLE", "ghp_short", "sk_live_"] {
+        // Without any digit, and longer than what is read at once.
+        assert_eq!(find(&Candidate::whole(b"ghp_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGhIj")), Ok(Some(40)));
+        let long = [&b"sk-ant-"[..], &b"aB3dE5fG7".repeat(300)].concat();
+        let Ok(Some(length)) = find(&Candidate::whole(&long)) else { panic!("a long key") };
+        let mut rest = Rest::of(&Before::NOTHING, &long[..length]).unwrap();
+        assert!(long[length..].iter().all(|byte| rest.takes(*byte)));
+        for text in [
+            "AKIAIOSFODNN7EXAMPLEX",
+            "AKIAIOSFODNN7EXAMPL",
+            "ghp_short",
+            "sk_live_",
+            "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "hf_transformers_model_with_a_very_long_name_that_goes_on",
+            "sk-estimator-doc-link-that-goes-on-and-on-and-on",
+        ] {
             assert_eq!(find(&Candidate::whole(text.as_bytes())), Ok(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_of_other_forms() {
+        for text in ["123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1", "a1b8Q~aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456"] {
+            assert_eq!(find(&Candidate::whole(text.as_bytes())), Ok(Some(text.len())), "{text}");
+            assert_eq!(find(&Candidate::whole(&text.as_bytes()[..30])), Ok(None), "{text}");
         }
     }
 
@@ -326,30 +312,16 @@ mod tests {
     }
 
     #[test]
-    fn passwords_in_urls() {
-        let length = |before: &str, text: &str| find(&Candidate::behind(before.as_bytes(), text.as_bytes())).unwrap();
-        assert_eq!(length("postgres://app:", "s3cret@db.example.no/x"), Some(6));
-        assert_eq!(length("redis://:", "s3cret@[::1]:6379"), Some(6));
-        for (before, text) in [
-            ("https://example.no:", "8080/a@b.no"),
-            ("mailto:", "kari@example.no"),
-            ("http://a/b:", "c@d.no"),
-            ("x://app:", "secret"),
-            ("x://app:", "@host"),
-            ("x://app:", "a b@host"),
-        ] {
-            assert_eq!(length(before, text), None, "{before}{text}");
-        }
-    }
-
-    #[test]
     fn tokens() {
         let length = |before: &str, text: &str| token(&Candidate::behind(before.as_bytes(), text.as_bytes())).unwrap();
         assert_eq!(length("", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJrYXJpIn0."), Some(20));
         assert_eq!(length("", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..aXY"), Some(40));
-        assert_eq!(length("Bearer ", "mF_9.B5f-4.1JqM=="), Some(16));
+        assert_eq!(length("", &format!("eyJhbGciOiJ{}", "a1B2".repeat(200))), Some(LONGEST_HEADER));
+        assert_eq!(length("Bearer ", "mF_9.B5f-4.1JqM=="), Some(17));
+        assert_eq!(length("Bearer ", "abcdefghijklmnopqrst1. Hei"), Some(21));
         for (before, text) in [
             ("", "eyJhbGciOiJub25lIn0"),
+            ("", &format!("eyJ2ZXJzaW9uIjoz{}", "a1B2".repeat(200))),
             ("", "eyJ.a"),
             ("x", "eyJhbGciOiJub25lIn0.eyJ"),
             ("", "eyJhbGciOiJub25lIn0. "),
