@@ -3,6 +3,7 @@
 
 use wide::i8x16;
 
+use super::text::PIECE;
 use crate::decode::Syntax;
 use crate::decode::is_plain;
 use crate::detect::{credential, email, iban};
@@ -347,13 +348,10 @@ pub(super) fn quote(raw: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Whether the local part of an address may be in `word..limit`, or begin there.
+/// Whether the local part of an address may be in the word `word..limit`, or begin there.
 pub(super) fn may_hold_address(raw: &[u8], word: usize, limit: usize, last: bool) -> bool {
-    let end = limit + email::LONGEST_LOCAL + 1;
-    let at = |byte: &u8| matches!(byte, b'@' | b'\\' | b'%' | b'&' | 0xEF);
-    match raw.get(word..end) {
-        Some(bytes) => bytes.iter().any(at),
-        // Behind the end of the word may be the end of what is there.
-        None => !last && limit == raw.len() || raw[word..].iter().any(at),
-    }
+    // A word that is cut, by its length or because more comes, goes on.
+    let end = if limit - word < PIECE { limit } else { limit + email::LONGEST_LOCAL + 1 };
+    let cut = !last && end >= raw.len();
+    cut || raw[word..end.min(raw.len())].iter().any(|byte| matches!(byte, b'@' | b'\\' | b'%' | b'&' | 0xEF))
 }

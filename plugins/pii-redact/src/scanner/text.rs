@@ -14,7 +14,7 @@ use crate::replace::{self, Encoding, Pseudonyms};
 use crate::rules::{Action, Category, class, start};
 
 /// A word is examined in pieces of this size, so that a body without spaces needs no more memory than any other.
-const PIECE: usize = 512;
+pub(super) const PIECE: usize = 512;
 
 impl Scanner {
     /// Words are skipped unless a byte in them says that they need a look.
@@ -68,11 +68,14 @@ impl Scanner {
         if starts & start::CUSTOM != 0 || !chunk.rules.prefilters() {
             return None;
         }
+        // What stands before the bytes at hand may be a part of the word, or announce it.
+        let before = Before::new(&self.before, &[]);
+        let open = before.at(0) != b' ' || before.at(1).eq_ignore_ascii_case(&b'r');
         match byte {
-            b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at), true),
-            b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark, true),
+            b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at), open),
+            b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark, open),
             b'(' => prefilter::parenthesis(raw, at),
-            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark, true),
+            b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark, open),
             b'"' => prefilter::quote(raw, at),
             b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),
             b'\t' => Some(self.pass_break(chunk, at, 1, b' ')),

@@ -181,7 +181,11 @@ pub fn ends_prefix(raw: &[u8], cut: bool) -> bool {
 fn ends_head(raw: &[u8], cut: bool) -> bool {
     let heads =
         KEYS.iter().zip(&HEADS).filter(|(_, length)| **length > 0).map(|((prefix, ..), length)| &prefix[..*length]);
-    heads.into_iter().any(|head| raw.ends_with(head) || cut && head.ends_with(raw))
+    let letter = |text: &[u8]| text.len().checked_sub(2).map(|index| text[index]);
+    heads
+        .into_iter()
+        .filter(|head| letter(head) == letter(raw))
+        .any(|head| raw.ends_with(head) || cut && head.ends_with(raw))
 }
 
 /// Whether a word begins with a prefix that nothing parts from the rest.
