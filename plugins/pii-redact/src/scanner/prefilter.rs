@@ -42,7 +42,7 @@ pub(super) fn stop(raw: &[u8], mut at: usize, classes: &Classes) -> Option<usize
 fn others(block: &[u8; BLOCK]) -> u32 {
     let bytes = i8x16::new(block.map(|byte| byte as i8));
     let letters = !bytes.simd_lt(LETTERS) & !bytes.simd_eq(BACKSLASH) & !bytes.simd_eq(UNDERSCORE);
-    (!(letters | bytes.simd_eq(SPACE))).to_bitmask() as u32 & 0xFFFF
+    (!(letters | bytes.simd_eq(SPACE))).to_bitmask() & 0xFFFF
 }
 
 const BLOCK: usize = 16;
