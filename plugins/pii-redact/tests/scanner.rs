@@ -237,6 +237,8 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("tlf ".to_owned()),
         Just("cpr 251248 4916".to_owned()),
         Just("org.nr 974 760 673".to_owned()),
+        Just("974760673 MVA".to_owned()),
+        Just("tlf 98765432, 91234567 ".to_owned()),
         Just("konto 12345678903".to_owned()),
         Just("{\"kari@example.no\":1,\"ola@example.no\":".to_owned()),
         Just("kid 6000000000000000004".to_owned()),
