@@ -345,6 +345,8 @@ impl Rules {
         let custom = self.custom_starts();
         std::array::from_fn(|index| match (index as u8, syntax) {
             (b'\n' | b'\r', _) | (b'"', Syntax::Json) | (b'&' | b'=', Syntax::Form) => class::STOP,
+            // Behind the name of a listed field.
+            (b':' | b'=' | b'>', Syntax::Text) if !self.fields.is_empty() => class::SLOW,
             (b'\\' | b'&', Syntax::Text | Syntax::Json) | (b'%' | b'\t', _) => class::SLOW,
             // Characters that are taken for others of ASCII start so.
             (0xC2 | 0xE2 | 0xE3 | 0xEF, _) => class::SLOW,

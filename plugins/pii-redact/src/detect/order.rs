@@ -64,7 +64,9 @@ fn may_be_bare(category: Category, count: usize) -> bool {
         Category::Fodselsnummer => count == 11,
         Category::Personnummer => count == 12,
         Category::Card => count >= 12,
-        Category::Cpr | Category::Hetu | Category::Organisation | Category::Kontonummer | Category::Phone => false,
+        // A Norwegian one before ` MVA`.
+        Category::Organisation => count == 9,
+        Category::Cpr | Category::Hetu | Category::Kontonummer | Category::Phone => false,
         Category::Credential | Category::Token | Category::Email | Category::Ip | Category::Iban | Category::Field => {
             true
         }
@@ -72,7 +74,7 @@ fn may_be_bare(category: Category, count: usize) -> bool {
 }
 
 fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+' | b',' | b'\'' | b'_')
+    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+')
 }
 
 /// The detectors that may find something where a byte with the bits `wants` stands, as numbers for [`ask`]. Custom

@@ -26,7 +26,10 @@ impl Scanner {
     }
 
     /// What stands for the value of a listed field, which isn't read: its length is nobody's business either.
-    fn field_replacement<P: Pseudonyms>(&mut self, chunk: &Chunk<'_, P>) -> Result<Cow<'static, str>, Blocked> {
+    pub(super) fn field_replacement<P: Pseudonyms>(
+        &mut self,
+        chunk: &Chunk<'_, P>,
+    ) -> Result<Cow<'static, str>, Blocked> {
         let kind = Category::Field;
         let action = self.count(chunk.rules, kind as usize)?;
         let text = replace::replacement(action, Some(kind), chunk.rules.name(kind as usize), b"", chunk.pseudonyms);

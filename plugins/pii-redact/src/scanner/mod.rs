@@ -16,6 +16,7 @@ mod events;
 mod fields;
 mod json;
 mod levels;
+mod listed;
 mod look;
 mod loose;
 mod names;
@@ -87,6 +88,8 @@ enum Place {
     SwallowString(bool),
     SwallowToken,
     SwallowForm,
+    /// In the value of a listed field in text.
+    Listed(listed::Until),
 }
 
 /// The state of one stream. Between chunks the host keeps it, so it is small: what is held, and a few dozen bytes.
@@ -280,6 +283,7 @@ impl Scanner {
             Place::Left => Ok(Step::Hold(at)),
             Place::JsonOutside => self.outside(chunk, at),
             Place::Line(after_return) => Ok(self.line(chunk, at, after_return)),
+            Place::Listed(until) => self.listed(chunk, at, until),
             Place::SwallowString(_) | Place::SwallowToken | Place::SwallowForm => Ok(self.swallow(chunk, at)),
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn stop(raw: &[u8], mut at: usize, classes: &Classes) -> Option<usize
 fn others(block: &[u8; BLOCK]) -> u32 {
     let bytes = i8x16::new(block.map(|byte| byte as i8));
     let letters = !bytes.simd_lt(LETTERS) & !bytes.simd_eq(BACKSLASH) & !bytes.simd_eq(UNDERSCORE);
-    (!(letters | bytes.simd_eq(SPACE))).to_bitmask() as u32 & 0xFFFF
+    (!(letters | bytes.simd_eq(SPACE))).to_bitmask() & 0xFFFF
 }
 
 const BLOCK: usize = 16;
@@ -167,10 +167,8 @@ fn lone_digits(raw: &[u8], at: usize) -> Option<Option<usize>> {
     let length = raw[at..].iter().take(FEWEST_DIGITS).position(|byte| !byte.is_ascii_digit());
     let Some(end) = length.map(|length| at + length) else { return Some(None) };
     let alone = match raw[end] {
-        b':' | b'"' | b'=' | b';' | b'<' | b'>' | b']' | b'}' | b'|' | b'?' | b'!' => true,
-        b' ' | b',' | b'.' | b'-' | b'/' | b')' | b'_' => {
-            raw.get(end + 1)?.is_ascii_alphabetic() || raw[end + 1] == b'"'
-        }
+        b':' | b'"' | b'=' | b';' | b'<' | b'>' | b']' | b'}' | b'|' | b'?' | b'!' | b',' | b'_' => true,
+        b' ' | b'.' | b'-' | b'/' | b')' => raw.get(end + 1)?.is_ascii_alphabetic() || raw[end + 1] == b'"',
         _ => false,
     };
     Some(alone.then_some(end))
@@ -296,7 +294,7 @@ impl Run {
 }
 
 fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+' | b',' | b'\'' | b'_')
+    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+')
 }
 
 /// The end of what surely is no escape, of bytes that may begin one.

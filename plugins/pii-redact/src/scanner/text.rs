@@ -55,15 +55,22 @@ impl Scanner {
         if class(&raw[found]) == class::STOP {
             return self.stop(chunk, found);
         }
+        if let Some(name) = self.lists_before(chunk, found) {
+            return self.list(chunk, found, name);
+        }
         let piece = &raw[found..raw.len().min(found + PIECE)];
         let end = piece.iter().position(|byte| !matches!(class(byte), class::WORD | class::SLOW));
-        self.examine(chunk, word_before(found), found + end.unwrap_or(piece.len()), syntax)
+        let limit = self.before_list(chunk, found..found + end.unwrap_or(piece.len()));
+        self.examine(chunk, word_before(found), limit, syntax)
     }
 
     /// Where to go on behind a byte that may make a word a value and doesn't, by what stands beside it. Most are told apart
     /// here from those before a password, in a private key, an address, a number.
     fn harmless<P>(&mut self, chunk: &mut Chunk<'_, P>, at: usize, syntax: Syntax) -> Option<usize> {
         let (raw, byte) = (chunk.raw, chunk.raw[at]);
+        if !chunk.rules.fields().is_empty() && self.lists_before(chunk, at).is_some() {
+            return None;
+        }
         let starts = chunk.rules.starts(byte);
         if starts & start::CUSTOM != 0 || !chunk.rules.prefilters() {
             return None;
@@ -75,6 +82,8 @@ impl Scanner {
             b'0'..=b'9' if chunk.rules.glances() => prefilter::digits(raw, at, chunk.mark.min(at), open),
             b':' if starts & start::IP == 0 => prefilter::colon(raw, at, chunk.mark, open),
             b'(' => prefilter::parenthesis(raw, at),
+            // Known not to be behind the name of a listed field.
+            b'=' | b'>' => Some(at + 1),
             b'-' | b'_' | b'.' if at > chunk.mark => prefilter::affix(raw, at, chunk.mark, open),
             b'"' => prefilter::quote(raw, at),
             b'&' | b'%' | 0xC2 | 0xE2 | 0xE3 | 0xEF => prefilter::no_escape(raw, at, syntax, chunk.last),

@@ -23,7 +23,9 @@ impl Table {
     fn announced(&self) -> &[u8] {
         match self.known() {
             Some(column) if column.start < column.end => &self.names[column.start.into()..column.end.into()],
-            _ => &self.before,
+            // A label, and no value of its own.
+            _ if !self.before.iter().any(u8::is_ascii_digit) => &self.before,
+            _ => b"",
         }
     }
 

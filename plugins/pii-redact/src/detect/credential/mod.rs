@@ -19,6 +19,8 @@ pub use keys::ends_prefix;
 pub use url::ends_user;
 pub use url::is_user;
 
+/// All of `Bearer` but its first letter, which may be in an earlier chunk.
+const BEARER: &[u8] = b"earer";
 /// How far back a glance looks for the start of a token.
 const LONGEST_GLANCE: usize = 64;
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -102,20 +104,22 @@ pub fn may_be_token(raw: &[u8], at: usize, start: usize, open: bool) -> bool {
     let from = at.saturating_sub(LONGEST_GLANCE).max(start);
     let run = raw[from..at].iter().rev().take_while(|byte| is_token(**byte)).count();
     let word = at - run;
-    if raw[word..].starts_with(b"eyJ") || word == from && from > start {
+    let inside = &raw[word..];
+    // In a form, a plus sign is the space behind `Bearer`.
+    let parts = (0..=run).filter(|index| *index == 0 || matches!(raw[word + index - 1], b'+' | b'=' | b'/'));
+    if parts
+        .into_iter()
+        .any(|index| inside[index..].starts_with(b"eyJ") || follows_bearer_raw(&raw[start..word + index]))
+    {
         return true;
     }
-    match &raw[start..word] {
-        [] => open,
-        before @ [.., b' ' | b'+'] => before.len() < 6 && open || follows_word(before, b"earer"),
-        _ => false,
-    }
+    word == from && from > start || open && word - start < BEARER.len()
 }
 
-/// Whether a text ends with the word, which is in lower case, and a space.
-fn follows_word(text: &[u8], word: &[u8]) -> bool {
-    let Some((_, text)) = text.split_last() else { return false };
-    text.len() >= word.len() && text[text.len() - word.len()..].eq_ignore_ascii_case(word)
+/// Whether raw text ends with `Bearer` and what parts it from a token.
+fn follows_bearer_raw(text: &[u8]) -> bool {
+    let Some((b' ' | b'+', text)) = text.split_last() else { return false };
+    text.len() >= BEARER.len() && text[text.len() - BEARER.len()..].eq_ignore_ascii_case(BEARER)
 }
 
 /// Whether a raw position is inside what may be a secret that words announce: a glance that spares asking.
