@@ -35,12 +35,12 @@ pub(crate) fn redaction(name: &str, service: SocketAddr) -> String {
     let service = service.to_string();
     [
         ("../../target/plugins", "plugins"),
-        ("127.0.0.1:5000", &service),
+        ("127.0.0.1:5000", service.as_str()),
         ("127.0.0.1:8080", "127.0.0.1:0"),
         // As a `Duplex` asks for it.
         ("name: public", "name: clear"),
     ]
-    .iter()
+    .into_iter()
     .fold(text, |text, (from, to)| {
         assert!(text.contains(from), "{name} has no {from}");
         text.replace(from, to)
