@@ -1,11 +1,14 @@
 //! The examples' configurations are good ones. `cargo xtask demo --check` runs the microservices example with its
 //! services; this finds a mistake in seconds.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
+use gateway_tests::process::binary;
 use gateway_tests::upstream::{Upstream, text};
 
 pub(crate) const PLUGINS: [&str; 6] =
@@ -20,6 +23,48 @@ pub(crate) fn example(name: &str) -> String {
         assert!(name != "microservices" || text.contains(&from), "{name} has no port {port}");
         text.replace(&from, to)
     })
+}
+
+/// The configurations in `examples/redaction`.
+const REDACTION: [&str; 3] = ["api", "files", "llm"];
+
+/// One of them, with the plugins and the service of a test, on a port that the system chooses.
+pub(crate) fn redaction(name: &str, service: SocketAddr) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/redaction/{name}.yaml"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let service = service.to_string();
+    [
+        ("../../target/plugins", "plugins"),
+        ("127.0.0.1:5000", service.as_str()),
+        ("127.0.0.1:8080", "127.0.0.1:0"),
+        // As a `Duplex` asks for it.
+        ("name: public", "name: clear"),
+    ]
+    .into_iter()
+    .fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "{name} has no {from}");
+        text.replace(from, to)
+    })
+}
+
+#[test]
+fn the_redaction_examples_are_found_fine_with_the_plugin() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("plugins")).expect("the plugin directory");
+    gateway_tests::gateway::install("pii-redact", &directory.path().join("plugins"));
+    for name in REDACTION {
+        let file = format!("{name}.yaml");
+        let yaml = redaction(name, SocketAddr::from(([127, 0, 0, 1], 5000)));
+        std::fs::write(directory.path().join(&file), yaml).expect("written");
+        let output = Command::new(binary("gateway"))
+            .args(["check", "-c", &file])
+            .current_dir(directory.path())
+            .env("CACHE_DIRECTORY", directory.path().join("cache"))
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && text.contains(": fine") && !text.contains("WARN"), "{name}: {text}");
+    }
 }
 
 #[test]
@@ -58,7 +103,7 @@ plugins: {directory: plugins}
 routes: [{name: r, plugins: [{name: hello-plugin, config: {value: hello}}], respond: {status: 200}}]
 ";
     std::fs::write(home.path().join("gateway.yaml"), yaml).expect("written");
-    let output = std::process::Command::new(gateway_tests::process::binary("gateway"))
+    let output = Command::new(binary("gateway"))
         .arg("check")
         .current_dir(home.path())
         .env_remove("CACHE_DIRECTORY")

@@ -39,6 +39,7 @@ mod plugins;
 mod process;
 mod protocols;
 mod redaction;
+mod redaction_examples;
 mod registry;
 mod reload;
 mod resilience;
