@@ -267,7 +267,7 @@ fn fields_are_masked_where_the_log_phase_that_should_redact_them_fails() {
     let upstream = Upstream::start(|_| text(200, "ok"));
     for (policy, expected) in [("closed", "***".to_owned()), ("open", format!("/{FNR}"))] {
         let redact = format!("{{name: pii-redact, config: {{}}, on_failure: {policy}}}");
-        let yaml = chain(upstream.address(), &format!("{redact}, {LOOKUP}"), "pii-redact: {host_calls: 2}");
+        let yaml = chain(upstream.address(), &format!("{redact}, {LOOKUP}"), "pii-redact: {host_calls: 4}");
         let gateway = TestGateway::start(&yaml, &["pii-redact", "lookup-log"]);
         let (status, record) = get_and_log(&gateway, &format!("/{FNR}"));
         assert_eq!((status, record["fields"]["lookup"].as_str()), (200, Some(&*expected)), "{policy}");

@@ -185,27 +185,29 @@ impl PiiRedact {
 
     /// Whether the body has to be there as a whole: a message that may be refused must not be begun before it is read. An
     /// event stream has no end to wait for, and pictures and films, which are known by their first bytes, may be too large.
-    fn mode(&self, kind: &Kind, length: Option<u64>) -> BodyMode {
+    fn mode(&self, kind: &Kind, length: impl Fn() -> Option<u64>) -> BodyMode {
         let refuses = self.settings.rules.may_block() || self.settings.unreadable == Unreadable::Block;
-        let waits = match kind {
+        let waits = || match kind {
             Kind::Read(Format::Events) => false,
-            Kind::Binary(_) => length.is_some_and(|length| length <= LARGEST_WHOLE_MEDIA),
+            Kind::Binary(_) => length().is_some_and(|length| length <= LARGEST_WHOLE_MEDIA),
             _ => true,
         };
-        if refuses && waits { BodyMode::Whole } else { BodyMode::Chunks }
+        if refuses && waits() { BodyMode::Whole } else { BodyMode::Chunks }
     }
 
     /// Prepares for a body of this message, to which values may return; `None` where nothing of it has to be seen.
     fn begin(&self, exchange: &Exchange, fields: &Fields<'_>, restores: bool) -> Option<BodyMode> {
         let types = fields.header_all("content-type");
         let mut declared = Declared::of(types.iter().map(Vec::as_slice));
-        if let Some(disposition) = fields.header("content-disposition") {
+        if matches!(declared.kind, Kind::Sniffed | Kind::Plain)
+            && let Some(disposition) = fields.header("content-disposition")
+        {
             declared = declared.of_attachment(disposition.as_bytes());
         }
         if declared.is_unreadable() && self.settings.unreadable == Unreadable::Pass {
             return None;
         }
-        let length = fields.header("content-length").and_then(|length| length.parse().ok());
+        let length = || fields.header("content-length").and_then(|length| length.parse().ok());
         let mode = self.mode(&declared.kind, length);
         exchange.begin_stream(Body::new(declared, self.settings.unreadable, restores));
         Some(mode)
