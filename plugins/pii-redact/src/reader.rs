@@ -27,6 +27,11 @@ impl Reader {
         self.scanner.set_name(name);
     }
 
+    /// See [`Scanner::announce_from`].
+    pub fn announce_from(&mut self, at: usize, said: Option<u8>) {
+        self.scanner.announce_from(at, said);
+    }
+
     /// How many bytes wait for what comes next.
     pub fn held(&self) -> usize {
         self.scanner.held() + self.restorer.as_ref().map_or(0, |restorer| restorer.held())

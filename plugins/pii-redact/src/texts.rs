@@ -36,6 +36,13 @@ impl Texts {
         }
     }
 
+    /// See [`crate::scanner::Scanner::announce_from`]; events have no columns.
+    pub fn announce_from(&mut self, at: usize, said: Option<u8>) {
+        if let Self::Whole(reader) = self {
+            reader.announce_from(at, said);
+        }
+    }
+
     /// How many bytes wait for what comes next.
     pub fn held(&self) -> usize {
         match self {

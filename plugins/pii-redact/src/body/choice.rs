@@ -42,7 +42,10 @@ pub(super) fn decide(declared: &Declared, start: &[u8], last: bool) -> Option<De
                 // Two bytes were enough for that, but not for this.
                 Decision::Read(_) => Some(Decision::Read(match sniff::is_mail(start, last)? {
                     true => Kind::Message,
-                    false => Kind::Read(Format::Text),
+                    false => match sniff::plain_columns(start, last)? {
+                        Some(layout) => Kind::Columns(layout),
+                        None => Kind::Read(Format::Text),
+                    },
                 })),
                 decision => Some(decision),
             }
@@ -138,6 +141,7 @@ fn sniffed(label: Label, start: &[u8], last: bool) -> Option<Decision> {
         Look::Events => Kind::Read(Format::Events),
         Look::Multipart(boundary) => Kind::Multipart { boundary, digest: false },
         Look::Mail => Kind::Message,
+        Look::Columns(layout) => Kind::Columns(layout),
         Look::Table => Kind::Table(None),
         Look::Text => Kind::Read(Format::Text),
     }))

@@ -20,6 +20,8 @@ pub enum Kind {
     Plain,
     /// Lines of cells, with this between them; `None`: what the first line shows.
     Table(Option<u8>),
+    /// Text with columns in it.
+    Columns(Layout),
     /// Parts with this boundary between them; `digest`: they are messages where they don't say what they are.
     #[expect(missing_docs, reason = "said above")]
     Multipart { boundary: Vec<u8>, digest: bool },
@@ -31,6 +33,15 @@ pub enum Kind {
     Binary(Binary),
     /// Nothing here can read it.
     Unreadable,
+}
+
+/// Text in which the names of columns stand before their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layout {
+    /// Tables of HTML.
+    Html,
+    /// `INSERT` and `COPY` statements.
+    Sql,
 }
 
 /// A body's type and charset.
@@ -85,6 +96,8 @@ impl Declared {
             _ if label == Label::Unreadable => Kind::Unreadable,
             ("message", _) | ("application", "http") => Kind::Message,
             ("text", "plain") => Kind::Plain,
+            ("text", "html") | ("application", "xhtml+xml") => Kind::Columns(Layout::Html),
+            ("application", "sql") | (_, "x-sql") => Kind::Columns(Layout::Sql),
             ("text", "tab-separated-values") => Kind::Table(Some(b'\t')),
             (_, "csv" | "x-csv" | "comma-separated-values" | "x-comma-separated-values") => Kind::Table(None),
             _ => match Format::of_type(kind, subtype) {
@@ -187,7 +200,8 @@ mod tests {
             ("", Kind::Sniffed),
             ("application/grpc+proto", Kind::Unreadable),
             ("text/plain; charset=utf-7", Kind::Unreadable),
-            ("text/html, text/html", Kind::Read(Format::Text)),
+            ("text/html, text/html", Kind::Columns(Layout::Html)),
+            ("application/sql", Kind::Columns(Layout::Sql)),
             ("text/plain", Kind::Plain),
             ("text/html, application/json", Kind::Sniffed),
         ] {

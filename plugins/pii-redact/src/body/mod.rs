@@ -7,6 +7,7 @@
 pub mod charset;
 mod choice;
 mod coding;
+mod columns;
 pub mod declared;
 mod field;
 mod form;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::charset::Label;
 use super::choice::{Decision, decide};
+use super::columns::Columns;
 use super::declared::{Declared, Kind};
 use super::field::Swallowed;
 use super::form::Form;
@@ -84,6 +85,7 @@ pub(super) enum Node {
     Recoded(Box<Recoded>),
     Form(Box<Form>),
     Table(Box<Table>),
+    Columns(Box<Columns>),
     Multipart(Box<Multipart>),
     Message(Box<Message>),
     Swallowed(Swallowed),
@@ -120,6 +122,7 @@ impl Node {
             Kind::Read(Format::Form) if !place.restores => Self::Form(Box::new(Form::new(place))),
             Kind::Read(format) => Self::scanned(format, place),
             Kind::Table(delimiter) => Self::Table(Box::new(Table::new(delimiter))),
+            Kind::Columns(layout) => Self::Columns(Box::new(Columns::new(layout, place.restores, &place.name))),
             Kind::Multipart { boundary, digest } => {
                 let default = if digest { message::Default::Message } else { message::Default::Sniffed };
                 Self::Multipart(Box::new(Multipart::new(&boundary, default, &place.inner(b""))))
@@ -149,6 +152,7 @@ impl Node {
             Self::Recoded(recoded) => recoded.held(),
             Self::Form(form) => form.held(),
             Self::Table(table) => table.held(),
+            Self::Columns(columns) => columns.held(),
             Self::Multipart(multipart) => multipart.held(),
             Self::Message(message) => message.held(),
             Self::Swallowed(_) => 0,
@@ -192,6 +196,7 @@ impl Node {
             Self::Recoded(recoded) => written(recoded.push(run, chunk, last, out)),
             Self::Form(form) => written(form.push(run, chunk, last, out)),
             Self::Table(table) => written(table.push(run, chunk, last, out)),
+            Self::Columns(columns) => columns.push(run, chunk, last, out),
             Self::Multipart(multipart) => written(multipart.push(run, chunk, last, out)),
             Self::Message(message) => written(message.push(run, chunk, last, out)),
             Self::Swallowed(swallowed) => written(swallowed.push(run, out)),

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::declared::Layout;
+
 /// So many first bytes are looked at, at most.
 pub(crate) const MOST: usize = 256;
 
@@ -155,6 +157,8 @@ pub(crate) enum Look {
     Multipart(Vec<u8>),
     /// A message with header fields that mail has.
     Mail,
+    /// Text with columns in it.
+    Columns(Layout),
     /// Lines of as many cells as there are names in the first.
     Table,
     /// None of these.
@@ -190,9 +194,44 @@ pub(crate) fn look(start: &[u8]) -> Look {
     }
     match () {
         () if is_mail(start, true) == Some(true) => Look::Mail,
+        () if is_html(start) => Look::Columns(Layout::Html),
+        () if is_sql(start) => Look::Columns(Layout::Sql),
         () if is_form(start) => Look::Form,
         () if is_table(start) => Look::Table,
         () => Look::Text,
+    }
+}
+
+/// What HTML with a table in it begins with.
+const HTML: [&[u8]; 3] = [b"<!doctype html", b"<html", b"<table"];
+/// What statements that hold values begin with.
+const SQL: [&[u8]; 2] = [b"insert into", b"copy "];
+
+/// Whether a text starts with one of these, whatever the case of its letters.
+fn starts(text: &[u8], with: &[&[u8]]) -> bool {
+    with.iter().any(|start| text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start)))
+}
+
+fn is_html(start: &[u8]) -> bool {
+    (0..start.len()).any(|at| start[at] == b'<' && starts(&start[at..], &HTML))
+}
+
+fn is_sql(start: &[u8]) -> bool {
+    start.split(|byte| *byte == b'\n').any(|line| starts(line.trim_ascii_start(), &SQL))
+}
+
+/// The columns of what says that it is plain text and begins as text with columns does; `None` where more bytes are needed to
+/// know, which is only where what is there looks like it.
+pub(crate) fn plain_columns(start: &[u8], last: bool) -> Option<Option<Layout>> {
+    let text = start[..start.len().min(MOST)].trim_ascii_start();
+    let cut = |with: &[&[u8]]| {
+        with.iter().any(|start| text.len() < start.len() && start[..text.len()].eq_ignore_ascii_case(text))
+    };
+    match () {
+        () if starts(text, &HTML) => Some(Some(Layout::Html)),
+        () if starts(text, &SQL) => Some(Some(Layout::Sql)),
+        () if (cut(&HTML) || cut(&SQL)) && !last && start.len() < MOST => None,
+        () => Some(None),
     }
 }
 
@@ -296,6 +335,8 @@ mod tests {
             ("a=%40", Look::Form),
             ("a=1", Look::Text),
             ("hei = du & jeg", Look::Text),
+            ("<p>Hei</p><TABLE>", Look::Columns(Layout::Html)),
+            ("-- a\ninsert into a", Look::Columns(Layout::Sql)),
         ] {
             assert_eq!(look(start.as_bytes()), expected, "{start}");
         }

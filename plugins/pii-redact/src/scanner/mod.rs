@@ -110,12 +110,23 @@ pub struct Scanner {
     depth: u8,
     /// What is said of all values that nothing here says more of, see [`Said::bits`].
     announced: u8,
+    /// What is said of text from a place on, in the order of places.
+    marks: Vec<Mark>,
     /// The name of the value in a form.
     name: Vec<u8>,
     counts: Vec<u32>,
     /// Only to be faster.
     #[serde(skip)]
     buffers: Buffers,
+}
+
+/// A place in a text from which on its column is known, or no longer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Mark {
+    /// Counted from the first byte that is held or comes next.
+    at: i64,
+    /// What the name of the column says, see [`Said::bits`].
+    said: Option<u8>,
 }
 
 /// The next thing to do.
@@ -163,6 +174,7 @@ impl Scanner {
             nested: None,
             depth: 0,
             announced: 0,
+            marks: Vec::new(),
             name: Vec::new(),
             counts: Vec::new(),
             buffers: Buffers::default(),
@@ -173,6 +185,13 @@ impl Scanner {
     /// nothing in the text says more, as the name of a JSON member would.
     pub fn set_name(&mut self, name: &[u8]) {
         self.announced = announce::by_key(name).bits();
+    }
+
+    /// Says of text what the name of its column does ([`Said::bits`]), from `at` bytes behind the start of the next chunk on; what
+    /// stands before that place announces nothing behind it. `None`: no column is known there. Places come in their order.
+    pub fn announce_from(&mut self, at: usize, said: Option<u8>) {
+        let at = i64::try_from(self.held.len() + at).unwrap_or(i64::MAX);
+        self.marks.push(Mark { at, said });
     }
 
     /// How many raw bytes wait for what comes next.
@@ -228,6 +247,7 @@ impl Scanner {
                 Err(blocked) => {
                     // Whoever goes on all the same finds nothing that points into bytes that are gone.
                     self.json.settle(raw);
+                    self.marks.clear();
                     return Err(blocked);
                 }
             }
@@ -235,7 +255,23 @@ impl Scanner {
         self.before = self.before_at(&chunk, at).keep();
         self.json.settle(raw);
         self.remember(&raw[..at]);
+        self.pass_marks(at);
         Ok(at)
+    }
+
+    /// Moves the marks back by bytes that have passed, and drops those that others come after.
+    fn pass_marks(&mut self, passed: usize) {
+        let last = self.marks_up_to(passed).len();
+        self.marks.drain(..last.saturating_sub(1));
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
+        // One that is farther away than what is remembered is as good as any.
+        self.marks.iter_mut().for_each(|mark| mark.at = (mark.at - passed).max(-(TAIL as i64)));
+    }
+
+    /// The marks that aren't behind a position; the last one counts there.
+    fn marks_up_to(&self, at: usize) -> &[Mark] {
+        let at = i64::try_from(at).unwrap_or(i64::MAX);
+        &self.marks[..self.marks.partition_point(|mark| mark.at <= at)]
     }
 
     fn remember(&mut self, passed: &[u8]) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::json::last_quote;
 use super::look::Look;
-use super::{Blocked, Chunk, Place, Scanner, Step, prefilter};
+use super::{Blocked, Chunk, Mark, Place, Scanner, Step, prefilter};
 use crate::decode::{Edge, Syntax, Window};
 use crate::detect::announce::{self, Said};
 use crate::detect::credential::Rest;
@@ -283,7 +283,13 @@ impl Scanner {
                 let value = from(context.iter().rposition(|byte| matches!(byte, b'&' | b'=')));
                 or_else(announce::by_text(value), &|| or_else(announce::by_key(&self.name), &announced))
             }
-            _ => or_else(announce::by_text(&context), &announced),
+            _ => match self.marks_up_to(at).last() {
+                Some(&Mark { at: start, said: Some(said) }) => {
+                    let near = usize::try_from(at as i64 - start).unwrap_or(context.len()).min(context.len());
+                    or_else(announce::by_text(&context[context.len() - near..]), &|| Said::of_bits(said))
+                }
+                _ => or_else(announce::by_text(&context), &announced),
+            },
         }
     }
 

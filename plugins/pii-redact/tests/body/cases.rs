@@ -273,3 +273,22 @@ fn messages_of_http() {
         &part("***", "", "{\"fnr\":\"***\"}"),
     );
 }
+
+#[test]
+fn columns_of_markup_and_statements() {
+    // What is held at the end of a value is still of its column, and a text of its own in a cell says more than the column.
+    becomes(
+        "text/html",
+        "<p>Ring 98765432</p><table><tr><th>kid<th>telefon<th>ordre</tr>\
+         <tr><td>98765432</td><td>98765432</td><td>98765432</td></tr>\
+         <tr><td>tlf 98765432<td><b>98765432</b><td>98765432</table>98765432",
+        "<p>Ring ***</p><table><tr><th>kid<th>telefon<th>ordre</tr>\
+         <tr><td>98765432</td><td>***</td><td>98765432</td></tr>\
+         <tr><td>tlf ***<td><b>***</b><td>98765432</table>98765432",
+    );
+    becomes(
+        "text/x-sql",
+        "insert into k(telefon,kid,fnr) values(98765432,98765432,'02013299997'),('98765432','98765432',null);\n98765432",
+        "insert into k(telefon,kid,fnr) values(***,98765432,'***'),('***','98765432',null);\n98765432",
+    );
+}

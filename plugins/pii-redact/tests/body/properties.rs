@@ -65,11 +65,21 @@ fn rubble() -> impl Strategy<Value = Vec<u8>> {
         b"\xFF\xFE",
         b"\x89PNG\r\n\x1A\n",
         b"\xD8\0\xDC",
+        b"<table><tr><th>telefon</th><th colspan=2>kid<th>fnr</tr>",
+        b"<tr><td>98765432</td><td>",
+        b"<!-- </table> --",
+        b"INSERT INTO k (telefon, [kid]) VALUES (98765432, '98765432'), (",
+        b"COPY k (kid, telefon) FROM stdin;\n98765432\t98765432\n",
+        b"\\.\n",
+        b"'98765432', ",
     ]);
     prop::collection::vec(fragment, 0..14).prop_map(|fragments| fragments.concat())
 }
 
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 15] = [
+    "text/html",
+    "application/sql",
+    "text/plain",
     "multipart/form-data; boundary=x",
     "multipart/digest; boundary=x",
     "message/rfc822",
