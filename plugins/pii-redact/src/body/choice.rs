@@ -10,6 +10,24 @@ const UTF_8_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// First bytes of what says that it is UTF-16 or UTF-32 in which there must be a sign of it.
 const WIDE: usize = 64;
 
+/// How compressed, encrypted and packed content begins that is called text. Most of it looks like text for two bytes. The last
+/// three are zlib (RFC 1950 section 2.2), which who speaks HTTP calls `deflate`.
+const DISGUISED: [&[u8]; 13] = [
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"%PDF-",
+    b"7z\xBC\xAF\x27\x1C",
+    b"Rar!\x1A\x07",
+    b"\xFD7zXZ\0",
+    b"Salted__",
+    b"BZh91AY&SY",
+    b"-----BEGIN PGP MESSAGE-----",
+    b"-----BEGIN AGE ENCRYPTED FILE-----",
+    b"x\x01",
+    b"x\x9C",
+    b"x\xDA",
+];
+
 /// What the first bytes decide.
 pub(super) enum Decision {
     Charset(Charset),
@@ -60,6 +78,14 @@ fn labelled(kind: &Kind, label: Label, start: &[u8], last: bool) -> Option<Decis
     let ascii = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
     let read = || Some(Decision::Read(kind.clone()));
     let enough = if *kind == Kind::Read(Format::Events) { 1 } else { 2 };
+    if label == Label::Ascii {
+        if DISGUISED.iter().any(|mark| start.starts_with(mark)) {
+            return Some(Decision::Doubtful(kind.clone()));
+        }
+        if !last && DISGUISED.iter().any(|mark| mark.starts_with(start)) {
+            return None;
+        }
+    }
     match label {
         Label::Ascii if start.len() >= enough && start[..enough].iter().all(ascii) => return read(),
         _ if start.len() < 4 && !last => return None,

@@ -149,7 +149,15 @@ impl Message {
             Node::new(declared, &place)
         };
         let coding = head.encoding.as_deref().and_then(Coding::of_transfer).filter(|_| !parted);
+        // RFC 2045 section 6.1; others, such as `x-uuencode`, are private.
+        let plain = |encoding: &Vec<u8>| {
+            let known: [&[u8]; 4] = [b"", b"7bit", b"8bit", b"binary"];
+            known.iter().any(|name| encoding.eq_ignore_ascii_case(name))
+        };
         match coding {
+            None if !parted && place.unreadable == Unreadable::Block && !head.encoding.as_ref().is_none_or(plain) => {
+                Err(Refused::Unreadable)
+            }
             Some(_) if place.codings >= super::MOST_CODINGS && place.unreadable == Unreadable::Block => {
                 Err(Refused::Unreadable)
             }

@@ -30,6 +30,15 @@ impl Scanner {
         let classes = chunk.rules.classes(syntax);
         let raw = chunk.raw;
         let class = |byte: &u8| classes.of(*byte);
+        // A password in a URL starts at once, with any byte, and what tells of it may be far behind a byte that parts words.
+        let before = Before::new(&self.before, &[]);
+        if at == chunk.mark
+            && matches!(before.at(0), b':' | b'/')
+            && raw.get(at).is_some_and(|it| class(it) != class::STOP)
+        {
+            let word = raw[at..].iter().take(PIECE).take_while(|it| matches!(class(it), class::WORD | class::SLOW));
+            return self.examine(chunk, at, at + word.count().max(1), syntax);
+        }
         let mut from = at;
         let found = loop {
             let found = prefilter::stop(raw, from, classes);
