@@ -49,8 +49,9 @@ pub(super) fn decide(declared: &Declared, start: &[u8], last: bool) -> Option<De
                 return None;
             }
             match sniff::magic(start) {
-                Some(found) if found == *kind => Some(Decision::Unread),
+                // Documents, whatever says so: they hold text that isn't read.
                 Some(Binary::Pdf | Binary::Zip) => Some(Decision::Unreadable),
+                Some(found) if found == *kind => Some(Decision::Unread),
                 _ => sniffed(declared.label, start, true),
             }
         }
@@ -146,7 +147,8 @@ fn sniffed(label: Label, start: &[u8], last: bool) -> Option<Decision> {
     }
     let start = &start[..start.len().min(sniff::MOST)];
     if let Some(kind) = sniff::magic(start) {
-        return Some(if kind == Binary::Closed { Decision::Unreadable } else { Decision::Unread });
+        let closed = matches!(kind, Binary::Closed | Binary::Pdf | Binary::Zip);
+        return Some(if closed { Decision::Unreadable } else { Decision::Unread });
     }
     if let Some(charset) = Charset::sniffed(start) {
         return Some(Decision::Charset(charset));

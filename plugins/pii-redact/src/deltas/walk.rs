@@ -12,7 +12,7 @@ use super::units::Framing;
 /// (OpenAI Responses). Its `item_id` isn't among them: some gateways write another one in each event.
 const MARKS: [&[u8]; 4] = [b"index", b"output_index", b"content_index", b"summary_index"];
 /// What the types of events end in that end the texts that they name: `content_block_stop`, `response.output_text.done`, …
-const ENDINGS: [&str; 7] = [".done", ".completed", ".failed", ".incomplete", ".cancelled", "_stop", "-end"];
+const ENDINGS: [&str; 8] = ["error", ".done", ".completed", ".failed", ".incomplete", ".cancelled", "_stop", "-end"];
 
 /// A text that goes on from event to event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,6 +246,8 @@ impl Walk<'_> {
             b"jsonPath" => told.aside ^= hash(2, value),
             b"type" if node == ROOT => *kind = value.trim_ascii().trim_quotes().to_vec(),
             b"done" if node == ROOT => self.found.ends |= value == b"true",
+            // Nothing comes behind it, or nobody reads it.
+            b"error" if node == ROOT => self.found.ends |= value != b"null",
             // The whole conversation as the numbers of its tokens (Ollama).
             b"context" if node == ROOT && repeats(value) => {
                 self.found.echoes.push(Echo { span, leaves: None });

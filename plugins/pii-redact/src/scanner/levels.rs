@@ -184,10 +184,17 @@ impl Levels {
         if !told.is_silent() {
             return told;
         }
-        for level in self.0.iter().rev() {
+        for (index, level) in self.0.iter().enumerate().rev() {
             level.name.set(level.name.get().read(raw));
             match level.name.get() {
                 Label::Read(said, generic) if said != 0 || !generic => return Said::of_bits(said),
+                // A member whose sibling says what it is: `{"key": "mobile", "value": {"text": …}}`.
+                Label::Read(..) => {
+                    let told = index.checked_sub(1).map_or(Said::default(), |outer| self.0[outer].kind(raw));
+                    if !told.is_silent() {
+                        return told;
+                    }
+                }
                 _ => {}
             }
         }
@@ -214,8 +221,8 @@ impl Level {
 
 /// What the name of a column says: the first row of an array of rows names them, or an array beside the rows.
 fn column(index: usize, outer: &[Level]) -> Said {
-    let named = outer.iter().rev().take(2).find(|level| !level.columns.is_empty());
-    Said::of_bits(named.and_then(|level| level.columns.get(index)).copied().unwrap_or(0))
+    let named = outer.iter().rev().take(2).filter_map(|level| level.columns.get(index));
+    Said::of_bits(named.copied().find(|bits| *bits != 0).unwrap_or(0))
 }
 
 /// The end of a text, as long as names may be.

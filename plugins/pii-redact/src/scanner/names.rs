@@ -9,7 +9,7 @@ use crate::detect::announce::{self, Said};
 pub(super) const LONGEST: usize = 97;
 
 /// Names that say only that a value comes, so that its container or a sibling says which.
-const GENERIC: [&str; 62] = [
+const GENERIC: [&str; 76] = [
     "value",
     "values",
     "val",
@@ -72,10 +72,24 @@ const GENERIC: [&str; 62] = [
     "_text",
     "input",
     "answer",
+    "s",
+    "n",
+    "stringvalue",
+    "intvalue",
+    "integervalue",
+    "nationalnumber",
+    "internationalnumber",
+    "$numberlong",
+    "$numberint",
+    "canonical",
+    "e164number",
+    "unformatted",
+    "answervalue",
+    "valuestring",
 ];
 
 /// Names of members that say what a sibling holds: `{"type": "mobile", "number": …}`, FHIR's `system`, pairs of name and value.
-const KINDS: [&str; 28] = [
+const KINDS: [&str; 35] = [
     "type",
     "kind",
     "name",
@@ -104,6 +118,13 @@ const KINDS: [&str; 28] = [
     "fält",
     "@type",
     "@name",
+    "path",
+    "question",
+    "field_name",
+    "fieldname",
+    "attributename",
+    "propertyname",
+    "linkid",
 ];
 
 /// The lengths of [`KINDS`] by their first letters.

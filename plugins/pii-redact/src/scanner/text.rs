@@ -36,8 +36,12 @@ impl Scanner {
             && matches!(before.at(0), b':' | b'/')
             && raw.get(at).is_some_and(|it| class(it) != class::STOP)
         {
+            if let Some(name) = self.lists_before(chunk, at) {
+                return self.list(chunk, at, name);
+            }
             let word = raw[at..].iter().take(PIECE).take_while(|it| matches!(class(it), class::WORD | class::SLOW));
-            return self.examine(chunk, at, at + word.count().max(1), syntax);
+            let limit = self.before_list(chunk, at..at + word.count().max(1));
+            return self.examine(chunk, at, limit, syntax);
         }
         let mut from = at;
         let found = loop {
