@@ -106,14 +106,16 @@ pub fn may_be_token(raw: &[u8], at: usize, start: usize, open: bool) -> bool {
     let word = at - run;
     let inside = &raw[word..];
     // In a form, a plus sign is the space behind `Bearer`.
-    let parts = (0..=run).filter(|index| *index == 0 || matches!(raw[word + index - 1], b'+' | b'=' | b'/'));
+    let parts = (0..=run).filter(|index| *index == 0 || !super::is_word(raw[word + index - 1]));
     if parts
         .into_iter()
         .any(|index| inside[index..].starts_with(b"eyJ") || follows_bearer_raw(&raw[start..word + index]))
     {
         return true;
     }
-    word == from && from > start || open && word - start < BEARER.len()
+    // What has no width may part it from the space.
+    let unseen = word > start && raw[word - 1] >= 0x80;
+    unseen || word == from && from > start || open && word - start < BEARER.len()
 }
 
 /// Whether raw text ends with `Bearer` and what parts it from a token.
@@ -217,8 +219,13 @@ fn bearer(candidate: &Candidate<'_>) -> Verdict {
     if !follows_bearer(&candidate.before) {
         return Ok(None);
     }
-    let mut end = 0;
-    while end < LONGEST_READ && candidate.at(end)?.is_some_and(is_token) {
+    let (mut end, mut padded) = (0, false);
+    while let Some(byte) = candidate.at(end)?.filter(|byte| end < LONGEST_READ && is_token(*byte)) {
+        // Nothing but more of it follows the padding (RFC 6750 section 2.1, `b64token`).
+        if padded && byte != b'=' {
+            break;
+        }
+        padded |= byte == b'=';
         end += 1;
     }
     let sentence = usize::from(end < LONGEST_READ && candidate.text[..end].ends_with(b"."));
