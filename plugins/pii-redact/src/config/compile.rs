@@ -9,23 +9,7 @@ impl Config {
     /// Checks everything, and gives all mistakes at once.
     pub fn compile(self) -> Result<Settings, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let categories = &self.categories;
-        let choices: [(&str, &Choice); CATEGORIES.len()] = [
-            ("/categories/email", &categories.email),
-            ("/categories/phone", &categories.phone),
-            ("/categories/card", &categories.card),
-            ("/categories/iban", &categories.iban),
-            ("/categories/fodselsnummer", &categories.fodselsnummer),
-            ("/categories/personnummer", &categories.personnummer),
-            ("/categories/cpr", &categories.cpr),
-            ("/categories/hetu", &categories.hetu),
-            ("/categories/organisation", &categories.organisation),
-            ("/categories/kontonummer", &categories.kontonummer),
-            ("/categories/ip", &categories.ip),
-            ("/categories/credential", &categories.credential),
-            ("/categories/token", &categories.token),
-            ("/fields_action", &self.fields_action),
-        ];
+        let choices = self.choices();
         let mut index = 0;
         let mut actions = choices.map(|(pointer, choice)| {
             let (_, name) = CATEGORIES[index];
@@ -49,15 +33,7 @@ impl Config {
             mistakes.push(mistake("/fields_action", "is off while `fields` lists some: remove one of the two"));
         }
         check_fields(&self.fields, &mut mistakes);
-        for (pointer, names) in
-            [("/request/headers", &self.request.headers), ("/response/headers", &self.response.headers)]
-        {
-            for (index, name) in names.iter().enumerate() {
-                if let Some(message) = wrong_header(name) {
-                    mistakes.push(mistake(&format!("{pointer}/{index}"), message));
-                }
-            }
-        }
+        self.check_headers(&mut mistakes);
         let paths = self.streams.compile(&mut mistakes);
         let reach = self.pseudonyms.compile(&mut mistakes);
         let customs = compile_customs(&self.custom, &mut mistakes);
@@ -92,6 +68,39 @@ impl Config {
             reach,
             secrets,
         })
+    }
+
+    /// What is done with each category, in their order, and where the config says so.
+    fn choices(&self) -> [(&'static str, &Choice); CATEGORIES.len()] {
+        let categories = &self.categories;
+        [
+            ("/categories/email", &categories.email),
+            ("/categories/phone", &categories.phone),
+            ("/categories/card", &categories.card),
+            ("/categories/iban", &categories.iban),
+            ("/categories/fodselsnummer", &categories.fodselsnummer),
+            ("/categories/personnummer", &categories.personnummer),
+            ("/categories/cpr", &categories.cpr),
+            ("/categories/hetu", &categories.hetu),
+            ("/categories/organisation", &categories.organisation),
+            ("/categories/kontonummer", &categories.kontonummer),
+            ("/categories/ip", &categories.ip),
+            ("/categories/credential", &categories.credential),
+            ("/categories/token", &categories.token),
+            ("/fields_action", &self.fields_action),
+        ]
+    }
+
+    fn check_headers(&self, mistakes: &mut Vec<Mistake>) {
+        for (pointer, names) in
+            [("/request/headers", &self.request.headers), ("/response/headers", &self.response.headers)]
+        {
+            for (index, name) in names.iter().enumerate() {
+                if let Some(message) = wrong_header(name) {
+                    mistakes.push(mistake(&format!("{pointer}/{index}"), message));
+                }
+            }
+        }
     }
 }
 
