@@ -73,17 +73,22 @@ impl From<Blocked> for Refused {
 pub struct Body {
     node: Node,
     counts: Vec<u32>,
+    unreadable: Unreadable,
 }
 
 impl Body {
     /// A body at its start; `restores`: values return to it in the place of their placeholders.
     pub fn new(declared: Declared, unreadable: Unreadable, restores: bool) -> Self {
-        Self { node: Node::new(declared, &Place::top(unreadable, restores)), counts: Vec::new() }
+        Self { node: Node::new(declared, &Place::top(unreadable, restores)), counts: Vec::new(), unreadable }
     }
 
     /// Text that is known to be UTF-8 of a format, such as a query or the value of a header field.
     pub fn of_format(format: Format) -> Self {
-        Self { node: Node::of_format(format, &Place::top(Unreadable::Pass, false)), counts: Vec::new() }
+        Self {
+            node: Node::of_format(format, &Place::top(Unreadable::Pass, false)),
+            counts: Vec::new(),
+            unreadable: Unreadable::Pass,
+        }
     }
 
     /// How many bytes wait for what comes next.
@@ -108,7 +113,8 @@ impl Body {
         last: bool,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refused> {
-        let mut run = Run { rules, pseudonyms, counts: &mut self.counts };
+        let refuses = self.unreadable == Unreadable::Block;
+        let mut run = Run { rules, pseudonyms, counts: &mut self.counts, refuses };
         if let Node::Scanned(_) | Node::Unread = self.node {
             return self.node.push(&mut run, chunk, last, out);
         }

@@ -29,6 +29,8 @@ pub(super) struct Run<'a, P> {
     pub(super) rules: &'a Rules,
     pub(super) pseudonyms: &'a P,
     pub(super) counts: &'a mut Vec<u32>,
+    /// What can't be read is refused.
+    pub(super) refuses: bool,
 }
 
 impl<P> Run<'_, P> {
@@ -168,6 +170,10 @@ impl Node {
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refused> {
         let written = |result: Result<(), Refused>| result.map(|()| Outcome::Rewritten);
+        let text = matches!(self, Self::Scanned(_) | Self::Columns(_) | Self::Form(_) | Self::Table(_));
+        if run.refuses && text && sniff::is_no_text(chunk) {
+            return Err(Refused::Unreadable);
+        }
         match self {
             Self::Start(start) => {
                 if start.held.is_empty() && chunk.is_empty() {

@@ -28,8 +28,8 @@ pub enum Binary {
 }
 
 /// Magic numbers: where they stand, what is there, whose they are.
-const MAGIC: [(usize, &[u8], Binary); 48] = [
-    (0, b"\x89PNG\r\n\x1A\n", Binary::Image),
+const MAGIC: [(usize, &[u8], Binary); 49] = [
+    (0, b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR", Binary::Image),
     (0, b"\xFF\xD8\xFF", Binary::Image),
     (0, b"GIF87a", Binary::Image),
     (0, b"GIF89a", Binary::Image),
@@ -67,7 +67,8 @@ const MAGIC: [(usize, &[u8], Binary); 48] = [
     (0, b"OTTO", Binary::Font),
     (0, b"ttcf", Binary::Font),
     (0, b"\0\x01\0\0", Binary::Font),
-    (0, b"\0asm", Binary::Wasm),
+    (0, b"\0asm\x01\0\0\0", Binary::Wasm),
+    (0, b"\0asm\x0D\0\x01\0", Binary::Wasm),
     (0, b"%PDF-", Binary::Pdf),
     (0, b"PK\x03\x04", Binary::Zip),
     (0, b"PK\x05\x06", Binary::Zip),
@@ -86,6 +87,12 @@ const CHUNKED: [(&[u8], &[u8], Binary); 4] = [
     (b"RIFF", b"AVI ", Binary::Media),
     (b"FORM", b"AIF", Binary::Media),
 ];
+
+/// Whether a part of what calls itself text is none: no text has control characters but those that lay it out, escapes, and
+/// the separator of JSON texts (RFC 7464), and what is packed or encrypted has others within a few dozen bytes.
+pub(crate) fn is_no_text(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, 0x07..=0x0D | 0x1B | 0x1E | 0x7F))
+}
 
 /// The kind of binary content that begins so. Much of what magic numbers are made of are letters, so the rest of the first
 /// bytes must look binary too; but for a PDF, whose first lines may all be text.
