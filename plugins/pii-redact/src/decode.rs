@@ -1,4 +1,4 @@
-//! The logical view of raw bytes: escapes decoded and characters that are others in all but their looks made one ([`unit`]),
+//! The logical view of raw bytes: escapes decoded and characters that are others in all but their looks made one ([`mod@unit`]),
 //! each decoded byte with the raw span it came from.
 
 mod unescaped;

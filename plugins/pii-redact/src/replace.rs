@@ -121,7 +121,7 @@ pub(crate) fn write_json_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The same as [`write`], of what mostly is UTF-8.
+/// The same as [`write()`], of what mostly is UTF-8.
 pub(crate) fn write_bytes(text: &[u8], encoding: Encoding, out: &mut Vec<u8>) {
     for &byte in text {
         match (encoding, byte) {
