@@ -151,9 +151,12 @@ impl KeySet {
         let is_early = self.is_fresh();
         if is_early {
             // Leave is asked for before the lease: who finds a lease may take it that a fetch is made.
-            let is_refused = || !self.state.is_leased() && !self.state.may_be_early();
-            if self.state.was_missed(token.kid.as_deref()) || is_refused() {
+            if self.state.was_missed(token.kid.as_deref()) {
                 return Fetched::TooSoon;
+            }
+            if !self.state.is_leased() && !self.state.may_be_early() {
+                // What used up the leave may have failed since the look above: then nobody knows whether there is such a key.
+                return if self.state.failures().are_any() { Fetched::Nothing } else { Fetched::TooSoon };
             }
         }
         match self.state.lease(self.lease_length()) {

@@ -45,6 +45,11 @@ pub(super) struct Failures {
 }
 
 impl Failures {
+    /// Whether the last fetch failed.
+    pub(super) fn are_any(&self) -> bool {
+        self.noted.count > 0
+    }
+
     /// How much longer nobody asks, in milliseconds.
     pub(super) fn pause_left(&self, now: u64) -> Option<u64> {
         let left = self.noted.not_before.checked_sub(now).filter(|left| *left > 0)?;
