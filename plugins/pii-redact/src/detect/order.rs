@@ -27,7 +27,7 @@ const BUILT_IN: [(Category, u8, usize); 13] = [
 /// More digits make no difference.
 const ENOUGH: usize = 12;
 /// Separators in a row inside a value.
-const MOST_SEPARATORS: usize = 3;
+pub(crate) const MOST_SEPARATORS: usize = 3;
 
 /// How many digits stand here with nothing but separators between them, as far as that matters; the most where it isn't known.
 pub fn most_digits(candidate: &Candidate<'_>) -> usize {
@@ -73,7 +73,8 @@ fn may_be_bare(category: Category, count: usize) -> bool {
     }
 }
 
-fn is_separator(byte: u8) -> bool {
+/// Whether a byte may part the digits of a number.
+pub(crate) fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+')
 }
 

@@ -75,35 +75,67 @@ impl Scanner {
         at: usize,
         until: Until,
     ) -> Result<Step, Blocked> {
-        let byte = chunk.raw[at];
-        let ends = match until {
+        let rest = &chunk.raw[at..];
+        let end = match until {
             Until::Begun(mark) => {
-                return match byte {
+                return match rest[0] {
                     b' ' | b'\t' => Ok(Step::To(at + 1)),
-                    b'"' | b'\'' => self.begin_listed(chunk, at + 1, Until::Quote(byte)),
+                    quote @ (b'"' | b'\'') => self.begin_listed(chunk, at + 1, Until::Quote(quote)),
                     b'\n' | b'\r' => Ok(self.enter(chunk, Place::Text, at)),
                     _ => self.begin_listed(chunk, at, if mark == b':' { Until::Line } else { Until::Word }),
                 };
             }
-            Until::Quote(quote) => byte == quote || matches!(byte, b'\n' | b'\r'),
-            Until::Line => matches!(byte, b'\n' | b'\r'),
-            Until::Word => byte.is_ascii_whitespace() || b"&;,<>\"'".contains(&byte),
-            Until::Element => {
-                let end = [&b"</"[..], &self.name].concat();
-                let rest = &chunk.raw[at..];
-                if rest.len() < end.len() && end.starts_with(rest) && !chunk.last {
-                    return Ok(Step::Hold(at));
+            Until::Quote(quote) => rest.iter().position(|byte| *byte == quote || matches!(byte, b'\n' | b'\r')),
+            Until::Line => rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')),
+            Until::Word => rest.iter().position(|byte| byte.is_ascii_whitespace() || b"&;,<>\"'".contains(byte)),
+            Until::Element => match end_tag(rest, &self.name, chunk.last) {
+                EndTag::At(end) => Some(end),
+                EndTag::None => None,
+                EndTag::Cut(end) => {
+                    self.leave_listed(chunk, at, at + end, Place::Listed(until));
+                    return Ok(Step::Hold(at + end));
                 }
-                rest.starts_with(&end)
-            }
+            },
         };
-        if ends {
-            self.name.clear();
-            return Ok(self.enter(chunk, Place::Text, at));
-        }
-        chunk.edits.cut(at, at + 1);
-        Ok(self.enter(chunk, Place::Listed(until), at + 1))
+        Ok(match end {
+            Some(end) => {
+                self.name.clear();
+                self.leave_listed(chunk, at, at + end, Place::Text)
+            }
+            None => self.leave_listed(chunk, at, chunk.raw.len(), Place::Listed(until)),
+        })
     }
+
+    /// Leaves out `from..to`, and goes on there.
+    fn leave_listed<P>(&mut self, chunk: &mut Chunk<'_, P>, from: usize, to: usize, place: Place) -> Step {
+        if from < to {
+            chunk.edits.cut(from, to);
+        }
+        self.enter(chunk, place, to)
+    }
+}
+
+/// Where an element ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndTag {
+    At(usize),
+    /// Perhaps there: the bytes end too early.
+    Cut(usize),
+    None,
+}
+
+fn end_tag(rest: &[u8], name: &[u8], last: bool) -> EndTag {
+    for (at, _) in rest.iter().enumerate().filter(|(_, byte)| **byte == b'<') {
+        let tag = &rest[at + 1..];
+        let known = tag.len().min(1 + name.len());
+        let fits = tag[..known].iter().zip(b"/".iter().chain(name)).all(|(byte, expected)| byte == expected);
+        match (fits, known == 1 + name.len()) {
+            (true, true) => return EndTag::At(at),
+            (true, false) if !last => return EndTag::Cut(at),
+            _ => {}
+        }
+    }
+    EndTag::None
 }
 
 /// The name before `mark`, if it is listed: that of an element for `>`, otherwise the word.

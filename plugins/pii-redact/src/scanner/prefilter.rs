@@ -6,13 +6,12 @@ use wide::i8x16;
 use super::text::PIECE;
 use crate::decode::Syntax;
 use crate::decode::is_plain;
+use crate::detect::order::{MOST_SEPARATORS, is_separator};
 use crate::detect::{credential, email, iban};
 use crate::rules::{Classes, class};
 
 /// No value has fewer digits.
 pub(super) const FEWEST_DIGITS: usize = 7;
-/// Separators in a row inside a value.
-const MOST_SEPARATORS: usize = 3;
 /// A longer JSON number is looked at.
 const SHORT_NUMBER: usize = 16;
 /// How far back the start of a word is looked for.
@@ -291,10 +290,6 @@ impl Run {
     fn is_decimal(&self) -> bool {
         self.groups == 2 && self.first[1].1 == b'.' && self.first[0].0 <= 4
     }
-}
-
-fn is_separator(byte: u8) -> bool {
-    matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'/' | b'+')
 }
 
 /// The end of what surely is no escape, of bytes that may begin one.
