@@ -44,7 +44,8 @@ async fn repeat(mut send: SendStream, first: &[u8], again: &[u8], times: usize) 
     let _ = send.write_all(first).await;
     for _ in 0..times.div_ceil(100) {
         if send.write_all(&again.repeat(100)).await.is_err() {
-            return;
+            // The connection is cut, or the stream: whoever waits for that says which.
+            break;
         }
     }
     std::future::pending::<()>().await;
