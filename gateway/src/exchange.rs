@@ -20,6 +20,7 @@ pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
 use crate::message::headers::{Hops, RequestId};
 use crate::message::{FieldMap, FieldValue};
+use crate::trace::Trace;
 
 /// The protocol version of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,6 +320,8 @@ pub struct Exchange {
     pub measures: Measures,
     /// How often the request was here before.
     pub hops: Hops,
+    /// Its place in a trace, where traces are configured.
+    pub trace: Option<Trace>,
 }
 
 impl Exchange {
@@ -353,6 +356,7 @@ impl Exchange {
             scratch: Vec::new(),
             measures: Measures::default(),
             hops: Hops::default(),
+            trace: None,
         }
     }
 

@@ -32,6 +32,8 @@ pub mod model;
 pub mod access_log;
 pub mod error;
 pub mod response;
+pub mod sanitize;
+pub mod trace;
 
 pub mod admin;
 pub mod config;

@@ -1,30 +1,23 @@
 //! Writes an exchange as one line of JSON, and decides what of it may be seen.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderName;
 use plugin_rules::notes::MAX_RECORDED;
 
 use crate::exchange::{Exchange, ResponseSource};
 use crate::model::AccessLog as Config;
-
-/// Stands for a path segment that looks like personal data.
-const MASK: &str = "***";
+use crate::sanitize::Sanitizer;
 
 /// Encodes by one configuration.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    full_address: bool,
-    full_path: bool,
-    request_headers: Vec<HeaderName>,
+    sanitizer: Sanitizer,
 }
 
 impl Encoder {
     pub(super) fn new(config: &Config) -> Self {
-        let Config { target: _, full_address, full_path, request_headers } = config.clone();
-        Self { full_address, full_path, request_headers }
+        Self { sanitizer: Sanitizer::new(&config.include) }
     }
 
     /// Appends the line of an exchange that began at `started`. Writing to a `Vec` does not fail, so results of `write!` are not looked at.
@@ -34,21 +27,13 @@ impl Encoder {
         time(out, started);
         out.push(b'"');
         text(out, "request_id", Some(&exchange.id));
-        let client = if self.full_address { exchange.client.to_canonical() } else { cut(exchange.client) };
-        let _ = write!(out, ",\"client\":\"{client}\"");
+        let _ = write!(out, ",\"client\":\"{}\"", self.sanitizer.address(exchange.client));
         text(out, "listener", Some(&exchange.connection.listener));
         text(out, "protocol", Some(exchange.connection.protocol.name()));
-        text(out, "method", Some(request.method.as_str()));
-        key(out, "path");
-        out.push(b'"');
-        if self.full_path {
-            escape(out, request.path());
-        } else {
-            masked_path(out, request.path());
-        }
-        out.push(b'"');
-        if self.full_path {
-            text(out, "query", request.query());
+        text(out, "method", Some(self.sanitizer.method(&request.method)));
+        text(out, "path", Some(&self.sanitizer.path(request.path())));
+        if self.sanitizer.shows_query() {
+            text(out, "query", self.sanitizer.query(request.query()));
         }
         text(out, "route", exchange.route.as_deref());
         text(out, "upstream", exchange.upstream.as_deref());
@@ -83,13 +68,13 @@ impl Encoder {
 
     /// The request's header fields that the configuration names.
     fn headers(&self, exchange: &Exchange, out: &mut Vec<u8>) {
-        if self.request_headers.is_empty() {
+        if self.sanitizer.request_headers().is_empty() {
             return;
         }
         key(out, "headers");
         out.push(b'{');
         let mut first = true;
-        for name in &self.request_headers {
+        for name in self.sanitizer.request_headers() {
             let mut values = exchange.request.headers.get_all(name).peekable();
             if values.peek().is_none() {
                 continue;
@@ -136,35 +121,6 @@ const fn source(source: ResponseSource) -> &'static str {
         ResponseSource::Stored(_) => "stored",
         ResponseSource::Gateway => "gateway",
     }
-}
-
-/// The address without what tells one subscriber from another: /24 of IPv4, /48 of IPv6.
-fn cut(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8)).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80)).into(),
-    }
-}
-
-/// The path with [`MASK`] for segments that hold an `@` or six digits in a row.
-fn masked_path(out: &mut Vec<u8>, path: &str) {
-    for (index, segment) in path.split('/').enumerate() {
-        if index > 0 {
-            out.push(b'/');
-        }
-        escape(out, if looks_personal(segment.as_bytes()) { MASK } else { segment });
-    }
-}
-
-fn looks_personal(segment: &[u8]) -> bool {
-    let mut digits = 0;
-    for (index, byte) in segment.iter().enumerate() {
-        digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
-        if digits == 6 || *byte == b'@' || segment[index..].starts_with(b"%40") {
-            return true;
-        }
-    }
-    false
 }
 
 fn key(out: &mut Vec<u8>, name: &str) {
@@ -286,34 +242,6 @@ mod tests {
         ] {
             let mut out = Vec::new();
             time(&mut out, UNIX_EPOCH + Duration::from_millis(millis));
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn addresses_are_cut() {
-        for (address, expected) in [
-            ("192.0.2.77", "192.0.2.0"),
-            ("::ffff:192.0.2.77", "192.0.2.0"),
-            ("2001:db8:1:2:3::4", "2001:db8:1::"),
-            ("::1", "::"),
-        ] {
-            assert_eq!(cut(address.parse().unwrap()).to_string(), expected);
-        }
-    }
-
-    #[test]
-    fn personal_segments_are_masked() {
-        for (path, expected) in [
-            ("/users/kari@example.no/x", "/users/***/x"),
-            ("/users/kari%40example.no", "/users/***"),
-            ("/p/01017012345/", "/p/***/"),
-            ("/p/12345/a12345b6", "/p/12345/a12345b6"),
-            ("/p/a123456b", "/p/***"),
-            ("*", "*"),
-        ] {
-            let mut out = Vec::new();
-            masked_path(&mut out, path);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }

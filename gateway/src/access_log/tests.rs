@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{ConnectionInfo, Measures, Protocol, RequestHead, ResponseHead, ResponseSource};
 use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
+use crate::model::Disclosure;
 
 fn exchange(path_and_query: &str) -> Exchange {
     let (authority, target) = ("a.no".to_owned(), path_and_query.parse().unwrap());
@@ -38,7 +39,12 @@ fn exchange(path_and_query: &str) -> Exchange {
 }
 
 fn config(target: LogTarget) -> Config {
-    Config { target, full_address: false, full_path: false, request_headers: Vec::new() }
+    Config { target, include: Disclosure::default() }
+}
+
+/// With whole addresses.
+fn whole(target: LogTarget) -> Config {
+    Config { target, include: Disclosure { full_address: true, ..Disclosure::default() } }
 }
 
 fn encoded(config: &Config, exchange: &Exchange) -> Value {
@@ -76,9 +82,9 @@ fn what_the_configuration_names_is_logged() {
     exchange.request.headers.append("x-many", HeaderValue::from_static("1"));
     exchange.request.headers.append("x-many", HeaderValue::from_bytes(b"\xff").unwrap());
     let mut config = config(LogTarget::Off);
-    config.full_address = true;
-    config.full_path = true;
-    config.request_headers = ["user-agent", "x-many", "x-absent"].map(http::HeaderName::from_static).to_vec();
+    config.include.full_address = true;
+    config.include.full_path = true;
+    config.include.request_headers = ["user-agent", "x-many", "x-absent"].map(http::HeaderName::from_static).to_vec();
     let line = encoded(&config, &exchange);
     assert_eq!(line["client"], "192.0.2.77");
     assert_eq!((&line["path"], &line["query"]), (&json!("/users/kari@example.no"), &json!("q=1")));
@@ -99,7 +105,8 @@ fn the_reference_has_exactly_the_keys_that_are_written() {
     assert_eq!(least.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&["always"]));
     exchange.log_fields = vec![("a".to_owned(), Some("b".to_owned()))];
     let request_headers = vec![http::header::USER_AGENT];
-    let all = Config { target: LogTarget::Off, full_address: true, full_path: true, request_headers };
+    let include = Disclosure { full_address: true, full_path: true, request_headers };
+    let all = Config { target: LogTarget::Off, include };
     let most = encoded(&all, exchange);
     assert_eq!(most.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&[]));
 }
@@ -114,8 +121,8 @@ proptest! {
             exchange.request.path_and_query = target;
         }
         let mut config = config(LogTarget::Off);
-        config.full_path = true;
-        config.request_headers = vec![http::header::COOKIE];
+        config.include.full_path = true;
+        config.include.request_headers = vec![http::header::COOKIE];
         if let Ok(header) = HeaderValue::from_bytes(&header) {
             exchange.request.headers.insert("cookie", header);
         }
@@ -200,10 +207,10 @@ fn nothing_is_encoded_when_the_log_is_off() {
 fn lines_of_an_old_configuration_never_reach_the_target_of_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let [old, new] = ["old.log", "new.log"].map(|name| LogTarget::File(directory.path().join(name)));
-    let whole = Config { full_address: true, ..config(old.clone()) };
+    let whole_addresses = whole(old.clone());
     let [first, second] = [&old, &new].map(|target| Opened::open(target).unwrap());
     let log = AccessLog::start(Arc::default()).unwrap();
-    let [mut early, mut late] = [(); 2].map(|()| log.worker(&whole, first.clone()));
+    let [mut early, mut late] = [(); 2].map(|()| log.worker(&whole_addresses, first.clone()));
     early.record(&exchange("/"));
     late.record(&exchange("/"));
     // One worker takes the configuration up, and its lines are written, before the other one hands its own over.
@@ -226,7 +233,7 @@ fn what_is_no_longer_included_is_gone_with_the_next_line() {
     let (queue, messages) = sync_channel(4);
     let log = AccessLog { queue, dropped: Arc::default() };
     let stdout = Opened::open(&LogTarget::Stdout).unwrap();
-    let mut worker = log.worker(&Config { full_address: true, ..config(LogTarget::Stdout) }, stdout.clone());
+    let mut worker = log.worker(&whole(LogTarget::Stdout), stdout.clone());
     worker.record(&exchange("/"));
     worker.reconfigure(&config(LogTarget::Stdout), &stdout);
     worker.record(&exchange("/"));

@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::names;
 use super::tree::Node;
 use super::types::{Choice, FilePath, List, Parsed, Text};
-use crate::model::{AccessLog, LogTarget};
+use crate::model::{AccessLog, Disclosure, LogTarget};
 
 /// What `access_log.include` turns on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +70,12 @@ fn log(target: LogTarget, include: &[Included]) -> AccessLog {
         Included::RequestHeader(name) => Some(name.clone()),
         Included::ClientAddress | Included::Path => None,
     };
-    AccessLog {
-        target,
+    let include = Disclosure {
         full_address: include.contains(&Included::ClientAddress),
         full_path: include.contains(&Included::Path),
         request_headers: include.iter().filter_map(name).collect(),
-    }
+    };
+    AccessLog { target, include }
 }
 
 /// The word in the section's place that turns it off.

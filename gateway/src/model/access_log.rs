@@ -2,19 +2,15 @@
 
 use std::path::PathBuf;
 
-use http::HeaderName;
+use super::Disclosure;
 
 /// The access log. Personal data is off until it is named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessLog {
     /// Where it goes.
     pub target: LogTarget,
-    /// Whole client addresses instead of /24 and /48.
-    pub full_address: bool,
-    /// The query, and path segments that look like personal data.
-    pub full_path: bool,
-    /// Request header fields whose values are logged.
-    pub request_headers: Vec<HeaderName>,
+    /// What of a request it shows.
+    pub include: Disclosure,
 }
 
 /// Where the access log goes.

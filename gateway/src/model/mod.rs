@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod disclosure;
 mod drain;
 mod forwarding;
 mod hidden;
@@ -29,6 +30,7 @@ use http::HeaderName;
 
 pub use access_log::{AccessLog, LogTarget};
 pub use admin::Admin;
+pub use disclosure::Disclosure;
 pub use drain::Drain;
 pub use forwarding::Forwarding;
 pub use hidden::Hidden;

@@ -80,7 +80,7 @@ fn everything_has_a_default() {
     );
     assert_eq!(config.state, State { max_entries: 100_000, max_bytes: 64 << 20, stored_responses: 64 << 20 });
     assert_eq!(config.access_log.target, LogTarget::Stdout);
-    assert!(!config.access_log.full_address && !config.access_log.full_path);
+    assert!(config.access_log.include == Disclosure::default());
     assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
@@ -262,8 +262,8 @@ routes:
 fn logs_show_personal_data_only_by_name() {
     let include = "access_log: {path: off, include: [client.address, request_headers.User-Agent]}";
     let log = accept(&format!("{MINIMAL}{include}")).config.access_log;
-    assert_eq!((log.target, log.full_address, log.full_path), (LogTarget::Off, true, false));
-    assert_eq!(log.request_headers, ["user-agent"]);
+    assert_eq!((log.target, log.include.full_address, log.include.full_path), (LogTarget::Off, true, false));
+    assert_eq!(log.include.request_headers, ["user-agent"]);
     assert_eq!(accept(&format!("{MINIMAL}access_log: off")).config.access_log.target, LogTarget::Off);
 }
 
