@@ -5,6 +5,7 @@ mod away;
 mod faults;
 mod headers;
 mod kinds;
+mod log;
 mod made;
 mod receiver;
 mod tls;
