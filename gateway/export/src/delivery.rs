@@ -49,7 +49,7 @@ impl Delivery {
     /// Has to be called on the runtime that sends.
     pub(crate) fn new(route: Route, signal: Signal, counters: Arc<Counters>, stop: Stop) -> Self {
         Self {
-            transport: route.open(signal),
+            transport: Transport::open(&route, signal),
             backoff: Backoff::new(route.settings().retry),
             route,
             signal,
