@@ -27,11 +27,13 @@ pub(crate) const H2LOAD: Tool = Tool { package: "nghttp2-client", is_present: ||
 /// What counts instructions.
 pub(crate) const VALGRIND: Tool = Tool { package: "valgrind", is_present: || find("valgrind").is_some() };
 
-/// What tests use of Python as peers that are not ours: an HTTP/3 client, and OpenTelemetry's messages with gRPC.
-const PYTHON_PACKAGES: &[&str] = &["aioquic==1.2.0", "grpcio==1.85.1", "opentelemetry-proto==1.45.2"];
+/// What tests use of Python as peers that are not ours: an HTTP/3 client, OpenTelemetry's messages with gRPC,
+/// and a collector.
+const PYTHON_PACKAGES: &[&str] =
+    &["aioquic==1.2.0", "grpcio==1.85.1", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
 /// What is there where those are.
 const PYTHON_IMPORTS: &str =
-    "import aioquic.h3.connection, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc";
+    "import aioquic.h3.connection, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc, rotel";
 
 /// The task.
 pub(crate) fn run() -> Result {

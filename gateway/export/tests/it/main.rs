@@ -3,6 +3,7 @@
 
 mod away;
 mod faults;
+mod foreign;
 mod headers;
 mod kinds;
 mod log;
