@@ -10,3 +10,4 @@ mod log;
 mod made;
 mod receiver;
 mod tls;
+mod workers;
