@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::counters::{Counters, DropReason};
 use crate::failure::Failure;
-use crate::notices::Notices;
+use crate::notices::{Notice, Notices};
 use crate::stop::Stop;
 use crate::transport::{Route, Signal, Transport};
 
@@ -26,18 +26,30 @@ pub(crate) struct Delivery {
     paused_until: Option<Instant>,
 }
 
-/// How long something is tried, and what it is called when that is over.
+/// How long something is tried.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) until: Instant,
-    pub(crate) reason: DropReason,
+pub(crate) enum Patience {
+    /// For so long after its first try. A pause that was there before it takes nothing of that.
+    AfterFirstTry(Duration),
+    /// Until something newer takes its place.
+    Until(Instant),
+}
+
+impl Patience {
+    /// What it is called when it is over.
+    fn reason(self) -> DropReason {
+        match self {
+            Self::AfterFirstTry(_) => DropReason::RetriesExhausted,
+            Self::Until(_) => DropReason::Superseded,
+        }
+    }
 }
 
 impl Delivery {
     /// Has to be called on the runtime that sends.
     pub(crate) fn new(route: Route, signal: Signal, counters: Arc<Counters>, stop: Stop) -> Self {
         Self {
-            transport: route.open(signal),
+            transport: Transport::open(&route, signal),
             backoff: Backoff::new(route.settings().retry),
             route,
             signal,
@@ -62,22 +74,36 @@ impl Delivery {
         self.counters.add_dropped(DropReason::Shutdown, items);
     }
 
+    /// Says what the end has left unsent.
+    pub(crate) fn conclude(&self) {
+        let unsent = self.counters.dropped(DropReason::Shutdown);
+        if unsent > 0 {
+            let endpoint = &self.route.settings().endpoint;
+            tracing::warn!(%endpoint, unsent, items = self.signal.items(), "the end came before everything was exported");
+        }
+    }
+
     /// Sends a body with so many items, and counts what becomes of them.
     pub(crate) async fn deliver(&mut self, body: Vec<u8>, items: u64, patience: Patience) {
         let body = self.transport.prepare(body);
+        let mut until = match patience {
+            Patience::AfterFirstTry(_) => None,
+            Patience::Until(until) => Some(until),
+        };
         let dropped = loop {
-            if let Err(reason) = self.pause(patience).await {
-                break reason;
+            if !self.pause(until).await {
+                break if self.stop.deadline().is_some() { DropReason::Shutdown } else { patience.reason() };
             }
-            let sent = self.attempt(body.clone()).await;
-            let Some(result) = sent else { break DropReason::Shutdown };
+            if let (None, Patience::AfterFirstTry(after)) = (until, patience) {
+                until = Instant::now().checked_add(after);
+            }
+            let Some(result) = self.attempt(body.clone()).await else { break DropReason::Shutdown };
             self.counters.add_export(result.is_ok());
             match result {
                 Ok(rejected) => return self.taken(items, rejected),
                 Err(failure) => {
-                    let is_retryable = failure.is_retryable();
                     self.failed(&failure);
-                    if !is_retryable {
+                    if !failure.is_retryable() {
                         break DropReason::Refused;
                     }
                 }
@@ -86,30 +112,24 @@ impl Delivery {
         self.counters.add_dropped(dropped, items);
     }
 
-    /// Waits for the end of the pause, which the end of everything cuts short once: the collector may be back by now.
-    async fn pause(&mut self, patience: Patience) -> Result<(), DropReason> {
-        let Some(until) = self.paused_until else { return self.still(patience) };
-        match self.stop.deadline() {
-            Some(deadline) if until > deadline => return Err(DropReason::Shutdown),
-            Some(_) => tokio::time::sleep_until(until).await,
-            None if until > patience.until => return Err(patience.reason),
-            None => tokio::select! {
-                () = tokio::time::sleep_until(until) => {}
-                _ = self.stop.asked() => {}
-            },
+    /// Waits for the end of the pause after the last failure, and says whether there is time for another try then. Where
+    /// there will be none it does not wait. The end of everything cuts a pause short once: the collector may be back by now.
+    async fn pause(&mut self, until: Option<Instant>) -> bool {
+        if let Some(pause) = self.paused_until {
+            match self.stop.deadline() {
+                Some(deadline) if pause > deadline => return false,
+                Some(_) => tokio::time::sleep_until(pause).await,
+                None if until.is_some_and(|until| pause > until) => return false,
+                None => tokio::select! {
+                    () = tokio::time::sleep_until(pause) => {}
+                    _ = self.stop.asked() => {}
+                },
+            }
+            self.paused_until = None;
         }
-        self.paused_until = None;
-        self.still(patience)
-    }
-
-    /// Whether there is time for another try.
-    fn still(&self, patience: Patience) -> Result<(), DropReason> {
-        if self.stop.is_over() {
-            Err(DropReason::Shutdown)
-        } else if self.stop.deadline().is_none() && patience.until <= Instant::now() {
-            Err(patience.reason)
-        } else {
-            Ok(())
+        match self.stop.deadline() {
+            Some(_) => !self.stop.is_over(),
+            None => until.is_none_or(|until| Instant::now() < until),
         }
     }
 
@@ -132,8 +152,11 @@ impl Delivery {
         self.counters.add_sent(items - rejected);
         self.counters.add_dropped(DropReason::Rejected, rejected);
         self.backoff.succeeded();
-        if let Some(notice) = self.notices.succeeded(Instant::now(), &self.counters) {
-            tracing::info!(endpoint = %self.route.settings().endpoint, items = self.signal.items(), "{notice}");
+        let (endpoint, items) = (&self.route.settings().endpoint, self.signal.items());
+        match self.notices.succeeded(Instant::now(), &self.counters) {
+            None => {}
+            Some(notice @ Notice::Dropping { .. }) => tracing::warn!(%endpoint, items, "{notice}"),
+            Some(notice) => tracing::info!(%endpoint, items, "{notice}"),
         }
     }
 

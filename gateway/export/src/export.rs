@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::counters::{Counters, DropReason, Held};
+use crate::counters::{Counters, Held};
 use crate::delivery::{Delivery, Patience};
 use crate::queue::{Batch, Item, Parcels, Queue, WaitsFor};
 
@@ -31,12 +31,12 @@ impl<T: Item> ExportTask<T> {
             if self.delivery.stop().is_over() {
                 self.delivery.leave(items);
             } else {
-                let until = Instant::now() + self.delivery.give_up_after();
-                let patience = Patience { until, reason: DropReason::RetriesExhausted };
+                let patience = Patience::AfterFirstTry(self.delivery.give_up_after());
                 self.delivery.deliver((self.encode)(batch.items), items, patience).await;
             }
             self.counters.release(batch.held);
         }
+        self.delivery.conclude();
     }
 
     /// The next batch: a full one, or what there is when the first of it has waited long enough. None at the end.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::counters::DropReason;
 use crate::delivery::{Delivery, Patience};
 use crate::model::Metric;
 
@@ -39,11 +38,10 @@ impl PushTask {
             let metrics = (self.read)();
             let points: usize = metrics.iter().map(|metric| metric.data.points()).sum();
             if points > 0 {
-                let patience = Patience { until: due, reason: DropReason::Superseded };
-                self.delivery.deliver((self.encode)(metrics), points as u64, patience).await;
+                self.delivery.deliver((self.encode)(metrics), points as u64, Patience::Until(due)).await;
             }
             if is_last {
-                return;
+                return self.delivery.conclude();
             }
         }
     }

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::made::{counter, export, quick, source, span, until};
-use crate::receiver::{Receiver, settings};
+use crate::receiver::{Receiver, Reply, settings};
 
 /// A port that nobody listens on.
 async fn unused_port() -> u16 {
@@ -69,6 +69,7 @@ async fn while_the_collector_is_away_it_is_asked_once_a_pause_however_much_waits
     let mut settings = settings(Protocol::OtlpHttp, port);
     settings.retry.initial = Duration::from_secs(600);
     settings.retry.max = Duration::from_secs(600);
+    settings.retry.give_up_after = Duration::from_secs(3600);
     let export = export(settings, quick());
     let sink = export.sink();
     // Ten batches' worth.
@@ -95,11 +96,26 @@ async fn a_batch_is_given_up_after_a_time_and_the_next_gets_its_turn() {
 }
 
 #[tokio::test]
+async fn a_pause_that_is_longer_than_a_batch_is_tried_costs_that_batch_alone() {
+    // Nothing is tried again, and the collector asks for more time than that.
+    let busy = Reply::Busy(Some(Duration::from_secs(1)));
+    let receiver = Receiver::start(Protocol::OtlpHttp, &[busy]).await;
+    let mut settings = receiver.settings();
+    settings.retry.give_up_after = Duration::from_millis(100);
+    let export = export(settings, quick());
+    let counters = export.counters().clone();
+    export.sink().send((0..30).map(|_| span("a")).collect());
+    until(&counters, |counters| counters.queued() == 0).await;
+    assert_eq!((counters.dropped(DropReason::RetriesExhausted), counters.sent()), (10, 20));
+}
+
+#[tokio::test]
 async fn the_end_gives_a_collector_that_is_away_one_more_chance_and_no_more() {
     let port = unused_port().await;
     let mut settings = settings(Protocol::OtlpHttp, port);
     settings.retry.initial = Duration::from_secs(600);
     settings.retry.max = Duration::from_secs(600);
+    settings.retry.give_up_after = Duration::from_secs(3600);
     let export = export(settings, quick());
     let counters = export.counters().clone();
     export.sink().send((0..25).map(|_| span("a")).collect());

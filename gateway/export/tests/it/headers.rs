@@ -5,6 +5,7 @@ use std::time::Duration;
 use telemetry_export::{Collector, Compression, Header, Protocol};
 use tokio::runtime::Handle;
 
+use crate::log::Log;
 use crate::made::{export, quick, record, source, span};
 use crate::receiver::{Receiver, Reply};
 
@@ -33,9 +34,7 @@ async fn fields_go_with_every_request_and_their_values_nowhere_else() {
     for protocol in [Protocol::OtlpHttp, Protocol::OtlpGrpc, Protocol::Zipkin] {
         // The refusal repeats the secret, which must not get into the log.
         let receiver = Receiver::start(protocol, &[Reply::Refuse]).await;
-        let log = Log::default();
-        let subscriber = log.clone();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let log = Log::shared();
         let mut settings = receiver.settings();
         settings.headers.push(Header::new("Authorization", b"Bearer hemmelig-4711").expect("a header"));
         settings.headers.push(Header::new("x-scope-orgid", b"hemmelig-leietaker").expect("a header"));
@@ -49,7 +48,8 @@ async fn fields_go_with_every_request_and_their_values_nowhere_else() {
         let counters = export.counters().clone();
         export.finish(Duration::from_secs(10)).await;
         assert_eq!((counters.sent(), counters.failed_exports()), (0, 1), "{protocol:?}");
-        let lines = log.lines();
+        let lines = log.text();
+        assert!(lines.contains(&format!("endpoint=http://127.0.0.1:{} ", receiver.port)), "{lines}");
         assert!(lines.contains("can't be exported to") && !lines.contains("hemmelig"), "{lines}");
     }
 }
@@ -67,48 +67,4 @@ async fn log_records_and_spans_have_connections_and_counters_of_their_own() {
     spans.finish(Duration::from_secs(10)).await;
     logs.finish(Duration::from_secs(10)).await;
     assert_eq!((spans_sent.sent(), logs_sent.sent()), (1, 2));
-}
-
-/// Every event and its fields at every level, as text.
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<String>>);
-
-impl Log {
-    fn lines(&self) -> String {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, attributes: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        attributes.record(&mut Lines(&self.0));
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
-        values.record(&mut Lines(&self.0));
-    }
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut Lines(&self.0));
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-struct Lines<'a>(&'a std::sync::Mutex<String>);
-
-impl tracing::field::Visit for Lines<'_> {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        use std::fmt::Write as _;
-        writeln!(self.0.lock().unwrap(), "{field}={value:?}").expect("a string");
-    }
 }

@@ -76,7 +76,7 @@ pub(crate) struct Shared {
 impl Shared {
     fn next(&self, received: Received) -> Reply {
         self.requests.send_modify(|requests| requests.push(received));
-        self.script.lock().unwrap().pop_front().unwrap_or(Reply::Take)
+        self.script.lock().expect("a script").pop_front().unwrap_or(Reply::Take)
     }
 }
 
@@ -150,10 +150,11 @@ async fn accept(protocol: Protocol, listener: TcpListener, tls: Option<TlsAccept
         connections.spawn(async move {
             match tls {
                 None => serve(protocol, stream, shared).await,
-                Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => serve(protocol, stream, shared).await,
-                    Err(_) => {}
-                },
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(protocol, stream, shared).await;
+                    }
+                }
             }
         });
     }
