@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugin_rules::limits::shares;
 use wasmtime::component::Instance;
@@ -345,6 +345,11 @@ struct Loan<'a> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        *self.slot = self.guest.store.data_mut().exchange.take();
+        let mut exchange = self.guest.store.data_mut().exchange.take();
+        // What the call has begun in the exchange's trace ends with it, however it ends.
+        if let Some(notes) = exchange.as_mut().and_then(|exchange| exchange.trace.as_mut()?.notes.as_mut()) {
+            notes.end_open(Instant::now);
+        }
+        *self.slot = exchange;
     }
 }
