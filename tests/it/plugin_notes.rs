@@ -40,7 +40,8 @@ fn notes_for_the_audit_trail_are_taken_also_where_there_is_none() {
     let upstream = Upstream::start(|_| text(200, "hello"));
     let gateway = gateway(&upstream);
     let mut client = Client::http1(gateway.address());
-    assert_eq!(told(&mut client, "audit-note"), "[Ok(()), Ok(()), Err(FieldError::InvalidName)]");
+    let noted = told(&mut client, "audit-note");
+    assert!(noted.starts_with("[Ok(()), Ok(()), Err(") && noted.contains("invalid-name"), "{noted}");
     let response = client.get_with("/", &[("x-do", "a/request_headers=audit-note,a/response_headers=audit-note")]);
     assert_eq!((response.status, response.text().as_str()), (200, "hello"));
 }
