@@ -32,7 +32,7 @@
 //!
 //! What is added is told beside what the gateway tells, as `plugin.PLUGIN.NAME`, so nothing of the gateway's is written over.
 //! It goes to whoever collects the traces: never add what came from a client. Where nothing of an exchange is recorded, all of
-//! it is taken and forgotten; a call that makes much of it may ask [`TraceContext::is_recorded`] first.
+//! it is taken and forgotten, and no call is made to the host; whoever has to work for it may ask [`Exchange::is_recorded`] first.
 
 use crate::bindings::edge::gateway::trace as wit;
 use crate::{Exchange, FieldError, raw};
@@ -118,6 +118,11 @@ impl<'a> Exchange<'a> {
         raw::trace::current(self.of).map(TraceContext)
     }
 
+    /// Whether what is added to its trace is kept, at least until the exchange ends. It costs nothing to ask.
+    pub fn is_recorded(&self) -> bool {
+        raw::trace::is_recorded(self.of)
+    }
+
     /// Adds an attribute to the exchange's span, or replaces the plugin's own of this name.
     ///
     /// # Errors
@@ -126,6 +131,9 @@ impl<'a> Exchange<'a> {
     /// them, [`FieldError::InvalidValue`] for what is no number. Nothing is an error where nothing is recorded. What can't be
     /// added is missing in the trace and changes nothing else: mostly, `.ok()` is right.
     pub fn set_trace_attribute(&self, name: &str, value: impl Into<Value>) -> Result<(), FieldError> {
+        if !self.is_recorded() {
+            return Ok(());
+        }
         raw::trace::set_attribute(self.of, None, name, &value.into())
     }
 
@@ -135,7 +143,8 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// [`FieldError::InvalidName`] as for attributes, [`FieldError::TooLarge`] for more than 32 spans.
     pub fn begin_span(&self, name: &str) -> Result<Span<'a>, FieldError> {
-        Ok(Span { of: self.of, number: raw::trace::begin_span(self.of, name)? })
+        let number = if self.is_recorded() { raw::trace::begin_span(self.of, name)? } else { None };
+        Ok(Span { of: self.of, number })
     }
 }
 

@@ -62,6 +62,12 @@ pub(crate) mod trace {
     use crate::FieldError;
     use crate::bindings::edge::gateway::trace::{self, Context, Value};
 
+    /// The contract has it in the handle.
+    #[inline]
+    pub(crate) fn is_recorded(of: Handle<'_>) -> bool {
+        of.number & 1 == 1
+    }
+
     #[inline]
     pub(crate) fn current(of: Handle<'_>) -> Option<Context> {
         trace::current(of.number)

@@ -90,10 +90,8 @@ pub(crate) fn report(exchange: &Exchange, rules: &Rules, counts: &[u32], source:
     if told.and_then(|()| exchange.set_attribute("pii.categories", &names)).is_err() {
         log::warn!("there are too many attributes: later plugins are not told what was found");
     }
-    if exchange.trace().is_some_and(|trace| trace.is_recorded()) {
-        exchange.set_trace_attribute("found", i64::try_from(total).unwrap_or(i64::MAX)).ok();
-        exchange.set_trace_attribute("categories", names).ok();
-    }
+    exchange.set_trace_attribute("found", i64::try_from(total).unwrap_or(i64::MAX)).ok();
+    exchange.set_trace_attribute("categories", names).ok();
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ impl Plugin for RateLimit {
             exchange
                 .set_trace_attribute("decision", if self.settings.shadow { "would_refuse" } else { "refused" })
                 .ok();
-            exchange.set_trace_attribute("limits", names.join(",")).ok();
+            if exchange.is_recorded() {
+                exchange.set_trace_attribute("limits", names.join(",")).ok();
+            }
         }
         // A limit on trial must not change what clients do.
         if self.settings.shadow {
