@@ -5,6 +5,7 @@
 //!
 //! [`HostState::charge`]: super::state::HostState::charge
 
+mod audit;
 mod calls;
 mod counters;
 pub(super) mod crypto;
@@ -14,4 +15,5 @@ mod kv;
 mod metrics;
 mod secrets;
 mod sys;
+mod trace;
 pub(super) mod waiting;
