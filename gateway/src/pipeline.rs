@@ -23,6 +23,7 @@ use crate::handler::Inbound;
 use crate::message::{Body, RequestBody, Response, content, headers, known, normalize};
 use crate::model::RouteAction;
 use crate::plugin::chain::Flow;
+use crate::sensitive::Sensitive;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
 use crate::{response, route, timer};
 
@@ -170,10 +171,10 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
     let request = &exchange.request;
     let query = route::Query {
         scheme: request.scheme,
-        hostname: normalize::hostname(&request.authority),
-        path: request.path(),
-        query: request.query(),
-        method: &request.method,
+        hostname: normalize::hostname(request.authority.expose()),
+        path: request.path().into_exposed(),
+        query: request.query().map(Sensitive::into_exposed),
+        method: request.method.expose(),
         headers: &request.headers,
     };
     let found = snapshot.shared.router.find(&query).ok_or(ErrorKind::NoRoute)?;
@@ -206,7 +207,7 @@ async fn finish(
             outgoing.status = head.status;
             let mut fields = if keeps_headers { head.headers.clone() } else { std::mem::take(&mut head.headers) };
             fields.insert(known::X_REQUEST_ID, exchange.id.value());
-            barred = std::mem::take(&mut head.barred);
+            barred = std::mem::take(head.barred.expose_mut());
             let status = head.status;
             if let Some(route) = &completion.route {
                 exchange::header_edits::edit(&mut fields, &route.config.response_headers, exchange);
@@ -234,7 +235,7 @@ fn put_response(exchange: &mut Exchange, source: ResponseSource, made: Response)
 }
 
 fn declared_length(exchange: &Exchange) -> Option<u64> {
-    exchange.request.headers.get(known::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    exchange.request.headers.get(known::CONTENT_LENGTH)?.expose_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -132,12 +132,12 @@ fn item(name: &str) -> String {
 /// Where neither the redirect nor the request (of HTTP/1.0) names a host.
 pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response, Error> {
     let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme);
-    let hostname = crate::message::normalize::hostname(&request.authority);
+    let hostname = crate::message::normalize::hostname(request.authority.expose());
     if redirect.hostname.is_none() && hostname.is_empty() {
         // The gateway's own address is nobody's business, and a relative location can't change the scheme or the port.
         return Err(Error::new(ErrorKind::BadRequest, "a redirect of a request that names no host"));
     }
-    let sent_port = request.authority[hostname.len()..].strip_prefix(':').and_then(|port| port.parse().ok());
+    let sent_port = request.authority.expose()[hostname.len()..].strip_prefix(':').and_then(|port| port.parse().ok());
     let port = redirect.port.or(if scheme == request.scheme { sent_port } else { None });
     let default_port = if scheme == "https" { 443 } else { 80 };
     let mut location = format!("{scheme}://{}", redirect.hostname.as_deref().unwrap_or(hostname));
@@ -145,7 +145,7 @@ pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response, 
         location.push(':');
         location.push_str(itoa::Buffer::new().format(port));
     }
-    let path = redirect.path.as_deref().unwrap_or(request.path());
+    let path = redirect.path.as_deref().unwrap_or(request.path().into_exposed());
     if !path.starts_with('/') {
         location.push('/');
     }
@@ -154,7 +154,7 @@ pub fn redirect(redirect: &Redirect, request: &RequestHead) -> Result<Response, 
         && !path.contains('?')
     {
         location.push('?');
-        location.push_str(query);
+        location.push_str(query.expose());
     }
     let mut response = Response::new(Body::empty());
     match HeaderValue::try_from(location) {

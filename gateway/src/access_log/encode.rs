@@ -27,7 +27,7 @@ impl Encoder {
         time(out, started);
         out.push(b'"');
         text(out, "request_id", Some(&exchange.id));
-        let _ = write!(out, ",\"client\":\"{}\"", self.sanitizer.address(exchange.client));
+        let _ = write!(out, ",\"client\":\"{}\"", self.sanitizer.address(&exchange.client));
         text(out, "listener", Some(&exchange.connection.listener));
         text(out, "protocol", Some(exchange.connection.protocol.name()));
         text(out, "method", Some(self.sanitizer.method(&request.method)));
@@ -82,7 +82,7 @@ impl Encoder {
             member(out, &mut first, name.as_str());
             out.push(b'"');
             while let Some(value) = values.next() {
-                escape(out, &String::from_utf8_lossy(value.as_bytes()));
+                escape(out, &String::from_utf8_lossy(value.expose()));
                 if values.peek().is_some() {
                     out.extend_from_slice(b", ");
                 }
@@ -104,8 +104,9 @@ fn fields(exchange: &Exchange, out: &mut Vec<u8>) {
     for (index, (name, value)) in exchange.log_fields.iter().enumerate() {
         let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
         let (Some(value), false) = (value, overridden) else { continue };
-        member(out, &mut first, name);
+        member(out, &mut first, name.expose());
         out.push(b'"');
+        let value = value.expose();
         escape(out, &value[..value.floor_char_boundary(MAX_RECORDED)]);
         out.push(b'"');
     }

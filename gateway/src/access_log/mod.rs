@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::exchange::Exchange;
 use crate::model::{AccessLog as Config, LogTarget};
+use crate::sensitive::no_content;
 use encode::Encoder;
 pub use writer::Opened;
 use writer::{Message, Writer};
@@ -90,7 +91,6 @@ impl AccessLog {
 }
 
 /// The access log of one worker. Dropping it hands over what is left, so no line is lost on shutdown.
-#[derive(Debug)]
 pub struct WorkerLog {
     encoder: Encoder,
     enabled: bool,
@@ -105,6 +105,8 @@ pub struct WorkerLog {
     give_back: SyncSender<Vec<u8>>,
     spare: Receiver<Vec<u8>>,
 }
+
+no_content!(WorkerLog);
 
 impl WorkerLog {
     /// Follows a new configuration and its target. What is in the buffer still goes to the old one.

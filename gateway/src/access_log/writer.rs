@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::LogTarget;
+use crate::sensitive::no_content;
 
 /// What the writer is asked.
-#[derive(Debug)]
 pub(super) enum Message {
     /// Write these lines, and give the buffer back. They say themselves where to: what was encoded by one configuration
     /// goes nowhere but to that one's target, whenever each worker takes up another.
@@ -21,6 +21,8 @@ pub(super) enum Message {
     /// Tell when everything before this is written.
     Flush(SyncSender<()>),
 }
+
+no_content!(Message);
 
 #[derive(Debug)]
 enum Sink {

@@ -86,7 +86,7 @@ fn is_loopback<B>(request: &Request<B>) -> bool {
     let fields = FieldMap::from(request.headers().clone());
     let target = normalize::target(request.method(), request.uri(), &fields, request.version());
     target.is_ok_and(|target| {
-        let name = normalize::hostname(&target.authority);
+        let name = normalize::hostname(target.authority.expose());
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         name == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
     })

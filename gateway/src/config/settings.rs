@@ -52,7 +52,7 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
         fields.error(fields.position("file"), "the secret is empty");
         return None;
     }
-    valid.then_some(Secret(bytes))
+    valid.then(|| Secret::new(bytes))
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, String> {

@@ -1,11 +1,29 @@
 //! The `secrets` section.
 
-/// A secret's bytes; never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub Vec<u8>);
+use crate::sensitive::Sensitive;
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
+/// A secret's bytes; never printed.
+///
+/// ```
+/// let secret = gateway::model::Secret::new(b"kari".to_vec());
+/// assert!(!format!("{secret:?}").contains("kari"));
+/// ```
+///
+/// ```compile_fail
+/// let secret = gateway::model::Secret::new(b"kari".to_vec());
+/// assert!(!format!("{secret}").contains("kari"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret(Sensitive<Vec<u8>>);
+
+impl Secret {
+    /// Of these bytes.
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(Sensitive::new(bytes))
+    }
+
+    /// Its bytes, for whoever it is granted to.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn forward(
             .access(|exchange| {
                 forwarding.note(exchange);
                 note(exchange, &failed);
-                exchange.request.method.is_idempotent()
+                exchange.request.method.expose().is_idempotent()
             })
             .await;
         before += forwarding.report.count();
@@ -119,7 +119,7 @@ async fn send(
             // RFC 9110 section 10.1.4: a request's alone.
             fields.remove(known::TE);
             exchange.source = ResponseSource::Upstream;
-            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(status, fields) });
+            exchange.response = Some(ResponseHead { barred: listed.into(), ..ResponseHead::new(status, fields) });
             Ok(body)
         })
         .await
@@ -196,22 +196,22 @@ fn outgoing_head(
     let (request, edits) = (&exchange.request, &route.config.request_headers);
     exchange::header_edits::edit(&mut fields, edits, exchange);
     if request.edits.odd_names {
-        let changed = request.field_edits().iter().map(|edit| &edit.name);
+        let changed = request.field_edits().iter().map(|edit| edit.name.expose());
         headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
     }
     fields.insert(known::CDN_LOOP, exchange.hops.next());
     let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
         (Some(replacement), PathMatch::Prefix(prefix)) => {
-            let rewritten = route::rewrite(request.path_and_query.as_str(), prefix, replacement);
+            let rewritten = route::rewrite(request.path_and_query.expose().as_str(), prefix, replacement);
             PathAndQuery::try_from(rewritten)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?
         }
-        _ => request.path_and_query.clone(),
+        _ => request.path_and_query.expose().clone(),
     };
     // A request of HTTP/1.0 may name no host; the service has a name all the same.
-    let asked = Some(&request.authority).filter(|authority| !authority.is_empty());
+    let asked = Some(request.authority.expose()).filter(|authority| !authority.is_empty());
     Ok(OutgoingHead {
-        method: request.method.clone(),
+        method: request.method.expose().clone(),
         authority: asked.filter(|_| upstream.config().host == UpstreamHost::Preserve).cloned(),
         path_and_query,
         headers: fields,

@@ -8,7 +8,7 @@ use super::host::flights::Flights;
 use super::host::log_gate::LogGate;
 use super::ticker::Ticker;
 use crate::memory::Budget;
-use crate::model::{Hidden, PluginLimits};
+use crate::model::{Hidden, PluginLimits, Secret};
 use crate::state::{Namespace, State};
 use crate::telemetry::plugin_sink::PluginMetricsSink;
 
@@ -20,7 +20,7 @@ pub(super) struct EntryContext {
     /// Granted upstreams.
     pub(super) upstreams: Vec<Arc<str>>,
     /// Granted secrets.
-    pub(super) secrets: BTreeMap<String, Vec<u8>>,
+    pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) state: State,
     pub(super) namespace: Namespace,
     pub(super) metrics: Arc<dyn PluginMetricsSink>,

@@ -15,7 +15,7 @@ use super::host::log_gate::LogGate;
 use super::maker::MakeError;
 use super::symbols::{self, CodePlace};
 use super::wit::Guest;
-use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
+use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Secret, Storing};
 use crate::phase::Phases;
 use crate::state::State;
 
@@ -24,7 +24,7 @@ use crate::state::State;
 pub(super) struct Terms {
     limits: PluginLimits,
     upstreams: Vec<Arc<str>>,
-    secrets: BTreeMap<String, Vec<u8>>,
+    secrets: BTreeMap<String, Secret>,
     /// Its file.
     file: Option<PathBuf>,
     /// Fields that carry credentials, besides those that do by their name.
@@ -37,7 +37,7 @@ impl Terms {
         let (mut upstreams, mut secrets) = (Vec::new(), BTreeMap::new());
         if let Some(grants) = config.plugins.grants.get(plugin) {
             upstreams = grants.upstreams.iter().map(|name| Arc::from(name.as_str())).collect();
-            let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.0.clone()));
+            let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.clone()));
             secrets = grants.secrets.iter().filter_map(value).collect();
         }
         let file = config.plugins.directory.as_ref().map(|directory| directory.join(format!("{plugin}.wasm")));

@@ -12,6 +12,7 @@ use super::report::Recorder;
 use super::service::Upstream;
 use crate::error::{Error, ErrorKind};
 use crate::model::UpstreamProtocol;
+use crate::sanitize::safe;
 
 /// Which connections may carry a request.
 #[derive(Clone, Copy)]
@@ -110,7 +111,7 @@ async fn connect(client: &Client, upstream: &Upstream, pool: &EndpointPool) -> R
         }
     };
     timeout(limit, made).await.unwrap_or_else(|_| {
-        let detail = format!("no connection to {} within {limit:?}", pool.endpoint.address());
+        let detail = safe!("no connection to ", pool.endpoint.address(), " within ", limit);
         Err(Error::new(ErrorKind::ConnectTimeout, detail))
     })
 }

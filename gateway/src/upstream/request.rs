@@ -157,7 +157,7 @@ impl<'a> UpstreamRequest<'a> {
             .map_err(|_| Error::new(ErrorKind::Internal, "the target is not a URI for HTTP/2"))?;
         let mut headers = if self.kept { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         // gRPC servers insist on it, and it is ours to say: TE is hop by hop.
-        if headers.get(known::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        if headers.get(known::CONTENT_TYPE).is_some_and(|value| value.expose().starts_with(b"application/grpc")) {
             headers.insert(known::TE, HeaderValue::from_static("trailers"));
         }
         let mut request = Request::new(WatchedBody::on_a_stream(self.body.take()));
@@ -205,7 +205,7 @@ fn frame(headers: &mut FieldMap, method: &Method, body: &Body) {
 fn content_length(headers: &FieldMap) -> Option<Option<u64>> {
     let mut values = headers.get_all(&known::CONTENT_LENGTH);
     let first = values.next()?;
-    let digits = first.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let digits = first.expose_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     Some(digits.and_then(|text| text.parse().ok()).filter(|_| values.next().is_none()))
 }
 

@@ -14,6 +14,7 @@ use crate::message::{Body, FieldMap, content};
 use crate::plugin::call::{Action, LocalResponse, StoredResponse};
 use crate::plugin::host::response::{response_fields, response_status};
 use crate::plugin::stored::{Key, Readers, caller, storable};
+use crate::sensitive::Sensitive;
 
 impl<L: Link> ChainRun<L> {
     /// Puts a plugin's response into the exchange.
@@ -47,7 +48,7 @@ impl<L: Link> ChainRun<L> {
             let request = &exchange.request;
             let name = kept_by(&stored.key);
             let key = self.key(exchange, index, &name);
-            let hit = store.find(&key, request.asked_method(), &request.headers, store.now())?;
+            let hit = store.find(&key, request.asked_method().expose(), &request.headers, store.now())?;
             let upstream = exchange.response.as_ref().filter(|_| exchange.source == ResponseSource::Upstream);
             let forwarded = request.sent.then(|| upstream.map(|response| response.status));
             Some(hit.with_cache_status(forwarded))
@@ -71,7 +72,7 @@ impl<L: Link> ChainRun<L> {
         if source != ResponseSource::Upstream {
             return body;
         }
-        let name = kept_by(&asked.key);
+        let name = kept_by(asked.key.expose());
         let key = self.key(exchange, index, &name);
         let storing = self.chain.links[index].storing();
         let draft = storable(&exchange.request, response, key.readers, storing, asked.ttl)
@@ -90,8 +91,9 @@ impl<L: Link> ChainRun<L> {
     /// By what the client asked for: what plugins rewrite must not change the key of a stored response.
     fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
         let (authority, target) = exchange.request.asked_target();
+        let (authority, target) = (authority.into_exposed(), target.into_exposed());
         let storing = self.chain.links[index].storing();
-        let readers = Readers::of(storing.shared, exchange.principal());
+        let readers = Readers::of(storing.shared, exchange.principal().map(Sensitive::into_exposed));
         let entry = &self.chain.entries[index];
         let caller = caller(&exchange.request, readers, storing);
         Key { entry, scheme: exchange.request.scheme, authority, target, readers, caller, plugin }

@@ -88,8 +88,12 @@ fn echo(status: StatusCode) -> (Rc<RefCell<Vec<String>>>, impl Handler) {
     let notes = seen.clone();
     let handler = move |inbound: Inbound| {
         let notes = notes.clone();
-        let protocol = inbound.head.protocol.as_ref().map(|protocol| protocol.as_str().to_owned());
-        notes.borrow_mut().push(format!("{} {} {protocol:?}", inbound.head.method, inbound.head.target));
+        let protocol = inbound.head.protocol.as_ref().map(|protocol| protocol.expose().to_owned());
+        notes.borrow_mut().push(format!(
+            "{} {} {protocol:?}",
+            inbound.head.method.expose(),
+            inbound.head.target.expose()
+        ));
         assert_eq!(inbound.upgrade.is_some(), inbound.head.method == Method::CONNECT);
         if let Some(upgrade) = inbound.upgrade {
             tokio::task::spawn_local(async move {

@@ -82,7 +82,7 @@ fn response(answer: CallResponse) -> Response {
         headers: answer
             .headers
             .iter()
-            .map(|(name, value)| Header { name: name.as_str().to_owned(), value: value.as_bytes().to_vec() })
+            .map(|(name, value)| Header { name: name.expose_str().to_owned(), value: value.expose().to_vec() })
             .collect(),
         body: answer.body.to_vec(),
     }
