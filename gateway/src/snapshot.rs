@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::access_log::Opened;
+use crate::access_log::Target;
 use crate::message::headers::HeaderRules;
 use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
@@ -35,8 +35,8 @@ pub struct Snapshot {
     pub rules: Arc<HeaderRules>,
     /// The bound port of each listener.
     pub ports: Ports,
-    /// Where the access log goes.
-    pub log_target: Arc<Opened>,
+    /// Where the access logs go, in their order.
+    pub log_targets: Vec<Arc<Target>>,
 }
 
 impl Snapshot {
@@ -46,11 +46,11 @@ impl Snapshot {
         plugins: PluginSet,
         upstreams: Upstreams,
         ports: Ports,
-        log_target: Arc<Opened>,
+        log_targets: Vec<Arc<Target>>,
     ) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
-        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, log_target, config }
+        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, log_targets, config }
     }
 
     /// The same routes and upstreams with other plugins.

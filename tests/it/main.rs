@@ -1,6 +1,9 @@
 //! End-to-end tests: a gateway on real sockets, with clients of all three protocols.
 
 mod access_log;
+mod access_log_formats;
+mod access_log_peers;
+mod access_log_rotation;
 mod bodiless;
 mod body;
 mod cli;

@@ -24,6 +24,14 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const NGINX: Tool = Tool { package: "nginx-light", is_present: || find("nginx").is_some() };
 /// The load of both.
 pub(crate) const H2LOAD: Tool = Tool { package: "nghttp2-client", is_present: || find("h2load").is_some() };
+/// A receiver of syslog messages that is not ours. Programs for administrators may lie outside of a user's path.
+pub(crate) const RSYSLOG: Tool = Tool { package: "rsyslog", is_present: || is_installed("rsyslogd") };
+/// What moves logs away in most places.
+pub(crate) const LOGROTATE: Tool = Tool { package: "logrotate", is_present: || is_installed("logrotate") };
+/// A reader of access logs in NCSA's combined format.
+pub(crate) const GOACCESS: Tool = Tool { package: "goaccess", is_present: || is_installed("goaccess") };
+/// The peers of end-to-end tests.
+pub(crate) const PEERS: [Tool; 5] = [CURL, PYTHON, RSYSLOG, LOGROTATE, GOACCESS];
 /// What counts instructions.
 pub(crate) const VALGRIND: Tool = Tool { package: "valgrind", is_present: || find("valgrind").is_some() };
 
@@ -38,7 +46,8 @@ const PYTHON_IMPORTS: &str =
 /// The task.
 pub(crate) fn run() -> Result {
     wasm()?;
-    tools(&[CURL, PYTHON, NGINX, H2LOAD])?;
+    tools(&PEERS)?;
+    tools(&[NGINX, H2LOAD])?;
     let python = python()?;
     println!("wasm target, tools and {} are in place", python.display());
     Ok(())
@@ -122,6 +131,10 @@ pub(crate) fn python() -> Result<PathBuf> {
             environment.display()
         )),
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    find(program).is_some() || Path::new("/usr/sbin").join(program).exists()
 }
 
 fn is_root() -> bool {

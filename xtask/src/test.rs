@@ -23,7 +23,7 @@ pub(crate) struct Options {
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
     setup::wasm()?;
-    setup::tools(&[setup::CURL, setup::PYTHON])?;
+    setup::tools(&setup::PEERS)?;
     let python = setup::python()?;
     announce_first_build()?;
     let wasm = plugins::build(&plugins::Kind::ALL)?;

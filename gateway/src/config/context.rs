@@ -38,6 +38,8 @@ pub(super) struct RouteNames {
     pub(super) upstreams: Vec<Placed<String>>,
     /// Plugins of their chains.
     pub(super) plugins: Vec<Placed<String>>,
+    /// Routes that conditions of access logs name.
+    pub(super) logged_routes: Vec<Placed<String>>,
 }
 
 impl Context<'_> {

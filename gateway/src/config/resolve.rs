@@ -22,6 +22,7 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
     listener::check(raw.listeners.as_deref().unwrap_or_default(), raw.admin.as_ref(), context);
     let names = std::mem::take(&mut context.names);
     check_routes(&names, context);
+    check_logged_routes(&names, context);
     if let Some(routes) = &raw.routes {
         reach::check(routes, &names.routes, context);
     }
@@ -93,6 +94,14 @@ fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
                 context.error(name.position, message);
             }
         }
+    }
+}
+
+/// The routes that conditions of access logs name exist.
+fn check_logged_routes(names: &RouteNames, context: &mut Context<'_>) {
+    let known = || names.routes.iter().map(|route| route.value.as_str());
+    for route in names.logged_routes.iter().filter(|route| known().all(|known| known != route.value)) {
+        context.error(route.position, format!("there is no route {}; {}", route.shown, suggest(&route.value, known())));
     }
 }
 

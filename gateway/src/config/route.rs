@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::access_log;
 use super::fields::{Fields, Object};
 use super::names;
 use super::plugin;
@@ -36,6 +37,12 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         fields.default("response_headers", "Changes of the response's headers.", Object(header_edits), "{}");
     let timeouts = fields.default("timeouts", "Time limits of the exchange.", Object(timeouts), "{}");
     let limits = fields.default("limits", "Limits of the exchange.", Object(limits), "{}");
+    let access_log = fields.default(
+        "access_log",
+        "Which of its exchanges are logged: off for none.",
+        ObjectOr { object: Object(access_log::route_log), other: access_log::ROUTE_OFF },
+        "{}",
+    );
 
     if let Some(context) = fields.context() {
         context.names.routes.extend(name.clone());
@@ -68,6 +75,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         request_headers,
         response_headers,
         limits,
+        access_log: access_log?,
     };
     valid.then_some(route)
 }

@@ -8,7 +8,7 @@ use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
-use super::types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, text};
+use super::types::{Integer, List, Named, NonEmpty, OrOff, text};
 use super::{access_log, drain, names, route, settings, upstream};
 use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Route, Secret, State, Upstream};
 
@@ -22,7 +22,7 @@ pub(super) struct Raw {
     pub(super) secrets: Option<Vec<(Placed<String>, Option<Secret>)>>,
     pub(super) state: Option<State>,
     pub(super) admin: Option<Placed<SocketAddr>>,
-    pub(super) access_log: Option<AccessLog>,
+    pub(super) access_log: Option<Vec<AccessLog>>,
     pub(super) log: Option<Log>,
     pub(super) forwarding: Option<Forwarding>,
     pub(super) credentials: Option<Vec<HeaderName>>,
@@ -62,8 +62,8 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let access_log = fields.default(
         "access_log",
-        "One line per request, or off.",
-        ObjectOr { object: Object(access_log::access_log), other: access_log::OFF },
+        "A record of each request: one log, a list of logs that go to different places, or off.",
+        access_log::AccessLogs,
         "{}",
     );
     let log = fields.default("log", "The gateway's own messages, on stderr.", Object(settings::log), "{}");

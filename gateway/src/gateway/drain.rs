@@ -66,7 +66,7 @@ impl Control {
     /// Ends with the next signal that asks for the end. Logs may be moved also during a drain.
     async fn signalled(&self, signals: &mut Option<Signals>) {
         while Signals::next(signals).await == Signal::Reload {
-            self.access_log.reopen(&self.snapshot.log_target);
+            self.access_log.reopen();
         }
     }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
-use crate::access_log::Opened;
-use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
+use crate::access_log::{AccessLog, Target};
+use crate::config::{self, ConfigError, Contents, Diff, Loaded, Places, SocketChanges};
 use crate::listener::bind::BindError;
 use crate::model::Config;
 use crate::plugin::{Findings, Registry};
@@ -27,6 +28,7 @@ pub(super) struct Basis {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) registry: Arc<Registry>,
     pub(super) leaving: ClosingSockets,
+    pub(super) access_log: AccessLog,
 }
 
 /// What came of reading the files anew.
@@ -67,12 +69,12 @@ pub(super) struct Ready {
     sockets: SocketChanges,
     findings: Findings,
     parts: Parts,
-    log_target: Arc<Opened>,
+    log_targets: Vec<Arc<Target>>,
 }
 
 /// Reads the files, and makes everything that they ask for.
 pub(super) async fn load(basis: Basis) -> ReloadOutcome {
-    let Basis { path, applied, refused, snapshot, registry, leaving } = basis;
+    let Basis { path, applied, refused, snapshot, registry, leaving, access_log } = basis;
     let look = move || {
         let now = applied.now();
         if now == applied {
@@ -122,13 +124,13 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
             return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };
-    let log_target = match open_access_log(&snapshot, &config).await {
+    let log_targets = match open_access_logs(access_log, &path, &config, places, &snapshot).await {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
-    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target }))
+    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_targets }))
 }
 
 /// What is to be said where plugin entries have become more than instances.
@@ -141,15 +143,19 @@ fn crowded(entries: usize, instances: u32) -> Option<String> {
     })
 }
 
-/// The access log's target: the open one, unless it is to be another.
-async fn open_access_log(old: &Snapshot, new: &Config) -> Result<Arc<Opened>, ApplyError> {
-    if old.config.access_log.target == new.access_log.target {
-        return Ok(old.log_target.clone());
-    }
-    let target = new.access_log.target.clone();
-    let opened = tokio::task::spawn_blocking(move || Opened::open(&target)).await;
-    let opened = opened.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-    opened.map_err(ApplyError::access_log(&new.access_log.target))
+/// The access logs' targets: those that are open, as far as they stay.
+async fn open_access_logs(
+    logs: AccessLog,
+    file: &Path,
+    config: &Arc<Config>,
+    places: Places,
+    running: &Arc<Snapshot>,
+) -> Result<Vec<Arc<Target>>, ApplyError> {
+    let (file, config, running) = (file.to_owned(), config.clone(), running.clone());
+    let opened = tokio::task::spawn_blocking(move || access_logs::open(&logs, &file, &config, &places, Some(&running)));
+    opened
+        .await
+        .unwrap_or_else(|panic| Err(ApplyError::system("opening the access logs")(std::io::Error::other(panic))))
 }
 
 impl Control {
@@ -232,7 +238,7 @@ impl Control {
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
-        let Ready { contents, config, notices, sockets, findings, parts, log_target } = ready;
+        let Ready { contents, config, notices, sockets, findings, parts, log_targets } = ready;
         Arc::make_mut(&mut self.registry).learn(findings);
         let plan = self.listeners.plan(&config, &sockets, &parts.certificates, self.workers.count())?;
 
@@ -242,7 +248,7 @@ impl Control {
         }
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
+        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets));
         self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others(&BTreeSet::new());

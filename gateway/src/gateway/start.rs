@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
+use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::Listeners;
 use super::prepare::{self, Parts, Tried};
 use super::surroundings;
 use super::workers::Workers;
-use crate::access_log::{AccessLog, Opened};
+use crate::access_log::{AccessLog, WorkerLog};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
@@ -58,10 +59,9 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
-    let target = Opened::open(&config.access_log.target).map_err(ApplyError::access_log(&config.access_log.target))?;
-    let access_log = AccessLog::start(metrics.access_log_dropped.clone())
-        .map_err(ApplyError::system("starting the access log's thread"))?;
-    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
+    let access_log = AccessLog::new(metrics.access_log_dropped.clone());
+    let targets = access_logs::open(&access_log, path, &config, &places, None)?;
+    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), targets.clone());
     let snapshot = Arc::new(snapshot);
     metrics.show_endpoints(snapshot.endpoint_health());
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
@@ -74,7 +74,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
             stored: stored.clone(),
             memory: memory.bodies.clone(),
             metrics: metrics.clone(),
-            access_log: access_log.worker(&config.access_log, target.clone()),
+            access_log: WorkerLog::new(&config.access_log, &targets),
             instances,
             commands,
         })?;

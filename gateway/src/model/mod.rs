@@ -13,6 +13,7 @@ mod hidden;
 mod limits;
 mod listener;
 mod log;
+mod log_field;
 mod plugin;
 mod reload;
 mod route;
@@ -28,7 +29,10 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-pub use access_log::{AccessLog, LogTarget};
+pub use access_log::{
+    AccessLog, LogCondition, LogConditions, LogSample, LogSelection, LogTarget, RecordFormat, RouteLog, Syslog,
+    SyslogAddress,
+};
 pub use admin::Admin;
 pub use disclosure::Disclosure;
 pub use drain::Drain;
@@ -37,6 +41,7 @@ pub use hidden::Hidden;
 pub use limits::Limits;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls, SocketKey, Transport};
 pub use log::{Log, LogFormat};
+pub use log_field::{LOG_MEMBERS, LOG_VARIABLES, LinePiece, LogField};
 pub use plugin::{Compile, Grants, OnFailure, PluginEntry, PluginLimits, Plugins, Positions, Storing};
 pub use route::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -72,8 +77,8 @@ pub struct Config {
     pub state: State,
     /// The admin listener; `None` when switched off.
     pub admin: Option<Admin>,
-    /// One line per request.
-    pub access_log: AccessLog,
+    /// Where a record of each request goes; empty = nowhere.
+    pub access_log: Vec<AccessLog>,
     /// The gateway's own messages, on stderr.
     pub log: Log,
     /// How client addresses are found and passed on.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::RouteLog;
 use super::plugin::PluginEntry;
 use super::template::Template;
 
@@ -28,6 +29,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What an exchange may take.
     pub limits: RouteLimits,
+    /// Which of its exchanges are logged.
+    pub access_log: RouteLog,
 }
 
 /// The `timeouts` and `limits` of a route.

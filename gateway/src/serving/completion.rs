@@ -155,7 +155,7 @@ fn record(services: &Services, route: Option<&RouteHandle>, exchange: &Exchange)
     let measures = &exchange.measures;
     let protocol = exchange.connection.protocol;
     metrics.finished(protocol, status, measures.total, measures.bytes_in, measures.bytes_out);
-    services.access_log.borrow_mut().record(exchange);
+    services.access_log.borrow_mut().record(exchange, route.map(|route| &route.config.access_log));
 }
 
 /// A response body that knows when it has been given to the client in full.

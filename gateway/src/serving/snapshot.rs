@@ -117,7 +117,7 @@ impl SnapshotBuilder {
             routes,
             rules: shared.rules.clone(),
             requests_limit: config.limits.requests_per_worker,
-            logs_request_headers: !config.access_log.include.request_headers.is_empty(),
+            logs_request_headers: config.access_log.iter().any(|log| !log.include.request_headers.is_empty()),
             alt_svc: alt_svc.collect(),
             shared,
         }

@@ -28,6 +28,7 @@ pub(super) fn route(shared: &Route) -> Route {
         request_headers: edits(&shared.request_headers),
         response_headers: edits(&shared.response_headers),
         limits: shared.limits.clone(),
+        access_log: shared.access_log.clone(),
     }
 }
 
@@ -71,6 +72,7 @@ mod tests {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             limits: Default::default(),
+            access_log: Default::default(),
         };
         let own = route(&shared);
         assert_eq!(own, shared);

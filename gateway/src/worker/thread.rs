@@ -121,7 +121,7 @@ fn handler(services: Rc<Services>) -> impl Handler {
 
 /// Serves later requests from another snapshot.
 fn swap(services: &Services, snapshots: &mut SnapshotBuilder, shared: Arc<Snapshot>) {
-    services.access_log.borrow_mut().reconfigure(&shared.config.access_log, &shared.log_target);
+    services.access_log.borrow_mut().reconfigure(&shared.config.access_log, &shared.log_targets);
     let snapshot = snapshots.build(shared, &services.snapshot().routes);
     services.client.follow(capacity(&snapshot.shared));
     services.replace_snapshot(snapshot);

@@ -102,6 +102,21 @@ const REFUSED: &[&str] = &[
     "admin: on",
     "access_log: {include: [cookies, 'request_headers.a b'], format: text}",
     "access_log: stdout",
+    "access_log: []",
+    "access_log: [{path: stdout}, {format: combined}, {path: stdout, syslog: {address: 'udp://a'}}]",
+    "access_log: {syslog: {address: 'http://a', facility: local9, severity: warn, app_name: 'a b', max_message: 100}}",
+    "access_log: {format: {json: {fields: [status, stauts]}, template: x}}",
+    "access_log: {format: {json: {fields: [query, headers]}}}",
+    "access_log: {format: {template: no variables}}",
+    "access_log: {format: {template: '$remote_addr ${client.address}'}}",
+    "access_log: {format: {template: '%START_TIME% ${client.address}'}}",
+    "access_log: {format: {template: '${client.adress}'}}",
+    "access_log: {format: {template: \"${client.address}\\n\"}}",
+    "access_log: {format: {template: '${request.query} ${request.headers.user_agent}'}}",
+    "access_log: {format: nginx, when: {}, sample: 101%}",
+    "access_log: {when: [errors, {status: [6xx, 500-400], source: nobody, routes: [none]}], sample: {always: error}}",
+    "routes: [{name: r, respond: {status: 200}, access_log: on}]",
+    "routes: [{name: r, respond: {status: 200}, access_log: {include: [path], when: {routes: s}}}]",
 ];
 
 /// Each input with its whole output; lines count from the two (or one) that [`with`] puts in front.
