@@ -3,6 +3,7 @@
 mod access_log;
 mod bodiless;
 mod body;
+mod canary;
 mod cli;
 mod codings;
 mod config;

@@ -81,7 +81,7 @@ fn everything_has_a_default() {
     assert_eq!(config.state, State { max_entries: 100_000, max_bytes: 64 << 20, stored_responses: 64 << 20 });
     assert_eq!(config.access_log.target, LogTarget::Stdout);
     assert!(config.access_log.include == Disclosure::default());
-    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, plugin_messages: false });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
     assert_eq!((config.limits.body_memory, config.limits.plugin_memory), (None, None));
