@@ -6,6 +6,7 @@ mod access_log_peers;
 mod access_log_rotation;
 mod bodiless;
 mod body;
+mod canary;
 mod cli;
 mod codings;
 mod config;

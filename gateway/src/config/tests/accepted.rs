@@ -82,7 +82,7 @@ fn everything_has_a_default() {
     let (format, selection) = (RecordFormat::Json(None), LogSelection::default());
     let log = AccessLog { target: LogTarget::Stdout, format, include: Disclosure::default(), selection };
     assert_eq!(config.access_log, [log]);
-    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, plugin_messages: false });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
     assert_eq!((config.limits.body_memory, config.limits.plugin_memory), (None, None));
