@@ -9,6 +9,7 @@ mod drain;
 mod error;
 mod listeners;
 mod prepare;
+mod push;
 mod reload;
 mod run;
 mod signals;

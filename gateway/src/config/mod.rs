@@ -15,6 +15,7 @@ mod fields;
 mod json;
 mod listener;
 mod load;
+mod metrics;
 mod names;
 mod places;
 mod plugin;

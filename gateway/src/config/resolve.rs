@@ -75,6 +75,7 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         admin: raw.admin.map(|address| Admin { address: address.value }),
         access_log: raw.access_log?,
         log: raw.log?,
+        metrics: raw.metrics?,
         forwarding: raw.forwarding?,
         credentials: raw.credentials?,
         limits: raw.limits?,

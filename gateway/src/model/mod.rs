@@ -14,6 +14,7 @@ mod hidden;
 mod limits;
 mod listener;
 mod log;
+mod metrics;
 mod plugin;
 mod reload;
 mod route;
@@ -39,6 +40,7 @@ pub use hidden::Hidden;
 pub use limits::Limits;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls, SocketKey, Transport};
 pub use log::{Log, LogFormat};
+pub use metrics::{Metrics, MetricsExport};
 pub use plugin::{Compile, Grants, OnFailure, PluginEntry, PluginLimits, Plugins, Positions, Storing};
 pub use route::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -78,6 +80,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// The gateway's own messages, on stderr.
     pub log: Log,
+    /// What metrics are made of, and where they are sent.
+    pub metrics: Metrics,
     /// How client addresses are found and passed on.
     pub forwarding: Forwarding,
     /// Header fields that carry callers' credentials, besides those that do by their name.
@@ -99,6 +103,7 @@ impl Config {
             admin,
             state,
             log,
+            metrics,
             // Followed at once.
             listeners: _,
             upstreams: _,
@@ -118,6 +123,7 @@ impl Config {
         Admin::keep(admin, &running.admin, &mut deferred);
         state.keep(&running.state, &mut deferred);
         log.keep(&running.log, &mut deferred);
+        metrics.keep(&running.metrics, &mut deferred);
         deferred.into_notices()
     }
 
