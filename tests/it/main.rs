@@ -30,6 +30,8 @@ mod limits;
 mod load;
 mod many;
 mod memory;
+mod metrics;
+mod metrics_state;
 mod new_target;
 mod overload;
 mod plugin_holes;
