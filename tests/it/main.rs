@@ -31,6 +31,7 @@ mod load;
 mod many;
 mod memory;
 mod metrics;
+mod metrics_example;
 mod metrics_state;
 mod new_target;
 mod overload;
