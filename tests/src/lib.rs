@@ -11,6 +11,7 @@ pub mod hostile;
 pub mod load;
 pub mod otlp;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 

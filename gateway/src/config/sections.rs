@@ -9,8 +9,8 @@ use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
 use super::types::{Integer, List, Named, NonEmpty, OrOff, text};
-use super::{access_log, drain, names, route, settings, upstream};
-use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Route, Secret, State, Upstream};
+use super::{access_log, drain, metrics, names, route, settings, upstream};
+use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Metrics, Route, Secret, State, Upstream};
 
 /// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
 pub(super) struct Raw {
@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) admin: Option<Placed<SocketAddr>>,
     pub(super) access_log: Option<Vec<AccessLog>>,
     pub(super) log: Option<Log>,
+    pub(super) metrics: Option<Metrics>,
     pub(super) forwarding: Option<Forwarding>,
     pub(super) credentials: Option<Vec<HeaderName>>,
     pub(super) limits: Option<Limits>,
@@ -67,6 +68,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         "{}",
     );
     let log = fields.default("log", "The gateway's own messages, on stderr.", Object(settings::log), "{}");
+    let metrics = fields.default(
+        "metrics",
+        "What metrics are made of, and where they are sent besides /metrics of the admin listener.",
+        Object(metrics::metrics),
+        "{}",
+    );
     let forwarding = fields.default(
         "forwarding",
         "What is believed of, and told to, other proxies.",
@@ -97,6 +104,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         admin: admin.flatten(),
         access_log,
         log,
+        metrics,
         forwarding,
         credentials,
         limits,

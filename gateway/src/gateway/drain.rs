@@ -50,6 +50,7 @@ impl Control {
         let _ = self.admin_shutdown.send(true);
         self.registry.remove_status_files(|_| true);
         self.access_log.finish();
+        self.push.finish().await;
         if why.is_none() { Drained::Clean } else { Drained::Cut }
     }
 

@@ -6,13 +6,18 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::error::ApplyError;
+use telemetry_export::Collector;
+
+use super::push;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
+use crate::telemetry::metrics::CertificateExpiry;
 use crate::upstream::InvalidUpstream;
 
 /// Certificates by the name of their listener.
@@ -23,6 +28,8 @@ pub(super) struct Parts {
     pub(super) plugins: Accepted,
     pub(super) upstreams: Upstreams,
     pub(super) certificates: ListenerCertificates,
+    /// Where metrics are sent.
+    pub(super) metrics_collector: Option<Collector>,
 }
 
 /// What came of trying a configuration.
@@ -63,10 +70,12 @@ pub(super) async fn prepare(
     let blocking = {
         let config = config.clone();
         let judge = if waits { Registry::judge } else { Registry::judge_now };
-        tokio::task::spawn_blocking(move || (judge(&registry, &config), certificates(&config)))
+        tokio::task::spawn_blocking(move || {
+            (judge(&registry, &config), certificates(&config), push::collector(&config))
+        })
     };
     let (blocking, upstreams) = tokio::join!(blocking, snapshot::upstreams(config, previous));
-    let (Judgement { findings, verdict, awaited }, certificates) = match blocking {
+    let (Judgement { findings, verdict, awaited }, certificates, collector) = match blocking {
         Ok(done) => done,
         Err(panic) => {
             let error = ConfigError::new(file, (1, 1), format!("trying the plugins failed: {panic}"));
@@ -78,10 +87,16 @@ pub(super) async fn prepare(
     let certificates = certificates.map_err(|wrong| {
         errors.extend(wrong.iter().map(|(listener, error)| certificate_error(file, places, listener, error)));
     });
+    let collector = collector.map_err(|error| {
+        let place = error.file().and_then(|file| places.file(file)).unwrap_or((1, 1));
+        errors.push(ConfigError::new(file, place, format!("metrics.export: {error}")));
+    });
     let upstreams =
         upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
-    let parts = match (plugins, certificates, upstreams) {
-        (Ok(plugins), Ok(certificates), Ok(upstreams)) => Ok(Parts { plugins, upstreams, certificates }),
+    let parts = match (plugins, certificates, upstreams, collector) {
+        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(metrics_collector)) => {
+            Ok(Parts { plugins, upstreams, certificates, metrics_collector })
+        }
         _ if errors.is_empty() => Err(Unready::Waits(awaited)),
         _ => Err(Unready::Wrong(ConfigErrors::new(errors))),
     };
@@ -139,6 +154,19 @@ fn certificates(config: &Config) -> Result<ListenerCertificates, Vec<(Arc<str>, 
         }
     }
     if errors.is_empty() { Ok(loaded) } else { Err(errors) }
+}
+
+/// When each of them expires.
+pub(super) fn expiries(certificates: &ListenerCertificates) -> Vec<CertificateExpiry> {
+    let of = |(listener, certificates): (&Arc<str>, &Arc<Certificates>)| {
+        let expiry = |(certificate, not_after): &(String, SystemTime)| CertificateExpiry {
+            listener: listener.clone(),
+            certificate: certificate.clone(),
+            not_after: *not_after,
+        };
+        certificates.expiries().iter().map(expiry).collect::<Vec<_>>()
+    };
+    certificates.iter().flat_map(of).collect()
 }
 
 fn certificate_error(file: &Path, places: &Places, listener: &str, error: &TlsError) -> ConfigError {

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod collector;
 mod disclosure;
 mod drain;
 mod forwarding;
@@ -14,6 +15,7 @@ mod limits;
 mod listener;
 mod log;
 mod log_field;
+mod metrics;
 mod plugin;
 mod reload;
 mod route;
@@ -34,6 +36,7 @@ pub use access_log::{
     SyslogAddress,
 };
 pub use admin::Admin;
+pub use collector::{Collector, CollectorProtocol};
 pub use disclosure::Disclosure;
 pub use drain::Drain;
 pub use forwarding::Forwarding;
@@ -42,6 +45,7 @@ pub use limits::Limits;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls, SocketKey, Transport};
 pub use log::{Log, LogFormat};
 pub use log_field::{LOG_MEMBERS, LOG_VARIABLES, LinePiece, LogField};
+pub use metrics::{Metrics, MetricsExport};
 pub use plugin::{Compile, Grants, OnFailure, PluginEntry, PluginLimits, Plugins, Positions, Storing};
 pub use route::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -81,6 +85,8 @@ pub struct Config {
     pub access_log: Vec<AccessLog>,
     /// The gateway's own messages, on stderr.
     pub log: Log,
+    /// What metrics are made of, and where they are sent.
+    pub metrics: Metrics,
     /// How client addresses are found and passed on.
     pub forwarding: Forwarding,
     /// Header fields that carry callers' credentials, besides those that do by their name.
@@ -102,6 +108,7 @@ impl Config {
             admin,
             state,
             log,
+            metrics,
             // Followed at once.
             listeners: _,
             upstreams: _,
@@ -121,6 +128,7 @@ impl Config {
         Admin::keep(admin, &running.admin, &mut deferred);
         state.keep(&running.state, &mut deferred);
         log.keep(&running.log, &mut deferred);
+        metrics.keep(&running.metrics, &mut deferred);
         deferred.into_notices()
     }
 

@@ -1,5 +1,6 @@
-//! Metrics and the error log.
+//! Metrics, the error log, and collectors that telemetry is sent to.
 
+pub mod collector;
 pub mod log;
 pub mod metrics;
 pub mod plugin_sink;

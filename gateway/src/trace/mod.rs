@@ -19,3 +19,10 @@ pub struct Trace {
     /// What plugins add to it; none where nothing of this exchange is recorded.
     pub notes: Option<Box<Notes>>,
 }
+
+impl Trace {
+    /// Of this trace and span.
+    pub const fn new(id: TraceId, span: SpanId, sampled: bool) -> Self {
+        Self { id, span, sampled, notes: None }
+    }
+}

@@ -102,6 +102,7 @@ async fn serve(mut parts: WorkerParts) {
                 memory.sweep();
                 host.sweep(now);
                 services.access_log.borrow_mut().flush();
+                services.metrics.note_cpu_time();
             }
         }
         if draining && listening.is_finished() && connections.count() == 0 && services.in_flight.get() == 0 {

@@ -62,7 +62,7 @@ async fn upstream(config: Config) -> Arc<Upstream> {
 }
 
 fn client() -> Rc<Client> {
-    counted_in(&Metrics::new())
+    counted_in(&Metrics::new(&Default::default()))
 }
 
 /// The same, which counts where the test looks.
