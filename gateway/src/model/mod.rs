@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod collector;
 mod disclosure;
 mod drain;
 mod forwarding;
@@ -30,6 +31,7 @@ use http::HeaderName;
 
 pub use access_log::{AccessLog, LogTarget};
 pub use admin::Admin;
+pub use collector::{Collector, CollectorProtocol};
 pub use disclosure::Disclosure;
 pub use drain::Drain;
 pub use forwarding::Forwarding;
