@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use plugin_rules::audit::Notes;
 use smallvec::SmallVec;
 
 pub use self::scratch::{PluginScratch, StoreRequest, StreamState};
@@ -322,6 +323,8 @@ pub struct Exchange {
     pub hops: Hops,
     /// Its place in a trace, where traces are configured.
     pub trace: Option<Trace>,
+    /// `audit.note`: personal data that plugins saw.
+    pub audit_notes: Notes,
 }
 
 impl Exchange {
@@ -357,6 +360,7 @@ impl Exchange {
             measures: Measures::default(),
             hops: Hops::default(),
             trace: None,
+            audit_notes: Notes::default(),
         }
     }
 

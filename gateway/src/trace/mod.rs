@@ -1,8 +1,10 @@
 //! The place of an exchange in a distributed trace.
 
 mod ids;
+mod notes;
 
 pub use ids::{SpanId, TraceId};
+pub use notes::{Attribute, Notes, PluginSpan, Value, told_name};
 
 /// What an exchange knows of the trace that it belongs to.
 #[derive(Debug)]
@@ -14,4 +16,6 @@ pub struct Trace {
     /// Whether its spans are to be recorded by whoever takes part in it (the `sampled` flag of W3C Trace Context section
     /// 3.2.3.2.1).
     pub sampled: bool,
+    /// What plugins add to it; none where nothing of this exchange is recorded.
+    pub notes: Option<Box<Notes>>,
 }
