@@ -12,7 +12,7 @@ use crate::model::{AccessLog, Disclosure, LogTarget};
 
 /// What `access_log.include` turns on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Included {
+pub(super) enum Included {
     ClientAddress,
     Path,
     RequestHeader(HeaderName),
@@ -66,16 +66,20 @@ impl Type for LogPath {
 }
 
 fn log(target: LogTarget, include: &[Included]) -> AccessLog {
+    AccessLog { target, include: disclosure(include) }
+}
+
+/// What `include` turns on.
+pub(super) fn disclosure(include: &[Included]) -> Disclosure {
     let name = |included: &Included| match included {
         Included::RequestHeader(name) => Some(name.clone()),
         Included::ClientAddress | Included::Path => None,
     };
-    let include = Disclosure {
+    Disclosure {
         full_address: include.contains(&Included::ClientAddress),
         full_path: include.contains(&Included::Path),
         request_headers: include.iter().filter_map(name).collect(),
-    };
-    AccessLog { target, include }
+    }
 }
 
 /// The word in the section's place that turns it off.
@@ -90,7 +94,7 @@ pub(super) const OFF: Parsed<AccessLog> = Parsed {
 
 const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
 
-fn included(text: &str) -> Result<Included, String> {
+pub(super) fn included(text: &str) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }
@@ -101,6 +105,6 @@ fn included(text: &str) -> Result<Included, String> {
     }
 }
 
-fn included_schema() -> serde_json::Value {
+pub(super) fn included_schema() -> serde_json::Value {
     serde_json::json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
 }

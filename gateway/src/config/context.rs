@@ -40,6 +40,8 @@ pub(super) struct RouteNames {
     pub(super) upstreams: Vec<Placed<String>>,
     /// Plugins of their chains.
     pub(super) plugins: Vec<Placed<String>>,
+    /// Where they say how they are traced.
+    pub(super) traced: Vec<Position>,
 }
 
 impl Context<'_> {

@@ -9,6 +9,7 @@ use super::fields::{Fields, Object};
 use super::names;
 use super::plugin;
 use super::template::{FieldValue, Value};
+use super::tracing;
 use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Size, Text, text, time};
 use crate::model::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -37,7 +38,15 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
     let timeouts = fields.default("timeouts", "Time limits of the exchange.", Object(timeouts), "{}");
     let limits = fields.default("limits", "Limits of the exchange.", Object(limits), "{}");
 
+    let traced = fields.optional(
+        "tracing",
+        "Whether its exchanges take part in traces: off, or what differs from tracing.sample.",
+        tracing::of_route(),
+    );
+    let tracing_at = fields.has("tracing").then(|| fields.position("tracing"));
+
     if let Some(context) = fields.context() {
+        context.names.traced.extend(tracing_at);
         context.names.routes.extend(name.clone());
         context.names.upstreams.extend(upstream.clone());
     }
@@ -68,6 +77,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         request_headers,
         response_headers,
         limits,
+        tracing: traced.unwrap_or_default(),
     };
     valid.then_some(route)
 }

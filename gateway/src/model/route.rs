@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::plugin::PluginEntry;
 use super::template::Template;
+use super::tracing::RouteTracing;
 
 /// A route: conditions, a chain, and where matching requests go.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What an exchange may take.
     pub limits: RouteLimits,
+    /// Whether and when its exchanges are traced.
+    pub tracing: RouteTracing,
 }
 
 /// The `timeouts` and `limits` of a route.

@@ -99,7 +99,8 @@ mod tests {
                 assert_eq!(found, Ok((*place, *action)));
             }
         }
-        for (place, action) in [("", "found"), ("body", "found"), ("response.path", "found"), ("request.body", "Found")] {
+        for (place, action) in [("", "found"), ("body", "found"), ("response.path", "found"), ("request.body", "Found")]
+        {
             assert_eq!(check(Phase::RequestBody, "card", place, action), Err(FieldError::InvalidValue));
         }
     }

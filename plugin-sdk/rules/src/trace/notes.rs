@@ -51,13 +51,7 @@ pub struct Notes<Id, Time> {
 
 impl<Id, Time> Default for Notes<Id, Time> {
     fn default() -> Self {
-        Self {
-            attributes: Vec::new(),
-            spans: Vec::new(),
-            open: Vec::new(),
-            dropped_attributes: 0,
-            dropped_spans: 0,
-        }
+        Self { attributes: Vec::new(), spans: Vec::new(), open: Vec::new(), dropped_attributes: 0, dropped_spans: 0 }
     }
 }
 
