@@ -31,6 +31,17 @@ pub enum Data {
     ExponentialHistogram(Vec<ExponentialPoint>),
 }
 
+impl Data {
+    /// How many points there are.
+    pub fn points(&self) -> usize {
+        match self {
+            Self::Counter(points) | Self::Gauge(points) => points.len(),
+            Self::Histogram(points) => points.len(),
+            Self::ExponentialHistogram(points) => points.len(),
+        }
+    }
+}
+
 /// What a point covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {

@@ -23,3 +23,18 @@ pub struct Scope {
     /// Its version.
     pub version: Text,
 }
+
+impl Resource {
+    /// All that is known of it, as attributes: what is empty is left out, and what the operator says of the service itself
+    /// takes the place of ours.
+    pub(crate) fn all(&self) -> impl Iterator<Item = KeyValue> {
+        let own = [
+            ("service.name", &self.service_name),
+            ("service.version", &self.service_version),
+            ("service.instance.id", &self.service_instance_id),
+        ];
+        let is_said = |key: &str| self.attributes.iter().any(|attribute| attribute.key == *key);
+        let own = own.into_iter().filter(move |(key, value)| !value.is_empty() && !is_said(key));
+        own.map(|(key, value)| KeyValue::new(key, value.clone())).chain(self.attributes.iter().cloned())
+    }
+}
