@@ -13,6 +13,7 @@ use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
+use crate::telemetry::spans::{InvalidExport, SpanExport};
 use crate::upstream::InvalidUpstream;
 
 /// Certificates by the name of their listener.
@@ -23,6 +24,8 @@ pub(super) struct Parts {
     pub(super) plugins: Accepted,
     pub(super) upstreams: Upstreams,
     pub(super) certificates: ListenerCertificates,
+    /// Where spans go: the export of the configuration in force, where its settings are the same.
+    pub(super) spans: Option<Arc<SpanExport>>,
 }
 
 /// What came of trying a configuration.
@@ -80,8 +83,12 @@ pub(super) async fn prepare(
     });
     let upstreams =
         upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
-    let parts = match (plugins, certificates, upstreams) {
-        (Ok(plugins), Ok(certificates), Ok(upstreams)) => Ok(Parts { plugins, upstreams, certificates }),
+    let spans = SpanExport::new_or_reuse(config, previous.and_then(|snapshot| snapshot.spans.as_ref()));
+    let spans = spans.map_err(|error| errors.push(export_error(file, places, &error)));
+    let parts = match (plugins, certificates, upstreams, spans) {
+        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(spans)) => {
+            Ok(Parts { plugins, upstreams, certificates, spans })
+        }
         _ if errors.is_empty() => Err(Unready::Waits(awaited)),
         _ => Err(Unready::Wrong(ConfigErrors::new(errors))),
     };
@@ -149,6 +156,11 @@ fn certificate_error(file: &Path, places: &Places, listener: &str, error: &TlsEr
 fn upstream_error(file: &Path, places: &Places, error: &InvalidUpstream) -> ConfigError {
     let place = error.file().and_then(|file| places.file(file)).or_else(|| places.upstream(error.upstream()));
     ConfigError::new(file, place.unwrap_or((1, 1)), error.to_string())
+}
+
+fn export_error(file: &Path, places: &Places, error: &InvalidExport) -> ConfigError {
+    let place = error.file().and_then(|file| places.file(file));
+    ConfigError::new(file, place.unwrap_or((1, 1)), format!("tracing.export: {error}"))
 }
 
 /// What plugins say of their configuration, at its place in the file; what is wrong with a file of the directory, at the

@@ -242,7 +242,9 @@ impl Control {
         }
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
+        let snapshot = Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target);
+        self.export_spans_to(parts.spans.as_ref());
+        self.swap(snapshot.with_spans(parts.spans));
         self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others(&BTreeSet::new());

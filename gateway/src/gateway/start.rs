@@ -54,7 +54,8 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let mut registry = Arc::new(Registry::new(host));
     let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
-    let Parts { plugins, upstreams, certificates } = parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
+    let Parts { plugins, upstreams, certificates, spans } =
+        parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
@@ -62,7 +63,10 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let access_log = AccessLog::start(metrics.access_log_dropped.clone())
         .map_err(ApplyError::system("starting the access log's thread"))?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
-    let snapshot = Arc::new(snapshot);
+    if let Some(spans) = &spans {
+        metrics.show_spans(spans.counters());
+    }
+    let snapshot = Arc::new(snapshot.with_spans(spans));
     metrics.show_endpoints(snapshot.endpoint_health());
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
     // time, and not in a handshake's. Where there are none, whoever needs one says so.

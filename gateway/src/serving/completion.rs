@@ -156,6 +156,9 @@ fn record(services: &Services, route: Option<&RouteHandle>, exchange: &Exchange)
     let protocol = exchange.connection.protocol;
     metrics.finished(protocol, status, measures.total, measures.bytes_in, measures.bytes_out);
     services.access_log.borrow_mut().record(exchange);
+    if exchange.trace.as_ref().is_some_and(|trace| trace.record.is_some()) {
+        services.spans.borrow_mut().record(exchange, route);
+    }
 }
 
 /// A response body that knows when it has been given to the client in full.

@@ -1,5 +1,6 @@
-//! Metrics and the error log.
+//! Metrics, the export of spans, and the error log.
 
 pub mod log;
 pub mod metrics;
 pub mod plugin_sink;
+pub mod spans;

@@ -25,6 +25,7 @@ pub use rate::Rate;
 pub use record::{CallRecord, PhaseOutcome, PhaseRecord, Record, StoredRecord, TryOutcome, TryRecord, numbers};
 pub use timing::server_timing;
 
+use crate::message::FieldMap;
 use crate::model::Sampling;
 
 /// What an exchange knows of the trace that it belongs to.
@@ -51,6 +52,8 @@ pub struct Trace {
 /// What a request said of its trace, as far as it counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Origin {
+    /// How it is told.
+    formats: Formats,
     is_random: bool,
     debug: bool,
     /// Whether it is sampled, where the sender's word decides.
@@ -71,7 +74,7 @@ impl Trace {
     /// The word of a trusted peer decides whether it is sampled. A stranger can ask for it within `strangers`, a rate; beyond
     /// that, and where he does not ask, a share decides. He chose the trace's id, so he must not be able to choose one that is
     /// in the share: it is drawn anew.
-    pub fn of(incoming: Incoming, is_trusted: bool, strangers: &mut Rate, now: Instant) -> Self {
+    pub fn of(incoming: Incoming, formats: Formats, is_trusted: bool, strangers: &mut Rate, now: Instant) -> Self {
         let Incoming { parent, sampled, debug, state } = incoming;
         let (id, is_random) =
             parent.map_or_else(|| (TraceId::random(), true), |parent| (parent.trace, parent.is_random));
@@ -84,7 +87,7 @@ impl Trace {
         Self {
             parent: parent.map(|parent| parent.span),
             state: state.map(Arc::from),
-            origin: Origin { is_random, debug: debug && is_trusted, asked, draw },
+            origin: Origin { formats, is_random, debug: debug && is_trusted, asked, draw },
             ..Self::new(id, SpanId::random(), false)
         }
     }
@@ -115,6 +118,17 @@ impl Trace {
     pub fn record(&mut self) -> Option<&mut Record> {
         self.record.as_deref_mut()
     }
+
+    /// Makes the fields of a request tell of it, with this span as the sender's, whatever they said.
+    pub fn write(&self, span: SpanId, fields: &mut FieldMap) {
+        self.origin.formats.write(&self.outgoing(span), fields);
+        self.write_state(fields);
+    }
+
+    /// The same of the `tracestate` alone.
+    pub fn write_state(&self, fields: &mut FieldMap) {
+        self.origin.formats.write_state(self.state.as_deref(), fields);
+    }
 }
 
 /// What a request to an upstream is told by, once for each try of it.
@@ -128,13 +142,13 @@ pub struct Onward {
 }
 
 impl Onward {
-    /// Of this trace, in these formats; there were so many tries before.
-    pub const fn new(trace: &Trace, formats: Formats, before: u32) -> Self {
-        Self { formats, outgoing: trace.outgoing(trace.span), before }
+    /// Of this trace; there were so many tries before.
+    pub const fn new(trace: &Trace, before: u32) -> Self {
+        Self { formats: trace.origin.formats, outgoing: trace.outgoing(trace.span), before }
     }
 
     /// Makes the fields tell of this try.
-    pub fn write(&self, attempt: u32, fields: &mut crate::message::FieldMap) {
+    pub fn write(&self, attempt: u32, fields: &mut FieldMap) {
         let span = self.outgoing.span.below(numbers::attempt(self.before.saturating_add(attempt)));
         self.formats.write(&Outgoing { span, ..self.outgoing }, fields);
     }
@@ -155,7 +169,7 @@ mod tests {
     }
 
     fn sampled(incoming: Incoming, is_trusted: bool, rate: &mut Rate, share: u32) -> bool {
-        let mut trace = Trace::of(incoming, is_trusted, rate, Instant::now());
+        let mut trace = Trace::of(incoming, Formats::default(), is_trusted, rate, Instant::now());
         trace.settle(sampling(share), true);
         trace.sampled
     }
@@ -186,7 +200,7 @@ mod tests {
         let debug = Incoming { debug: true, ..incoming(Some(true)) };
         let rate = &mut Rate::share(5, 1);
         for is_trusted in [true, false] {
-            let trace = Trace::of(debug.clone(), is_trusted, rate, Instant::now());
+            let trace = Trace::of(debug.clone(), Formats::default(), is_trusted, rate, Instant::now());
             assert_eq!(trace.outgoing(trace.span).debug, is_trusted);
         }
     }
@@ -204,12 +218,12 @@ mod tests {
 
     #[test]
     fn each_try_is_told_a_span_of_its_own() {
-        let trace = Trace::new(TraceId::random(), SpanId::random(), true);
         let formats = Formats::new(&[crate::model::TraceFormat::W3c]);
+        let trace = Trace::of(Incoming::default(), formats, false, &mut Rate::share(0, 1), Instant::now());
         let mut told = Vec::new();
         for (before, attempt) in [(0, 0), (0, 1), (2, 0)] {
-            let mut fields = crate::message::FieldMap::new();
-            Onward::new(&trace, formats, before).write(attempt, &mut fields);
+            let mut fields = FieldMap::new();
+            Onward::new(&trace, before).write(attempt, &mut fields);
             told.push(fields.text("traceparent").to_owned());
         }
         assert!(told[0] != told[1] && told[1] != told[2]);

@@ -25,7 +25,7 @@ impl Formats {
     pub fn new(formats: &[TraceFormat]) -> Self {
         let mut own = Self::default();
         for format in formats {
-            if !own.iter().any(|known| known == *format)
+            if !own.has(*format)
                 && let Some(place) = own.0.iter_mut().find(|place| place.is_none())
             {
                 *place = Some(*format);
@@ -36,6 +36,11 @@ impl Formats {
 
     fn iter(&self) -> impl Iterator<Item = TraceFormat> {
         self.0.into_iter().flatten()
+    }
+
+    /// Whether this is one of them.
+    pub fn has(&self, format: TraceFormat) -> bool {
+        self.iter().any(|known| known == format)
     }
 
     /// What the fields of a request say: the first format whose fields are valid. Nothing where none are.
@@ -81,7 +86,7 @@ impl Formats {
 
     /// Writes the `tracestate` in place of what the fields say; none, where there is none or it was invalid.
     pub fn write_state(&self, state: Option<&str>, fields: &mut FieldMap) {
-        if self.iter().any(|format| format == TraceFormat::W3c) {
+        if self.has(TraceFormat::W3c) {
             match state {
                 Some(state) => insert(fields, known::TRACESTATE, state.as_bytes()),
                 None => drop(fields.remove(known::TRACESTATE)),
@@ -103,10 +108,8 @@ pub fn check_baggage(fields: &mut FieldMap, passes: bool) {
 struct Ambiguous;
 
 fn only(fields: &FieldMap, name: impl crate::message::AsFieldName) -> Result<Option<FieldValue<'_>>, Ambiguous> {
-    // The last of several is as good as any to tell that there are several.
-    let first = fields.get(&name);
     match fields.get_all(&name).nth(1) {
-        None => Ok(first),
+        None => Ok(fields.get(&name)),
         Some(_) => Err(Ambiguous),
     }
 }

@@ -120,8 +120,6 @@ pub struct CallRecord {
 pub struct StoredRecord {
     /// The place in the chain of the plugin that gave it.
     pub by: usize,
-    /// The phase that it was given in.
-    pub phase: Phase,
     /// When it was looked for.
     pub began: Instant,
     /// When it was there.

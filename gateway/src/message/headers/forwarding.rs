@@ -46,6 +46,8 @@ pub struct Received {
     pub listed: Vec<HeaderName>,
     /// Whether a name is left that some servers could take for another.
     pub odd_names: bool,
+    /// Whether the peer stands in a trusted network.
+    pub trusted: bool,
 }
 
 /// The rules of one configuration.
@@ -123,7 +125,7 @@ impl HeaderRules {
         let sent = if trusted { RequestId::sent(headers) } else { None };
         let id = sent.unwrap_or_else(RequestId::random);
         headers.insert(known::X_REQUEST_ID, id.value());
-        Received { client, scheme, id, hops, listed, odd_names }
+        Received { client, scheme, id, hops, listed, odd_names, trusted }
     }
 
     /// Removes what is not believed of this peer, and, of every peer, names that could be taken for fields which the gateway

@@ -6,6 +6,7 @@
 mod cells;
 mod costs;
 mod custom;
+mod exports;
 mod exposition;
 mod families;
 mod process;
@@ -26,6 +27,8 @@ pub use families::{
     EntryCells, EntryMetrics, ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells,
     RouteMetrics, UpstreamCells, UpstreamMetrics,
 };
+
+use telemetry_export::Counters;
 
 use crate::memory::Memory;
 
@@ -78,6 +81,8 @@ pub struct Metrics {
     plugins: Mutex<BTreeMap<String, (String, String)>>,
     /// Lines that the access log had to drop; shared with it.
     pub access_log_dropped: Arc<AtomicU64>,
+    /// What became of spans, by each export since the start.
+    spans: Mutex<Vec<Arc<Counters>>>,
 }
 
 /// A plugin and a route.
@@ -110,6 +115,7 @@ impl Metrics {
             config_refused: AtomicBool::new(false),
             plugins: Mutex::default(),
             access_log_dropped: Arc::default(),
+            spans: Mutex::default(),
         })
     }
 
@@ -130,6 +136,11 @@ impl Metrics {
     /// From now on, `endpoints` tells which endpoints there are and how they fare.
     pub fn show_endpoints(&self, endpoints: impl Fn() -> Vec<EndpointHealth> + Send + Sync + 'static) {
         *lock(&self.endpoints) = Some(Box::new(endpoints));
+    }
+
+    /// From now on, what becomes of spans that this export is given is shown, beside what became of others.
+    pub fn show_spans(&self, counters: Arc<Counters>) {
+        lock(&self.spans).push(counters);
     }
 
     /// Whether the configuration on disk is one that was refused.

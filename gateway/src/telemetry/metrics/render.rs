@@ -42,6 +42,7 @@ impl Metrics {
         costs::render(&mut out, &shards);
         listeners(&mut out, &shards);
         gateway(&mut out, &shards, self);
+        super::exports::render(&mut out, &lock(&self.spans));
         super::process::render(&mut out, self.started);
         out.finish()
     }

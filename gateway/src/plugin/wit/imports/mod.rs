@@ -6,6 +6,7 @@
 //! [`HostState::charge`]: super::state::HostState::charge
 
 mod calls;
+mod calls_trace;
 mod counters;
 pub(super) mod crypto;
 pub(super) mod fast;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::exports::SPAN_DROPS;
 use super::super::families::{BYTES, CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
 use super::super::{RELOADS, Reload};
 use super::*;
 use crate::memory::Memory;
 use crate::model::Limits;
+use telemetry_export::DropReason;
 
 const REFERENCE: &str = include_str!("../../../../docs/metrics.md");
 
@@ -28,6 +30,7 @@ fn everything() -> String {
     metrics.reloaded(Reload::Config, true);
     metrics.show_memory(Memory::new(&Limits { requests_per_worker: 1, body_memory: Some(1), plugin_memory: Some(1) }));
     metrics.plugin_in_force("p", "1", "a");
+    metrics.show_spans(Arc::default());
     metrics.show_endpoints(|| {
         vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true, failures: 0 }]
     });
@@ -76,13 +79,14 @@ fn the_reference_has_exactly_the_families_that_are_written() {
 #[test]
 fn the_reference_has_exactly_the_values_that_labels_take() {
     let mut documented: BTreeMap<&str, BTreeSet<String>> = rows(2).map(|row| (row[0], words(row[1]))).collect();
-    let known: [(&str, Vec<&str>); 9] = [
+    let known: [(&str, Vec<&str>); 10] = [
         ("`protocol`", PROTOCOLS.map(Protocol::name).to_vec()),
         ("`status`", CLASSES.to_vec()),
         ("`kind`", FAILURES.map(Failure::name).to_vec()),
         ("`phase`", PHASES.map(Phase::name).to_vec()),
         ("`reason` of plugins", PLUGIN_FAILURES.to_vec()),
         ("`reason` of listeners", REJECTIONS.to_vec()),
+        ("`reason` of spans", SPAN_DROPS.map(DropReason::as_str).to_vec()),
         ("`direction`", BYTES.to_vec()),
         ("`what`", RELOADS.map(|(_, what)| what).to_vec()),
         ("`result`", vec!["succeeded", "failed"]),
