@@ -36,7 +36,7 @@ pub(super) fn parse(value: &[u8]) -> Option<Incoming> {
 
 /// The value, in version 00: flags that nobody has defined yet are zero (section 3.2.2.5.3).
 pub(super) fn format(of: &Outgoing) -> SmallVec<[u8; LENGTH]> {
-    let flags = u8::from(of.sampled) * SAMPLED | u8::from(of.is_random) * RANDOM;
+    let flags = (u8::from(of.sampled) * SAMPLED) | (u8::from(of.is_random) * RANDOM);
     let mut text = SmallVec::new();
     text.extend_from_slice(b"00-");
     hex::encode(&of.trace.bytes(), &mut text);
