@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::counters::{Counters, DropReason};
 use crate::failure::Failure;
-use crate::notices::Notices;
+use crate::notices::{Notice, Notices};
 use crate::stop::Stop;
 use crate::transport::{Route, Signal, Transport};
 
@@ -49,7 +49,7 @@ impl Delivery {
     /// Has to be called on the runtime that sends.
     pub(crate) fn new(route: Route, signal: Signal, counters: Arc<Counters>, stop: Stop) -> Self {
         Self {
-            transport: route.open(signal),
+            transport: Transport::open(&route, signal),
             backoff: Backoff::new(route.settings().retry),
             route,
             signal,
@@ -72,6 +72,15 @@ impl Delivery {
     /// Counts items as dropped that nobody has time for any more.
     pub(crate) fn leave(&self, items: u64) {
         self.counters.add_dropped(DropReason::Shutdown, items);
+    }
+
+    /// Says what the end has left unsent.
+    pub(crate) fn conclude(&self) {
+        let unsent = self.counters.dropped(DropReason::Shutdown);
+        if unsent > 0 {
+            let endpoint = &self.route.settings().endpoint;
+            tracing::warn!(%endpoint, unsent, items = self.signal.items(), "the end came before everything was exported");
+        }
     }
 
     /// Sends a body with so many items, and counts what becomes of them.
@@ -143,8 +152,11 @@ impl Delivery {
         self.counters.add_sent(items - rejected);
         self.counters.add_dropped(DropReason::Rejected, rejected);
         self.backoff.succeeded();
-        if let Some(notice) = self.notices.succeeded(Instant::now(), &self.counters) {
-            tracing::info!(endpoint = %self.route.settings().endpoint, items = self.signal.items(), "{notice}");
+        let (endpoint, items) = (&self.route.settings().endpoint, self.signal.items());
+        match self.notices.succeeded(Instant::now(), &self.counters) {
+            None => {}
+            Some(notice @ Notice::Dropping { .. }) => tracing::warn!(%endpoint, items, "{notice}"),
+            Some(notice) => tracing::info!(%endpoint, items, "{notice}"),
         }
     }
 

@@ -36,6 +36,7 @@ impl<T: Item> ExportTask<T> {
             }
             self.counters.release(batch.held);
         }
+        self.delivery.conclude();
     }
 
     /// The next batch: a full one, or what there is when the first of it has waited long enough. None at the end.

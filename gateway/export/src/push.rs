@@ -41,7 +41,7 @@ impl PushTask {
                 self.delivery.deliver((self.encode)(metrics), points as u64, Patience::Until(due)).await;
             }
             if is_last {
-                return;
+                return self.delivery.conclude();
             }
         }
     }

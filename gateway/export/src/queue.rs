@@ -8,6 +8,7 @@
 //! a counter, throws nothing away that was worked on, and keeps what was handed over together (an exchange's spans)
 //! together. OpenTelemetry's own batch processor does the same.
 
+mod item;
 mod parcels;
 #[cfg(test)]
 mod tests;
@@ -18,26 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::counters::{Counters, DropReason, Held};
-use crate::model::{LogRecord, Span};
+pub use item::Item;
+use parcels::Parcel;
 pub(crate) use parcels::{Batch, Parcels};
-
-/// What can be queued.
-pub trait Item: Send + 'static {
-    /// The memory that it holds, in bytes, roughly.
-    fn size(&self) -> usize;
-}
-
-impl Item for Span {
-    fn size(&self) -> usize {
-        Self::size(self)
-    }
-}
-
-impl Item for LogRecord {
-    fn size(&self) -> usize {
-        Self::size(self)
-    }
-}
 
 /// Where a worker hands items over. A clone is for another worker: it has a shelf of its own.
 #[derive(Debug)]
@@ -64,7 +48,7 @@ impl<T: Item> Sink<T> {
             self.queue.counters.release(added);
             return self.dropped(added, DropReason::Shutdown);
         }
-        parcels.push(Parcel { items, bytes: added.bytes });
+        parcels.push(Parcel::new(items, added.bytes));
         drop(parcels);
         self.queue.wake(held);
         true
@@ -80,13 +64,6 @@ impl<T> Clone for Sink<T> {
     fn clone(&self) -> Self {
         Self { shelf: self.queue.shelf(), queue: self.queue.clone() }
     }
-}
-
-/// What was handed over at once.
-#[derive(Debug)]
-struct Parcel<T> {
-    items: Vec<T>,
-    bytes: usize,
 }
 
 /// The parcels of one worker that nobody has fetched.

@@ -2,8 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::{Item, Parcel};
+use super::item::Item;
 use crate::counters::Held;
+
+/// What was handed over at once.
+#[derive(Debug)]
+pub(super) struct Parcel<T> {
+    items: Vec<T>,
+    bytes: usize,
+}
 
 /// Parcels that wait for their turn.
 #[derive(Debug)]
@@ -65,6 +72,11 @@ impl<T: Item> Parcels<T> {
 }
 
 impl<T: Item> Parcel<T> {
+    /// Items whose size was reckoned already.
+    pub(super) fn new(items: Vec<T>, bytes: usize) -> Self {
+        Self { items, bytes }
+    }
+
     /// Takes the first items off that make a batch; at least one.
     fn split(&mut self, most: Held) -> Batch<T> {
         let mut held = Held::default();

@@ -10,7 +10,9 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use super::{Connector, Route, Signal};
+use super::connect::Connector;
+use super::route::{Route, USER_AGENT as OURS};
+use super::signal::Signal;
 use crate::answer::{ExportAnswer, MAX_ANSWER, retry_info};
 use crate::failure::Failure;
 use crate::settings::Compression;
@@ -63,7 +65,7 @@ impl Grpc {
 fn client(connector: &Connector, origin: &Uri, compression: Compression) -> Client<Channel> {
     // The connector does what the scheme says, so tonic is to know none that it would act upon.
     let endpoint = Endpoint::from_static("http://collector").origin(origin.clone());
-    let endpoint = endpoint.user_agent(super::USER_AGENT).unwrap_or_else(|_| Endpoint::from_static("http://collector"));
+    let endpoint = endpoint.clone().user_agent(OURS).unwrap_or(endpoint);
     let client = Client::new(endpoint.connect_with_connector_lazy(connector.clone()));
     let client = client.max_decoding_message_size(MAX_ANSWER);
     match compression {

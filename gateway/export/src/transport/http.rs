@@ -11,7 +11,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{Connector, Route, Signal};
+use super::connect::Connector;
+use super::route::{Route, USER_AGENT as OURS};
+use super::signal::Signal;
 use crate::answer::{MAX_ANSWER, rejected, retry_after};
 use crate::failure::Failure;
 use crate::settings::{Compression, Protocol};
@@ -47,7 +49,7 @@ impl Http {
         }
         let media_type = if is_zipkin { "application/json" } else { "application/x-protobuf" };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        headers.insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        headers.insert(USER_AGENT, HeaderValue::from_static(OURS));
         if settings.compression == Compression::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }

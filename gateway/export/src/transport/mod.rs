@@ -8,87 +8,17 @@
 mod connect;
 mod grpc;
 mod http;
+mod route;
+mod signal;
 mod tls;
-
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::endpoint::Endpoint;
 use crate::failure::Failure;
-use crate::settings::{Protocol, Settings};
-use connect::Connector;
+use crate::settings::Protocol;
+pub(crate) use route::Route;
+pub(crate) use signal::Signal;
 pub use tls::InvalidTls;
-
-/// What requests say that they come from.
-const USER_AGENT: &str = concat!("telemetry-export/", env!("CARGO_PKG_VERSION"));
-
-/// A kind of telemetry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    Traces,
-    Logs,
-    Metrics,
-}
-
-impl Signal {
-    /// Its path below the endpoint (OTLP, "OTLP/HTTP Request").
-    pub(crate) fn path(self) -> &'static str {
-        match self {
-            Self::Traces => "/v1/traces",
-            Self::Logs => "/v1/logs",
-            Self::Metrics => "/v1/metrics",
-        }
-    }
-
-    /// The method that receives it.
-    fn method(self) -> &'static str {
-        match self {
-            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-        }
-    }
-
-    /// What it is made of, in messages.
-    pub(crate) fn items(self) -> &'static str {
-        match self {
-            Self::Traces => "spans",
-            Self::Logs => "log records",
-            Self::Metrics => "metrics",
-        }
-    }
-}
-
-/// What the requests of all signals to a collector have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    settings: Arc<Settings>,
-    connector: Connector,
-}
-
-impl Route {
-    pub(crate) fn new(settings: Arc<Settings>) -> Result<Self, InvalidTls> {
-        let connector = Connector::new(&settings)?;
-        Ok(Self { settings, connector })
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    fn endpoint(&self) -> &Endpoint {
-        &self.settings.endpoint
-    }
-
-    /// A way to send this. Has to be called on the runtime that will send.
-    pub(crate) fn open(&self, signal: Signal) -> Transport {
-        match self.settings.protocol {
-            Protocol::OtlpHttp | Protocol::Zipkin => Transport::Http(http::Http::new(self, signal)),
-            Protocol::OtlpGrpc => Transport::Grpc(grpc::Grpc::new(self, signal)),
-        }
-    }
-}
 
 /// A connection to a collector, made when it is needed and again after it broke.
 #[derive(Debug)]
@@ -98,6 +28,14 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// A way to send this. Has to be called on the runtime that will send.
+    pub(crate) fn open(route: &Route, signal: Signal) -> Self {
+        match route.settings().protocol {
+            Protocol::OtlpHttp | Protocol::Zipkin => Self::Http(http::Http::new(route, signal)),
+            Protocol::OtlpGrpc => Self::Grpc(grpc::Grpc::new(route, signal)),
+        }
+    }
+
     /// What is sent for an encoded body, by each try alike.
     pub(crate) fn prepare(&self, body: Vec<u8>) -> Bytes {
         match self {

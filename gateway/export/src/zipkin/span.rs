@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::json::{self, Object};
-use super::{Origin, value};
+use super::origin::Origin;
+use super::value;
 use crate::model::{Event, KeyValue, Kind, Span, Status, UnixNanos, Value};
 
 /// What the status is told by. A span's own attributes don't get in its way.

@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use telemetry_export::{DropReason, Protocol};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 
 use crate::made::{export, quick, span, until};
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{PATIENCE, Receiver, Reply, settings};
 
 const OTLP: [Protocol; 2] = [Protocol::OtlpHttp, Protocol::OtlpGrpc];
 
@@ -116,5 +118,48 @@ async fn the_wrong_protocol_for_a_port_is_a_failure_and_no_more() {
         export.sink().send(vec![span("a")]);
         until(export.counters(), |counters| counters.failed_exports() >= 2).await;
         assert!(!export.counters().is_reachable());
+    }
+}
+
+/// Writes `begin`, and `again` for as long as anybody reads, on every connection.
+async fn flood(begin: &'static [u8], again: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(begin).await?;
+                // 64 MiB, if they are taken.
+                for _ in 0..(64 << 20) / again.len() {
+                    stream.write_all(again).await?;
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_flood_in_place_of_an_answer_is_cut_off() {
+    let fields: (&[u8], &[u8]) = (b"HTTP/1.1 200 OK\r\n", b"x-some-field: a value that says nothing\r\n");
+    // An empty SETTINGS frame, and header blocks that never end: CONTINUATION without END_HEADERS (RFC 9113, section 6.10).
+    let settings_frame = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x00\x00\x01";
+    let continuation = b"\x00\x00\x08\x09\x00\x00\x00\x00\x01\x00\x01\x61\x04aaaa";
+    let continued: (&[u8], &[u8]) = (settings_frame, continuation);
+    let nonsense: (&[u8], &[u8]) = (b"\x16\x03\x01", b"nonsense\0");
+    for (protocol, (begin, again)) in [
+        (Protocol::OtlpHttp, fields),
+        (Protocol::OtlpHttp, nonsense),
+        (Protocol::OtlpGrpc, continued),
+        (Protocol::OtlpGrpc, nonsense),
+    ] {
+        let mut settings = settings(protocol, flood(begin, again).await);
+        // Far from over when it is cut off.
+        settings.timeout = PATIENCE * 2;
+        let export = export(settings, quick());
+        export.sink().send(vec![span("a")]);
+        until(export.counters(), |counters| counters.failed_exports() >= 2).await;
+        assert_eq!(export.counters().sent(), 0, "{protocol:?}");
     }
 }

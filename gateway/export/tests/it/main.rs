@@ -3,9 +3,11 @@
 
 mod away;
 mod faults;
+mod foreign;
 mod headers;
 mod kinds;
 mod log;
 mod made;
 mod receiver;
 mod tls;
+mod workers;
