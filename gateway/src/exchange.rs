@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use plugin_rules::audit::Notes;
+use plugin_rules::audit;
 use smallvec::SmallVec;
 
 pub use self::scratch::{PluginScratch, StoreRequest, StreamState};
@@ -324,7 +324,7 @@ pub struct Exchange {
     /// Its place in a trace, where traces are configured.
     pub trace: Option<Trace>,
     /// `audit.note`: personal data that plugins saw.
-    pub audit_notes: Notes,
+    pub audit_notes: audit::Notes,
 }
 
 impl Exchange {
@@ -360,7 +360,7 @@ impl Exchange {
             measures: Measures::default(),
             hops: Hops::default(),
             trace: None,
-            audit_notes: Notes::default(),
+            audit_notes: audit::Notes::default(),
         }
     }
 

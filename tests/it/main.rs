@@ -34,6 +34,7 @@ mod new_target;
 mod overload;
 mod plugin_holes;
 mod plugin_new;
+mod plugin_notes;
 mod plugin_streams;
 mod plugins;
 mod process;

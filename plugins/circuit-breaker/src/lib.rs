@@ -73,6 +73,7 @@ impl CircuitBreaker {
             Admission::Reject { retry_after_ms } => retry_after_ms,
         };
         metrics::count("circuit_breaker_rejected_total", &[], 1);
+        exchange.set_trace_attribute("decision", "refused").ok();
         let refusal =
             LocalResponse::problem(503, "Service Unavailable", "The service is failing and is given a pause.")
                 .header("retry-after", retry_after_ms.div_ceil(1000).max(1).to_string());
@@ -107,6 +108,10 @@ fn note(exchange: &Exchange, state: StateName) {
         log::warn!("there are too many attributes: later plugins are not told the breaker's state");
     }
     exchange.set_log_field("circuit_breaker", Some(state.as_str()));
+    // A closed one does nothing that a trace could tell.
+    if state != StateName::Closed {
+        exchange.set_trace_attribute("state", state.as_str()).ok();
+    }
 }
 
 /// Failures of the upstream; the others say nothing of it.

@@ -150,3 +150,15 @@ fn state_of_another_shape_is_begun_anew() {
     host.enter(|| plugin_sdk::kv::set("breaker", b"{}", None)).unwrap();
     assert!(get(&host, &plugin).is_forwarded());
 }
+
+#[test]
+fn a_trace_shows_a_breaker_that_is_not_closed_and_whom_it_refused() {
+    let host = TestHost::new();
+    let plugin = breaker(&host);
+    let passed = host.run(&plugin, TestRequest::get("/").traced());
+    assert_eq!((passed.trace_attribute("state"), passed.trace_attribute("decision")), (None, None));
+    open(&host, &plugin);
+    let refused = host.run(&plugin, TestRequest::get("/").traced());
+    assert_eq!(refused.trace_attribute("state"), Some("open".into()));
+    assert_eq!(refused.trace_attribute("decision"), Some("refused".into()));
+}

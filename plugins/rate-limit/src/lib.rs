@@ -93,6 +93,13 @@ impl Plugin for RateLimit {
         let names: Vec<&str> = refused.iter().map(|(limit, _)| limit.name.as_str()).collect();
         if !names.is_empty() {
             exchange.set_log_field("rate_limit", Some(&format!("{mode}: {}", names.join(", "))));
+            // That a request passes is what a trace shows anyway.
+            exchange
+                .set_trace_attribute("decision", if self.settings.shadow { "would_refuse" } else { "refused" })
+                .ok();
+            if exchange.is_recorded() {
+                exchange.set_trace_attribute("limits", names.join(",")).ok();
+            }
         }
         // A limit on trial must not change what clients do.
         if self.settings.shadow {

@@ -11,6 +11,7 @@ use plugin_sdk::prelude::*;
 
 #[path = "../../misbehave.rs"]
 mod misbehave;
+mod noted;
 
 use misbehave::misbehave;
 
@@ -115,7 +116,7 @@ impl Guest {
                 }
                 "field" => exchange.set_log_field("guest", Some("seen")),
                 "retarget" => action = retarget(exchange).unwrap_or(action),
-                verb => action = bounds(exchange, verb).unwrap_or(action),
+                verb => action = bounds(exchange, verb).or_else(|| noted::answer(exchange, verb)).unwrap_or(action),
             }
         }
         action

@@ -5,6 +5,7 @@
 //!
 //! [`HostState::charge`]: super::state::HostState::charge
 
+mod audit;
 mod calls;
 mod calls_trace;
 mod counters;
@@ -15,4 +16,5 @@ mod kv;
 mod metrics;
 mod secrets;
 mod sys;
+mod trace;
 pub(super) mod waiting;
