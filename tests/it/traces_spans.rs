@@ -217,3 +217,22 @@ fn requests_that_are_refused_are_spans_as_well() {
     assert_eq!((large[0].name.as_str(), large[0].get("http.response.status_code")), ("POST /small/*", "413"));
     assert!(!large[0].is_error && large[0].get("gateway.error") == "body-too-large", "{large:#?}");
 }
+
+#[test]
+fn what_a_plugin_adds_stands_in_the_trace() {
+    let (upstream, collector) = (Upstream::start(|_| text(200, "hello")), Collector::start());
+    let routes = "{name: all, plugins: [{name: test-guest, config: {id: a}}], upstream: one}";
+    let gateway = TestGateway::start(&with_plugins("", routes, &upstream, &collector), &["test-guest"]);
+    let mut client = Client::http1(gateway.address());
+    client.get_with("/added", &[("x-do", "a/request_headers=trace-attributes,a/response_headers=trace-spans")]);
+    let told = client.get_with("/context", &[("x-do", "a/request_headers=trace-context"), ("x-answer", "1")]).text();
+    let spans = collector.trace("/added");
+    assert_eq!(spans[0].get("plugin.test_guest.guest.text"), "a text");
+    assert_eq!(spans[0].get("plugin.test_guest.guest.integer"), "-7");
+    let (outer, inner) = (one(&spans, "outer"), one(&spans, "inner"));
+    assert_eq!(outer.parent, one(&spans, "test-guest response_headers").id);
+    assert_eq!((inner.parent.as_str(), outer.get("plugin.test_guest.guest.step")), (outer.id.as_str(), "1"));
+    assert!(one(&spans, "left").end >= outer.end, "what is not ended ends with the call");
+    let context = collector.trace("/context");
+    assert_eq!(told, format!("00-{}-{}-03 true", context[0].trace, context[0].id));
+}
