@@ -183,7 +183,7 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
     let route = snapshot.routes[*found].clone();
     exchange.route = Some(route.config.name.clone());
     if let Some(tracing) = &snapshot.tracing {
-        tracing.settle(&mut exchange.trace, &route);
+        tracing.settle(&mut exchange.trace, route.sampling, !route.chain.is_empty());
     }
     if let RouteAction::Upstream(name) = &route.config.action {
         exchange.upstream = Some(name.clone());

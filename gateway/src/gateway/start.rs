@@ -63,9 +63,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let access_log = AccessLog::start(metrics.access_log_dropped.clone())
         .map_err(ApplyError::system("starting the access log's thread"))?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
-    if let Some(spans) = &spans {
-        metrics.show_spans(spans.counters());
-    }
+    spans.iter().for_each(|spans| metrics.show_spans(spans.counters()));
     let snapshot = Arc::new(snapshot.with_spans(spans));
     metrics.show_endpoints(snapshot.endpoint_health());
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use super::RouteHandle;
 use crate::message::FieldMap;
 use crate::model::{Sampling, Tracing};
 use crate::trace::{Formats, Rate, Trace, check_baggage};
@@ -43,12 +42,12 @@ impl WorkerTracing {
         trace
     }
 
-    /// The same once the route is known. Nothing is left where that takes no part in traces.
-    pub fn settle(&self, trace: &mut Option<Trace>, route: &RouteHandle) {
-        match (route.sampling, trace.as_mut()) {
+    /// The same once the route is known, with what that says of sampling. Nothing is left where that takes no part in traces.
+    pub fn settle(&self, trace: &mut Option<Trace>, sampling: Option<Sampling>, has_plugins: bool) {
+        match (sampling, trace.as_mut()) {
             (Some(sampling), Some(trace)) => {
                 trace.settle(sampling, self.records);
-                if trace.record.is_some() && !route.chain.is_empty() {
+                if trace.record.is_some() && has_plugins {
                     trace.notes.get_or_insert_default();
                 }
             }
