@@ -3,6 +3,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod collector;
 pub mod duplex;
 pub mod foreign;
 pub mod gateway;

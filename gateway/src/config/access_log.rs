@@ -66,7 +66,7 @@ impl Type for AccessLogs {
 
 /// What `access_log.include` turns on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Included {
+pub(super) enum Included {
     ClientAddress,
     Path,
     RequestHeader(HeaderName),
@@ -149,7 +149,8 @@ impl Type for LogPath {
     }
 }
 
-fn disclosure(include: &[Included]) -> Disclosure {
+/// What `include` turns on.
+pub(super) fn disclosure(include: &[Included]) -> Disclosure {
     let name = |included: &Included| match included {
         Included::RequestHeader(name) => Some(name.clone()),
         Included::ClientAddress | Included::Path => None,
@@ -173,7 +174,7 @@ const OFF: Parsed<Vec<AccessLog>> = Parsed {
 
 const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
 
-fn included(text: &str) -> Result<Included, String> {
+pub(super) fn included(text: &str) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }
@@ -184,6 +185,6 @@ fn included(text: &str) -> Result<Included, String> {
     }
 }
 
-fn included_schema() -> Value {
+pub(super) fn included_schema() -> Value {
     json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
 }

@@ -29,6 +29,7 @@ mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod tree;
 mod types;
 mod upstream;

@@ -9,8 +9,8 @@ use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
 use super::types::{Integer, List, Named, NonEmpty, OrOff, text};
-use super::{access_log, drain, metrics, names, route, settings, upstream};
-use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Metrics, Route, Secret, State, Upstream};
+use super::{access_log, drain, metrics, names, route, settings, tracing, upstream};
+use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Metrics, Route, Secret, State, Tracing, Upstream};
 
 /// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
 pub(super) struct Raw {
@@ -29,6 +29,9 @@ pub(super) struct Raw {
     pub(super) credentials: Option<Vec<HeaderName>>,
     pub(super) limits: Option<Limits>,
     pub(super) drain: Option<Drain>,
+    pub(super) tracing: Option<Tracing>,
+    /// Whether that is there, right or wrong.
+    pub(super) has_tracing: bool,
 }
 
 /// The top level.
@@ -89,6 +92,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain = drain::section(fields);
+    let tracing = fields.optional(
+        "tracing",
+        "Distributed traces. Without it fields that tell of traces pass as they are.",
+        Object(tracing::tracing),
+    );
+    let has_tracing = fields.has("tracing");
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
     // is made there is no context, and this leaves.
     fields.context()?;
@@ -109,5 +118,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         credentials,
         limits,
         drain,
+        tracing,
+        has_tracing,
     })
 }

@@ -17,7 +17,9 @@ use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
+use crate::telemetry::collector::InvalidCollector;
 use crate::telemetry::metrics::CertificateExpiry;
+use crate::telemetry::spans::SpanExport;
 use crate::upstream::InvalidUpstream;
 
 /// Certificates by the name of their listener.
@@ -30,6 +32,8 @@ pub(super) struct Parts {
     pub(super) certificates: ListenerCertificates,
     /// Where metrics are sent.
     pub(super) metrics_collector: Option<Collector>,
+    /// Where spans go: the export of the configuration in force, where its settings are the same.
+    pub(super) spans: Option<Arc<SpanExport>>,
 }
 
 /// What came of trying a configuration.
@@ -87,15 +91,14 @@ pub(super) async fn prepare(
     let certificates = certificates.map_err(|wrong| {
         errors.extend(wrong.iter().map(|(listener, error)| certificate_error(file, places, listener, error)));
     });
-    let collector = collector.map_err(|error| {
-        let place = error.file().and_then(|file| places.file(file)).unwrap_or((1, 1));
-        errors.push(ConfigError::new(file, place, format!("metrics.export: {error}")));
-    });
+    let collector = collector.map_err(|error| errors.push(collector_error(file, places, "metrics.export", &error)));
     let upstreams =
         upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
-    let parts = match (plugins, certificates, upstreams, collector) {
-        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(metrics_collector)) => {
-            Ok(Parts { plugins, upstreams, certificates, metrics_collector })
+    let spans = SpanExport::new_or_reuse(config, previous.and_then(|snapshot| snapshot.spans.as_ref()));
+    let spans = spans.map_err(|error| errors.push(collector_error(file, places, "tracing.export", &error)));
+    let parts = match (plugins, certificates, upstreams, collector, spans) {
+        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(metrics_collector), Ok(spans)) => {
+            Ok(Parts { plugins, upstreams, certificates, metrics_collector, spans })
         }
         _ if errors.is_empty() => Err(Unready::Waits(awaited)),
         _ => Err(Unready::Wrong(ConfigErrors::new(errors))),
@@ -177,6 +180,12 @@ fn certificate_error(file: &Path, places: &Places, listener: &str, error: &TlsEr
 fn upstream_error(file: &Path, places: &Places, error: &InvalidUpstream) -> ConfigError {
     let place = error.file().and_then(|file| places.file(file)).or_else(|| places.upstream(error.upstream()));
     ConfigError::new(file, place.unwrap_or((1, 1)), error.to_string())
+}
+
+/// What is wrong with the collector that this key names: at the place of a file of it, where that is to blame.
+fn collector_error(file: &Path, places: &Places, key: &str, error: &InvalidCollector) -> ConfigError {
+    let place = error.file().and_then(|file| places.file(file));
+    ConfigError::new(file, place.unwrap_or((1, 1)), format!("{key}: {error}"))
 }
 
 /// What plugins say of their configuration, at its place in the file; what is wrong with a file of the directory, at the

@@ -27,7 +27,7 @@ use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log::ErrorLog;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Signal};
 use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
 
@@ -55,7 +55,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let mut registry = Arc::new(Registry::new(host));
     let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
-    let Parts { plugins, upstreams, certificates, metrics_collector } =
+    let Parts { plugins, upstreams, certificates, metrics_collector, spans } =
         parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
     let mut listeners = Listeners::default();
@@ -63,7 +63,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let access_log = AccessLog::new(metrics.access_log_dropped.clone());
     let targets = access_logs::open(&access_log, path, &config, &places, None)?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), targets.clone());
-    let snapshot = Arc::new(snapshot);
+    let snapshot = Arc::new(snapshot.with_spans(spans));
     show(&metrics, &memory, &snapshot, &certificates);
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
     // time, and not in a handshake's. Where there are none, whoever needs one says so.
@@ -123,6 +123,7 @@ fn show(metrics: &Metrics, memory: &Memory, snapshot: &Snapshot, certificates: &
     metrics.show_memory(memory.clone());
     metrics.show_endpoints(snapshot.endpoint_health());
     metrics.certificates_in_force(prepare::expiries(certificates));
+    snapshot.spans.iter().for_each(|spans| metrics.show_export(Signal::Traces, spans.counters()));
 }
 
 /// Where plugins keep what they remember.

@@ -22,6 +22,7 @@ mod route;
 mod secret;
 mod state;
 mod template;
+mod tracing;
 mod trust;
 mod upstream;
 
@@ -54,6 +55,7 @@ pub use route::{
 pub use secret::Secret;
 pub use state::State;
 pub use template::{Piece, Template, VARIABLES, Variable};
+pub use tracing::{RouteTracing, Sampling, Share, TraceFormat, Tracing};
 pub use trust::{KeyId, TrustedKey};
 pub use upstream::{
     EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
@@ -95,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the gateway stops.
     pub drain: Drain,
+    /// How exchanges take part in traces; `None` = not at all.
+    pub tracing: Option<Tracing>,
 }
 
 impl Config {
@@ -120,6 +124,7 @@ impl Config {
             credentials: _,
             limits: _,
             drain: _,
+            tracing: _,
         } = self;
         deferred.keep(workers, &running.workers, |new| {
             let now = running.workers;

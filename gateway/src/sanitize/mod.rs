@@ -71,7 +71,7 @@ impl Sanitizer {
 }
 
 /// The methods of RFC 9110 and PATCH (RFC 5789) by their names, [`OTHER_METHOD`] for all others.
-fn known_method(method: &Method) -> &'static str {
+pub fn known_method(method: &Method) -> &'static str {
     const KNOWN: [Method; 9] = [
         Method::GET,
         Method::POST,

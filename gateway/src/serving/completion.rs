@@ -164,6 +164,9 @@ fn record(services: &Services, route: Option<&RouteHandle>, exchange: &Exchange)
         trace: exchange.trace.as_ref(),
     });
     services.access_log.borrow_mut().record(exchange, route.map(|route| &route.config.access_log));
+    if exchange.trace.as_ref().is_some_and(|trace| trace.record.is_some()) {
+        services.spans.borrow_mut().record(exchange, route);
+    }
 }
 
 /// A response body that knows when it has been given to the client in full.

@@ -80,6 +80,7 @@ fn outbound(method: Method, body: Body) -> Outbound<'static> {
         body,
         key: None,
         interim: Interim::default(),
+        trace: None,
     }
 }
 

@@ -340,7 +340,7 @@ fn an_endpoint_can_be_connected_to_off_the_workers() {
         let upstream = upstream(config(&[listener.local_addr().unwrap()])).await;
         let endpoint = upstream.endpoints.load()[0].clone();
         let connecting =
-            tokio::spawn(async move { upstream.connector.connect(&endpoint).await.map(|made| made.http2) });
+            tokio::spawn(async move { upstream.connector.connect(&endpoint, || {}).await.map(|made| made.http2) });
         let (accepted, connected) = tokio::join!(listener.accept(), connecting);
         assert!(accepted.is_ok());
         assert!(!connected.unwrap().unwrap(), "HTTP/1.1 without ALPN");

@@ -30,7 +30,7 @@ impl contract::Host for HostState {
         let Some(trace) = &self.exchange(of)?.trace else { return Ok(None) };
         let [high, low] = halves(trace.id.bytes());
         let recorded = trace.notes.is_some();
-        let (span, trace_flags) = (u64::from_be_bytes(trace.span.bytes()), u8::from(trace.sampled));
+        let (span, trace_flags) = (u64::from_be_bytes(trace.span.bytes()), trace.flags());
         Ok(Some(Context { trace_high: high, trace_low: low, span, trace_flags, recorded }))
     }
 
