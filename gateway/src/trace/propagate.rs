@@ -189,7 +189,7 @@ mod tests {
         for (formats, expected) in [(all(), None), (Formats::new(&[TraceFormat::B3]), Some("x=1"))] {
             let mut fields = map(&[("tracestate", "x=1")]);
             formats.write_state(None, &mut fields);
-            assert_eq!(fields.get("tracestate").map(|value| value.to_str().unwrap()), expected);
+            assert_eq!(fields.get("tracestate").map(|value| value.expose_str().unwrap()), expected);
         }
         let mut fields = map(&[("tracestate", "x=1"), ("tracestate", "y=1")]);
         all().write_state(Some("x=1,y=1"), &mut fields);

@@ -164,7 +164,9 @@ mod tests {
     }
 
     fn trace(notes: Option<Box<Notes>>) -> Trace {
-        Trace { id: TraceId::random(), span: SpanId::random(), sampled: true, notes }
+        let mut trace = Trace::new(TraceId::random(), SpanId::random(), true);
+        trace.notes = notes;
+        trace
     }
 
     /// Runs the guest, third of its chain, over an exchange; how it was refused what it was.

@@ -7,7 +7,6 @@ use super::super::{RELOADS, Reload};
 use super::*;
 use crate::memory::Memory;
 use crate::model::Limits;
-use telemetry_export::DropReason;
 
 const REFERENCE: &str = include_str!("../../../../docs/metrics.md");
 
