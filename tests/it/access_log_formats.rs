@@ -44,7 +44,11 @@ routes:
         client.get(path);
     }
     let of = |name: &str| lines(gateway.directory(), name);
-    eventually("the last record", || (of("some.log").len() == 2).then_some(()));
+    // Each log is written by itself.
+    for (name, records) in [("some.log", 2), ("combined.log", 3), ("errors.log", 1)] {
+        eventually(name, || of(name).len() == records);
+    }
+    eventually("all records", || gateway.access_log().len() == 3);
     let paths: Vec<_> = gateway.access_log().iter().map(|line| line["path"].clone()).collect();
     assert_eq!(paths, ["/a/b", "/quiet", "/nowhere"]);
     let combined = of("combined.log");

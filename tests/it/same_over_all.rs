@@ -77,7 +77,11 @@ fn comparable(protocol: &str, mut answer: Answer) -> Comparable {
     let id = answer.header("x-request-id").to_owned();
     assert!(!id.is_empty(), "{answer:?}");
     let again = format!("again in {} s", answer.header("retry-after"));
-    let body = answer.text().replace(&id, "ID").replace(&again, "again in SECONDS s");
+    // Where the gateway answers by itself, it also says to which trace the request belongs.
+    let parsed = serde_json::from_str::<serde_json::Value>(&answer.text());
+    let trace = parsed.ok().and_then(|body| Some(body["trace_id"].as_str()?.to_owned())).unwrap_or_default();
+    let traced = format!("\"trace_id\":\"{trace}\"");
+    let body = answer.text().replace(&id, "ID").replace(&traced, "TRACE").replace(&again, "again in SECONDS s");
     // Alt-Svc tells clients of TCP about HTTP/3, and has a port that is each gateway's own.
     answer.headers.retain(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id" | "alt-svc"));
     for (name, value) in &mut answer.headers {
