@@ -285,7 +285,7 @@ mod tests {
             record.phase(phase(by, PhaseOutcome::Did("continue")));
         }
         assert_eq!((record.phases().len(), record.dropped()), (64, 36));
-        record.tries(0, (0..100).map(|port| attempt(port)));
+        record.tries(0, (0..100).map(attempt));
         assert_eq!(record.all_tries().len(), 16);
     }
 
