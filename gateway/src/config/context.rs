@@ -27,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) places: Places,
     /// What routes name, collected here so that it is checked also when something else is wrong with the route.
     pub(super) names: RouteNames,
+    /// Secrets that are values of header fields which the gateway itself sends.
+    pub(super) sent_secrets: Vec<Placed<String>>,
 }
 
 /// Names in routes, with their places.

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod collector;
 mod disclosure;
 mod drain;
 mod forwarding;
@@ -34,6 +35,7 @@ pub use access_log::{
     SyslogAddress,
 };
 pub use admin::Admin;
+pub use collector::{Collector, CollectorProtocol};
 pub use disclosure::Disclosure;
 pub use drain::Drain;
 pub use forwarding::Forwarding;
