@@ -1,5 +1,6 @@
 //! Clients that are not ours: curl for HTTP/1.1 and HTTP/2, aioquic for HTTP/3.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -101,11 +102,15 @@ fn curl(version: &str) -> Command {
 
 /// The example's client for HTTP/3.
 fn aioquic() -> Command {
-    let python = std::env::var_os("GATEWAY_PYTHON")
-        .expect("GATEWAY_PYTHON names a Python with aioquic; `cargo xtask test` brings it");
-    let mut command = Command::new(python);
+    let mut command = Command::new(python());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/microservices/h3get.py"));
     command
+}
+
+/// The Python that has what tests need.
+pub(crate) fn python() -> OsString {
+    std::env::var_os("GATEWAY_PYTHON")
+        .expect("GATEWAY_PYTHON names a Python with aioquic and opentelemetry-proto; `cargo xtask test` brings it")
 }
 
 fn printed(command: &mut Command) -> Result<Vec<u8>, String> {

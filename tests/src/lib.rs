@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod guests;
 pub mod hostile;
 pub mod load;
+pub mod otlp;
 pub mod process;
 pub mod raw;
 pub mod upstream;

@@ -35,8 +35,13 @@ pub(crate) const PEERS: [Tool; 5] = [CURL, PYTHON, RSYSLOG, LOGROTATE, GOACCESS]
 /// What counts instructions.
 pub(crate) const VALGRIND: Tool = Tool { package: "valgrind", is_present: || find("valgrind").is_some() };
 
-/// The HTTP/3 client that tests use as a peer that is not ours.
-const AIOQUIC: &str = "aioquic==1.2.0";
+/// What tests use of Python as peers that are not ours: an HTTP/3 client, OpenTelemetry's messages with gRPC,
+/// and a collector.
+const PYTHON_PACKAGES: &[&str] =
+    &["aioquic==1.2.0", "grpcio==1.85.1", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
+/// What is there where those are.
+const PYTHON_IMPORTS: &str =
+    "import aioquic.h3.connection, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc, rotel";
 
 /// The task.
 pub(crate) fn run() -> Result {
@@ -103,28 +108,26 @@ pub(crate) fn packages(missing: &[&str]) -> Result {
     installed
 }
 
-/// A Python with aioquic, in an environment of its own under the target directory.
+/// A Python with the packages that tests use, in an environment of its own under the target directory.
 pub(crate) fn python() -> Result<PathBuf> {
     let environment = target_directory()?.join("python");
     let python = environment.join("bin/python3");
-    let has_aioquic = |python: &Path| {
-        Command::new(python)
-            .args(["-c", "import aioquic.h3.connection"])
-            .output()
-            .is_ok_and(|output| output.status.success())
+    let has_packages = |python: &Path| {
+        Command::new(python).args(["-c", PYTHON_IMPORTS]).output().is_ok_and(|output| output.status.success())
     };
-    if python.exists() && has_aioquic(&python) {
+    if python.exists() && has_packages(&python) {
         return Ok(python);
     }
-    println!("installing {AIOQUIC} into {}", environment.display());
+    let packages = PYTHON_PACKAGES.join(" ");
+    println!("installing {packages} into {}", environment.display());
     let made = output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))
-        .and_then(|_| output(Command::new(&python).args(["-m", "pip", "install", "--quiet", AIOQUIC])));
+        .and_then(|_| output(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES)));
     match made {
-        Ok(_) if has_aioquic(&python) => Ok(python),
-        Ok(_) => Err(format!("{AIOQUIC} was installed into {} but can't be imported", environment.display())),
+        Ok(_) if has_packages(&python) => Ok(python),
+        Ok(_) => Err(format!("{packages} were installed into {} but can't be imported", environment.display())),
         Err(error) => Err(format!(
-            "the HTTP/3 tests need {AIOQUIC} in a Python environment, which could not be made: {error}\n\
-             make it by hand: python3 -m venv {0} && {0}/bin/pip install {AIOQUIC}",
+            "tests need {packages} in a Python environment, which could not be made: {error}\n\
+             make it by hand: python3 -m venv {0} && {0}/bin/pip install {packages}",
             environment.display()
         )),
     }
