@@ -1,5 +1,5 @@
 //! A record per request, in as many logs as the configuration has: as JSON, as NCSA combined or by a template, to stdout, a
-//! file or a syslog receiver.
+//! file, a syslog receiver or a collector.
 //!
 //! A worker encodes into buffers of its own and hands full ones to a log's writer thread over a bounded queue. It never
 //! waits: when a writer is behind, lines are dropped and counted. Personal data is left out or masked unless the
@@ -12,6 +12,8 @@ mod fields;
 mod file;
 mod filter;
 mod line;
+mod otlp;
+mod outlet;
 mod syslog;
 mod target;
 mod time;

@@ -1,5 +1,6 @@
 //! The targets of a process' access logs, each with its thread and its queue.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -7,8 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use telemetry_export::Sink as RecordSink;
+use telemetry_export::model::LogRecord;
+
+use super::otlp::Exporter;
 use super::writer::{Message, Sink, Writer};
-use crate::model::LogTarget;
+use crate::model::{LogTarget, Secret};
 
 /// Buffers that may wait for a writer, over all workers.
 const QUEUE: usize = 256;
@@ -27,6 +32,8 @@ pub struct AccessLog {
 #[derive(Debug)]
 pub struct Target {
     pub(super) queue: SyncSender<Message>,
+    /// Where records go that are no lines.
+    pub(super) records: Option<RecordSink<LogRecord>>,
     /// Counts lines that could not be written.
     pub(super) dropped: Arc<AtomicU64>,
     closing: Arc<AtomicBool>,
@@ -38,13 +45,20 @@ impl AccessLog {
         Self { dropped, targets: Arc::default() }
     }
 
-    /// Opens a target; a file is made where there is none. May block: not for a worker.
-    pub fn open(&self, target: &LogTarget) -> io::Result<Arc<Target>> {
+    /// Opens a target, for which secrets may be needed; a file is made where there is none. May block: not for a worker.
+    pub fn open(&self, target: &LogTarget, secrets: &BTreeMap<String, Secret>) -> io::Result<Arc<Target>> {
         let closing = Arc::<AtomicBool>::default();
-        let writer = Writer::new(target.clone(), Sink::open(target, closing.clone())?, self.dropped.clone());
         let (queue, messages) = sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.run(&messages))?;
-        let opened = Arc::new(Target { queue, dropped: self.dropped.clone(), closing });
+        let builder = thread::Builder::new().name("access-log".to_owned());
+        let (thread, records) = if let LogTarget::Otlp(collector) = target {
+            let exporter = Exporter::new(collector, secrets, self.dropped.clone())?;
+            let sink = exporter.sink();
+            (builder.spawn(move || exporter.run(&messages))?, Some(sink))
+        } else {
+            let writer = Writer::new(target.clone(), Sink::open(target, closing.clone())?, self.dropped.clone());
+            (builder.spawn(move || writer.run(&messages))?, None)
+        };
+        let opened = Arc::new(Target { queue, records, dropped: self.dropped.clone(), closing });
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.retain(|(_, thread)| !thread.is_finished());
         targets.push((Arc::downgrade(&opened), thread));
@@ -102,7 +116,7 @@ impl Target {
     /// One whose messages go to this queue.
     #[cfg(test)]
     pub(super) fn of(queue: SyncSender<Message>) -> Arc<Self> {
-        Arc::new(Self { queue, dropped: Arc::default(), closing: Arc::default() })
+        Arc::new(Self { queue, records: None, dropped: Arc::default(), closing: Arc::default() })
     }
 }
 

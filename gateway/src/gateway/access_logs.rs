@@ -20,10 +20,14 @@ pub(super) fn open(
 ) -> Result<Vec<Arc<Target>>, ApplyError> {
     let open = |target: &LogTarget| {
         let same = |running: &Snapshot| {
+            // The secrets and the authorities of a collector may be others now.
+            if matches!(target, LogTarget::Otlp(_)) {
+                return None;
+            }
             let at = running.config.access_log.iter().position(|log| log.target == *target)?;
             running.log_targets.get(at).cloned()
         };
-        running.and_then(same).map_or_else(|| logs.open(target), Ok)
+        running.and_then(same).map_or_else(|| logs.open(target, &config.secrets), Ok)
     };
     let (mut targets, mut errors) = (Vec::new(), Vec::new());
     for log in &config.access_log {
@@ -32,6 +36,7 @@ pub(super) fn open(
             Err(error) => {
                 let place = match &log.target {
                     LogTarget::File(path) => places.file(path),
+                    LogTarget::Otlp(collector) => collector.ca.as_ref().and_then(|ca| places.file(ca)),
                     LogTarget::Stdout | LogTarget::Syslog(_) => None,
                 };
                 let message = format!("the access log {} can't be opened: {error}", log.target);

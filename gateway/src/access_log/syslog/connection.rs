@@ -95,7 +95,8 @@ impl Connection {
     /// RFC 6587 section 3.4.1: the length in decimal, a space, the message.
     fn stream(&mut self, messages: &[u8]) -> Result<(), Unsent> {
         let Self { socket: Socket::Tcp(stream), max_message, frames, ends, .. } = self else { return Ok(()) };
-        (frames.clear(), ends.clear());
+        frames.clear();
+        ends.clear();
         let mut given = 0;
         for message in messages.split_inclusive(|byte| *byte == b'\n') {
             given += message.len();

@@ -1,5 +1,6 @@
 //! From a worker's records to what is written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -7,8 +8,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::access_log::outlet::FLUSH_INTERVAL;
 use crate::access_log::target::{AccessLog, Target};
-use crate::access_log::worker::{FLUSH_INTERVAL, WorkerLog};
+use crate::access_log::worker::WorkerLog;
 use crate::access_log::writer::Message;
 use crate::model::{LogCondition, LogConditions, LogSample, RouteLog};
 
@@ -34,13 +36,13 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
     let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
     let config = config(LogTarget::File(path.clone()));
     let log = AccessLog::new(Arc::default());
-    let target = log.open(&config.target).unwrap();
+    let target = log.open(&config.target, &BTreeMap::new()).unwrap();
     let mut worker = WorkerLog::new(&[config], std::slice::from_ref(&target));
     for _line in 0..1000 {
         worker.record(&exchange("/a"), None);
     }
     worker.flush();
-    assert!(worker.outlets[0].buffer.is_empty());
+    assert!(worker.holds_nothing());
     assert!(log.finish());
     std::fs::rename(&path, &moved).unwrap();
     log.reopen();
@@ -63,7 +65,7 @@ fn a_stuck_writer_holds_up_no_worker() {
         worker.flush();
     }
     assert_eq!(target.dropped.load(Relaxed), 2);
-    assert!(worker.outlets[0].buffer.is_empty());
+    assert!(worker.holds_nothing());
     drop(stuck);
 }
 
@@ -101,7 +103,7 @@ fn a_log_has_what_it_and_the_route_select() {
         let said = format!("{log:?} and {route:?}");
         let (mut worker, ..) = unwritten(Config { selection: log, ..config(LogTarget::Stdout) }, 1);
         worker.record(&exchange("/"), route.as_ref());
-        assert_eq!(!worker.outlets[0].buffer.is_empty(), logged, "{said}");
+        assert_eq!(!worker.holds_nothing(), logged, "{said}");
     }
 }
 
@@ -110,7 +112,7 @@ fn lines_of_an_old_configuration_never_reach_the_target_of_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let [old, new] = ["old.log", "new.log"].map(|name| LogTarget::File(directory.path().join(name)));
     let log = AccessLog::new(Arc::default());
-    let [first, second] = [&old, &new].map(|target| log.open(target).unwrap());
+    let [first, second] = [&old, &new].map(|target| log.open(target, &BTreeMap::new()).unwrap());
     let [mut early, mut late] = [(); 2].map(|()| WorkerLog::new(&[whole(old.clone())], std::slice::from_ref(&first)));
     drop(first);
     early.record(&exchange("/"), None);

@@ -36,7 +36,6 @@ pub(super) fn when(fields: &mut Fields<'_, '_>, about: &str) -> Option<Vec<LogCo
 }
 
 /// The share; `None` where it is wrong.
-#[expect(clippy::option_option, reason = "wrong, not there, or there")]
 pub(super) fn sample(fields: &mut Fields<'_, '_>, about: &str) -> Option<Option<LogSample>> {
     let sample = fields.optional("sample", about, ObjectOr { object: Object(sample_settings), other: Plain });
     if fields.has("sample") { sample.map(Some) } else { Some(None) }
