@@ -1,12 +1,13 @@
 //! What can go wrong with one request: the kind, the side that caused it, and what each kind means as a status
 //! (RFC 9110), as a `Proxy-Status` error type (RFC 9209 section 2.3) and as a failure that plugins see.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use http::StatusCode;
 
 pub use plugin_rules::failure::Failure;
+
+use crate::sanitize::SafeText;
 
 /// The side of the gateway on which an error arose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,12 +195,12 @@ impl ErrorKind {
 #[derive(Clone, Debug, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
-    detail: Cow<'static, str>,
+    detail: SafeText,
 }
 
 impl Error {
-    /// An error with what the operator should read about it. `detail` must hold nothing that the client sent.
-    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// An error with what the operator should read about it.
+    pub fn new(kind: ErrorKind, detail: impl Into<SafeText>) -> Self {
         Self { kind, detail: detail.into() }
     }
 
@@ -210,6 +211,11 @@ impl Error {
 
     /// For the error log and the access log; not for the client.
     pub fn detail(&self) -> &str {
+        self.detail.as_str()
+    }
+
+    /// The same, to be a part of another one.
+    pub const fn safe_detail(&self) -> &SafeText {
         &self.detail
     }
 }

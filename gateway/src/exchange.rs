@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
+use plugin_rules::audit;
 use smallvec::SmallVec;
 
 pub use self::scratch::{PluginScratch, StoreRequest, StreamState};
@@ -20,6 +21,7 @@ pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
 use crate::message::headers::{Hops, RequestId};
 use crate::message::{FieldMap, FieldValue};
+use crate::sensitive::Sensitive;
 use crate::trace::Trace;
 
 /// The protocol version of the client's connection.
@@ -50,15 +52,15 @@ pub struct ConnectionInfo {
     /// The name of the listener that accepted it.
     pub listener: Arc<str>,
     /// The other end of the socket.
-    pub peer: SocketAddr,
+    pub peer: Sensitive<SocketAddr>,
     /// Its address as forwarding fields write it: the same for every request.
-    pub peer_value: HeaderValue,
+    pub peer_value: Sensitive<HeaderValue>,
     /// This end of the socket.
     pub local: SocketAddr,
     /// Whether the connection is encrypted (TLS or QUIC).
     pub tls: bool,
     /// The name that the client asked for in its TLS handshake, in lower case.
-    pub sni: Option<Arc<str>>,
+    pub sni: Option<Sensitive<Arc<str>>>,
     /// The HTTP version spoken on it.
     pub protocol: Protocol,
     /// The listener's limit on the number of header fields, for protocols whose library does not enforce it.
@@ -74,8 +76,8 @@ impl ConnectionInfo {
     pub(crate) fn local(protocol: Protocol) -> Arc<Self> {
         Arc::new(Self {
             listener: "public".into(),
-            peer: ([127, 0, 0, 1], 1).into(),
-            peer_value: HeaderValue::from_static("127.0.0.1"),
+            peer: Sensitive::new(([127, 0, 0, 1], 1).into()),
+            peer_value: HeaderValue::from_static("127.0.0.1").into(),
             local: ([127, 0, 0, 1], 2).into(),
             tls: true,
             sni: None,
@@ -91,13 +93,13 @@ impl ConnectionInfo {
 #[derive(Debug)]
 pub struct RequestHead {
     /// The method.
-    pub method: Method,
+    pub method: Sensitive<Method>,
     /// `http` or `https`, as the client sees it: where a trusted proxy in front ended TLS, what that proxy says.
     pub scheme: &'static str,
     /// Host and port as the client asked for them, lower case, validated. Forwarded as Host or `:authority`.
-    pub authority: String,
+    pub authority: Sensitive<String>,
     /// The normalised path, and the query as it came: what is routed is what is forwarded.
-    pub path_and_query: PathAndQuery,
+    pub path_and_query: Sensitive<PathAndQuery>,
     /// Header fields without hop-by-hop fields and without Host.
     pub headers: FieldMap,
     /// Set when the body ended with trailers.
@@ -108,15 +110,17 @@ pub struct RequestHead {
     pub edits: Edits,
 }
 
+type Asked = (Sensitive<Method>, Sensitive<String>, Sensitive<PathAndQuery>);
+
 /// What was changed of a request's head. Filled only where something was, so it costs nothing elsewhere.
 #[derive(Debug, Default)]
 pub struct Edits {
     /// Method, authority, and path with query as the client asked, once one of them was changed.
-    asked: Option<Box<(Method, String, PathAndQuery)>>,
+    asked: Option<Box<Asked>>,
     /// Fields that plugins set, added or removed.
     fields: SmallVec<[FieldEdit; 2]>,
     /// Names that the client's Connection field lists: no trailer may bring them either.
-    pub listed: Vec<HeaderName>,
+    pub listed: Sensitive<Vec<HeaderName>>,
     /// Whether the head has names that some servers take for others (`x_user`).
     pub odd_names: bool,
     /// The place in the chain of the plugin that named the principal last.
@@ -126,7 +130,7 @@ pub struct Edits {
 impl Edits {
     /// Of a request that has come, with what it says of names: those that its Connection field lists, and whether there are
     /// odd ones.
-    pub fn of(listed: Vec<HeaderName>, odd_names: bool) -> Self {
+    pub fn of(listed: Sensitive<Vec<HeaderName>>, odd_names: bool) -> Self {
         Self { listed, odd_names, ..Self::default() }
     }
 }
@@ -135,11 +139,11 @@ impl Edits {
 #[derive(Clone, Debug)]
 pub struct FieldEdit {
     /// Its name.
-    pub name: HeaderName,
+    pub name: Sensitive<HeaderName>,
     /// The place in the chain of the plugin that changed it first.
     pub by: usize,
     /// The client's values.
-    pub sent: Vec<HeaderValue>,
+    pub sent: Sensitive<Vec<HeaderValue>>,
 }
 
 impl RequestHead {
@@ -152,10 +156,10 @@ impl RequestHead {
         headers: FieldMap,
     ) -> Self {
         Self {
-            method,
+            method: method.into(),
             scheme,
-            authority,
-            path_and_query,
+            authority: authority.into(),
+            path_and_query: path_and_query.into(),
             headers,
             trailers: None,
             sent: false,
@@ -164,8 +168,8 @@ impl RequestHead {
     }
 
     /// The path without the query.
-    pub fn path(&self) -> &str {
-        self.path_and_query.path()
+    pub fn path(&self) -> Sensitive<&str> {
+        self.path_and_query.as_ref().map(PathAndQuery::path)
     }
 
     /// Changes method, authority, or path with query, and remembers what the client had asked for.
@@ -179,35 +183,36 @@ impl RequestHead {
             let asked = (self.method.clone(), self.authority.clone(), self.path_and_query.clone());
             self.edits.asked = Some(Box::new(asked));
         }
-        self.method = method.unwrap_or_else(|| std::mem::take(&mut self.method));
-        self.authority = authority.unwrap_or_else(|| std::mem::take(&mut self.authority));
+        self.method = method.map_or_else(|| std::mem::take(&mut self.method), Sensitive::new);
+        self.authority = authority.map_or_else(|| std::mem::take(&mut self.authority), Sensitive::new);
         if let Some(path_and_query) = path_and_query {
-            self.path_and_query = path_and_query;
+            self.path_and_query = path_and_query.into();
         }
     }
 
     /// The method that the client used.
-    pub fn asked_method(&self) -> &Method {
+    pub fn asked_method(&self) -> &Sensitive<Method> {
         self.edits.asked.as_ref().map_or(&self.method, |asked| &asked.0)
     }
 
     /// Authority, and path with query, that the client asked for.
-    pub fn asked_target(&self) -> (&str, &str) {
+    pub fn asked_target(&self) -> (Sensitive<&str>, Sensitive<&str>) {
         let asked = self.edits.asked.as_ref();
-        asked.map_or((&self.authority, self.path_and_query.as_str()), |asked| (&asked.1, asked.2.as_str()))
+        let (authority, target) = asked.map_or((&self.authority, &self.path_and_query), |asked| (&asked.1, &asked.2));
+        (authority.as_deref(), target.as_ref().map(PathAndQuery::as_str))
     }
 
     /// Remembers the client's fields of this name, before the plugin at this place of the chain changes them.
     pub fn edited(&mut self, name: &HeaderName, by: usize) {
         if !self.was_edited(name) {
-            let sent = self.headers.get_all(name).map(FieldValue::to_header_value).collect();
-            self.edits.fields.push(FieldEdit { name: name.clone(), by, sent });
+            let sent: Vec<_> = self.headers.get_all(name).map(FieldValue::to_header_value).collect();
+            self.edits.fields.push(FieldEdit { name: name.clone().into(), by, sent: sent.into() });
         }
     }
 
     /// Whether a plugin changed the fields of this name.
     pub fn was_edited(&self, name: &HeaderName) -> bool {
-        self.edits.fields.iter().any(|edit| edit.name == *name)
+        self.edits.fields.iter().any(|edit| edit.name.expose() == name)
     }
 
     /// What plugins changed.
@@ -217,12 +222,12 @@ impl RequestHead {
 
     /// Names that trailers must not bring: they were taken off this head, or set in the client's place.
     pub fn barred(&self) -> impl Iterator<Item = &HeaderName> {
-        self.edits.listed.iter().chain(self.edits.fields.iter().map(|edit| &edit.name))
+        self.edits.listed.expose().iter().chain(self.edits.fields.iter().map(|edit| edit.name.expose()))
     }
 
     /// The query without the question mark.
-    pub fn query(&self) -> Option<&str> {
-        self.path_and_query.query()
+    pub fn query(&self) -> Option<Sensitive<&str>> {
+        self.path_and_query.expose().query().map(Sensitive::new)
     }
 }
 
@@ -238,13 +243,13 @@ pub struct ResponseHead {
     /// Whether the head has gone to the client.
     pub sent: bool,
     /// Names that trailers must not bring: plugins set or removed them here, or the upstream's Connection field lists them.
-    pub barred: Vec<HeaderName>,
+    pub barred: Sensitive<Vec<HeaderName>>,
 }
 
 impl ResponseHead {
     /// A head that has not gone out yet.
     pub fn new(status: StatusCode, headers: FieldMap) -> Self {
-        Self { status, headers, trailers: None, sent: false, barred: Vec::new() }
+        Self { status, headers, trailers: None, sent: false, barred: Sensitive::default() }
     }
 }
 
@@ -293,7 +298,7 @@ pub struct Exchange {
     /// The connection it came over.
     pub connection: Arc<ConnectionInfo>,
     /// The client's address: the peer's, or the one that a trusted proxy in front reports.
-    pub client: IpAddr,
+    pub client: Sensitive<IpAddr>,
     /// The request.
     pub request: RequestHead,
     /// The response, once there is one.
@@ -311,9 +316,9 @@ pub struct Exchange {
     /// The error behind it, for the log.
     pub error: Option<Error>,
     /// `set-attribute`: shared with plugins that are called later. `principal` names the caller.
-    pub attributes: Vec<(String, String)>,
+    pub attributes: Vec<(Sensitive<String>, Sensitive<String>)>,
     /// `set-log-field`: the fields that plugins added to the access log; `None` removes one.
-    pub log_fields: Vec<(String, Option<String>)>,
+    pub log_fields: Vec<(Sensitive<String>, Option<Sensitive<String>>)>,
     /// Per plugin of the chain, as far as one has something there.
     pub scratch: Vec<PluginScratch>,
     /// Times and sizes.
@@ -322,12 +327,14 @@ pub struct Exchange {
     pub hops: Hops,
     /// Its place in a trace, where traces are configured.
     pub trace: Option<Trace>,
+    /// `audit.note`: personal data that plugins saw.
+    pub audit_notes: audit::Notes,
 }
 
 impl Exchange {
     /// Of a request whose head has just been read.
     pub fn new(id: RequestId, connection: Arc<ConnectionInfo>, client: IpAddr, request: RequestHead) -> Self {
-        Self::of(Instant::now(), id, connection, client, request)
+        Self::of(Instant::now(), id, connection, client.into(), request)
     }
 
     /// Of a request whose head had been read at this moment.
@@ -335,7 +342,7 @@ impl Exchange {
         started: Instant,
         id: RequestId,
         connection: Arc<ConnectionInfo>,
-        client: IpAddr,
+        client: Sensitive<IpAddr>,
         request: RequestHead,
     ) -> Self {
         Self {
@@ -357,19 +364,20 @@ impl Exchange {
             measures: Measures::default(),
             hops: Hops::default(),
             trace: None,
+            audit_notes: audit::Notes::default(),
         }
     }
 
     /// An attribute by name.
-    pub fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    pub fn attribute(&self, name: &str) -> Option<Sensitive<&str>> {
+        self.attributes.iter().find(|(key, _)| key.expose() == name).map(|(_, value)| value.as_deref())
     }
 
     /// Sets or replaces an attribute.
     pub fn set_attribute(&mut self, name: &str, value: String) {
-        match self.attributes.iter_mut().find(|(key, _)| key == name) {
-            Some((_, slot)) => *slot = value,
-            None => self.attributes.push((name.to_owned(), value)),
+        match self.attributes.iter_mut().find(|(key, _)| key.expose() == name) {
+            Some((_, slot)) => *slot = value.into(),
+            None => self.attributes.push((name.to_owned().into(), value.into())),
         }
     }
 
@@ -384,12 +392,12 @@ impl Exchange {
     /// Takes the values out of what plugins added to the access log. The fields stay, so that it can be seen.
     pub fn mask_log_fields(&mut self) {
         for value in self.log_fields.iter_mut().filter_map(|(_, value)| value.as_mut()) {
-            "***".clone_into(value);
+            "***".clone_into(value.expose_mut());
         }
     }
 
     /// The caller, where an auth plugin has named one. An empty name is none: it would be everybody's.
-    pub fn principal(&self) -> Option<&str> {
-        self.attribute("principal").filter(|name| !name.is_empty())
+    pub fn principal(&self) -> Option<Sensitive<&str>> {
+        self.attribute("principal").filter(|name| !name.expose().is_empty())
     }
 }

@@ -18,6 +18,7 @@ pub mod http3_frames;
 pub mod normalize;
 pub mod route;
 pub mod stored;
+pub mod trace;
 
 use http::{HeaderName, HeaderValue};
 
@@ -46,7 +47,7 @@ fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The trimmed members of all fields of a name, divided at commas.
 fn list<'a>(headers: &'a FieldMap, name: &'a str) -> Vec<&'a [u8]> {
-    let values = headers.get_all(name).flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let values = headers.get_all(name).flat_map(|value| value.expose().split(|byte| *byte == b','));
     values.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty()).collect()
 }
 

@@ -33,6 +33,7 @@ pub mod access_log;
 pub mod error;
 pub mod response;
 pub mod sanitize;
+pub mod sensitive;
 pub mod trace;
 
 pub mod admin;

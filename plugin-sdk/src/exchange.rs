@@ -30,7 +30,7 @@ use crate::{BodyMode, Failure, FieldError, Fields, Stream, TooLarge, Traits, raw
 /// ```
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    of: raw::Handle<'a>,
+    pub(crate) of: raw::Handle<'a>,
     /// The plugin decides who may pass.
     authenticates: bool,
     /// The body ends with this call.

@@ -70,6 +70,7 @@ mod plugin;
 mod raw;
 mod stream;
 
+pub mod audit;
 pub mod calls;
 pub mod counters;
 pub mod crypto;
@@ -83,6 +84,7 @@ pub mod secrets;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
+pub mod trace;
 
 #[cfg(feature = "http")]
 pub use ::http;

@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use gateway_tests::client::Client;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::load::Spawned;
-use gateway_tests::otlp::OtlpReceiver;
 use gateway_tests::{eventually, free_port};
 
 const LISTENER: &str = "listeners: [{name: clear, address: \"127.0.0.1:0\", protocols: [http1]}]\n";
@@ -189,65 +188,4 @@ routes: [{{name: all, respond: {{status: 200, body: hello}}}}]
     let paths: Vec<&str> =
         report["requests"]["data"].as_array().expect("requests").iter().filter_map(|it| it["data"].as_str()).collect();
     assert!(paths.contains(&"/a") && paths.len() == 3, "{paths:?}");
-}
-
-#[test]
-fn a_collector_gets_log_records_by_grpc_and_http_without_personal_data() {
-    let mut receiver = OtlpReceiver::start();
-    for (endpoint, protocol) in [(receiver.grpc(), "grpc"), (receiver.http(), "http")] {
-        let gateway = TestGateway::start(
-            &format!(
-                "{LISTENER}secrets: {{key: {{value: a-secret-key}}}}
-access_log: {{otlp: {{endpoint: '{endpoint}', protocol: {protocol}, headers: {{x-key: key}}}}, sample: {{share: 0%, always: error}}}}
-routes:
-- {{name: all, match: {{path: {{prefix: /fails}}}}, respond: {{status: 503, body: hello}}}}
-- {{name: fine, match: {{path: {{prefix: /fine}}}}, respond: {{status: 200}}}}
-"
-            ),
-            &[],
-        );
-        let mut client = Client::http1(gateway.address());
-        client.get("/fine");
-        client.get_with("/fails/kari@example.no?token=s3cret", &[("user-agent", "curl/8")]);
-        let record = receiver.wait_for("log", |record| record["protocol"] == protocol);
-        drop(gateway);
-        let said = record.to_string();
-        assert!(!said.contains("kari") && !said.contains("s3cret") && !said.contains("curl/8"), "{said}");
-        let attributes = &record["attributes"];
-        for (name, value) in [
-            ("event.name", "gateway.access".into()),
-            ("http.request.method", "GET".into()),
-            ("url.path", "/fails/***".into()),
-            ("url.scheme", "http".into()),
-            ("client.address", "127.0.0.0".into()),
-            ("network.protocol.version", "1.1".into()),
-            ("http.response.status_code", 503.into()),
-            ("http.response.body.size", 5.into()),
-            ("error.type", "503".into()),
-            ("gateway.route", "all".into()),
-            ("gateway.response.source", serde_json::Value::from("route")),
-        ] {
-            assert_eq!(attributes[name], value, "{name} in {record:#}");
-        }
-    }
-}
-
-#[test]
-fn a_collector_that_is_away_holds_up_neither_requests_nor_the_end() {
-    let port = free_port();
-    let mut gateway = TestGateway::start(
-        &format!(
-            "{LISTENER}access_log: {{otlp: {{endpoint: 'http://127.0.0.1:{port}', protocol: http, timeout: 100ms}}}}
-routes: [{{name: all, respond: {{status: 200}}}}]
-"
-        ),
-        &[],
-    );
-    let mut client = Client::http1(gateway.address());
-    for _ in 0..10 {
-        assert_eq!(client.get("/").status, 200, "nobody waits for a collector");
-    }
-    let began = std::time::Instant::now();
-    gateway.drain();
-    assert!(began.elapsed() < std::time::Duration::from_secs(10));
 }

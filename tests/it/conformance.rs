@@ -35,7 +35,7 @@ macro_rules! cases {
 
         #[test]
         fn a_plugin_that_an_earlier_sdk_built_passes_all_that_it_could_do() {
-            for version in ["1", "2"] {
+            for version in ["1", "2", "3"] {
                 let kept = repository().join(format!("tests/kept/conformance-{version}.wasm"));
                 for file in [$(concat!(stringify!($file), ".yaml")),*] {
                     passes(&kept, file, &["--since", version]);

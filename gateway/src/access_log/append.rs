@@ -1,5 +1,6 @@
 //! Appends whole lines to a file or a pipe: a line that was cut by a full disk is finished first when there is room again.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::thread;
 use std::time::Duration;
@@ -16,10 +17,16 @@ const TRIES: u32 = 1000;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Something to append to, with the rest of a line of which a part is there.
-#[derive(Debug)]
 pub(super) struct Appender<W> {
     to: W,
     rest: Vec<u8>,
+}
+
+/// Without the rest, which may hold what the configuration has logged.
+impl<W: fmt::Debug> fmt::Debug for Appender<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appender").field("to", &self.to).finish_non_exhaustive()
+    }
 }
 
 impl<W: Write> Appender<W> {

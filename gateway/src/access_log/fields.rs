@@ -13,7 +13,7 @@ pub(super) fn header(exchange: &Exchange, name: &HeaderName, syntax: Syntax, out
         if out.len() > start {
             syntax.bytes(b", ", out);
         }
-        syntax.bytes(value.as_bytes(), out);
+        syntax.bytes(value.expose(), out);
     }
     if out.len() == start {
         out.push(b'-');
@@ -31,7 +31,7 @@ pub(super) fn headers(exchange: &Exchange, names: &[HeaderName], syntax: Syntax,
         member(name.as_str(), syntax, out);
         out.push(b'"');
         while let Some(value) = values.next() {
-            syntax.bytes(value.as_bytes(), out);
+            syntax.bytes(value.expose(), out);
             if values.peek().is_some() {
                 out.extend_from_slice(b", ");
             }
@@ -50,14 +50,21 @@ fn member(name: &str, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b':');
 }
 
-/// What plugins added, as an object: the last word on a name counts, and `None` takes it back.
+/// What plugins added, as an object.
 pub(super) fn plugins(exchange: &Exchange, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (name, value)) in exchange.log_fields.iter().enumerate() {
-        let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
-        let (Some(value), false) = (value, overridden) else { continue };
+    for (name, value) in of_plugins(exchange) {
         member(name, syntax, out);
-        json_string(&value[..value.floor_char_boundary(MAX_RECORDED)], syntax, out);
+        json_string(value, syntax, out);
     }
     out.push(b'}');
+}
+
+/// What plugins added: the last word on a name counts, and `None` takes it back.
+pub(super) fn of_plugins(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
+    exchange.log_fields.iter().enumerate().filter_map(|(index, (name, value))| {
+        let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
+        let value = value.as_ref().filter(|_| !overridden)?.expose();
+        Some((name.expose().as_str(), &value[..value.floor_char_boundary(MAX_RECORDED)]))
+    })
 }

@@ -9,12 +9,13 @@ use telemetry_export::Sink;
 use telemetry_export::model::LogRecord;
 
 use super::line::Line;
-use super::otlp;
-use super::target::Target;
+use super::record::Recorder;
+use super::target::{Target, WriterTarget};
 use super::writer::Message;
 use crate::exchange::Exchange;
 use crate::model::AccessLog as Config;
-use crate::sanitize::Sanitizer;
+use crate::sensitive::no_content;
+use crate::telemetry::export::LogExport;
 
 /// A buffer is handed over when it holds this much.
 const FULL: usize = 32 << 10;
@@ -32,10 +33,10 @@ pub(super) enum Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(log: &Config, target: Arc<Target>) -> Self {
-        match &target.records {
-            Some(sink) => Self::Records(Records::new(log, sink.clone(), target.clone())),
-            None => Self::Lines(Lines::new(log, target)),
+    pub(super) fn new(log: &Config, target: &Target) -> Self {
+        match target {
+            Target::Writer(target) => Self::Lines(Lines::new(log, target.clone())),
+            Target::Collector(export) => Self::Records(Records::new(log, export)),
         }
     }
 
@@ -64,25 +65,24 @@ impl Outlet {
 }
 
 /// Records for a collector. Dropping them hands over what is left.
-#[derive(Debug)]
 pub(super) struct Records {
-    sanitizer: Sanitizer,
-    sink: Sink<LogRecord>,
-    /// Open for as long as this is.
-    _target: Arc<Target>,
+    recorder: Recorder,
+    /// None where the export is over.
+    sink: Option<Sink<LogRecord>>,
     waiting: Vec<LogRecord>,
     /// When the first of them came.
     since: Option<Instant>,
 }
 
+no_content!(Records, Lines);
+
 impl Records {
-    fn new(log: &Config, sink: Sink<LogRecord>, target: Arc<Target>) -> Self {
-        let (sanitizer, waiting) = (Sanitizer::new(&log.include), Vec::with_capacity(FULL_RECORDS));
-        Self { sanitizer, sink, _target: target, waiting, since: None }
+    fn new(log: &Config, export: &LogExport) -> Self {
+        Self { recorder: Recorder::new(&log.include), sink: export.sink(), waiting: Vec::new(), since: None }
     }
 
     fn record(&mut self, exchange: &Exchange, started: SystemTime) {
-        self.waiting.push(otlp::record(exchange, started, &self.sanitizer));
+        self.waiting.push(self.recorder.record(exchange, started));
         let now = exchange.started + exchange.measures.total;
         let since = *self.since.get_or_insert(now);
         if self.waiting.len() >= FULL_RECORDS || now.saturating_duration_since(since) >= FLUSH_INTERVAL {
@@ -92,9 +92,10 @@ impl Records {
 
     fn flush(&mut self) {
         self.since = None;
-        if !self.waiting.is_empty() {
+        let waiting = std::mem::take(&mut self.waiting);
+        if let (Some(sink), false) = (&self.sink, waiting.is_empty()) {
             // What there is no room for is dropped there, and counted.
-            let _ = self.sink.send(std::mem::replace(&mut self.waiting, Vec::with_capacity(FULL_RECORDS)));
+            sink.send(waiting);
         }
     }
 }
@@ -106,10 +107,9 @@ impl Drop for Records {
 }
 
 /// Lines for a writer. Dropping them hands over what is left, so no line is lost on shutdown.
-#[derive(Debug)]
 pub(super) struct Lines {
     line: Line,
-    target: Arc<Target>,
+    target: Arc<WriterTarget>,
     buffer: Vec<u8>,
     /// Lines in the buffer.
     lines: u64,
@@ -121,7 +121,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    fn new(log: &Config, target: Arc<Target>) -> Self {
+    fn new(log: &Config, target: Arc<WriterTarget>) -> Self {
         let (give_back, spare) = sync_channel(4);
         Self {
             line: Line::new(log),

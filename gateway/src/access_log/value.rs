@@ -56,7 +56,7 @@ pub(super) fn of<'a>(
         LogField::TimeLocal => Value::Ncsa(started),
         LogField::TimeUnix => Value::Unix(started),
         LogField::RequestId => Value::text(Some(&exchange.id)),
-        LogField::Client => Value::Address(sanitizer.address(exchange.client)),
+        LogField::Client => Value::Address(sanitizer.address(&exchange.client)),
         LogField::Listener => Value::text(Some(&exchange.connection.listener)),
         LogField::Protocol => Value::Word(exchange.connection.protocol.name()),
         LogField::Scheme => Value::Word(request.scheme),

@@ -1,6 +1,5 @@
 //! A worker's side: each exchange goes to the logs that are to have it. It never waits.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::filter;
@@ -17,12 +16,12 @@ pub struct WorkerLog {
 
 impl WorkerLog {
     /// The logs of a configuration, with their targets in the same order.
-    pub fn new(logs: &[Config], targets: &[Arc<Target>]) -> Self {
+    pub fn new(logs: &[Config], targets: &[Target]) -> Self {
         Self { outlets: outlets(logs, targets) }
     }
 
     /// Follows a new configuration and its targets. What is in the buffers still goes to the old ones.
-    pub fn reconfigure(&mut self, logs: &[Config], targets: &[Arc<Target>]) {
+    pub fn reconfigure(&mut self, logs: &[Config], targets: &[Target]) {
         self.flush();
         self.outlets = outlets(logs, targets);
     }
@@ -52,7 +51,7 @@ impl WorkerLog {
     }
 }
 
-fn outlets(logs: &[Config], targets: &[Arc<Target>]) -> Vec<(LogSelection, Outlet)> {
-    let outlet = |(log, target): (&Config, &Arc<Target>)| (log.selection.clone(), Outlet::new(log, target.clone()));
+fn outlets(logs: &[Config], targets: &[Target]) -> Vec<(LogSelection, Outlet)> {
+    let outlet = |(log, target): (&Config, &Target)| (log.selection.clone(), Outlet::new(log, target));
     logs.iter().zip(targets).map(outlet).collect()
 }

@@ -13,9 +13,9 @@ use super::append::{Appender, Lost};
 use super::file::LogFile;
 use super::syslog::Sender;
 use crate::model::LogTarget;
+use crate::sensitive::no_content;
 
 /// What the writer is asked.
-#[derive(Debug)]
 pub(super) enum Message {
     /// Write these lines, and give the buffer back.
     Lines { bytes: Vec<u8>, lines: u64, give_back: SyncSender<Vec<u8>> },
@@ -24,6 +24,8 @@ pub(super) enum Message {
     /// Tell when everything before this is written.
     Flush(SyncSender<()>),
 }
+
+no_content!(Message);
 
 /// Where the lines go.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Sink {
             }
             LogTarget::File(path) => LogFile::open(path).map(Self::File),
             LogTarget::Syslog(syslog) => Ok(Self::Syslog(Sender::new(syslog, closing))),
-            // It has an exporter in the place of a writer.
+            // It has an export in the place of a writer.
             LogTarget::Otlp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -67,7 +67,7 @@ impl Type for AccessLogs {
 
 /// What `access_log.include` turns on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Included {
+pub(super) enum Included {
     ClientAddress,
     Path,
     RequestHeader(HeaderName),
@@ -159,7 +159,8 @@ impl Type for LogPath {
     }
 }
 
-fn disclosure(include: &[Included]) -> Disclosure {
+/// What `include` turns on.
+pub(super) fn disclosure(include: &[Included]) -> Disclosure {
     let name = |included: &Included| match included {
         Included::RequestHeader(name) => Some(name.clone()),
         Included::ClientAddress | Included::Path => None,
@@ -183,7 +184,7 @@ const OFF: Parsed<Vec<AccessLog>> = Parsed {
 
 const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
 
-fn included(text: &str) -> Result<Included, String> {
+pub(super) fn included(text: &str) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }
@@ -194,6 +195,6 @@ fn included(text: &str) -> Result<Included, String> {
     }
 }
 
-fn included_schema() -> Value {
+pub(super) fn included_schema() -> Value {
     json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
 }

@@ -39,6 +39,12 @@ pub(super) fn otlp(fields: &mut Fields<'_, '_>) -> Option<Collector> {
         fields.error(fields.position("endpoint"), message);
         return None;
     }
+    let path = collector.endpoint.path().trim_end_matches('/');
+    if let Some(signal) = ["/v1/traces", "/v1/metrics", "/v1/logs"].iter().find(|signal| path.ends_with(**signal)) {
+        let message = format!("the URL ends with {signal}, which is appended to it; remove it here");
+        fields.error(fields.position("endpoint"), message);
+        return None;
+    }
     Some(collector)
 }
 

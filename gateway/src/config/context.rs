@@ -42,6 +42,8 @@ pub(super) struct RouteNames {
     pub(super) plugins: Vec<Placed<String>>,
     /// Routes that conditions of access logs name.
     pub(super) logged_routes: Vec<Placed<String>>,
+    /// Where they say how they are traced.
+    pub(super) traced: Vec<Position>,
 }
 
 impl Context<'_> {

@@ -15,6 +15,7 @@ mod fields;
 mod json;
 mod listener;
 mod load;
+mod metrics;
 mod names;
 mod places;
 mod plugin;
@@ -28,6 +29,7 @@ mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod tree;
 mod types;
 mod upstream;

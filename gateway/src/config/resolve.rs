@@ -46,6 +46,9 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
     if let Some(secrets) = &raw.secrets {
         check_sent(&sent_secrets, secrets, context);
     }
+    for position in names.traced.iter().filter(|_| !raw.has_tracing) {
+        context.warn(*position, "nothing is traced: there is no section \"tracing\"");
+    }
     let (mut plugins, upstreams, secrets) = (raw.plugins?, raw.upstreams?, raw.secrets?);
     warn_of_unused(&names, &plugins, &upstreams, (&secrets, &sent_secrets), context);
 
@@ -76,10 +79,12 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         admin: raw.admin.map(|address| Admin { address: address.value }),
         access_log: raw.access_log?,
         log: raw.log?,
+        metrics: raw.metrics?,
         forwarding: raw.forwarding?,
         credentials: raw.credentials?,
         limits: raw.limits?,
         drain: raw.drain?,
+        tracing: raw.tracing,
     })
 }
 

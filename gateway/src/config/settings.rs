@@ -52,7 +52,7 @@ pub(super) fn secret(fields: &mut Fields<'_, '_>) -> Option<Secret> {
         fields.error(fields.position("file"), "the secret is empty");
         return None;
     }
-    valid.then_some(Secret(bytes))
+    valid.then(|| Secret::new(bytes))
 }
 
 fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
@@ -141,7 +141,14 @@ pub(super) fn log(fields: &mut Fields<'_, '_>) -> Option<Log> {
         Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "text",
     );
-    Some(Log { level: level?, format: format? })
+    let include = fields.default(
+        "include",
+        "What may hold personal data, and is masked otherwise: plugin_messages (messages of plugins whole, not only the words that \
+         stand in their file and config).",
+        List(Choice(&[("plugin_messages", ())])),
+        "[]",
+    );
+    Some(Log { level: level?, format: format?, plugin_messages: !include?.is_empty() })
 }
 
 /// The `forwarding` section.

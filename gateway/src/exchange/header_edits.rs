@@ -51,21 +51,22 @@ impl Variable {
     fn write(self, exchange: &Exchange, out: &mut String) {
         let connection = &exchange.connection;
         match self {
-            Self::ClientAddress => address(exchange.client, out),
+            Self::ClientAddress => address(*exchange.client.expose(), out),
             Self::ConnectionPeer => {
-                let peer = SocketAddr::new(connection.peer.ip().to_canonical(), connection.peer.port());
+                let peer = connection.peer.expose();
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 out.push_str(&peer.to_string());
             }
             Self::ConnectionPort => out.push_str(itoa::Buffer::new().format(connection.local.port())),
             Self::ListenerName => out.push_str(&connection.listener),
             Self::ProtocolName => out.push_str(connection.protocol.name()),
-            Self::RequestHost => out.push_str(normalize::hostname(&exchange.request.authority)),
+            Self::RequestHost => out.push_str(normalize::hostname(exchange.request.authority.expose())),
             Self::RequestId => out.push_str(&exchange.id),
-            Self::RequestMethod => out.push_str(exchange.request.method.as_str()),
-            Self::RequestPath => out.push_str(exchange.request.path()),
+            Self::RequestMethod => out.push_str(exchange.request.method.expose().as_str()),
+            Self::RequestPath => out.push_str(exchange.request.path().into_exposed()),
             Self::RequestScheme => out.push_str(exchange.request.scheme),
             Self::RouteName => out.push_str(exchange.route.as_deref().unwrap_or_default()),
-            Self::TlsServerName => out.push_str(connection.sni.as_deref().unwrap_or_default()),
+            Self::TlsServerName => out.push_str(connection.sni.as_ref().map_or("", |name| name.expose())),
             Self::UpstreamName => out.push_str(exchange.upstream.as_deref().unwrap_or_default()),
         }
     }

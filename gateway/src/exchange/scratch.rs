@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::headers::Direction;
+use crate::sensitive::Sensitive;
 
 /// A response that a plugin asked to keep (`store-response`).
 #[derive(Clone, Debug)]
 pub struct StoreRequest {
     /// The plugin's own part of the key.
-    pub key: String,
+    pub key: Sensitive<String>,
     /// How long it may be given out.
     pub ttl: Duration,
 }
@@ -19,7 +20,7 @@ pub struct StoreRequest {
 #[derive(Debug, Default)]
 pub struct PluginScratch {
     /// `state`/`set-state`: at most 64 KiB.
-    pub state: Bytes,
+    pub state: Sensitive<Bytes>,
     /// Set by `store-response` in the response-headers phase.
     pub store: Option<StoreRequest>,
     /// What the plugin keeps of the request's body from chunk to chunk.
@@ -45,7 +46,7 @@ pub enum StreamState {
     #[default]
     None,
     /// These bytes.
-    Kept(Bytes),
+    Kept(Sensitive<Bytes>),
     /// It wanted to keep more than it may: the body can't be read on.
     Lost,
 }

@@ -177,7 +177,7 @@ mod tests {
         // Was told first, and has left: the next is told instead.
         drop(third);
         let Poll::Ready(guard) = first.as_mut().poll(&mut cx) else { panic!("it has been given back") };
-        assert_eq!(guard.as_deref().expect("it is in its place").attribute("a"), Some("1"));
+        assert_eq!(guard.as_deref().expect("it is in its place").attribute("a"), Some("1".into()));
         assert!(second.as_mut().poll(&mut cx).is_pending());
         drop(guard);
         assert!(second.as_mut().poll(&mut cx).is_ready());

@@ -90,11 +90,12 @@ impl Connection {
         let RequestHead { method, target, version, fields } = head;
         let length = request_length(version, &fields).ok_or(Malformed::Syntax("no length"))?;
         self.section = Section::default();
-        self.unread_by_hyper = fields.get_all(&CONNECTION).any(|value| value.to_str().is_err());
+        self.unread_by_hyper = fields.get_all(&CONNECTION).any(|value| value.expose_str().is_err());
         self.last = self.unread_by_hyper || !headers::is_persistent(version, &fields);
         self.decoder = Some(BodyDecoder::new(length, Reading::Strict, LIMITS));
         let content = Content::default();
-        self.messages.push(Message { method, target, version, fields: fields.into_map(), content });
+        let (method, target, fields) = (method.into_exposed(), target.into_exposed(), fields.into_map());
+        self.messages.push(Message { method, target, version, fields, content });
         Ok(())
     }
 }
@@ -103,16 +104,16 @@ impl Connection {
 fn check_written(head: &RequestHead) {
     check_fields(&head.fields);
     // Only the origin form goes on, and `*`. That of a target without a path is made by `message::normalize`.
-    let target = head.target.path_and_query().filter(|target| target.as_str().starts_with(['/', '*']));
+    let target = head.target.expose().path_and_query().filter(|target| target.as_str().starts_with(['/', '*']));
     let Some(target) = target else { return };
     let mut written = Vec::new();
-    request_line(&mut written, &head.method, target.as_str());
+    request_line(&mut written, head.method.expose(), target.as_str());
     write_fields(&mut written, &head.fields);
     written.extend_from_slice(b"\r\n");
     let (written, found) = whole(written, 1);
     let read = parse_request(written, &found).expect("what we write is well-formed");
     // As text: an empty path is written as `/`.
-    assert_eq!(read.target.path_and_query().map(PathAndQuery::as_str), Some(target.as_str()));
+    assert_eq!(read.target.expose().path_and_query().map(PathAndQuery::as_str), Some(target.as_str()));
     assert_eq!((&read.method, &read.fields), (&head.method, &head.fields));
 }
 

@@ -28,20 +28,23 @@ pub fn run(data: &[u8]) {
     let Ok(uri) = Uri::try_from(target) else { return };
     for (method, version) in [(Method::GET, Version::HTTP_11), (Method::OPTIONS, Version::HTTP_2)] {
         let Ok(first) = normalize::target(&method, &uri, &headers, version) else { continue };
-        let (path, query) = match first.path_and_query.as_str().split_once('?') {
+        let (path, query) = match first.path_and_query.expose().as_str().split_once('?') {
             Some((path, query)) => (path, query),
-            None => (first.path_and_query.as_str(), ""),
+            None => (first.path_and_query.expose().as_str(), ""),
         };
         if path != "*" {
             check_canonical(path);
         }
         assert!(query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{query:?}");
         // What goes upstream is read there as it was read here.
-        let text = first.path_and_query.as_str();
+        let text = first.path_and_query.expose().as_str();
         let again = Uri::try_from(text).unwrap_or_else(|error| panic!("{text} is no target: {error}"));
         let mut headers = FieldMap::new();
-        let host = HeaderValue::from_str(&first.authority);
-        headers.insert(header::HOST, host.unwrap_or_else(|error| panic!("{} is no Host: {error}", first.authority)));
+        let host = HeaderValue::from_str(first.authority.expose());
+        headers.insert(
+            header::HOST,
+            host.unwrap_or_else(|error| panic!("{} is no Host: {error}", first.authority.expose())),
+        );
         let second = normalize::target(&method, &again, &headers, version);
         assert_eq!(second.ok().as_ref(), Some(&first), "a target is not stable");
     }

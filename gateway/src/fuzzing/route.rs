@@ -151,10 +151,9 @@ pub(crate) fn naive(routes: &[RouteMatch], request: &Query<'_>) -> Option<usize>
         let scheme = route.scheme.is_none_or(|scheme| scheme == request.scheme);
         let get = request.method == Method::HEAD && route.methods.contains(&Method::GET);
         let method = route.methods.is_empty() || route.methods.contains(request.method) || get;
-        let headers = route
-            .headers
-            .iter()
-            .all(|(name, expected)| request.headers.get_all(name).any(|value| holds(expected, value.to_str().ok())));
+        let headers = route.headers.iter().all(|(name, expected)| {
+            request.headers.get_all(name).any(|value| holds(expected, value.expose_str().ok()))
+        });
         let query = route.query.iter().all(|(name, expected)| {
             let pairs = request.query.unwrap_or("").split('&').filter(|pair| !pair.is_empty());
             let mut decoded = pairs.map(|pair| {

@@ -74,7 +74,7 @@ fn keep(request: &FieldMap, answer: &ResponseHead, ttl: Duration, other: &FieldM
     if let Some(hit) = find(&key, request, now) {
         assert_eq!((hit.status, &hit.body[..]), (answer.status, &b"body"[..]));
         let age = hit.headers.get_all(&header::AGE).collect::<Vec<_>>();
-        let one = age.len() == 1 && age[0].to_str().is_ok_and(|age| age.parse::<u64>().is_ok());
+        let one = age.len() == 1 && age[0].expose_str().is_ok_and(|age| age.parse::<u64>().is_ok());
         assert!(one, "{age:?} instead of one age");
     }
     assert!(find(&key, request, now + ttl).is_none(), "stale");

@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 
 use super::listeners::Listeners;
 use super::prepare;
+use super::push::MetricsPush;
 use super::workers::Workers;
 use crate::access_log::AccessLog;
 use crate::admin::AdminState;
@@ -27,6 +28,7 @@ pub(super) struct Control {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) push: MetricsPush,
     pub(super) memory: Memory,
     pub(super) state: State,
     pub(super) access_log: AccessLog,
@@ -80,6 +82,8 @@ impl Control {
             Err(problems) if problems.is_empty() => tracing::debug!(?awaited, "plugins are being compiled"),
             Err(problems) => {
                 self.metrics.reloaded(Reload::Plugin, false);
+                let refused: BTreeSet<&str> = problems.iter().map(|problem| problem.plugin.as_str()).collect();
+                refused.into_iter().for_each(|plugin| self.metrics.plugin_load_failed(plugin));
                 let errors = prepare::plugin_errors(&self.path, &self.snapshot.config, &problems);
                 tracing::error!("{}", ConfigErrors::new(errors));
             }
@@ -90,8 +94,9 @@ impl Control {
     pub(super) fn commit_plugins(&mut self, accepted: Accepted) {
         let registry = Arc::make_mut(&mut self.registry);
         let before: Vec<String> = registry.in_force().map(|plugin| plugin.name.to_owned()).collect();
-        for _ in registry.commit(accepted) {
+        for plugin in registry.commit(accepted) {
             self.metrics.reloaded(Reload::Plugin, false);
+            self.metrics.plugin_load_failed(&plugin);
         }
         for gone in before.iter().filter(|name| self.registry.in_force().all(|plugin| plugin.name != **name)) {
             self.metrics.forget_plugin(gone);

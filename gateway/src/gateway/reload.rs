@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
+use super::{access_logs, exports};
 use crate::access_log::{AccessLog, Target};
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, Places, SocketChanges};
 use crate::listener::bind::BindError;
@@ -69,7 +69,7 @@ pub(super) struct Ready {
     sockets: SocketChanges,
     findings: Findings,
     parts: Parts,
-    log_targets: Vec<Arc<Target>>,
+    log_targets: Vec<Target>,
 }
 
 /// Reads the files, and makes everything that they ask for.
@@ -124,7 +124,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
             return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };
-    let log_targets = match open_access_logs(access_log, &path, &config, places, &snapshot).await {
+    let log_targets = match open_access_logs(access_log, &path, &config, places, &parts, &snapshot).await {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
@@ -149,10 +149,13 @@ async fn open_access_logs(
     file: &Path,
     config: &Arc<Config>,
     places: Places,
+    parts: &Parts,
     running: &Arc<Snapshot>,
-) -> Result<Vec<Arc<Target>>, ApplyError> {
-    let (file, config, running) = (file.to_owned(), config.clone(), running.clone());
-    let opened = tokio::task::spawn_blocking(move || access_logs::open(&logs, &file, &config, &places, Some(&running)));
+) -> Result<Vec<Target>, ApplyError> {
+    let (file, config, exports, running) = (file.to_owned(), config.clone(), parts.logs.clone(), running.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        access_logs::open(&logs, &file, &config, &places, &exports, Some(&running))
+    });
     opened
         .await
         .unwrap_or_else(|panic| Err(ApplyError::system("opening the access logs")(std::io::Error::other(panic))))
@@ -246,10 +249,16 @@ impl Control {
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        self.metrics.certificates_in_force(prepare::expiries(&parts.certificates));
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets));
+        let snapshot = Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets);
+        let snapshot = snapshot.with_spans(parts.spans);
+        exports::show(&snapshot, &self.metrics);
+        exports::leave(&self.snapshot, &snapshot);
+        self.swap(snapshot);
         self.memory.follow(&config.limits);
+        self.push.follow(&config, parts.metrics_collector.as_ref(), &self.metrics);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others(&BTreeSet::new());
         self.listeners.apply(plan, &self.workers);

@@ -6,6 +6,7 @@ use memchr::memchr;
 use super::lines::{HeadLimits, Section};
 use super::{Malformed, Reading, is_token, parse_fields};
 use crate::message::FieldMap;
+use crate::sensitive::no_content;
 
 /// The longest line before a chunk: its size and extensions. Nobody is known to send any of those.
 const LONGEST_LINE: usize = 4 << 10;
@@ -15,7 +16,7 @@ const MOST_EXTENSIONS: usize = 16 << 10;
 const SIZE_LINE: usize = 18;
 
 /// What a body comes to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Decoded {
     /// A piece of it.
     Data(Bytes),
@@ -24,6 +25,8 @@ pub enum Decoded {
     /// More has to come.
     Partial,
 }
+
+no_content!(Decoded);
 
 /// Reads chunks from a buffer.
 #[derive(Clone, Debug)]

@@ -23,9 +23,9 @@ pub fn request_length(version: Version, fields: &FieldMap) -> Option<BodyLength>
     let mut lengths = fields.get_all(&known::CONTENT_LENGTH);
     match (codings.next(), lengths.next()) {
         (None, None) => Some(BodyLength::Exact(0)),
-        (None, Some(length)) => number(length.as_bytes()).filter(|_| lengths.next().is_none()).map(BodyLength::Exact),
+        (None, Some(length)) => number(length.expose()).filter(|_| lengths.next().is_none()).map(BodyLength::Exact),
         (Some(coding), None) => {
-            let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+            let chunked = coding.expose().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
             (chunked && version == Version::HTTP_11).then_some(BodyLength::Chunked)
         }
         (Some(_), Some(_)) => None,
@@ -46,13 +46,13 @@ pub fn response_length(
     let mut lengths = fields.get_all(&known::CONTENT_LENGTH);
     let length = match (codings.next(), lengths.next()) {
         (None, None) => BodyLength::UntilClose,
-        (None, Some(length)) => match number(length.as_bytes()).filter(|_| lengths.next().is_none()) {
+        (None, Some(length)) => match number(length.expose()).filter(|_| lengths.next().is_none()) {
             Some(length) => BodyLength::Exact(length),
             None => return Err(Malformed::Syntax("a Content-Length that is not one number")),
         },
         (Some(_), Some(_)) => return Err(Malformed::Syntax("both Transfer-Encoding and Content-Length")),
         (Some(coding), None) => {
-            if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            if !coding.expose().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
                 return Err(Malformed::Syntax("a Transfer-Encoding other than chunked"));
             }
             // RFC 9112 section 6.1: its framing is faulty, and whoever knows only HTTP/1.0 has read on to the end.

@@ -8,6 +8,7 @@ use memchr::memchr;
 use super::lines::Found;
 use super::{Malformed, Reading, is_token};
 use crate::message::{FieldMap, FieldName, FieldValue, ReceivedFields};
+use crate::sensitive::Sensitive;
 
 /// The longest target: what the `http` crate can keep.
 const LONGEST_TARGET: usize = u16::MAX as usize - 1;
@@ -16,9 +17,9 @@ const LONGEST_TARGET: usize = u16::MAX as usize - 1;
 #[derive(Debug)]
 pub struct RequestHead {
     /// The method.
-    pub method: Method,
+    pub method: Sensitive<Method>,
     /// The target, in the form that it was sent in.
-    pub target: Uri,
+    pub target: Sensitive<Uri>,
     /// HTTP/1.0 or 1.1. Later minor versions are served as 1.1 (RFC 9110 section 2.5).
     pub version: Version,
     /// The fields.
@@ -63,7 +64,7 @@ pub fn parse_request(mut head: BytesMut, found: &Found) -> Result<RequestHead, M
     let Ok(target) = Uri::from_maybe_shared(head.slice(first + 1..first + 1 + second)) else {
         return bad("a target that is no URI");
     };
-    Ok(RequestHead { method, target, version, fields: fields.of(head) })
+    Ok(RequestHead { method: method.into(), target: target.into(), version, fields: fields.of(head) })
 }
 
 /// Parses a whole head of a response, as it was found.
@@ -148,7 +149,7 @@ fn read_field(line: &mut [u8], place: usize, reading: Reading, fields: &mut Rece
     lower_case(name);
     let name = FieldName::of(name);
     // A name is a token: a line that continues another one (RFC 9112 section 5.2) has none. Well-known ones are.
-    let is_token = || (1..=LONGEST_NAME).contains(&length) && name.as_bytes().iter().all(|&byte| is_token(byte));
+    let is_token = || (1..=LONGEST_NAME).contains(&length) && name.expose().iter().all(|&byte| is_token(byte));
     if !name.is_known() && !is_token() {
         return bad("a field name that is no token");
     }
@@ -228,8 +229,8 @@ mod tests {
         let head =
             request("POST /a?b HTTP/1.1\r\nHost: x\r\nX-A:\t1 2 \r\nx-a:\r\nÅ: 1\r\n\r\n".replace('Å', "e").as_str());
         let head = head.unwrap();
-        assert_eq!((head.method, head.version), (Method::POST, Version::HTTP_11));
-        assert_eq!(head.target, "/a?b");
+        assert_eq!((head.method.expose(), head.version), (&Method::POST, Version::HTTP_11));
+        assert_eq!(head.target.expose(), "/a?b");
         assert_eq!(head.fields.get_all("x-a").collect::<Vec<_>>(), ["1 2", ""]);
         assert_eq!(head.fields.len(), 4);
     }

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
+use crate::sensitive::no_content;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
@@ -14,7 +15,6 @@ const MOST: usize = 64 << 10;
 const FIRST: usize = 4 << 10;
 
 /// See the module.
-#[derive(Debug)]
 pub struct Incoming {
     /// The bytes. Whoever decodes them takes them off.
     pub buffer: BytesMut,
@@ -24,6 +24,8 @@ pub struct Incoming {
     /// It has no room, and makes some only when something comes.
     rests: bool,
 }
+
+no_content!(Incoming);
 
 impl Incoming {
     /// Without room. Afterwards at least so much is read at a time.

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::sensitive::no_content;
 use bytes::{Buf as _, Bytes};
 use tokio::io::AsyncWrite;
 
@@ -17,7 +18,7 @@ const SLICES: usize = 16;
 const KEPT: usize = 4 << 10;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outgoing {
     /// Own bytes; those before `written` have gone.
     own: Vec<u8>,
@@ -29,11 +30,14 @@ pub struct Outgoing {
     unflushed: bool,
 }
 
-#[derive(Debug)]
+no_content!(Outgoing);
+
 enum Part {
     Own(usize),
     Piece(Bytes),
 }
+
+no_content!(Part);
 
 impl Outgoing {
     /// Bytes that are still to be written.

@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use super::encode::{chunk_size, last_chunk};
 use super::{BodyLength, Outgoing};
 use crate::message::{FieldMap, known};
+use crate::sensitive::no_content;
 
 /// So much is taken from a body before what was taken has been written.
 pub const AHEAD: usize = 64 << 10;
@@ -28,7 +29,7 @@ pub enum WriteError<E> {
 }
 
 /// Frames a body.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BodyWriter {
     /// What is to come, in the form that the head has announced.
     length: BodyLength,
@@ -39,13 +40,15 @@ pub struct BodyWriter {
     named: Vec<HeaderName>,
 }
 
+no_content!(BodyWriter);
+
 impl BodyWriter {
     /// For a body of which nothing has been written, behind a head with these fields.
     pub fn new(length: BodyLength, head: &FieldMap) -> Self {
         let mut named = Vec::new();
         if length == BodyLength::Chunked {
             for value in head.get_all(&known::TRAILER) {
-                let names = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+                let names = value.expose().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
                 named.extend(names.filter_map(|name| HeaderName::from_bytes(name).ok()));
             }
         }
@@ -126,7 +129,7 @@ impl BodyWriter {
             return trailers.retain(|name, _| self.named.iter().any(|named| name == *named));
         }
         let named: FxHashSet<&str> = self.named.iter().map(HeaderName::as_str).collect();
-        trailers.retain(|name, _| named.contains(name.as_str()));
+        trailers.retain(|name, _| named.contains(name.expose_str()));
     }
 
     fn finish<E>(&mut self, trailers: Option<&FieldMap>, outgoing: &mut Outgoing) -> Result<(), WriteError<E>> {

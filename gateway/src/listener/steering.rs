@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::sensitive::no_content;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, EndpointConfig, UdpPoller};
 use tokio::sync::mpsc;
@@ -28,11 +29,12 @@ const LENGTH: usize = NONCE + WORKER + CHECK;
 const WAITING: usize = 256;
 
 /// A datagram on its way to its worker.
-#[derive(Debug)]
 struct Datagram {
     bytes: Vec<u8>,
     meta: RecvMeta,
 }
+
+no_content!(Datagram);
 
 /// One worker's share of a listener's QUIC.
 pub struct WorkerSteering {

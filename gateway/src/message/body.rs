@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::error::Error;
+use crate::sensitive::no_content;
 
 /// A request or response body on its way through a worker.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub trait Metered: HttpBody<Data = Bytes, Error = Error> {
     /// whatever would have followed. Called at most once, right before it is dropped.
     fn undelivered(self: Pin<&mut Self>, bytes: u64);
 }
+
+no_content!(Body);
 
 impl Body {
     /// A body without bytes or trailers.

@@ -40,7 +40,7 @@ mod tests {
         }
         tell_length(StatusCode::from_u16(status).unwrap(), &mut fields, length);
         assert!(!fields.contains_key(TRANSFER_ENCODING));
-        fields.get(CONTENT_LENGTH).map(|length| length.to_str().unwrap().to_owned())
+        fields.get(CONTENT_LENGTH).map(|length| length.expose_str().unwrap().to_owned())
     }
 
     #[test]

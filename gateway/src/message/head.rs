@@ -3,14 +3,15 @@
 use http::{Method, StatusCode, Uri, Version, request};
 
 use super::{Body, ConnectProtocol, FieldMap};
+use crate::sensitive::Sensitive;
 
 /// The head of a request as it came.
 #[derive(Debug)]
 pub struct Head {
     /// The method.
-    pub method: Method,
+    pub method: Sensitive<Method>,
     /// The target in the form that it was sent in.
-    pub target: Uri,
+    pub target: Sensitive<Uri>,
     /// The version that the request was sent in.
     pub version: Version,
     /// Its fields, as they were sent.
@@ -23,7 +24,7 @@ pub struct Head {
 impl From<request::Parts> for Head {
     fn from(parts: request::Parts) -> Self {
         let request::Parts { method, uri, version, headers, .. } = parts;
-        Self { method, target: uri, version, fields: headers.into(), protocol: None }
+        Self { method: method.into(), target: uri.into(), version, fields: headers.into(), protocol: None }
     }
 }
 

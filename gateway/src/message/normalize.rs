@@ -11,14 +11,15 @@ use plugin_rules::target;
 
 use crate::error::{Error, ErrorKind};
 use crate::message::{FieldMap, known};
+use crate::sensitive::Sensitive;
 
 /// A request's target in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Hostname and, where the client sent one, port. Empty where a request of HTTP/1.0 names none.
-    pub authority: String,
+    pub authority: Sensitive<String>,
     /// The path, and the query with its question mark. `*` for a server-wide OPTIONS.
-    pub path_and_query: PathAndQuery,
+    pub path_and_query: Sensitive<PathAndQuery>,
 }
 
 fn bad(detail: &'static str) -> Error {
@@ -49,7 +50,7 @@ pub fn target(method: &Method, uri: &Uri, headers: &FieldMap, version: Version) 
         if method != Method::OPTIONS || uri.query().is_some() {
             return Err(bad("`*` is only a target of OPTIONS"));
         }
-        return Ok(Target { authority, path_and_query: PathAndQuery::from_static("*") });
+        return Ok(Target { authority: authority.into(), path_and_query: PathAndQuery::from_static("*").into() });
     }
     let path = path(raw_path)?;
     let query = uri.query().map(query).transpose()?;
@@ -65,7 +66,7 @@ pub fn target(method: &Method, uri: &Uri, headers: &FieldMap, version: Version) 
             PathAndQuery::try_from(whole).map_err(|_| bad("the target is too long"))?
         }
     };
-    Ok(Target { authority, path_and_query })
+    Ok(Target { authority: authority.into(), path_and_query: path_and_query.into() })
 }
 
 fn request_authority(uri: &Uri, headers: &FieldMap, version: Version) -> Result<String, Error> {
@@ -76,7 +77,7 @@ fn request_authority(uri: &Uri, headers: &FieldMap, version: Version) -> Result<
         return Err(bad("more than one Host field"));
     }
     let host = match host {
-        Some(value) => Some(authority(value.to_str().map_err(|_| bad("the Host field is not ASCII"))?)?),
+        Some(value) => Some(authority(value.expose_str().map_err(|_| bad("the Host field is not ASCII"))?)?),
         // RFC 9112 section 3.2: also required beside a target in absolute form.
         None if version == Version::HTTP_11 => return Err(bad("no Host field")),
         None => None,
@@ -142,7 +143,7 @@ mod tests {
 
     fn get(uri: &str, hosts: &[&str]) -> Result<(String, String), ErrorKind> {
         target(&Method::GET, &uri.parse().unwrap(), &headers(hosts), Version::HTTP_11)
-            .map(|target| (target.authority, target.path_and_query.to_string()))
+            .map(|target| (target.authority.into_exposed(), target.path_and_query.expose().to_string()))
             .map_err(|error| error.kind())
     }
 
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(get("http://a.no/x", &["a.no:80"]), ok("a.no", "/x"));
         assert_eq!(get("http://A.no", &["a.no"]), ok("a.no", "/"));
         let h2 = target(&Method::GET, &"https://a.no/x".parse().unwrap(), &headers(&[]), Version::HTTP_2).unwrap();
-        assert_eq!((h2.authority.as_str(), h2.path_and_query.as_str()), ("a.no", "/x"));
+        assert_eq!((h2.authority.expose().as_str(), h2.path_and_query.expose().as_str()), ("a.no", "/x"));
     }
 
     #[test]
@@ -185,7 +186,7 @@ mod tests {
     fn only_http_1_0_may_name_no_host() {
         let of = |version| target(&Method::GET, &"/a".parse().unwrap(), &headers(&[]), version);
         let target = of(Version::HTTP_10).unwrap();
-        assert_eq!((target.authority.as_str(), target.path_and_query.as_str()), ("", "/a"));
+        assert_eq!((target.authority.expose().as_str(), target.path_and_query.expose().as_str()), ("", "/a"));
         for version in [Version::HTTP_11, Version::HTTP_2, Version::HTTP_3] {
             assert_eq!(of(version).unwrap_err().kind(), ErrorKind::BadRequest, "{version:?}");
         }
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn asterisk_is_for_options() {
         let options = target(&Method::OPTIONS, &"*".parse().unwrap(), &headers(&["a.no"]), Version::HTTP_11).unwrap();
-        assert_eq!(options.path_and_query, "*");
+        assert_eq!(options.path_and_query.expose(), "*");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::sensitive::Sensitive;
+
 /// Bytes in both directions, whatever carries them.
 pub trait ByteStream: AsyncRead + AsyncWrite {}
 
@@ -18,17 +20,27 @@ pub type OnUpgrade = Pin<Box<dyn Future<Output = Option<Tunnel>>>>;
 
 /// What an extended CONNECT (RFC 8441 section 4, RFC 9220 section 3) asks for in `:protocol`: a name of the registry of
 /// Upgrade, such as `websocket`.
+///
+/// ```
+/// let protocol = gateway::message::ConnectProtocol::new("kari");
+/// assert!(!format!("{protocol:?}").contains("kari"));
+/// ```
+///
+/// ```compile_fail
+/// let protocol = gateway::message::ConnectProtocol::new("kari");
+/// assert!(!format!("{protocol}").contains("kari"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectProtocol(Box<str>);
+pub struct ConnectProtocol(Sensitive<Box<str>>);
 
 impl ConnectProtocol {
     /// The protocol of this name.
     pub fn new(name: &str) -> Self {
-        Self(name.into())
+        Self(Sensitive::new(name.into()))
     }
 
     /// Its name, as the client has sent it.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn expose(&self) -> &str {
+        self.0.expose()
     }
 }

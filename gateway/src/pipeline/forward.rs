@@ -17,7 +17,8 @@ use crate::model::{PathMatch, UpstreamHost};
 use crate::plugin::chain::AfterFailure;
 use crate::route;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
-use crate::upstream::{Outbound, Report, Upstream};
+use crate::trace::{Onward, Trace};
+use crate::upstream::{AttemptRecord, Outbound, Report, Upstream};
 
 /// Asks the route's upstream. Where that fails for a reason of the upstream's, plugins may answer in its place, or have it
 /// asked once more.
@@ -52,7 +53,7 @@ pub(super) async fn forward(
             .access(|exchange| {
                 forwarding.note(exchange);
                 note(exchange, &failed);
-                exchange.request.method.is_idempotent()
+                exchange.request.method.expose().is_idempotent()
             })
             .await;
         before += forwarding.report.count();
@@ -90,12 +91,14 @@ async fn send(
 ) -> Result<Body, Error> {
     let exchange = forwarding.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
-    let (upstream, head, barred) = exchange
+    let before = forwarding.before;
+    let (upstream, head, barred, trace) = exchange
         .access(|exchange| {
             let upstream = upstream_of(snapshot, route, exchange)?;
             let barred = exchange.request.barred().cloned().collect();
             let head = outgoing_head(snapshot, upstream, route, keeps_headers, exchange)?;
-            Ok::<_, Error>((upstream, head, barred))
+            let trace = exchange.trace.as_ref().map(|trace| Onward::new(trace, before));
+            Ok::<_, Error>((upstream, head, barred, trace))
         })
         .await?;
     let body = BarredTrailers::wrap(body, barred, &route.config);
@@ -107,19 +110,23 @@ async fn send(
         body,
         key: None,
         interim: interim::way(completion, exchange),
+        trace,
     };
     let sent = services.client.send(upstream, outbound, &forwarding.report).await;
     exchange
         .access(|exchange| {
             forwarding.note(exchange);
             let Response { status, mut fields, body } = sent?;
+            if let Some(record) = exchange.trace.as_mut().and_then(Trace::record) {
+                record.answered(status.as_u16());
+            }
             let listed = headers::strip_hop_by_hop(&mut fields);
             // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
             fields.remove(known::ALT_SVC);
             // RFC 9110 section 10.1.4: a request's alone.
             fields.remove(known::TE);
             exchange.source = ResponseSource::Upstream;
-            exchange.response = Some(ResponseHead { barred: listed, ..ResponseHead::new(status, fields) });
+            exchange.response = Some(ResponseHead { barred: listed.into(), ..ResponseHead::new(status, fields) });
             Ok(body)
         })
         .await
@@ -141,6 +148,9 @@ impl ForwardReport<'_> {
         }
         exchange.measures.attempts = self.before + self.report.count();
         exchange.endpoint = self.report.endpoint();
+        if let Some(record) = exchange.trace.as_mut().and_then(Trace::record) {
+            record.tries(self.before, self.report.attempts().iter().map(AttemptRecord::to_trace));
+        }
     }
 }
 
@@ -196,22 +206,26 @@ fn outgoing_head(
     let (request, edits) = (&exchange.request, &route.config.request_headers);
     exchange::header_edits::edit(&mut fields, edits, exchange);
     if request.edits.odd_names {
-        let changed = request.field_edits().iter().map(|edit| &edit.name);
+        let changed = request.field_edits().iter().map(|edit| edit.name.expose());
         headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
     }
     fields.insert(known::CDN_LOOP, exchange.hops.next());
+    // What else tells of the trace is written for each try.
+    if let Some(trace) = &exchange.trace {
+        trace.write_state(&mut fields);
+    }
     let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
         (Some(replacement), PathMatch::Prefix(prefix)) => {
-            let rewritten = route::rewrite(request.path_and_query.as_str(), prefix, replacement);
+            let rewritten = route::rewrite(request.path_and_query.expose().as_str(), prefix, replacement);
             PathAndQuery::try_from(rewritten)
                 .map_err(|_| Error::new(ErrorKind::Internal, "the path is not a request target"))?
         }
-        _ => request.path_and_query.clone(),
+        _ => request.path_and_query.expose().clone(),
     };
     // A request of HTTP/1.0 may name no host; the service has a name all the same.
-    let asked = Some(&request.authority).filter(|authority| !authority.is_empty());
+    let asked = Some(request.authority.expose()).filter(|authority| !authority.is_empty());
     Ok(OutgoingHead {
-        method: request.method.clone(),
+        method: request.method.expose().clone(),
         authority: asked.filter(|_| upstream.config().host == UpstreamHost::Preserve).cloned(),
         path_and_query,
         headers: fields,

@@ -7,9 +7,10 @@ pub use plugin_rules::body::BodyMode;
 
 use crate::error::Failure;
 use crate::phase::{Phase, Phases};
+use crate::sensitive::no_content;
 
 /// What a body phase is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Piece<'a> {
     /// The bytes.
     pub data: &'a [u8],
@@ -18,6 +19,8 @@ pub struct Piece<'a> {
     /// How the plugin reads the body.
     pub mode: BodyMode,
 }
+
+no_content!(Piece<'_>);
 
 /// A phase of an exchange with what the plugin is told in it. The exchange itself is lent beside it.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +76,7 @@ impl Call<'_> {
 }
 
 /// What a plugin answers. Not every phase has every action; see each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Action {
     /// Go on: a headers phase says what it wants of the body, a chunk passes as it is. Every phase has it.
     Continue(BodyMode),
@@ -89,7 +92,21 @@ pub enum Action {
     Abort,
 }
 
+no_content!(Action);
+
 impl Action {
+    /// The word used in traces.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Continue(_) => "continue",
+            Self::Replace(_) => "replace",
+            Self::Respond(_) => "respond",
+            Self::RespondStored(_) => "respond-stored",
+            Self::Retry => "retry",
+            Self::Abort => "abort",
+        }
+    }
+
     /// How many bytes it hands to the host.
     pub fn bytes(&self) -> usize {
         match self {
@@ -103,7 +120,7 @@ impl Action {
 }
 
 /// A header field, not checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Field {
     /// Its name.
     pub name: String,
@@ -111,8 +128,10 @@ pub struct Field {
     pub value: Vec<u8>,
 }
 
+no_content!(Field);
+
 /// A response that a plugin makes, not checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LocalResponse {
     /// The status.
     pub status: u16,
@@ -122,6 +141,8 @@ pub struct LocalResponse {
     pub body: Vec<u8>,
 }
 
+no_content!(LocalResponse);
+
 impl LocalResponse {
     fn bytes(&self) -> usize {
         self.headers.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>() + self.body.len()
@@ -129,13 +150,15 @@ impl LocalResponse {
 }
 
 /// A stored response that a plugin asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredResponse {
     /// The plugin's part of its key.
     pub key: String,
     /// What to answer where there is none. Without that the exchange goes on.
     pub otherwise: Option<LocalResponse>,
 }
+
+no_content!(StoredResponse);
 
 /// One mistake in a plugin's config, as the plugin found it.
 #[derive(Clone, Debug, PartialEq, Eq)]

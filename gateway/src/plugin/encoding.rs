@@ -75,9 +75,9 @@ pub(super) fn is_decoded(headers: &mut FieldMap, content: &Content) {
     if !codings.in_aws_chunks() {
         headers.remove(known::CONTENT_ENCODING);
     } else {
-        headers.retain(|name, _| !codings.take_along(name.as_str()));
+        headers.retain(|name, _| !codings.take_along(name.expose_str()));
         let hash = HeaderName::from_static("x-amz-content-sha256");
-        if let Some(told) = headers.get(&hash).and_then(|value| of_the_payload(value.as_bytes())) {
+        if let Some(told) = headers.get(&hash).and_then(|value| of_the_payload(value.expose())) {
             headers.insert(hash, HeaderValue::from_static(told));
         }
     }
@@ -85,7 +85,7 @@ pub(super) fn is_decoded(headers: &mut FieldMap, content: &Content) {
 
 /// What the client accepts.
 pub(super) fn accepted(request: &FieldMap) -> Accepted {
-    Accepted::of(request.get_all(&ACCEPT_ENCODING).map(FieldValue::as_bytes))
+    Accepted::of(request.get_all(&ACCEPT_ENCODING).map(FieldValue::expose))
 }
 
 /// A response that came with the coding `own`, which was taken off, as this client gets it. `bare`: it has no body, or

@@ -12,10 +12,11 @@ use super::context::EntryContext;
 use super::engine::Host;
 use super::grants::Refused;
 use super::host::log_gate::LogGate;
+use super::host::own_words::OwnWords;
 use super::maker::MakeError;
 use super::symbols::{self, CodePlace};
 use super::wit::Guest;
-use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Storing};
+use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Secret, Storing};
 use crate::phase::Phases;
 use crate::state::State;
 
@@ -24,11 +25,13 @@ use crate::state::State;
 pub(super) struct Terms {
     limits: PluginLimits,
     upstreams: Vec<Arc<str>>,
-    secrets: BTreeMap<String, Vec<u8>>,
+    secrets: BTreeMap<String, Secret>,
     /// Its file.
     file: Option<PathBuf>,
     /// Fields that carry credentials, besides those that do by their name.
     credentials: Vec<HeaderName>,
+    /// Whether the log has whole messages of plugins.
+    plugin_messages: bool,
 }
 
 impl Terms {
@@ -37,11 +40,12 @@ impl Terms {
         let (mut upstreams, mut secrets) = (Vec::new(), BTreeMap::new());
         if let Some(grants) = config.plugins.grants.get(plugin) {
             upstreams = grants.upstreams.iter().map(|name| Arc::from(name.as_str())).collect();
-            let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.0.clone()));
+            let value = |name: &String| Some((name.clone(), config.secrets.get(name)?.clone()));
             secrets = grants.secrets.iter().filter_map(value).collect();
         }
         let file = config.plugins.directory.as_ref().map(|directory| directory.join(format!("{plugin}.wasm")));
-        Self { limits: limits_of(config, plugin), upstreams, secrets, file, credentials: config.credentials.clone() }
+        let (credentials, plugin_messages) = (config.credentials.clone(), config.log.plugin_messages);
+        Self { limits: limits_of(config, plugin), upstreams, secrets, file, credentials, plugin_messages }
     }
 }
 
@@ -108,6 +112,11 @@ impl Entry {
             memory: host.options.memory.clone(),
             log: LogGate::default(),
             hidden: entry.hidden.clone(),
+            words: OwnWords::new(
+                artifact.texts.clone(),
+                &entry.hidden.redact(&entry.config.to_string()),
+                terms.plugin_messages,
+            ),
             refused: Refused::default(),
             ticker: host.ticker.clone(),
         };
@@ -162,6 +171,7 @@ impl Entry {
             && self.limits == terms.limits
             && self.context.upstreams == terms.upstreams
             && self.context.secrets == terms.secrets
+            && self.context.words.are_all() == terms.plugin_messages
     }
 }
 

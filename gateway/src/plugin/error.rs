@@ -11,6 +11,7 @@ use super::call::PluginConfigError;
 use super::symbols::{self, CodePlace};
 use crate::error::{Error, ErrorKind};
 use crate::phase::Phase;
+use crate::sanitize::{as_displayed, safe};
 
 /// Why a file is not (yet) a plugin that can serve. It comes from the process that compiles as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
@@ -350,9 +351,12 @@ impl From<PluginError> for Error {
             PluginError::TakenBack => ErrorKind::PluginAbort,
             _ => ErrorKind::Plugin,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, safe!(error))
     }
 }
+
+// Its texts are the engine's and the configuration's; what a plugin says has been through [`sanitise`].
+as_displayed!(PluginError);
 
 fn describe_config_errors(errors: &[PluginConfigError]) -> String {
     let mut text = String::new();

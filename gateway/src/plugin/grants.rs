@@ -7,7 +7,7 @@ use super::error::{LoadError, sanitise};
 use crate::model::Grants;
 
 /// Interfaces of the contract, and whether using one needs a grant.
-const INTERFACES: [(&str, Option<Need>); 9] = [
+const INTERFACES: [(&str, Option<Need>); 11] = [
     ("types", None),
     ("http", None),
     ("sys", None),
@@ -15,6 +15,9 @@ const INTERFACES: [(&str, Option<Need>); 9] = [
     ("kv", None),
     ("counters", None),
     ("metrics", None),
+    // Ids that say nothing, and notes that are bounded and bear the plugin's name.
+    ("trace", None),
+    ("audit", None),
     ("secrets", Some(Need::Secrets)),
     ("calls", Some(Need::Upstreams)),
 ];
@@ -164,6 +167,8 @@ mod tests {
     fn imports_are_the_capability_request() {
         assert_eq!(classify("edge:gateway/http@0.1.0"), Ok(None));
         assert_eq!(classify("edge:gateway/crypto@0.1.7"), Ok(None));
+        assert_eq!(classify("edge:gateway/trace@0.1.0"), Ok(None));
+        assert_eq!(classify("edge:gateway/audit@0.1.0"), Ok(None));
         assert_eq!(classify("edge:gateway/calls@0.1.0"), Ok(Some(Need::Upstreams)));
         assert_eq!(classify("edge:gateway/secrets@0.1.0"), Ok(Some(Need::Secrets)));
         assert_eq!(

@@ -22,10 +22,11 @@ use crate::message::FieldMap;
 use crate::message::headers::RequestId;
 use crate::model::PluginLimits;
 use crate::phase::{Phase, Phases};
+use crate::sensitive::no_content;
 use precompiled::Code;
 
 /// An exchange to measure with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sample {
     /// The request's method.
     pub method: Method,
@@ -44,6 +45,8 @@ pub struct Sample {
     /// Its body.
     pub response_body: Vec<u8>,
 }
+
+no_content!(Sample);
 
 /// What one phase costs.
 #[derive(Clone, Copy, Debug)]

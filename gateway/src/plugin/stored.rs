@@ -23,6 +23,7 @@ pub(super) use self::request::Values;
 use crate::exchange::ResponseHead;
 use crate::memory::{Budget, Hold};
 use crate::message::{AsFieldValue, FieldMap, FieldValue};
+use crate::sensitive::no_content;
 
 /// What a response costs besides its bytes.
 const OVERHEAD: usize = 512;
@@ -34,7 +35,6 @@ fn same_fields(stored: &[(HeaderName, Vec<HeaderValue>)], request: &FieldMap) ->
 }
 
 /// A response that is being kept: filled while its body passes, dropped without effect when it doesn't end.
-#[derive(Debug)]
 pub(crate) struct Draft {
     key: Box<str>,
     vary: Vec<(HeaderName, Vec<HeaderValue>)>,
@@ -45,6 +45,8 @@ pub(crate) struct Draft {
     body: Vec<u8>,
     reserved: Reservation,
 }
+
+no_content!(Draft);
 
 impl Draft {
     /// Takes a piece of the body; `false` = it has become too long, or all drafts together have: drop the draft.
@@ -111,7 +113,7 @@ fn size_of(headers: &FieldMap) -> usize {
 }
 
 /// A response as given out.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Hit {
     /// Its status.
     pub status: StatusCode,
@@ -122,6 +124,8 @@ pub struct Hit {
     /// How long it may still be used.
     left: Duration,
 }
+
+no_content!(Hit);
 
 impl Hit {
     /// Adds `Cache-Status`. `forwarded`: the upstream was asked first, and answered with this status or not at all.

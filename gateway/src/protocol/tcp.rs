@@ -17,6 +17,8 @@ use crate::exchange::ConnectionInfo;
 use crate::handler::Handler;
 use crate::listener::ListenerSettings;
 use crate::model::Listener;
+use crate::sanitize::safe;
+use crate::sensitive::Sensitive;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// RFC 9113 section 3.4.
@@ -38,7 +40,7 @@ pub async fn serve<H: Handler>(
         Some(tls) => {
             let Some(stream) = Box::pin(encrypted(tls, &listener, stream, &activity, metrics)).await else { return };
             let session = stream.get_ref().1;
-            info.sni = session.server_name().map(|name| Arc::from(name.to_ascii_lowercase()));
+            info.sni = session.server_name().map(|name| Sensitive::new(name.to_ascii_lowercase().into()));
             let http2 = session.alpn_protocol() == Some(b"h2");
             let io = Tracked::new(stream, activity.clone());
             speak(http2, server, &listener, io, info, activity, metrics).await;
@@ -96,7 +98,7 @@ async fn encrypted(
         }
         Ok(Err(Unencrypted::Failed(error))) => {
             metrics.rejected("tls");
-            tracing::debug!(listener = %listener.name, %error, "TLS handshake failed");
+            tracing::debug!(listener = %listener.name, error = %safe!(error), "TLS handshake failed");
         }
         Err(_) => {
             metrics.rejected("timeout");

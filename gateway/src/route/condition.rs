@@ -50,7 +50,7 @@ impl Condition {
         super::examined::count();
         self.covers(asked.request.method)
             && self.headers.iter().all(|(name, expected)| {
-                asked.request.headers.get_all(name).any(|value| match value.to_str() {
+                asked.request.headers.get_all(name).any(|value| match value.expose_str() {
                     Ok(value) => holds(expected, value),
                     // Values outside ASCII can't equal a configured one.
                     Err(_) => matches!(expected, ValueMatch::Present),

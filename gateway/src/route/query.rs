@@ -3,9 +3,10 @@
 use http::Method;
 
 use crate::message::FieldMap;
+use crate::sensitive::no_content;
 
 /// What is known of a request when its route is looked up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Query<'a> {
     /// `http` or `https`.
     pub scheme: &'a str,
@@ -20,3 +21,5 @@ pub struct Query<'a> {
     /// The header fields.
     pub headers: &'a FieldMap,
 }
+
+no_content!(Query<'_>);

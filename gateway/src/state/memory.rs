@@ -11,16 +11,19 @@ use plugin_rules::kv;
 use super::bounded::{Bounded, Change, Item};
 use super::counters::{Buckets, Claim, Windows};
 use super::limits::NamespaceLimits;
+use crate::sensitive::no_content;
 
 /// A value and its version. Versions grow over the whole namespace, so a key that was deleted and set again never
 /// repeats one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The value.
     pub value: Bytes,
     /// Its version, never 0.
     pub version: u64,
 }
+
+no_content!(Entry);
 
 /// The value exceeds what one entry may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,6 +14,7 @@ use super::endpoint::Endpoint;
 use super::tls::explain;
 use crate::error::{Error, ErrorKind};
 use crate::model::UpstreamProtocol;
+use crate::sanitize::{SafeText, safe};
 
 /// How connections to the endpoints of an upstream are made. Shared by all workers.
 pub(super) struct Connector {
@@ -46,12 +47,14 @@ impl Connector {
         Self { protocol, tls }
     }
 
-    /// Connects. There is no time limit in here: the caller's covers what it does with the connection, too.
-    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connected, Error> {
+    /// Connects. There is no time limit in here: the caller's covers what it does with the connection, too. `reached` is told
+    /// when there is a connection of TCP.
+    pub(super) async fn connect(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Connected, Error> {
         let address = endpoint.address();
         let tcp = TcpStream::connect(address)
             .await
-            .map_err(|error| Error::new(ErrorKind::Connect, format!("connecting to {address}: {error}")))?;
+            .map_err(|error| Error::new(ErrorKind::Connect, safe!("connecting to ", address, ": ", error)))?;
+        reached();
         // Heads and bodies leave in one piece; waiting for more would only add delay. A socket that refuses still works.
         let _ = tcp.set_nodelay(true);
         let (Some(tls), Some(name)) = (&self.tls, &endpoint.names.server_name) else {
@@ -59,12 +62,12 @@ impl Connector {
             let http2 = self.protocol == UpstreamProtocol::Http2;
             return Ok(Connected { transport: EndpointStream::Tcp(tcp), http2 });
         };
-        let failed = |what: String| Error::new(ErrorKind::Tls, format!("TLS handshake with {address}: {what}"));
+        let failed = |what: SafeText| Error::new(ErrorKind::Tls, safe!("TLS handshake with ", address, ": ", what));
         let stream = tls.connect(name.clone(), tcp).await;
         let stream = stream.map_err(|error| failed(explain(&error, endpoint.upstream())))?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if self.protocol == UpstreamProtocol::Http2 && !http2 {
-            return Err(failed("it does not offer h2 by ALPN".to_owned()));
+            return Err(failed("it does not offer h2 by ALPN".into()));
         }
         Ok(Connected { transport: EndpointStream::Tls(Box::new(stream)), http2 })
     }

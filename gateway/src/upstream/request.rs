@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http1::{BodyLength, Outgoing, request_line, write_fields};
 use crate::message::{Body, FieldMap, Interim, known};
 use crate::model::UpstreamHost;
+use crate::trace::Onward;
 
 /// A request to send.
 pub struct Outbound<'a> {
@@ -31,6 +32,8 @@ pub struct Outbound<'a> {
     pub key: Option<u64>,
     /// Where responses before the response go.
     pub interim: Interim,
+    /// The trace that it belongs to, which each try is told anew.
+    pub trace: Option<Onward>,
 }
 
 /// A request that can be put into the form of either protocol, and be sent again within the bound of its body.
@@ -43,6 +46,7 @@ pub(super) struct UpstreamRequest<'a> {
     pub(super) interim: Interim,
     /// Whether it may have to be sent again.
     kept: bool,
+    trace: Option<Onward>,
 }
 
 /// What requests to an endpoint are addressed to where the client's own name does not go on. A worker has a copy of its
@@ -68,9 +72,17 @@ impl Addressee {
 
 impl<'a> UpstreamRequest<'a> {
     pub(super) fn new(outbound: Outbound<'a>) -> Self {
-        let Outbound { method, authority, path_and_query: target, mut headers, body, interim, key: _ } = outbound;
+        let Outbound { method, authority, path_and_query: target, mut headers, body, interim, key: _, trace } =
+            outbound;
         frame(&mut headers, &method, &body);
-        Self { method, authority, target, headers, body: ReplayableBody::new(body), interim, kept: false }
+        Self { method, authority, target, headers, body: ReplayableBody::new(body), interim, kept: false, trace }
+    }
+
+    /// Makes it tell of its place in the trace: that of the try with this number.
+    pub(super) fn tell_trace(&mut self, attempt: u32) {
+        if let Some(trace) = &self.trace {
+            trace.write(attempt, &mut self.headers);
+        }
     }
 
     /// Keeps what sending it again needs, where its body can be kept.
@@ -157,7 +169,7 @@ impl<'a> UpstreamRequest<'a> {
             .map_err(|_| Error::new(ErrorKind::Internal, "the target is not a URI for HTTP/2"))?;
         let mut headers = if self.kept { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         // gRPC servers insist on it, and it is ours to say: TE is hop by hop.
-        if headers.get(known::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        if headers.get(known::CONTENT_TYPE).is_some_and(|value| value.expose().starts_with(b"application/grpc")) {
             headers.insert(known::TE, HeaderValue::from_static("trailers"));
         }
         let mut request = Request::new(WatchedBody::on_a_stream(self.body.take()));
@@ -205,7 +217,7 @@ fn frame(headers: &mut FieldMap, method: &Method, body: &Body) {
 fn content_length(headers: &FieldMap) -> Option<Option<u64>> {
     let mut values = headers.get_all(&known::CONTENT_LENGTH);
     let first = values.next()?;
-    let digits = first.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let digits = first.expose_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     Some(digits.and_then(|text| text.parse().ok()).filter(|_| values.next().is_none()))
 }
 

@@ -122,8 +122,8 @@ async fn listen<H: Handler>(
         tokio::task::spawn_local(async move {
             let info = ConnectionInfo {
                 listener: settings.config.name.clone(),
-                peer,
-                peer_value: headers::address(peer.ip().to_canonical()),
+                peer: peer.into(),
+                peer_value: headers::address(peer.ip().to_canonical()).into(),
                 local,
                 tls: settings.tls.is_some(),
                 sni: None,

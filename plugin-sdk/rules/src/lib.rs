@@ -16,6 +16,7 @@ pub mod failure;
 pub mod response;
 pub mod stored;
 
+pub mod audit;
 pub mod calls;
 pub mod gcra;
 pub mod key;
@@ -23,6 +24,7 @@ pub mod kv;
 pub mod limits;
 pub mod metrics;
 pub mod notes;
+pub mod trace;
 pub mod window;
 
 /// Makes one enum of another that has the same variants: the types of an ABI and those of the rules are turned into each

@@ -56,3 +56,52 @@ pub(crate) mod exchange {
         set_log_field(name: &str, value: Option<&str>);
     }
 }
+
+pub(crate) mod trace {
+    use super::Handle;
+    use crate::FieldError;
+    use crate::bindings::edge::gateway::trace::{self, Context, Value};
+
+    /// The contract has it in the handle.
+    #[inline]
+    pub(crate) fn is_recorded(of: Handle<'_>) -> bool {
+        of.number & 1 == 1
+    }
+
+    #[inline]
+    pub(crate) fn current(of: Handle<'_>) -> Option<Context> {
+        trace::current(of.number)
+    }
+
+    #[inline]
+    pub(crate) fn set_attribute(of: Handle<'_>, to: Option<u32>, name: &str, value: &Value) -> Result<(), FieldError> {
+        trace::set_attribute(of.number, to, name, value)
+    }
+
+    #[inline]
+    pub(crate) fn begin_span(of: Handle<'_>, name: &str) -> Result<Option<u32>, FieldError> {
+        trace::begin_span(of.number, name)
+    }
+
+    #[inline]
+    pub(crate) fn end_span(of: Handle<'_>, span: u32) {
+        trace::end_span(of.number, span);
+    }
+}
+
+pub(crate) mod audit {
+    use super::Handle;
+    use crate::FieldError;
+    use crate::bindings::edge::gateway::audit;
+
+    #[inline]
+    pub(crate) fn note(
+        of: Handle<'_>,
+        category: &str,
+        place: &str,
+        action: &str,
+        count: u32,
+    ) -> Result<(), FieldError> {
+        audit::note(of.number, category, place, action, count)
+    }
+}

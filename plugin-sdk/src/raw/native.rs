@@ -231,3 +231,58 @@ pub(crate) mod calls {
 pub(crate) mod crypto {
     pub(crate) use crate::testing::crypto::{Key, digest};
 }
+
+pub(crate) mod trace {
+    use plugin_rules::phase::Phase;
+    use plugin_rules::trace::Value as Ruled;
+
+    use crate::FieldError;
+    use crate::bindings::edge::gateway::trace::{Context, Value};
+    use crate::testing::{Data, charge, current as host};
+
+    pub(crate) fn is_recorded(of: &Data) -> bool {
+        of.trace.is_some_and(|trace| trace.is_recorded())
+    }
+
+    pub(crate) fn current(of: &Data) -> Option<Context> {
+        charge();
+        of.trace.map(crate::trace::TraceContext::context)
+    }
+
+    pub(crate) fn set_attribute(of: &Data, to: Option<u32>, name: &str, value: &Value) -> Result<(), FieldError> {
+        charge();
+        let value = match value {
+            Value::Text(text) => Ruled::Text(text.as_str()),
+            Value::Integer(number) => Ruled::Integer(*number),
+            Value::Real(number) => Ruled::Real(*number),
+            Value::Truth(truth) => Ruled::Truth(*truth),
+        };
+        Ok(of.trace_notes.borrow_mut().set_attribute(0, to, name, value)?)
+    }
+
+    pub(crate) fn begin_span(of: &Data, name: &str) -> Result<Option<u32>, FieldError> {
+        charge();
+        let (phase, now) = (of.phase().unwrap_or(Phase::Describe), host(|host| host.elapsed()));
+        Ok(of.trace_notes.borrow_mut().begin(0, phase, name, || ((), now)).map(Some)?)
+    }
+
+    pub(crate) fn end_span(of: &Data, span: u32) {
+        charge();
+        let now = host(|host| host.elapsed());
+        of.trace_notes.borrow_mut().end(span, || now);
+    }
+}
+
+pub(crate) mod audit {
+    use plugin_rules::audit::check;
+    use plugin_rules::phase::Phase;
+
+    use crate::FieldError;
+    use crate::testing::{Data, charge};
+
+    pub(crate) fn note(of: &Data, category: &str, place: &str, action: &str, count: u32) -> Result<(), FieldError> {
+        charge();
+        let what = check(of.phase().unwrap_or(Phase::Describe), category, place, action)?;
+        Ok(of.audit_notes.borrow_mut().add(0, category, what, count)?)
+    }
+}

@@ -7,9 +7,11 @@ use plugin_rules::class::{Direction, same_when_folded};
 use plugin_rules::phase::Phase;
 
 use super::message::FieldList;
+use super::notes::TraceNotes;
 use super::stored::Edited;
 use crate::Failure;
 use crate::bindings::edge::gateway::http::Part;
+use crate::trace::TraceContext;
 
 /// One exchange in a test host.
 #[derive(Debug, Default)]
@@ -46,9 +48,20 @@ pub struct Data {
     /// None where the plugin takes one back.
     pub(super) log_fields: RefCell<Vec<(String, Option<String>)>>,
     pub(super) store: RefCell<Option<(String, u64)>>,
+    /// Its place in a trace.
+    pub(crate) trace: Option<TraceContext>,
+    /// What the plugin has added to that.
+    pub(crate) trace_notes: RefCell<TraceNotes>,
+    /// What it has told the audit trail.
+    pub(crate) audit_notes: RefCell<plugin_rules::audit::Notes>,
 }
 
 impl Data {
+    /// The phase that runs.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.phase.get()
+    }
+
     pub(super) fn part(&self, part: Part) -> &RefCell<FieldList> {
         &self.parts[part as usize]
     }

@@ -1,6 +1,8 @@
 //! Messages that a test sends and gets.
 
+use super::notes::RECORDED;
 use crate::Failure;
+use crate::trace::TraceContext;
 
 pub(super) type FieldList = Vec<(String, Vec<u8>)>;
 
@@ -21,6 +23,7 @@ pub struct TestRequest {
     pub(super) trailers: FieldList,
     pub(super) properties: Vec<(String, String)>,
     pub(super) log_fields: Vec<(String, String)>,
+    pub(super) trace: Option<TraceContext>,
 }
 
 impl TestRequest {
@@ -44,6 +47,7 @@ impl TestRequest {
                 ("connection.peer".to_owned(), "192.0.2.1:50000".to_owned()),
             ],
             log_fields: Vec::new(),
+            trace: None,
         }
     }
 
@@ -116,6 +120,14 @@ impl TestRequest {
     pub fn log_field(mut self, name: &str, value: &str) -> Self {
         self.log_fields.retain(|(key, _)| key != name);
         self.log_fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Makes it part of a trace that is sampled and recorded. Otherwise there is none, as at a gateway without traces, and what a
+    /// plugin adds is forgotten.
+    #[must_use]
+    pub fn traced(mut self) -> Self {
+        self.trace = Some(RECORDED);
         self
     }
 }

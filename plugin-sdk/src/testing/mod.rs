@@ -38,6 +38,7 @@ pub(crate) mod crypto;
 mod data;
 mod limits;
 mod message;
+mod notes;
 mod run;
 mod state;
 mod stored;
@@ -62,6 +63,7 @@ pub use data::Data;
 pub(crate) use data::exchange_calls;
 pub(crate) use limits::charge;
 pub use message::{ClientResponse, Forwarded, TestRequest, TestResponse};
+pub use notes::{AuditNote, TestSpan};
 pub use run::{Outcome, Run};
 pub use serde_json::json;
 

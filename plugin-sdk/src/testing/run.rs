@@ -40,7 +40,7 @@ pub enum Outcome {
 pub struct Run<'p, P: Plugin> {
     host: TestHost,
     plugin: &'p P,
-    data: Data,
+    pub(super) data: Data,
     outcome: Outcome,
     response: Option<ClientResponse>,
     ended: bool,
@@ -81,7 +81,7 @@ impl TestHost {
     /// test says it, as from a proxy that is trusted.
     pub fn run<'p, P: Plugin>(&self, plugin: &'p P, mut request: TestRequest) -> Run<'p, P> {
         let arrived = arrival::arrive(&mut request);
-        let TestRequest { method, scheme, authority, target, headers, chunks, trailers, properties, log_fields } =
+        let TestRequest { method, scheme, authority, target, headers, chunks, trailers, properties, log_fields, trace } =
             request;
         let asked = Asked {
             method: method.clone(),
@@ -98,6 +98,7 @@ impl TestHost {
             properties: RefCell::new(properties.into_iter().collect()),
             log_fields: RefCell::new(log_fields.into_iter().map(|(name, value)| (name, Some(value))).collect()),
             granted,
+            trace,
             ..Data::default()
         };
         *data.part(Part::Request).borrow_mut() = headers;
@@ -260,10 +261,10 @@ impl<P: Plugin> Run<'_, P> {
         let took = self.host.0.elapsed() - self.started;
         self.measure("duration.total-us", u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         let host_calls = HOST_CALLS.saturating_mul(shares(bytes));
-        bounded(
-            self.host
-                .enter(|| with_host_calls(host_calls, || call(self.plugin, &Exchange::new(&self.data, P::TRAITS)))),
-        )
+        let exchange = Exchange::new(&self.data, P::TRAITS);
+        let given = self.host.enter(|| with_host_calls(host_calls, || call(self.plugin, &exchange)));
+        self.data.trace_notes.borrow_mut().end_open(|| self.host.0.elapsed());
+        bounded(given)
     }
 
     /// Both the record and the log phase: once.

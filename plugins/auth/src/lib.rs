@@ -155,6 +155,8 @@ impl Auth {
         let request = exchange.request();
         exchange.set_log_field("auth.method", Some(caller.method()));
         exchange.set_attribute("auth.method", caller.method()).map_err(|_| Refusal::Claim)?;
+        exchange.set_trace_attribute("decision", "passed").ok();
+        exchange.set_trace_attribute("credential", caller.method()).ok();
         if let Some(principal) = caller.principal() {
             exchange.set_principal(&principal).map_err(|_| Refusal::Claim)?;
         }
@@ -291,6 +293,8 @@ impl Plugin for Auth {
             Err(refusal) => {
                 metrics::count("auth_refused_total", &[("reason", refusal.reason())], 1);
                 exchange.set_log_field("auth.refused", Some(refusal.reason()));
+                exchange.set_trace_attribute("decision", "refused").ok();
+                exchange.set_trace_attribute("reason", refusal.reason()).ok();
                 refusal.response(&self.settings).into()
             }
         }

@@ -210,3 +210,17 @@ fn a_secret_that_is_shorter_than_its_hash_is_a_config_mistake() {
         assert!(errors.len() == 1 && errors[0].starts_with("/jwt/keys/0/secret is shorter"), "{errors:?}");
     }
 }
+
+#[test]
+fn a_trace_shows_the_decision_and_the_kind_of_credential_and_no_value() {
+    let idp = Idp::new("a");
+    let host = TestHost::new();
+    let config = json!({"jwt": {"issuer": "idp", "audience": "api", "keys": [{"jwk": idp.jwk()}]}});
+    let plugin = host.configure::<Auth>(config).unwrap();
+    let passed = host.run(&plugin, bearer(&idp.token(json!({"sub": "kari"}))).traced());
+    assert_eq!(passed.trace_attribute("decision"), Some("passed".into()));
+    assert_eq!(passed.trace_attribute("credential"), Some("jwt".into()));
+    let refused = host.run(&plugin, TestRequest::get("/").traced());
+    assert_eq!(refused.trace_attribute("decision"), Some("refused".into()));
+    assert!(refused.trace_attribute("reason").is_some() && refused.trace_attribute("credential").is_none());
+}

@@ -24,7 +24,7 @@ fn open(host: &TestHost, plugin: &CircuitBreaker) {
 }
 
 fn changes(host: &TestHost, to: &str) -> u64 {
-    host.counted("circuit_breaker_state_changes_total", &[("to", to)])
+    host.counted("circuit_breaker_state_changes_total", &[("route", "test"), ("to", to)])
 }
 
 #[test]
@@ -35,7 +35,8 @@ fn it_opens_for_all_workers_and_one_probe_of_them_all_closes_it() {
     let rejected = get(&host, &two);
     assert_eq!((rejected.response().status, rejected.response().header("retry-after")), (503, Some("5")));
     assert_eq!(rejected.log_field("circuit_breaker").as_deref(), Some("open"));
-    assert_eq!(host.counted("circuit_breaker_rejected_total", &[]), 2);
+    let labels = [("route", "test"), ("decision", "refused"), ("state", "open")];
+    assert_eq!(host.counted("circuit_breaker_decisions_total", &labels), 2);
     host.advance(Duration::from_secs(5));
     let mut probe = get(&host, &two);
     assert!(probe.is_forwarded());
@@ -149,4 +150,16 @@ fn state_of_another_shape_is_begun_anew() {
     let plugin = breaker(&host);
     host.enter(|| plugin_sdk::kv::set("breaker", b"{}", None)).unwrap();
     assert!(get(&host, &plugin).is_forwarded());
+}
+
+#[test]
+fn a_trace_shows_a_breaker_that_is_not_closed_and_whom_it_refused() {
+    let host = TestHost::new();
+    let plugin = breaker(&host);
+    let passed = host.run(&plugin, TestRequest::get("/").traced());
+    assert_eq!((passed.trace_attribute("state"), passed.trace_attribute("decision")), (None, None));
+    open(&host, &plugin);
+    let refused = host.run(&plugin, TestRequest::get("/").traced());
+    assert_eq!(refused.trace_attribute("state"), Some("open".into()));
+    assert_eq!(refused.trace_attribute("decision"), Some("refused".into()));
 }

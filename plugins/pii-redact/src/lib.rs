@@ -11,6 +11,7 @@ pub mod detect;
 pub mod pseudonym;
 pub mod reader;
 pub mod replace;
+mod report;
 pub mod rules;
 pub mod scanner;
 pub mod texts;
@@ -19,14 +20,14 @@ mod vault;
 use plugin_sdk::crypto::{Digest, Key};
 use plugin_sdk::encoding::hex;
 use plugin_sdk::prelude::*;
-use plugin_sdk::{FieldError, Fields, metrics};
+use plugin_sdk::{FieldError, Fields};
 
 use body::declared::{Declared, Kind};
 use body::{Body, Refused, Unreadable};
 use config::{Config, Log, Settings};
 use content::Format;
 use replace::Pseudonyms;
-use rules::Rules;
+use report::{Source, report};
 use scanner::Outcome;
 use vault::{Returning, Vault};
 
@@ -94,7 +95,10 @@ impl Plugin for PiiRedact {
 
     fn on_response_headers(&self, exchange: &Exchange, _end: bool) -> ResponseAction {
         let response = exchange.response();
-        if self.headers(exchange, &response, &self.keys, &self.settings.response_headers, "response-header").is_err() {
+        if self
+            .headers(exchange, &response, &self.keys, &self.settings.response_headers, Source::ResponseHeader)
+            .is_err()
+        {
             return ResponseAction::respond(refused_response());
         }
         let restores = self.settings.rules.pseudonymises() && self.vault(exchange).is_used();
@@ -118,7 +122,7 @@ impl Plugin for PiiRedact {
             if matches!(&self.settings.log, Log::Named(names) if !names.contains(&name)) {
                 continue;
             }
-            match self.text(exchange, &self.keys, value.as_bytes(), Format::Text, "log") {
+            match self.text(exchange, &self.keys, value.as_bytes(), Format::Text, Source::Log) {
                 Ok(None) => {}
                 Ok(Some(value)) => exchange.set_log_field(&name, Some(&String::from_utf8_lossy(&value))),
                 // There is nobody to refuse it to: the value goes, the record stays.
@@ -136,10 +140,10 @@ enum Side {
 }
 
 impl Side {
-    fn place(self) -> &'static str {
+    fn source(self) -> Source {
         match self {
-            Self::Request => "request-body",
-            Self::Response => "response-body",
+            Self::Request => Source::RequestBody,
+            Self::Response => Source::ResponseBody,
         }
     }
 
@@ -156,13 +160,13 @@ impl Side {
 impl PiiRedact {
     fn request_headers(&self, exchange: &Exchange, vault: &Vault<'_>, end: bool) -> RequestAction {
         let request = exchange.request();
-        if self.headers(exchange, &request, vault, &self.settings.request.headers, "request-header").is_err() {
+        if self.headers(exchange, &request, vault, &self.settings.request.headers, Source::RequestHeader).is_err() {
             return RequestAction::respond(refused_request());
         }
         if self.settings.request.query
             && let Some((path, query)) = request.target().split_once('?')
         {
-            match self.text(exchange, vault, query.as_bytes(), Format::Form, "query") {
+            match self.text(exchange, vault, query.as_bytes(), Format::Form, Source::Query) {
                 Err(_) => return RequestAction::respond(refused_request()),
                 Ok(None) => {}
                 Ok(Some(query)) => match request.set_target(&format!("{path}?{}", content::canonical_query(&query))) {
@@ -224,7 +228,7 @@ impl PiiRedact {
             Side::Response => body.push(rules, &Returning(&vault), data, end, &mut out),
         };
         vault.keep();
-        report(exchange, rules, &body.take_counts(), side.place());
+        report(exchange, rules, &body.take_counts(), side.source());
         match outcome {
             Ok(Outcome::Unchanged) => ChunkAction::Pass,
             Ok(Outcome::Rewritten) => ChunkAction::Replace(out),
@@ -239,13 +243,13 @@ impl PiiRedact {
         fields: &Fields<'_>,
         pseudonyms: &impl Pseudonyms,
         names: &[String],
-        place: &str,
+        source: Source,
     ) -> Result<(), Refused> {
         for name in names {
             let mut changed = false;
             let mut values = fields.header_all(name);
             for value in &mut values {
-                if let Some(redacted) = self.text(exchange, pseudonyms, value, Format::Text, place)? {
+                if let Some(redacted) = self.text(exchange, pseudonyms, value, Format::Text, source)? {
                     *value = redacted;
                     changed = true;
                 }
@@ -268,38 +272,16 @@ impl PiiRedact {
         pseudonyms: &impl Pseudonyms,
         text: &[u8],
         format: Format,
-        place: &str,
+        source: Source,
     ) -> Result<Option<Vec<u8>>, Refused> {
         let mut body = Body::of_format(format);
         let mut out = Vec::new();
         let outcome = body.push(&self.settings.rules, pseudonyms, text, true, &mut out);
-        report(exchange, &self.settings.rules, &body.take_counts(), place);
+        report(exchange, &self.settings.rules, &body.take_counts(), source);
         Ok(match outcome? {
             Outcome::Unchanged => None,
             Outcome::Rewritten => Some(out),
         })
-    }
-}
-
-/// Tells metrics and attributes what was found: names of categories and numbers, never a value.
-fn report(exchange: &Exchange, rules: &Rules, counts: &[u32], place: &str) {
-    let sum: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-    if sum == 0 {
-        return;
-    }
-    let known = exchange.attribute("pii.categories").unwrap_or_default();
-    let mut names: Vec<&str> = known.split(',').filter(|name| !name.is_empty()).collect();
-    for (index, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let name = rules.name(index);
-        metrics::count("pii_redacted_total", &[("category", name), ("where", place)], u64::from(count));
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let before = exchange.attribute("pii.count").and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
-    let told = exchange.set_attribute("pii.count", &(before + sum).to_string());
-    if told.and_then(|()| exchange.set_attribute("pii.categories", &names.join(","))).is_err() {
-        log::warn!("there are too many attributes: later plugins are not told what was found");
     }
 }
 

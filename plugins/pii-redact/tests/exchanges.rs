@@ -4,7 +4,9 @@
 
 use pii_redact::PiiRedact;
 use plugin_sdk::Failure;
+use plugin_sdk::audit::{Action, Place};
 use plugin_sdk::testing::{Outcome, TestHost, TestRequest, TestResponse, json};
+use plugin_sdk::trace::Value;
 
 const FNR: &str = "02013299997";
 
@@ -296,4 +298,67 @@ fn a_file_is_read_by_its_name_and_a_query_holds_json() {
     let mut run = host.run(&plugin, TestRequest::get("/?filter={%22fnr%22:02013299997}"));
     assert_eq!(run.forwarded().target, "/?filter=%7B%22fnr%22%3A%22***%22%7D");
     assert_eq!(run.respond(response).text(), "id,tlf\n1,***\n");
+}
+
+#[test]
+fn the_audit_trail_is_told_category_place_action_and_count_and_no_value() {
+    let host = TestHost::new().secret("pii", "k");
+    let config = json!({
+        "request": {"body": true, "query": true, "headers": ["x-user"]},
+        "response": {"headers": ["x-owner"]},
+        "categories": {"fodselsnummer": {"action": "hash", "secret": "pii"}, "card": {"action": "pseudonymise", "secret": "pii"}},
+        "custom": [{"name": "Staff_no-1", "pattern": "S-\\d{4}"}],
+    });
+    let plugin = plugin(&host, config);
+    let card = "4111 1111 1111 1111";
+    let body = format!("{{\"a\":\"{FNR} og {FNR}\",\"b\":\"{card}\",\"c\":\"S-1234\"}}");
+    let request = TestRequest::post("/a?m=kari@example.no", body)
+        .header("content-type", "application/json")
+        .header("x-user", "kari@example.no")
+        .log_field("note", "ring +47 98765432");
+    let mut run = host.run(&plugin, request);
+    run.respond(json_response(&format!("{{\"b\":\"{card}\"}}")).header("x-owner", "kari@example.no"));
+    for (category, place, action, count) in [
+        ("email", Place::RequestHeader, Action::Masked, 1),
+        ("email", Place::RequestQuery, Action::Masked, 1),
+        ("fodselsnummer", Place::RequestBody, Action::Pseudonymised, 2),
+        ("card", Place::RequestBody, Action::Pseudonymised, 1),
+        ("Staff_no-1", Place::RequestBody, Action::Masked, 1),
+        ("email", Place::ResponseHeader, Action::Masked, 1),
+        ("card", Place::ResponseBody, Action::Masked, 1),
+    ] {
+        assert_eq!(run.audited(category, place, action), count, "{category}: {:?}", run.audit_notes());
+    }
+    assert_eq!(run.audit_notes().len(), 7, "the log is no place of the trail");
+    let told = format!("{:?}", run.audit_notes());
+    assert!(!told.contains(FNR) && !told.contains('@') && !told.contains("1111"), "{told}");
+}
+
+#[test]
+fn what_a_body_held_until_it_broke_off_is_in_the_trail_and_what_was_refused_is_blocked() {
+    let host = TestHost::new();
+    let plain = plugin(&host, json!({}));
+    let chunks = [format!("a {FNR} b "), "more ".repeat(100)];
+    let cut = TestResponse::new(200).header("content-type", "text/plain").chunks(chunks).cut(Failure::Reset);
+    let mut run = host.run(&plain, TestRequest::get("/"));
+    run.respond(cut);
+    assert_eq!(run.audited("fodselsnummer", Place::ResponseBody, Action::Masked), 1);
+    let strict = plugin(&host, json!({"request": {"body": true}, "categories": {"fodselsnummer": "block"}}));
+    let request = TestRequest::post("/", format!("{{\"a\":\"{FNR}\"}}")).header("content-type", "application/json");
+    let run = host.run(&strict, request);
+    assert_eq!(run.response().status, 403);
+    assert_eq!(run.audited("fodselsnummer", Place::RequestBody, Action::Blocked), 1);
+}
+
+#[test]
+fn a_trace_shows_what_was_found_where_it_is_recorded() {
+    let host = TestHost::new();
+    let plugin = plugin(&host, json!({}));
+    let mut run = host.run(&plugin, TestRequest::get("/").traced());
+    run.respond(json_response(&format!(r#"{{"a":"{FNR}","b":"{FNR}","c":"kari@example.no"}}"#)));
+    assert_eq!(run.trace_attribute("found"), Some(3.into()));
+    assert!(matches!(run.trace_attribute("categories"), Some(Value::Text(names)) if names.contains("email")));
+    let mut run = host.run(&plugin, TestRequest::get("/").traced());
+    run.respond(json_response("{}"));
+    assert_eq!(run.trace_attribute("found"), None);
 }

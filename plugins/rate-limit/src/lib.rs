@@ -87,12 +87,23 @@ impl Plugin for RateLimit {
         let decided = || limits.iter().copied().zip(&decisions);
         let refused: Vec<_> = decided().filter(|(_, decision)| !decision.allowed).collect();
         let mode = if self.settings.shadow { "shadow" } else { "enforced" };
-        for (limit, _) in &refused {
-            metrics::count("rate_limit_refused_total", &[("limit", &limit.name), ("mode", mode)], 1);
+        if !refused.is_empty() {
+            let route = exchange.route().unwrap_or_default();
+            for (limit, _) in &refused {
+                let labels = [("route", route.as_str()), ("limit", &limit.name), ("mode", mode)];
+                metrics::count("rate_limit_refused_total", &labels, 1);
+            }
         }
         let names: Vec<&str> = refused.iter().map(|(limit, _)| limit.name.as_str()).collect();
         if !names.is_empty() {
             exchange.set_log_field("rate_limit", Some(&format!("{mode}: {}", names.join(", "))));
+            // That a request passes is what a trace shows anyway.
+            exchange
+                .set_trace_attribute("decision", if self.settings.shadow { "would_refuse" } else { "refused" })
+                .ok();
+            if exchange.is_recorded() {
+                exchange.set_trace_attribute("limits", names.join(",")).ok();
+            }
         }
         // A limit on trial must not change what clients do.
         if self.settings.shadow {

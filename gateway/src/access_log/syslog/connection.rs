@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use crate::model::{Syslog, SyslogAddress};
+use crate::sensitive::no_content;
 
 /// How long a connection may take to be made, and a write to go on.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -13,7 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOKED_UP: Duration = Duration::from_secs(60);
 
 /// A socket that leads to a receiver.
-#[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
     made: Instant,
@@ -22,6 +22,8 @@ pub(super) struct Connection {
     frames: Vec<u8>,
     ends: Vec<(usize, usize)>,
 }
+
+no_content!(Connection);
 
 #[derive(Debug)]
 enum Socket {

@@ -76,7 +76,7 @@ fn message() -> Regex {
 #[test]
 fn a_message_of_syslog_has_its_header_and_says_when_it_is_not_ascii() {
     let mut exchange = exchange("/");
-    exchange.log_fields = vec![("navn".to_owned(), Some("Kåre 😀".to_owned()))];
+    exchange.log_fields = vec![noted(("navn", Some("Kåre 😀")))];
     let json = line(&config(syslog(8192)), &exchange);
     let parts = message().captures(&json).unwrap_or_else(|| panic!("{json}"));
     assert_eq!(&parts["pri"], "134");
@@ -102,8 +102,8 @@ proptest! {
                 exchange.request.headers.insert(field, value);
             }
         }
-        if let Ok(target) = format!("/{path}").parse() {
-            exchange.request.path_and_query = target;
+        if let Ok(target) = format!("/{path}").parse::<http::uri::PathAndQuery>() {
+            exchange.request.path_and_query = target.into();
         }
         exchange.route = Some(name.as_str().into());
         let include = Disclosure { full_address: true, full_path: true, request_headers: vec![REFERER, USER_AGENT] };

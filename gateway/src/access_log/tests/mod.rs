@@ -14,6 +14,7 @@ use crate::exchange::{ConnectionInfo, Exchange, Measures, Protocol, RequestHead,
 use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
 use crate::model::{AccessLog as Config, Disclosure, LogSelection, LogTarget, RecordFormat};
+use crate::sensitive::Sensitive;
 use crate::trace::{SpanId, Trace, TraceId};
 
 fn exchange(path_and_query: &str) -> Exchange {
@@ -43,7 +44,12 @@ fn exchange(path_and_query: &str) -> Exchange {
 /// A trace that is sampled.
 fn trace() -> Trace {
     let id = TraceId::from_bytes(*b"0123456789abcdef").unwrap();
-    Trace { id, span: SpanId::from_bytes(*b"01234567").unwrap(), sampled: true }
+    Trace::new(id, SpanId::from_bytes(*b"01234567").unwrap(), true)
+}
+
+/// A field as a plugin adds it.
+fn noted((name, value): (&str, Option<&str>)) -> (Sensitive<String>, Option<Sensitive<String>>) {
+    (name.to_owned().into(), value.map(|value| value.to_owned().into()))
 }
 
 /// A log in JSON.

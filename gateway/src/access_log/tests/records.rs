@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::HeaderValue;
+use http::uri::PathAndQuery;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -20,8 +21,8 @@ fn the_default_line_holds_no_personal_data() {
     exchange.request.headers.insert("authorization", HeaderValue::from_static("secret"));
     exchange.failure = Some(Failure::Timeout);
     exchange.error = Some(Error::new(ErrorKind::ResponseTimeout, "no head after 2s"));
-    exchange.log_fields = vec![("a".to_owned(), Some("old".to_owned())), ("gone".to_owned(), Some("x".to_owned()))];
-    exchange.log_fields.extend([("a".to_owned(), Some("new".to_owned())), ("gone".to_owned(), None)]);
+    exchange.log_fields =
+        [("a", Some("old")), ("gone", Some("x")), ("a", Some("new")), ("gone", None)].map(noted).into();
     let expected = json!({
         "time": "2023-11-14T22:13:20.123Z", "request_id": "id-1", "client": "192.0.2.0", "listener": "public",
         "protocol": "http3", "method": "GET", "path": "/users/***/orders", "route": "inventory", "upstream": "stock",
@@ -62,7 +63,7 @@ fn the_reference_has_exactly_the_keys_that_are_written() {
     let exchange = &mut exchange("/?q=1");
     let least = encoded(&config(LogTarget::Stdout), exchange);
     assert_eq!(least.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&["always"]));
-    exchange.log_fields = vec![("a".to_owned(), Some("b".to_owned()))];
+    exchange.log_fields = vec![noted(("a", Some("b")))];
     let request_headers = vec![http::header::USER_AGENT];
     let include = Disclosure { full_address: true, full_path: true, request_headers };
     exchange.trace = Some(trace());
@@ -75,10 +76,10 @@ proptest! {
     #[test]
     fn any_text_parses_back(name in any::<String>(), value in any::<String>(), header in any::<Vec<u8>>()) {
         let mut exchange = exchange("/");
-        exchange.log_fields = vec![(name.clone(), Some(value.clone()))];
+        exchange.log_fields = vec![noted((&name, Some(&value)))];
         // Not every text can be a target.
-        if let Ok(target) = format!("/{}", value.replace('?', "")).parse() {
-            exchange.request.path_and_query = target;
+        if let Ok(target) = format!("/{}", value.replace('?', "")).parse::<PathAndQuery>() {
+            exchange.request.path_and_query = target.into();
         }
         let mut config = config(LogTarget::Stdout);
         config.include.full_path = true;
@@ -88,9 +89,9 @@ proptest! {
         }
         let line = encoded(&config, &exchange);
         prop_assert_eq!(&line["fields"][&name], &json!(value));
-        prop_assert_eq!(&line["path"], &json!(exchange.request.path()));
+        prop_assert_eq!(&line["path"], &json!(exchange.request.path().expose()));
         if let Some(sent) = exchange.request.headers.get("cookie") {
-            prop_assert_eq!(&line["headers"]["cookie"], &json!(String::from_utf8_lossy(sent.as_bytes())));
+            prop_assert_eq!(&line["headers"]["cookie"], &json!(String::from_utf8_lossy(sent.expose())));
         }
     }
 }
@@ -117,6 +118,6 @@ fn a_record_has_the_members_that_are_asked_for_in_their_order() {
 #[test]
 fn an_object_of_nothing_but_what_is_not_there_is_an_object() {
     let mut exchange = exchange("/");
-    exchange.log_fields = vec![("a".to_owned(), None)];
+    exchange.log_fields = vec![noted(("a", None))];
     assert_eq!(encoded(&config(LogTarget::Stdout), &exchange)["fields"], json!({}));
 }

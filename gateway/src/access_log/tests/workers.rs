@@ -1,6 +1,5 @@
 //! From a worker's records to what is written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::access_log::outlet::FLUSH_INTERVAL;
-use crate::access_log::target::{AccessLog, Target};
+use crate::access_log::target::{AccessLog, Target, WriterTarget};
 use crate::access_log::worker::WorkerLog;
 use crate::access_log::writer::Message;
 use crate::model::{LogCondition, LogConditions, LogSample, RouteLog};
@@ -24,10 +23,10 @@ fn lines(path: &std::path::Path) -> Vec<String> {
 }
 
 /// A worker with one log, of which nobody writes what comes out of the queue.
-fn unwritten(config: Config, room: usize) -> (WorkerLog, Arc<Target>, Receiver<Message>) {
+fn unwritten(config: Config, room: usize) -> (WorkerLog, Arc<WriterTarget>, Receiver<Message>) {
     let (queue, messages) = sync_channel(room);
-    let target = Target::of(queue);
-    (WorkerLog::new(&[config], std::slice::from_ref(&target)), target, messages)
+    let target = WriterTarget::of(queue);
+    (WorkerLog::new(&[config], &[Target::Writer(target.clone())]), target, messages)
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
     let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
     let config = config(LogTarget::File(path.clone()));
     let log = AccessLog::new(Arc::default());
-    let target = log.open(&config.target, &BTreeMap::new()).unwrap();
+    let target = log.open(&config.target).unwrap();
     let mut worker = WorkerLog::new(&[config], std::slice::from_ref(&target));
     for _line in 0..1000 {
         worker.record(&exchange("/a"), None);
@@ -53,6 +52,7 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
     let after = lines(&path);
     assert_eq!(after.len(), 1);
     assert_eq!(serde_json::from_str::<Value>(&after[0]).unwrap()["path"], "/b");
+    let Target::Writer(target) = target else { panic!("a file is written to") };
     assert_eq!(target.dropped.load(Relaxed), 0);
 }
 
@@ -112,7 +112,7 @@ fn lines_of_an_old_configuration_never_reach_the_target_of_a_new_one() {
     let directory = tempfile::tempdir().unwrap();
     let [old, new] = ["old.log", "new.log"].map(|name| LogTarget::File(directory.path().join(name)));
     let log = AccessLog::new(Arc::default());
-    let [first, second] = [&old, &new].map(|target| log.open(target, &BTreeMap::new()).unwrap());
+    let [first, second] = [&old, &new].map(|target| log.open(target).unwrap());
     let [mut early, mut late] = [(); 2].map(|()| WorkerLog::new(&[whole(old.clone())], std::slice::from_ref(&first)));
     drop(first);
     early.record(&exchange("/"), None);
@@ -137,7 +137,7 @@ fn lines_of_an_old_configuration_never_reach_the_target_of_a_new_one() {
 fn what_is_no_longer_included_is_gone_with_the_next_line() {
     let (mut worker, target, messages) = unwritten(whole(LogTarget::Stdout), 4);
     worker.record(&exchange("/"), None);
-    worker.reconfigure(&[config(LogTarget::Stdout)], &[target]);
+    worker.reconfigure(&[config(LogTarget::Stdout)], &[Target::Writer(target)]);
     worker.record(&exchange("/"), None);
     worker.flush();
     let client = || match messages.try_recv() {

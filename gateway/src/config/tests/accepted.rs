@@ -38,7 +38,7 @@ fn the_example_of_the_design() {
     let breaker = &route.plugins[2];
     let expected = serde_json::json!({"minimum_requests": 3, "failure_ratio": 0.6, "open_for": "5s"});
     assert_eq!((&*breaker.name, &breaker.config), ("circuit-breaker", &expected));
-    assert_eq!(config.secrets["session-hmac"].0, b"secret");
+    assert_eq!(config.secrets["session-hmac"].expose(), b"secret");
     assert_eq!(config.admin.unwrap().address.to_string(), "127.0.0.1:9901");
 }
 
@@ -82,7 +82,7 @@ fn everything_has_a_default() {
     let (format, selection) = (RecordFormat::Json(None), LogSelection::default());
     let log = AccessLog { target: LogTarget::Stdout, format, include: Disclosure::default(), selection };
     assert_eq!(config.access_log, [log]);
-    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, plugin_messages: false });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
     assert_eq!((config.limits.body_memory, config.limits.plugin_memory), (None, None));
@@ -406,7 +406,7 @@ fn secrets_come_from_files_the_environment_or_the_config() {
     std::fs::write(directory.join("two"), "x\n\n").unwrap();
     let text = format!("{MINIMAL}secrets: {{a: {{file: dos}}, b: {{file: two}}, c: {{env: KEY}}, d: {{value: v}}}}");
     let secrets = parse_in(&directory, &text).unwrap_or_else(|errors| panic!("{errors}")).config.secrets;
-    let of = |name: &str| secrets[name].0.as_slice();
+    let of = |name: &str| secrets[name].expose();
     assert_eq!((of("a"), of("b"), of("c"), of("d")), (&b"x"[..], &b"x\n"[..], &b"123"[..], &b"v"[..]));
 }
 

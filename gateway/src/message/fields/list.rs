@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::name::{self, FieldKey, FieldName};
 use super::value::FieldValue;
+use crate::sensitive::no_content;
 
 /// Fields that there are.
-#[derive(Debug)]
 pub(super) struct Fields {
     /// The section as it came; names in lower case.
     pub(super) received: Bytes,
@@ -18,6 +18,8 @@ pub(super) struct Fields {
     /// The numbers of the names that are there, and perhaps of some that have been.
     pub(super) present: u128,
 }
+
+no_content!(Fields);
 
 /// Where a field's name and value lie.
 #[derive(Clone, Copy, Debug)]

@@ -26,6 +26,22 @@ pub use self::value::{AsFieldValue, FieldValue};
 /// The fields of a head or of trailers: names with one value or several, each name's in their order.
 ///
 /// It is a pointer: messages are moved about. Where it points to serves the next message of the thread afterwards.
+///
+/// ```
+/// use gateway::message::FieldMap;
+/// use http::{HeaderName, HeaderValue};
+/// let field = (HeaderName::from_static("x-kari"), HeaderValue::from_static("kari"));
+/// let fields = FieldMap::from_iter([field]);
+/// assert!(!format!("{fields:?}").contains("kari"));
+/// ```
+///
+/// ```compile_fail
+/// use gateway::message::FieldMap;
+/// use http::{HeaderName, HeaderValue};
+/// let field = (HeaderName::from_static("x-kari"), HeaderValue::from_static("kari"));
+/// let fields = FieldMap::from_iter([field]);
+/// assert!(!format!("{fields}").contains("kari"));
+/// ```
 #[derive(Default)]
 pub struct FieldMap(Option<Box<Fields>>);
 
@@ -183,9 +199,10 @@ impl Clone for FieldMap {
     }
 }
 
+/// How many there are, and nothing of them.
 impl fmt::Debug for FieldMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self).finish()
+        f.debug_tuple("FieldMap").field(&self.len()).finish()
     }
 }
 
@@ -240,7 +257,7 @@ impl Eq for FieldMap {}
 #[cfg(test)]
 impl FieldMap {
     pub(crate) fn text(&self, name: impl AsFieldName) -> &str {
-        self.get(name).expect("there is a field of this name").to_str().expect("it is text")
+        self.get(name).expect("there is a field of this name").expose_str().expect("it is text")
     }
 }
 

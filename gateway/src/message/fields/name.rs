@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::HeaderName;
 
+use crate::sensitive::NOT_SHOWN;
+
 macro_rules! known {
     ($($name:ident $text:literal),* $(,)?) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -114,7 +116,17 @@ pub(super) fn text_of(number: u8) -> &'static str {
     TEXTS.get(usize::from(number).wrapping_sub(1)).copied().unwrap_or_default()
 }
 
-/// The name of a field, in lower case.
+/// The name of a field, in lower case. It is what the sender chose: nothing is printed of it unless it is well known.
+///
+/// ```
+/// let name = gateway::message::FieldName::of(b"x-kari");
+/// assert_eq!(format!("{name:?}"), "(not shown)");
+/// ```
+///
+/// ```compile_fail
+/// let name = gateway::message::FieldName::of(b"x-kari");
+/// assert_eq!(format!("{name}"), "(not shown)");
+/// ```
 #[derive(Clone, Copy)]
 pub struct FieldName<'a> {
     pub(super) number: u8,
@@ -128,15 +140,15 @@ impl<'a> FieldName<'a> {
         Self { number: number(text), text }
     }
 
-    /// Its bytes.
+    /// Its bytes, for work: not for anything that a person reads.
     #[inline]
-    pub const fn as_bytes(self) -> &'a [u8] {
+    pub const fn expose(self) -> &'a [u8] {
         self.text
     }
 
-    /// Its text.
+    /// Its text, as [`Self::expose`].
     #[inline]
-    pub fn as_str(self) -> &'a str {
+    pub fn expose_str(self) -> &'a str {
         // A token is ASCII.
         std::str::from_utf8(self.text).unwrap_or_default()
     }
@@ -171,13 +183,8 @@ impl<'a> FieldName<'a> {
 
 impl fmt::Debug for FieldName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(f)
-    }
-}
-
-impl fmt::Display for FieldName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        // A well-known name is a word of the code's; any other is the sender's.
+        f.write_str(if self.is_known() { text_of(self.number) } else { NOT_SHOWN })
     }
 }
 

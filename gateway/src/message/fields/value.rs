@@ -4,7 +4,20 @@ use std::fmt;
 
 use http::HeaderValue;
 
-/// The value of a field: visible characters, blanks and what is beyond ASCII (RFC 9110 section 5.5).
+use crate::sensitive::NOT_SHOWN;
+
+/// The value of a field: visible characters, blanks and what is beyond ASCII (RFC 9110 section 5.5). Nothing is printed of it:
+/// see [`crate::sensitive`].
+///
+/// ```
+/// let value = gateway::message::FieldValue::of(b"kari").unwrap();
+/// assert_eq!(format!("{value:?}"), "(not shown)");
+/// ```
+///
+/// ```compile_fail
+/// let value = gateway::message::FieldValue::of(b"kari").unwrap();
+/// assert_eq!(format!("{value}"), "(not shown)");
+/// ```
 #[derive(Clone, Copy, Default)]
 pub struct FieldValue<'a> {
     pub(super) text: &'a [u8],
@@ -47,9 +60,9 @@ impl<'a> FieldValue<'a> {
         is_value(text).then_some(Self { text, sensitive: false })
     }
 
-    /// Its bytes.
+    /// Its bytes, for work: not for anything that a person reads.
     #[inline]
-    pub const fn as_bytes(self) -> &'a [u8] {
+    pub const fn expose(self) -> &'a [u8] {
         self.text
     }
 
@@ -65,11 +78,11 @@ impl<'a> FieldValue<'a> {
         self.text.is_empty()
     }
 
-    /// Its text.
+    /// Its text, as [`Self::expose`].
     ///
     /// # Errors
     /// Where it is not ASCII: what that means is known to who sent it.
-    pub fn to_str(self) -> Result<&'a str, NotText> {
+    pub fn expose_str(self) -> Result<&'a str, NotText> {
         if self.text.is_ascii() { std::str::from_utf8(self.text).map_err(|_| NotText) } else { Err(NotText) }
     }
 
@@ -89,10 +102,7 @@ impl<'a> FieldValue<'a> {
 
 impl fmt::Debug for FieldValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.sensitive {
-            true => f.write_str("Sensitive"),
-            false => write!(f, "\"{}\"", self.text.escape_ascii()),
-        }
+        f.write_str(NOT_SHOWN)
     }
 }
 
@@ -173,12 +183,11 @@ mod tests {
     #[test]
     fn a_value_is_text_only_where_it_is_ascii() {
         let of = |text: &'static [u8]| FieldValue { text, sensitive: false };
-        assert_eq!(of(b"a b\tc").to_str(), Ok("a b\tc"));
-        assert_eq!(of("å".as_bytes()).to_str(), Err(NotText));
+        assert_eq!(of(b"a b\tc").expose_str(), Ok("a b\tc"));
+        assert_eq!(of("å".as_bytes()).expose_str(), Err(NotText));
         assert_eq!((of(b"").len(), of(b"").is_empty(), of(b"a") == "a"), (0, true, true));
         let mut secret = HeaderValue::from_static("secret");
         secret.set_sensitive(true);
         assert!(secret.value().to_header_value().is_sensitive());
-        assert_eq!(format!("{:?} {:?}", secret.value(), of(b"a\"")), "Sensitive \"a\\\"\"");
     }
 }

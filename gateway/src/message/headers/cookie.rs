@@ -9,10 +9,10 @@ use crate::message::{FieldMap, known};
 pub fn join(headers: &mut FieldMap) {
     let mut fields = headers.get_all(&known::COOKIE);
     let (Some(first), Some(second)) = (fields.next(), fields.next()) else { return };
-    let mut joined = first.as_bytes().to_vec();
+    let mut joined = first.expose().to_vec();
     for field in [second].into_iter().chain(fields) {
         joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(field.as_bytes());
+        joined.extend_from_slice(field.expose());
     }
     // Valid values stay valid when they are joined with visible characters.
     if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::{Hops, RequestId, members, strip_hop_by_hop};
 use crate::message::{FieldMap, FieldValue, KnownNames, known};
 use crate::model::Forwarding;
+use crate::sensitive::Sensitive;
 
 /// What the rules have to know of a request beside its fields.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +23,20 @@ pub struct Arrival<'a> {
     /// The protocol version that it came over.
     pub version: Version,
     /// The other end of the connection.
-    pub peer: IpAddr,
+    pub peer: Sensitive<IpAddr>,
     /// The same as [`address`] writes it.
-    pub peer_value: &'a HeaderValue,
+    pub peer_value: &'a Sensitive<HeaderValue>,
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// The canonical authority.
-    pub authority: &'a str,
+    pub authority: Sensitive<&'a str>,
 }
 
 /// What the rules found out about a request.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The client's address: the peer's, or the one that trusted proxies report.
-    pub client: IpAddr,
+    pub client: Sensitive<IpAddr>,
     /// `http` or `https`: how the client came to the first proxy that is believed.
     pub scheme: &'static str,
     /// The request id: the one that a trusted peer sent, or a new one.
@@ -43,9 +44,11 @@ pub struct Received {
     /// Where it has been.
     pub hops: Hops,
     /// Names that Connection lists and that trailers could bring as well.
-    pub listed: Vec<HeaderName>,
+    pub listed: Sensitive<Vec<HeaderName>>,
     /// Whether a name is left that some servers could take for another.
     pub odd_names: bool,
+    /// Whether the peer stands in a trusted network.
+    pub trusted: bool,
 }
 
 /// The rules of one configuration.
@@ -76,14 +79,14 @@ impl HeaderRules {
     /// Turns the fields of a request as it came into those that plugins and the upstream see: hop-by-hop fields and
     /// Host go, forwarding fields are set.
     pub fn receive(&self, headers: &mut FieldMap, arrival: &Arrival<'_>) -> Received {
-        let peer = arrival.peer.to_canonical();
+        let peer = arrival.peer.expose().to_canonical();
         let trusted = self.forwarding.trusts(peer);
         // Before Connection is obeyed: it must not be able to hide the client's address, how the client came, or where the
         // request has been.
         let client = if trusted { self.client(peer, headers) } else { peer };
         let chain = if trusted { self.forwarded_for(peer, headers) } else { None };
         let reported = if trusted { headers.get(known::X_FORWARDED_PROTO) } else { None };
-        let scheme = match reported.map(FieldValue::as_bytes) {
+        let scheme = match reported.map(FieldValue::expose) {
             Some(b"https") => "https",
             Some(b"http") => "http",
             _ if arrival.tls => "https",
@@ -95,19 +98,19 @@ impl HeaderRules {
         headers.remove(known::HOST);
         match &chain {
             Some(chain) => headers.insert(known::X_FORWARDED_FOR, chain),
-            None => headers.insert(known::X_FORWARDED_FOR, arrival.peer_value),
+            None => headers.insert(known::X_FORWARDED_FOR, arrival.peer_value.expose()),
         }
         match client == peer {
-            true => headers.insert(known::X_REAL_IP, arrival.peer_value),
+            true => headers.insert(known::X_REAL_IP, arrival.peer_value.expose()),
             false => headers.insert(known::X_REAL_IP, address(client)),
         }
         headers.insert(known::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
         if !(trusted && headers.contains_key(known::X_FORWARDED_HOST)) {
             // A request of HTTP/1.0 may name no host.
-            if arrival.authority.is_empty() {
+            if arrival.authority.expose().is_empty() {
                 headers.remove(known::X_FORWARDED_HOST);
             } else {
-                match FieldValue::of(arrival.authority.as_bytes()) {
+                match FieldValue::of(arrival.authority.expose().as_bytes()) {
                     Some(authority) => headers.insert(known::X_FORWARDED_HOST, authority),
                     None => {
                         headers.remove(known::X_FORWARDED_HOST);
@@ -123,7 +126,7 @@ impl HeaderRules {
         let sent = if trusted { RequestId::sent(headers) } else { None };
         let id = sent.unwrap_or_else(RequestId::random);
         headers.insert(known::X_REQUEST_ID, id.value());
-        Received { client, scheme, id, hops, listed, odd_names }
+        Received { client: client.into(), scheme, id, hops, listed: listed.into(), odd_names, trusted }
     }
 
     /// Removes what is not believed of this peer, and, of every peer, names that could be taken for fields which the gateway
@@ -139,7 +142,7 @@ impl HeaderRules {
             if name.is_among(ORDINARY) {
                 return true;
             }
-            let text = name.as_str();
+            let text = name.expose_str();
             if is_odd(text) {
                 let poses = is_lookalike(text) && !self.forwarding.keep_lookalikes;
                 odd_names |= !poses;
@@ -282,7 +285,7 @@ fn forwarded(peer: IpAddr, arrival: &Arrival<'_>) -> HeaderValue {
         IpAddr::V4(address) => write!(text, "for={address}"),
         IpAddr::V6(address) => write!(text, "for=\"[{address}]\""),
     };
-    let _ = write!(text, ";host=\"{}\";proto={scheme}", arrival.authority);
+    let _ = write!(text, ";host=\"{}\";proto={scheme}", arrival.authority.expose());
     value(text)
 }
 
@@ -316,8 +319,8 @@ mod tests {
 
     fn arrival(peer: &str) -> Arrival<'static> {
         let peer = ip(peer);
-        let peer_value = Box::leak(Box::new(address(peer.to_canonical())));
-        Arrival { version: Version::HTTP_2, peer, peer_value, tls: true, authority: "a.no:8443" }
+        let peer_value = Box::leak(Box::new(address(peer.to_canonical()).into()));
+        Arrival { version: Version::HTTP_2, peer: peer.into(), peer_value, tls: true, authority: "a.no:8443".into() }
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -440,7 +443,7 @@ mod tests {
             ("x-request-id", "abc-1"),
         ]);
         let received = rules(&["10.0.0.0/8"], true).receive(&mut headers, &arrival("::ffff:10.0.0.1"));
-        assert_eq!((received.client, received.scheme, &*received.id), (ip("192.0.2.9"), "http", "abc-1"));
+        assert_eq!((received.client, received.scheme, &*received.id), (ip("192.0.2.9").into(), "http", "abc-1"));
         assert_eq!(headers.text("x-forwarded-for"), "6.6.6.6, 192.0.2.9, 10.1.1.1:4711, 10.0.0.1");
         assert_eq!(headers.text("x-real-ip"), "192.0.2.9");
         assert_eq!(headers.text("x-forwarded-proto"), "http");

@@ -20,7 +20,7 @@ pub fn check_framing(version: Version, headers: &FieldMap) -> Result<(), Error> 
         return Err(bad("more than one Content-Length"));
     }
     if let Some(length) = length {
-        let digits = length.as_bytes();
+        let digits = length.expose();
         // 19 digits fit into 64 bits.
         if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
             return Err(bad("invalid Content-Length"));
@@ -38,12 +38,12 @@ pub fn check_framing(version: Version, headers: &FieldMap) -> Result<(), Error> 
         if version != Version::HTTP_11 {
             return Err(bad("Transfer-Encoding before HTTP/1.1"));
         }
-        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        if codings.next().is_some() || !coding.expose().eq_ignore_ascii_case(b"chunked") {
             return Err(bad("a transfer coding other than chunked"));
         }
     }
     if let Some(expectation) = headers.get(known::EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+        && !expectation.expose().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(bad("an expectation other than 100-continue"));
     }
@@ -52,7 +52,7 @@ pub fn check_framing(version: Version, headers: &FieldMap) -> Result<(), Error> 
 
 /// What makes a header section malformed that came over a stream.
 fn check_streams(headers: &FieldMap) -> Result<(), Error> {
-    headers.iter().try_for_each(|(name, value)| check_stream_field(name.as_str(), value.as_bytes()))?;
+    headers.iter().try_for_each(|(name, value)| check_stream_field(name.expose_str(), value.expose()))?;
     let mut te = members(headers, &known::TE);
     if te.any(|member| !member.eq_ignore_ascii_case(b"trailers")) {
         return Err(bad("TE other than trailers on a stream"));

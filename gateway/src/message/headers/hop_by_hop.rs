@@ -77,7 +77,7 @@ fn remove(headers: &mut FieldMap, doomed: &[HeaderName]) {
         }
         many => {
             let many: FxHashSet<&str> = many.iter().map(HeaderName::as_str).collect();
-            headers.retain(|name, _| !many.contains(name.as_str()));
+            headers.retain(|name, _| !many.contains(name.expose_str()));
         }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     use http::header;
 
     fn names(headers: &FieldMap) -> Vec<&str> {
-        let mut names: Vec<_> = headers.names().map(FieldName::as_str).collect();
+        let mut names: Vec<_> = headers.names().map(FieldName::expose_str).collect();
         names.sort_unstable();
         names
     }

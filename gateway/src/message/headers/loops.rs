@@ -9,6 +9,7 @@ use http::HeaderValue;
 
 use super::members;
 use crate::message::{FieldMap, known};
+use crate::sensitive::Sensitive;
 
 /// Where a request has been.
 #[derive(Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct Hops {
     /// How often it has passed a gateway of this name.
     pub passed: usize,
     /// The field as it came, for the few that have one.
-    before: Option<Box<HeaderValue>>,
+    before: Option<Box<Sensitive<HeaderValue>>>,
     /// What this gateway adds, its name.
     own: &'static HeaderValue,
 }
@@ -36,13 +37,13 @@ impl Hops {
         let passed = all.iter().filter_map(name).filter(|name| name.eq_ignore_ascii_case(own.as_bytes())).count();
         let before = HeaderValue::from_maybe_shared(Bytes::from(all.join(&b", "[..]))).ok();
         headers.remove(known::CDN_LOOP);
-        Self { passed, before: before.filter(|value| !value.is_empty()).map(Box::new), own }
+        Self { passed, before: before.filter(|value| !value.is_empty()).map(|value| Box::new(value.into())), own }
     }
 
     /// The field for a request that leaves on behalf of this one. Nothing of what came is left out (RFC 8586 section 2).
     pub fn next(&self) -> HeaderValue {
         let Some(before) = &self.before else { return self.own.clone() };
-        let value = [before.as_bytes(), b", ", self.own.as_bytes()].concat();
+        let value = [before.expose().as_bytes(), b", ", self.own.as_bytes()].concat();
         HeaderValue::from_maybe_shared(Bytes::from(value)).unwrap_or_else(|_| self.own.clone())
     }
 }

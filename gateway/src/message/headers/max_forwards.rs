@@ -14,7 +14,7 @@ use crate::message::{FieldMap, known};
 pub fn count_down(headers: &mut FieldMap) -> Result<bool, Error> {
     let mut values = headers.get_all(&known::MAX_FORWARDS);
     let Some(value) = values.next() else { return Ok(false) };
-    let digits = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let digits = value.expose_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
     let (Some(digits), None) = (digits, values.next()) else {
         return Err(Error::new(ErrorKind::BadRequest, "a Max-Forwards that is not one number"));
     };
@@ -39,7 +39,7 @@ mod tests {
             headers.append(header::MAX_FORWARDS, HeaderValue::from_str(value).unwrap());
         }
         let here = count_down(&mut headers).ok();
-        (here, headers.get(header::MAX_FORWARDS).map(|value| value.to_str().unwrap().to_owned()))
+        (here, headers.get(header::MAX_FORWARDS).map(|value| value.expose_str().unwrap().to_owned()))
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn is_made_here(name: &HeaderName) -> bool {
 /// Whether the message is gRPC: its content type is `application/grpc`, alone or with a suffix.
 pub fn is_grpc(headers: &FieldMap) -> bool {
     let Some(value) = headers.get(known::CONTENT_TYPE) else { return false };
-    match value.as_bytes().strip_prefix(b"application/grpc") {
+    match value.expose().strip_prefix(b"application/grpc") {
         Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
         None => false,
     }
@@ -47,7 +47,7 @@ pub fn is_grpc(headers: &FieldMap) -> bool {
 /// taken off: `x_user` beside `x-user`.
 pub fn strip_lookalikes<'a>(headers: &mut FieldMap, of: impl Iterator<Item = &'a HeaderName>) {
     let names: smallvec::SmallVec<[&HeaderName; 8]> = of.collect();
-    headers.retain(|name, _| !poses(name.as_str(), names.iter().map(|name| name.as_str())));
+    headers.retain(|name, _| !poses(name.expose_str(), names.iter().map(|name| name.as_str())));
 }
 
 /// The size of a request's head as HTTP/2 and HTTP/3 count it (RFC 9113 section 6.5.2, RFC 9114 section 4.2.2): 32 bytes
@@ -68,7 +68,7 @@ pub const COOKIE_PIECES: usize = 1024 * ("cookie".len() + 32 - "; ".len());
 /// The comma-separated members of all fields of this name, trimmed, without empty ones (RFC 9110 section 5.6.1).
 fn members<'a>(headers: &'a FieldMap, name: &'a impl AsFieldName) -> impl Iterator<Item = &'a [u8]> {
     headers.get_all(name).flat_map(|value| {
-        value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+        value.expose().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     })
 }
 
@@ -111,7 +111,7 @@ mod tests {
         }
         let set = ["x-user", "x_role", "x-role"].map(HeaderName::from_static);
         strip_lookalikes(&mut headers, set.iter());
-        let mut left: Vec<_> = headers.names().map(FieldName::as_str).collect();
+        let mut left: Vec<_> = headers.names().map(FieldName::expose_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["x-user", "x_other", "x_role"]);
     }

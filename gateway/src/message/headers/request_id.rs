@@ -32,7 +32,7 @@ impl RequestId {
         let mut ids = headers.get_all(&known::X_REQUEST_ID);
         let (id, None) = (ids.next()?, ids.next()) else { return None };
         let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+=/".contains(byte);
-        let bytes = id.as_bytes();
+        let bytes = id.expose();
         let fits = (1..=MAX_LENGTH).contains(&bytes.len()) && bytes.iter().all(harmless);
         fits.then(|| Self(SmallVec::from_slice(bytes)))
     }

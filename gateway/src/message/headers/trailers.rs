@@ -9,7 +9,7 @@ use crate::model::HeaderEdits;
 
 /// Removes from a trailer section what must not stand there.
 pub fn strip_trailers(trailers: &mut FieldMap, of: Direction) {
-    retain(trailers, |name| !is_forbidden_in_trailers(name.as_str(), of));
+    retain(trailers, |name| !is_forbidden_in_trailers(name.expose_str(), of));
 }
 
 /// Removes what a head was not allowed to bring, or what was set in its place: the names of `barred`, and those of a
@@ -19,7 +19,7 @@ pub fn strip_barred(trailers: &mut FieldMap, barred: &[HeaderName], edits: &Head
 }
 
 fn is_barred(name: FieldName<'_>, barred: &[HeaderName], edits: &HeaderEdits) -> bool {
-    barred.iter().chain(edits.names()).any(|barred| same_when_folded(barred.as_str(), name.as_str()))
+    barred.iter().chain(edits.names()).any(|barred| same_when_folded(barred.as_str(), name.expose_str()))
 }
 
 fn retain(trailers: &mut FieldMap, keep: impl Fn(FieldName<'_>) -> bool) {
@@ -40,7 +40,7 @@ mod tests {
     fn left(names: &[&str], of: Direction) -> Vec<String> {
         let mut trailers = fields(names);
         strip_trailers(&mut trailers, of);
-        trailers.names().map(|name| name.as_str().to_owned()).collect()
+        trailers.names().map(|name| name.expose_str().to_owned()).collect()
     }
 
     #[test]

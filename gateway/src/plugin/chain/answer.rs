@@ -1,5 +1,7 @@
 //! Answers of plugins, made here or stored earlier, and keeping responses for later.
 
+use std::time::Instant;
+
 use http::StatusCode;
 use http_body::Body as _;
 use plugin_rules::kv::kept_by;
@@ -14,6 +16,8 @@ use crate::message::{Body, FieldMap, content};
 use crate::plugin::call::{Action, LocalResponse, StoredResponse};
 use crate::plugin::host::response::{response_fields, response_status};
 use crate::plugin::stored::{Key, Readers, caller, storable};
+use crate::sensitive::Sensitive;
+use crate::trace::{StoredRecord, Trace};
 
 impl<L: Link> ChainRun<L> {
     /// Puts a plugin's response into the exchange.
@@ -42,18 +46,22 @@ impl<L: Link> ChainRun<L> {
 
     /// Puts a stored response into the exchange, or what the plugin has instead. `None`: there is neither.
     fn answer_stored(&self, lent: &mut Lent, index: usize, stored: StoredResponse) -> Option<Result<Answer, Error>> {
+        // Looked at only where somebody may want to know.
+        let began =
+            lent.as_deref().and_then(|exchange| exchange.trace.as_ref()?.record.as_ref()).map(|_| Instant::now());
         let hit = lent.as_deref().and_then(|exchange| {
             let store = &self.chain.stored;
             let request = &exchange.request;
             let name = kept_by(&stored.key);
             let key = self.key(exchange, index, &name);
-            let hit = store.find(&key, request.asked_method(), &request.headers, store.now())?;
+            let hit = store.find(&key, request.asked_method().expose(), &request.headers, store.now())?;
             let upstream = exchange.response.as_ref().filter(|_| exchange.source == ResponseSource::Upstream);
             let forwarded = request.sent.then(|| upstream.map(|response| response.status));
             Some(hit.with_cache_status(forwarded))
         });
         match hit {
             Some(hit) => {
+                note(lent, index, began);
                 let source = ResponseSource::Stored(index);
                 Some(Ok(place(lent, source, hit.status, hit.headers, Body::full(hit.body))))
             }
@@ -71,7 +79,7 @@ impl<L: Link> ChainRun<L> {
         if source != ResponseSource::Upstream {
             return body;
         }
-        let name = kept_by(&asked.key);
+        let name = kept_by(asked.key.expose());
         let key = self.key(exchange, index, &name);
         let storing = self.chain.links[index].storing();
         let draft = storable(&exchange.request, response, key.readers, storing, asked.ttl)
@@ -90,11 +98,20 @@ impl<L: Link> ChainRun<L> {
     /// By what the client asked for: what plugins rewrite must not change the key of a stored response.
     fn key<'a>(&'a self, exchange: &'a Exchange, index: usize, plugin: &'a str) -> Key<'a> {
         let (authority, target) = exchange.request.asked_target();
+        let (authority, target) = (authority.into_exposed(), target.into_exposed());
         let storing = self.chain.links[index].storing();
-        let readers = Readers::of(storing.shared, exchange.principal());
+        let readers = Readers::of(storing.shared, exchange.principal().map(Sensitive::into_exposed));
         let entry = &self.chain.entries[index];
         let caller = caller(&exchange.request, readers, storing);
         Key { entry, scheme: exchange.request.scheme, authority, target, readers, caller, plugin }
+    }
+}
+
+/// Notes for the exchange's trace that the answer came from the store.
+fn note(lent: &mut Lent, by: usize, began: Option<Instant>) {
+    let trace = lent.as_deref_mut().and_then(|exchange| exchange.trace.as_mut());
+    if let (Some(record), Some(began)) = (trace.and_then(Trace::record), began) {
+        record.stored(StoredRecord { by, began, ended: Instant::now() });
     }
 }
 

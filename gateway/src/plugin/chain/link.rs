@@ -11,6 +11,7 @@ use crate::plugin::call::{Action, Call};
 use crate::plugin::error::PluginError;
 use crate::plugin::instance::Instance;
 use crate::plugin::pool::Pool;
+use crate::sanitize::{Configured, safe};
 
 /// A plugin's place in a chain: [`Pool`], or a script in tests.
 #[expect(async_fn_in_trait, reason = "futures of a worker are deliberately not Send")]
@@ -70,7 +71,7 @@ pub(super) async fn ready<'a, L: Link>(
 
 /// An error that says which plugin it is about.
 pub(super) fn named(plugin: &str, error: &Error) -> Error {
-    Error::new(error.kind(), format!("plugin `{plugin}`: {}", error.detail()))
+    Error::new(error.kind(), safe!("plugin `", Configured(plugin), "`: ", *error.safe_detail()))
 }
 
 /// Whether an exchange goes on where a plugin with this policy failed like that.

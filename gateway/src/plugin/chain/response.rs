@@ -173,6 +173,6 @@ fn response_of(exchange: &mut Exchange) -> Option<&mut ResponseHead> {
 
 /// RFC 9110 section 6.4.1.
 fn has_no_body(exchange: &Exchange) -> bool {
-    exchange.request.asked_method() == Method::HEAD
+    *exchange.request.asked_method() == Method::HEAD
         || exchange.response.as_ref().is_some_and(|response| !content::is_allowed(response.status))
 }

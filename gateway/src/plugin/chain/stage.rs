@@ -28,6 +28,7 @@ use crate::message::headers::Direction;
 use crate::message::{Body, FieldMap};
 use crate::plugin::call::{Action, BodyMode, Call, LocalResponse, Piece};
 use crate::plugin::whole::Whole;
+use crate::sanitize::safe;
 
 /// What a primed stage came to.
 pub(super) enum Primed {
@@ -161,7 +162,7 @@ impl<L: Link> Stage<L> {
                         Direction::Request => ErrorKind::BodyTooLarge,
                         Direction::Response => ErrorKind::ResponseTooLarge,
                     };
-                    let error = Error::new(kind, format!("wants the body whole, and the limit is {}", self.limit));
+                    let error = Error::new(kind, safe!("wants the body whole, and the limit is ", self.limit));
                     return Err(named(self.link.name(), &error));
                 }
                 Ok(data) => all.push(&data).await.map_err(|error| named(self.link.name(), &error))?,

@@ -116,7 +116,7 @@ impl Script {
 
     fn act(&self, phase: &'static str, of: &mut Lent, index: usize, data: &[u8]) -> Result<Act, Error> {
         match (self.behave)(phase, of.as_deref_mut().expect("an exchange"), index, data) {
-            Act::Fail => Err(Error::new(ErrorKind::Plugin, format!("{phase} failed"))),
+            Act::Fail => Err(Error::new(ErrorKind::Plugin, crate::sanitize::safe!(phase, " failed"))),
             Act::TooMuch => Err(Error::new(ErrorKind::PluginAnswer, "too much")),
             act => Ok(act),
         }
@@ -260,7 +260,7 @@ impl Trip {
     fn response_field(&self, name: &str) -> Option<String> {
         self.with(|exchange| {
             let value = exchange.response.as_ref()?.headers.get(name)?;
-            Some(value.to_str().expect("text").to_owned())
+            Some(value.expose_str().expect("text").to_owned())
         })
     }
 

@@ -12,6 +12,7 @@ use plugin_rules::codings::{Coding, Encoder, STEP};
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Budget, Hold};
 use crate::message::Body;
+use crate::sanitize::safe;
 
 /// Bytes taken before other tasks of the worker have their turn.
 const TURN: usize = 8 * STEP;
@@ -57,7 +58,7 @@ impl Encoded {
 
     /// Takes a piece of what has come, or comes to the end. What it lets go, if it is enough.
     fn take(&mut self) -> Result<Option<Bytes>, Error> {
-        let failed = |error| Error::new(ErrorKind::Internal, format!("an encoder failed: {error}"));
+        let failed = |error: std::io::Error| Error::new(ErrorKind::Internal, safe!("an encoder failed: ", error));
         let Some(encoder) = &mut self.encoder else { return Ok(None) };
         if !self.input.is_empty() {
             let count = self.input.len().min(STEP);
@@ -76,7 +77,7 @@ impl Encoded {
     /// Lets go of what was taken.
     fn flush(&mut self) -> Result<Option<Bytes>, Error> {
         let Some(encoder) = self.encoder.as_mut().filter(|_| std::mem::take(&mut self.taken)) else { return Ok(None) };
-        let failed = |error| Error::new(ErrorKind::Internal, format!("an encoder failed: {error}"));
+        let failed = |error: std::io::Error| Error::new(ErrorKind::Internal, safe!("an encoder failed: ", error));
         encoder.flush().map_err(failed)?;
         Ok(Some(encoder.take().into()).filter(|made: &Bytes| !made.is_empty()))
     }

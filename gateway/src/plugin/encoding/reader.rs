@@ -7,6 +7,7 @@ use plugin_rules::codings::{Bounds, Fault, Unreadable};
 use crate::error::{Error, ErrorKind};
 use crate::memory::Budget;
 use crate::message::headers::Direction;
+use crate::sanitize::{Configured, Safe, SafeText};
 
 /// Who reads a body, for what is said where that can't be, and what it may become.
 pub(in crate::plugin) struct Reader {
@@ -17,12 +18,12 @@ pub(in crate::plugin) struct Reader {
 }
 
 impl Reader {
-    fn error(&self, kind: ErrorKind, why: impl std::fmt::Display) -> Error {
-        Error::new(kind, format!("plugin `{}` reads the body: {why}", self.plugin))
+    fn error(&self, kind: ErrorKind, why: &dyn Safe) -> Error {
+        Error::new(kind, SafeText::of(&[&"plugin `", &Configured(&self.plugin), &"` reads the body: ", why]))
     }
 
     pub(super) fn fault(&self, fault: Fault) -> Error {
-        self.error(kind_of(fault, self.direction), fault)
+        self.error(kind_of(fault, self.direction), &fault)
     }
 
     pub(super) fn unreadable(&self, why: Unreadable) -> Error {
@@ -30,7 +31,7 @@ impl Reader {
             Direction::Request => ErrorKind::UnsupportedEncoding,
             Direction::Response => ErrorKind::EncodedResponse,
         };
-        self.error(kind, why)
+        self.error(kind, &why)
     }
 }
 

@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::message::FieldMap;
+use crate::sensitive::no_content;
 
 pub use plugin_rules::calls::MAX_BODY;
 
 /// A call on its way from a plugin to the worker's task.
-#[derive(Debug)]
 pub struct OutboundCall {
     /// The upstream; granted to the plugin, and looked up by whoever makes the call.
     pub upstream: String,
@@ -32,8 +32,10 @@ pub struct OutboundCall {
     pub reply: oneshot::Sender<Result<CallResponse, CallError>>,
 }
 
+no_content!(OutboundCall);
+
 /// The answer to a call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CallResponse {
     /// The status.
     pub status: u16,
@@ -42,6 +44,8 @@ pub struct CallResponse {
     /// The whole body, at most [`MAX_BODY`].
     pub body: Bytes,
 }
+
+no_content!(CallResponse);
 
 /// Why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,7 +33,9 @@ pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, FieldError> {
 fn note_edit(exchange: &mut Exchange, by: usize, part: Part, name: &HeaderName) {
     match (part, &mut exchange.response) {
         (Part::Request, _) => exchange.request.edited(name, by),
-        (Part::Response, Some(response)) if !response.barred.contains(name) => response.barred.push(name.clone()),
+        (Part::Response, Some(response)) if !response.barred.expose().contains(name) => {
+            response.barred.expose_mut().push(name.clone());
+        }
         _ => {}
     }
 }
@@ -79,7 +81,7 @@ fn fields_mut(exchange: &mut Exchange, part: Part) -> Result<&mut FieldMap, Fiel
 
 /// `http.get`.
 pub(crate) fn get(exchange: &Exchange, part: Part, name: impl AsFieldName) -> Option<Vec<u8>> {
-    fields(exchange, part)?.get(name).map(|value| value.as_bytes().to_vec())
+    fields(exchange, part)?.get(name).map(|value| value.expose().to_vec())
 }
 
 /// `http.set`.

@@ -11,16 +11,17 @@ use plugin_rules::notes;
 use crate::exchange::{Exchange, StoreRequest, StreamState};
 use crate::memory::Budget;
 use crate::phase::Phase;
+use crate::sensitive::Sensitive;
 
 /// `http.state`.
 pub(crate) fn state(exchange: &Exchange, of: usize) -> &[u8] {
-    exchange.scratch.get(of).map(|scratch| &*scratch.state).unwrap_or_default()
+    exchange.scratch.get(of).map(|scratch| &**scratch.state.expose()).unwrap_or_default()
 }
 
 /// `http.set-state`.
 pub(crate) fn set_state(exchange: &mut Exchange, of: usize, value: Vec<u8>) -> Result<(), &'static str> {
     notes::check_state(value.len())?;
-    exchange.scratch_of(of).state = Bytes::from(value);
+    exchange.scratch_of(of).state = Bytes::from(value).into();
     Ok(())
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn set_state(exchange: &mut Exchange, of: usize, value: Vec<u8>) -> R
 pub(crate) fn take_stream_state(exchange: &mut Exchange, of: usize, phase: Phase) -> Option<Bytes> {
     let kept = exchange.scratch.get_mut(of)?.stream(stream_of(phase)?);
     match std::mem::take(kept) {
-        StreamState::Kept(bytes) => Some(bytes),
+        StreamState::Kept(bytes) => Some(bytes.into_exposed()),
         other => {
             *kept = other;
             None
@@ -49,7 +50,7 @@ pub(crate) fn set_stream_state(
     // What was lost does not come back with what is kept later.
     let fits = value.len() <= MAX_STREAM_STATE && !matches!(kept, StreamState::Lost);
     let counted = fits.then(|| memory.count(value)).and_then(Result::ok);
-    *kept = counted.map_or(StreamState::Lost, StreamState::Kept);
+    *kept = counted.map_or(StreamState::Lost, |bytes| StreamState::Kept(bytes.into()));
     Ok(())
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn store_response(
     ttl: Duration,
 ) -> Result<(), &'static str> {
     notes::check_store(phase)?;
-    exchange.scratch_of(by).store = Some(StoreRequest { key, ttl });
+    exchange.scratch_of(by).store = Some(StoreRequest { key: key.into(), ttl });
     Ok(())
 }
 
@@ -84,13 +85,13 @@ pub(crate) fn set_log_field(exchange: &mut Exchange, name: String, value: Option
     }
     let value = value.map(|mut value| {
         let others = exchange.log_fields.iter().filter(|(known, _)| *known != name);
-        let others = others.filter_map(|(_, value)| value.as_ref()).map(String::len).sum();
+        let others = others.filter_map(|(_, value)| value.as_ref()).map(|value| value.expose().len()).sum();
         value.truncate(notes::kept_of_log_value(&value, others));
-        value
+        Sensitive::new(value)
     });
     match at.and_then(|at| exchange.log_fields.get_mut(at)) {
         Some((_, slot)) => *slot = value,
-        None => exchange.log_fields.push((name, value)),
+        None => exchange.log_fields.push((name.into(), value)),
     }
 }
 

@@ -8,11 +8,11 @@ use crate::plugin::call::BodyMode;
 /// `http.property`. `None` for what is not known (yet), and for other names.
 pub(crate) fn property(exchange: &Exchange, name: &str) -> Option<String> {
     match name {
-        "client.address" => Some(exchange.client.to_string()),
-        "connection.peer" => Some(exchange.connection.peer.to_string()),
+        "client.address" => Some(exchange.client.expose().to_string()),
+        "connection.peer" => Some(exchange.connection.peer.expose().to_string()),
         "connection.local" => Some(exchange.connection.local.to_string()),
         "listener.name" => Some(exchange.connection.listener.to_string()),
-        "tls.sni" => exchange.connection.sni.as_deref().map(str::to_owned),
+        "tls.sni" => exchange.connection.sni.as_ref().map(|name| name.expose().to_string()),
         "protocol" => Some(exchange.connection.protocol.name().to_owned()),
         "request.id" => Some(exchange.id.to_string()),
         "route.name" => exchange.route.as_deref().map(str::to_owned),
@@ -26,7 +26,10 @@ pub(crate) fn property(exchange: &Exchange, name: &str) -> Option<String> {
             ResponseSource::Stored(_) => Some("stored".to_owned()),
             ResponseSource::Gateway => Some("gateway".to_owned()),
         },
-        other => other.strip_prefix("attribute.").and_then(|name| exchange.attribute(name)).map(str::to_owned),
+        other => other
+            .strip_prefix("attribute.")
+            .and_then(|name| exchange.attribute(name))
+            .map(|value| value.into_exposed().to_owned()),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn retarget(
         })
         .transpose()?;
     let authority = authority.map(|text| canonical_authority(&text).ok_or(FieldError::InvalidValue)).transpose()?;
-    let current = &exchange.request.path_and_query;
+    let current = exchange.request.path_and_query.expose();
     let parsed = |text: String| PathAndQuery::try_from(canonical_target(&text, current.as_str())?).ok();
     let path = path.map(|text| parsed(text).ok_or(FieldError::InvalidValue)).transpose()?;
     exchange.request.retarget(method, authority, path);

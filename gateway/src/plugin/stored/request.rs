@@ -15,11 +15,11 @@ pub(in crate::plugin) struct Values<'a>(pub(in crate::plugin) &'a FieldMap);
 
 impl Fields for Values<'_> {
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.get_all(name).map(FieldValue::as_bytes)
+        self.0.get_all(name).map(FieldValue::expose)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.names().map(FieldName::as_str)
+        self.0.names().map(FieldName::expose_str)
     }
 }
 
@@ -47,8 +47,8 @@ impl stored::Request for Asked<'_> {
 
     fn edits(&self) -> impl Iterator<Item = Edit<'_, impl Iterator<Item = &[u8]> + Clone>> {
         self.head.field_edits().iter().map(|edit| Edit {
-            name: edit.name.as_str(),
-            sent: edit.sent.iter().map(HeaderValue::as_bytes),
+            name: edit.name.expose().as_str(),
+            sent: edit.sent.expose().iter().map(HeaderValue::as_bytes),
             by_namer: self.head.edits.principal_by == Some(edit.by),
         })
     }

@@ -20,10 +20,10 @@ fn map(fields: &[(&'static str, &str)]) -> FieldMap {
 
 fn asked(method: Method, fields: &[(&'static str, &str)]) -> RequestHead {
     RequestHead {
-        method,
+        method: method.into(),
         scheme: "https",
-        authority: "a.example".to_owned(),
-        path_and_query: http::uri::PathAndQuery::from_static("/t"),
+        authority: "a.example".to_owned().into(),
+        path_and_query: http::uri::PathAndQuery::from_static("/t").into(),
         headers: map(fields),
         trailers: None,
         sent: true,

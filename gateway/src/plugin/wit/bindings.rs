@@ -19,6 +19,8 @@ wasmtime::component::bindgen!({
             import edge:gateway/counters@0.1.0;
             import edge:gateway/metrics@0.1.0;
             import edge:gateway/calls@0.1.0;
+            import edge:gateway/trace@0.1.0;
+            import edge:gateway/audit@0.1.0;
         }
     ",
     world: "gateway:host/host",

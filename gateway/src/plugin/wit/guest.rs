@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plugin_rules::limits::shares;
 use wasmtime::component::Instance;
@@ -111,6 +111,12 @@ fn arm(store: &mut Store<HostState>, phase: Phase, allowed: &Allowance) {
     state.allowed_host_calls = allowed.host_calls;
     state.limits.begin();
     state.clock.start(allowed.cpu, allowed.yields, allowed.measured);
+}
+
+/// What the guest calls the next call's exchange. A handle that it has kept from an earlier call is no good in this one; the
+/// lowest bit says whether something of the exchange is recorded, so that a guest need not ask.
+const fn next_handle(before: u32, recorded: bool) -> u32 {
+    (before | 1).wrapping_add(1) | recorded as u32
 }
 
 /// Runs a future on a thread that may block.
@@ -267,8 +273,8 @@ impl Guest {
         state.index = index;
         state.reads = call.mode();
         state.exchange = slot.take();
-        // A handle that a guest has kept from an earlier call is no good in this one.
-        state.handle = state.handle.wrapping_add(1);
+        let trace = state.exchange.as_ref().and_then(|exchange| exchange.trace.as_ref());
+        state.handle = next_handle(state.handle, trace.is_some_and(|trace| trace.notes.is_some()));
         let of = state.handle;
         let loan = Loan { guest: self, slot };
         let (result, thread) = if allowed.yields {
@@ -345,6 +351,27 @@ struct Loan<'a> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        *self.slot = self.guest.store.data_mut().exchange.take();
+        let mut exchange = self.guest.store.data_mut().exchange.take();
+        // What the call has begun in the exchange's trace ends with it, however it ends.
+        if let Some(notes) = exchange.as_mut().and_then(|exchange| exchange.trace.as_mut()?.notes.as_mut()) {
+            notes.end_open(Instant::now);
+        }
+        *self.slot = exchange;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_handle;
+
+    #[test]
+    fn a_handle_is_another_one_in_each_call_and_tells_what_is_recorded() {
+        for before in [0, 1, 2, 7, u32::MAX - 1, u32::MAX] {
+            for recorded in [false, true] {
+                let next = next_handle(before, recorded);
+                assert_ne!(next, before);
+                assert_eq!(next & 1 == 1, recorded);
+            }
+        }
     }
 }

@@ -68,7 +68,7 @@ impl Framing {
         if body.is_end_stream() {
             return (BodyLength::Exact(0), stated.is_some());
         }
-        let number = |stated: FieldValue<'_>| stated.to_str().ok()?.parse().ok();
+        let number = |stated: FieldValue<'_>| stated.expose_str().ok()?.parse().ok();
         match (stated.and_then(number), body.size_hint().exact()) {
             (Some(stated), _) => (BodyLength::Exact(stated), true),
             (None, Some(length)) => (BodyLength::Exact(length), false),

@@ -12,7 +12,6 @@
 //! - A client that waits for a 100 (RFC 9110 section 10.1.1) and gets another answer may send the body or not, and the two
 //!   can't be told apart. So its connection ends.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -39,6 +38,7 @@ use crate::protocol::connections::Connections;
 use crate::protocol::linger::{LINGER, MOST_OF_CONNECTION, take_in};
 use crate::protocol::running::Answered;
 use crate::protocol::tracked::OverTcp;
+use crate::sanitize::{SafeText, safe};
 
 /// So much is taken in for the sake of the connection alone.
 const SMALL: u64 = 64 << 10;
@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Upload<S> {
             match ready!(self.channel.poll_read(cx)) {
                 Ok(0) => return self.fail(gone("the client closed within the body of its request")),
                 Ok(_) => {}
-                Err(error) => return self.fail(gone(format!("reading the request body: {error}"))),
+                Err(error) => return self.fail(gone(safe!("reading the request body: ", error))),
             }
         }
     }
@@ -297,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static> Answered for Upload<
     }
 }
 
-fn gone(what: impl Into<Cow<'static, str>>) -> Error {
+fn gone(what: impl Into<SafeText>) -> Error {
     Error::new(ErrorKind::ClientGone, what)
 }
 
@@ -371,8 +371,8 @@ mod tests {
         let handler = |_: Inbound| async { Response::new(Body::empty()) };
         let info = ConnectionInfo {
             listener: "test".into(),
-            peer,
-            peer_value: HeaderValue::from_static("127.0.0.1"),
+            peer: peer.into(),
+            peer_value: HeaderValue::from_static("127.0.0.1").into(),
             local,
             tls: false,
             sni: None,
@@ -395,7 +395,8 @@ mod tests {
 
     fn head() -> Head {
         let fields = FieldMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("9"))]);
-        Head { method: Method::POST, target: Uri::from_static("/"), version: Version::HTTP_11, fields, protocol: None }
+        let (method, target) = (Method::POST.into(), Uri::from_static("/").into());
+        Head { method, target, version: Version::HTTP_11, fields, protocol: None }
     }
 
     #[tokio::test]

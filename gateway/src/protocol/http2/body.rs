@@ -20,6 +20,7 @@ use crate::message::{Body, headers};
 use crate::protocol::connections::Connections;
 use crate::protocol::linger::{LINGER, MOST_OF_STREAM, take_in};
 use crate::protocol::multiplexed::StreamActivity;
+use crate::sanitize::safe;
 
 /// The body of one request.
 pub(super) struct IncomingBody {
@@ -148,7 +149,7 @@ impl Drop for Content {
 
 /// Whatever its code, a reset ends a body before its end.
 fn gone(error: &h2::Error) -> Error {
-    Error::new(ErrorKind::ClientGone, format!("reading the request body: {error}"))
+    Error::new(ErrorKind::ClientGone, safe!("reading the request body: ", *error))
 }
 
 async fn discard(mut content: Content) {

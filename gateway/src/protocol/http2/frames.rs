@@ -1,5 +1,7 @@
 //! What a client sends, seen before h2 reads it: the heads of frames (RFC 9113 section 4.1), and header blocks.
 
+use crate::sensitive::no_content;
+
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
@@ -32,13 +34,15 @@ impl Head {
 }
 
 /// What there is in what comes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) enum Seen<'a> {
     /// The head of a frame.
     Head(Head),
     /// Some of what the frame with this head brings, where that is fields.
     Fields(Head, &'a [u8]),
 }
+
+no_content!(Seen<'_>);
 
 /// Finds frames in what comes.
 pub(crate) struct Frames {

@@ -44,6 +44,7 @@ use crate::memory::ReceiveWindow;
 use crate::message::headers::COOKIE_PIECES;
 use crate::message::{Body, ConnectProtocol, Head, Interim};
 use crate::model::Listener;
+use crate::sanitize::safe;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What an HTTP/2 client may send on one stream, and on all streams of a connection, before we read it.
@@ -85,7 +86,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
         match handshaken.await {
             Some(Ok(mut driven)) => connection.drive(&mut driven).await,
             // Nothing was said to it, so nothing can get lost.
-            Some(Err(error)) => return tracing::debug!(listener = %listener.name, %error, "no HTTP/2"),
+            Some(Err(error)) => return tracing::debug!(listener = %listener.name, error = %safe!(error), "no HTTP/2"),
             None => return,
         }
     };
@@ -94,7 +95,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
         metrics.rejected("flood");
     }
     if flood || error.is_some() {
-        let error = error.as_ref().map(tracing::field::display);
+        let error = error.as_ref().map(|error| tracing::field::display(safe!(*error)));
         tracing::debug!(listener = %listener.name, flood, error, "connection ended");
     }
     if flood || connection.malformed.is_unreadable() || error.is_some_and(|error| !error.is_io()) {

@@ -20,6 +20,7 @@ use crate::protocol::answers::Answering;
 use crate::protocol::multiplexed::StreamActivity;
 use crate::protocol::paced::Paced;
 use crate::protocol::running::Running;
+use crate::sanitize::safe;
 
 /// Sends what answers a request.
 pub(super) async fn serve<H: Handler>(
@@ -64,7 +65,7 @@ fn poll_answer<A: Future<Output = Response>>(
     }
     while let Some((status, fields)) = next {
         if let Err(error) = respond.send_informational(head_of(status, fields)) {
-            tracing::debug!(%error, "an interim response was not sent");
+            tracing::debug!(error = %safe!(error), "an interim response was not sent");
         }
         next = stream.interim.take();
     }
@@ -101,7 +102,7 @@ impl Writing {
                 (!ends).then_some(Self { stream, activity, body, pieces, next: None })
             }
             Err(error) => {
-                tracing::debug!(%error, "a response was not sent");
+                tracing::debug!(error = %safe!(error), "a response was not sent");
                 respond.send_reset(Reason::INTERNAL_ERROR);
                 None
             }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::frames::{CONTINUATION, HEADERS, Head, Seen};
 use super::hpack::{Skimmer, Unreadable};
+use crate::sensitive::no_content;
 
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
@@ -55,12 +56,14 @@ struct Block {
 }
 
 /// What comes before the block in a HEADERS frame: the length of its padding, and a priority.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 struct Prefix {
     bytes: [u8; 6],
     known: usize,
     length: usize,
 }
+
+no_content!(Prefix);
 
 /// Reads the header blocks of a client.
 #[derive(Debug)]

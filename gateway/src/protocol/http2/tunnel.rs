@@ -24,6 +24,7 @@ use crate::protocol::allowance::Allowance;
 use crate::protocol::multiplexed::StreamActivity;
 use crate::protocol::running::Running;
 use crate::protocol::tunnel::{Offer, Side, Tied, tie};
+use crate::sanitize::safe;
 
 /// What is written is kept up to this size until it is flushed: each piece is a frame, and peers count small ones.
 const PIECE: usize = 16 << 10;
@@ -53,7 +54,7 @@ pub(super) async fn serve<H: Handler>(
     fields.remove(TRANSFER_ENCODING);
     let sender = match respond.send_response(head_of(status, fields), false) {
         Ok(sender) => sender,
-        Err(error) => return tracing::debug!(%error, "a response was not sent"),
+        Err(error) => return tracing::debug!(error = %safe!(error), "a response was not sent"),
     };
     connection.allowance.responded(0);
     let (held, tied) = tie();
@@ -108,7 +109,7 @@ impl Incoming {
 }
 
 fn reset(error: &h2::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, error.to_string())
+    io::Error::new(io::ErrorKind::ConnectionReset, safe!(*error).to_string())
 }
 
 /// What goes.

@@ -17,6 +17,7 @@ use super::reply::Exchange;
 use crate::error::{Error, ErrorKind};
 use crate::memory::{Exhausted, Unread};
 use crate::message::{Body, FieldMap, headers};
+use crate::sanitize::{Variant, safe};
 
 /// The body of one request.
 pub(super) struct IncomingBody {
@@ -42,7 +43,7 @@ impl IncomingBody {
         decoder: &Rc<Decoder>,
         unread: Unread,
     ) -> Body {
-        let declared = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let declared = fields.get(CONTENT_LENGTH).and_then(|length| length.expose_str().ok()?.parse::<u64>().ok());
         let (exchange, decoder, first, trailers) = (exchange.clone(), decoder.clone(), None, None);
         let mut body = Self { incoming, exchange, decoder, unread, first, declared, trailers, ended: false };
         // What has arrived with the head tells a request without a body from one whose body is on its way.
@@ -94,7 +95,7 @@ impl IncomingBody {
                         Cut::Reset => self.exchange.give_up(self.incoming.peer()),
                         Cut::Lost => {}
                     }
-                    self.fail(Error::new(ErrorKind::ClientGone, format!("reading the request body: {cut:?}")))
+                    self.fail(Error::new(ErrorKind::ClientGone, safe!("reading the request body: ", Variant(&cut))))
                 }
             };
         }
@@ -103,7 +104,7 @@ impl IncomingBody {
     fn decode(&self, section: &[u8]) -> Result<Frame<Bytes>, Error> {
         let trailers = self.decoder.trailers(section).map_err(|error| {
             self.exchange.refused.set(Some(Code::H3_MESSAGE_ERROR));
-            Error::new(ErrorKind::ClientGone, format!("reading the request's trailers: {error}"))
+            Error::new(ErrorKind::ClientGone, safe!("reading the request's trailers: ", error))
         })?;
         headers::check_stream_fields(&trailers).map(|()| Frame::trailers(trailers))
     }

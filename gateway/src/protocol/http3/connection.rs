@@ -26,6 +26,8 @@ use crate::listener::quic as endpoint;
 use crate::message::headers;
 use crate::protocol::activity::{Activity, Ending};
 use crate::protocol::running::Running;
+use crate::sanitize::safe;
+use crate::sensitive::Sensitive;
 
 type H3 = h3::server::Connection<QuicConnection, Bytes>;
 type Streams = (quinn::SendStream, quinn::RecvStream);
@@ -71,7 +73,7 @@ pub(super) async fn serve<H: Handler>(context: Rc<ListenerContext<H>>, incoming:
         Some(Ok(Ok(connected))) => connected,
         Some(Ok(Err(error))) => {
             context.metrics.rejected("tls");
-            return tracing::debug!(listener = %context.listener.name, %error, "QUIC handshake failed");
+            return tracing::debug!(listener = %context.listener.name, error = %safe!(error), "QUIC handshake failed");
         }
         Some(Err(_)) | None => return context.metrics.rejected("timeout"),
     };
@@ -99,7 +101,7 @@ pub(super) async fn serve<H: Handler>(context: Rc<ListenerContext<H>>, incoming:
         context.metrics.rejected("flood");
     }
     if let Err(error) = ended {
-        tracing::debug!(listener = %context.listener.name, %error, "HTTP/3 connection ended");
+        tracing::debug!(listener = %context.listener.name, error = %safe!(error), "HTTP/3 connection ended");
     }
     context.metrics.connections.add(-1);
 }
@@ -113,11 +115,11 @@ fn info<H: Handler>(context: &ListenerContext<H>, connected: &quinn::Connection)
     let peer = connected.remote_address();
     ConnectionInfo {
         listener: context.listener.name.clone(),
-        peer,
-        peer_value: headers::address(peer.ip().to_canonical()),
+        peer: peer.into(),
+        peer_value: headers::address(peer.ip().to_canonical()).into(),
         local: context.local,
         tls: true,
-        sni: sni.map(|name| Arc::from(name.to_ascii_lowercase())),
+        sni: sni.map(|name| Sensitive::new(name.to_ascii_lowercase().into())),
         protocol: Protocol::Http3,
         max_fields: limits.header_count,
         max_head: limits.header_bytes,
@@ -192,8 +194,8 @@ async fn requests<H: Handler>(
         let running = Running::start(activity.clone());
         if info.peer != quinn.remote_address() {
             // The client has moved; its new address is validated.
-            let peer = quinn.remote_address();
-            let peer_value = headers::address(peer.ip().to_canonical());
+            let peer = Sensitive::new(quinn.remote_address());
+            let peer_value = headers::address(peer.expose().ip().to_canonical()).into();
             info = Arc::new(ConnectionInfo { peer, peer_value, ..ConnectionInfo::clone(&info) });
         }
         let (connection, info) = (connection.clone(), info.clone());

@@ -57,7 +57,7 @@ fn section(out: &mut BytesMut, status: Option<StatusCode>, fields: &FieldMap, li
         size += (":status".len() + 3) as u64 + FIELD;
     }
     for (name, value) in fields {
-        let (name, value, sensitive) = (name.as_bytes(), value.as_bytes(), value.is_sensitive());
+        let (name, value, sensitive) = (name.expose(), value.expose(), value.is_sensitive());
         size += (name.len() + value.len()) as u64 + FIELD;
         put_field(out, name, value, sensitive);
     }

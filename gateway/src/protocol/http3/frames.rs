@@ -11,6 +11,7 @@ use h3::error::Code;
 use smallvec::SmallVec;
 
 use super::field_section::{self, Section};
+use crate::sensitive::no_content;
 
 /// The largest frame on the control stream: some settings, an id, a priority (RFC 9218 section 7.2).
 const CONTROL_FRAME: u64 = 4 << 10;
@@ -48,7 +49,7 @@ pub(super) const fn fatal(code: Code, what: &'static str) -> Violation {
 }
 
 /// Something for whoever reads the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// A field section, whole and checked; `protocol` is the place of the name `:protocol` in it.
     Fields { section: Section, bytes: Bytes, protocol: Option<Range<usize>> },
@@ -57,6 +58,8 @@ pub(crate) enum Piece {
     /// Bytes of a unidirectional stream, for h3.
     Other(Bytes),
 }
+
+no_content!(Piece);
 
 /// Frames that have come: of those that bring a request or its content, and of others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +114,6 @@ enum Part {
     End,
 }
 
-#[derive(Debug)]
 enum State {
     /// The bytes so far of a type and a length (or of a stream's type).
     Head(SmallVec<[u8; FRAME_HEAD]>),
@@ -122,6 +124,8 @@ enum State {
     /// A frame that is kept until it is whole; of a request its payload, for h3 with its head.
     Kept { kind: u64, frame: BytesMut, head: usize, whole: usize },
 }
+
+no_content!(State);
 
 impl Frames {
     /// A request stream; `section` is the largest field section in bytes as they are encoded.

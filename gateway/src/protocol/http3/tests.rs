@@ -67,7 +67,7 @@ fn with_tunnels<H: Handler>(handler: H, client: impl AsyncFnOnce(quinn::Connecti
             listener: Arc::new(listener),
             local,
             limit: ConnectionLimit::new(10),
-            metrics: Metrics::new().worker().listener("test"),
+            metrics: Metrics::new(&Default::default()).worker().listener("test"),
             group: Rc::default(),
             handshakes: Rc::new(Cell::new(0)),
             server: Rc::new(server),
@@ -88,8 +88,12 @@ fn echo(status: StatusCode) -> (Rc<RefCell<Vec<String>>>, impl Handler) {
     let notes = seen.clone();
     let handler = move |inbound: Inbound| {
         let notes = notes.clone();
-        let protocol = inbound.head.protocol.as_ref().map(|protocol| protocol.as_str().to_owned());
-        notes.borrow_mut().push(format!("{} {} {protocol:?}", inbound.head.method, inbound.head.target));
+        let protocol = inbound.head.protocol.as_ref().map(|protocol| protocol.expose().to_owned());
+        notes.borrow_mut().push(format!(
+            "{} {} {protocol:?}",
+            inbound.head.method.expose(),
+            inbound.head.target.expose()
+        ));
         assert_eq!(inbound.upgrade.is_some(), inbound.head.method == Method::CONNECT);
         if let Some(upgrade) = inbound.upgrade {
             tokio::task::spawn_local(async move {

@@ -13,6 +13,7 @@ use super::incoming::Incoming;
 use super::reply::{Cut, Reply};
 use crate::memory::Unread;
 use crate::protocol::running::Running;
+use crate::sanitize::{Variant, safe};
 
 /// The client's end of a tunnel.
 pub(super) struct StreamTunnel {
@@ -49,7 +50,10 @@ impl AsyncRead for StreamTunnel {
                 Ok(None) => this.ended = true,
                 Err(cut) => {
                     this.ended = true;
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, format!("{cut:?}"))));
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::ConnectionReset,
+                        safe!(Variant(&cut)).to_string(),
+                    )));
                 }
             }
         }

@@ -29,7 +29,8 @@ type Ends = Rc<RefCell<Vec<String>>>;
 async fn answer(inbound: Inbound, ends: Ends) -> Response {
     let Inbound { head, upgrade, .. } = inbound;
     let mut response = Response::new(Body::full("no tunnel"));
-    let text = |name: &str| head.fields.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let text =
+        |name: &str| head.fields.get(name).and_then(|value| value.expose_str().ok()).unwrap_or_default().to_owned();
     let (Some(upgrade), Ok(status)) = (upgrade, text("x-accept").parse()) else { return response };
     let greeting = text("x-greeting");
     tokio::task::spawn_local(async move {
@@ -61,7 +62,7 @@ async fn answer(inbound: Inbound, ends: Ends) -> Response {
     response.status = status;
     response.body = Body::empty();
     if let Some(protocol) = head.protocol {
-        response.fields.insert("x-protocol", HeaderValue::from_str(protocol.as_str()).unwrap());
+        response.fields.insert("x-protocol", HeaderValue::from_str(protocol.expose()).unwrap());
     }
     if status == StatusCode::SWITCHING_PROTOCOLS {
         response.fields.insert(header::UPGRADE, HeaderValue::from_static("echo"));
@@ -101,9 +102,9 @@ impl Gateway {
                 let Ok((stream, peer)) = socket.accept().await else { return };
                 let (server, settings) = (server.clone(), settings.clone());
                 tokio::task::spawn_local(async move {
-                    let metrics = Metrics::new().worker().listener("test");
+                    let metrics = Metrics::new(&Default::default()).worker().listener("test");
                     let info = ConnectionInfo {
-                        peer,
+                        peer: peer.into(),
                         tls: false,
                         ..ConnectionInfo::clone(&ConnectionInfo::local(Version::Http1))
                     };

@@ -4,6 +4,7 @@ use http::Request;
 
 use super::body::{BodyWatch, WatchedBody};
 use crate::error::{Error, ErrorKind};
+use crate::sanitize::safe;
 use crate::upstream::retry::AttemptFailure;
 
 /// The largest response head.
@@ -39,5 +40,5 @@ pub(in crate::upstream) fn head_too_large() -> Error {
 pub(in crate::upstream) fn cut_short(error: &h2::Error, watch: Option<&BodyWatch>) -> Error {
     watch
         .and_then(BodyWatch::take_error)
-        .unwrap_or_else(|| Error::new(ErrorKind::Reset, format!("the response was cut short: {error}")))
+        .unwrap_or_else(|| Error::new(ErrorKind::Reset, safe!("the response was cut short: ", *error)))
 }

@@ -22,6 +22,7 @@ use crate::http1::{
     WriteError, parse_response,
 };
 use crate::message::{FieldMap, Interim};
+use crate::sanitize::safe;
 use crate::timer::Stopwatch;
 use crate::upstream::retry::AttemptFailure;
 
@@ -130,7 +131,7 @@ impl Http1 {
 
 /// The connection has failed.
 pub(in crate::upstream) fn reset(error: &io::Error) -> Error {
-    Error::new(ErrorKind::Reset, error.to_string())
+    Error::new(ErrorKind::Reset, safe!(*error))
 }
 
 /// What an upstream has sent is not HTTP/1.1.

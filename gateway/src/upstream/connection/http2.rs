@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::{Credit, ReceiveWindow};
 use crate::message::headers::check_stream_fields;
 use crate::message::{FieldMap, Interim};
+use crate::sanitize::safe;
 use crate::timer::Stopwatch;
 use crate::upstream::retry::AttemptFailure;
 
@@ -102,7 +103,7 @@ impl Http2 {
         let (sender, driver) = builder
             .handshake(stream)
             .await
-            .map_err(|error| Error::new(ErrorKind::Connect, format!("HTTP/2 handshake: {error}")))?;
+            .map_err(|error| Error::new(ErrorKind::Connect, safe!("HTTP/2 handshake: ", error)))?;
         // Its streams hear of an error themselves. It ends when nobody can open a stream any more and none is open.
         tokio::task::spawn_local(async move { drop(driver.await) });
         Ok(Rc::new(Self {
@@ -178,7 +179,7 @@ pub(in crate::upstream) fn check(fields: &HeaderMap) -> Result<(), Error> {
     if fields.len() > MAX_FIELDS {
         return Err(head_too_large());
     }
-    check_stream_fields(fields).map_err(|error| Error::new(ErrorKind::Protocol, error.detail().to_owned()))
+    check_stream_fields(fields).map_err(|error| Error::new(ErrorKind::Protocol, error.safe_detail().clone()))
 }
 
 /// Why no head came.
@@ -314,5 +315,5 @@ fn is_refusal(error: &h2::Error) -> bool {
 fn describe(error: &h2::Error) -> Error {
     // What the library objects to is the upstream's fault; what the peer says, or the socket, is a reset.
     let protocol = error.is_library() && error.reason() != Some(h2::Reason::CANCEL);
-    Error::new(if protocol { ErrorKind::Protocol } else { ErrorKind::Reset }, error.to_string())
+    Error::new(if protocol { ErrorKind::Protocol } else { ErrorKind::Reset }, safe!(*error))
 }

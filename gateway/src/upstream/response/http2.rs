@@ -111,7 +111,7 @@ impl HttpBody for ResponseBody {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stopwatch.restart();
                 if let Some(Err(malformed)) = frame.trailers_ref().map(check_stream_fields) {
-                    return this.fail(Error::new(ErrorKind::Protocol, malformed.detail().to_owned()));
+                    return this.fail(Error::new(ErrorKind::Protocol, malformed.safe_detail().clone()));
                 }
                 this.ended = frame.is_trailers() || this.incoming.stream.is_end_stream();
                 if this.ended {

@@ -554,7 +554,7 @@ struct Hints(RefCell<Vec<(u16, Vec<String>)>>);
 
 impl crate::message::WriteInterim for Hints {
     fn write(&self, status: http::StatusCode, fields: FieldMap) -> bool {
-        let fields = fields.names().map(|name| name.to_string()).collect();
+        let fields = fields.names().map(|name| name.expose_str().to_owned()).collect();
         self.0.borrow_mut().push((status.as_u16(), fields));
         true
     }

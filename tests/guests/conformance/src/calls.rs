@@ -3,11 +3,22 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use plugin_sdk::audit::{Action, Place};
 use plugin_sdk::counters::{self, Claim, Rate};
 use plugin_sdk::crypto::{self, Digest, Key};
 use plugin_sdk::prelude::*;
 use plugin_sdk::{FieldError, Fields, calls, kv, metrics, random, secrets, time};
 use serde_json::Value;
+
+const PLACES: [Place; 6] = [
+    Place::RequestBody,
+    Place::RequestHeader,
+    Place::RequestPath,
+    Place::RequestQuery,
+    Place::ResponseBody,
+    Place::ResponseHeader,
+];
+const ACTIONS: [Action; 5] = [Action::Found, Action::Masked, Action::Blocked, Action::Pseudonymised, Action::Passed];
 
 /// A text; `{repeat: [TEXT, TIMES]}` is a long one.
 pub(crate) fn text(of: &Value) -> String {
@@ -99,7 +110,25 @@ pub(crate) fn make(exchange: &Exchange<'_>, call: &str, of: &Value) -> String {
             exchange.store_response(&text(&of[0]), Duration::from_millis(of[1].as_u64().unwrap_or(60_000)));
             "ok".to_owned()
         }
+        "trace" | "trace_attribute" | "span" | "note" => make_note(exchange, call, of),
         _ => make_anywhere(call, of),
+    }
+}
+
+/// Calls of `trace` and `audit`.
+fn make_note(exchange: &Exchange<'_>, call: &str, of: &Value) -> String {
+    match call {
+        "trace" => or_none(exchange.trace().map(|context| context.traceparent())),
+        "trace_attribute" => word(exchange.set_trace_attribute(&text(&of[0]), text(&of[1]))),
+        "span" => word(exchange.begin_span(&text(of))),
+        _ => {
+            // Of another word than those of the contract nothing can be told but by its name.
+            let place = PLACES.iter().find(|place| place.name() == text(&of[1])).copied();
+            let action = ACTIONS.iter().find(|action| action.name() == text(&of[2])).copied();
+            let (Some(place), Some(action)) = (place, action) else { return "no-word".to_owned() };
+            let count = u32::try_from(number(&of[3])).unwrap_or(u32::MAX);
+            word(exchange.note_audit(&text(&of[0]), place, action, count))
+        }
     }
 }
 

@@ -152,7 +152,7 @@ fn a_response_is_read_without_its_coding_and_gets_one_again_that_the_client_acce
             assert_eq!(told, [expected.map(|coding| coding.name().to_owned()), None], "{accept}");
             let vary = trip.with(|exchange| {
                 let headers = &exchange.response.as_ref().unwrap().headers;
-                headers.get_all("vary").map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+                headers.get_all("vary").map(|value| value.expose_str().unwrap().to_owned()).collect::<Vec<_>>()
             });
             assert_eq!(vary, ["origin", "accept-encoding"], "{accept}");
             let bytes = bytes(body).unwrap();
@@ -275,7 +275,7 @@ fn what_is_stored_is_what_its_head_says() {
         scripted(name, move |phase, exchange, index, _| {
             if phase == "response" {
                 exchange.scratch_of(index).store =
-                    Some(StoreRequest { key: "k".to_owned(), ttl: Duration::from_secs(60) });
+                    Some(StoreRequest { key: "k".to_owned().into(), ttl: Duration::from_secs(60) });
             }
             match phase {
                 "request" => Act::RespondStoredOrGo,

@@ -7,7 +7,7 @@ fn keeper(gives: bool) -> Script {
     scripted("keeper", move |phase, exchange, index, _| match phase {
         "request" if gives => Act::RespondStored,
         "response" => {
-            let store = StoreRequest { key: "k".to_owned(), ttl: Duration::from_secs(60) };
+            let store = StoreRequest { key: "k".to_owned().into(), ttl: Duration::from_secs(60) };
             exchange.scratch_of(index).store = Some(store);
             GO
         }

@@ -55,7 +55,7 @@ impl crypto::HostKey for HostState {
         let Some(secret) = self.context.secrets.get(&name) else {
             return Ok(Err(self.context.refuse(Need::Secrets, &name)));
         };
-        let key = Key::parse_secret(secret);
+        let key = Key::parse_secret(secret.expose());
         self.keep(key)
     }
 

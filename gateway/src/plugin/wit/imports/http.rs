@@ -27,9 +27,9 @@ impl contract::Host for HostState {
         let exchange = self.exchange(of)?;
         let Some(fields) = fields::fields(exchange, part.into()) else { return Ok(Vec::new()) };
         let header =
-            |name: &str, value: FieldValue<'_>| Header { name: name.to_owned(), value: value.as_bytes().to_vec() };
+            |name: &str, value: FieldValue<'_>| Header { name: name.to_owned(), value: value.expose().to_vec() };
         Ok(match name {
-            None => fields.iter().map(|(name, value)| header(name.as_str(), value)).collect(),
+            None => fields.iter().map(|(name, value)| header(name.expose_str(), value)).collect(),
             Some(name) => {
                 let name = name.to_ascii_lowercase();
                 fields.get_all(&name).map(|value| header(&name, value)).collect()
@@ -54,7 +54,7 @@ impl contract::Host for HostState {
     }
 
     fn method(&mut self, of: Handle) -> wasmtime::Result<String> {
-        Ok(self.exchange(of)?.request.method.as_str().to_owned())
+        Ok(self.exchange(of)?.request.method.expose().as_str().to_owned())
     }
 
     fn scheme(&mut self, of: Handle) -> wasmtime::Result<String> {
@@ -62,11 +62,11 @@ impl contract::Host for HostState {
     }
 
     fn authority(&mut self, of: Handle) -> wasmtime::Result<String> {
-        Ok(self.exchange(of)?.request.authority.clone())
+        Ok(self.exchange(of)?.request.authority.expose().clone())
     }
 
     fn path(&mut self, of: Handle) -> wasmtime::Result<String> {
-        Ok(self.exchange(of)?.request.path_and_query.as_str().to_owned())
+        Ok(self.exchange(of)?.request.path_and_query.expose().as_str().to_owned())
     }
 
     fn property(&mut self, of: Handle, name: String) -> wasmtime::Result<Option<String>> {
@@ -145,7 +145,11 @@ impl contract::Host for HostState {
 
     fn log_fields(&mut self, of: Handle) -> wasmtime::Result<Vec<(String, String)>> {
         let exchange = self.exchange(of)?;
-        Ok(exchange.log_fields.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect())
+        Ok(exchange
+            .log_fields
+            .iter()
+            .filter_map(|(name, value)| Some((name.expose().clone(), value.as_ref()?.expose().clone())))
+            .collect())
     }
 
     fn set_log_field(&mut self, of: Handle, name: String, value: Option<String>) -> wasmtime::Result<()> {

@@ -5,7 +5,9 @@
 //!
 //! [`HostState::charge`]: super::state::HostState::charge
 
+mod audit;
 mod calls;
+mod calls_trace;
 mod counters;
 pub(super) mod crypto;
 pub(super) mod fast;
@@ -14,4 +16,5 @@ mod kv;
 mod metrics;
 mod secrets;
 mod sys;
+mod trace;
 pub(super) mod waiting;
