@@ -11,8 +11,8 @@ use crate::message::headers::HeaderRules;
 use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
 use crate::route::Router;
-use crate::telemetry::metrics::EndpointHealth;
 use crate::telemetry::export::SpanExport;
+use crate::telemetry::metrics::EndpointHealth;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// The upstreams by name.

@@ -93,7 +93,8 @@ const fn name(field: LogField) -> Option<&'static str> {
         Duration => DURATION,
         UpstreamTime => UPSTREAM_DURATION,
         PluginsTime => PLUGINS_DURATION,
-        Protocol | Time | TimeLocal | TimeUnix | TraceId | SpanId | RequestLine | StatusNumber | Headers | PluginFields => {
+        Protocol | Time | TimeLocal | TimeUnix | TraceId | SpanId | RequestLine | StatusNumber | Headers
+        | PluginFields => {
             return None;
         }
     })
@@ -116,7 +117,7 @@ fn attribute(value: Value<'_>) -> Option<Attribute> {
         Value::Word(word) => word.into(),
         Value::Number(number) => i64::try_from(number).unwrap_or(i64::MAX).into(),
         Value::Status(status) => status.into(),
-        Value::Milliseconds(duration) => (duration.as_secs_f64() * 1000.0).into(),
+        Value::Milliseconds(duration) => (duration.as_micros() as f64 / 1000.0).into(),
         Value::Address(address) => address.to_string().into(),
         Value::Endpoint(address) => address.to_string().into(),
         // What no attribute is made of.

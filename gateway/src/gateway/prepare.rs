@@ -18,8 +18,8 @@ use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
 use crate::telemetry::collector::InvalidCollector;
-use crate::telemetry::metrics::CertificateExpiry;
 use crate::telemetry::export::{LogExport, SpanExport};
+use crate::telemetry::metrics::CertificateExpiry;
 use crate::upstream::InvalidUpstream;
 
 /// Certificates by the name of their listener.

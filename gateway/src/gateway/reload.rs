@@ -16,6 +16,7 @@ use crate::listener::bind::BindError;
 use crate::model::Config;
 use crate::plugin::{Findings, Registry};
 use crate::snapshot::Snapshot;
+use crate::telemetry::export::LogExport;
 use crate::telemetry::metrics::Reload;
 
 /// What a reload starts from. All of it stays as it is while its files are read: there is one at a time.
@@ -124,7 +125,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
             return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };
-    let log_targets = match open_access_logs(access_log, &path, &config, places, &parts, &snapshot).await {
+    let log_targets = match open_access_logs(access_log, &path, &config, places, parts.logs.clone(), &snapshot).await {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
@@ -149,10 +150,10 @@ async fn open_access_logs(
     file: &Path,
     config: &Arc<Config>,
     places: Places,
-    parts: &Parts,
+    exports: Vec<Option<Arc<LogExport>>>,
     running: &Arc<Snapshot>,
 ) -> Result<Vec<Target>, ApplyError> {
-    let (file, config, exports, running) = (file.to_owned(), config.clone(), parts.logs.clone(), running.clone());
+    let (file, config, running) = (file.to_owned(), config.clone(), running.clone());
     let opened = tokio::task::spawn_blocking(move || {
         access_logs::open(&logs, &file, &config, &places, &exports, Some(&running))
     });

@@ -3,8 +3,8 @@
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text};
 
 use super::build::{Build, Piece};
-use crate::trace::{CallRecord, numbers};
 use crate::telemetry::attributes::*;
+use crate::trace::{CallRecord, numbers};
 
 impl Build<'_> {
     /// A span for each call, below the plugin's phase or the span that it was made in.

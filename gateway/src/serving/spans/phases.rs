@@ -5,8 +5,8 @@ use std::time::Duration;
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text, Value};
 
 use super::build::{Build, Piece};
-use crate::trace::{self, PhaseOutcome, PhaseRecord, told_name};
 use crate::telemetry::attributes::*;
+use crate::trace::{self, PhaseOutcome, PhaseRecord, told_name};
 
 /// What takes less is nothing that anybody could look for.
 const MEASURABLE: Duration = Duration::from_micros(1);

@@ -4,8 +4,8 @@ use telemetry_export::model::{Event, KeyValue, Kind, Span, Status, Text};
 
 use super::build::{Build, Piece};
 use crate::exchange::ResponseSource;
-use crate::trace::{TryOutcome, TryRecord, numbers};
 use crate::telemetry::attributes::*;
+use crate::trace::{TryOutcome, TryRecord, numbers};
 
 impl Build<'_> {
     /// A span for each.
