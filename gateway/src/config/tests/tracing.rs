@@ -154,9 +154,9 @@ tracing: {export: {otlp: {endpoint: 'ftp://a'}}}
 metrics: {export: {otlp: {endpoint: 'http://a:1/x'}}}";
     let errors = refused(text);
     for (place, said) in [
-        ("4:52:", "there is no secret"),
+        ("4:54:", "there is no secret"),
         ("4:", "format"),
-        ("5:22:", "which is appended"),
+        ("5:23:", "which is appended"),
         ("6:", "did you mean \"protocol\""),
         ("8:5:", "another access log goes to the same place"),
         ("9:37:", "is not a URL"),
