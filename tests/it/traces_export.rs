@@ -97,10 +97,16 @@ fn a_trace_goes_by_otlp_over_tls_to_whom_the_given_authority_vouches_for_and_to_
             assert_eq!(gateway.metric("gateway_export_sent_total", &["signal=\"traces\""]), 0.0, "{protocol} {more}");
         }
         assert!(receiver.seen().iter().all(|one| one["protocol"] != protocol), "{:?}", receiver.seen());
-        let _gateway = ask(&yaml(&upstream, &export(&format!(", ca: {ours}"))));
+        // The access log goes there by the same keys.
+        let trusted = export(&format!(", ca: {ours}"));
+        let _gateway = ask(&format!("{}access_log: {trusted}\n", yaml(&upstream, &trusted)));
         let spans = both(&mut receiver, protocol);
         check_otlp(&spans);
-        assert_eq!(spans[0]["headers"]["x-key"], "a-secret-key", "{protocol}");
+        let record = receiver.wait_for("log", |one| one["protocol"] == protocol);
+        assert_eq!(record["span_id"], spans[0]["span_id"]);
+        for one in [&spans[0], &record] {
+            assert_eq!(one["headers"]["x-key"], "a-secret-key", "{protocol}");
+        }
     }
 }
 
