@@ -4,7 +4,7 @@
 
 Port 0, which is the default, is any. The first line says where it listens: {"grpc": 40001, "http": 40002}. Then a line for
 each span, log record and point of a metric: `signal` says which it is (`span`, `log`, `metric`), `protocol` how it came
-(`grpc`, `http`, `zipkin`). It ends with its standard input, so that it never outlives whoever started it.
+(`grpc`, `http`, `zipkin`), and `headers` the fields of the request whose names begin with `x-`. It ends with its standard input, so that it never outlives whoever started it.
 
 The messages are those of OpenTelemetry's own packages for Python (opentelemetry-proto, grpcio).
 """
@@ -27,10 +27,19 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 printing = threading.Lock()
+# The fields of the request that is being handled.
+current = threading.local()
+
+
+def begin(fields):
+    """Notes what a request says of itself, for the lines of what is in it."""
+    current.headers = {name.lower(): value for name, value in fields if name.lower().startswith("x-")}
 
 
 def show(**line):
     """Prints one line, whole."""
+    if "signal" in line:
+        line["headers"] = current.headers
     with printing:
         print(json.dumps(line, ensure_ascii=False), flush=True)
 
@@ -104,6 +113,7 @@ def show_logs(protocol, request):
                     signal="log",
                     protocol=protocol,
                     time=record.time_unix_nano,
+                    event_name=record.event_name,
                     severity=record.severity_text,
                     severity_number=record.severity_number,
                     body=value_of(record.body),
@@ -175,18 +185,21 @@ def show_metrics(protocol, request):
 
 class Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def Export(self, request, context):
+        begin(context.invocation_metadata())
         show_spans("grpc", request)
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
 class Logs(logs_service_pb2_grpc.LogsServiceServicer):
     def Export(self, request, context):
+        begin(context.invocation_metadata())
         show_logs("grpc", request)
         return logs_service_pb2.ExportLogsServiceResponse()
 
 
 class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
     def Export(self, request, context):
+        begin(context.invocation_metadata())
         show_metrics("grpc", request)
         return metrics_service_pb2.ExportMetricsServiceResponse()
 
@@ -211,6 +224,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
+        begin(self.headers.items())
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)

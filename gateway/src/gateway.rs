@@ -8,6 +8,7 @@ mod access_logs;
 mod control;
 mod drain;
 mod error;
+mod exports;
 mod listeners;
 mod prepare;
 mod push;

@@ -11,8 +11,8 @@ use crate::message::headers::HeaderRules;
 use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
 use crate::route::Router;
+use crate::telemetry::export::SpanExport;
 use crate::telemetry::metrics::EndpointHealth;
-use crate::telemetry::spans::SpanExport;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// The upstreams by name.
@@ -37,7 +37,7 @@ pub struct Snapshot {
     /// The bound port of each listener.
     pub ports: Ports,
     /// Where the access logs go, in their order.
-    pub log_targets: Vec<Arc<Target>>,
+    pub log_targets: Vec<Target>,
     /// Where spans go.
     pub spans: Option<Arc<SpanExport>>,
 }
@@ -49,7 +49,7 @@ impl Snapshot {
         plugins: PluginSet,
         upstreams: Upstreams,
         ports: Ports,
-        log_targets: Vec<Arc<Target>>,
+        log_targets: Vec<Target>,
     ) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod access_log_formats;
+mod access_log_otlp;
 mod access_log_peers;
 mod access_log_rotation;
 mod bodiless;
@@ -62,6 +63,7 @@ mod standard;
 mod streaming;
 mod tls;
 mod traces;
+mod traces_export;
 mod traces_kept;
 mod traces_spans;
 mod trailers;

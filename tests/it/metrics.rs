@@ -11,6 +11,7 @@ use gateway::model;
 use gateway::telemetry::metrics::{Finished, Metrics};
 use gateway::trace::{SpanId, Trace, TraceId};
 use gateway_tests::client::Client;
+use gateway_tests::collector::Collector;
 use gateway_tests::eventually;
 use gateway_tests::gateway::TestGateway;
 use gateway_tests::prometheus::{Prometheus, promtool};
@@ -107,6 +108,31 @@ fn prometheus_finds_the_trace_of_a_bucket_by_its_exemplar() {
         });
         assert!(found.iter().all(|id| *id == trace.id.to_string()), "{features}: {found:?}");
     }
+}
+
+#[test]
+fn a_traced_request_is_the_exemplar_of_its_bucket() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let collector = Collector::start();
+    let tracing = format!("tracing: {{sample: {{share: 0%}}, export: {}}}", collector.export());
+    let gateway = TestGateway::start(&yaml(&format!("forwarding: {{trusted: [127.0.0.0/8]}}\n{tracing}")), &[]);
+    let mut client = Client::http1(gateway.address());
+    client.get_with("/", &[("traceparent", &format!("00-{TRACE}-b7ad6b7169203331-01"))]);
+    let span = collector.trace("/").remove(0);
+    assert_eq!(span.trace, TRACE);
+    let (_, page) = page(&gateway, "application/openmetrics-text;version=1.0.0");
+    let page = String::from_utf8(page).expect("text");
+    let exemplar = format!("# {{trace_id=\"{TRACE}\",span_id=\"{}\"}}", span.id);
+    let buckets = page.lines().filter(|line| line.starts_with("gateway_request_duration_seconds_bucket{route=\"all\""));
+    assert_eq!(buckets.filter(|line| line.contains(&exemplar)).count(), 1, "{exemplar} in one bucket of {page}");
+    // Those that nobody records are none: there would be nothing to be found.
+    client.get("/");
+    let prometheus = Prometheus::start(&[("gateway", gateway.admin(), "/metrics")], "exemplar-storage");
+    let found = eventually("the exemplar", || {
+        let found = prometheus.exemplars(r#"gateway_request_duration_seconds_bucket{route="all"}"#);
+        (!found.is_empty()).then_some(found).ok_or_else(|| prometheus.targets())
+    });
+    assert!(found.iter().all(|id| id == TRACE), "{found:?}");
 }
 
 #[test]

@@ -68,9 +68,10 @@ fn page_after_traffic() -> String {
     std::fs::write(gateway.directory().join("plugins/rate-limit.wasm"), "no plugin at all").expect("written");
     eventually("all is on the page", || {
         let (_, page) = gateway.admin_page("/metrics");
-        let there =
-            ["plugin_load_failures_total{", "worker_cpu_seconds_total{", "export_dropped_total{signal=\"metrics\""];
-        there.iter().all(|name| page.contains(&format!("gateway_{name}"))).then_some(page)
+        let exported = ["metrics", "traces", "logs"].map(|signal| format!("export_dropped_total{{signal=\"{signal}\""));
+        let others = ["plugin_load_failures_total{", "worker_cpu_seconds_total{"].map(str::to_owned);
+        let mut there = exported.iter().chain(&others);
+        there.all(|name| page.contains(&format!("gateway_{name}"))).then_some(page)
     })
 }
 
@@ -184,4 +185,14 @@ fn the_rules_are_good_ones_and_say_what_they_should() {
         let wrong = saphyr_parser::Parser::new_from_str(&text).find_map(Result::err);
         assert!(wrong.is_none(), "{name}: {wrong:?}");
     }
+}
+
+#[test]
+fn the_collector_has_a_way_for_each_signal_that_the_gateway_sends() {
+    let (gateway, collector) = (file("gateway.yaml"), file("collector.yaml"));
+    let sent = gateway.matches("otlp: {endpoint: \"http://127.0.0.1:4317\"}").count();
+    let (_, pipelines) = collector.split_once("pipelines:").expect("pipelines");
+    let ways: Vec<_> = pipelines.lines().filter(|line| line.contains("receivers: [otlp]")).collect();
+    assert_eq!((sent, ways.len()), (3, 3), "spans, records and metrics: {ways:?}");
+    assert!(collector.contains("grpc: {endpoint: \"127.0.0.1:4317\"}"), "{collector}");
 }

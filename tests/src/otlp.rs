@@ -16,6 +16,7 @@ pub struct OtlpReceiver {
     process: Child,
     lines: Receiver<Value>,
     seen: Vec<Value>,
+    scheme: &'static str,
     grpc: u16,
     http: u16,
 }
@@ -23,8 +24,24 @@ pub struct OtlpReceiver {
 impl OtlpReceiver {
     /// Starts it on ports of its own, and waits until it listens.
     pub fn start() -> Self {
+        Self::run("http", &[])
+    }
+
+    /// The same with this port for OTLP over HTTP.
+    pub fn start_at(http: u16) -> Self {
+        Self::run("http", &["--http", &http.to_string()])
+    }
+
+    /// The same with TLS, by a certificate for `localhost`.
+    pub fn start_tls(certificate: &Path, private_key: &Path) -> Self {
+        let [certificate, key] = [certificate, private_key].map(|path| path.to_str().expect("a path in UTF-8"));
+        Self::run("https", &["--certificate", certificate, "--private-key", key])
+    }
+
+    fn run(scheme: &'static str, arguments: &[&str]) -> Self {
         let mut process = Command::new(python())
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("otlp_receiver.py"))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -39,7 +56,7 @@ impl OtlpReceiver {
                 }
             }
         });
-        let mut receiver = Self { process, lines, seen: Vec::new(), grpc: 0, http: 0 };
+        let mut receiver = Self { process, lines, seen: Vec::new(), scheme, grpc: 0, http: 0 };
         let ports: Value = receiver.lines.recv_timeout(crate::PATIENCE).expect("it says where it listens");
         let port = |name: &str| ports[name].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
         (receiver.grpc, receiver.http) = (port("grpc"), port("http"));
@@ -48,12 +65,18 @@ impl OtlpReceiver {
 
     /// The endpoint for OTLP over gRPC.
     pub fn grpc(&self) -> String {
-        format!("http://127.0.0.1:{}", self.grpc)
+        self.endpoint(self.grpc)
     }
 
     /// The endpoint for OTLP over HTTP, and for Zipkin.
     pub fn http(&self) -> String {
-        format!("http://127.0.0.1:{}", self.http)
+        self.endpoint(self.http)
+    }
+
+    fn endpoint(&self, port: u16) -> String {
+        // A certificate is for a name.
+        let host = if self.scheme == "https" { "localhost" } else { "127.0.0.1" };
+        format!("{}://{host}:{port}", self.scheme)
     }
 
     /// Waits until all that has come so far is enough, and returns it. Each is an object, whose `signal` is `span`, `log` or
@@ -67,6 +90,12 @@ impl OtlpReceiver {
                 Err(_) => panic!("no {what} came, but {:#?}", self.seen),
             }
         }
+        &self.seen
+    }
+
+    /// All that has come so far.
+    pub fn seen(&mut self) -> &[Value] {
+        self.seen.extend(self.lines.try_iter());
         &self.seen
     }
 

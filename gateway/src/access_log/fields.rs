@@ -50,15 +50,21 @@ fn member(name: &str, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b':');
 }
 
-/// What plugins added, as an object: the last word on a name counts, and `None` takes it back.
+/// What plugins added, as an object.
 pub(super) fn plugins(exchange: &Exchange, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (name, value)) in exchange.log_fields.iter().enumerate() {
-        let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
-        let (Some(value), false) = (value, overridden) else { continue };
-        member(name.expose(), syntax, out);
-        let value = value.expose();
-        json_string(&value[..value.floor_char_boundary(MAX_RECORDED)], syntax, out);
+    for (name, value) in of_plugins(exchange) {
+        member(name, syntax, out);
+        json_string(value, syntax, out);
     }
     out.push(b'}');
+}
+
+/// What plugins added: the last word on a name counts, and `None` takes it back.
+pub(super) fn of_plugins(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
+    exchange.log_fields.iter().enumerate().filter_map(|(index, (name, value))| {
+        let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
+        let value = value.as_ref().filter(|_| !overridden)?.expose();
+        Some((name.expose().as_str(), &value[..value.floor_char_boundary(MAX_RECORDED)]))
+    })
 }

@@ -52,7 +52,7 @@ impl Line {
         let mut pieces = Vec::new();
         let syslog = match &log.target {
             LogTarget::Syslog(syslog) => Some(syslog),
-            LogTarget::Stdout | LogTarget::File(_) => None,
+            LogTarget::Stdout | LogTarget::File(_) | LogTarget::Otlp(_) => None,
         };
         if let Some(syslog) = syslog {
             let header = Header::new(syslog);

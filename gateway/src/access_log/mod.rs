@@ -1,8 +1,8 @@
 //! A record per request, in as many logs as the configuration has: as JSON, as NCSA combined or by a template, to stdout, a
-//! file or a syslog receiver.
+//! file or a syslog receiver, or as a log record of OpenTelemetry to a collector.
 //!
-//! A worker encodes into buffers of its own and hands full ones to a log's writer thread over a bounded queue. It never
-//! waits: when a writer is behind, lines are dropped and counted. Personal data is left out or masked unless the
+//! A worker encodes into buffers of its own and hands full ones to a log's writer thread over a bounded queue, or to an export.
+//! It never waits: when one of them is behind, records are dropped and counted. Personal data is left out or masked unless the
 //! configuration names it: see [`crate::model::AccessLog`]. Whatever a client sends, a record is one line, in which it is one
 //! value.
 
@@ -12,6 +12,8 @@ mod fields;
 mod file;
 mod filter;
 mod line;
+mod outlet;
+mod record;
 mod syslog;
 mod target;
 mod time;

@@ -1,4 +1,4 @@
-//! The targets of a process' access logs, each with its thread and its queue.
+//! The targets of a process' access logs. What is written has a thread and a queue; what goes to a collector, an export.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,23 +9,33 @@ use std::time::{Duration, Instant};
 
 use super::writer::{Message, Sink, Writer};
 use crate::model::LogTarget;
+use crate::telemetry::export::LogExport;
 
 /// Buffers that may wait for a writer, over all workers.
 const QUEUE: usize = 256;
 /// How long a stopping gateway waits for writers that do not keep up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// All targets of the process. Clones are the same.
+/// All targets of the process that are written to. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     dropped: Arc<AtomicU64>,
     /// With their threads, which outlive them until all is written.
-    targets: Arc<Mutex<Vec<(Weak<Target>, JoinHandle<()>)>>>,
+    targets: Arc<Mutex<Vec<(Weak<WriterTarget>, JoinHandle<()>)>>>,
 }
 
-/// A target that is open. Whoever has it can log there; its thread ends when nobody does and all is written.
+/// A target that is open. Clones are the same.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Lines are written.
+    Writer(Arc<WriterTarget>),
+    /// Records go to a collector.
+    Collector(Arc<LogExport>),
+}
+
+/// A target that lines are written to. Whoever has it can log there; its thread ends when nobody does and all is written.
 #[derive(Debug)]
-pub struct Target {
+pub struct WriterTarget {
     pub(super) queue: SyncSender<Message>,
     /// Counts lines that could not be written.
     pub(super) dropped: Arc<AtomicU64>,
@@ -38,17 +48,17 @@ impl AccessLog {
         Self { dropped, targets: Arc::default() }
     }
 
-    /// Opens a target; a file is made where there is none. May block: not for a worker.
-    pub fn open(&self, target: &LogTarget) -> io::Result<Arc<Target>> {
+    /// Opens a target that lines are written to; a file is made where there is none. May block: not for a worker.
+    pub fn open(&self, target: &LogTarget) -> io::Result<Target> {
         let closing = Arc::<AtomicBool>::default();
-        let writer = Writer::new(target.clone(), Sink::open(target, closing.clone())?, self.dropped.clone());
         let (queue, messages) = sync_channel(QUEUE);
+        let writer = Writer::new(target.clone(), Sink::open(target, closing.clone())?, self.dropped.clone());
         let thread = thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.run(&messages))?;
-        let opened = Arc::new(Target { queue, dropped: self.dropped.clone(), closing });
+        let opened = Arc::new(WriterTarget { queue, dropped: self.dropped.clone(), closing });
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.retain(|(_, thread)| !thread.is_finished());
         targets.push((Arc::downgrade(&opened), thread));
-        Ok(opened)
+        Ok(Target::Writer(opened))
     }
 
     /// Has files opened again, after they were moved away (SIGHUP). Returns at once.
@@ -85,7 +95,7 @@ impl AccessLog {
     }
 }
 
-impl Target {
+impl WriterTarget {
     /// Sends also when the queue is full now. Only for a worker that has nothing left to serve.
     pub(super) fn send_patiently(&self, mut message: Message) -> Result<(), Message> {
         let deadline = Instant::now() + PATIENCE;
@@ -106,7 +116,7 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for WriterTarget {
     fn drop(&mut self) {
         self.closing.store(true, Relaxed);
     }

@@ -45,6 +45,8 @@ impl Sink {
             }
             LogTarget::File(path) => LogFile::open(path).map(Self::File),
             LogTarget::Syslog(syslog) => Ok(Self::Syslog(Sender::new(syslog, closing))),
+            // It has an export in the place of a writer.
+            LogTarget::Otlp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use self::format::Format;
 pub(super) use self::selection::{ROUTE_OFF, route_log};
+use super::collector;
 use super::context::{Context, Type, parse};
 use super::error::suggest;
 use super::fields::{Fields, Object};
@@ -80,7 +81,15 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<Option<AccessLog>> {
         "A receiver of syslog messages (RFC 5424), in the place of path.",
         Object(syslog::syslog),
     );
-    fields.at_most_one(&["path", "syslog"]);
+    let otlp = fields.optional(
+        "otlp",
+        "A collector that takes log records of OpenTelemetry, in the place of path. They have a form of their own, and format \
+         is not for them.",
+        Object(collector::otlp),
+    );
+    for two in [["path", "syslog"], ["path", "otlp"], ["syslog", "otlp"], ["otlp", "format"]] {
+        fields.at_most_one(&two);
+    }
     let format = fields.default(
         "format",
         "json: an object per line; combined: NCSA's lines as NGINX writes them; or {json: …}, {template: …}.",
@@ -103,10 +112,11 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<Option<AccessLog>> {
             fields.error(position, missing);
         }
     }
-    let target = match (syslog, fields.has("syslog")) {
+    let target = match (syslog, otlp) {
         (Some(syslog), _) => LogTarget::Syslog(syslog),
-        (None, true) => return None,
-        (None, false) => match path {
+        (None, Some(collector)) => LogTarget::Otlp(collector),
+        (None, None) if fields.has("syslog") || fields.has("otlp") => return None,
+        (None, None) => match path {
             Some(target) => target,
             None => return Some(None),
         },

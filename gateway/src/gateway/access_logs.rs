@@ -8,16 +8,18 @@ use crate::access_log::{AccessLog, Target};
 use crate::config::{ConfigError, ConfigErrors, Places};
 use crate::model::{Config, LogTarget};
 use crate::snapshot::Snapshot;
+use crate::telemetry::export::LogExport;
 
-/// Opens what the configuration names; what `running` has open already stays as it is. Blocks for as long as files do. Every
-/// log that can't be opened is told of, at its place in the file.
+/// Opens what the configuration names; what `running` has open already stays as it is. `exports` are those of the logs that go
+/// to collectors. Blocks for as long as files do. Every log that can't be opened is told of, at its place in the file.
 pub(super) fn open(
     logs: &AccessLog,
     file: &Path,
     config: &Config,
     places: &Places,
+    exports: &[Option<Arc<LogExport>>],
     running: Option<&Snapshot>,
-) -> Result<Vec<Arc<Target>>, ApplyError> {
+) -> Result<Vec<Target>, ApplyError> {
     let open = |target: &LogTarget| {
         let same = |running: &Snapshot| {
             let at = running.config.access_log.iter().position(|log| log.target == *target)?;
@@ -26,13 +28,14 @@ pub(super) fn open(
         running.and_then(same).map_or_else(|| logs.open(target), Ok)
     };
     let (mut targets, mut errors) = (Vec::new(), Vec::new());
-    for log in &config.access_log {
-        match open(&log.target) {
+    for (log, export) in config.access_log.iter().zip(exports) {
+        let opened = export.clone().map_or_else(|| open(&log.target), |export| Ok(Target::Collector(export)));
+        match opened {
             Ok(target) => targets.push(target),
             Err(error) => {
                 let place = match &log.target {
                     LogTarget::File(path) => places.file(path),
-                    LogTarget::Stdout | LogTarget::Syslog(_) => None,
+                    LogTarget::Stdout | LogTarget::Syslog(_) | LogTarget::Otlp(_) => None,
                 };
                 let message = format!("the access log {} can't be opened: {error}", log.target);
                 errors.push(ConfigError::new(file, place.unwrap_or((1, 1)), message));

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinError;
@@ -20,14 +19,8 @@ use crate::plugin::{self, Accepted, Judgement, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
-use crate::telemetry::metrics::{Metrics, Reload, Signal};
-use crate::telemetry::spans::SpanExport;
+use crate::telemetry::metrics::{Metrics, Reload};
 use crate::worker::WorkerCommand;
-
-/// How long workers may take until they follow another configuration: each hands over its spans with every sweep.
-const FOLLOWING: Duration = Duration::from_secs(2);
-/// How long sending what is left of spans may take.
-pub(super) const FLUSHING: Duration = Duration::from_secs(5);
 
 /// All that is in force.
 pub(super) struct Control {
@@ -124,26 +117,6 @@ impl Control {
     /// Shows the configuration in force on the admin listener.
     pub(super) fn show_config(&self) {
         self.metrics.config_in_force(&self.applied.hash(&self.path).unwrap_or_default());
-    }
-
-    /// Has spans sent to where the configuration that comes into force says. What workers have given to another export by then,
-    /// or give to it until they follow, is still sent.
-    pub(super) fn export_spans_to(&self, new: Option<&Arc<SpanExport>>) {
-        let old = self.snapshot.spans.as_ref();
-        if let (Some(old), Some(new)) = (old, new)
-            && Arc::ptr_eq(old, new)
-        {
-            return;
-        }
-        if let Some(new) = new {
-            self.metrics.show_export(Signal::Traces, new.counters());
-        }
-        if let Some(old) = old.cloned() {
-            tokio::spawn(async move {
-                tokio::time::sleep(FOLLOWING).await;
-                old.finish(FLUSHING).await;
-            });
-        }
     }
 
     /// Has new requests served from another snapshot.

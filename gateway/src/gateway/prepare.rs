@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::error::ApplyError;
 use telemetry_export::Collector;
 
-use super::push;
+use super::error::ApplyError;
+use super::{exports, push};
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
 use crate::telemetry::collector::InvalidCollector;
+use crate::telemetry::export::{LogExport, SpanExport};
 use crate::telemetry::metrics::CertificateExpiry;
-use crate::telemetry::spans::SpanExport;
 use crate::upstream::InvalidUpstream;
 
 /// Certificates by the name of their listener.
@@ -34,6 +34,8 @@ pub(super) struct Parts {
     pub(super) metrics_collector: Option<Collector>,
     /// Where spans go: the export of the configuration in force, where its settings are the same.
     pub(super) spans: Option<Arc<SpanExport>>,
+    /// The same of each access log; none, where it does not go to a collector.
+    pub(super) logs: Vec<Option<Arc<LogExport>>>,
 }
 
 /// What came of trying a configuration.
@@ -96,9 +98,13 @@ pub(super) async fn prepare(
         upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
     let spans = SpanExport::new_or_reuse(config, previous.and_then(|snapshot| snapshot.spans.as_ref()));
     let spans = spans.map_err(|error| errors.push(collector_error(file, places, "tracing.export", &error)));
-    let parts = match (plugins, certificates, upstreams, collector, spans) {
-        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(metrics_collector), Ok(spans)) => {
-            Ok(Parts { plugins, upstreams, certificates, metrics_collector, spans })
+    let logs = LogExport::new_or_reuse(config, &previous.map(exports::of_logs).unwrap_or_default());
+    let logs = logs.map_err(|wrong| {
+        errors.extend(wrong.iter().map(|error| collector_error(file, places, "access_log.otlp", error)));
+    });
+    let parts = match (plugins, certificates, upstreams, collector, spans, logs) {
+        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(metrics_collector), Ok(spans), Ok(logs)) => {
+            Ok(Parts { plugins, upstreams, certificates, metrics_collector, spans, logs })
         }
         _ if errors.is_empty() => Err(Unready::Waits(awaited)),
         _ => Err(Unready::Wrong(ConfigErrors::new(errors))),

@@ -28,7 +28,10 @@ impl MetricsPush {
         let (Some(export), Some(collector)) = (&config.metrics.export, collector) else { return Self(None) };
         let page = metrics.clone();
         let read = move || page.page().metrics(SystemTime::now());
-        match collector.metrics(collector::source(metrics.instance()), export.interval, read, &Handle::current()) {
+        let mut source = collector::source(config);
+        // A series has one writer.
+        source.resource.service_instance_id = metrics.instance().to_owned().into();
+        match collector.metrics(source, export.interval, read, &Handle::current()) {
             Ok(push) => {
                 metrics.show_export(Signal::Metrics, push.counters().clone());
                 Self(Some(push))

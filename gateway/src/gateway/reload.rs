@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
+use super::{access_logs, exports};
 use crate::access_log::{AccessLog, Target};
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, Places, SocketChanges};
 use crate::listener::bind::BindError;
 use crate::model::Config;
 use crate::plugin::{Findings, Registry};
 use crate::snapshot::Snapshot;
+use crate::telemetry::export::LogExport;
 use crate::telemetry::metrics::Reload;
 
 /// What a reload starts from. All of it stays as it is while its files are read: there is one at a time.
@@ -69,7 +70,7 @@ pub(super) struct Ready {
     sockets: SocketChanges,
     findings: Findings,
     parts: Parts,
-    log_targets: Vec<Arc<Target>>,
+    log_targets: Vec<Target>,
 }
 
 /// Reads the files, and makes everything that they ask for.
@@ -124,7 +125,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
             return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };
-    let log_targets = match open_access_logs(access_log, &path, &config, places, &snapshot).await {
+    let log_targets = match open_access_logs(access_log, &path, &config, places, parts.logs.clone(), &snapshot).await {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
@@ -149,10 +150,13 @@ async fn open_access_logs(
     file: &Path,
     config: &Arc<Config>,
     places: Places,
+    exports: Vec<Option<Arc<LogExport>>>,
     running: &Arc<Snapshot>,
-) -> Result<Vec<Arc<Target>>, ApplyError> {
+) -> Result<Vec<Target>, ApplyError> {
     let (file, config, running) = (file.to_owned(), config.clone(), running.clone());
-    let opened = tokio::task::spawn_blocking(move || access_logs::open(&logs, &file, &config, &places, Some(&running)));
+    let opened = tokio::task::spawn_blocking(move || {
+        access_logs::open(&logs, &file, &config, &places, &exports, Some(&running))
+    });
     opened
         .await
         .unwrap_or_else(|panic| Err(ApplyError::system("opening the access logs")(std::io::Error::other(panic))))
@@ -250,8 +254,10 @@ impl Control {
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
         let snapshot = Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets);
-        self.export_spans_to(parts.spans.as_ref());
-        self.swap(snapshot.with_spans(parts.spans));
+        let snapshot = snapshot.with_spans(parts.spans);
+        exports::show(&snapshot, &self.metrics);
+        exports::leave(&self.snapshot, &snapshot);
+        self.swap(snapshot);
         self.memory.follow(&config.limits);
         self.push.follow(&config, parts.metrics_collector.as_ref(), &self.metrics);
         self.commit_plugins(parts.plugins);

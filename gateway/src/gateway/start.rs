@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::Listeners;
@@ -16,6 +15,7 @@ use super::prepare::{self, ListenerCertificates, Parts, Tried};
 use super::push::MetricsPush;
 use super::surroundings;
 use super::workers::Workers;
+use super::{access_logs, exports};
 use crate::access_log::{AccessLog, WorkerLog};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
@@ -27,7 +27,7 @@ use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log::ErrorLog;
-use crate::telemetry::metrics::{Metrics, Signal};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
 
@@ -55,13 +55,13 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let mut registry = Arc::new(Registry::new(host));
     let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
-    let Parts { plugins, upstreams, certificates, metrics_collector, spans } =
+    let Parts { plugins, upstreams, certificates, metrics_collector, spans, logs } =
         parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
     let access_log = AccessLog::new(metrics.access_log_dropped.clone());
-    let targets = access_logs::open(&access_log, path, &config, &places, None)?;
+    let targets = access_logs::open(&access_log, path, &config, &places, &logs, None)?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), targets.clone());
     let snapshot = Arc::new(snapshot.with_spans(spans));
     show(&metrics, &memory, &snapshot, &certificates);
@@ -123,7 +123,7 @@ fn show(metrics: &Metrics, memory: &Memory, snapshot: &Snapshot, certificates: &
     metrics.show_memory(memory.clone());
     metrics.show_endpoints(snapshot.endpoint_health());
     metrics.certificates_in_force(prepare::expiries(certificates));
-    snapshot.spans.iter().for_each(|spans| metrics.show_export(Signal::Traces, spans.counters()));
+    exports::show(snapshot, metrics);
 }
 
 /// Where plugins keep what they remember.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Disclosure, LinePiece, LogField};
+use super::{Collector, Disclosure, LinePiece, LogField};
 
 /// An access log. Personal data is off until it is named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum LogTarget {
     File(PathBuf),
     /// A syslog receiver (RFC 5424).
     Syslog(Syslog),
+    /// A collector that takes OpenTelemetry's log records.
+    Otlp(Collector),
 }
 
 /// For messages.
@@ -39,6 +41,7 @@ impl fmt::Display for LogTarget {
             Self::Stdout => f.write_str("stdout"),
             Self::File(path) => path.display().fmt(f),
             Self::Syslog(syslog) => syslog.address.fmt(f),
+            Self::Otlp(collector) => collector.endpoint.fmt(f),
         }
     }
 }

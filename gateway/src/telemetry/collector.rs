@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use telemetry_export::model::{Resource, Scope};
+use telemetry_export::model::{KeyValue, Resource, Scope};
 use telemetry_export::{Collector, Compression, Header, Protocol, Settings, Source, Trust};
 
-use crate::model::{self, CollectorProtocol, Secret};
+use crate::model::{self, CollectorProtocol, Config, Secret};
 use crate::{pki, watch};
 
 /// Bytes of a file with authorities.
@@ -24,6 +24,11 @@ pub struct InvalidCollector {
 }
 
 impl InvalidCollector {
+    /// A collector that can't be used for this reason.
+    pub(super) fn new(settings: &model::Collector, reason: String) -> Self {
+        Self { endpoint: settings.endpoint.to_string(), reason, file: None }
+    }
+
     /// The file that is to be mended, where there is one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -35,7 +40,7 @@ pub fn collector(
     settings: &model::Collector,
     secrets: &BTreeMap<String, Secret>,
 ) -> Result<Collector, InvalidCollector> {
-    let invalid = |reason: String| InvalidCollector { endpoint: settings.endpoint.to_string(), reason, file: None };
+    let invalid = |reason| InvalidCollector::new(settings, reason);
     let protocol = match settings.protocol {
         CollectorProtocol::OtlpGrpc => Protocol::OtlpGrpc,
         CollectorProtocol::OtlpHttp => Protocol::OtlpHttp,
@@ -70,15 +75,17 @@ fn roots(file: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Where telemetry of this process comes from. `instance` tells it from other gateways.
-pub fn source(instance: &str) -> Source {
+/// Where telemetry of this process comes from, alike for all signals: that is what they are found together by.
+pub fn source(config: &Config) -> Source {
     let version = env!("CARGO_PKG_VERSION");
+    let tracing = config.tracing.as_ref();
+    let attribute = |(key, value): &(String, String)| KeyValue::new(key.clone(), value.clone());
     Source {
         resource: Resource {
-            service_name: "gateway".into(),
+            service_name: tracing.map_or("gateway".into(), |tracing| tracing.service_name.clone().into()),
             service_version: version.into(),
-            service_instance_id: instance.to_owned().into(),
-            attributes: Vec::new(),
+            attributes: tracing.into_iter().flat_map(|tracing| &tracing.resource).map(attribute).collect(),
+            ..Resource::default()
         },
         scope: Scope { name: "gateway".into(), version: version.into() },
     }

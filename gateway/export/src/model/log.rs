@@ -8,6 +8,8 @@ use super::{KeyValue, SpanId, Text, TraceId, UnixNanos};
 pub struct LogRecord {
     /// When it happened.
     pub time: UnixNanos,
+    /// What kind of event it tells of: those of one name have the same attributes. Empty for none.
+    pub event_name: Text,
     /// How bad it is.
     pub severity: Severity,
     /// What it says; may be empty where the attributes say it all.
@@ -27,7 +29,7 @@ pub struct LogRecord {
 impl LogRecord {
     /// The memory that it holds, in bytes, roughly: shared texts count nowhere.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.body.heap() + heap_of(&self.attributes)
+        size_of::<Self>() + self.event_name.heap() + self.body.heap() + heap_of(&self.attributes)
     }
 }
 

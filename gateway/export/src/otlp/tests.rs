@@ -132,6 +132,7 @@ fn a_span_says_nothing_that_it_does_not_know() {
 fn a_log_record_has_its_place_in_a_trace() {
     let record = LogRecord {
         time: 7,
+        event_name: "access".into(),
         severity: Severity::Warn,
         body: "GET 503".into(),
         attributes: vec![KeyValue::new("route", Value::from("orders"))],
@@ -146,6 +147,7 @@ fn a_log_record_has_its_place_in_a_trace() {
     let records: Vec<logs::v1::LogRecord> = request.resource_logs.remove(0).scope_logs.remove(0).log_records;
     let first = &records[0];
     assert_eq!((first.time_unix_nano, first.observed_time_unix_nano), (7, 7));
+    assert_eq!(first.event_name, "access");
     assert_eq!((first.severity_number, first.severity_text.as_str()), (13, "WARN"));
     assert_eq!(first.body.as_ref().and_then(|body| body.value.clone()), Some(text("GET 503")));
     assert_eq!(pairs(&first.attributes), [("route", &text("orders"))]);

@@ -68,6 +68,8 @@ fn client(connector: &Connector, origin: &Uri, compression: Compression) -> Clie
     let endpoint = endpoint.clone().user_agent(OURS).unwrap_or(endpoint);
     let client = Client::new(endpoint.connect_with_connector_lazy(connector.clone()));
     let client = client.max_decoding_message_size(MAX_ANSWER);
+    // Many servers answer as they were asked, whatever the client says that it takes. What is unpacked has the same bound.
+    let client = client.accept_compressed(CompressionEncoding::Gzip);
     match compression {
         Compression::None => client,
         Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),

@@ -82,8 +82,11 @@ async fn the_official_packages_for_python_read_spans_the_same_over_all_protocols
             let mut settings = settings(protocol, script.port(protocol));
             settings.compression = compression;
             let export = export(settings, quick());
+            let counters = export.counters().clone();
             export.sink().send(vec![full()]);
             let line = script.line().await;
+            export.finish(PATIENCE).await;
+            assert_eq!((counters.sent(), counters.failed_exports()), (1, 0), "its answer: {name} {compression:?}");
             assert_eq!((&line["signal"], &line["protocol"]), (&"span".into(), &name.into()));
             assert_eq!((&line["name"], &line["kind"]), (&"GET /orders/{id}".into(), &"SERVER".into()));
             let text = Json::from("/ordre/æ\"\\\u{1}");

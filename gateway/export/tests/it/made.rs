@@ -33,6 +33,7 @@ pub(crate) fn span(name: &str) -> Span {
 pub(crate) fn record(body: &str) -> LogRecord {
     LogRecord {
         time: 1_700_000_000_000_000_000,
+        event_name: "made".into(),
         severity: Severity::Info,
         body: body.to_owned().into(),
         attributes: Vec::new(),

@@ -1,5 +1,6 @@
 //! Lines that parse back, and writers that lose nothing unless they must.
 
+mod collectors;
 mod formats;
 mod records;
 mod workers;
@@ -14,6 +15,7 @@ use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
 use crate::model::{AccessLog as Config, Disclosure, LogSelection, LogTarget, RecordFormat};
 use crate::sensitive::Sensitive;
+use crate::trace::{SpanId, Trace, TraceId};
 
 fn exchange(path_and_query: &str) -> Exchange {
     let (authority, target) = ("a.no".to_owned(), path_and_query.parse().unwrap());
@@ -37,6 +39,12 @@ fn exchange(path_and_query: &str) -> Exchange {
         },
         ..Exchange::new(id, connection, [192, 0, 2, 77].into(), request)
     }
+}
+
+/// A trace that is sampled.
+fn trace() -> Trace {
+    let id = TraceId::from_bytes(*b"0123456789abcdef").unwrap();
+    Trace::new(id, SpanId::from_bytes(*b"01234567").unwrap(), true)
 }
 
 /// A field as a plugin adds it.

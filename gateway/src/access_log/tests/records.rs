@@ -10,15 +10,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::model::LogField;
-use crate::trace::{SpanId, Trace, TraceId};
 
 fn encoded(config: &Config, exchange: &Exchange) -> Value {
     serde_json::from_str(&line(config, exchange)).unwrap()
-}
-
-fn trace() -> Trace {
-    let id = TraceId::from_bytes(*b"0123456789abcdef").unwrap();
-    Trace::new(id, SpanId::from_bytes(*b"01234567").unwrap(), true)
 }
 
 #[test]

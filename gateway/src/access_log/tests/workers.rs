@@ -7,8 +7,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::access_log::target::{AccessLog, Target};
-use crate::access_log::worker::{FLUSH_INTERVAL, WorkerLog};
+use crate::access_log::outlet::FLUSH_INTERVAL;
+use crate::access_log::target::{AccessLog, Target, WriterTarget};
+use crate::access_log::worker::WorkerLog;
 use crate::access_log::writer::Message;
 use crate::model::{LogCondition, LogConditions, LogSample, RouteLog};
 
@@ -22,10 +23,10 @@ fn lines(path: &std::path::Path) -> Vec<String> {
 }
 
 /// A worker with one log, of which nobody writes what comes out of the queue.
-fn unwritten(config: Config, room: usize) -> (WorkerLog, Arc<Target>, Receiver<Message>) {
+fn unwritten(config: Config, room: usize) -> (WorkerLog, Arc<WriterTarget>, Receiver<Message>) {
     let (queue, messages) = sync_channel(room);
-    let target = Target::of(queue);
-    (WorkerLog::new(&[config], std::slice::from_ref(&target)), target, messages)
+    let target = WriterTarget::of(queue);
+    (WorkerLog::new(&[config], &[Target::Writer(target.clone())]), target, messages)
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
         worker.record(&exchange("/a"), None);
     }
     worker.flush();
-    assert!(worker.outlets[0].buffer.is_empty());
+    assert!(worker.holds_nothing());
     assert!(log.finish());
     std::fs::rename(&path, &moved).unwrap();
     log.reopen();
@@ -51,6 +52,7 @@ fn all_lines_reach_the_file_and_reopening_follows_a_move() {
     let after = lines(&path);
     assert_eq!(after.len(), 1);
     assert_eq!(serde_json::from_str::<Value>(&after[0]).unwrap()["path"], "/b");
+    let Target::Writer(target) = target else { panic!("a file is written to") };
     assert_eq!(target.dropped.load(Relaxed), 0);
 }
 
@@ -63,7 +65,7 @@ fn a_stuck_writer_holds_up_no_worker() {
         worker.flush();
     }
     assert_eq!(target.dropped.load(Relaxed), 2);
-    assert!(worker.outlets[0].buffer.is_empty());
+    assert!(worker.holds_nothing());
     drop(stuck);
 }
 
@@ -101,7 +103,7 @@ fn a_log_has_what_it_and_the_route_select() {
         let said = format!("{log:?} and {route:?}");
         let (mut worker, ..) = unwritten(Config { selection: log, ..config(LogTarget::Stdout) }, 1);
         worker.record(&exchange("/"), route.as_ref());
-        assert_eq!(!worker.outlets[0].buffer.is_empty(), logged, "{said}");
+        assert_eq!(!worker.holds_nothing(), logged, "{said}");
     }
 }
 
@@ -135,7 +137,7 @@ fn lines_of_an_old_configuration_never_reach_the_target_of_a_new_one() {
 fn what_is_no_longer_included_is_gone_with_the_next_line() {
     let (mut worker, target, messages) = unwritten(whole(LogTarget::Stdout), 4);
     worker.record(&exchange("/"), None);
-    worker.reconfigure(&[config(LogTarget::Stdout)], &[target]);
+    worker.reconfigure(&[config(LogTarget::Stdout)], &[Target::Writer(target)]);
     worker.record(&exchange("/"), None);
     worker.flush();
     let client = || match messages.try_recv() {

@@ -140,6 +140,33 @@ fn what_is_wrong_is_said_at_its_place() {
     }
 }
 
+/// Spans, records and metrics have collectors of one kind: what is wrong with any of them is told of, all at once.
+#[test]
+fn mistakes_of_all_collectors_are_told_at_once() {
+    let text = "routes: []
+access_log:
+  - {otlp: {endpoint: 'http://a:1', headers: {x-key: missing}}, format: json}
+  - {otlp: {endpoint: 'http://a:1/v1/logs', protocol: http}}
+  - {otlp: {protokol: http}}
+  - {otlp: {endpoint: 'http://b:1'}}
+  - {otlp: {endpoint: 'http://b:1'}}
+tracing: {export: {otlp: {endpoint: 'ftp://a'}}}
+metrics: {export: {otlp: {endpoint: 'http://a:1/x'}}}";
+    let errors = refused(text);
+    for (place, said) in [
+        ("4:54:", "there is no secret"),
+        ("4:", "format"),
+        ("5:23:", "which is appended"),
+        ("6:", "did you mean \"protocol\""),
+        ("8:5:", "another access log goes to the same place"),
+        ("9:37:", "is not a URL"),
+        ("10:37:", "the URL of a gRPC collector has no path"),
+    ] {
+        let told = errors.lines().any(|line| line.trim_start().starts_with(place) && line.contains(said));
+        assert!(told, "{place} {said}: {errors}");
+    }
+}
+
 #[test]
 fn a_secret_in_the_place_of_its_name_is_not_repeated() {
     let error = refused("tracing: {export: {otlp: {endpoint: 'http://a:1', headers: {x-key: hemmelig123}}}}");

@@ -2,8 +2,8 @@
 
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text};
 
-use super::attributes::*;
 use super::build::{Build, Piece};
+use crate::telemetry::attributes::*;
 use crate::trace::{CallRecord, numbers};
 
 impl Build<'_> {

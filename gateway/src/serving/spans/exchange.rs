@@ -4,14 +4,13 @@ use std::borrow::Cow;
 
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text};
 
-use super::attributes::*;
 use super::build::{Build, Piece};
-use super::has_failed;
-use crate::exchange::Protocol;
 use crate::message::FieldValue;
 use crate::message::normalize;
 use crate::model::{HostnameMatch, PathMatch};
 use crate::sensitive::Sensitive;
+use crate::telemetry::attributes::*;
+use crate::telemetry::outcome::{error_type, status};
 
 /// Bytes of a header field's value that are shown at most.
 const MOST_OF_A_VALUE: usize = 1024;
@@ -38,9 +37,8 @@ impl Build<'_> {
         add(SERVER_PORT, exchange.connection.local.port().into());
         add(CLIENT_ADDRESS, self.sanitizer.address(&exchange.client).to_string().into());
         add(PROTOCOL, "http".into());
-        add(PROTOCOL_VERSION, version(exchange.connection.protocol).into());
-        let status = exchange.response.as_ref().map(|response| response.status.as_u16());
-        if let Some(status) = status {
+        add(PROTOCOL_VERSION, protocol_version(exchange.connection.protocol).into());
+        if let Some(status) = status(exchange) {
             add(STATUS, status.into());
         }
         add(REQUEST_ID, exchange.id.to_string().into());
@@ -55,10 +53,10 @@ impl Build<'_> {
         if let Some(kind) = kind {
             add(ERROR, kind.into());
         }
-        let failed = has_failed(exchange);
-        if failed {
-            let cause = kind.map(Text::Static).or_else(|| Some(Text::Owned(status?.to_string())));
-            add(ERROR_TYPE, cause.unwrap_or(Text::Static("cancelled")).into());
+        let cause = error_type(exchange);
+        let failed = cause.is_some();
+        if let Some(cause) = cause {
+            add(ERROR_TYPE, cause.into());
         }
         if self.record.dropped() > 0 {
             add(DROPPED, self.record.dropped().into());
@@ -114,7 +112,7 @@ impl Build<'_> {
             {
                 attributes.push(KeyValue::new(USER_AGENT, first.clone()));
             }
-            attributes.push(KeyValue::new(format!("http.request.header.{name}"), values));
+            attributes.push(KeyValue::new(format!("{REQUEST_HEADER}{name}"), values));
         }
     }
 }
@@ -135,14 +133,6 @@ fn pattern(path: &PathMatch) -> Cow<'_, str> {
             let text = regex.as_str();
             text.strip_prefix(r"\A(?:").and_then(|rest| rest.strip_suffix(r")\z")).unwrap_or(text).into()
         }
-    }
-}
-
-const fn version(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http1 => "1.1",
-        Protocol::Http2 => "2",
-        Protocol::Http3 => "3",
     }
 }
 

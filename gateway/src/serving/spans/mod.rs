@@ -1,6 +1,5 @@
 //! Spans of exchanges that have ended: whether anybody wants them, what is made of them, and how they leave the worker.
 
-mod attributes;
 mod build;
 mod calls;
 mod exchange;
@@ -13,11 +12,11 @@ use telemetry_export::Sink;
 use telemetry_export::model::Span;
 
 use super::RouteHandle;
-use crate::error::Failure;
 use crate::exchange::Exchange;
 use crate::sanitize::Sanitizer;
 use crate::snapshot::Snapshot;
-use crate::telemetry::spans::SpanExport;
+use crate::telemetry::export::SpanExport;
+use crate::telemetry::outcome::has_failed;
 use crate::trace::Record;
 
 use build::Build;
@@ -83,14 +82,4 @@ impl WorkerSpans {
 /// Whether the spans of an exchange that is not sampled are wanted for how it ended.
 fn is_wanted(record: &Record, exchange: &Exchange) -> bool {
     (record.errors && has_failed(exchange)) || record.slower_than.is_some_and(|limit| exchange.measures.total >= limit)
-}
-
-/// Whether it failed for a reason that is not the client's: a response of 5xx, one that was cut, or none.
-fn has_failed(exchange: &Exchange) -> bool {
-    let failed = exchange.failure.is_some_and(|failure| failure != Failure::Cancelled);
-    match exchange.response.as_ref().map(|response| response.status.as_u16()) {
-        Some(500..) => true,
-        Some(400..) => false,
-        Some(_) | None => failed,
-    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text, Value};
 
-use super::attributes::*;
 use super::build::{Build, Piece};
+use crate::telemetry::attributes::*;
 use crate::trace::{self, PhaseOutcome, PhaseRecord, told_name};
 
 /// What takes less is nothing that anybody could look for.

@@ -2,9 +2,9 @@
 
 use telemetry_export::model::{Event, KeyValue, Kind, Span, Status, Text};
 
-use super::attributes::*;
 use super::build::{Build, Piece};
 use crate::exchange::ResponseSource;
+use crate::telemetry::attributes::*;
 use crate::trace::{TryOutcome, TryRecord, numbers};
 
 impl Build<'_> {

@@ -53,24 +53,49 @@ impl Totals {
     }
 }
 
-/// The exports by signal: the one that runs, and the numbers of those before it.
+/// The exports by signal.
 #[derive(Debug, Default)]
-pub(super) struct Exports(BTreeMap<Signal, (Arc<Counters>, Totals)>);
+pub(super) struct Exports(BTreeMap<Signal, OfSignal>);
+
+/// The exports of one signal: those that run, those that still send what they had when others took their place, and the
+/// numbers of those that are over.
+#[derive(Debug, Default)]
+struct OfSignal {
+    counters: Vec<Arc<Counters>>,
+    before: Totals,
+}
 
 impl Exports {
-    /// From now on a signal is exported with these counters, which go on from those before them.
+    /// From now on a signal is exported with these counters as well, which go on from those before them.
     pub(super) fn show(&mut self, signal: Signal, counters: Arc<Counters>) {
-        let before = self.0.get(&signal).map(|(old, before)| before.with(old)).unwrap_or_default();
-        self.0.insert(signal, (counters, before));
+        let OfSignal { counters: all, before } = self.0.entry(signal).or_default();
+        all.retain(|old| {
+            // Nobody else has what is over.
+            let is_over = Arc::strong_count(old) == 1;
+            if is_over {
+                *before = before.with(old);
+            }
+            !is_over
+        });
+        if !all.iter().any(|shown| Arc::ptr_eq(shown, &counters)) {
+            all.push(counters);
+        }
+    }
+}
+
+impl OfSignal {
+    fn totals(&self) -> Totals {
+        self.counters.iter().fold(self.before, |totals, counters| totals.with(counters))
+    }
+
+    fn queued(&self) -> usize {
+        self.counters.iter().map(|counters| counters.queued()).sum()
     }
 }
 
 pub(super) fn render(out: &mut Families, exports: &Exports) {
-    let exports: Vec<_> = exports
-        .0
-        .iter()
-        .map(|(signal, (counters, before))| ([("signal", signal.name())], counters, before.with(counters)))
-        .collect();
+    let exports: Vec<_> =
+        exports.0.iter().map(|(signal, all)| ([("signal", signal.name())], all.queued(), all.totals())).collect();
     out.begin("gateway_export_sent_total", Kind::Counter, "Spans, log records and points that collectors have taken.");
     for (labels, _, totals) in &exports {
         out.sample(labels, totals.sent);
@@ -90,7 +115,7 @@ pub(super) fn render(out: &mut Families, exports: &Exports) {
         out.sample(labels, totals.failed);
     }
     out.begin("gateway_export_queued", Kind::Gauge, "Spans and log records that wait for a collector.");
-    for (labels, counters, _) in &exports {
-        out.sample(labels, counters.queued());
+    for (labels, queued, _) in &exports {
+        out.sample(labels, *queued);
     }
 }
