@@ -3,18 +3,20 @@
 //!
 //! A new input is a line in one of the lists below, and a new output one in [`outputs`].
 
+mod streams;
+
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use gateway_tests::certs::Authority;
-use gateway_tests::client::{Client, PROTOCOLS, connect_http3};
+use gateway_tests::client::{Client, PROTOCOLS};
 use gateway_tests::gateway::install;
 use gateway_tests::process::binary;
-use gateway_tests::raw::Http2;
 use gateway_tests::upstream::{Upstream, text};
 use gateway_tests::{PATIENCE, eventually, free_port};
 
@@ -76,6 +78,8 @@ struct Talkative {
     clear: SocketAddr,
     tls: SocketAddr,
     admin: SocketAddr,
+    /// What a receiver of syslog messages has got.
+    syslog: Arc<Mutex<String>>,
 }
 
 impl Drop for Talkative {
@@ -86,7 +90,13 @@ impl Drop for Talkative {
 }
 
 impl Talkative {
-    fn start(directory: &Path, yaml: &str, environment: &[(&str, String)], ports: [u16; 3]) -> Self {
+    fn start(
+        directory: &Path,
+        yaml: &str,
+        environment: &[(&str, String)],
+        ports: [u16; 3],
+        syslog: Arc<Mutex<String>>,
+    ) -> Self {
         std::fs::write(directory.join("gateway.yaml"), yaml).expect("written");
         let file = |name: &str| Stdio::from(std::fs::File::create(directory.join(name)).expect("made"));
         let child = Command::new(binary("gateway"))
@@ -100,7 +110,7 @@ impl Talkative {
             .spawn()
             .expect("it starts");
         let [clear, tls, admin] = ports.map(|port| ([127, 0, 0, 1], port).into());
-        let gateway = Self { child, directory: directory.to_owned(), clear, tls, admin };
+        let gateway = Self { child, directory: directory.to_owned(), clear, tls, admin, syslog };
         eventually("the gateway is ready", || match TcpStream::connect(gateway.clear) {
             Ok(_) if gateway.file("error.log").contains("plugin serves") => Ok(()),
             _ => Err(gateway.file("error.log")),
@@ -110,6 +120,17 @@ impl Talkative {
 
     fn file(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.directory.join(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// A configuration with mistakes takes the place of the one in force, and is refused.
+    fn refuses(&self, yaml: &str) {
+        std::fs::write(self.directory.join("gateway.yaml"), yaml).expect("written");
+        let told = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(told.expect("it runs").success());
+        eventually("the configuration is refused", || {
+            let log = self.file("error.log");
+            log.contains("the old one stays in force").then_some(()).ok_or(log)
+        });
     }
 
     /// What comes back for these bytes in clear text.
@@ -124,13 +145,32 @@ impl Talkative {
     }
 }
 
+/// Receives syslog messages, which become one text.
+fn syslog() -> (u16, Arc<Mutex<String>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let port = socket.local_addr().expect("bound").port();
+    let received = Arc::new(Mutex::new(String::new()));
+    let messages = received.clone();
+    std::thread::spawn(move || {
+        let mut message = vec![0; 1 << 16];
+        while let Ok(length) = socket.recv(&mut message) {
+            let mut messages = messages.lock().expect("whole");
+            messages.push_str(&String::from_utf8_lossy(&message[..length]));
+            messages.push('\n');
+        }
+    });
+    (port, received)
+}
+
+/// All of a template that needs nothing to be named.
+const TEMPLATE: &str = "${client.address} ${request.method} \\\"${request.line}\\\" ${request.path} ${response.status} \
+                        ${error.kind} ${error.detail} ${upstream.endpoint} ${request.id}";
+
 /// The configuration: routes to a service, to endpoints that answer nonsense, and to one whose certificate is for another name.
 fn yaml(
     [clear, tls, admin]: [u16; 3],
-    service: SocketAddr,
-    nonsense: SocketAddr,
-    goaway: SocketAddr,
-    other: SocketAddr,
+    syslog: u16,
+    [service, nonsense, broken, goaway, other]: [SocketAddr; 5],
 ) -> String {
     format!(
         "listeners:
@@ -139,15 +179,22 @@ fn yaml(
 workers: 1
 admin: {{address: \"127.0.0.1:{admin}\"}}
 log: {{level: trace, format: json}}
+access_log:
+  - {{path: stdout}}
+  - {{path: combined.log, format: combined}}
+  - {{path: template.log, format: {{template: \"{TEMPLATE}\"}}}}
+  - {{syslog: {{address: \"udp://127.0.0.1:{syslog}\"}}}}
 secrets: {{from-file: {{file: secret}}, from-environment: {{env: CANARY_SECRET}}}}
 plugins: {{directory: plugins, grants: {{test-guest: {{secrets: [from-file, from-environment]}}}}}}
 upstreams:
   service: {{endpoints: [\"{service}\"]}}
   nonsense: {{endpoints: [\"{nonsense}\"]}}
+  broken: {{endpoints: [\"{broken}\"]}}
   goaway: {{endpoints: [\"{goaway}\"], protocol: http2}}
   other-name: {{endpoints: [\"{other}\"], tls: {{ca: ca.pem, server_name: service.example}}}}
 routes:
   - {{name: nonsense, match: {{path: {{prefix: /nonsense}}}}, upstream: nonsense}}
+  - {{name: broken, match: {{path: {{prefix: /broken}}}}, upstream: broken}}
   - {{name: goaway, match: {{path: {{prefix: /goaway}}}}, upstream: goaway}}
   - {{name: other-name, match: {{path: {{prefix: /other-name}}}}, upstream: other-name}}
   - {{name: all, match: {{path: {{prefix: /}}}}, plugins: [{{name: test-guest, config: {{id: \"${{CANARY_CONFIG}}\"}}}}], upstream: service}}
@@ -170,6 +217,25 @@ fn raw_upstream(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> SocketAdd
         }
     });
     address
+}
+
+/// Answers of an upstream that break off or can't be read, as `/broken/INDEX` asks for them, with what each comes to.
+fn broken_answers(marks: &mut Marks) -> Vec<(&'static str, String)> {
+    let mut mark = |part: &str| marks.letters(format!("upstream's {part}"));
+    vec![
+        ("502", format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", mark("field without a colon"))),
+        ("502", format!("HTTP/1.1 200 OK\r\nx: {}\x01\r\n\r\n", mark("value with a control character"))),
+        ("502", format!("HTTP/1.1 200 OK\r\nx: {}", mark("half a head"))),
+        ("502", format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", mark("content-length"))),
+        ("502", format!("HTTP/1.1 {}\r\n\r\n", mark("status"))),
+        // The head has been passed on, or has not, when the body breaks.
+        ("", format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}\r\n", mark("size of a chunk"))),
+        ("", format!("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}", mark("half a body"))),
+        ("", {
+            let (name, value) = (mark("name of a bad trailer"), mark("bad trailer"));
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n{name} {value}\r\n\r\n")
+        }),
+    ]
 }
 
 /// Well-formed requests over each protocol, with a mark wherever a client can put one.
@@ -265,52 +331,8 @@ fn nonsense_over_http1(gateway: &Talkative, marks: &mut Marks) -> Vec<String> {
     answers
 }
 
-/// The same over HTTP/2 and HTTP/3: pseudo-fields, header blocks that can't be read, and what a peer says as it goes.
-fn nonsense_over_streams(gateway: &Talkative, marks: &mut Marks) -> usize {
-    let literal = |name: &str, value: &str| {
-        let length = |text: &str| u8::try_from(text.len()).expect("short");
-        [&[0, length(name)], name.as_bytes(), &[length(value)], value.as_bytes()].concat()
-    };
-    let fields = [":method", ":scheme", ":path", ":authority", ":status", ":protocol", "content-length", "te"];
-    for name in fields {
-        let mark = marks.letters(format!("http2 {name}"));
-        let known = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a.example")];
-        let known = known.iter().filter(|(known, _)| *known != name).flat_map(|(name, value)| literal(name, value));
-        let block: Vec<u8> = known.chain(literal(name, &format!("{mark} {mark}"))).collect();
-        let mut client = Http2::connect(gateway.clear, &[]);
-        client.send(1, 5, 1, &block);
-        client.wait_for("a refusal or an answer", |frame| frame.stream == 1 || frame.kind == 7);
-    }
-    let mark = marks.letters("http2 bad HPACK");
-    let mut client = Http2::connect(gateway.clear, &[]);
-    client.send(1, 5, 1, &[&[0x7f, 0xff, 0xff, 0xff, 0xff, 0x7f], mark.as_bytes()].concat());
-    client.wait_for("GOAWAY", |frame| frame.kind == 7);
-    let mark = marks.letters("http2 debug data of GOAWAY");
-    let mut client = Http2::connect(gateway.clear, &[]);
-    client.send(7, 0, 0, &[&[0, 0, 0, 0, 0, 0, 0, 11], mark.as_bytes()].concat());
-    // It is read before the end that follows.
-    drop(client);
-    let (reason, section) = (marks.letters("http3 reason of a close"), marks.letters("http3 bad QPACK"));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let (sender, _endpoint, connection) = connect_http3(gateway.tls, "localhost").await.expect("connected");
-        let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
-        let section = [&[0xff, 0xff, 0x7f, 0xff], section.as_bytes()].concat();
-        let frame = [&[1, u8::try_from(section.len()).expect("short")], &section[..]].concat();
-        send.write_all(&frame).await.expect("sent");
-        // The stream is refused, or the connection with it.
-        let _ = recv.read_to_end(1 << 16).await;
-        drop(sender);
-        let (sender, endpoint, connection) = connect_http3(gateway.tls, "localhost").await.expect("connected");
-        connection.close(quinn::VarInt::from_u32(0x102), reason.as_bytes());
-        endpoint.wait_idle().await;
-        drop(sender);
-    });
-    fields.len() + 4
-}
-
-/// Everything that leaves the gateway for people to read, by name.
+/// Everything that leaves the gateway for people to read, by name. What a receiver of spans, logs and metrics over OTLP has got is
+/// one more line.
 fn outputs(gateway: &Talkative, answers: &[String]) -> Vec<(&'static str, String)> {
     let page = |path: &str| Client::http1(gateway.admin).get(path).text();
     let checked =
@@ -318,6 +340,9 @@ fn outputs(gateway: &Talkative, answers: &[String]) -> Vec<(&'static str, String
     let checked = checked.expect("it runs");
     vec![
         ("access log", gateway.file("access.log")),
+        ("access log in combined format", gateway.file("combined.log")),
+        ("access log of a template", gateway.file("template.log")),
+        ("syslog", gateway.syslog.lock().expect("whole").clone()),
         ("error log", gateway.file("error.log")),
         ("metrics", page("/metrics")),
         ("plugins page", page("/plugins")),
@@ -344,6 +369,14 @@ fn no_marked_value_leaves_by_any_output_in_any_form() {
     let upstream = Upstream::start(move |_| answer());
     let (line, said) = (marks.letters("upstream's status line"), marks.letters("upstream's GOAWAY"));
     let nonsense = raw_upstream(move |_| format!("{line} {line}\r\n\r\n").into_bytes());
+    let broken_answers = broken_answers(&mut marks);
+    let answers = broken_answers.clone();
+    let broken = raw_upstream(move |request| {
+        let index = String::from_utf8_lossy(request)
+            .strip_prefix("GET /broken/")
+            .map(|path| usize::from(path.as_bytes()[0] - b'0'));
+        answers[index.expect("a request for one of them")].1.clone().into_bytes()
+    });
     let goaway = raw_upstream(move |_| {
         let length = u8::try_from(said.len() + 8).expect("short");
         [&[0, 0, 0, 4, 0, 0, 0, 0, 0], &[0, 0, length, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11][..], said.as_bytes()]
@@ -355,35 +388,51 @@ fn no_marked_value_leaves_by_any_output_in_any_form() {
     std::fs::create_dir(directory.join("plugins")).expect("made");
     install("test-guest", &directory.join("plugins"));
     std::fs::write(directory.join("secret"), marks.new("secret of a file")).expect("written");
-    let environment = ["CANARY_SECRET", "CANARY_CONFIG", "CANARY_UNUSED"]
+    let environment = ["CANARY_SECRET", "CANARY_CONFIG", "CANARY_MISTAKE", "CANARY_UNUSED"]
         .map(|name| (name, marks.new(format!("environment {name}"))));
     let ports = [free_port(), free_port(), free_port()];
-    let yaml = yaml(ports, upstream.address(), nonsense, goaway, other);
-    let gateway = Talkative::start(directory, &yaml, &environment, ports);
+    let (syslog_port, syslog) = syslog();
+    let yaml = yaml(ports, syslog_port, [upstream.address(), nonsense, broken, goaway, other]);
+    let gateway = Talkative::start(directory, &yaml, &environment, ports, syslog);
 
     let mut made = requests(&gateway, &upstream, &mut marks);
     let mut answers = nonsense_over_http1(&gateway, &mut marks);
-    for path in ["/nonsense", "/goaway", "/other-name"] {
+    let paths = ["/nonsense", "/goaway", "/other-name"].map(|path| ("502", path.to_owned()));
+    let broken = broken_answers.iter().enumerate().map(|(index, (status, _))| (*status, format!("/broken/{index}")));
+    for (status, path) in broken.chain(paths) {
         let answer =
             gateway.says(format!("GET {path} HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n").as_bytes());
-        assert!(answer.starts_with("HTTP/1.1 502"), "{path}: {answer}");
+        assert!(
+            answer.is_empty() && status.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{path}: {answer}"
+        );
         answers.push(answer);
     }
     // Other fields of theirs are for plugins to set.
     let own = |line: &&str| line.starts_with("HTTP/") || line.starts_with("proxy-status") || line.starts_with('{');
     let answers: Vec<String> =
         answers.iter().flat_map(|answer| answer.lines().filter(own)).map(str::to_owned).collect();
-    made += nonsense_over_streams(&gateway, &mut marks) + 18;
+    made += streams::nonsense(&gateway, &upstream, &mut marks) + 18 + broken_answers.len();
     eventually("all is in the log", || {
         let (log, errors) = (gateway.file("access.log"), gateway.file("error.log"));
         let all = log.lines().count() >= 12 && log.contains("/other-name") && errors.contains("the field says");
-        all.then_some(()).ok_or((log, errors))
+        let others =
+            [gateway.file("combined.log"), gateway.file("template.log"), gateway.syslog.lock().expect("whole").clone()];
+        let all = all && others.iter().all(|log| log.contains("/other-name"));
+        all.then_some(()).ok_or((log, errors, others))
     });
+    // The mistakes are where secrets are: in a value of the environment, and beside a secret's own.
+    let inline = marks.letters("secret in a configuration with a mistake");
+    let mistakes = [
+        ("workers: 1", "workers: \"${CANARY_MISTAKE}\"".to_owned()),
+        ("secrets: {", format!("secrets: {{inline: {{value: {inline}, valeu: {inline}}}, ")),
+    ];
+    gateway.refuses(&mistakes.iter().fold(yaml, |yaml, (place, mistake)| yaml.replace(place, mistake)));
     let outputs = outputs(&gateway, &answers);
     let found = find(&marks, &outputs);
     println!("{} inputs in {made} exchanges, {} outputs", marks.0.len(), outputs.len());
     assert!(found.is_empty(), "{found:#?}");
-    assert!(marks.0.len() > 120 && made > 30, "{} inputs, {made} exchanges", marks.0.len());
+    assert!(marks.0.len() > 150 && made > 60, "{} inputs, {made} exchanges", marks.0.len());
 }
 
 /// Where marked values are in outputs; each output has something to look through.

@@ -5,6 +5,7 @@ use plugin_rules::notes::MAX_RECORDED;
 
 use super::escape::{Syntax, json_string};
 use crate::exchange::Exchange;
+use crate::sanitize::Sanitizer;
 
 /// The values of a request header field, several joined.
 pub(super) fn header(exchange: &Exchange, name: &HeaderName, syntax: Syntax, out: &mut Vec<u8>) {
@@ -51,13 +52,14 @@ fn member(name: &str, syntax: Syntax, out: &mut Vec<u8>) {
 }
 
 /// What plugins added, as an object: the last word on a name counts, and `None` takes it back.
-pub(super) fn plugins(exchange: &Exchange, syntax: Syntax, out: &mut Vec<u8>) {
+pub(super) fn plugins(exchange: &Exchange, sanitizer: &Sanitizer, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b'{');
     for (index, (name, value)) in exchange.log_fields.iter().enumerate() {
         let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
         let (Some(value), false) = (value, overridden) else { continue };
-        member(name.expose(), syntax, out);
-        let value = value.expose();
+        member(&sanitizer.plugin_field_name(name), syntax, out);
+        // Before it is cut: half of a number looks like none.
+        let value = sanitizer.plugin_field(name, value.as_deref());
         json_string(&value[..value.floor_char_boundary(MAX_RECORDED)], syntax, out);
     }
     out.push(b'}');

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use crate::message::{FieldMap, normalize};
+use crate::sanitize::safe;
 use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener shows.
@@ -54,7 +55,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
             if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "admin connection");
+                tracing::debug!(error = %safe!(error), "admin connection");
             }
         });
     }

@@ -15,7 +15,7 @@ use super::fields::{Fields, Object};
 use super::names;
 use super::tree::{Kind, Node};
 use super::types::{FilePath, List, Parsed, Text};
-use crate::model::{AccessLog, Disclosure, LogSelection, LogTarget};
+use crate::model::{AccessLog, Disclosure, LogSelection, LogTarget, NamedFields};
 
 /// The whole section.
 pub(super) struct AccessLogs;
@@ -70,6 +70,8 @@ enum Included {
     ClientAddress,
     Path,
     RequestHeader(HeaderName),
+    PluginFields,
+    PluginField(String),
 }
 
 /// One log.
@@ -90,7 +92,8 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<Option<AccessLog>> {
     let include = fields.default(
         "include",
         "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
-         masked, with its query), request_headers.NAME.",
+         masked, with its query), request_headers.NAME, plugin_fields.NAME (of fields that plugins add, not masked) or \
+         plugin_fields for all.",
         List(Parsed { parse: included, schema: included_schema, hint: |_| None }),
         "[]",
     );
@@ -150,14 +153,22 @@ impl Type for LogPath {
 }
 
 fn disclosure(include: &[Included]) -> Disclosure {
-    let name = |included: &Included| match included {
+    let header = |included: &Included| match included {
         Included::RequestHeader(name) => Some(name.clone()),
-        Included::ClientAddress | Included::Path => None,
+        _ => None,
+    };
+    let field = |included: &Included| match included {
+        Included::PluginField(name) => Some(name.clone()),
+        _ => None,
     };
     Disclosure {
         full_address: include.contains(&Included::ClientAddress),
         full_path: include.contains(&Included::Path),
-        request_headers: include.iter().filter_map(name).collect(),
+        request_headers: include.iter().filter_map(header).collect(),
+        plugin_fields: match include.contains(&Included::PluginFields) {
+            true => NamedFields::All,
+            false => NamedFields::Named(include.iter().filter_map(field).collect()),
+        },
     }
 }
 
@@ -171,13 +182,17 @@ const OFF: Parsed<Vec<AccessLog>> = Parsed {
     schema: || json!({"const": "off"}),
 };
 
-const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
+const INCLUDE: [&str; 5] = ["client.address", "path", "request_headers.NAME", "plugin_fields", "plugin_fields.NAME"];
 
 fn included(text: &str) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }
+    if let Some(name) = text.strip_prefix("plugin_fields.").filter(|name| !name.is_empty()) {
+        return Ok(Included::PluginField(name.to_owned()));
+    }
     match text {
+        "plugin_fields" => Ok(Included::PluginFields),
         "client.address" => Ok(Included::ClientAddress),
         "path" => Ok(Included::Path),
         _ => Err(format!("is nothing that can be logged; {}", suggest(text, INCLUDE))),
@@ -185,5 +200,5 @@ fn included(text: &str) -> Result<Included, String> {
 }
 
 fn included_schema() -> Value {
-    json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
+    json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+|plugin_fields(\\..+)?)$"})
 }

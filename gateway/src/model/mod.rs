@@ -34,7 +34,7 @@ pub use access_log::{
     SyslogAddress,
 };
 pub use admin::Admin;
-pub use disclosure::Disclosure;
+pub use disclosure::{Disclosure, NamedFields};
 pub use drain::Drain;
 pub use forwarding::Forwarding;
 pub use hidden::Hidden;

@@ -8,8 +8,9 @@ use std::fmt::{self, Debug, Write};
 use std::io;
 
 use h3::error::{ConnectionError as Http3Error, LocalError, StreamError};
+use tokio::task::JoinError;
 
-use super::Safe;
+use super::{Safe, as_displayed};
 
 /// The name of an error's variant, which is a word of the program, without what it holds. It is what a derived `Debug` begins
 /// with.
@@ -75,6 +76,16 @@ impl Safe for rustls::Error {
             | Self::NoApplicationProtocol => write!(out, "{self}"),
             other => Variant(other).write(out),
         }
+    }
+}
+
+// Without its source it is a sentence of hyper's own.
+as_displayed!(hyper::Error);
+
+/// Without what a panic says: that may be anything. [`crate::cli`] sees to it that the log has its place.
+impl Safe for JoinError {
+    fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        out.write_str(if self.is_panic() { "it panicked" } else { "it was ended" })
     }
 }
 
@@ -178,6 +189,13 @@ mod tests {
         ] {
             assert_eq!(shown(error), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_panics_with_is_not_told() {
+        let name = SECRET.to_owned();
+        let panicked = tokio::task::spawn_blocking(move || std::panic::panic_any(name)).await;
+        assert_eq!(shown(&panicked.unwrap_err()), "it panicked");
     }
 
     #[test]

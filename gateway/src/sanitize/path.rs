@@ -1,22 +1,34 @@
-//! Paths without the segments that look like personal data.
+//! Paths, and texts of plugins, without the parts that look like personal data.
 
 use std::borrow::Cow;
 
-/// Stands for a path segment that looks like personal data.
+/// Stands for a part that looks like personal data.
 const MASK: &str = "***";
 
 /// The path with [`MASK`] for segments that hold an `@` or six digits in a row, that have escapes (who searches or is called
 /// `%C3%85se`), or that look like a token: letters and digits in a row of sixteen and more.
 pub(super) fn masked(path: &str) -> Cow<'_, str> {
-    if !path.split('/').any(|segment| looks_personal(segment.as_bytes())) {
-        return path.into();
+    masked_between(path, |character| character == '/')
+}
+
+/// A text of a plugin's with [`MASK`] for the words in it that look like that, such as the segments and values of a target.
+pub(super) fn masked_words(text: &str) -> Cow<'_, str> {
+    // What may be inside an address, a number or a token does not end a word.
+    masked_between(text, |character| {
+        character.is_whitespace() || character.is_ascii_punctuation() && !"@%.-_+~$!#*".contains(character)
+    })
+}
+
+/// The text with [`MASK`] for what looks like personal data between its separators.
+fn masked_between(text: &str, separates: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
+    if !text.split(separates).any(|part| looks_personal(part.as_bytes())) {
+        return text.into();
     }
-    let mut masked = String::with_capacity(path.len());
-    for (index, segment) in path.split('/').enumerate() {
-        if index > 0 {
-            masked.push('/');
-        }
-        masked.push_str(if looks_personal(segment.as_bytes()) { MASK } else { segment });
+    let mut masked = String::with_capacity(text.len());
+    for piece in text.split_inclusive(separates) {
+        let part = piece.strip_suffix(separates).unwrap_or(piece);
+        masked.push_str(if looks_personal(part.as_bytes()) { MASK } else { part });
+        masked.push_str(&piece[part.len()..]);
     }
     masked.into()
 }
@@ -59,6 +71,21 @@ mod tests {
             ("*", "*"),
         ] {
             assert_eq!(masked(path), expected);
+        }
+    }
+
+    #[test]
+    fn personal_words_are_masked() {
+        for (text, expected) in [
+            ("/customers/kari@example.no?fnr=01017012345&page=2", "/customers/***?fnr=***&page=2"),
+            ("shadow: few, many", "shadow: few, many"),
+            ("\"kari.nordmann+x@example.no\" (Åse)", "\"***\" (Åse)"),
+            ("Bearer 3f9c2b7de81a04cc3f9c2b7d", "Bearer ***"),
+            ("q=%C3%85se", "q=***"),
+            ("half-open", "half-open"),
+            ("", ""),
+        ] {
+            assert_eq!(masked_words(text), expected);
         }
     }
 }

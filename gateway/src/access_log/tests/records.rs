@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::model::LogField;
+use crate::model::{LogField, NamedFields};
 use crate::trace::{SpanId, Trace, TraceId};
 
 fn encoded(config: &Config, exchange: &Exchange) -> Value {
@@ -37,6 +37,29 @@ fn the_default_line_holds_no_personal_data() {
         "duration_ms": 12.034, "upstream_ms": 1.5, "plugins_ms": 0.007, "fields": {"a": "new"},
     });
     assert_eq!(encoded(&config(LogTarget::Stdout), &exchange), expected);
+}
+
+#[test]
+fn what_plugins_add_is_masked_where_it_looks_personal_and_not_named() {
+    let mut exchange = exchange("/");
+    let target = "/customers/kari@example.no?fnr=01017012345&page=2";
+    // A number at the cut is masked before half of it is left.
+    let cut = format!("{} 01017012345", "x".repeat((8 << 10) - 6));
+    exchange.log_fields =
+        [("lookup", Some(target)), ("other", Some(target)), ("kari@example.no", Some("a")), ("cut", Some(&cut))]
+            .map(noted)
+            .into();
+    let mut config = config(LogTarget::Stdout);
+    let masked = "/customers/***?fnr=***&page=2";
+    let cut = format!("{} ***", "x".repeat((8 << 10) - 6));
+    let expected = json!({"lookup": masked, "other": masked, "***": "a", "cut": cut});
+    assert_eq!(encoded(&config, &exchange)["fields"], expected);
+    config.include.plugin_fields = NamedFields::Named(vec!["lookup".to_owned()]);
+    assert_eq!(encoded(&config, &exchange)["fields"]["lookup"], target);
+    assert_eq!(encoded(&config, &exchange)["fields"]["other"], masked);
+    config.include.plugin_fields = NamedFields::All;
+    let all = encoded(&config, &exchange);
+    assert_eq!((&all["fields"]["other"], &all["fields"]["kari@example.no"]), (&json!(target), &json!("a")));
 }
 
 #[test]
@@ -71,7 +94,7 @@ fn the_reference_has_exactly_the_keys_that_are_written() {
     assert_eq!(least.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&["always"]));
     exchange.log_fields = vec![noted(("a", Some("b")))];
     let request_headers = vec![http::header::USER_AGENT];
-    let include = Disclosure { full_address: true, full_path: true, request_headers };
+    let include = Disclosure { full_address: true, full_path: true, request_headers, ..Disclosure::default() };
     exchange.trace = Some(trace());
     let all = Config { include, ..config(LogTarget::Stdout) };
     let most = encoded(&all, exchange);
@@ -89,6 +112,7 @@ proptest! {
         }
         let mut config = config(LogTarget::Stdout);
         config.include.full_path = true;
+        config.include.plugin_fields = NamedFields::All;
         config.include.request_headers = vec![http::header::COOKIE];
         if let Ok(header) = HeaderValue::from_bytes(&header) {
             exchange.request.headers.insert("cookie", header);

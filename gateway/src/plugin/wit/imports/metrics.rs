@@ -5,6 +5,7 @@
 use crate::phase::Phase;
 use crate::plugin::wit::bindings::edge::gateway::metrics::{self, Label};
 use crate::plugin::wit::state::HostState;
+use crate::sanitize::metric_text;
 
 impl HostState {
     /// Whether this is a call of an exchange. Those run on workers; what runs elsewhere has no cells to count in.
@@ -14,14 +15,14 @@ impl HostState {
 }
 
 fn pairs(labels: Vec<Label>) -> Vec<(String, String)> {
-    labels.into_iter().map(|label| (label.key, label.value)).collect()
+    labels.into_iter().map(|label| (label.key, metric_text(label.value))).collect()
 }
 
 impl metrics::Host for HostState {
     fn count(&mut self, name: String, labels: Vec<Label>, delta: u64) -> wasmtime::Result<()> {
         self.charge()?;
         if self.counts() {
-            self.context.metrics.count(&self.context.plugin, &name, &pairs(labels), delta);
+            self.context.metrics.count(&self.context.plugin, &metric_text(name), &pairs(labels), delta);
         }
         Ok(())
     }
@@ -29,7 +30,7 @@ impl metrics::Host for HostState {
     fn observe(&mut self, name: String, labels: Vec<Label>, value: f64) -> wasmtime::Result<()> {
         self.charge()?;
         if self.counts() {
-            self.context.metrics.observe(&self.context.plugin, &name, &pairs(labels), value);
+            self.context.metrics.observe(&self.context.plugin, &metric_text(name), &pairs(labels), value);
         }
         Ok(())
     }
