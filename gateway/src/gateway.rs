@@ -10,6 +10,7 @@ mod drain;
 mod error;
 mod listeners;
 mod prepare;
+mod push;
 mod reload;
 mod run;
 mod signals;

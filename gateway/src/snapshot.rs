@@ -12,6 +12,7 @@ use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
 use crate::route::Router;
 use crate::telemetry::metrics::EndpointHealth;
+use crate::telemetry::spans::SpanExport;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// The upstreams by name.
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub ports: Ports,
     /// Where the access logs go, in their order.
     pub log_targets: Vec<Arc<Target>>,
+    /// Where spans go.
+    pub spans: Option<Arc<SpanExport>>,
 }
 
 impl Snapshot {
@@ -50,7 +53,13 @@ impl Snapshot {
     ) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
-        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, log_targets, config }
+        let router = Arc::new(Router::build(routes));
+        Self { router, upstreams, plugins, rules, ports, log_targets, config, spans: None }
+    }
+
+    /// The same with somewhere to send spans to.
+    pub fn with_spans(self, spans: Option<Arc<SpanExport>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// The same routes and upstreams with other plugins.

@@ -3,6 +3,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod collector;
 pub mod duplex;
 pub mod foreign;
 pub mod gateway;
@@ -11,6 +12,7 @@ pub mod hostile;
 pub mod load;
 pub mod otlp;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 

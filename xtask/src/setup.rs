@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{exists, find, output, run as run_command, target_directory};
-use crate::{Result, wasm_target};
+use crate::{Result, debian, wasm_target};
 
 /// A program that a task runs, with the Debian package that brings it.
 pub(crate) struct Tool {
@@ -48,8 +48,8 @@ pub(crate) fn run() -> Result {
     wasm()?;
     tools(&PEERS)?;
     tools(&[NGINX, H2LOAD])?;
-    let python = python()?;
-    println!("wasm target, tools and {} are in place", python.display());
+    let (python, prometheus) = (python()?, debian::prometheus()?);
+    println!("wasm target, tools, {} and {} are in place", python.display(), prometheus.display());
     Ok(())
 }
 

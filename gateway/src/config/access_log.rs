@@ -66,7 +66,7 @@ impl Type for AccessLogs {
 
 /// What `access_log.include` turns on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Included {
+pub(super) enum Included {
     ClientAddress,
     Path,
     RequestHeader(HeaderName),
@@ -152,7 +152,8 @@ impl Type for LogPath {
     }
 }
 
-fn disclosure(include: &[Included]) -> Disclosure {
+/// What `include` turns on.
+pub(super) fn disclosure(include: &[Included]) -> Disclosure {
     let header = |included: &Included| match included {
         Included::RequestHeader(name) => Some(name.clone()),
         _ => None,
@@ -184,7 +185,7 @@ const OFF: Parsed<Vec<AccessLog>> = Parsed {
 
 const INCLUDE: [&str; 5] = ["client.address", "path", "request_headers.NAME", "plugin_fields", "plugin_fields.NAME"];
 
-fn included(text: &str) -> Result<Included, String> {
+pub(super) fn included(text: &str) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }

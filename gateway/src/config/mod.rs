@@ -5,6 +5,7 @@
 //! messages about unknown keys and [`schema()`]. What spans sections (names that have to exist) is in `resolve`.
 
 mod access_log;
+mod collector;
 mod contents;
 mod context;
 mod diff;
@@ -14,6 +15,7 @@ mod fields;
 mod json;
 mod listener;
 mod load;
+mod metrics;
 mod names;
 mod places;
 mod plugin;
@@ -27,6 +29,7 @@ mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod tree;
 mod types;
 mod upstream;

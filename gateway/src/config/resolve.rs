@@ -42,8 +42,15 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
             }
         }
     }
+    let sent_secrets = std::mem::take(&mut context.sent_secrets);
+    if let Some(secrets) = &raw.secrets {
+        check_sent(&sent_secrets, secrets, context);
+    }
+    for position in names.traced.iter().filter(|_| !raw.has_tracing) {
+        context.warn(*position, "nothing is traced: there is no section \"tracing\"");
+    }
     let (mut plugins, upstreams, secrets) = (raw.plugins?, raw.upstreams?, raw.secrets?);
-    warn_of_unused(&names, &plugins, &upstreams, &secrets, context);
+    warn_of_unused(&names, &plugins, &upstreams, (&secrets, &sent_secrets), context);
 
     let upstreams = upstreams.into_iter().filter_map(|(name, upstream)| {
         let name: Arc<str> = Arc::from(name.value);
@@ -72,10 +79,12 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         admin: raw.admin.map(|address| Admin { address: address.value }),
         access_log: raw.access_log?,
         log: raw.log?,
+        metrics: raw.metrics?,
         forwarding: raw.forwarding?,
         credentials: raw.credentials?,
         limits: raw.limits?,
         drain: raw.drain?,
+        tracing: raw.tracing,
     })
 }
 
@@ -115,12 +124,26 @@ fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, contex
     }
 }
 
+/// Secrets that are sent in header fields exist, and fit there.
+fn check_sent(names: &[Placed<String>], secrets: &Keyed<Secret>, context: &mut Context<'_>) {
+    check_names("secret", names, secrets, context);
+    for name in names {
+        let secret =
+            secrets.iter().find(|(known, _)| known.value == name.value).and_then(|(_, secret)| secret.as_ref());
+        if secret.is_some_and(|secret| secret.header_value().is_none()) {
+            let message =
+                "this secret can't be sent as a header value; it has line breaks or characters outside of ASCII";
+            context.error(name.position, message);
+        }
+    }
+}
+
 /// What stands in the file and does nothing.
 fn warn_of_unused(
     names: &RouteNames,
     plugins: &RawPlugins,
     upstreams: &Keyed<Upstream>,
-    secrets: &Keyed<Secret>,
+    (secrets, sent): (&Keyed<Secret>, &[Placed<String>]),
     context: &mut Context<'_>,
 ) {
     let granted = || plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref());
@@ -132,7 +155,8 @@ fn warn_of_unused(
     for (name, _) in upstreams.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no route and no grant uses the upstream {}", name.shown));
     }
-    let used: HashSet<&str> = granted().flat_map(|grants| &grants.secrets).map(|name| name.value.as_str()).collect();
+    let used: HashSet<&str> =
+        granted().flat_map(|grants| &grants.secrets).chain(sent).map(|name| name.value.as_str()).collect();
     for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no plugin is granted the secret {}", name.shown));
     }

@@ -10,6 +10,7 @@ use super::fields::{Fields, Object};
 use super::names;
 use super::plugin;
 use super::template::{FieldValue, Value};
+use super::tracing;
 use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Size, Text, text, time};
 use crate::model::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -44,7 +45,15 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         "{}",
     );
 
+    let traced = fields.optional(
+        "tracing",
+        "Whether its exchanges take part in traces: off, or what differs from tracing.sample.",
+        tracing::of_route(),
+    );
+    let tracing_at = fields.has("tracing").then(|| fields.position("tracing"));
+
     if let Some(context) = fields.context() {
+        context.names.traced.extend(tracing_at);
         context.names.routes.extend(name.clone());
         context.names.upstreams.extend(upstream.clone());
     }
@@ -76,6 +85,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         response_headers,
         limits,
         access_log: access_log?,
+        tracing: traced.unwrap_or_default(),
     };
     valid.then_some(route)
 }

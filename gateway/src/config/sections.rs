@@ -9,8 +9,8 @@ use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
 use super::types::{Integer, List, Named, NonEmpty, OrOff, text};
-use super::{access_log, drain, names, route, settings, upstream};
-use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Route, Secret, State, Upstream};
+use super::{access_log, drain, metrics, names, route, settings, tracing, upstream};
+use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Metrics, Route, Secret, State, Tracing, Upstream};
 
 /// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
 pub(super) struct Raw {
@@ -24,10 +24,14 @@ pub(super) struct Raw {
     pub(super) admin: Option<Placed<SocketAddr>>,
     pub(super) access_log: Option<Vec<AccessLog>>,
     pub(super) log: Option<Log>,
+    pub(super) metrics: Option<Metrics>,
     pub(super) forwarding: Option<Forwarding>,
     pub(super) credentials: Option<Vec<HeaderName>>,
     pub(super) limits: Option<Limits>,
     pub(super) drain: Option<Drain>,
+    pub(super) tracing: Option<Tracing>,
+    /// Whether that is there, right or wrong.
+    pub(super) has_tracing: bool,
 }
 
 /// The top level.
@@ -67,6 +71,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         "{}",
     );
     let log = fields.default("log", "The gateway's own messages, on stderr.", Object(settings::log), "{}");
+    let metrics = fields.default(
+        "metrics",
+        "What metrics are made of, and where they are sent besides /metrics of the admin listener.",
+        Object(metrics::metrics),
+        "{}",
+    );
     let forwarding = fields.default(
         "forwarding",
         "What is believed of, and told to, other proxies.",
@@ -82,6 +92,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain = drain::section(fields);
+    let tracing = fields.optional(
+        "tracing",
+        "Distributed traces. Without it fields that tell of traces pass as they are.",
+        Object(tracing::tracing),
+    );
+    let has_tracing = fields.has("tracing");
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
     // is made there is no context, and this leaves.
     fields.context()?;
@@ -97,9 +113,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         admin: admin.flatten(),
         access_log,
         log,
+        metrics,
         forwarding,
         credentials,
         limits,
         drain,
+        tracing,
+        has_tracing,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::control::Control;
+use super::control::{Control, FLUSHING};
 use super::signals::{Signal, Signals};
 use super::workers::POLL;
 use crate::worker::WorkerCommand;
@@ -50,6 +50,10 @@ impl Control {
         let _ = self.admin_shutdown.send(true);
         self.registry.remove_status_files(|_| true);
         self.access_log.finish();
+        self.push.finish().await;
+        if let Some(spans) = &self.snapshot.spans {
+            spans.finish(FLUSHING.min(limit)).await;
+        }
         if why.is_none() { Drained::Clean } else { Drained::Cut }
     }
 

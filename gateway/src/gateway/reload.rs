@@ -248,10 +248,14 @@ impl Control {
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        self.metrics.certificates_in_force(prepare::expiries(&parts.certificates));
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets));
+        let snapshot = Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets);
+        self.export_spans_to(parts.spans.as_ref());
+        self.swap(snapshot.with_spans(parts.spans));
         self.memory.follow(&config.limits);
+        self.push.follow(&config, parts.metrics_collector.as_ref(), &self.metrics);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others(&BTreeSet::new());
         self.listeners.apply(plan, &self.workers);

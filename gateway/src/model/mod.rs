@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod collector;
 mod disclosure;
 mod drain;
 mod forwarding;
@@ -14,12 +15,14 @@ mod limits;
 mod listener;
 mod log;
 mod log_field;
+mod metrics;
 mod plugin;
 mod reload;
 mod route;
 mod secret;
 mod state;
 mod template;
+mod tracing;
 mod trust;
 mod upstream;
 
@@ -34,6 +37,7 @@ pub use access_log::{
     SyslogAddress,
 };
 pub use admin::Admin;
+pub use collector::{Collector, CollectorProtocol};
 pub use disclosure::{Disclosure, NamedFields};
 pub use drain::Drain;
 pub use forwarding::Forwarding;
@@ -42,6 +46,7 @@ pub use limits::Limits;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls, SocketKey, Transport};
 pub use log::{Log, LogFormat};
 pub use log_field::{LOG_MEMBERS, LOG_VARIABLES, LinePiece, LogField};
+pub use metrics::{Metrics, MetricsExport};
 pub use plugin::{Compile, Grants, OnFailure, PluginEntry, PluginLimits, Plugins, Positions, Storing};
 pub use route::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -50,6 +55,7 @@ pub use route::{
 pub use secret::Secret;
 pub use state::State;
 pub use template::{Piece, Template, VARIABLES, Variable};
+pub use tracing::{RouteTracing, Sampling, Share, TraceFormat, Tracing};
 pub use trust::{KeyId, TrustedKey};
 pub use upstream::{
     EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
@@ -81,6 +87,8 @@ pub struct Config {
     pub access_log: Vec<AccessLog>,
     /// The gateway's own messages, on stderr.
     pub log: Log,
+    /// What metrics are made of, and where they are sent.
+    pub metrics: Metrics,
     /// How client addresses are found and passed on.
     pub forwarding: Forwarding,
     /// Header fields that carry callers' credentials, besides those that do by their name.
@@ -89,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the gateway stops.
     pub drain: Drain,
+    /// How exchanges take part in traces; `None` = not at all.
+    pub tracing: Option<Tracing>,
 }
 
 impl Config {
@@ -102,6 +112,7 @@ impl Config {
             admin,
             state,
             log,
+            metrics,
             // Followed at once.
             listeners: _,
             upstreams: _,
@@ -113,6 +124,7 @@ impl Config {
             credentials: _,
             limits: _,
             drain: _,
+            tracing: _,
         } = self;
         deferred.keep(workers, &running.workers, |new| {
             let now = running.workers;
@@ -121,6 +133,7 @@ impl Config {
         Admin::keep(admin, &running.admin, &mut deferred);
         state.keep(&running.state, &mut deferred);
         log.keep(&running.log, &mut deferred);
+        metrics.keep(&running.metrics, &mut deferred);
         deferred.into_notices()
     }
 

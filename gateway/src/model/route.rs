@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use super::RouteLog;
 use super::plugin::PluginEntry;
 use super::template::Template;
+use super::tracing::RouteTracing;
 
 /// A route: conditions, a chain, and where matching requests go.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub struct Route {
     pub limits: RouteLimits,
     /// Which of its exchanges are logged.
     pub access_log: RouteLog,
+    /// Whether and when its exchanges are traced.
+    pub tracing: RouteTracing,
 }
 
 /// The `timeouts` and `limits` of a route.

@@ -93,7 +93,7 @@ pub fn metric_text(mut text: String) -> String {
 }
 
 /// The methods of RFC 9110 and PATCH (RFC 5789) by their names, [`OTHER_METHOD`] for all others.
-fn known_method(method: &Method) -> &'static str {
+pub fn known_method(method: &Method) -> &'static str {
     const KNOWN: [Method; 9] = [
         Method::GET,
         Method::POST,

@@ -29,6 +29,7 @@ pub(super) fn route(shared: &Route) -> Route {
         response_headers: edits(&shared.response_headers),
         limits: shared.limits.clone(),
         access_log: shared.access_log.clone(),
+        tracing: shared.tracing.clone(),
     }
 }
 
@@ -73,6 +74,7 @@ mod tests {
             response_headers: HeaderEdits::default(),
             limits: Default::default(),
             access_log: Default::default(),
+            tracing: Default::default(),
         };
         let own = route(&shared);
         assert_eq!(own, shared);

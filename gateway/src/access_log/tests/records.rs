@@ -18,7 +18,7 @@ fn encoded(config: &Config, exchange: &Exchange) -> Value {
 
 fn trace() -> Trace {
     let id = TraceId::from_bytes(*b"0123456789abcdef").unwrap();
-    Trace { id, span: SpanId::from_bytes(*b"01234567").unwrap(), sampled: true, notes: None }
+    Trace::new(id, SpanId::from_bytes(*b"01234567").unwrap(), true)
 }
 
 #[test]
