@@ -54,12 +54,10 @@ fn member(name: &str, syntax: Syntax, out: &mut Vec<u8>) {
 /// What plugins added, as an object: the last word on a name counts, and `None` takes it back.
 pub(super) fn plugins(exchange: &Exchange, sanitizer: &Sanitizer, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (name, value)) in exchange.log_fields.iter().enumerate() {
-        let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
-        let (Some(value), false) = (value, overridden) else { continue };
-        member(&sanitizer.plugin_field_name(name), syntax, out);
-        // Before it is cut: half of a number looks like none.
-        let value = sanitizer.plugin_field(name, value.as_deref());
+    for (index, field) in exchange.log_fields.iter().enumerate() {
+        let overridden = exchange.log_fields[index + 1..].iter().any(|later| later.name == field.name);
+        let (Some((name, value)), false) = (sanitizer.plugin_field(field), overridden) else { continue };
+        member(name, syntax, out);
         json_string(&value[..value.floor_char_boundary(MAX_RECORDED)], syntax, out);
     }
     out.push(b'}');

@@ -233,7 +233,7 @@ impl Control {
         match &result {
             Ok(()) => tracing::info!(file = %self.path.display(), "configuration applied"),
             Err(error) => {
-                tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
+                tracing::error!("the new configuration is refused, the old one stays in force:\n{}", safe!(*error));
             }
         }
         Some(result)

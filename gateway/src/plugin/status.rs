@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::sanitize::safe;
+use crate::sanitize::{SafeText, safe};
 use crate::watch;
 
 /// Larger ones are not ours.
@@ -39,7 +39,7 @@ pub struct Status {
     /// Its version.
     pub version: Option<String>,
     /// Why the file was refused.
-    pub error: Option<String>,
+    pub error: Option<SafeText>,
     /// Seconds since 1970.
     pub since: u64,
 }

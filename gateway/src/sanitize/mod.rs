@@ -7,7 +7,9 @@
 mod address;
 mod libraries;
 mod path;
+mod plugin_field;
 mod safe;
+mod texts;
 mod words;
 
 use std::borrow::Cow;
@@ -15,10 +17,12 @@ use std::net::IpAddr;
 
 use http::{HeaderName, Method};
 
-pub use self::libraries::Variant;
+pub use self::libraries::{LookupError, Variant};
+pub use self::plugin_field::PluginField;
 pub use self::safe::{Configured, Safe, SafeText};
 pub(crate) use self::safe::{as_displayed, safe};
-pub use self::words::{Texts, own_words};
+pub use self::texts::Texts;
+pub use self::words::{own_values, own_words};
 use crate::model::Disclosure;
 use crate::sensitive::Sensitive;
 
@@ -64,32 +68,18 @@ impl Sanitizer {
         known_method(method.expose())
     }
 
-    /// The value of a log field that a plugin added: whole where that is named, otherwise with `***` for words that look like
-    /// personal data.
-    pub fn plugin_field<'a>(&self, name: &Sensitive<String>, value: Sensitive<&'a str>) -> Cow<'a, str> {
-        let value = value.into_exposed();
-        if self.include.plugin_fields.contain(name.expose()) { value.into() } else { path::masked_words(value) }
-    }
-
-    /// The name of such a field, by the same rule.
-    pub fn plugin_field_name<'a>(&self, name: &'a Sensitive<String>) -> Cow<'a, str> {
-        let name = name.expose();
-        if self.include.plugin_fields.contain(name) { name.into() } else { path::masked_words(name) }
+    /// The name and the value of a log field that a plugin added: whole where that is named, otherwise the words that are the
+    /// plugin's own.
+    pub fn plugin_field<'a>(&self, field: &'a PluginField) -> Option<(&'a str, &'a str)> {
+        let whole = self.include.plugin_fields.contain(field.name.expose());
+        let (name, value) = if whole { field.whole() } else { field.masked() };
+        Some((name.into_exposed(), value?.into_exposed()))
     }
 
     /// The request header fields that are shown.
     pub fn request_headers(&self) -> &[HeaderName] {
         &self.include.request_headers
     }
-}
-
-/// What a plugin names or labels one of its metrics with: without words that look like personal data, which would make a series
-/// for each person as well.
-pub fn metric_text(mut text: String) -> String {
-    if let Cow::Owned(masked) = path::masked_words(&text) {
-        text = masked;
-    }
-    text
 }
 
 /// The methods of RFC 9110 and PATCH (RFC 5789) by their names, [`OTHER_METHOD`] for all others.
