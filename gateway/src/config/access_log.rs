@@ -94,7 +94,7 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<Option<AccessLog>> {
         "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
          masked, with its query), request_headers.NAME, plugin_fields.NAME (of fields that plugins add, not masked) or \
          plugin_fields for all.",
-        List(Parsed { parse: included, schema: included_schema, hint: |_| None }),
+        List(INCLUDED),
         "[]",
     );
     let when = selection::when(fields, "Which exchanges are logged: those that this holds for, or any of a list.");
@@ -183,23 +183,39 @@ const OFF: Parsed<Vec<AccessLog>> = Parsed {
     schema: || json!({"const": "off"}),
 };
 
-const INCLUDE: [&str; 5] = ["client.address", "path", "request_headers.NAME", "plugin_fields", "plugin_fields.NAME"];
+/// Personal data that spans and records may show.
+const OF_REQUESTS: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
+const OF_PLUGINS: [&str; 2] = ["plugin_fields", "plugin_fields.NAME"];
 
-pub(super) fn included(text: &str) -> Result<Included, String> {
+/// An element of `include` of an access log.
+const INCLUDED: Parsed<Included> = Parsed {
+    parse: |text| {
+        if let Some(name) = text.strip_prefix("plugin_fields.").filter(|name| !name.is_empty()) {
+            return Ok(Included::PluginField(name.to_owned()));
+        }
+        match text {
+            "plugin_fields" => Ok(Included::PluginFields),
+            _ => included(text, OF_REQUESTS.into_iter().chain(OF_PLUGINS)),
+        }
+    },
+    schema: || json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+|plugin_fields(\\..+)?)$"}),
+    hint: |_| None,
+};
+
+/// An element of `include` of what knows requests alone.
+pub(super) const INCLUDED_OF_REQUESTS: Parsed<Included> = Parsed {
+    parse: |text| included(text, OF_REQUESTS.into_iter()),
+    schema: || json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"}),
+    hint: |_| None,
+};
+
+fn included(text: &str, valid: impl Iterator<Item = &'static str>) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }
-    if let Some(name) = text.strip_prefix("plugin_fields.").filter(|name| !name.is_empty()) {
-        return Ok(Included::PluginField(name.to_owned()));
-    }
     match text {
-        "plugin_fields" => Ok(Included::PluginFields),
         "client.address" => Ok(Included::ClientAddress),
         "path" => Ok(Included::Path),
-        _ => Err(format!("is nothing that can be logged; {}", suggest(text, INCLUDE))),
+        _ => Err(format!("is nothing that can be logged; {}", suggest(text, valid))),
     }
-}
-
-fn included_schema() -> Value {
-    json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+|plugin_fields(\\..+)?)$"})
 }

@@ -29,7 +29,7 @@ pub(super) fn parse(value: &[u8]) -> Option<Incoming> {
 }
 
 /// The fields of the form with several.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Several<'a> {
     pub(super) trace: Option<&'a [u8]>,
     pub(super) span: Option<&'a [u8]>,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::{Spacing, TokenStream, TokenTree};
+use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
 use crate::files::{Source, attributes, is_test, sources};
@@ -24,8 +24,8 @@ const SHOWN: [&str; 10] = [
     "Uri",
 ];
 
-/// Folders and files whose types hold what the operator has written or chosen.
-const THE_OPERATORS: [&str; 3] = ["cli/", "config/", "model/"];
+/// Folders and files whose types hold what the operator has written or chosen, or what has been made to be sent.
+const THE_OPERATORS: [&str; 4] = ["cli/", "config/", "export/", "model/"];
 
 /// Types that derive it all the same, each with its reason.
 const DERIVED_ALL_THE_SAME: &[(&str, &str)] = &[
@@ -33,6 +33,7 @@ const DERIVED_ALL_THE_SAME: &[(&str, &str)] = &[
     ("EndpointNames", "an upstream's, from the configuration"),
     ("HeaderRules", "what the gateway says of itself"),
     ("Hops", "the gateway's own name, beside what is hidden"),
+    ("Piece", "a part of a line of the log, from the configuration"),
     ("NameCache", "names that plugins have asked for, by a number"),
     ("RequestId", "made here or by a trusted proxy, to be shown"),
     ("Upstream", "from the configuration"),
@@ -44,10 +45,14 @@ const OUTPUTS: [&str; 13] = [
     "safe",
 ];
 
-/// The gateway's files, by their path in it, apart from tests and from what feeds parsers with bytes of its own.
-fn gateway() -> Vec<(String, Source)> {
-    let of = |source: Source| Some((source.path.strip_prefix("gateway/src/")?.to_owned(), source));
-    let all = sources("gateway/src").into_iter().filter_map(of);
+/// The gateway's files, by their path in it, and those of the crate that exports what it tells, apart from tests and from what feeds
+/// parsers with bytes of its own.
+pub(super) fn gateway() -> Vec<(String, Source)> {
+    let of = |source: Source| {
+        let path = source.path.strip_prefix("gateway/src/").or_else(|| source.path.strip_prefix("gateway/"))?;
+        Some((path.to_owned(), source))
+    };
+    let all = ["gateway/src", "gateway/export/src"].into_iter().flat_map(sources).filter_map(of);
     all.filter(|(path, _)| !path.starts_with("fuzzing") && !path.contains("tests")).collect()
 }
 
@@ -242,118 +247,6 @@ fn nothing_that_was_exposed_is_formatted_for_anybody_to_read() {
         found.extend(formatted.found.into_iter().map(|place| format!("{path}:{place}")));
     }
     assert!(found.is_empty(), "content is written out; ask the sanitiser for a text: {found:#?}");
-}
-
-/// Macros that write to the error log.
-const LOGS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "event"];
-
-/// What holds an error, by the names that errors have here.
-const ERRORS: [&str; 6] = ["e", "err", "error", "failure", "panic", "why"];
-
-/// Errors that are written as they are, by file and name, each with its reason.
-const SAFE_AS_THEY_ARE: &[(&str, &str, &str)] = &[
-    ("gateway/reload.rs", "error", "of the configuration, whose errors leave out what variables and secrets hold"),
-    ("plugin/loads.rs", "error", "a `LoadError`, of words that are the host's own or have been cleaned"),
-    ("plugin/pool.rs", "error", "a `SafeText`, made where it failed"),
-    ("plugin/serving.rs", "error", "a `LoadError`'s text, of a status"),
-    ("protocol/http2/mod.rs", "error", "a `SafeText`"),
-    ("protocol/http3/request.rs", "why", "text that stands in the code"),
-    ("telemetry/log.rs", "error", "the filter is gone or poisoned, and nothing else"),
-    ("upstream/resolve.rs", "error", "the system's resolver, in words of its own tables"),
-    ("upstream/tls.rs", "error", "files of the system's root certificates"),
-    ("watch.rs", "error", "the kernel's file events, and files that the configuration names"),
-];
-
-/// Errors that calls of macros of the log show, by line and name.
-#[derive(Default)]
-struct Errors(Vec<(usize, String)>);
-
-impl Errors {
-    /// Looks through the arguments of a call.
-    fn look(&mut self, tokens: TokenStream) {
-        let mut argument = Vec::new();
-        for token in tokens.into_iter().chain([TokenTree::Punct(proc_macro2::Punct::new(',', Spacing::Alone))]) {
-            match &token {
-                TokenTree::Punct(comma) if comma.as_char() == ',' => self.argument(&std::mem::take(&mut argument)),
-                _ => argument.push(token),
-            }
-        }
-    }
-
-    /// One of them: `%error`, `name = ?error`, `error`, or a text with `{error}`.
-    fn argument(&mut self, tokens: &[TokenTree]) {
-        if let [TokenTree::Literal(text)] = tokens {
-            let text = text.to_string();
-            let named = |name: &&&str| [format!("{{{name}}}"), format!("{{{name}:")].iter().any(|it| text.contains(it));
-            self.0.extend(ERRORS.iter().find(named).map(|name| (tokens[0].span().start().line, (*name).to_owned())));
-            return;
-        }
-        let value = tokens.iter().rposition(|token| matches!(token, TokenTree::Punct(it) if it.as_char() == '='));
-        let value = &tokens[value.map_or(0, |at| at + 1)..];
-        let words = value.iter().filter_map(|token| match token {
-            TokenTree::Ident(word) => Some(word),
-            _ => None,
-        });
-        let words: Vec<_> = words.map(|word| (word.span().start().line, word.to_string())).collect();
-        // A text of the sanitiser's, or what an error is called in the code.
-        if words.iter().any(|(_, word)| ["safe", "text", "name"].contains(&word.as_str())) {
-            return;
-        }
-        self.0.extend(words.into_iter().find(|(_, word)| ERRORS.contains(&word.as_str())));
-    }
-}
-
-impl<'ast> Visit<'ast> for Errors {
-    fn visit_item(&mut self, item: &'ast syn::Item) {
-        if !is_test(attributes(item)) {
-            visit::visit_item(self, item);
-        }
-    }
-
-    fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        let name = call.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
-        if LOGS.contains(&name.as_str()) {
-            self.look(call.tokens.clone());
-        }
-    }
-}
-
-/// The command line answers who started it, and is not looked at.
-#[test]
-fn errors_are_written_to_the_log_by_the_sanitiser_alone() {
-    let (mut found, mut used) = (Vec::new(), BTreeSet::new());
-    for (path, source) in gateway().into_iter().filter(|(path, _)| !path.starts_with("cli/")) {
-        let mut errors = Errors::default();
-        errors.visit_file(&source.syntax);
-        for (line, name) in errors.0 {
-            match SAFE_AS_THEY_ARE.iter().position(|(file, known, _)| *file == path && *known == name) {
-                Some(at) => drop(used.insert(at)),
-                None => found.push(format!("{path}:{line}: {name}")),
-            }
-        }
-    }
-    assert!(found.is_empty(), "write error = %safe!(error), or say here what it can't hold: {found:#?}");
-    let unused: Vec<_> = (0..SAFE_AS_THEY_ARE.len()).filter(|at| !used.contains(at)).collect();
-    assert!(
-        unused.is_empty(),
-        "no longer there: {:?}",
-        unused.iter().map(|at| SAFE_AS_THEY_ARE[*at]).collect::<Vec<_>>()
-    );
-}
-
-#[test]
-fn errors_that_are_written_as_they_are_are_seen() {
-    let found = |code: &str| {
-        let mut errors = Errors::default();
-        errors.visit_file(&syn::parse_file(&format!("fn f() {{ {code} }}")).expect("valid"));
-        errors.0.len()
-    };
-    for code in ["%error, \"a\"", "what = ?error, \"a\"", "a = %b, e = %panic", "\"a: {error}\"", "\"a: {}\", error"] {
-        assert_eq!(found(&format!("tracing::debug!({code})")), 1, "{code}");
-    }
-    for code in ["error = %safe!(error), \"a\"", "error = malformed.text(), \"a\"", "\"an error\"", "count, \"a\""] {
-        assert_eq!(found(&format!("tracing::debug!({code})")), 0, "{code}");
-    }
 }
 
 #[test]
