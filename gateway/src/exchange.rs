@@ -4,6 +4,7 @@
 //! It is `Send` because wasmtime demands it of a store's data, not because it ever leaves its worker.
 
 pub mod header_edits;
+mod measures;
 mod scratch;
 mod shared;
 
@@ -16,6 +17,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use plugin_rules::audit;
 use smallvec::SmallVec;
 
+pub use self::measures::Measures;
 pub use self::scratch::{PluginScratch, StoreRequest, StreamState};
 pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
@@ -270,23 +272,6 @@ pub enum ResponseSource {
     Stored(usize),
     /// The gateway's own error.
     Gateway,
-}
-
-/// Times and sizes of an exchange. Durations are of wall time.
-#[derive(Debug, Default)]
-pub struct Measures {
-    /// Body bytes received from the client.
-    pub bytes_in: u64,
-    /// Body bytes sent to the client.
-    pub bytes_out: u64,
-    /// From the first byte sent upstream to the response's head.
-    pub upstream: Duration,
-    /// Spent inside plugins.
-    pub plugins: Duration,
-    /// Attempts made upstream: 0 when the gateway or a plugin answered.
-    pub attempts: u32,
-    /// Set when the exchange ended.
-    pub total: Duration,
 }
 
 /// One request and its response.

@@ -12,6 +12,7 @@ use super::value::{self, Value};
 use crate::exchange::Exchange;
 use crate::model::{AccessLog, LOG_MEMBERS, LinePiece, LogField, LogTarget, RecordFormat};
 use crate::sanitize::Sanitizer;
+use crate::sensitive::no_content;
 
 /// Encodes by one configuration.
 #[derive(Debug)]
@@ -21,7 +22,6 @@ pub(super) struct Line {
 }
 
 /// A part of a line.
-#[derive(Debug)]
 enum Piece {
     /// The same in every line.
     Text(Box<[u8]>),
@@ -34,6 +34,7 @@ enum Piece {
     /// The same, left out where nothing is known.
     OptionalMember(Box<[u8]>, LogField, Syntax),
 }
+no_content!(Piece);
 
 /// What NGINX calls `combined`, in our variables.
 const COMBINED: [(&str, LogField); 5] = [

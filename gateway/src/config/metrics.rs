@@ -19,7 +19,16 @@ const LONGEST: f64 = 86_400.0;
 const BUCKETS: &str = "[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]";
 
 /// The section.
-pub(super) fn metrics(fields: &mut Fields<'_, '_>) -> Option<Metrics> {
+pub(super) fn section(fields: &mut Fields<'_, '_>) -> Option<Metrics> {
+    fields.default(
+        "metrics",
+        "What metrics are made of, and where they are sent besides /metrics of the admin listener.",
+        Object(metrics),
+        "{}",
+    )
+}
+
+fn metrics(fields: &mut Fields<'_, '_>) -> Option<Metrics> {
     let buckets = fields.default(
         "buckets",
         "Upper bounds of the buckets of durations, in seconds, rising.",

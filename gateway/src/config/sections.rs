@@ -71,12 +71,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         "{}",
     );
     let log = fields.default("log", "The gateway's own messages, on stderr.", Object(settings::log), "{}");
-    let metrics = fields.default(
-        "metrics",
-        "What metrics are made of, and where they are sent besides /metrics of the admin listener.",
-        Object(metrics::metrics),
-        "{}",
-    );
+    let metrics = metrics::section(fields);
     let forwarding = fields.default(
         "forwarding",
         "What is believed of, and told to, other proxies.",
@@ -92,11 +87,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain = drain::section(fields);
-    let tracing = fields.optional(
-        "tracing",
-        "Distributed traces. Without it fields that tell of traces pass as they are.",
-        Object(tracing::tracing),
-    );
+    let tracing = tracing::section(fields);
     let has_tracing = fields.has("tracing");
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
     // is made there is no context, and this leaves.

@@ -8,7 +8,15 @@ use super::{access_log, collector};
 use crate::model::{Collector, RouteTracing, Sampling, Share, TraceFormat, Tracing};
 
 /// The `tracing` section.
-pub(super) fn tracing(fields: &mut Fields<'_, '_>) -> Option<Tracing> {
+pub(super) fn section(fields: &mut Fields<'_, '_>) -> Option<Tracing> {
+    fields.optional(
+        "tracing",
+        "Distributed traces. Without it fields that tell of traces pass as they are.",
+        Object(tracing),
+    )
+}
+
+fn tracing(fields: &mut Fields<'_, '_>) -> Option<Tracing> {
     let propagate = fields.default(
         "propagate",
         "How the place in a trace is read and passed on: w3c (traceparent and tracestate), b3 (one field), b3_multi (X-B3-*). \

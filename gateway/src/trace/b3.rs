@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::context::{Incoming, Outgoing, Parent};
 use super::{SpanId, TraceId, hex};
+use crate::sensitive::no_content;
 
 /// The longest `b3` that is made: ids and a flag.
 const LONGEST: usize = 32 + 1 + 16 + 2;
@@ -36,6 +37,7 @@ pub(super) struct Several<'a> {
     pub(super) sampled: Option<&'a [u8]>,
     pub(super) flags: Option<&'a [u8]>,
 }
+no_content!(Several<'_>);
 
 /// Reads the several fields; `None` where one of them is invalid, an id is alone, or there is none.
 pub(super) fn parse_several(fields: Several<'_>) -> Option<Incoming> {
