@@ -129,8 +129,8 @@ fn shown(error: &(dyn Error + 'static)) -> String {
         };
     }
     if let Some(error) = error.downcast_ref::<h2::Error>() {
-        let reason = error.reason().map_or("no reason", |reason| reason.description());
-        return format!("{}: {reason}", if error.is_go_away() { "ended" } else { "failed" });
+        let what = if error.is_go_away() { "ended" } else { "failed" };
+        return error.reason().map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
     }
     match error.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(why)) => format!("invalid peer certificate: {}", variant(why)),

@@ -92,7 +92,7 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<Option<AccessLog>> {
     let include = fields.default(
         "include",
         "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
-         masked, with its query), request_headers.NAME, plugin_fields.NAME (of fields that plugins add, not masked) or \
+         masked, with its query), request_headers.NAME, plugin_fields.NAME (fields that plugins add, whole) or \
          plugin_fields for all.",
         List(INCLUDED),
         "[]",
