@@ -43,8 +43,6 @@ fn requests(gateway: &Talkative, upstream: &Upstream, marks: &mut Marks) -> usiz
             "from",
             "referer",
             "user-agent",
-            "traceparent",
-            "tracestate",
             "baggage",
             "b3",
             "x-b3-traceid",
@@ -55,6 +53,11 @@ fn requests(gateway: &Talkative, upstream: &Upstream, marks: &mut Marks) -> usiz
         ] {
             request = request.header(name, mark(name));
         }
+        // One that is valid, so that what comes with it is read.
+        let state = format!("{}={}", marks.letters(format!("{protocol} tracestate")), "1");
+        request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        request = request.header("tracestate", state);
+        let mut mark = |input: &str| marks.new(format!("{protocol} {input}"));
         let basic = BASE64_STANDARD.encode(format!("{}:{}", mark("user"), mark("password")));
         request = request.header("proxy-authorization", format!("Basic {basic}"));
         let name = marks.letters(format!("{protocol} name of a field"));
