@@ -41,8 +41,8 @@ pub(super) struct HostState {
     pub(super) callers: Option<Callers>,
     /// Whether the gateway itself refused its last call.
     pub(super) call_refused: bool,
-    /// It has been given what nobody can look through any more, when it says something: a piece of a body, what it kept, the
-    /// answer to a call, a secret.
+    /// It has been given what nobody can look through any more, when it says something: a piece of a body, the answer to a
+    /// call, a secret.
     pub(super) heard: bool,
     /// What of its notes has been found to be its own.
     pub(super) own: KnownTexts,

@@ -111,7 +111,6 @@ impl contract::Host for HostState {
 
     fn state(&mut self, of: Handle) -> wasmtime::Result<Vec<u8>> {
         let index = self.index;
-        self.heard = true;
         Ok(notes::state(self.exchange(of)?, index).to_vec())
     }
 
@@ -122,7 +121,6 @@ impl contract::Host for HostState {
 
     fn take_stream_state(&mut self, of: Handle) -> wasmtime::Result<Option<Vec<u8>>> {
         let (index, phase) = (self.index, self.phase);
-        self.heard = true;
         Ok(notes::take_stream_state(self.exchange(of)?, index, phase).map(Into::into))
     }
 

@@ -38,7 +38,6 @@ pub(super) fn swapped_or_too_large(result: Result<u64, SwapError>) -> SwappedOrT
 impl HostState {
     pub(super) fn ask_get(&mut self, key: &str) -> wasmtime::Result<Answer<Option<state::Entry>>> {
         self.charge()?;
-        self.heard = true;
         Ok(self.context.namespace.get(&kept_by(key), self.context.state.now()))
     }
 
