@@ -198,7 +198,7 @@ fn nothing_leaks(format: Format) {
         format!("{inputs} inputs, looked for in {places} outputs of {bytes} bytes: {} pairs", inputs * places);
     println!("{counted}");
     assert!(found.is_empty(), "{} values leave, of {counted}: {found:#?}", found.len());
-    assert!(inputs > 170 && places > 12, "{counted}");
+    assert!(inputs > 155 && places > 12, "{counted}");
 }
 
 /// A service, one that answers nonsense, one whose answers break, and one that ends its connections; and those broken answers.
@@ -306,7 +306,7 @@ fn run(format: Format, change: impl Fn(String) -> String) -> (Marks, Vec<(&'stat
     gateway.refuses(&mistakes.iter().fold(yaml, |yaml, (place, mistake)| yaml.replace(place, mistake)));
     let outputs = outputs(&gateway, &answers);
     println!("{made} exchanges");
-    assert!(made > 70, "{made} exchanges");
+    assert!(made > 65, "{made} exchanges");
     (marks, outputs)
 }
 
