@@ -75,12 +75,13 @@ fn requests(gateway: &Talkative, upstream: &Upstream, marks: &mut Marks) -> usiz
                 "request_headers=tell-all,log=tell-all",
             ),
             (marks.new(format!("{protocol} body that a plugin tells")), "request_headers=chunks,request_body=tell"),
-            (String::new(), "request_headers=tell-secrets"),
         ] {
             let request = http::Request::post("/tells").header("x-do", verbs).header("x-told", &told);
             assert_eq!(client.send(request, told).status, 200, "{protocol} {verbs}");
             made += 1;
         }
+        assert_eq!(client.get("/secrets").status, 200, "{protocol}");
+        made += 1;
         // A panic of the plugin tells what it has read.
         let told = marks.new(format!("{protocol} panic of a plugin"));
         let panicked = client.get_with("/panics", &[("x-do", "request_headers=tell-panic"), ("x-told", &told)]);
@@ -241,7 +242,7 @@ fn run(format: Format, change: impl Fn(String) -> String) -> (Marks, Vec<(&'stat
     std::fs::write(directory.join("ca.pem"), authority.pem()).expect("written");
     let other = foreign_name(&authority, directory, &format!("{host}.example"));
     std::fs::create_dir(directory.join("plugins")).expect("made");
-    install("test-guest", &directory.join("plugins"));
+    ["test-guest", "conformance"].iter().for_each(|guest| install(guest, &directory.join("plugins")));
     std::fs::write(directory.join("secret"), marks.new("secret of a file")).expect("written");
     let environment = ["CANARY_SECRET", "CANARY_CONFIG", "CANARY_MISTAKE", "CANARY_UNUSED"]
         .map(|name| (name, marks.new(format!("environment {name}"))));

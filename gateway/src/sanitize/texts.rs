@@ -2,8 +2,6 @@
 
 use memchr::memmem;
 
-use super::words::is_part;
-
 /// Printable bytes in a row that make a text. Shorter ones are code.
 const SHORTEST: usize = 6;
 /// Bytes of texts that are kept of a file.
@@ -58,6 +56,11 @@ impl Texts {
     pub(super) fn have_all_of(&self, text: &str) -> bool {
         memmem::find(&self.bytes, text.as_bytes()).is_some()
     }
+}
+
+/// Whether a byte is one of a word's.
+pub(super) const fn is_part(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte >= 0x80
 }
 
 const fn is_printable(byte: u8) -> bool {

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 
-use super::texts::Texts;
+use super::texts::{Texts, is_part};
 
 /// Stands in the place of what is masked.
 pub(super) const MASK: &str = "***";
@@ -22,11 +22,6 @@ const NUMBERS: usize = 4;
 const NUMBERED: usize = 2;
 /// Words of a value that are looked for; what follows is masked. A client may have said more than anybody wants to look for.
 const MOST_WORDS: usize = 64;
-
-/// Whether a byte is one of a word's.
-pub(super) const fn is_part(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80
-}
 
 /// A message of a plugin: words that stand in none of its texts are masked, and so are numbers of six digits and more, and words
 /// that stand alone and of which `came` says that the exchange has them.

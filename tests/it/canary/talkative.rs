@@ -150,7 +150,7 @@ access_log:
 tracing: {{sample: {{share: 100%}}, propagate: [w3c, b3, b3_multi], server_timing: true, export: {{{spans}}}}}
 metrics: {{export: {{otlp: {{endpoint: \"http://{metrics}\", protocol: http, compression: none}}, interval: 1s}}}}
 secrets: {{from-file: {{file: secret}}, from-environment: {{env: CANARY_SECRET}}}}
-plugins: {{directory: plugins, grants: {{test-guest: {{secrets: [from-file, from-environment]}}}}}}
+plugins: {{directory: plugins, grants: {{conformance: {{upstreams: [], secrets: [from-file, from-environment]}}}}}}
 upstreams:
   service: {{endpoints: [\"{service}\"]}}
   nonsense: {{endpoints: [\"{nonsense}\"]}}
@@ -161,6 +161,7 @@ routes:
   - {{name: nonsense, match: {{path: {{prefix: /nonsense}}}}, upstream: nonsense}}
   - {{name: broken, match: {{path: {{prefix: /broken}}}}, upstream: broken}}
   - {{name: goaway, match: {{path: {{prefix: /goaway}}}}, upstream: goaway}}
+  - {{name: secrets, match: {{path: {{prefix: /secrets}}}}, plugins: [{{name: conformance, config: {{request_headers: [{{secret: from-file}}, {{secret: from-environment}}]}}}}], upstream: service}}
   - {{name: other-name, match: {{path: {{prefix: /other-name}}}}, upstream: other-name}}
   - {{name: all, match: {{path: {{prefix: /}}}}, plugins: [{{name: test-guest, config: {{id: \"${{CANARY_CONFIG}}\"}}}}], upstream: service}}
 "

@@ -2,9 +2,8 @@
 //! knows to everybody who reads something of the gateway's.
 
 use plugin_sdk::audit::{Action, Place};
-use plugin_sdk::encoding::{base64, hex};
+use plugin_sdk::metrics;
 use plugin_sdk::prelude::*;
-use plugin_sdk::{metrics, secrets};
 
 /// Writes this wherever a plugin can write something that is read later.
 pub(crate) fn tell_all(exchange: &Exchange<'_>, told: &str) {
@@ -22,17 +21,6 @@ pub(crate) fn tell_all(exchange: &Exchange<'_>, told: &str) {
     let _ = exchange.begin_span(&format!("telling.{name}"));
 }
 
-/// The same with the secrets that the plugin has, as they are and as they travel.
-fn tell_secrets(exchange: &Exchange<'_>) {
-    for secret in ["from-file", "from-environment"].into_iter().filter_map(secrets::get) {
-        let credentials = [&b"user:"[..], &secret].concat();
-        for text in [String::from_utf8_lossy(&secret).into_owned(), hex(&secret), base64(&secret), base64(&credentials)]
-        {
-            tell_all(exchange, &text);
-        }
-    }
-}
-
 /// `trace-context`, `trace-attributes`, `trace-spans`, `trace-many` and `audit-note`; none for other verbs.
 pub(crate) fn answer(exchange: &Exchange<'_>, verb: &str) -> Option<RequestAction> {
     let told = match verb {
@@ -43,10 +31,6 @@ pub(crate) fn answer(exchange: &Exchange<'_>, verb: &str) -> Option<RequestActio
         "audit-note" => notes(exchange),
         "tell-all" => {
             tell_all(exchange, &exchange.request().header("x-told").unwrap_or_default());
-            return None;
-        }
-        "tell-secrets" => {
-            tell_secrets(exchange);
             return None;
         }
         _ => return None,
