@@ -23,6 +23,7 @@ pub use self::shared::{ExchangeGuard, SharedExchange};
 use crate::error::{Error, Failure};
 use crate::message::headers::{Hops, RequestId};
 use crate::message::{FieldMap, FieldValue};
+use crate::sanitize::PluginField;
 use crate::sensitive::Sensitive;
 use crate::trace::Trace;
 
@@ -303,7 +304,7 @@ pub struct Exchange {
     /// `set-attribute`: shared with plugins that are called later. `principal` names the caller.
     pub attributes: Vec<(Sensitive<String>, Sensitive<String>)>,
     /// `set-log-field`: the fields that plugins added to the access log; `None` removes one.
-    pub log_fields: Vec<(Sensitive<String>, Option<Sensitive<String>>)>,
+    pub log_fields: Vec<PluginField>,
     /// Per plugin of the chain, as far as one has something there.
     pub scratch: Vec<PluginScratch>,
     /// Times and sizes.
@@ -376,9 +377,7 @@ impl Exchange {
 
     /// Takes the values out of what plugins added to the access log. The fields stay, so that it can be seen.
     pub fn mask_log_fields(&mut self) {
-        for value in self.log_fields.iter_mut().filter_map(|(_, value)| value.as_mut()) {
-            "***".clone_into(value.expose_mut());
-        }
+        self.log_fields.iter_mut().for_each(PluginField::mask);
     }
 
     /// The caller, where an auth plugin has named one. An empty name is none: it would be everybody's.

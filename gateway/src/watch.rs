@@ -27,6 +27,7 @@ use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
+use crate::sanitize::safe;
 pub use read::read_regular;
 pub(crate) use read::read_settled;
 use scan::Scan;
@@ -108,7 +109,7 @@ impl Watch {
         state.pending = None;
         let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || state.run(&events));
         if let Err(error) = thread {
-            tracing::error!(%error, "no thread for watching files; changes will not be noticed");
+            tracing::error!(error = %safe!(error), "no thread for watching files; changes will not be noticed");
         }
         (Self { shared }, receiver)
     }
@@ -158,7 +159,7 @@ impl Shared {
                 _ => event.paths,
             },
             Err(error) => {
-                tracing::debug!(%error, "watching files");
+                tracing::debug!(error = %safe!(error), "watching files");
                 Vec::new()
             }
         };
@@ -177,7 +178,7 @@ fn watcher(shared: &Arc<Shared>) -> Option<notify::RecommendedWatcher> {
         }
     };
     notify::recommended_watcher(handler)
-        .inspect_err(|error| tracing::warn!(%error, "no file events from the kernel; looking for changes by polling"))
+        .inspect_err(|error| tracing::warn!(error = %safe!(*error), "no file events from the kernel; looking for changes by polling"))
         .ok()
 }
 
@@ -311,6 +312,8 @@ fn same(these: &[PathBuf], those: &[PathBuf]) -> bool {
 fn watch(watcher: &mut notify::RecommendedWatcher, path: &Path) -> bool {
     watcher
         .watch(path, RecursiveMode::NonRecursive)
-        .inspect_err(|error| tracing::debug!(%error, path = %path.display(), "can't watch; polling instead"))
+        .inspect_err(
+            |error| tracing::debug!(error = %safe!(*error), path = %path.display(), "can't watch; polling instead"),
+        )
         .is_ok()
 }

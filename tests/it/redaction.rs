@@ -184,6 +184,7 @@ fn chain(upstream: SocketAddr, plugins: &str, limits: &str) -> String {
         "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
 secrets: {{pii: {{value: a-key-for-pseudonyms}}}}
 plugins: {{directory: plugins, grants: {{pii-redact: {{secrets: [pii]}}}}, limits: {{{limits}}}}}
+access_log: {{path: access.log, include: [plugin_fields.lookup]}}
 upstreams: {{one: {{endpoints: [\"{upstream}\"]}}}}
 routes:
   - name: all

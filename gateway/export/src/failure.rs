@@ -13,7 +13,7 @@ use tonic::Code;
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    #[error("its name has no address ({}); does it exist, and does the resolver answer?", shown(.0))]
+    #[error("its name has no address ({}); does it exist, and does the resolver answer?", resolver(.0))]
     Resolve(#[source] io::Error),
     #[error("no connection ({}); is the collector running, and is the port the right one?", shown(.0))]
     Tcp(#[source] io::Error),
@@ -118,15 +118,37 @@ fn grpc_advice(code: Code) -> &'static str {
     }
 }
 
-/// An error's text as a log shows it: on one line, and not longer than a line. Parts of it may come from outside, such as
-/// the names in a certificate.
-fn shown(error: &(impl fmt::Display + ?Sized)) -> String {
-    const MOST: usize = 200;
-    let mut text: String = error.to_string().chars().flat_map(char::escape_debug).take(MOST + 1).collect();
-    if text.len() > MOST {
-        text = text.chars().take(MOST).chain(['…']).collect();
+/// What a log says of an error: the system's words, and those of libraries as far as no peer has a part in them. A collector may
+/// write what it was sent into its GOAWAY, and anybody anything into a certificate.
+fn shown(error: &(dyn Error + 'static)) -> String {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return match (error.raw_os_error(), error.get_ref()) {
+            (Some(code), _) => io::Error::from_raw_os_error(code).to_string(),
+            (None, Some(inner)) if inner.is::<rustls::Error>() => shown(inner),
+            (None, _) => error.kind().to_string(),
+        };
     }
-    text
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        let what = if error.is_go_away() { "ended" } else { "failed" };
+        return error.reason().map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
+    }
+    match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(why)) => format!("invalid peer certificate: {}", variant(why)),
+        Some(rustls::Error::AlertReceived(alert)) => format!("received fatal alert: {alert:?}"),
+        Some(error) => variant(error),
+        // Without its source it is a sentence of hyper's own.
+        None => error.downcast_ref::<hyper::Error>().map_or_else(|| variant(error), ToString::to_string),
+    }
+}
+
+/// The name of an error's type or variant, which is what a derived `Debug` begins with.
+fn variant(error: &(impl fmt::Debug + ?Sized)) -> String {
+    format!("{error:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+/// The system's resolver has sentences of its own tables, and no number that tells of them.
+fn resolver(error: &io::Error) -> String {
+    error.to_string().escape_debug().take(200).collect()
 }
 
 #[cfg(test)]
@@ -160,11 +182,22 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_found_below_what_wraps_it_and_stays_on_one_line() {
-        let connect = ConnectError::Tls(io::Error::other("a\nname\u{1b}[31m".repeat(100)));
-        let wrapped = io::Error::other(connect);
+    fn the_cause_is_found_below_what_wraps_it_and_nothing_of_a_peer_is_repeated() {
+        let names = rustls::CertificateError::NotValidForNameContext {
+            expected: rustls_pki_types::ServerName::try_from("a.example").expect("a name"),
+            presented: vec!["kari".to_owned()],
+        };
+        let certificate = io::Error::other(rustls::Error::InvalidCertificate(names));
+        let wrapped = io::Error::other(ConnectError::Tls(certificate));
         let Failure::Connect(text) = Failure::of(&wrapped) else { panic!("not a connect error") };
-        assert!(text.starts_with("no TLS (a\\nname\\u{1b}[31m"), "{text}");
-        assert!(text.len() < 400 && !text.contains(char::is_control), "{text}");
+        assert!(text.starts_with("no TLS (invalid peer certificate: NotValidForNameContext); does"), "{text}");
+        for (error, expected) in [
+            (&io::Error::other("kari") as &(dyn std::error::Error + 'static), "other error"),
+            (&io::Error::from_raw_os_error(104), "Connection reset by peer (os error 104)"),
+            (&rustls::Error::General("kari".to_owned()), "General"),
+            (&h2::Error::from(h2::Reason::ENHANCE_YOUR_CALM), "failed: detected excessive load generating behavior"),
+        ] {
+            assert_eq!(super::shown(error), expected);
+        }
     }
 }

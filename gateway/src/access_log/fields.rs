@@ -5,6 +5,7 @@ use plugin_rules::notes::MAX_RECORDED;
 
 use super::escape::{Syntax, json_string};
 use crate::exchange::Exchange;
+use crate::sanitize::Sanitizer;
 
 /// The values of a request header field, several joined.
 pub(super) fn header(exchange: &Exchange, name: &HeaderName, syntax: Syntax, out: &mut Vec<u8>) {
@@ -51,20 +52,23 @@ fn member(name: &str, syntax: Syntax, out: &mut Vec<u8>) {
 }
 
 /// What plugins added, as an object.
-pub(super) fn plugins(exchange: &Exchange, syntax: Syntax, out: &mut Vec<u8>) {
+pub(super) fn plugins(exchange: &Exchange, sanitizer: &Sanitizer, syntax: Syntax, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (name, value) in of_plugins(exchange) {
+    for (name, value) in of_plugins(exchange, sanitizer) {
         member(name, syntax, out);
         json_string(value, syntax, out);
     }
     out.push(b'}');
 }
 
-/// What plugins added: the last word on a name counts, and `None` takes it back.
-pub(super) fn of_plugins(exchange: &Exchange) -> impl Iterator<Item = (&str, &str)> {
-    exchange.log_fields.iter().enumerate().filter_map(|(index, (name, value))| {
-        let overridden = exchange.log_fields[index + 1..].iter().any(|(later, _)| later == name);
-        let value = value.as_ref().filter(|_| !overridden)?.expose();
-        Some((name.expose().as_str(), &value[..value.floor_char_boundary(MAX_RECORDED)]))
+/// What plugins added, as it may be shown: the last word on a name counts, and `None` takes it back.
+pub(super) fn of_plugins<'a>(
+    exchange: &'a Exchange,
+    sanitizer: &Sanitizer,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    exchange.log_fields.iter().enumerate().filter_map(|(index, field)| {
+        let overridden = exchange.log_fields[index + 1..].iter().any(|later| later.name == field.name);
+        let (name, value) = sanitizer.plugin_field(field).filter(|_| !overridden)?;
+        Some((name, &value[..value.floor_char_boundary(MAX_RECORDED)]))
     })
 }

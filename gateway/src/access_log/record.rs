@@ -48,7 +48,7 @@ impl Recorder {
         let severity = if error.is_some() { Severity::Error } else { Severity::Info };
         attributes.extend(error.map(|error| KeyValue::new(ERROR_TYPE, error)));
         headers(exchange, &self.sanitizer, &mut attributes);
-        for (name, value) in fields::of_plugins(exchange) {
+        for (name, value) in fields::of_plugins(exchange, &self.sanitizer) {
             attributes.push(KeyValue::new([FIELD, name].concat(), value.to_owned()));
         }
         let since = started.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -129,7 +129,7 @@ fn attribute(value: Value<'_>) -> Option<Attribute> {
         | Value::Span(_)
         | Value::RequestLine(..)
         | Value::Headers(..)
-        | Value::PluginFields(_) => return None,
+        | Value::PluginFields(..) => return None,
     })
 }
 

@@ -16,12 +16,15 @@ const QUEUE: usize = 256;
 /// How long a stopping gateway waits for writers that do not keep up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A target and its thread.
+type Running = (Weak<WriterTarget>, JoinHandle<()>);
+
 /// All targets of the process that are written to. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     dropped: Arc<AtomicU64>,
     /// With their threads, which outlive them until all is written.
-    targets: Arc<Mutex<Vec<(Weak<WriterTarget>, JoinHandle<()>)>>>,
+    targets: Arc<Mutex<Vec<Running>>>,
 }
 
 /// A target that is open. Clones are the same.

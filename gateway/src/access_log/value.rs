@@ -40,7 +40,7 @@ pub(super) enum Value<'a> {
     /// Method, path, query and protocol.
     RequestLine(&'static str, Cow<'a, str>, Option<&'a str>, &'static str),
     Headers(&'a Exchange, &'a [HeaderName]),
-    PluginFields(&'a Exchange),
+    PluginFields(&'a Exchange, &'a Sanitizer),
 }
 
 /// What is known of an exchange that began at `started`.
@@ -90,7 +90,7 @@ pub(super) fn of<'a>(
         LogField::SpanId => exchange.trace.as_ref().map_or(Value::Absent, |trace| Value::Span(trace.span)),
         LogField::Headers => Value::Headers(exchange, sanitizer.request_headers()),
         LogField::PluginFields if exchange.log_fields.is_empty() => Value::Absent,
-        LogField::PluginFields => Value::PluginFields(exchange),
+        LogField::PluginFields => Value::PluginFields(exchange, sanitizer),
     }
 }
 
@@ -120,7 +120,7 @@ impl<'a> Value<'a> {
                 out.extend_from_slice(version.as_bytes());
             }
             Self::Headers(exchange, names) => fields::headers(exchange, names, syntax, out),
-            Self::PluginFields(exchange) => fields::plugins(exchange, syntax, out),
+            Self::PluginFields(exchange, sanitizer) => fields::plugins(exchange, sanitizer, syntax, out),
             harmless => {
                 let mark = syntax.quotes();
                 out.extend_from_slice(mark);

@@ -13,6 +13,7 @@ use super::append::{Appender, Lost};
 use super::file::LogFile;
 use super::syslog::Sender;
 use crate::model::LogTarget;
+use crate::sanitize::safe;
 use crate::sensitive::no_content;
 
 /// What the writer is asked.
@@ -96,7 +97,7 @@ impl Writer {
         if let Sink::File(file) = &mut self.sink
             && let Err(error) = file.reopen()
         {
-            tracing::error!(%error, target = %self.target, "the access log can't be opened again; the old file is kept");
+            tracing::error!(error = %safe!(error), target = %self.target, "the access log can't be opened again; the old file is kept");
         }
     }
 
@@ -113,7 +114,7 @@ impl Writer {
                 debug_assert!(lost <= lines + 1, "{lost} of {lines}");
                 self.dropped.fetch_add(lost, Relaxed);
                 if self.lost == 0 {
-                    tracing::error!(%error, %target, "the access log can't be written; lines are dropped");
+                    tracing::error!(error = %safe!(error), %target, "the access log can't be written; lines are dropped");
                 }
                 self.lost += lost;
             }

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 
 use self::negotiation::Format;
 use crate::message::{FieldMap, normalize};
+use crate::sanitize::safe;
 use crate::telemetry::metrics::Metrics;
 
 /// What the admin listener shows.
@@ -57,7 +58,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(15));
             if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "admin connection");
+                tracing::debug!(error = %safe!(error), "admin connection");
             }
         });
     }

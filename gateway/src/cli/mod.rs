@@ -2,6 +2,7 @@
 
 mod check;
 mod output;
+mod panics;
 mod plugin;
 mod plugin_new;
 mod run;
@@ -49,6 +50,7 @@ enum Command {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
+    panics::tell_safely();
     match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
         Command::Check { config } => check::run(&config),

@@ -16,7 +16,7 @@ use super::fields::{Fields, Object};
 use super::names;
 use super::tree::{Kind, Node};
 use super::types::{FilePath, List, Parsed, Text};
-use crate::model::{AccessLog, Disclosure, LogSelection, LogTarget};
+use crate::model::{AccessLog, Disclosure, LogSelection, LogTarget, NamedFields};
 
 /// The whole section.
 pub(super) struct AccessLogs;
@@ -71,6 +71,8 @@ pub(super) enum Included {
     ClientAddress,
     Path,
     RequestHeader(HeaderName),
+    PluginFields,
+    PluginField(String),
 }
 
 /// One log.
@@ -99,8 +101,9 @@ fn access_log(fields: &mut Fields<'_, '_>) -> Option<Option<AccessLog>> {
     let include = fields.default(
         "include",
         "Personal data to log, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
-         masked, with its query), request_headers.NAME.",
-        List(Parsed { parse: included, schema: included_schema, hint: |_| None }),
+         masked, with its query), request_headers.NAME, plugin_fields.NAME (fields that plugins add, whole) or \
+         plugin_fields for all.",
+        List(INCLUDED),
         "[]",
     );
     let when = selection::when(fields, "Which exchanges are logged: those that this holds for, or any of a list.");
@@ -161,14 +164,22 @@ impl Type for LogPath {
 
 /// What `include` turns on.
 pub(super) fn disclosure(include: &[Included]) -> Disclosure {
-    let name = |included: &Included| match included {
+    let header = |included: &Included| match included {
         Included::RequestHeader(name) => Some(name.clone()),
-        Included::ClientAddress | Included::Path => None,
+        _ => None,
+    };
+    let field = |included: &Included| match included {
+        Included::PluginField(name) => Some(name.clone()),
+        _ => None,
     };
     Disclosure {
         full_address: include.contains(&Included::ClientAddress),
         full_path: include.contains(&Included::Path),
-        request_headers: include.iter().filter_map(name).collect(),
+        request_headers: include.iter().filter_map(header).collect(),
+        plugin_fields: match include.contains(&Included::PluginFields) {
+            true => NamedFields::All,
+            false => NamedFields::Named(include.iter().filter_map(field).collect()),
+        },
     }
 }
 
@@ -182,19 +193,39 @@ const OFF: Parsed<Vec<AccessLog>> = Parsed {
     schema: || json!({"const": "off"}),
 };
 
-const INCLUDE: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
+/// Personal data that spans and records may show.
+const OF_REQUESTS: [&str; 3] = ["client.address", "path", "request_headers.NAME"];
+const OF_PLUGINS: [&str; 2] = ["plugin_fields", "plugin_fields.NAME"];
 
-pub(super) fn included(text: &str) -> Result<Included, String> {
+/// An element of `include` of an access log.
+const INCLUDED: Parsed<Included> = Parsed {
+    parse: |text| {
+        if let Some(name) = text.strip_prefix("plugin_fields.").filter(|name| !name.is_empty()) {
+            return Ok(Included::PluginField(name.to_owned()));
+        }
+        match text {
+            "plugin_fields" => Ok(Included::PluginFields),
+            _ => included(text, OF_REQUESTS.into_iter().chain(OF_PLUGINS)),
+        }
+    },
+    schema: || json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+|plugin_fields(\\..+)?)$"}),
+    hint: |_| None,
+};
+
+/// An element of `include` of what knows requests alone.
+pub(super) const INCLUDED_OF_REQUESTS: Parsed<Included> = Parsed {
+    parse: |text| included(text, OF_REQUESTS.into_iter()),
+    schema: || json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"}),
+    hint: |_| None,
+};
+
+fn included(text: &str, valid: impl Iterator<Item = &'static str>) -> Result<Included, String> {
     if let Some(name) = text.strip_prefix("request_headers.") {
         return names::header_name(name).map(Included::RequestHeader);
     }
     match text {
         "client.address" => Ok(Included::ClientAddress),
         "path" => Ok(Included::Path),
-        _ => Err(format!("is nothing that can be logged; {}", suggest(text, INCLUDE))),
+        _ => Err(format!("is nothing that can be logged; {}", suggest(text, valid))),
     }
-}
-
-pub(super) fn included_schema() -> Value {
-    json!({"type": "string", "pattern": "^(client\\.address|path|request_headers\\..+)$"})
 }

@@ -143,8 +143,8 @@ pub(super) fn log(fields: &mut Fields<'_, '_>) -> Option<Log> {
     );
     let include = fields.default(
         "include",
-        "What may hold personal data, and is masked otherwise: plugin_messages (messages of plugins whole, not only the words that \
-         stand in their file and config).",
+        "What may hold personal data, and is masked otherwise: plugin_messages (what plugins say, in messages, log fields, metrics and \
+         spans, whole, not only the words that stand in their file and config; granted secrets are not shown).",
         List(Choice(&[("plugin_messages", ())])),
         "[]",
     );

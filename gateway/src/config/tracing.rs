@@ -35,7 +35,7 @@ fn tracing(fields: &mut Fields<'_, '_>) -> Option<Tracing> {
         "include",
         "Personal data that spans show, which is left out otherwise: client.address (whole, not cut to /24 or /48), path (not \
          masked, with its query), request_headers.NAME.",
-        List(Parsed { parse: access_log::included, schema: access_log::included_schema, hint: |_| None }),
+        List(access_log::INCLUDED_OF_REQUESTS),
         "[]",
     );
     let service_name = fields.default("service_name", "service.name of what is exported.", Text, "gateway");

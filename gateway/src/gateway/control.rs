@@ -16,6 +16,7 @@ use crate::admin::AdminState;
 use crate::config::{ConfigErrors, Contents};
 use crate::memory::Memory;
 use crate::plugin::{self, Accepted, Judgement, Registry};
+use crate::sanitize::safe;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
@@ -65,7 +66,7 @@ impl Control {
             Ok(judgement) => judgement,
             Err(panic) => {
                 self.metrics.reloaded(Reload::Plugin, false);
-                return tracing::error!(%panic, "trying the plugins failed; what serves goes on");
+                return tracing::error!(error = %safe!(panic), "trying the plugins failed; what serves goes on");
             }
         };
         Arc::make_mut(&mut self.registry).learn(findings);

@@ -4,6 +4,7 @@ use crate::config::ConfigErrors;
 use crate::listener::bind::BindError;
 use crate::listener::tls::TlsError;
 use crate::plugin::HostError;
+use crate::sanitize::as_displayed;
 
 /// Why the gateway could not start, or could not take a new configuration.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum ApplyError {
         source: std::io::Error,
     },
 }
+
+// Errors of the configuration leave out what variables and secrets hold (`config/secrecy.rs`); the others are the system's.
+as_displayed!(ApplyError);
 
 impl ApplyError {
     pub(super) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {

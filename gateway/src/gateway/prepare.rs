@@ -16,6 +16,7 @@ use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
+use crate::sanitize::safe;
 use crate::snapshot::{self, Snapshot, Upstreams};
 use crate::telemetry::collector::InvalidCollector;
 use crate::telemetry::export::{LogExport, SpanExport};
@@ -84,7 +85,7 @@ pub(super) async fn prepare(
     let (Judgement { findings, verdict, awaited }, certificates, collector) = match blocking {
         Ok(done) => done,
         Err(panic) => {
-            let error = ConfigError::new(file, (1, 1), format!("trying the plugins failed: {panic}"));
+            let error = ConfigError::new(file, (1, 1), format!("trying the plugins failed: {}", safe!(panic)));
             return Tried { findings: Findings::default(), parts: Err(Unready::Wrong(error.into())) };
         }
     };

@@ -7,6 +7,7 @@ use telemetry_export::{Collector, Push};
 use tokio::runtime::Handle;
 
 use crate::model::Config;
+use crate::sanitize::safe;
 use crate::telemetry::collector::{self, InvalidCollector};
 use crate::telemetry::metrics::{Metrics, Signal};
 
@@ -38,7 +39,7 @@ impl MetricsPush {
             }
             // The configuration has no other way to say where metrics go than by OTLP.
             Err(error) => {
-                tracing::error!(%error, "metrics can't be exported");
+                tracing::error!(error = %safe!(error), "metrics can't be exported");
                 Self(None)
             }
         }

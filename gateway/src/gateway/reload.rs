@@ -15,6 +15,7 @@ use crate::config::{self, ConfigError, Contents, Diff, Loaded, Places, SocketCha
 use crate::listener::bind::BindError;
 use crate::model::Config;
 use crate::plugin::{Findings, Registry};
+use crate::sanitize::safe;
 use crate::snapshot::Snapshot;
 use crate::telemetry::export::LogExport;
 use crate::telemetry::metrics::Reload;
@@ -96,9 +97,9 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
         let path = path.clone();
         tokio::task::spawn_blocking(move || config::load(&path))
     };
-    let loaded = read
-        .await
-        .unwrap_or_else(|panic| Err(ConfigError::new(&path, (1, 1), format!("reading it failed: {panic}")).into()));
+    let loaded = read.await.unwrap_or_else(|panic| {
+        Err(ConfigError::new(&path, (1, 1), format!("reading it failed: {}", safe!(panic))).into())
+    });
     let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -157,9 +158,10 @@ async fn open_access_logs(
     let opened = tokio::task::spawn_blocking(move || {
         access_logs::open(&logs, &file, &config, &places, &exports, Some(&running))
     });
-    opened
-        .await
-        .unwrap_or_else(|panic| Err(ApplyError::system("opening the access logs")(std::io::Error::other(panic))))
+    opened.await.unwrap_or_else(|panic| {
+        let error = std::io::Error::other(safe!(panic).to_string());
+        Err(ApplyError::system("opening the access logs")(error))
+    })
 }
 
 impl Control {
@@ -235,7 +237,7 @@ impl Control {
         match &result {
             Ok(()) => tracing::info!(file = %self.path.display(), "configuration applied"),
             Err(error) => {
-                tracing::error!("the new configuration is refused, the old one stays in force:\n{error}");
+                tracing::error!("the new configuration is refused, the old one stays in force:\n{}", safe!(*error));
             }
         }
         Some(result)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::error::ApplyError;
+use crate::sanitize::safe;
 use crate::worker::{self, WorkerCommand, WorkerParts};
 
 /// How often the control thread looks whether the workers have finished.
@@ -32,7 +33,7 @@ impl Workers {
             .name(format!("worker-{}", self.0.len()))
             .spawn(move || {
                 if let Err(error) = worker::run(parts) {
-                    tracing::error!(%error, "a worker could not start");
+                    tracing::error!(error = %safe!(error), "a worker could not start");
                 }
             })
             .map_err(ApplyError::system("starting a worker"))?;

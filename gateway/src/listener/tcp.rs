@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::bind::BACKLOG;
+use crate::sanitize::safe;
 
 /// How long accepting rests when the process or the system has no file descriptor or memory left.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -93,7 +94,7 @@ pub async fn accept_loop<F>(
             Ok((stream, peer)) => handle(stream, peer),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "accepting connections rests: no file descriptor or memory left");
+                tracing::warn!(error = %safe!(error), "accepting connections rests: no file descriptor or memory left");
                 tokio::select! {
                     _ = shutdown.wait_for(|stop| *stop) => break,
                     () = tokio::time::sleep(BACK_OFF) => {}

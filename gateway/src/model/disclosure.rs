@@ -12,4 +12,31 @@ pub struct Disclosure {
     pub full_path: bool,
     /// Request header fields whose values are shown.
     pub request_headers: Vec<HeaderName>,
+    /// Fields of plugins that are shown whole, by their names.
+    pub plugin_fields: NamedFields,
+}
+
+/// Fields of a log record, by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedFields {
+    /// Whatever their names are.
+    All,
+    /// These.
+    Named(Vec<String>),
+}
+
+impl NamedFields {
+    /// Whether this is one of them.
+    pub fn contain(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|known| known == name),
+        }
+    }
+}
+
+impl Default for NamedFields {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
 }

@@ -38,7 +38,7 @@ pub use access_log::{
 };
 pub use admin::Admin;
 pub use collector::{Collector, CollectorProtocol};
-pub use disclosure::Disclosure;
+pub use disclosure::{Disclosure, NamedFields};
 pub use drain::Drain;
 pub use forwarding::Forwarding;
 pub use hidden::Hidden;

@@ -14,6 +14,7 @@ mod tee;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -97,6 +98,11 @@ impl Chain {
     /// Name and version of the plugin at this place.
     pub fn plugin(&self, index: usize) -> Option<(&Arc<str>, &str)> {
         self.links.get(index).map(|pool| (&pool.entry().name, pool.entry().version.as_str()))
+    }
+
+    /// What outputs show of a text that the plugin at this place has noted.
+    pub fn shown<'a>(&self, index: usize, text: &'a str) -> Option<Cow<'a, str>> {
+        self.links.get(index).map(|pool| pool.entry().shown(text))
     }
 }
 

@@ -101,6 +101,7 @@ pub(super) fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
         memory: host.options.memory.clone(),
         log: Default::default(),
         hidden: Default::default(),
+        unspoken: Default::default(),
         words: OwnWords::new(Arc::default(), "", false),
         refused: Default::default(),
         ticker: host.ticker.clone(),

@@ -1,5 +1,6 @@
 //! What all instances of an entry share, reached from host calls: grants, limits, state, and what they write to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub(super) struct EntryContext {
     pub(super) log: LogGate,
     /// What of the config no message may show.
     pub(super) hidden: Hidden,
+    /// That, and the granted secrets.
+    pub(super) unspoken: Hidden,
     pub(super) words: OwnWords,
     pub(super) refused: Refused,
     /// Moves the epochs by which calls are looked at.
@@ -38,13 +41,30 @@ pub(super) struct EntryContext {
 }
 
 impl EntryContext {
+    /// A text without the secrets that its plugin knows, which no output has, whatever the configuration names.
+    pub(super) fn without_secrets(&self, text: String) -> String {
+        match self.unspoken.redact(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(without) => without,
+        }
+    }
+
+    /// What outputs show of a text that its plugin has noted.
+    pub(super) fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.unspoken.redact(text) {
+            Cow::Borrowed(text) => self.words.noted(text),
+            Cow::Owned(without) => self.words.noted(&without).into_owned().into(),
+        }
+    }
+
     /// The words for a plugin that asks for something by a name that it is not granted. The log has them too, once for each
     /// name: a plugin may keep the refusal to itself.
     pub(super) fn refuse(&self, need: Need, name: &str) -> String {
         let message = grants::refusal(&self.plugin, need, name);
         if self.refused.is_new(need, name) {
             // It may be one that the plugin was told by a client.
-            let message = grants::refusal(&self.plugin, need, &self.words.only(name, None));
+            let message =
+                grants::refusal(&self.plugin, need, &self.words.only(&self.unspoken.redact(name), None, false));
             tracing::warn!(target: "plugin", plugin = %self.plugin, route = %self.route, "{message}");
         }
         message

@@ -1,5 +1,6 @@
 //! One plugin at one place of a route's chain: an artifact bound to a config, a policy, limits and grants.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::host::own_words::OwnWords;
 use super::maker::MakeError;
 use super::symbols::{self, CodePlace};
 use super::wit::Guest;
-use crate::model::{Config, OnFailure, PluginEntry, PluginLimits, Route, Secret, Storing};
+use crate::model::{Config, Hidden, OnFailure, PluginEntry, PluginLimits, Route, RouteAction, Secret, Storing};
 use crate::phase::Phases;
 use crate::state::State;
 
@@ -99,6 +100,8 @@ impl Entry {
             None => State::entry_name(&entry.name, &route.name, nth),
         };
         let Terms { limits, upstreams, secrets, .. } = terms;
+        let mut unspoken = entry.hidden.clone();
+        secrets.values().for_each(|secret| unspoken.add_secret(secret.expose()));
         let context = EntryContext {
             plugin: entry.name.clone(),
             route: route.name.clone(),
@@ -114,9 +117,10 @@ impl Entry {
             hidden: entry.hidden.clone(),
             words: OwnWords::new(
                 artifact.texts.clone(),
-                &entry.hidden.redact(&entry.config.to_string()),
+                &told(route, entry, &unspoken, upstreams),
                 terms.plugin_messages,
             ),
+            unspoken,
             refused: Refused::default(),
             ticker: host.ticker.clone(),
         };
@@ -152,6 +156,11 @@ impl Entry {
         (sha256(&bytes) == self.hash).then(|| symbols::line(&bytes, at))?
     }
 
+    /// What outputs show of a text that it has noted.
+    pub(super) fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.context.shown(text)
+    }
+
     /// Its place in a configuration: route, plugin, and which of the route's entries of that plugin it is.
     pub(super) fn place(&self) -> (&str, &str, usize) {
         (&self.route, &self.name, self.nth)
@@ -179,6 +188,20 @@ impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry").field("name", &self.name).field("route", &self.route).field("hash", &self.hash).finish()
     }
+}
+
+/// What the operator tells a plugin, in words that are his own: its config, and names.
+fn told(route: &Route, entry: &PluginEntry, unspoken: &Hidden, upstreams: &[Arc<str>]) -> String {
+    let mut told = unspoken.redact(&entry.config.to_string()).into_owned();
+    let own = match &route.action {
+        RouteAction::Upstream(name) => Some(name),
+        RouteAction::Redirect(_) | RouteAction::Respond(_) => None,
+    };
+    for name in [&route.name, &entry.name].into_iter().chain(own).chain(upstreams) {
+        told.push(' ');
+        told.push_str(name);
+    }
+    told
 }
 
 /// The limits of a plugin, the defaults where none are set.

@@ -358,6 +358,9 @@ impl From<PluginError> for Error {
 // Its texts are the engine's and the configuration's; what a plugin says has been through [`sanitise`].
 as_displayed!(PluginError);
 
+// Of files that the operator has put there, before a request has met them.
+as_displayed!(LoadError, PluginProblem);
+
 fn describe_config_errors(errors: &[PluginConfigError]) -> String {
     let mut text = String::new();
     for error in errors {

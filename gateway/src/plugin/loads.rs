@@ -23,7 +23,7 @@ use super::compile::compile;
 use super::engine::Host;
 use super::error::{LoadError, sanitise};
 use crate::model::{Compile, PluginLimits};
-use crate::sanitize::Texts;
+use crate::sanitize::{Texts, safe};
 
 /// How long a compilation runs before it is told of, and goes out of the others' way.
 const LONG: Duration = Duration::from_secs(3);
@@ -353,7 +353,7 @@ impl Shared {
             .unwrap_or_else(|_| Err(LoadError::Invalid("loading it failed; the log tells where".to_owned())));
         if job.long && !job.given_up.load(Ordering::Relaxed) {
             let (took, error) = (job.started.elapsed(), found.as_ref().err());
-            tracing::info!(plugin = %job.name, ?took, error = error.map(tracing::field::display), "compiling it has ended");
+            tracing::info!(plugin = %job.name, ?took, error = error.map(|error| tracing::field::display(safe!(*error))), "compiling it has ended");
         }
         let mut state = self.lock();
         state.ends(&mut job);
@@ -382,7 +382,9 @@ impl Shared {
         {
             match self.artifact(job, &made, &texts) {
                 // It may come from an engine of other settings.
-                Err(error) => tracing::debug!(plugin = %job.name, %error, "the compiled plugin is of no use"),
+                Err(error) => {
+                    tracing::debug!(plugin = %job.name, error = %safe!(error), "the compiled plugin is of no use")
+                }
                 found => return found,
             }
         }

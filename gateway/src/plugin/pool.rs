@@ -25,6 +25,7 @@ use super::instance::{Guests, Instance};
 use super::stock::Stock;
 use super::turns::{Line, Turns};
 use crate::error::Error;
+use crate::sanitize::safe;
 use crate::telemetry::metrics::WorkerMetrics;
 
 /// Warnings per second about the failures of one entry on one worker.
@@ -130,8 +131,8 @@ impl Pool {
     pub(super) fn warn(&self, error: &Error, passed_by: bool) {
         let Guests { entry, warnings, .. } = self.stock.maker();
         let Some(dropped) = warnings.admit_now() else { return };
-        let (plugin, route, error) = (&*entry.name, &*entry.route, error.detail());
-        tracing::warn!(plugin, route, passed_by, not_shown = dropped, "plugin failed: {error}");
+        let (plugin, route, error) = (&*entry.name, &*entry.route, error.safe_detail());
+        tracing::warn!(plugin, route, passed_by, not_shown = dropped, "plugin failed: {}", safe!(*error));
     }
 
     /// The entry has been replaced: idle instances go now, the others when they come back, but for one that streams go on

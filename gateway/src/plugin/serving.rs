@@ -9,6 +9,7 @@ use super::status::{self, FileState, Status};
 use super::trial::Rejection;
 use super::trust::{self, Signer};
 use crate::model::{Grants, Plugins};
+use crate::sanitize::safe;
 
 /// A plugin file that was let in and compiled.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ impl Serving {
                 tracing::info!(plugin = %name, %version, %hash, signed_by, "plugin serves");
             }
             Some(error) => {
-                tracing::warn!(plugin = %name, %version, %error, "plugin file not used; its last good version serves on")
+                tracing::warn!(plugin = %name, %version, error = %safe!(*error), "plugin file not used; its last good version serves on")
             }
         }
     }

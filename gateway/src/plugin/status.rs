@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::sanitize::{SafeText, safe};
 use crate::watch;
 
 /// Larger ones are not ours.
@@ -38,7 +39,7 @@ pub struct Status {
     /// Its version.
     pub version: Option<String>,
     /// Why the file was refused.
-    pub error: Option<String>,
+    pub error: Option<SafeText>,
     /// Seconds since 1970.
     pub since: u64,
 }
@@ -111,7 +112,7 @@ fn say_once(directory: &Path, error: &std::io::Error) {
     static SAID: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     if said.get_or_insert_default().insert(directory.to_owned()) {
-        tracing::info!(directory = %directory.display(), %error,
+        tracing::info!(directory = %directory.display(), error = %safe!(*error),
             "no NAME.status.json can be written beside the plugins; this log and /plugins of the admin listener tell the same");
     }
 }

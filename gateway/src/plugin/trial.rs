@@ -11,6 +11,7 @@ use super::grants;
 use super::maker::MakeError;
 use super::status::FileState;
 use crate::model::{Config, PluginEntry, Route};
+use crate::sanitize::{Configured, SafeText, safe};
 
 /// An entry of a plugin in a configuration.
 pub(super) struct EntryPlace {
@@ -91,12 +92,16 @@ impl Rejection {
         }
     }
 
-    pub(super) fn text(&self) -> String {
-        let line = |problem: &PluginProblem| match problem.route {
-            None => problem.message.clone(),
-            Some(_) => problem.to_string(),
-        };
-        self.problems.iter().map(line).collect::<Vec<_>>().join("; ")
+    pub(super) fn text(&self) -> SafeText {
+        let mut text = SafeText::default();
+        for (index, problem) in self.problems.iter().enumerate() {
+            let between = if index == 0 { "" } else { "; " };
+            text = match problem.route {
+                None => safe!(text, between, Configured(&problem.message)),
+                Some(_) => safe!(text, between, *problem),
+            };
+        }
+        text
     }
 }
 

@@ -8,8 +8,9 @@ use std::fmt::{self, Debug, Write};
 use std::io;
 
 use h3::error::{ConnectionError as Http3Error, LocalError, StreamError};
+use tokio::task::JoinError;
 
-use super::Safe;
+use super::{Safe, as_displayed};
 
 /// The name of an error's variant, which is a word of the program, without what it holds. It is what a derived `Debug` begins
 /// with.
@@ -75,6 +76,56 @@ impl Safe for rustls::Error {
             | Self::NoApplicationProtocol => write!(out, "{self}"),
             other => Variant(other).write(out),
         }
+    }
+}
+
+// Without its source it is a sentence of hyper's own.
+as_displayed!(hyper::Error);
+
+// It knows of a subscriber that is gone or poisoned, and of nothing else.
+as_displayed!(tracing_subscriber::reload::Error);
+
+/// What the system's resolver says, which are sentences of its own tables: its errors have no number that tells of them.
+pub struct LookupError<'a>(pub &'a io::Error);
+
+impl Safe for LookupError<'_> {
+    fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        write!(out, "{}", self.0)
+    }
+}
+
+/// What became of a file with the system's root certificates.
+impl Safe for rustls_native_certs::Error {
+    fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        use rustls_native_certs::ErrorKind;
+        out.write_str(self.context)?;
+        match &self.kind {
+            ErrorKind::Io { inner, path } => {
+                write!(out, " at '{}': ", path.display())?;
+                inner.write(out)
+            }
+            // What is in the file is not told.
+            ErrorKind::Os(_) => out.write_str(": the system's store can't be read"),
+            ErrorKind::Pem(_) => out.write_str(": not PEM"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Without the paths: whoever watches them knows them.
+impl Safe for notify::Error {
+    fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        match &self.kind {
+            notify::ErrorKind::Io(error) => error.write(out),
+            kind => Variant(kind).write(out),
+        }
+    }
+}
+
+/// Without what a panic says: that may be anything. [`crate::cli`] sees to it that the log has its place.
+impl Safe for JoinError {
+    fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        out.write_str(if self.is_panic() { "it panicked" } else { "it was ended" })
     }
 }
 
@@ -178,6 +229,13 @@ mod tests {
         ] {
             assert_eq!(shown(error), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_panics_with_is_not_told() {
+        let name = SECRET.to_owned();
+        let panicked = tokio::task::spawn_blocking(move || std::panic::panic_any(name)).await;
+        assert_eq!(shown(&panicked.unwrap_err()), "it panicked");
     }
 
     #[test]

@@ -7,7 +7,9 @@
 mod address;
 mod libraries;
 mod path;
+mod plugin_field;
 mod safe;
+mod texts;
 mod words;
 
 use std::borrow::Cow;
@@ -15,10 +17,12 @@ use std::net::IpAddr;
 
 use http::{HeaderName, Method};
 
-pub use self::libraries::Variant;
+pub use self::libraries::{LookupError, Variant};
+pub use self::plugin_field::PluginField;
 pub use self::safe::{Configured, Safe, SafeText};
 pub(crate) use self::safe::{as_displayed, safe};
-pub use self::words::{Texts, own_words};
+pub use self::texts::Texts;
+pub use self::words::{own_values, own_words};
 use crate::model::Disclosure;
 use crate::sensitive::Sensitive;
 
@@ -62,6 +66,14 @@ impl Sanitizer {
     /// A method: the word of a known one.
     pub fn method(&self, method: &Sensitive<Method>) -> &'static str {
         known_method(method.expose())
+    }
+
+    /// The name and the value of a log field that a plugin added: whole where that is named, otherwise the words that are the
+    /// plugin's own.
+    pub fn plugin_field<'a>(&self, field: &'a PluginField) -> Option<(&'a str, &'a str)> {
+        let whole = self.include.plugin_fields.contain(field.name.expose());
+        let (name, value) = if whole { field.whole() } else { field.masked() };
+        Some((name.into_exposed(), value?.into_exposed()))
     }
 
     /// The request header fields that are shown.

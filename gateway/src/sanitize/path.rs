@@ -5,8 +5,8 @@ use std::borrow::Cow;
 /// Stands for a path segment that looks like personal data.
 const MASK: &str = "***";
 
-/// The path with [`MASK`] for segments that hold an `@` or six digits in a row, that have escapes (who searches or is called
-/// `%C3%85se`), or that look like a token: letters and digits in a row of sixteen and more.
+/// The path with [`MASK`] for segments that hold an `@`, six digits in a row or nine with single characters between them, that have
+/// escapes (who searches or is called `%C3%85se`), or that look like a token: letters and digits in a row of sixteen and more.
 pub(super) fn masked(path: &str) -> Cow<'_, str> {
     if !path.split('/').any(|segment| looks_personal(segment.as_bytes())) {
         return path.into();
@@ -24,17 +24,25 @@ pub(super) fn masked(path: &str) -> Cow<'_, str> {
 fn looks_personal(text: &[u8]) -> bool {
     const NUMBER: usize = 6;
     const TOKEN: usize = 16;
-    // Of what is under way: digits in a row, and letters and digits in a row of which some are digits and some are not.
-    let (mut digits, mut token, mut numbers) = (0, 0, 0);
+    // Dates have eight.
+    const GROUPED: usize = 9;
+    // Of what is under way: digits in a row, those and the ones before a single character that is none, and letters and digits in a
+    // row of which some are digits and some are not.
+    let (mut digits, mut grouped, mut token, mut numbers) = (0, 0, 0, 0);
     for byte in text {
         let digit = byte.is_ascii_digit();
+        grouped = match (digit, digits) {
+            (true, _) => grouped + 1,
+            (false, 1..) if !byte.is_ascii_alphabetic() => grouped,
+            (false, _) => 0,
+        };
         digits = if digit { digits + 1 } else { 0 };
         (token, numbers) = match byte.is_ascii_alphanumeric() {
             true => (token + 1, numbers + usize::from(digit)),
             false => (0, 0),
         };
         let is_token = token >= TOKEN && numbers > 0 && numbers < token;
-        if digits == NUMBER || is_token || matches!(byte, b'@' | b'%') {
+        if digits == NUMBER || grouped == GROUPED || is_token || matches!(byte, b'@' | b'%') {
             return true;
         }
     }
@@ -56,6 +64,10 @@ mod tests {
             ("/a/3f9c2b7de81a04cc/b", "/a/***/b"),
             ("/kunder/%C3%85se", "/kunder/***"),
             ("/release-notes-2024/internationalisation", "/release-notes-2024/internationalisation"),
+            ("/cards/4111-1111-1111-1111/x", "/cards/***/x"),
+            ("/ssn/123-45-6789", "/ssn/***"),
+            ("/reports/2024-12-01.pdf", "/reports/2024-12-01.pdf"),
+            ("/v1.2.3/page-12--345-6789", "/v1.2.3/page-12--345-6789"),
             ("*", "*"),
         ] {
             assert_eq!(masked(path), expected);

@@ -43,8 +43,8 @@ kinds! {
     principal: "&gateway::exchange::Exchange", "of.principal().unwrap()";
     attribute: "&gateway::exchange::Exchange", "of.attribute(\"a\").unwrap()";
     name_of_an_attribute: "&gateway::exchange::Exchange", "of.attributes[0].0";
-    log_field: "&gateway::exchange::Exchange", "of.log_fields[0].1.as_ref().unwrap()";
-    name_of_a_log_field: "&gateway::exchange::Exchange", "of.log_fields[0].0";
+    log_field: "&gateway::exchange::Exchange", "of.log_fields[0].value.as_ref().unwrap()";
+    name_of_a_log_field: "&gateway::exchange::Exchange", "of.log_fields[0].name";
     state_of_a_plugin: "&gateway::exchange::PluginScratch", "of.state";
     key_of_a_stored_response: "&gateway::exchange::StoreRequest", "of.key";
     secret: "&gateway::model::Secret", "of";

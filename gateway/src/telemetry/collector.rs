@@ -9,6 +9,7 @@ use telemetry_export::model::{KeyValue, Resource, Scope};
 use telemetry_export::{Collector, Compression, Header, Protocol, Settings, Source, Trust};
 
 use crate::model::{self, CollectorProtocol, Config, Secret};
+use crate::sanitize::as_displayed;
 use crate::{pki, watch};
 
 /// Bytes of a file with authorities.
@@ -34,6 +35,9 @@ impl InvalidCollector {
         self.file.as_deref()
     }
 }
+
+// Of what the configuration says and files that it names. A header's value is not repeated.
+as_displayed!(InvalidCollector, telemetry_export::InvalidSettings);
 
 /// Makes a collector. Reads its authorities, and connects to nothing.
 pub fn collector(

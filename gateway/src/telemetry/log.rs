@@ -9,6 +9,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::model::{Log, LogFormat};
+use crate::sanitize::safe;
 
 /// Crates that log what passes through them below `info`: headers, frames, names. They are held back at `info` also where
 /// the gateway's own level is lower, and at `warn` otherwise.
@@ -34,7 +35,7 @@ impl ErrorLog {
     /// Follows the level of a new configuration. The format stays.
     pub fn follow(&self, log: &Log) {
         if let Err(error) = self.0.reload(filter(log.level)) {
-            tracing::error!(%error, "the log's level can't be changed");
+            tracing::error!(error = %safe!(error), "the log's level can't be changed");
         }
     }
 }

@@ -14,6 +14,7 @@ use super::invalid::InvalidUpstream;
 use super::service::Upstream;
 use super::{resolve, tls};
 use crate::model::{Upstream as Config, UpstreamHost};
+use crate::sanitize::safe;
 use crate::watch;
 
 /// Bytes of a `ca` file; a system's whole collection has a few hundred kilobytes.
@@ -28,7 +29,7 @@ impl Upstream {
             Some(path) => {
                 let file = path.clone();
                 let read = tokio::task::spawn_blocking(move || watch::read_regular(&file, MAX_CA)).await;
-                let read = read.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+                let read = read.unwrap_or_else(|panic| Err(io::Error::other(safe!(panic).to_string())));
                 let failed = |error| InvalidUpstream::ReadCa { upstream: config.name.clone(), path, error };
                 Some(read.map_err(failed)?)
             }

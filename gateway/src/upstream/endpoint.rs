@@ -14,6 +14,7 @@ use super::health::Health;
 use super::invalid::InvalidUpstream;
 use crate::error::Error;
 use crate::model::{EndpointConfig, PassiveHealth, Upstream as Config};
+use crate::sanitize::safe;
 
 /// One address of an upstream.
 #[derive(Debug)]
@@ -134,13 +135,13 @@ impl Endpoint {
         if !self.health.failed(policy, self.now()) {
             return;
         }
-        let (kind, detail, endpoint) = (error.kind().name(), error.detail(), self.address);
+        let (kind, detail, endpoint) = (error.kind().name(), error.safe_detail(), self.address);
         let PassiveHealth { max_failures: failures, fail_timeout: tried_again_after } = policy;
         if self.alone.load(Relaxed) {
-            tracing::warn!(%upstream, %endpoint, failures, error = kind, %detail,
+            tracing::warn!(%upstream, %endpoint, failures, error = kind, detail = %safe!(*detail),
                 "the upstream's only endpoint fails; requests go there all the same");
         } else {
-            tracing::warn!(%upstream, %endpoint, failures, error = kind, %detail, ?tried_again_after,
+            tracing::warn!(%upstream, %endpoint, failures, error = kind, detail = %safe!(*detail), ?tried_again_after,
                 "the endpoint fails and is left out");
         }
     }

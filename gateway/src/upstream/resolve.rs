@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use super::service::Upstream;
 use crate::model::EndpointConfig;
+use crate::sanitize::{LookupError, SafeText, safe};
 
 /// How long one look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,20 +32,20 @@ impl Resolver for System {
 }
 
 /// The addresses of one configured endpoint.
-async fn addresses(endpoint: &EndpointConfig, resolver: &impl Resolver) -> Result<Vec<SocketAddr>, String> {
+async fn addresses(endpoint: &EndpointConfig, resolver: &impl Resolver) -> Result<Vec<SocketAddr>, SafeText> {
     if let Some(address) = literal(endpoint) {
         return Ok(vec![address]);
     }
     let lookup = resolver.lookup(&endpoint.host, endpoint.port);
     let mut found = match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
         Ok(Ok(found)) => found,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())),
+        Ok(Err(error)) => return Err(safe!(LookupError(&error))),
+        Err(_) => return Err(safe!("no answer within ", LOOKUP_TIMEOUT)),
     };
     // Servers rotate their answers; the order must not look like a change.
     found.sort_unstable();
     found.dedup();
-    if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found) }
+    if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
 }
 
 /// The address of an endpoint that is not a name.
@@ -64,15 +65,17 @@ pub(super) async fn refresh(upstream: &Upstream, resolver: &impl Resolver) {
 }
 
 /// Says what is new: a name that does not resolve is told once, and once more when it does.
-fn tell(upstream: &Upstream, index: usize, name: &str, found: &Result<Vec<SocketAddr>, String>) {
+fn tell(upstream: &Upstream, index: usize, name: &str, found: &Result<Vec<SocketAddr>, SafeText>) {
     let known = upstream.addresses(index);
     let failed_before = upstream.failing[index].swap(found.is_err(), Ordering::Relaxed);
     let upstream = &upstream.config().name;
     match found {
-        Err(error) if failed_before => tracing::debug!(%upstream, %name, %error, "the name does still not resolve"),
-        Err(error) if known.is_empty() => tracing::warn!(%upstream, %name, %error,
+        Err(error) if failed_before => {
+            tracing::debug!(%upstream, %name, error = %safe!(*error), "the name does still not resolve")
+        }
+        Err(error) if known.is_empty() => tracing::warn!(%upstream, %name, error = %safe!(*error),
             "the endpoint's name does not resolve, and has not since the start; it gets no requests until it does"),
-        Err(error) => tracing::warn!(%upstream, %name, %error,
+        Err(error) => tracing::warn!(%upstream, %name, error = %safe!(*error),
             "the endpoint's name does not resolve; its last known addresses stay in use"),
         Ok(addresses) if failed_before => {
             tracing::info!(%upstream, %name, ?addresses, "the endpoint's name resolves again");

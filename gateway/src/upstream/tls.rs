@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::invalid::InvalidUpstream;
 use crate::model::{Upstream as Config, UpstreamProtocol};
 use crate::pki;
+use crate::sanitize::safe;
 pub(super) use explain::explain;
 use verify::Verifier;
 
@@ -66,7 +67,7 @@ fn native_roots() -> Arc<RootCertStore> {
     let roots = ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
-            tracing::warn!(%error, "reading the system's root certificates");
+            tracing::warn!(error = %safe!(*error), "reading the system's root certificates");
         }
         let mut roots = RootCertStore::empty();
         let (added, ignored) = roots.add_parsable_certificates(found.certs);

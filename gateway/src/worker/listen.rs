@@ -18,6 +18,7 @@ use crate::model::SocketKey;
 use crate::protocol::activity::Group;
 use crate::protocol::connections::Connections;
 use crate::protocol::{Server, http3, tcp};
+use crate::sanitize::safe;
 use crate::telemetry::metrics::WorkerMetrics;
 
 /// A worker's share of a listener's socket.
@@ -105,7 +106,9 @@ async fn listen<H: Handler>(
     };
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
-        Err(error) => return tracing::error!(address = %local, %error, "the listener's socket is unusable"),
+        Err(error) => {
+            return tracing::error!(address = %local, error = %safe!(error), "the listener's socket is unusable");
+        }
     };
     let first = settings.borrow_and_update().clone();
     let mut current = (metrics(&first.config.name), first);

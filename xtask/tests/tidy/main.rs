@@ -9,3 +9,4 @@ mod modules;
 mod outputs;
 mod paths;
 mod size;
+mod written;

@@ -24,8 +24,8 @@ const SHOWN: [&str; 10] = [
     "Uri",
 ];
 
-/// Folders and files whose types hold what the operator has written or chosen.
-const THE_OPERATORS: [&str; 3] = ["cli/", "config/", "model/"];
+/// Folders and files whose types hold what the operator has written or chosen, or what has been made to be sent.
+const THE_OPERATORS: [&str; 4] = ["cli/", "config/", "export/", "model/"];
 
 /// Types that derive it all the same, each with its reason.
 const DERIVED_ALL_THE_SAME: &[(&str, &str)] = &[
@@ -33,6 +33,7 @@ const DERIVED_ALL_THE_SAME: &[(&str, &str)] = &[
     ("EndpointNames", "an upstream's, from the configuration"),
     ("HeaderRules", "what the gateway says of itself"),
     ("Hops", "the gateway's own name, beside what is hidden"),
+    ("Piece", "a part of a line of the log, from the configuration"),
     ("NameCache", "names that plugins have asked for, by a number"),
     ("RequestId", "made here or by a trusted proxy, to be shown"),
     ("Upstream", "from the configuration"),
@@ -44,10 +45,14 @@ const OUTPUTS: [&str; 13] = [
     "safe",
 ];
 
-/// The gateway's files, by their path in it, apart from tests and from what feeds parsers with bytes of its own.
-fn gateway() -> Vec<(String, Source)> {
-    let of = |source: Source| Some((source.path.strip_prefix("gateway/src/")?.to_owned(), source));
-    let all = sources("gateway/src").into_iter().filter_map(of);
+/// The gateway's files, by their path in it, and those of the crate that exports what it tells, apart from tests and from what feeds
+/// parsers with bytes of its own.
+pub(super) fn gateway() -> Vec<(String, Source)> {
+    let of = |source: Source| {
+        let path = source.path.strip_prefix("gateway/src/").or_else(|| source.path.strip_prefix("gateway/"))?;
+        Some((path.to_owned(), source))
+    };
+    let all = ["gateway/src", "gateway/export/src"].into_iter().flat_map(sources).filter_map(of);
     all.filter(|(path, _)| !path.starts_with("fuzzing") && !path.contains("tests")).collect()
 }
 

@@ -11,6 +11,7 @@ use crate::access_log::record::Recorder;
 use crate::access_log::target::Target;
 use crate::access_log::worker::WorkerLog;
 use crate::error::{Error, ErrorKind, Failure};
+use crate::model::NamedFields;
 use crate::telemetry::export::LogExport;
 
 fn record(exchange: &Exchange, include: &Disclosure) -> LogRecord {
@@ -34,7 +35,7 @@ fn attributes(exchange: &Exchange, include: &Disclosure) -> BTreeMap<String, Str
 
 fn everything() -> Disclosure {
     let request_headers = vec![http::header::USER_AGENT];
-    Disclosure { full_address: true, full_path: true, request_headers }
+    Disclosure { full_address: true, full_path: true, request_headers, plugin_fields: NamedFields::All }
 }
 
 #[test]

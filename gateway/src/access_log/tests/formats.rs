@@ -31,7 +31,12 @@ fn combined_is_written_as_nginx_does_it_without_personal_data() {
     let begin = "192.0.2.0 - - [14/Nov/2023:22:13:20 +0000] \"GET /users/*** HTTP/3.0\" 200 2";
     assert_eq!(line(&combined(), &exchange), format!("{begin} \"-\" \"-\""));
     let mut config = combined();
-    config.include = Disclosure { full_address: true, full_path: true, request_headers: vec![REFERER, USER_AGENT] };
+    config.include = Disclosure {
+        full_address: true,
+        full_path: true,
+        request_headers: vec![REFERER, USER_AGENT],
+        ..Disclosure::default()
+    };
     let begin = "192.0.2.77 - - [14/Nov/2023:22:13:20 +0000] \"GET /users/kari@example.no?token=1 HTTP/3.0\" 200 2";
     assert_eq!(line(&config, &exchange), format!("{begin} \"https://a.no/\" \"curl/8 \\x22x\\x22\""));
     exchange.response = None;
@@ -106,7 +111,7 @@ proptest! {
             exchange.request.path_and_query = target.into();
         }
         exchange.route = Some(name.as_str().into());
-        let include = Disclosure { full_address: true, full_path: true, request_headers: vec![REFERER, USER_AGENT] };
+        let include = Disclosure { full_address: true, full_path: true, request_headers: vec![REFERER, USER_AGENT], ..Disclosure::default() };
         let shape = Regex::new(
             r#"^(?<address>[0-9.]+) - - \[[^\]]+\] "(?<request>[^"]*)" (?<status>\d{3}) (?<bytes>\d+) "(?<referer>[^"]*)" "(?<agent>[^"]*)"$"#
         ).unwrap();

@@ -14,7 +14,7 @@ use crate::exchange::{ConnectionInfo, Exchange, Measures, Protocol, RequestHead,
 use crate::message::FieldMap;
 use crate::message::headers::{RequestId, map};
 use crate::model::{AccessLog as Config, Disclosure, LogSelection, LogTarget, RecordFormat};
-use crate::sensitive::Sensitive;
+use crate::sanitize::PluginField;
 use crate::trace::{SpanId, Trace, TraceId};
 
 fn exchange(path_and_query: &str) -> Exchange {
@@ -48,8 +48,8 @@ fn trace() -> Trace {
 }
 
 /// A field as a plugin adds it.
-fn noted((name, value): (&str, Option<&str>)) -> (Sensitive<String>, Option<Sensitive<String>>) {
-    (name.to_owned().into(), value.map(|value| value.to_owned().into()))
+fn noted((name, value): (&str, Option<&str>)) -> PluginField {
+    PluginField::new(name.to_owned(), value.map(str::to_owned)).with_own(|_| None)
 }
 
 /// A log in JSON.

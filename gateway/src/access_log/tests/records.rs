@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::model::LogField;
+use crate::model::{LogField, NamedFields};
 
 fn encoded(config: &Config, exchange: &Exchange) -> Value {
     serde_json::from_str(&line(config, exchange)).unwrap()
@@ -31,6 +31,30 @@ fn the_default_line_holds_no_personal_data() {
         "duration_ms": 12.034, "upstream_ms": 1.5, "plugins_ms": 0.007, "fields": {"a": "new"},
     });
     assert_eq!(encoded(&config(LogTarget::Stdout), &exchange), expected);
+}
+
+#[test]
+fn what_plugins_add_is_masked_where_it_is_not_their_own_and_not_named() {
+    let mut exchange = exchange("/");
+    let target = "/customers/kari@example.no";
+    // What nobody has called the plugin's own.
+    let long = "x".repeat((8 << 10) + 1);
+    exchange.log_fields = [("lookup", Some(target)), ("other", Some(target)), ("gone", None), ("long", Some(&long))]
+        .map(|(name, value)| PluginField::new(name.to_owned(), value.map(str::to_owned)))
+        .into_iter()
+        .map(|field| field.with_own(|text| text.contains('@').then(|| "/customers/***".to_owned())))
+        .chain([PluginField::new("kari".to_owned(), Some("a".to_owned()))])
+        .collect();
+    let mut config = config(LogTarget::Stdout);
+    let (masked, cut) = ("/customers/***", &long[1..]);
+    let expected = json!({"lookup": masked, "other": masked, "long": cut, "***": "***"});
+    assert_eq!(encoded(&config, &exchange)["fields"], expected);
+    config.include.plugin_fields = NamedFields::Named(vec!["lookup".to_owned()]);
+    assert_eq!(encoded(&config, &exchange)["fields"]["lookup"], target);
+    assert_eq!(encoded(&config, &exchange)["fields"]["other"], masked);
+    config.include.plugin_fields = NamedFields::All;
+    let all = encoded(&config, &exchange);
+    assert_eq!((&all["fields"]["other"], &all["fields"]["kari"]), (&json!(target), &json!("a")));
 }
 
 #[test]
@@ -65,7 +89,7 @@ fn the_reference_has_exactly_the_keys_that_are_written() {
     assert_eq!(least.as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), documented(&["always"]));
     exchange.log_fields = vec![noted(("a", Some("b")))];
     let request_headers = vec![http::header::USER_AGENT];
-    let include = Disclosure { full_address: true, full_path: true, request_headers };
+    let include = Disclosure { full_address: true, full_path: true, request_headers, ..Disclosure::default() };
     exchange.trace = Some(trace());
     let all = Config { include, ..config(LogTarget::Stdout) };
     let most = encoded(&all, exchange);
@@ -83,6 +107,7 @@ proptest! {
         }
         let mut config = config(LogTarget::Stdout);
         config.include.full_path = true;
+        config.include.plugin_fields = NamedFields::All;
         config.include.request_headers = vec![http::header::COOKIE];
         if let Ok(header) = HeaderValue::from_bytes(&header) {
             exchange.request.headers.insert("cookie", header);

@@ -11,7 +11,7 @@ use plugin_rules::notes;
 use crate::exchange::{Exchange, StoreRequest, StreamState};
 use crate::memory::Budget;
 use crate::phase::Phase;
-use crate::sensitive::Sensitive;
+use crate::sanitize::PluginField;
 
 /// `http.state`.
 pub(crate) fn state(exchange: &Exchange, of: usize) -> &[u8] {
@@ -78,20 +78,20 @@ pub(crate) fn store_response(
 }
 
 /// `http.set-log-field`.
-pub(crate) fn set_log_field(exchange: &mut Exchange, name: String, value: Option<String>) {
-    let at = exchange.log_fields.iter().position(|(known, _)| *known == name);
-    if !notes::takes_log_field(&name, exchange.log_fields.len() - usize::from(at.is_some())) {
+pub(crate) fn set_log_field(exchange: &mut Exchange, mut field: PluginField) {
+    let at = exchange.log_fields.iter().position(|known| known.name == field.name);
+    if !notes::takes_log_field(field.name.expose(), exchange.log_fields.len() - usize::from(at.is_some())) {
         return;
     }
-    let value = value.map(|mut value| {
-        let others = exchange.log_fields.iter().filter(|(known, _)| *known != name);
-        let others = others.filter_map(|(_, value)| value.as_ref()).map(|value| value.expose().len()).sum();
-        value.truncate(notes::kept_of_log_value(&value, others));
-        Sensitive::new(value)
-    });
+    if let Some(value) = &mut field.value {
+        let others = exchange.log_fields.iter().filter(|known| known.name != field.name);
+        let others = others.filter_map(|known| known.value.as_ref()).map(|value| value.expose().len()).sum();
+        let kept = notes::kept_of_log_value(value.expose(), others);
+        value.expose_mut().truncate(kept);
+    }
     match at.and_then(|at| exchange.log_fields.get_mut(at)) {
-        Some((_, slot)) => *slot = value,
-        None => exchange.log_fields.push((name.into(), value)),
+        Some(slot) => *slot = field,
+        None => exchange.log_fields.push(field),
     }
 }
 

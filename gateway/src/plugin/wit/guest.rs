@@ -107,6 +107,7 @@ fn arm(store: &mut Store<HostState>, phase: Phase, allowed: &Allowance) {
     store.set_epoch_deadline(FIRST_DEADLINE);
     let state = store.data_mut();
     state.phase = phase;
+    state.heard = matches!(phase, Phase::RequestBody | Phase::ResponseBody);
     state.host_calls = allowed.host_calls;
     state.allowed_host_calls = allowed.host_calls;
     state.limits.begin();
@@ -208,9 +209,11 @@ impl Guest {
                 Ok(Self { store, handler, suspends, calls: 0, made_in, memory: None, broken: false, failed: false })
             }
             Ok((_, Err(errors))) => {
-                let hidden = &store.data().context.hidden;
-                let error =
-                    |error: PluginConfigError| PluginConfigError { message: hidden.redact(&error.message), ..error };
+                let context = store.data().context.clone();
+                let error = |error: PluginConfigError| PluginConfigError {
+                    message: context.without_secrets(error.message),
+                    pointer: context.without_secrets(error.pointer),
+                };
                 let errors = errors.into_iter().map(|found| error(found.into())).collect();
                 Err(MakeError::Failed(PluginError::Configure(errors)))
             }

@@ -12,6 +12,7 @@ use crate::plugin::call::BodyMode;
 use crate::plugin::callers::Callers;
 use crate::plugin::context::EntryContext;
 use crate::plugin::error::Overrun;
+use crate::plugin::host::own_words::KnownTexts;
 use crate::plugin::limits::{CpuClock, InstanceLimits};
 
 /// What a guest calls the exchange of a call.
@@ -40,6 +41,11 @@ pub(super) struct HostState {
     pub(super) callers: Option<Callers>,
     /// Whether the gateway itself refused its last call.
     pub(super) call_refused: bool,
+    /// It has been given what nobody can look through any more, when it says something: a piece of a body, the answer to a
+    /// call, a secret.
+    pub(super) heard: bool,
+    /// What of its notes has been found to be its own.
+    pub(super) own: KnownTexts,
     /// Names of header fields that it uses.
     pub(super) names: NameCache,
     table: ResourceTable,
@@ -63,6 +69,8 @@ impl HostState {
             context,
             callers,
             call_refused: false,
+            heard: false,
+            own: KnownTexts::default(),
             names: NameCache::default(),
             table,
         }

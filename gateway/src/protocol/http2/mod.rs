@@ -44,7 +44,7 @@ use crate::memory::ReceiveWindow;
 use crate::message::headers::COOKIE_PIECES;
 use crate::message::{Body, ConnectProtocol, Head, Interim};
 use crate::model::Listener;
-use crate::sanitize::safe;
+use crate::sanitize::{SafeText, safe};
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// What an HTTP/2 client may send on one stream, and on all streams of a connection, before we read it.
@@ -95,8 +95,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + OverTcp + Unpin + 'static,
         metrics.rejected("flood");
     }
     if flood || error.is_some() {
-        let error = error.as_ref().map(|error| tracing::field::display(safe!(*error)));
-        tracing::debug!(listener = %listener.name, flood, error, "connection ended");
+        let told = error.as_ref().map_or_else(SafeText::default, |error| safe!(*error));
+        tracing::debug!(listener = %listener.name, flood, error = %safe!(told), "connection ended");
     }
     if flood || connection.malformed.is_unreadable() || error.is_some_and(|error| !error.is_io()) {
         // The last frame tells the client why; a reset would overtake it.

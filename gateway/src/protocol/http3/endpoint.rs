@@ -16,6 +16,7 @@ use crate::listener::tcp::ConnectionLimit;
 use crate::listener::{ListenerSettings, quic as endpoint};
 use crate::protocol::activity::Group;
 use crate::protocol::server::Server;
+use crate::sanitize::safe;
 use crate::telemetry::metrics::ListenerMetrics;
 
 /// How long the last packets of a closed connection may take.
@@ -47,7 +48,9 @@ pub async fn serve<H: Handler>(
     let Some(config) = first.quic.clone() else { return };
     let endpoint = match endpoint::endpoint(socket, steering, config) {
         Ok(endpoint) => endpoint,
-        Err(error) => return tracing::error!(listener = %first.config.name, %error, "HTTP/3 can't be served"),
+        Err(error) => {
+            return tracing::error!(listener = %first.config.name, error = %safe!(error), "HTTP/3 can't be served");
+        }
     };
     let mut context = context_of(&first);
     let mut earlier = Vec::new();

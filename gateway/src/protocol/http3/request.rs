@@ -27,6 +27,7 @@ use crate::memory::Unread;
 use crate::message::{Body, FieldMap, Head, Interim, OnUpgrade, Response, Tunnel, headers};
 use crate::protocol::paced::Paced;
 use crate::protocol::running::Running;
+use crate::sanitize::safe;
 
 type StoppedResult = Result<Option<quinn::VarInt>, quinn::StoppedError>;
 
@@ -160,11 +161,11 @@ async fn refuse<H: Handler>(connection: &Connection<H>, mut reply: Reply, mut in
         // RFC 9114 section 4.1.
         Headless::Ended => Code::H3_REQUEST_INCOMPLETE,
         Headless::Undecoded(NoHead::Malformed(why)) => {
-            tracing::debug!(listener = %listener.listener.name, %why, "no HTTP/3 request");
+            tracing::debug!(listener = %listener.listener.name, why = %safe!(why), "no HTTP/3 request");
             Code::H3_MESSAGE_ERROR
         }
         Headless::Undecoded(NoHead::Fatal(why)) => {
-            return tracing::debug!(listener = %listener.listener.name, %why, "no HTTP/3 request");
+            return tracing::debug!(listener = %listener.listener.name, why = %safe!(why), "no HTTP/3 request");
         }
         Headless::Undecoded(NoHead::TooLarge) => {
             listener.metrics.rejected("malformed");

@@ -1,5 +1,6 @@
 //! What the spans of one exchange have in common.
 
+use std::borrow::Cow;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text, UnixNanos};
@@ -86,6 +87,11 @@ impl<'a> Build<'a> {
     pub(super) fn plugin(&self, by: usize) -> Option<(Text, Text)> {
         let (name, version) = self.route?.chain.plugin(by)?;
         Some((name.clone().into(), version.to_owned().into()))
+    }
+
+    /// What is shown of a text that the plugin at this place has noted.
+    pub(super) fn shown<'t>(&self, by: usize, text: &'t str) -> Option<Cow<'t, str>> {
+        self.route?.chain.shown(by, text)
     }
 
     /// A span below the exchange's.

@@ -1,5 +1,6 @@
 //! Spans of what plugins did: a span for each of their phases, and those that they made themselves.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use telemetry_export::model::{KeyValue, Kind, Span, Status, Text, Value};
@@ -73,26 +74,31 @@ impl Build<'_> {
             }
             self.plugins_attributes(Some(number), &mut attributes);
             let (began, ended) = (span.began, span.ended.unwrap_or_else(|| self.end()));
-            let name = Text::Owned(String::from(span.name.clone()));
+            let name = self.shown(span.by, &span.name).unwrap_or_default();
+            let name = Text::Owned(name.into_owned());
             let piece = Piece { id: span.id, parent, name, kind: Kind::Internal, began, ended };
             into.push(self.span(piece, attributes, Status::Unset));
         }
     }
 
     /// Adds what plugins said of one of their spans, or of the exchange's (`None`). Gives how much of that there was no room
-    /// for.
+    /// for. A name that is not the plugin's own is none; of a value, the words that are its own are shown.
     pub(super) fn plugins_attributes(&self, span: Option<usize>, attributes: &mut Vec<KeyValue>) -> u32 {
         let Some(notes) = &self.trace.notes else { return 0 };
+        let mut dropped = 0_u32;
         for said in notes.attributes().iter().filter(|said| said.span == span) {
             let Some((name, _)) = self.plugin(said.by) else { continue };
             let value: Value = match &said.value {
-                trace::Value::Text(text) => String::from(text.clone()).into(),
+                trace::Value::Text(text) => self.shown(said.by, text).unwrap_or_default().into_owned().into(),
                 trace::Value::Integer(number) => (*number).into(),
                 trace::Value::Real(number) => (*number).into(),
                 trace::Value::Truth(truth) => (*truth).into(),
             };
-            attributes.push(KeyValue::new(told_name(name.as_str(), &said.name), value));
+            match self.shown(said.by, &said.name) {
+                Some(Cow::Borrowed(own)) => attributes.push(KeyValue::new(told_name(name.as_str(), own), value)),
+                _ => dropped += 1,
+            }
         }
-        notes.dropped().0
+        notes.dropped().0.saturating_add(dropped)
     }
 }

@@ -1,7 +1,25 @@
-//! Verbs about traces and the audit trail, which answer with what the plugin saw or was told.
+//! Verbs about traces and the audit trail, which answer with what the plugin saw or was told; and those that tell whatever the plugin
+//! knows to everybody who reads something of the gateway's.
 
 use plugin_sdk::audit::{Action, Place};
+use plugin_sdk::metrics;
 use plugin_sdk::prelude::*;
+
+/// Writes this wherever a plugin can write something that is read later.
+pub(crate) fn tell_all(exchange: &Exchange<'_>, told: &str) {
+    // What a name may be made of.
+    let name: String = told.chars().filter(char::is_ascii_lowercase).collect();
+    log::error!("all that is told: {told}");
+    exchange.set_log_field("telling", Some(&format!("this was told: {told}")));
+    exchange.set_log_field(told, Some("telling"));
+    metrics::count("tellings", &[("telling", told)], 1);
+    metrics::count("tellings", &[(&name, "telling")], 1);
+    metrics::count(&format!("tellings_{name}"), &[], 1);
+    metrics::observe("telling_sizes", &[("telling", told)], 1.0);
+    let _ = exchange.set_trace_attribute("telling", told.to_owned());
+    let _ = exchange.set_trace_attribute(&format!("telling.{name}"), 1);
+    let _ = exchange.begin_span(&format!("telling.{name}"));
+}
 
 /// `trace-context`, `trace-attributes`, `trace-spans`, `trace-many` and `audit-note`; none for other verbs.
 pub(crate) fn answer(exchange: &Exchange<'_>, verb: &str) -> Option<RequestAction> {
@@ -11,6 +29,10 @@ pub(crate) fn answer(exchange: &Exchange<'_>, verb: &str) -> Option<RequestActio
         "trace-spans" => spans(exchange),
         "trace-many" => many(exchange),
         "audit-note" => notes(exchange),
+        "tell-all" => {
+            tell_all(exchange, &exchange.request().header("x-told").unwrap_or_default());
+            return None;
+        }
         _ => return None,
     };
     exchange.set_log_field("told", Some(&told));

@@ -118,7 +118,7 @@ fn config(plugin: &str, case: &Case, origin: &Origin, directory: &Path) -> Value
     }
     json!({
         "workers": 1,
-        "log": {"level": "error"},
+        "log": {"level": "error", "include": ["plugin_messages"]},
         "listeners": [{"name": "test", "address": "127.0.0.1:0", "protocols": ["http1"]}],
         "forwarding": {"trusted": ["127.0.0.0/8"]},
         "access_log": {"path": directory.join("access.log")},

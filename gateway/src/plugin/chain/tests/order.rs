@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::sanitize::PluginField;
 use crate::sensitive::Sensitive;
 
 #[test]
@@ -218,7 +219,7 @@ fn a_plugin_finds_its_own_state_in_every_phase() {
 fn noted(second: Script, run: impl FnOnce(&mut Trip)) -> Option<String> {
     let notes = scripted("a", |phase, exchange, _, _| {
         if phase == "request" {
-            exchange.log_fields.push(("who".to_owned().into(), Some("raw".to_owned().into())));
+            exchange.log_fields.push(PluginField::new("who".to_owned(), Some("raw".to_owned())));
         }
         GO
     });
@@ -228,7 +229,7 @@ fn noted(second: Script, run: impl FnOnce(&mut Trip)) -> Option<String> {
         wait(trip.run.log());
     }
     let mut slot = trip.exchange.try_lock().unwrap();
-    slot.as_mut().unwrap().log_fields.pop().unwrap().1.map(Sensitive::into_exposed)
+    slot.as_mut().unwrap().log_fields.pop().unwrap().value.map(Sensitive::into_exposed)
 }
 
 #[test]

@@ -178,7 +178,7 @@ impl calls::Host for HostState {
 
     async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.charge()?;
-        self.call_refused = false;
+        (self.call_refused, self.heard) = (false, true);
         let (traced, call) = match self.prepare(of, 0) {
             Ok(call) => call,
             Err(error) => return Ok(Err(error.into())),
@@ -193,7 +193,7 @@ impl calls::Host for HostState {
         if of.len() > MAX_AT_ONCE {
             return Err(wasmtime::Error::msg(format!("calls.send-all: at most {MAX_AT_ONCE} calls at once")));
         }
-        self.call_refused = false;
+        (self.call_refused, self.heard) = (false, true);
         // What may not be sent says why by itself, also where nothing else can be sent now.
         let (mut denied, mut calls, mut traced) = (Vec::with_capacity(of.len()), Vec::new(), Vec::new());
         for request in of {

@@ -10,6 +10,7 @@ use crate::plugin::host::{fields, notes, properties, response, target};
 use crate::plugin::wit::bindings::edge::gateway::http::{self as contract, Exchange as Handle, FieldError, Part};
 use crate::plugin::wit::bindings::edge::gateway::types::{Failure, Header};
 use crate::plugin::wit::state::HostState;
+use crate::sanitize::PluginField;
 
 type Fallible<T> = wasmtime::Result<Result<T, FieldError>>;
 
@@ -148,12 +149,17 @@ impl contract::Host for HostState {
         Ok(exchange
             .log_fields
             .iter()
-            .filter_map(|(name, value)| Some((name.expose().clone(), value.as_ref()?.expose().clone())))
+            .filter_map(|field| Some((field.name.expose().clone(), field.value.as_ref()?.expose().clone())))
             .collect())
     }
 
     fn set_log_field(&mut self, of: Handle, name: String, value: Option<String>) -> wasmtime::Result<()> {
-        notes::set_log_field(self.exchange(of)?, name, value);
+        let (context, own) = (&self.context, &mut self.own);
+        let value = value.map(|value| context.without_secrets(value));
+        let field = PluginField::new(context.without_secrets(name), value);
+        // Before it is cut: half of a number looks like none.
+        let field = field.with_own(|text| own.masked(&context.words, text));
+        notes::set_log_field(self.exchange(of)?, field);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use crate::plugin::wit::state::HostState;
 impl secrets::Host for HostState {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.charge()?;
+        self.heard = true;
         let secret = self.context.secrets.get(&name).map(|secret| secret.expose().to_vec());
         if secret.is_none() {
             self.context.refuse(Need::Secrets, &name);

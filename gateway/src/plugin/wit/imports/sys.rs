@@ -20,8 +20,10 @@ impl sys::Host for HostState {
         if dropped > 0 {
             tracing::warn!(target: "plugin", plugin, route, dropped, "log messages over the limit were dropped");
         }
-        let message = self.context.hidden.redact(&message);
-        let message = sanitise(&self.context.words.only(&message, self.exchange.as_deref()), MESSAGE);
+        let message = self.context.without_secrets(message);
+        // What nobody will see is not looked through; but a word is not cut before it was.
+        let message = &message[..message.floor_char_boundary(2 * MESSAGE)];
+        let message = sanitise(&self.context.words.only(message, self.exchange.as_deref(), self.heard), MESSAGE);
         match at {
             Level::Trace => tracing::trace!(target: "plugin", plugin, route, "{message}"),
             Level::Debug => tracing::debug!(target: "plugin", plugin, route, "{message}"),
