@@ -49,6 +49,14 @@ impl<T, E: Debug> Probed for Result<T, E> {
     }
 }
 
+impl Probed for bool {
+    type Found = ();
+
+    fn found(self) -> Result<(), String> {
+        self.then_some(()).ok_or_else(String::new)
+    }
+}
+
 /// Waits until `probe` gives a value, looking every few milliseconds; panics with `what` after [`PATIENCE`]. The error of
 /// a probe is what it saw: the last one is told then.
 pub fn eventually<P: Probed>(what: &str, mut probe: impl FnMut() -> P) -> P::Found {
