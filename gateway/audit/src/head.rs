@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::hex::Hash;
 use crate::keys::{SigningKey, VerifierKey};
 use crate::record::ChainId;
+use crate::text::as_display;
 use crate::time::Timestamp;
 use crate::words::{Name, Retention};
 
@@ -49,6 +50,8 @@ impl fmt::Display for Head {
     }
 }
 
+as_display!(ChainName Head);
+
 /// What is no head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no head; write GATEWAY/CLASS:NUMBER:HASH, as `gateway audit head` prints it")]
@@ -59,7 +62,8 @@ impl FromStr for Head {
 
     fn from_str(text: &str) -> Result<Self, InvalidHead> {
         let mut parts = text.split(':');
-        let (Some(chain), Some(seq), Some(hash), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(chain), Some(seq), Some(hash), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(InvalidHead);
         };
         let (gateway, retention) = chain.split_once('/').ok_or(InvalidHead)?;

@@ -59,7 +59,8 @@ impl fmt::Debug for SigningKey {
 
 /// DER as it is, or what stands between the lines of PEM (RFC 7468).
 fn unwrapped(key: &[u8]) -> Option<Vec<u8>> {
-    let Some(body) = std::str::from_utf8(key).ok().and_then(|text| text.trim().strip_prefix("-----BEGIN PRIVATE KEY-----"))
+    let Some(body) =
+        std::str::from_utf8(key).ok().and_then(|text| text.trim().strip_prefix("-----BEGIN PRIVATE KEY-----"))
     else {
         return Some(key.to_vec());
     };
@@ -141,7 +142,8 @@ mod tests {
     #[test]
     fn the_example_of_signed_notes_is_understood() {
         let key: VerifierKey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
-        let text = b"If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
+        let text =
+            b"If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
         let signature = STANDARD
             .decode("x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=")
             .unwrap();

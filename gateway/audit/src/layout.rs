@@ -14,7 +14,6 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::head::ChainName;
-use crate::hex::Hash;
 use crate::line::{Line, MAX_LENGTH};
 use crate::record::{Body, Record, SegmentStart};
 use crate::words::Name;
@@ -87,7 +86,6 @@ pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
 /// The first record of a segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
-    pub(crate) hash: Hash,
     pub(crate) record: Record,
     pub(crate) segment: SegmentStart,
 }
@@ -97,9 +95,9 @@ pub(crate) fn start(path: &Path) -> io::Result<Option<Start>> {
     let mut lines = Lines::new(fs::File::open(path)?);
     let Some(line) = lines.next()? else { return Ok(None) };
     let checked = if line.ended { Line::check(line.bytes).ok() } else { None };
-    Ok(checked.and_then(|(hash, record)| {
+    Ok(checked.and_then(|(_, record)| {
         let Body::Segment(segment) = &record.body else { return None };
-        Some(Start { hash, segment: (**segment).clone(), record })
+        Some(Start { segment: (**segment).clone(), record })
     }))
 }
 

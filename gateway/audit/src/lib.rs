@@ -14,6 +14,7 @@ pub mod storage;
 pub mod subjects;
 mod text;
 pub mod time;
+pub mod verify;
 pub mod vocabulary;
 pub mod words;
 

@@ -155,7 +155,8 @@ mod tests {
             Value::Object(members) => {
                 let mut members: Vec<_> = members.iter().collect();
                 members.sort_by_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
-                let members = members.iter().map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)));
+                let members =
+                    members.iter().map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)));
                 format!("{{{}}}", members.collect::<Vec<_>>().join(","))
             }
             Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),

@@ -322,7 +322,13 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef";
         assert_eq!(RequestId::of(id).map(|id| id.to_string()).as_deref(), Some(id));
         assert_eq!(RequestId::of("01234567-89AB-CDEF-0123-456789abcdef"), RequestId::of(id));
-        for text in ["", "kari@example.no", "order-17", "0123456789abcdef0123456789abcde-", "0-1-2-3-4567890123456789012345678901"] {
+        for text in [
+            "",
+            "kari@example.no",
+            "order-17",
+            "0123456789abcdef0123456789abcde-",
+            "0-1-2-3-4567890123456789012345678901",
+        ] {
             assert_eq!(RequestId::of(text), None, "{text}");
         }
         assert_ne!(RequestId::random(), RequestId::random());

@@ -1,13 +1,18 @@
 //! Values for tests.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 
+use crate::faults::FaultyDisk;
 use crate::head::{ChainName, Head};
 use crate::hex::Hash;
 use crate::keys::SigningKey;
+use crate::ledger::{Durability, Entry, Ledger, Settings};
 use crate::record::*;
+use crate::subjects::{Caller, PseudonymKeys};
 use crate::time::Timestamp;
 use crate::vocabulary::{Action, Auth, LegalBasis, Outcome, Place, Vocabulary};
 use crate::words::Retention;
@@ -98,4 +103,51 @@ pub(crate) fn one_of_each() -> Vec<Record> {
         time: time(seq),
     };
     (1..).zip(bodies).map(record).collect()
+}
+
+/// A ledger of the gateway edge-1 with short waits.
+pub(crate) fn settings(directory: &Path) -> Settings {
+    let mut settings = Settings::new(directory.to_owned(), "edge-1".parse().unwrap());
+    settings.signing_key = Some(signing_key(1));
+    settings.durability = Durability::Sync { pace: Duration::ZERO };
+    settings.patience = Duration::from_secs(20);
+    settings.tick = Duration::from_millis(10);
+    settings.min_free = 0;
+    settings
+}
+
+pub(crate) fn open(settings: Settings) -> Ledger {
+    Ledger::open(settings, Arc::new(FaultyDisk::new())).unwrap().0
+}
+
+pub(crate) fn caller(principal: &str) -> Caller {
+    PseudonymKeys::new(&[[8; 32]]).unwrap().caller(principal.as_bytes())
+}
+
+/// The two records of an exchange.
+pub(crate) fn exchange(number: u64, principal: &str, upstream: &str, country: &str, notes: &[Note]) -> [Entry; 2] {
+    let (Body::Opening(opening), Body::Closing(closing)) = (opening(number, upstream, country), closing(number, notes))
+    else {
+        panic!("these are no records of an exchange")
+    };
+    [
+        Entry::opening(time(number), Some(caller(principal)), &opening),
+        Entry::closing(retention(365), time(number), Some(caller(principal)), &closing),
+    ]
+}
+
+/// Runs a future to its end.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+/// Writes so many exchanges of two people to two countries, each record in a commit of its own.
+pub(crate) fn write(ledger: &Ledger, count: u64) {
+    for number in 0..count {
+        let [principal, upstream, country] =
+            if number % 2 == 0 { ["kari", "billing", "NO"] } else { ["ola", "mail", "DE"] };
+        for entry in exchange(number, principal, upstream, country, &[note("card", Action::Mask)]) {
+            run(ledger.append(entry)).unwrap();
+        }
+    }
 }

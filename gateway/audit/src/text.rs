@@ -47,3 +47,15 @@ macro_rules! as_text {
     };
 }
 pub(crate) use as_text;
+
+/// `Serialize` by `Display`.
+macro_rules! as_display {
+    ($($name:ty)*) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+    )*};
+}
+pub(crate) use as_display;

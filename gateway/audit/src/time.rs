@@ -202,7 +202,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Timestamp>().map(|time| time.0 / SECOND), Ok(seconds), "{text}");
         }
-        for text in ["", "2026", "2026-02-29", "2026-13-01", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "1969-12-31"] {
+        for text in
+            ["", "2026", "2026-02-29", "2026-13-01", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00", "1969-12-31"]
+        {
             assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text}");
         }
     }

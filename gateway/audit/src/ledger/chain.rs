@@ -241,7 +241,7 @@ impl Chain {
         let Some(next) = layout::start(&layout::file(&self.path, next, SEGMENT))? else {
             return Err(io::Error::other("the segment behind those that are to be deleted has no start"));
         };
-        let deletion = Deletion { first, hash: next.record.prev, last, last_seq: next.record.seq - 1 };
+        let deletion = Deletion { first, hash: next.record.prev, last, last_seq: next.record.seq.saturating_sub(1) };
         let body = line::body(&Body::Deletion(deletion))?;
         self.write(&[Unlinked { body: &body, caller: None, time: now }], now, common)?;
         self.sync()?;

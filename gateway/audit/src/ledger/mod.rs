@@ -7,6 +7,8 @@ mod counters;
 mod entry;
 mod recovery;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::BTreeMap;

@@ -99,7 +99,9 @@ fn scan(path: &Path) -> io::Result<Scan> {
         let checked = if line.ended { Line::check(line.bytes).ok() } else { None };
         match checked {
             Some((hash, record)) => {
-                let follows = scan.last.is_none_or(|(seq, before, _)| (record.seq, record.prev) == (seq + 1, before));
+                let follows = scan
+                    .last
+                    .is_none_or(|(seq, before, _)| (record.seq, record.prev) == (seq.saturating_add(1), before));
                 scan.damaged |= broken || !follows;
                 scan.last = Some((record.seq, hash, end));
             }

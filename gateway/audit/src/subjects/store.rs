@@ -52,8 +52,7 @@ impl Store {
     /// Reads the file, or begins with none. A torn last line, whose record was not written either, is cut.
     pub(crate) fn open(path: &Path, storage: Arc<dyn Storage>) -> io::Result<(Self, KeyFile)> {
         let (subjects, found) = read(path)?;
-        let mut store =
-            Self { path: path.to_owned(), storage, subjects, file: None, pending: Vec::new() };
+        let mut store = Self { path: path.to_owned(), storage, subjects, file: None, pending: Vec::new() };
         if let Some(directory) = path.parent() {
             store.storage.make_directory(directory)?;
         }
@@ -110,7 +109,9 @@ impl Store {
     /// Deletes the key of a subject, and says the pseudonym that nobody can be found by from now on. `None` where there is
     /// no such subject. On an error the key may still be in the file.
     pub(crate) fn erase(&mut self, caller: &Caller) -> io::Result<Option<Pseudonym>> {
-        let Some(subject) = caller.tags().iter().find_map(|tag| self.subjects.get(tag)).copied() else { return Ok(None) };
+        let Some(subject) = caller.tags().iter().find_map(|tag| self.subjects.get(tag)).copied() else {
+            return Ok(None);
+        };
         let theirs: Vec<(Tag, Subject)> = self.subjects.extract_if(|_, other| other.key == subject.key).collect();
         if let Err(error) = self.rewrite() {
             self.subjects.extend(theirs);
