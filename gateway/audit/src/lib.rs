@@ -3,11 +3,15 @@
 pub mod faults;
 pub mod head;
 pub mod hex;
+mod index;
 pub mod keys;
 pub mod layout;
 pub mod ledger;
 pub mod line;
+pub mod query;
 pub mod record;
+pub mod render;
+pub mod report;
 #[cfg(test)]
 mod samples;
 pub mod storage;
