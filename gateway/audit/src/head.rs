@@ -52,6 +52,15 @@ impl fmt::Display for Head {
 
 as_display!(ChainName Head);
 
+/// A head, and what is signed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedHead {
+    /// The chain's last record, whose signature is in it.
+    pub head: Head,
+    /// The signed note of the record before it; none where the chain is not signed.
+    pub note: Option<String>,
+}
+
 /// What is no head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is no head; write GATEWAY/CLASS:NUMBER:HASH, as `gateway audit head` prints it")]

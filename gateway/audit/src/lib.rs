@@ -14,6 +14,8 @@ pub mod render;
 pub mod report;
 #[cfg(test)]
 mod samples;
+#[cfg(feature = "ship")]
+pub mod ship;
 pub mod storage;
 pub mod subjects;
 mod text;

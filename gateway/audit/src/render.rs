@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::head::Head;
+use crate::head::SignedHead;
 use crate::query::Exchange;
 use crate::record::Upstream;
 use crate::report::Span;
@@ -79,9 +79,9 @@ fn finding(out: &mut String, finding: &Finding) {
 }
 
 /// Heads as somebody else keeps them: a line each. With notes, the signed note of each that has one.
-pub fn heads(heads: &[(Head, Option<String>)], notes: bool) -> String {
+pub fn heads(heads: &[SignedHead], notes: bool) -> String {
     let mut out = String::new();
-    for (head, note) in heads {
+    for SignedHead { head, note } in heads {
         match note {
             Some(note) if notes => _ = writeln!(out, "{note}"),
             _ => _ = writeln!(out, "{head}"),
@@ -317,7 +317,7 @@ mod tests {
         let directory = ledger(true);
         let found = crate::verify::heads(directory.path()).unwrap();
         let lines = heads(&found, false);
-        assert_eq!(lines.trim_end().parse(), Ok(found[0].0.clone()));
+        assert_eq!(lines.trim_end().parse(), Ok(found[0].head.clone()));
         assert!(heads(&found, true).starts_with("audit-chain/edge-1/365d/"));
     }
 }

@@ -72,6 +72,8 @@ pub(super) struct Chain {
     /// When each segment that is there began.
     starts: VecDeque<(u64, Timestamp)>,
     buffer: Vec<u8>,
+    /// The signed note of what is written, and of what is confirmed.
+    notes: [Option<String>; 2],
 }
 
 impl Chain {
@@ -92,6 +94,7 @@ impl Chain {
             unconfirmed: None,
             starts: starts.into(),
             buffer: Vec::new(),
+            notes: [None, None],
         };
         Ok((chain, recovery))
     }
@@ -100,6 +103,11 @@ impl Chain {
     pub(super) fn head(&self) -> Option<Head> {
         let Position { seq, hash } = self.confirmed;
         (seq > 0).then(|| Head { chain: self.name.clone(), seq, hash })
+    }
+
+    /// The signed note of the last confirmed head.
+    pub(super) fn note(&self) -> Option<&String> {
+        self.notes[1].as_ref()
     }
 
     /// How many records of the last segment were never confirmed, where it has failed.
@@ -143,6 +151,8 @@ impl Chain {
         let result = segment.file.sync();
         self.or_fail(result)?;
         self.confirmed = self.written;
+        let [written, confirmed] = &mut self.notes;
+        confirmed.clone_from(written);
         Ok(true)
     }
 
@@ -218,10 +228,13 @@ impl Chain {
         Ok(file)
     }
 
-    fn head_mark(&self, at: Position, time: Timestamp, common: &Common) -> io::Result<Vec<u8>> {
+    fn head_mark(&mut self, at: Position, time: Timestamp, common: &Common) -> io::Result<Vec<u8>> {
         let signature = common.signing_key.as_ref().map(|key| {
             let head = Head { chain: self.name.clone(), seq: at.seq, hash: at.hash };
-            Statement { head, id: self.id, time }.sign(key)
+            let statement = Statement { head, id: self.id, time };
+            let signature = statement.sign(key);
+            self.notes[0] = Some(statement.note(&signature, key.verifier()));
+            signature
         });
         Ok(line::body(&Body::Head(HeadMark { signature }))?)
     }

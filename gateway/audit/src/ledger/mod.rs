@@ -27,7 +27,7 @@ pub use self::counters::Counters;
 pub use self::entry::Entry;
 pub use self::settings::{Durability, Settings};
 use self::writer::{Message, Writer};
-use crate::head::{ChainName, Head};
+use crate::head::{ChainName, Head, SignedHead};
 use crate::layout;
 use crate::record::Recovery;
 use crate::storage::Storage;
@@ -109,7 +109,7 @@ struct Shared {
     /// Room in the queue: a permit for each record that may wait or be under way.
     room: Semaphore,
     counters: Counters,
-    heads: Mutex<BTreeMap<Retention, Head>>,
+    heads: Mutex<BTreeMap<Retention, SignedHead>>,
 }
 
 impl Ledger {
@@ -178,6 +178,11 @@ impl Ledger {
 
     /// The last record of each chain that is on disk: what somebody else should keep.
     pub fn heads(&self) -> Vec<Head> {
+        self.signed_heads().into_iter().map(|signed| signed.head).collect()
+    }
+
+    /// [`Self::heads`] with their signed notes.
+    pub fn signed_heads(&self) -> Vec<SignedHead> {
         self.0.shared.heads.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 

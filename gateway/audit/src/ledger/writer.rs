@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::chain::{Chain, Common, Unlinked};
 use super::{AppendError, Counters, Durability, Entry, EraseError, OpenError, Opened, Settings, Shared};
-use crate::head::ChainName;
+use crate::head::{ChainName, SignedHead};
 use crate::layout;
 use crate::line;
 use crate::record::{Body, Erasure, Pseudonym, Recovery};
@@ -175,20 +175,23 @@ impl Writer {
         for waiting in group {
             classes.entry(waiting.0.retention).or_default().push(waiting);
         }
+        let mut results = Vec::with_capacity(classes.len());
         for (retention, group) in classes {
             let result = self.commit_class(retention, &group);
             let counters = &self.shared.counters;
             Counters::add(if result.is_ok() { &counters.records } else { &counters.unconfirmed }, group.len() as u64);
-            for (_, done) in group {
-                if let Some(done) = done {
-                    // The caller may have given up.
-                    let _ = done.send(result);
-                }
+            results.push((result, group));
+        }
+        // Whoever is told finds the head that his record is under.
+        self.show_heads();
+        for (result, group) in results {
+            for done in group.into_iter().filter_map(|(_, done)| done) {
+                // The caller may have given up.
+                let _ = done.send(result);
             }
         }
         self.shared.counters.queued.fetch_sub(count as u64, Relaxed);
         self.shared.room.add_permits(count);
-        self.show_heads();
     }
 
     fn commit_class(&mut self, retention: Retention, group: &[Waiting]) -> Result<(), AppendError> {
@@ -375,7 +378,7 @@ impl Writer {
         let mut heads = self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner);
         for (retention, chain) in &self.chains {
             if let Some(head) = chain.head() {
-                heads.insert(*retention, head);
+                heads.insert(*retention, SignedHead { head, note: chain.note().cloned() });
             }
         }
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use self::finding::{Finding, Problem};
-use crate::head::{ChainName, Head};
+use crate::head::{ChainName, Head, SignedHead};
 use crate::keys::VerifierKey;
 use crate::layout;
 use crate::record::ChainId;
@@ -109,8 +109,8 @@ pub fn verify(directory: &Path, known: &Known) -> io::Result<Verification> {
     Ok(verification)
 }
 
-/// The heads of all chains below a directory, each with its signed note where it has one. Nothing is verified.
-pub fn heads(directory: &Path) -> io::Result<Vec<(Head, Option<String>)>> {
+/// The heads of all chains below a directory. Nothing is verified.
+pub fn heads(directory: &Path) -> io::Result<Vec<SignedHead>> {
     let mut found = Vec::new();
     for name in layout::chains(directory)? {
         found.extend(walk::head(directory, &name)?);

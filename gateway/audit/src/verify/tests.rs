@@ -189,7 +189,7 @@ fn several_gateways_have_chains_of_their_own_in_one_directory() {
     assert_ne!(found.chains[0].id, found.chains[1].id);
     let heads = heads(directory.path()).unwrap();
     assert_eq!(heads.len(), 2);
-    assert!(heads.iter().all(|(_, note)| note.as_ref().is_some_and(|note| note.starts_with("audit-chain/edge-"))));
+    assert!(heads.iter().all(|head| head.note.as_ref().is_some_and(|note| note.starts_with("audit-chain/edge-"))));
 }
 
 /// A copy of a sample into which a test writes what it wants.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::MOST;
 use super::{Chain, Finding, Known, Problem, Trust};
-use crate::head::{ChainName, Head, Statement};
+use crate::head::{ChainName, Head, SignedHead, Statement};
 use crate::hex::Hash;
 use crate::keys::VerifierKey;
 use crate::layout::{self, Lines, RawLine, SEGMENT, Start};
@@ -349,7 +349,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The last record of a chain that is whole, and its signed note where it is a signed head.
-pub(super) fn head(directory: &Path, name: &ChainName) -> io::Result<Option<(Head, Option<String>)>> {
+pub(super) fn head(directory: &Path, name: &ChainName) -> io::Result<Option<SignedHead>> {
     let path: PathBuf = layout::chain(directory, name);
     for number in layout::segments(&path)?.into_iter().rev() {
         let file = layout::file(&path, number, SEGMENT);
@@ -367,7 +367,7 @@ pub(super) fn head(directory: &Path, name: &ChainName) -> io::Result<Option<(Hea
             }
             last = Some(Head { chain: name.clone(), seq: record.seq, hash });
         }
-        return Ok(last.map(|last| (last, note)));
+        return Ok(last.map(|head| SignedHead { head, note }));
     }
     Ok(None)
 }
