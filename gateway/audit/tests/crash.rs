@@ -1,5 +1,7 @@
 //! Killed at any moment, the ledger opens again and has every record that was acknowledged.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};

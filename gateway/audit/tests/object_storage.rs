@@ -5,6 +5,7 @@
 //! AUDIT_TEST_S3=127.0.0.1:5555 cargo test -p audit --test object_storage -- --ignored
 //! ```
 #![cfg(feature = "ship")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{Read, Write};

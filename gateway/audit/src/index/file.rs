@@ -1,7 +1,8 @@
 //! An index as a file: a first line of JSON with what rows name by number, then the rows, then SHA-256 over all of it.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -13,6 +14,8 @@ use crate::record::{Pseudonym, RequestId};
 use crate::time::Timestamp;
 use crate::vocabulary::Outcome;
 
+/// Who may read it: as the segment.
+const MODE: u32 = 0o640;
 /// Changes with the form of the file.
 const VERSION: u32 = 1;
 /// Bytes of a row: time, offset, request, caller, kind and outcome, status, two numbers.
@@ -50,7 +53,8 @@ pub(super) fn write(path: &Path, index: &Index) -> io::Result<()> {
     bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
     let id: [u8; 8] = crate::random().map_err(io::Error::other)?;
     let new = path.with_extension(format!("index-{:016x}", u64::from_be_bytes(id)));
-    let written = fs::write(&new, bytes).and_then(|()| fs::rename(&new, path));
+    let written = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new);
+    let written = written.and_then(|mut file| file.write_all(&bytes)).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         let _ = fs::remove_file(&new);
     }

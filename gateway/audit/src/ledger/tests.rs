@@ -7,7 +7,10 @@ use std::time::Instant;
 use super::*;
 use crate::faults::FaultyDisk;
 use crate::line::Line;
+use crate::query::{Filter, query};
 use crate::record::{Body, Record};
+use crate::render;
+use crate::report::{Span, breach::breach, processing::processing};
 use crate::samples;
 use crate::subjects::{erase, store};
 use crate::verify::{Known, Verification, verify};
@@ -301,6 +304,31 @@ fn an_erased_subject_is_not_found_and_the_chain_stays_valid() {
 }
 
 #[test]
+fn an_erasure_that_was_broken_off_is_finished_at_the_next_start() {
+    let bench = bench(|_| {});
+    samples::write(&bench.ledger, 2);
+    bench.ledger.close();
+    let gateway = "edge-1".parse().unwrap();
+    let keys = layout::keys(bench.directory.path(), &gateway);
+    let kari = samples::caller("kari");
+    let pseudonym = store::find(&keys, &kari).unwrap().unwrap();
+    let request = erase::request(bench.directory.path(), &gateway, &kari, &crate::storage::Disk).unwrap();
+    // As it is when the key has been deleted, and nothing is recorded yet.
+    let asked = fs::read_to_string(&request).unwrap();
+    fs::write(&request, format!("{asked}erasing {pseudonym}\n")).unwrap();
+    let left: Vec<String> = fs::read_to_string(&keys).unwrap().lines().map(str::to_owned).collect();
+    let left = left.into_iter().filter(|line| !line.starts_with(asked.trim_end())).collect::<Vec<_>>();
+    assert_eq!(left.len(), 1);
+    fs::write(&keys, left.join("\n") + "\n").unwrap();
+    let ledger = samples::open(samples::settings(bench.directory.path()));
+    until(|| erase::is_done(&request));
+    ledger.close();
+    let erased = bench.records(2).into_iter().find(|record| matches!(record.body, Body::Erasure(_))).unwrap();
+    assert_eq!(erased.caller, Some(pseudonym));
+    assert!(bench.verify().is_good());
+}
+
+#[test]
 fn a_ledger_has_one_writer_and_goes_on_where_it_ended() {
     let bench = bench(|_| {});
     bench.append(0).unwrap();
@@ -348,17 +376,32 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn no_principal_is_in_any_file_or_file_name() {
+fn no_principal_is_in_any_file_file_name_or_answer() {
     let canary = "canary-7f3a@example.no";
     let bench = bench(|_| {});
     for entry in samples::exchange(1, canary, "billing", "NO", &[]) {
         samples::run(bench.ledger.append(entry)).unwrap();
     }
-    let gateway = "edge-1".parse().unwrap();
-    erase::request(bench.directory.path(), &gateway, &samples::caller("other"), &crate::storage::Disk).unwrap();
     bench.ledger.close();
-    let files = files(bench.directory.path());
-    assert!(files.len() >= 3, "{files:?}");
+    let directory = bench.directory.path();
+    erase::request(directory, &"edge-1".parse().unwrap(), &samples::caller(canary), &crate::storage::Disk).unwrap();
+    let exchanges = query(directory, &Filter::default()).unwrap();
+    let (processing, breach) =
+        (processing(directory, Span::default()).unwrap(), breach(directory, Span::default()).unwrap());
+    let answers = [
+        render::exchanges(&exchanges),
+        render::json(&exchanges).unwrap(),
+        render::processing(&processing),
+        render::json(&processing).unwrap(),
+        render::breach(&breach),
+        render::json(&breach).unwrap(),
+        render::verification(&bench.verify()),
+        format!("{:?}", bench.ledger),
+    ];
+    assert!(answers.iter().all(|answer| !answer.is_empty() && !answer.contains("canary")), "{answers:?}");
+    // Segment, index, keys, request, lock.
+    let files = files(directory);
+    assert!(files.len() >= 5, "{files:?}");
     for file in files {
         let content = fs::read(&file).unwrap();
         assert!(!file.to_string_lossy().contains("canary"), "{}", file.display());

@@ -18,8 +18,9 @@ use crate::layout;
 use crate::line;
 use crate::record::{Body, Erasure, Pseudonym, Recovery};
 use crate::storage::Storage;
+use crate::subjects::Caller;
+use crate::subjects::erase::{self, Request};
 use crate::subjects::store::Store;
-use crate::subjects::{Caller, erase};
 use crate::time::Timestamp;
 use crate::words::{Name, Retention};
 
@@ -269,20 +270,50 @@ impl Writer {
         Ok(recovery)
     }
 
-    /// Deletes a subject's key, then says so in every chain that may have records of it.
+    /// Erases a subject by a request, so that nothing of it is left out after a crash.
     fn erase(&mut self, caller: &Caller) -> Result<bool, EraseError> {
-        let Some(pseudonym) = self.keys.erase(caller).map_err(EraseError::Keys)? else { return Ok(false) };
-        Counters::add(&self.shared.counters.erased, 1);
-        let body = line::body(&Body::Erasure(Erasure {})).map_err(|error| EraseError::Unrecorded(error.into()))?;
+        if self.keys.known(caller).is_none() {
+            return Ok(false);
+        }
+        erase::request(&self.common.directory, &self.gateway, caller, &*self.common.storage)
+            .map_err(EraseError::Keys)?;
+        self.carry_out_requests().map(|()| true)
+    }
+
+    /// Carries out every request there is, up to the first that can't be at present.
+    fn carry_out_requests(&mut self) -> Result<(), EraseError> {
+        let requests = erase::requests(&self.common.directory, &self.gateway).map_err(EraseError::Keys)?;
+        requests.into_iter().try_for_each(|request| self.carry_out(request))
+    }
+
+    /// Deletes a subject's key, then says so in every chain that may have records of it.
+    fn carry_out(&mut self, mut request: Request) -> Result<(), EraseError> {
+        let storage = self.common.storage.clone();
+        if request.pseudonym.is_none()
+            && let Some(pseudonym) = self.keys.known(&request.caller)
+        {
+            request.begin(pseudonym, &*storage).map_err(EraseError::Keys)?;
+        }
+        if let Some(pseudonym) = request.pseudonym {
+            if self.keys.erase(&request.caller, pseudonym).map_err(EraseError::Keys)? {
+                Counters::add(&self.shared.counters.erased, 1);
+            }
+            self.record_erasure(pseudonym).map_err(EraseError::Unrecorded)?;
+        }
+        request.end(&*storage).map_err(EraseError::Unrecorded)
+    }
+
+    fn record_erasure(&mut self, pseudonym: Pseudonym) -> io::Result<()> {
+        let body = line::body(&Body::Erasure(Erasure {}))?;
         let classes: Vec<Retention> = self.chains.keys().copied().collect();
         for retention in classes {
             let record = [Unlinked { body: &body, caller: Some(pseudonym), time: now() }];
             let written = self.write(retention, &record).or_else(|_| self.write(retention, &record));
             self.note_health(&written);
-            written.map_err(EraseError::Unrecorded)?;
+            written?;
         }
-        self.sync_all();
-        Ok(true)
+        // Where records need not be on disk at once, this one has to all the same.
+        self.chains.values_mut().try_for_each(|chain| chain.sync().map(drop))
     }
 
     /// Everything that is due without a record: space, syncs, age, erasures, whether a disk that failed works again.
@@ -294,7 +325,9 @@ impl Writer {
             let probed = self.chains.values_mut().try_for_each(|chain| chain.probe(now(), &self.common));
             self.note_health(&probed);
         }
-        self.carry_out_requests();
+        if let Err(error) = self.carry_out_requests() {
+            tracing::error!(%error, "a request for erasure was not carried out; it is tried again");
+        }
         if Instant::now() >= self.next_sweep {
             self.next_sweep = Instant::now() + SWEEP.min(self.tick * 60);
             self.sweep();
@@ -314,20 +347,6 @@ impl Writer {
         self.full = full;
         if full {
             self.shared.counters.failing.store(true, Relaxed);
-        }
-    }
-
-    fn carry_out_requests(&mut self) {
-        let requests = erase::requests(&self.common.directory, &self.gateway).unwrap_or_default();
-        for (path, caller) in requests {
-            match self.erase(&caller) {
-                Ok(_) => {
-                    if let Err(error) = self.common.storage.remove(&path) {
-                        tracing::error!(%error, "a request for erasure was carried out and can't be removed");
-                    }
-                }
-                Err(error) => tracing::error!(%error, "a request for erasure was not carried out; it is tried again"),
-            }
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Where a pseudonym key was replaced, a subject that is found by the old one gets a line with the new tag and the same key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use aws_lc_rs::digest;
 
 use super::{Caller, Tag, pseudonym};
 use crate::hex;
+use crate::layout;
 use crate::record::Pseudonym;
 use crate::storage::{Appender, Storage, replace};
 
@@ -106,18 +107,25 @@ impl Store {
         }
     }
 
-    /// Deletes the key of a subject, and says the pseudonym that nobody can be found by from now on. `None` where there is
-    /// no such subject. On an error the key may still be in the file.
-    pub(crate) fn erase(&mut self, caller: &Caller) -> io::Result<Option<Pseudonym>> {
-        let Some(subject) = caller.tags().iter().find_map(|tag| self.subjects.get(tag)).copied() else {
-            return Ok(None);
-        };
-        let theirs: Vec<(Tag, Subject)> = self.subjects.extract_if(|_, other| other.key == subject.key).collect();
+    /// The pseudonym of a caller who has one.
+    pub(crate) fn known(&self, caller: &Caller) -> Option<Pseudonym> {
+        caller.tags().iter().find_map(|tag| self.subjects.get(tag)).map(|subject| subject.pseudonym)
+    }
+
+    /// Deletes the key of a caller who has this pseudonym; `false` where that was done already. On an error the key may still be
+    /// in the file.
+    pub(crate) fn erase(&mut self, caller: &Caller, pseudonym: Pseudonym) -> io::Result<bool> {
+        // A caller who has come again since an erasure that was broken off has another pseudonym, and stays.
+        if self.known(caller) != Some(pseudonym) {
+            return Ok(false);
+        }
+        let theirs: Vec<(Tag, Subject)> =
+            self.subjects.extract_if(|_, subject| subject.pseudonym == pseudonym).collect();
         if let Err(error) = self.rewrite() {
             self.subjects.extend(theirs);
             return Err(error);
         }
-        Ok(Some(subject.pseudonym))
+        Ok(true)
     }
 
     /// Writes the whole file anew, and everything that was pending.
@@ -137,6 +145,13 @@ impl Store {
 pub fn find(path: &Path, caller: &Caller) -> io::Result<Option<Pseudonym>> {
     let (subjects, _) = read(path)?;
     Ok(caller.tags().iter().find_map(|tag| subjects.get(tag)).map(|subject| subject.pseudonym))
+}
+
+/// The pseudonyms of a caller by the key files of all gateways of a ledger, where these lie where they do by default.
+pub fn find_in_all(directory: &Path, caller: &Caller) -> io::Result<BTreeSet<Pseudonym>> {
+    let gateways: BTreeSet<_> = layout::chains(directory)?.into_iter().map(|chain| chain.gateway).collect();
+    let found = gateways.iter().map(|gateway| find(&layout::keys(directory, gateway), caller));
+    found.filter_map(Result::transpose).collect()
 }
 
 type Subjects = HashMap<Tag, Subject, rustc_hash::FxBuildHasher>;
@@ -230,10 +245,11 @@ mod tests {
         store.sync().unwrap();
         let key = hex_of(store.subjects[&caller.tags()[0]].key);
         assert!(fs::read_to_string(&path).unwrap().contains(&key));
-        assert_eq!(store.erase(&caller).unwrap(), Some(before));
+        assert!(!store.erase(&caller, Pseudonym([0; 16])).unwrap());
+        assert!(store.erase(&caller, before).unwrap());
         assert!(!fs::read_to_string(&path).unwrap().contains(&key));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
-        assert_eq!(store.erase(&caller).unwrap(), None);
+        assert!(!store.erase(&caller, before).unwrap());
         assert_ne!(store.pseudonym(&caller).unwrap(), before);
     }
 
@@ -254,7 +270,7 @@ mod tests {
         store.sync().unwrap();
         // Whoever has called since is found without the old key, and erased under every tag.
         assert_eq!(find(&path, &keys(&[2]).caller(b"kari")).unwrap(), Some(kari));
-        assert_eq!(open(&path).0.erase(&keys(&[2]).caller(b"kari")).unwrap(), Some(kari));
+        assert!(open(&path).0.erase(&keys(&[2]).caller(b"kari"), kari).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"");
     }
 
@@ -295,5 +311,12 @@ mod tests {
         assert!(store.sync().is_err());
         store.sync().unwrap();
         assert_eq!(open(&path).0.subjects.len(), 2);
+        // A key that is not gone from the file is not said to be.
+        disk.fail_syncs(1);
+        let caller = keys(&[1]).caller(b"kari");
+        assert!(store.erase(&caller, kari).is_err());
+        assert_eq!(store.known(&caller), Some(kari));
+        assert!(store.erase(&caller, kari).unwrap());
+        assert_eq!(open(&path).0.known(&caller), None);
     }
 }

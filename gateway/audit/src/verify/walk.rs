@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::finding::MOST;
 use super::{Chain, Finding, Known, Problem, Trust};
@@ -27,6 +29,10 @@ struct Boundary {
     left: u64,
 }
 
+/// How often, and after which pause, is looked whether a segment that ends in the middle grows.
+const LOOKS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
+
 struct Walk<'a> {
     known: &'a Known,
     chain: Chain,
@@ -46,6 +52,8 @@ struct Walk<'a> {
     last_start: Option<u64>,
     /// The segments before the first that is there: how many, and what that one follows.
     before_first: Option<(u64, u64, Hash)>,
+    /// The last segment, and how much of it was read.
+    end_of_last: Option<(PathBuf, u64)>,
     deletions: Vec<Deletion>,
     /// Expected heads that have not come by yet.
     expected: Vec<Head>,
@@ -99,6 +107,7 @@ impl<'a> Walk<'a> {
             covered: 0,
             last_start: None,
             before_first: None,
+            end_of_last: None,
             deletions: Vec::new(),
             expected,
         }
@@ -124,7 +133,6 @@ impl<'a> Walk<'a> {
 
     fn segment(&mut self, path: &Path, file: &str, number: u64, next: Option<&Start>) -> io::Result<()> {
         self.chain.segments += 1;
-        let length = fs::metadata(path)?.len();
         let mut boundary = next.and_then(|start| {
             Some(Boundary { last_seq: start.record.seq.checked_sub(1)?, left: start.segment.unconfirmed? })
         });
@@ -132,8 +140,10 @@ impl<'a> Walk<'a> {
         let mut place = Place { file, line: 0 };
         while let Some(line) = lines.next()? {
             place.line += 1;
+            let read = line.offset + line.bytes.len() as u64 + u64::from(line.ended);
+            self.end_of_last = Some((path.to_owned(), read));
             if !line.ended && line.bytes.len() < crate::line::MAX_LENGTH {
-                self.torn(path, length, place, boundary)?;
+                self.torn(place, boundary);
                 break;
             }
             self.line(&line, place, number, &mut boundary);
@@ -145,12 +155,22 @@ impl<'a> Walk<'a> {
     }
 
     /// The last line has no end: no fault behind the boundary, nor where the gateway is just writing it.
-    fn torn(&mut self, path: &Path, length: u64, place: Place<'_>, boundary: Option<Boundary>) -> io::Result<()> {
+    fn torn(&mut self, place: Place<'_>, boundary: Option<Boundary>) {
         let behind = boundary.is_some_and(|boundary| self.next.is_some_and(|next| next > boundary.last_seq));
-        if !behind && fs::metadata(path)?.len() == length {
+        if !behind && !self.is_growing() {
             self.found(Some(place), self.next, Problem::Torn);
         }
-        Ok(())
+    }
+
+    /// Whether the last segment is being written at this moment: what was read ends within a group commit.
+    fn is_growing(&self) -> bool {
+        let Some((path, read)) = &self.end_of_last else { return false };
+        (0..LOOKS).any(|look| {
+            if look > 0 {
+                thread::sleep(PAUSE);
+            }
+            fs::metadata(path).is_ok_and(|metadata| metadata.len() > *read)
+        })
     }
 
     fn line(&mut self, line: &RawLine<'_>, place: Place<'_>, number: u64, boundary: &mut Option<Boundary>) {
@@ -323,7 +343,7 @@ impl<'a> Walk<'a> {
         let last = self.chain.head.as_ref().map_or(0, |head| head.seq);
         // A start is synced before anything follows it, so a chain may end with one.
         let uncovered = last - self.covered.min(last);
-        if self.signed && uncovered > 0 && !self.ends_with_start(last) {
+        if self.signed && uncovered > 0 && !self.ends_with_start(last) && !self.is_growing() {
             self.found(None, Some(last), Problem::Uncovered(uncovered));
         }
         for head in std::mem::take(&mut self.expected) {
