@@ -33,6 +33,11 @@ pub fn keys(directory: &Path, gateway: &Name) -> PathBuf {
     directory.join(".keys").join(gateway.as_str())
 }
 
+/// What the process holds that writes a gateway's chains. Copies of a ledger have none.
+pub(crate) fn lock(directory: &Path, name: &Name) -> PathBuf {
+    gateway(directory, name).join("lock")
+}
+
 /// A file of a segment, by its ending.
 pub(crate) fn file(chain: &Path, number: u64, ending: &str) -> PathBuf {
     chain.join(format!("{number:010}.{ending}"))

@@ -2,6 +2,7 @@
 //! that is linked, synced or looked up happens there; workers encode a record, hand it over and wait as long as the
 //! durability says.
 
+mod books;
 mod chain;
 mod counters;
 mod entry;
@@ -200,7 +201,8 @@ impl Ledger {
 fn lock(settings: &Settings, storage: &dyn Storage) -> Result<File, OpenError> {
     let directory = layout::gateway(&settings.directory, &settings.gateway);
     storage.make_directory(&directory)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(directory.join("lock"))?;
+    let path = layout::lock(&settings.directory, &settings.gateway);
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse),

@@ -185,6 +185,40 @@ fn a_disk_that_goes_on_failing_is_said_and_one_that_works_again_is_noticed_witho
 }
 
 #[test]
+fn what_async_loses_is_counted_and_said_in_the_chain() {
+    let bench = bench(|settings| settings.durability = Durability::Async);
+    bench.append(0).unwrap();
+    until(|| bench.count(|counters| &counters.syncs) == 1);
+    bench.disk.fail_syncs(1);
+    bench.append(1).unwrap();
+    until(|| bench.count(|counters| &counters.unconfirmed) > 0);
+    bench.append(2).unwrap();
+    bench.ledger.close();
+    // The record and its head.
+    assert_eq!(bench.count(|counters| &counters.unconfirmed), 2);
+    let found = bench.verify();
+    assert!(found.is_good(), "{:?}", found.findings);
+    assert_eq!(found.chains[0].unconfirmed, 2);
+}
+
+#[test]
+fn no_record_names_a_subject_whose_key_is_not_on_disk() {
+    let bench = bench(|_| {});
+    bench.append(0).unwrap();
+    let [opening, _] = samples::exchange(1, "ola", "mail", "DE", &[]);
+    // Both ways to keep the key fail.
+    bench.disk.fail_syncs(2);
+    assert_eq!(samples::run(bench.ledger.append(opening.clone())), Err(AppendError::Failed));
+    assert!(bench.verify().is_good() && bench.records(1).len() == 3);
+    until(|| samples::run(bench.ledger.append(opening.clone())).is_ok());
+    let keys = layout::keys(bench.directory.path(), &"edge-1".parse().unwrap());
+    let ola = store::find(&keys, &samples::caller("ola")).unwrap();
+    bench.ledger.close();
+    let last = layout::segments(&bench.directory.path().join("edge-1/365d")).unwrap().len() as u64;
+    assert!(ola.is_some() && bench.records(last).iter().any(|record| record.caller == ola));
+}
+
+#[test]
 fn a_full_disk_is_said_before_and_when_it_is_full() {
     let bench = bench(|settings| settings.min_free = 1000);
     bench.append(0).unwrap();

@@ -5,6 +5,7 @@
 //! head is expected that was kept elsewhere.
 
 mod finding;
+mod heads;
 mod walk;
 
 use std::io;
@@ -113,7 +114,7 @@ pub fn verify(directory: &Path, known: &Known) -> io::Result<Verification> {
 pub fn heads(directory: &Path) -> io::Result<Vec<SignedHead>> {
     let mut found = Vec::new();
     for name in layout::chains(directory)? {
-        found.extend(walk::head(directory, &name)?);
+        found.extend(self::heads::head(directory, &name)?);
     }
     Ok(found)
 }

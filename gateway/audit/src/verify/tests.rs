@@ -192,6 +192,31 @@ fn several_gateways_have_chains_of_their_own_in_one_directory() {
     assert!(heads.iter().all(|head| head.note.as_ref().is_some_and(|note| note.starts_with("audit-chain/edge-"))));
 }
 
+/// The end of a commit may not be there yet when it is read.
+#[test]
+fn a_ledger_that_is_being_written_is_good_at_every_moment() {
+    let sample = sealed(true);
+    let last = sample.segments().pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    let lines: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+    // Within the last line, and before it.
+    for length in [whole.len() - 10, lines[lines.len() - 2] + 1] {
+        fs::write(&last, &whole[..length]).unwrap();
+        assert!(!sample.verify().is_good(), "nobody writes it");
+        fs::write(&last, &whole[..length]).unwrap();
+        let (rest, path) = (whole[length..].to_vec(), last.clone());
+        let mut known = sample.known.clone();
+        known.heads.clear();
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            io::Write::write_all(&mut fs::OpenOptions::new().append(true).open(path).unwrap(), &rest).unwrap();
+        });
+        let found = verify(sample.directory.path(), &known).unwrap();
+        writer.join().unwrap();
+        assert!(found.is_good(), "{:?}", found.findings);
+    }
+}
+
 /// A copy of a sample into which a test writes what it wants.
 fn copy_of(sample: &Sample) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();

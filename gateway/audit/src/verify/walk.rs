@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::finding::MOST;
 use super::{Chain, Finding, Known, Problem, Trust};
-use crate::head::{ChainName, Head, SignedHead, Statement};
+use crate::head::{ChainName, Head, Statement};
 use crate::hex::Hash;
 use crate::keys::VerifierKey;
 use crate::layout::{self, Lines, RawLine, SEGMENT, Start};
@@ -30,7 +30,7 @@ struct Boundary {
 }
 
 /// How often, and after which pause, is looked whether a segment that ends in the middle grows.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
 struct Walk<'a> {
@@ -55,6 +55,8 @@ struct Walk<'a> {
     /// The last segment, and how much of it was read.
     end_of_last: Option<(PathBuf, u64)>,
     deletions: Vec<Deletion>,
+    /// Whether a gateway may be writing it, because it is no copy.
+    in_place: bool,
     /// Expected heads that have not come by yet.
     expected: Vec<Head>,
 }
@@ -63,7 +65,8 @@ struct Walk<'a> {
 pub(super) fn chain(directory: &Path, name: ChainName, known: &Known) -> io::Result<(Chain, Vec<Finding>)> {
     let path = layout::chain(directory, &name);
     let numbers = layout::segments(&path)?;
-    let mut walk = Walk::new(name, known);
+    let in_place = layout::lock(directory, &name.gateway).exists();
+    let mut walk = Walk::new(name, known, in_place);
     let mut previous = None;
     for (place, &number) in numbers.iter().enumerate() {
         let file = layout::file(&path, number, SEGMENT);
@@ -79,7 +82,7 @@ pub(super) fn chain(directory: &Path, name: ChainName, known: &Known) -> io::Res
 }
 
 impl<'a> Walk<'a> {
-    fn new(name: ChainName, known: &'a Known) -> Self {
+    fn new(name: ChainName, known: &'a Known, in_place: bool) -> Self {
         let expected = known.heads.iter().filter(|head| head.chain == name).cloned().collect();
         let chain = Chain {
             name,
@@ -109,6 +112,7 @@ impl<'a> Walk<'a> {
             before_first: None,
             end_of_last: None,
             deletions: Vec::new(),
+            in_place,
             expected,
         }
     }
@@ -165,6 +169,9 @@ impl<'a> Walk<'a> {
     /// Whether the last segment is being written at this moment: what was read ends within a group commit.
     fn is_growing(&self) -> bool {
         let Some((path, read)) = &self.end_of_last else { return false };
+        if !self.in_place {
+            return false;
+        }
         (0..LOOKS).any(|look| {
             if look > 0 {
                 thread::sleep(PAUSE);
@@ -366,28 +373,4 @@ impl<'a> Walk<'a> {
     fn ends_with_start(&self, last: u64) -> bool {
         self.last_start == Some(last) && last - self.covered <= 1
     }
-}
-
-/// The last record of a chain that is whole, and its signed note where it is a signed head.
-pub(super) fn head(directory: &Path, name: &ChainName) -> io::Result<Option<SignedHead>> {
-    let path: PathBuf = layout::chain(directory, name);
-    for number in layout::segments(&path)?.into_iter().rev() {
-        let file = layout::file(&path, number, SEGMENT);
-        let Some(start) = layout::start(&file)? else { continue };
-        let key: Option<VerifierKey> = start.segment.signer.as_deref().and_then(|signer| signer.parse().ok());
-        let mut lines = Lines::new(File::open(file)?);
-        let (mut last, mut note) = (None, None);
-        while let Some(line) = lines.next()? {
-            let checked = if line.ended { Line::check(line.bytes).ok() } else { None };
-            let Some((hash, record)) = checked else { continue };
-            if let (Body::Head(mark), Some(key)) = (&record.body, &key) {
-                let head = Head { chain: name.clone(), seq: record.seq.saturating_sub(1), hash: record.prev };
-                let statement = Statement { head, id: start.segment.chain, time: record.time };
-                note = mark.signature.as_deref().map(|signature| statement.note(signature, key));
-            }
-            last = Some(Head { chain: name.clone(), seq: record.seq, hash });
-        }
-        return Ok(last.map(|head| SignedHead { head, note }));
-    }
-    Ok(None)
 }
