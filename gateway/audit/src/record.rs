@@ -202,7 +202,7 @@ pub struct HeadMark {
     pub signature: Option<String>,
 }
 
-/// What was found when the ledger was opened after it had not been closed.
+/// What was found when the ledger was opened after it had not been closed: a torn end, damage, or a commit without its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recovery {

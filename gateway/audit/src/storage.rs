@@ -19,7 +19,8 @@ pub trait Appender: Send + fmt::Debug {
 
 /// What the ledger asks of a file system, apart from reading.
 pub trait Storage: Send + Sync + fmt::Debug {
-    /// Makes a directory that only the owner and its group may look into, with those above it.
+    /// Makes a directory that only the owner and its group may look into, with those above it, and returns when their names
+    /// are on disk.
     fn make_directory(&self, path: &Path) -> io::Result<()>;
 
     /// Makes an empty file, or empties one, with these permissions.
@@ -60,7 +61,17 @@ impl Appender for File {
 
 impl Storage for Disk {
     fn make_directory(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        // What is synced in a directory is lost with it, so each has its name on disk first.
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.make_directory(above)?;
+        match fs::DirBuilder::new().mode(0o750).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.sync_directory(above),
+        }
     }
 
     fn create(&self, path: &Path, mode: u32) -> io::Result<Box<dyn Appender>> {
@@ -108,4 +119,38 @@ pub(crate) fn replace(storage: &dyn Storage, path: &Path, mode: u32, content: &[
     file.sync()?;
     storage.rename(&new, path)?;
     storage.sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn directories_are_made_with_those_above_and_are_no_strangers_business() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/b/c");
+        Disk.make_directory(&deep).unwrap();
+        Disk.make_directory(&deep).unwrap();
+        assert_eq!(fs::metadata(&deep).unwrap().permissions().mode() & 0o007, 0);
+        fs::write(directory.path().join("file"), "").unwrap();
+        assert!(Disk.make_directory(&directory.path().join("file/a")).is_err());
+        assert!(Disk.make_directory(&directory.path().join("file")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_replaced_at_once_and_an_old_one_lends_no_permissions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        fs::write(path.with_extension("new"), "left behind").unwrap();
+        fs::set_permissions(path.with_extension("new"), fs::Permissions::from_mode(0o666)).unwrap();
+        replace(&Disk, &path, 0o600, b"content").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!path.with_extension("new").exists());
+        assert!(Disk.free_space(&path).unwrap() > 0);
+        Disk.remove(&path).unwrap();
+        Disk.remove(&path).unwrap();
+    }
 }

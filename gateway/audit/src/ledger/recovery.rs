@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::hex::Hash;
 use crate::layout::{self, Lines, SEGMENT};
 use crate::line::Line;
-use crate::record::{ChainId, Recovery};
+use crate::record::{Body, ChainId, Recovery};
 use crate::storage::Storage;
 use crate::time::Timestamp;
 
@@ -34,6 +34,8 @@ struct Scan {
     last: Option<(u64, Hash, u64)>,
     length: u64,
     damaged: bool,
+    /// Whether the last line that is whole is one that a commit, or the making of a segment, ends with.
+    ended: bool,
 }
 
 /// Finds out where a chain stands, cuts a torn end, and makes sure that what is followed is on disk.
@@ -56,7 +58,8 @@ pub(super) fn recover(directory: &Path, storage: &dyn Storage) -> io::Result<Sta
         // Also where nothing is cut: what was read may be in memory alone, and is about to be followed.
         storage.truncate(&path, end)?;
         let found = Recovery { cut, damaged: scan.damaged, segment: number };
-        let recovery = if cut > 0 || scan.damaged { Some(found) } else { lost };
+        // A record of it also covers what no head does, because the end of its commit is missing.
+        let recovery = if cut > 0 || scan.damaged || !scan.ended { Some(found) } else { lost };
         let (starts, id) = starts(directory, &numbers)?;
         return Ok(Standing { id, segment: number, seq, hash, starts, recovery });
     }
@@ -104,6 +107,7 @@ fn scan(path: &Path) -> io::Result<Scan> {
                     .is_none_or(|(seq, before, _)| (record.seq, record.prev) == (seq.saturating_add(1), before));
                 scan.damaged |= broken || !follows;
                 scan.last = Some((record.seq, hash, end));
+                scan.ended = matches!(record.body, Body::Head(_) | Body::Segment(_));
             }
             None => broken = true,
         }
@@ -144,7 +148,8 @@ mod tests {
             let whole = ends.iter().filter(|end| **end <= length).count();
             assert_eq!((standing.segment, standing.seq), (2, whole as u64), "cut at {length}");
             let cut = (length - ends[whole - 1]) as u64;
-            let expected = (cut > 0).then_some(Recovery { cut, damaged: false, segment: 2 });
+            // Of the sample's records the start alone is the end of anything.
+            let expected = (length > ends[0]).then_some(Recovery { cut, damaged: false, segment: 2 });
             assert_eq!(standing.recovery, expected);
             assert_eq!(fs::read(&path).unwrap(), bytes[..ends[whole - 1]]);
         }
@@ -155,11 +160,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (bytes, ends) = segment();
         for length in 0..ends[0] {
-            fs::write(layout::file(directory.path(), 2, SEGMENT), &bytes).unwrap();
+            fs::write(layout::file(directory.path(), 2, SEGMENT), &bytes[..ends[0]]).unwrap();
             fs::write(layout::file(directory.path(), 3, SEGMENT), &bytes[..length]).unwrap();
             fs::write(layout::file(directory.path(), 4, "new"), &bytes).unwrap();
             let standing = recover(directory.path(), &Disk).unwrap();
-            assert_eq!((standing.segment, standing.seq, standing.starts.len()), (2, 3, 1));
+            assert_eq!((standing.segment, standing.seq, standing.starts.len()), (2, 1, 1));
             assert_eq!(standing.recovery, Some(Recovery { cut: length as u64, damaged: false, segment: 3 }));
             assert_eq!(layout::names(directory.path()).unwrap(), ["0000000002.jsonl"]);
         }

@@ -392,11 +392,14 @@ fn a_torn_tail_is_cut_reported_and_recorded_at_every_byte_of_the_last_record() {
         fs::create_dir_all(&chain).unwrap();
         fs::write(layout::file(&chain, 1, layout::SEGMENT), &whole[..length]).unwrap();
         let (ledger, opened) = Ledger::open(samples::settings(copy.path()), Arc::new(FaultyDisk::new())).unwrap();
-        samples::write(&ledger, 1);
+        if length % 2 == 0 {
+            samples::write(&ledger, 1);
+        }
         ledger.close();
         let cut = (length - last) as u64;
         let reported: Vec<u64> = opened.recoveries.iter().map(|(_, recovery)| recovery.cut).collect();
-        assert_eq!(reported, if cut > 0 { vec![cut] } else { vec![] });
+        // Also where nothing is left of the last record: its commit has no end.
+        assert_eq!(reported, [cut]);
         let found = verify(copy.path(), &Known::default()).unwrap();
         assert!(found.is_good(), "cut at {length}: {:?}", found.findings);
         assert_eq!(found.chains[0].cut, cut);

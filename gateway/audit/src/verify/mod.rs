@@ -114,7 +114,7 @@ pub fn verify(directory: &Path, known: &Known) -> io::Result<Verification> {
 pub fn heads(directory: &Path) -> io::Result<Vec<SignedHead>> {
     let mut found = Vec::new();
     for name in layout::chains(directory)? {
-        found.extend(self::heads::head(directory, &name)?);
+        found.extend(heads::head(directory, &name)?);
     }
     Ok(found)
 }
