@@ -274,3 +274,91 @@ fn push(into: &mut Vec<u8>, record: &Unlinked<'_>, after: Position) -> Position 
     let link = Link { caller: record.caller, prev: after.hash, seq, time: record.time };
     Position { seq, hash: line::push(into, record.body, &link) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::faults::FaultyDisk;
+    use crate::samples;
+    use crate::verify::{Known, verify};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn common(directory: &Path) -> Common {
+        Common {
+            directory: directory.to_owned(),
+            storage: Arc::new(FaultyDisk::new()),
+            signing_key: None,
+            segment_bytes: 1 << 20,
+            segment_age: DAY,
+            keep_until_shipped: false,
+        }
+    }
+
+    /// Writes and syncs a record at a time.
+    fn write(chain: &mut Chain, number: u64, now: Timestamp, common: &Common) {
+        let body = line::body(&samples::opening(number, "billing", "NO")).unwrap();
+        chain.write(&[Unlinked { body: &body, caller: None, time: now }], now, common).unwrap();
+        assert!(chain.sync().unwrap());
+    }
+
+    fn segments(chain: &Chain) -> Vec<u64> {
+        layout::segments(&chain.path).unwrap()
+    }
+
+    fn is_good(directory: &Path) -> bool {
+        verify(directory, &Known::default()).unwrap().is_good()
+    }
+
+    #[test]
+    fn segments_end_by_age_and_size_and_an_unused_one_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut common = common(directory.path());
+        let (mut chain, _) = Chain::open(samples::chain_name(), &common).unwrap();
+        let begin = samples::time(0);
+        write(&mut chain, 0, begin, &common);
+        chain.rotate(begin.after(DAY - Duration::from_secs(1)), &common).unwrap();
+        assert_eq!(segments(&chain), [1]);
+        chain.rotate(begin.after(DAY), &common).unwrap();
+        assert_eq!(segments(&chain), [1, 2]);
+        chain.rotate(begin.after(DAY * 30), &common).unwrap();
+        assert_eq!(segments(&chain), [1, 2]);
+        write(&mut chain, 1, begin.after(DAY * 30), &common);
+        write(&mut chain, 2, begin.after(DAY * 30), &common);
+        assert_eq!(segments(&chain), [1, 2, 3]);
+        common.segment_bytes = 1;
+        write(&mut chain, 3, begin.after(DAY * 30), &common);
+        assert_eq!(segments(&chain), [1, 2, 3, 4]);
+        assert!(is_good(directory.path()));
+    }
+
+    #[test]
+    fn a_segment_is_deleted_when_its_last_record_is_old_and_a_copy_is_confirmed_where_one_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut common = common(directory.path());
+        common.keep_until_shipped = true;
+        let (mut chain, _) = Chain::open(samples::chain_name(), &common).unwrap();
+        let begin = samples::time(0);
+        (0..4).for_each(|day| write(&mut chain, u64::from(day), begin.after(DAY * day), &common));
+        assert_eq!(segments(&chain), [1, 2, 3, 4]);
+        let now = begin.after(DAY * (365 + 2));
+        assert_eq!(chain.delete_old(now, &common).unwrap(), 0);
+        for number in [1, 3] {
+            fs::write(layout::file(&chain.path, number, SHIPPED), "").unwrap();
+        }
+        // The second is old and not shipped, so it stays, and the third with it.
+        assert_eq!(chain.delete_old(now, &common).unwrap(), 1);
+        common.keep_until_shipped = false;
+        assert_eq!(chain.delete_old(now, &common).unwrap(), 1);
+        assert_eq!(segments(&chain)[..2], [3, 4]);
+        assert!(is_good(directory.path()));
+        // After a restart, too.
+        drop(chain);
+        let (mut chain, recovery) = Chain::open(samples::chain_name(), &common).unwrap();
+        assert_eq!((recovery, chain.delete_old(now.after(DAY), &common).unwrap()), (None, 1));
+        assert_eq!(segments(&chain)[0], 4);
+        assert!(is_good(directory.path()));
+    }
+}
