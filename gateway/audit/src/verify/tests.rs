@@ -111,6 +111,38 @@ fn a_record_that_was_replaced_by_a_well_formed_one_is_found() {
     assert_eq!(sample.first(), (in_segment(2), 5, Problem::Unlinked));
 }
 
+/// Makes all of a ledger anew without its first exchange's second record being what it was, as somebody can who knows the format
+/// and not the key.
+fn forge(sample: &Sample) {
+    let mut prev = crate::hex::Hash::NONE;
+    for path in sample.segments() {
+        let mut forged = Vec::new();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let (_, mut record) = crate::line::Line::check(line.as_bytes()).unwrap();
+            if record.seq == 4 {
+                record.body = samples::closing(0, &[]);
+            }
+            let link = crate::line::Link { caller: record.caller, prev, seq: record.seq, time: record.time };
+            prev = crate::line::push(&mut forged, &crate::line::body(&record.body).unwrap(), &link);
+        }
+        fs::write(&path, forged).unwrap();
+    }
+}
+
+#[test]
+fn a_chain_that_was_made_anew_is_found_by_its_signatures_or_by_a_head() {
+    let signed = sealed(true);
+    forge(&signed);
+    assert_eq!(signed.first(), (in_segment(1), 5, Problem::Signature));
+    let mut unsigned = sealed(false);
+    forge(&unsigned);
+    assert!(matches!(unsigned.first().2, Problem::Rewritten(_)));
+    // Without either nothing tells, and nothing more is promised.
+    unsigned.known = Known::default();
+    let found = unsigned.verify();
+    assert_eq!((found.is_good(), found.chains[0].trust), (true, Trust::Ordered));
+}
+
 #[test]
 fn a_removed_segment_is_found_wherever_it_was() {
     let sample = sealed(true);
