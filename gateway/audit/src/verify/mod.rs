@@ -6,6 +6,7 @@
 
 mod finding;
 mod heads;
+mod signatures;
 mod walk;
 
 use std::io;

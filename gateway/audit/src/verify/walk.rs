@@ -1,5 +1,7 @@
 //! One chain, from its first line to its last.
 
+mod end;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::finding::MOST;
+use super::signatures::{self, Signed};
 use super::{Chain, Finding, Known, Problem, Trust};
 use crate::head::{ChainName, Head, Statement};
 use crate::hex::Hash;
@@ -44,6 +47,8 @@ struct Walk<'a> {
     before: Vec<Hash>,
     /// The key of this segment's heads.
     key: Option<VerifierKey>,
+    /// Heads of this segment whose signatures are still to be checked.
+    heads: Vec<Signed>,
     /// Whether a key that is known from elsewhere is asked for.
     signed: bool,
     /// The last record that a signed head covers.
@@ -106,6 +111,7 @@ impl<'a> Walk<'a> {
             next: None,
             before: Vec::new(),
             key: None,
+            heads: Vec::new(),
             signed: !known.keys.is_empty(),
             covered: 0,
             last_start: None,
@@ -151,10 +157,14 @@ impl<'a> Walk<'a> {
                 break;
             }
             self.line(&line, place, number, &mut boundary);
+            if self.heads.len() >= signatures::MANY {
+                self.check_heads(file);
+            }
         }
         if place.line == 0 {
             self.found(Some(Place { file, line: 1 }), None, Problem::NoStart);
         }
+        self.check_heads(file);
         Ok(())
     }
 
@@ -319,13 +329,28 @@ impl<'a> Walk<'a> {
             return;
         };
         let head = Head { chain: self.chain.name.clone(), seq: record.seq.saturating_sub(1), hash: record.prev };
-        let statement = self.chain.id.map(|id| Statement { head, id, time: record.time });
-        let good = statement.zip(self.key.as_ref()).is_some_and(|(text, key)| text.is_signed(signature, key));
-        if good {
-            self.chain.signed_heads += 1;
-            self.covered = record.seq;
-        } else {
-            self.found(Some(place), seq, Problem::Signature);
+        match (self.chain.id, self.key.clone()) {
+            (Some(id), Some(key)) => self.heads.push(Signed {
+                line: place.line,
+                seq: record.seq,
+                statement: Statement { head, id, time: record.time },
+                signature: signature.to_owned(),
+                key,
+            }),
+            _ => self.found(Some(place), seq, Problem::Signature),
+        }
+    }
+
+    /// Checks the signatures of a segment's heads.
+    fn check_heads(&mut self, file: &str) {
+        let heads = std::mem::take(&mut self.heads);
+        for (head, is_good) in heads.iter().zip(signatures::check(&heads)) {
+            if is_good {
+                self.chain.signed_heads += 1;
+                self.covered = head.seq;
+            } else {
+                self.found(Some(Place { file, line: head.line }), Some(head.seq), Problem::Signature);
+            }
         }
     }
 
@@ -334,43 +359,5 @@ impl<'a> Walk<'a> {
         if here.iter().any(|head| head.hash != hash) {
             self.found(Some(place), Some(seq), Problem::Rewritten(seq));
         }
-    }
-
-    fn end(&mut self) {
-        if let Some((number, seq, hash)) = self.before_first {
-            let says = |deletion: &Deletion| {
-                deletion.last > number || (deletion.last, deletion.last_seq, deletion.hash) == (number, seq, hash)
-            };
-            if self.deletions.iter().any(says) {
-                self.chain.deleted_segments = number;
-            } else {
-                self.found(None, None, Problem::Undeclared { to: number });
-            }
-        }
-        let last = self.chain.head.as_ref().map_or(0, |head| head.seq);
-        // A start is synced before anything follows it, so a chain may end with one.
-        let uncovered = last - self.covered.min(last);
-        if self.signed && uncovered > 0 && !self.ends_with_start(last) && !self.is_growing() {
-            self.found(None, Some(last), Problem::Uncovered(uncovered));
-        }
-        for head in std::mem::take(&mut self.expected) {
-            let problem = if head.seq > last {
-                Problem::Tail { last, expected: head.seq }
-            } else if head.seq < self.chain.first {
-                Problem::Before(head.seq)
-            } else {
-                Problem::Rewritten(head.seq)
-            };
-            self.found(None, Some(head.seq), problem);
-        }
-        self.chain.trust = match (self.chain.signed_heads, self.known.keys.is_empty()) {
-            (0, _) => Trust::Ordered,
-            (_, true) => Trust::SignedByItsOwnWord,
-            (_, false) => Trust::Signed,
-        };
-    }
-
-    fn ends_with_start(&self, last: u64) -> bool {
-        self.last_start == Some(last) && last - self.covered <= 1
     }
 }
