@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
+use audit::faults::FaultyDisk;
 use audit::keys::SigningKey;
 use audit::ledger::{Durability, Entry, Ledger, Settings};
 use audit::query::{Filter, query};
@@ -237,7 +238,10 @@ async fn durability_line(directory: &Path, durability: Durability, load: Load) -
 }
 
 async fn write_many(directory: &Path, records: u64) -> Result<(), Failure> {
-    let ledger = Ledger::open(settings(directory, Durability::Async)?, Arc::new(Disk))?.0;
+    // As many signed heads as `sync` makes at 1000 requests a second, without its syncs.
+    let mut settings = settings(directory, Durability::Async)?;
+    settings.queue = 26;
+    let ledger = Ledger::open(settings, Arc::new(FaultyDisk::new()))?.0;
     let samples = Samples::new()?;
     let before = cpu();
     for number in 0..10_000 {
