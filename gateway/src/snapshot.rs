@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::access_log::Opened;
+use crate::audit::Trail;
 use crate::message::headers::HeaderRules;
 use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub ports: Ports,
     /// Where the access log goes.
     pub log_target: Arc<Opened>,
+    /// The audit trail, where there is one.
+    pub audit: Option<Trail>,
 }
 
 impl Snapshot {
@@ -50,7 +53,21 @@ impl Snapshot {
     ) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
-        Self { router: Arc::new(Router::build(routes)), upstreams, plugins, rules, ports, log_target, config }
+        Self {
+            router: Arc::new(Router::build(routes)),
+            upstreams,
+            plugins,
+            rules,
+            ports,
+            log_target,
+            config,
+            audit: None,
+        }
+    }
+
+    /// The same with an audit trail.
+    pub fn audited(self, audit: Option<Trail>) -> Self {
+        Self { audit, ..self }
     }
 
     /// The same routes and upstreams with other plugins.

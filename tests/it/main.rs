@@ -1,6 +1,9 @@
 //! End-to-end tests: a gateway on real sockets, with clients of all three protocols.
 
 mod access_log;
+mod audit;
+mod audit_commands;
+mod audit_crash;
 mod bodiless;
 mod body;
 mod cli;

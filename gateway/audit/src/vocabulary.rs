@@ -182,7 +182,7 @@ as_text!(Category);
 pub struct Vocabulary(BTreeMap<String, Category>);
 
 /// The categories of the plugin pii-redact.
-const BUILT_IN: [&str; 13] = [
+const BUILT_IN: [&str; 14] = [
     "email",
     "phone",
     "card",
@@ -196,6 +196,7 @@ const BUILT_IN: [&str; 13] = [
     "credential",
     "token",
     "ip",
+    "field",
 ];
 
 impl Vocabulary {

@@ -71,7 +71,8 @@ fn answer<B>(request: &Request<B>, state: &AdminState, loopback_only: bool) -> R
     }
     match request.uri().path() {
         "/healthz" => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned()),
-        "/readyz" if state.ready.load(Relaxed) => {
+        // A gateway that refuses what it can't record is of no use to a balancer.
+        "/readyz" if state.ready.load(Relaxed) && !state.metrics.is_audit_refusing() => {
             respond(StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_owned())
         }
         "/readyz" => problem(StatusCode::SERVICE_UNAVAILABLE),

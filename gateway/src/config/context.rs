@@ -38,6 +38,8 @@ pub(super) struct RouteNames {
     pub(super) upstreams: Vec<Placed<String>>,
     /// Plugins of their chains.
     pub(super) plugins: Vec<Placed<String>>,
+    /// Where each route with an audit trail declares it, and the upstream that it forwards to.
+    pub(super) audited: Vec<(Position, Option<Placed<String>>)>,
 }
 
 impl Context<'_> {

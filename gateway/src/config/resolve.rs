@@ -4,12 +4,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::audit::RawAudit;
 use super::context::{Context, Placed, RouteNames};
 use super::error::suggest;
 use super::plugin::RawPlugins;
 use super::sections::Raw;
 use super::{listener, reach};
-use crate::model::{Admin, Config, Plugins, Secret, Upstream};
+use crate::model::{Admin, Config, Plugins, Secret, Upstream, UpstreamData};
 
 /// Looks up every name, and builds the config.
 pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
@@ -41,8 +42,19 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
             }
         }
     }
+    let (has_audit, audit) = raw.audit;
+    check_audited(has_audit, &names, raw.upstreams.as_deref().unwrap_or_default(), context);
+    if let (Some(audit), Some(secrets)) = (&audit, &raw.secrets) {
+        let named: Vec<_> = audit.secrets().cloned().collect();
+        check_names("secret", &named, secrets, context);
+    }
     let (mut plugins, upstreams, secrets) = (raw.plugins?, raw.upstreams?, raw.secrets?);
-    warn_of_unused(&names, &plugins, &upstreams, &secrets, context);
+    warn_of_unused(&names, &plugins, &upstreams, &secrets, audit.as_ref(), context);
+    let audit = match audit {
+        Some(audit) => Some(audit.resolve(&secrets, context)?),
+        None if has_audit => return None,
+        None => None,
+    };
 
     let upstreams = upstreams.into_iter().filter_map(|(name, upstream)| {
         let name: Arc<str> = Arc::from(name.value);
@@ -75,10 +87,12 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         credentials: raw.credentials?,
         limits: raw.limits?,
         drain: raw.drain?,
+        audit,
     })
 }
 
-type Keyed<T> = [(Placed<String>, Option<T>)];
+/// What stands under names that the operator chose.
+pub(super) type Keyed<T> = [(Placed<String>, Option<T>)];
 
 /// Names of routes are unique.
 fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
@@ -106,12 +120,35 @@ fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, contex
     }
 }
 
+/// Routes with an audit trail need one, and their upstreams should say where they are.
+fn check_audited(has_audit: bool, names: &RouteNames, upstreams: &Keyed<Upstream>, context: &mut Context<'_>) {
+    for (position, upstream) in &names.audited {
+        if !has_audit {
+            let message = "\"audit\" of a route needs the audit trail: add audit: {directory: ..., pseudonym_key: ...} at the \
+                           top level";
+            context.error(*position, message);
+        }
+        let Some(upstream) = upstream else { continue };
+        let declared = upstreams.iter().find(|(name, _)| name.value == upstream.value);
+        if let Some((_, Some(config))) = declared
+            && config.data == UpstreamData::default()
+        {
+            let message = format!(
+                "the route is audited, and its upstream {} has no data: the trail won't say who and where that is",
+                upstream.shown
+            );
+            context.warn(*position, message);
+        }
+    }
+}
+
 /// What stands in the file and does nothing.
 fn warn_of_unused(
     names: &RouteNames,
     plugins: &RawPlugins,
     upstreams: &Keyed<Upstream>,
     secrets: &Keyed<Secret>,
+    audit: Option<&RawAudit>,
     context: &mut Context<'_>,
 ) {
     let granted = || plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref());
@@ -123,7 +160,11 @@ fn warn_of_unused(
     for (name, _) in upstreams.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no route and no grant uses the upstream {}", name.shown));
     }
-    let used: HashSet<&str> = granted().flat_map(|grants| &grants.secrets).map(|name| name.value.as_str()).collect();
+    let used: HashSet<&str> = granted()
+        .flat_map(|grants| &grants.secrets)
+        .chain(audit.into_iter().flat_map(RawAudit::secrets))
+        .map(|name| name.value.as_str())
+        .collect();
     for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no plugin is granted the secret {}", name.shown));
     }

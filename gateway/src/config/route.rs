@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::audit;
 use super::fields::{Fields, Object};
 use super::names;
 use super::plugin;
@@ -36,10 +37,19 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         fields.default("response_headers", "Changes of the response's headers.", Object(header_edits), "{}");
     let timeouts = fields.default("timeouts", "Time limits of the exchange.", Object(timeouts), "{}");
     let limits = fields.default("limits", "Limits of the exchange.", Object(limits), "{}");
+    let audit = fields.optional(
+        "audit",
+        "Has its exchanges recorded in the audit trail, and says what for.",
+        Object(audit::of_route),
+    );
 
     if let Some(context) = fields.context() {
         context.names.routes.extend(name.clone());
         context.names.upstreams.extend(upstream.clone());
+    }
+    if fields.has("audit") {
+        let audited = (fields.position("audit"), upstream.clone());
+        fields.context().into_iter().for_each(|context| context.names.audited.push(audited.clone()));
     }
     let position = fields.position("rewrite");
     if fields.has("rewrite") && (fields.has("redirect") || fields.has("respond")) {
@@ -59,6 +69,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         (None, None, Some(response)) => RouteAction::Respond(response),
         (None, None, None) => return None,
     };
+    let audit = audit.and_then(|audit| audit.of(&name.value)).map(Arc::new);
     let route = Route {
         name: Arc::from(name.value),
         matches: matches.conditions,
@@ -68,6 +79,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         request_headers,
         response_headers,
         limits,
+        audit,
     };
     valid.then_some(route)
 }

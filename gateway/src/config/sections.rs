@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use http::HeaderName;
 
+use super::audit::RawAudit;
 use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
 use super::types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, text};
-use super::{access_log, drain, names, route, settings, upstream};
+use super::{access_log, audit, drain, names, route, settings, upstream};
 use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Route, Secret, State, Upstream};
 
 /// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
@@ -28,6 +29,8 @@ pub(super) struct Raw {
     pub(super) credentials: Option<Vec<HeaderName>>,
     pub(super) limits: Option<Limits>,
     pub(super) drain: Option<Drain>,
+    /// Whether the section is in the file, and what it says.
+    pub(super) audit: (bool, Option<RawAudit>),
 }
 
 /// The top level.
@@ -82,6 +85,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain = drain::section(fields);
+    let audit = fields.optional(
+        "audit",
+        "The audit trail: where the personal data of routes with \"audit\" went.",
+        Object(audit::section),
+    );
+    let audit = (fields.has("audit"), audit);
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
     // is made there is no context, and this leaves.
     fields.context()?;
@@ -101,5 +110,6 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         credentials,
         limits,
         drain,
+        audit,
     })
 }

@@ -43,6 +43,8 @@ pub(super) struct Control {
     pub(super) attempted: Contents,
     /// The plugin files that it names, where it was refused.
     pub(super) refused_plugins: BTreeSet<PathBuf>,
+    /// The heads of the audit trail that were logged last.
+    pub(super) told_heads: BTreeSet<String>,
     /// What was read last was refused for a reason that passes by itself.
     pub(super) refused_for_now: bool,
 }
@@ -118,6 +120,7 @@ impl Control {
     pub(super) fn swap(&mut self, snapshot: Snapshot) {
         self.snapshot = Arc::new(snapshot);
         self.metrics.show_endpoints(self.snapshot.endpoint_health());
+        self.show_audit();
         self.workers.tell(|| WorkerCommand::Swap(self.snapshot.clone()));
     }
 }

@@ -9,7 +9,9 @@ use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
+use super::trail;
 use crate::access_log::Opened;
+use crate::audit::Trail;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
 use crate::listener::bind::BindError;
 use crate::model::Config;
@@ -68,6 +70,7 @@ pub(super) struct Ready {
     findings: Findings,
     parts: Parts,
     log_target: Arc<Opened>,
+    trail: Option<Trail>,
 }
 
 /// Reads the files, and makes everything that they ask for.
@@ -126,9 +129,17 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
+    // Last, because a ledger that was opened for nothing has a segment more.
+    let trail = match trail::open(&path, &config, &places, snapshot.audit.as_ref()).await {
+        Ok(trail) => trail,
+        Err(error) => {
+            let (plugins, error) = (config.plugin_files(), ApplyError::Config(error.into()));
+            return ReloadOutcome::Refused { contents, plugins, findings, error };
+        }
+    };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
-    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target }))
+    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target, trail }))
 }
 
 /// What is to be said where plugin entries have become more than instances.
@@ -232,7 +243,7 @@ impl Control {
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
-        let Ready { contents, config, notices, sockets, findings, parts, log_target } = ready;
+        let Ready { contents, config, notices, sockets, findings, parts, log_target, trail } = ready;
         Arc::make_mut(&mut self.registry).learn(findings);
         let plan = self.listeners.plan(&config, &sockets, &parts.certificates, self.workers.count())?;
 
@@ -242,7 +253,7 @@ impl Control {
         }
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target));
+        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target).audited(trail));
         self.memory.follow(&config.limits);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others(&BTreeSet::new());

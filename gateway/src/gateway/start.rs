@@ -12,8 +12,8 @@ use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::Listeners;
 use super::prepare::{self, Parts, Tried};
-use super::surroundings;
 use super::workers::Workers;
+use super::{surroundings, trail};
 use crate::access_log::{AccessLog, Opened};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
@@ -62,7 +62,8 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let access_log = AccessLog::start(metrics.access_log_dropped.clone())
         .map_err(ApplyError::system("starting the access log's thread"))?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
-    let snapshot = Arc::new(snapshot);
+    let trail = trail::open(path, &config, &places, None).await.map_err(|error| ApplyError::Config(error.into()))?;
+    let snapshot = Arc::new(snapshot.audited(trail));
     metrics.show_endpoints(snapshot.endpoint_health());
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
     // time, and not in a handshake's. Where there are none, whoever needs one says so.
@@ -108,10 +109,12 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
         attempted: contents.clone(),
         applied: contents,
         refused_plugins: BTreeSet::new(),
+        told_heads: BTreeSet::new(),
         refused_for_now: false,
     };
     control.show_plugins();
     control.show_config();
+    control.show_audit();
     Ok((control, started))
 }
 

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod audit;
 mod disclosure;
 mod drain;
 mod forwarding;
@@ -30,6 +31,7 @@ use http::HeaderName;
 
 pub use access_log::{AccessLog, LogTarget};
 pub use admin::Admin;
+pub use audit::{Audit, AuditFailure, UpstreamData};
 pub use disclosure::Disclosure;
 pub use drain::Drain;
 pub use forwarding::Forwarding;
@@ -84,6 +86,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the gateway stops.
     pub drain: Drain,
+    /// How the audit trail is kept; `None` where no route has one.
+    pub audit: Option<Audit>,
 }
 
 impl Config {
@@ -97,6 +101,7 @@ impl Config {
             admin,
             state,
             log,
+            audit,
             // Followed at once.
             listeners: _,
             upstreams: _,
@@ -116,6 +121,7 @@ impl Config {
         Admin::keep(admin, &running.admin, &mut deferred);
         state.keep(&running.state, &mut deferred);
         log.keep(&running.log, &mut deferred);
+        Audit::keep(audit, &running.audit, &mut deferred);
         deferred.into_notices()
     }
 

@@ -28,6 +28,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What an exchange may take.
     pub limits: RouteLimits,
+    /// What its records in the audit trail say of it; `None` where it has none.
+    pub audit: Option<Arc<::audit::record::Route>>,
 }
 
 /// The `timeouts` and `limits` of a route.

@@ -28,6 +28,7 @@ pub(super) fn route(shared: &Route) -> Route {
         request_headers: edits(&shared.request_headers),
         response_headers: edits(&shared.response_headers),
         limits: shared.limits.clone(),
+        audit: shared.audit.clone(),
     }
 }
 
@@ -71,6 +72,7 @@ mod tests {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             limits: Default::default(),
+            audit: None,
         };
         let own = route(&shared);
         assert_eq!(own, shared);

@@ -74,6 +74,7 @@ async fn serve(mut parts: WorkerParts) {
     let memory = Credit::new(parts.memory);
     let client = Client::new(metrics.clone(), memory.clone(), capacity(&parts.snapshot));
     let snapshot = snapshots.build(parts.snapshot, &[]);
+    let unfinished = snapshots.unfinished().clone();
     let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log);
     let connections = Rc::<Connections>::default();
     let handler = handler(services.clone());
@@ -104,11 +105,13 @@ async fn serve(mut parts: WorkerParts) {
                 services.access_log.borrow_mut().flush();
             }
         }
-        if draining && listening.is_finished() && connections.count() == 0 && services.in_flight.get() == 0 {
+        let idle = connections.count() == 0 && services.in_flight.get() == 0 && unfinished.count() == 0;
+        if draining && listening.is_finished() && idle {
             break;
         }
     }
     services.stopping.set(true);
+    unfinished.stop();
     connections.stop();
     host.close();
     services.access_log.borrow_mut().flush();

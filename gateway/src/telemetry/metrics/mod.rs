@@ -3,6 +3,7 @@
 //! A series lives as long as the process, under the name of its route, upstream, plugin or listener: a reload gets the same
 //! cells again, so counters never jump back.
 
+mod audit;
 mod cells;
 mod costs;
 mod custom;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+pub use audit::AuditCounts;
 pub use cells::{Counter, Gauge, Histogram};
 use custom::{Allowed, lock};
 use families::PluginCells;
@@ -56,6 +58,9 @@ pub struct EndpointHealth {
     pub failures: u64,
 }
 
+/// Tells what the audit trail has counted.
+type AuditSource = Box<dyn Fn() -> AuditCounts + Send + Sync>;
+
 /// Tells of all endpoints.
 type EndpointSource = Box<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
 
@@ -69,6 +74,8 @@ pub struct Metrics {
     reloads: [[AtomicU64; 2]; RELOADS.len()],
     /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
     endpoints: Mutex<Option<EndpointSource>>,
+    /// Asked when metrics are scraped, and whether the gateway is ready.
+    audit: Mutex<Option<AuditSource>>,
     /// What may be held in memory, and is.
     memory: Mutex<Option<Memory>>,
     /// Hash of the configuration in force.
@@ -105,6 +112,7 @@ impl Metrics {
             allowed: Mutex::default(),
             reloads: Default::default(),
             endpoints: Mutex::default(),
+            audit: Mutex::default(),
             memory: Mutex::default(),
             config: Mutex::default(),
             config_refused: AtomicBool::new(false),
@@ -140,6 +148,17 @@ impl Metrics {
     /// From now on, the budgets of the process are shown.
     pub fn show_memory(&self, memory: Memory) {
         *lock(&self.memory) = Some(memory);
+    }
+
+    /// From now on, `counts` tells how the audit trail fares.
+    pub fn show_audit(&self, counts: impl Fn() -> AuditCounts + Send + Sync + 'static) {
+        *lock(&self.audit) = Some(Box::new(counts));
+    }
+
+    /// Whether exchanges are refused because the audit trail can't be written.
+    pub fn is_audit_refusing(&self) -> bool {
+        let counts = lock(&self.audit).as_ref().map(|counts| counts());
+        counts.is_some_and(|counts| counts.failing && counts.refuses)
     }
 
     /// Notes the hash of the configuration in force.

@@ -42,6 +42,7 @@ impl Metrics {
         costs::render(&mut out, &shards);
         listeners(&mut out, &shards);
         gateway(&mut out, &shards, self);
+        super::audit::render(&mut out, lock(&self.audit).as_ref().map(|counts| counts()).as_ref());
         super::process::render(&mut out, self.started);
         out.finish()
     }
