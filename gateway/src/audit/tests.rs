@@ -216,12 +216,14 @@ fn what_is_given_up_has_both_records_once_wherever_it_was() {
         drop(records);
         bench.disk.release_syncs();
         // While the response was sent.
+        let exchange = answered();
         let mut records = bench.records(&exchange).await;
         records.open().await.unwrap();
         let mut body = records.seal(false, stream(&["a", "b"])).await.unwrap();
         body.frame().await.unwrap().unwrap();
         drop(body);
         // While its end was held back.
+        let exchange = answered();
         let mut records = bench.records(&exchange).await;
         records.open().await.unwrap();
         let mut body = records.seal(false, stream(&[])).await.unwrap();

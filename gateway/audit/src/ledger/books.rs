@@ -15,7 +15,7 @@ use crate::head::{ChainName, SignedHead};
 use crate::layout;
 use crate::line;
 use crate::record::{Body, Pseudonym, Recovery};
-use crate::storage::Storage;
+use crate::storage::{Storage, replace};
 use crate::subjects::store::Store;
 use crate::time::Timestamp;
 use crate::words::{Name, Retention};
@@ -189,9 +189,19 @@ impl Books {
     /// After a failure: tries whether the disk works again.
     pub(super) fn probe(&mut self) {
         if self.shared.counters.failing.load(Relaxed) {
-            let probed = self.chains.values_mut().try_for_each(|chain| chain.probe(now(), &self.common));
+            let probed = match self.chains.is_empty() {
+                true => self.probe_disk(),
+                false => self.chains.values_mut().try_for_each(|chain| chain.probe(now(), &self.common)),
+            };
             self.note_health(&probed);
         }
+    }
+
+    /// The same where no chain could be begun yet: a file that is written, synced and removed.
+    fn probe_disk(&self) -> io::Result<()> {
+        let storage = &*self.common.storage;
+        let path = layout::gateway(&self.common.directory, &self.gateway).join("probe");
+        replace(storage, &path, 0o600, b"\n").and_then(|()| storage.remove(&path))
     }
 
     /// How many bytes may still be written; `None` where the disk does not say.

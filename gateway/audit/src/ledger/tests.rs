@@ -185,6 +185,20 @@ fn a_disk_that_goes_on_failing_is_said_and_one_that_works_again_is_noticed_witho
 }
 
 #[test]
+fn a_disk_that_fails_before_there_is_a_chain_is_not_taken_for_one_that_works() {
+    let bench = bench(|settings| settings.tick = Duration::from_millis(2));
+    bench.disk.set_room(Some(0));
+    assert_eq!(bench.append(0), Err(AppendError::Failed));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(bench.ledger.counters().failing.load(Relaxed));
+    bench.disk.set_room(None);
+    until(|| !bench.ledger.counters().failing.load(Relaxed));
+    bench.append(1).unwrap();
+    bench.ledger.close();
+    assert!(bench.verify().is_good());
+}
+
+#[test]
 fn what_async_loses_is_counted_and_said_in_the_chain() {
     let bench = bench(|settings| settings.durability = Durability::Async);
     bench.append(0).unwrap();

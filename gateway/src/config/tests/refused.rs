@@ -454,13 +454,13 @@ fn mistakes_of_an_audit_trail_are_told_with_their_places() {
     use super::accepted::audited;
     let declared = "purpose: a, legal_basis: contract, retention: 365d";
     for (part, route, said) in [
-        ("pseudonym_key: nobody", declared, "3:39: there is no secret \"nobody\""),
+        ("pseudonym_key: nobody", declared, "3:38: there is no secret \"nobody\""),
         (
             "pseudonym_key: short",
             declared,
-            "3:39: the secret \"short\" is no pseudonym key: a pseudonym key is shorter than 32 bytes",
+            "3:38: the secret \"short\" is no pseudonym key: a pseudonym key is shorter than 32 bytes",
         ),
-        ("pseudonym_key: k, signing_key: k", declared, "3:55: the secret \"k\" is no Ed25519 private key"),
+        ("pseudonym_key: k, signing_key: k", declared, "3:54: the secret \"k\" is no Ed25519 private key"),
         ("pseudonym_key: k, gateway: a b", declared, "is not a name"),
         (
             "pseudonym_key: k, durability: fast",
