@@ -17,7 +17,7 @@ use http_body::Body as _;
 use self::deadline::{explain, within};
 use self::forward::forward;
 use self::receive::receive;
-use crate::audit::Records;
+use crate::audit::{self, Records};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::handler::Inbound;
@@ -88,7 +88,7 @@ async fn serve(
         };
     }
     if let Some(records) = completion.audit.take() {
-        body = match Box::pin(records.seal(is_head, body)).await {
+        body = match Box::pin(audit::seal(records, is_head, body)).await {
             Ok(body) => body,
             Err(error) => fail(error).await,
         };

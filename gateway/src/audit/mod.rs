@@ -17,5 +17,6 @@ mod unfinished;
 
 pub use self::records::Records;
 pub use self::route::AuditedRoute;
+pub use self::sealed::seal;
 pub use self::trail::{OpenTrailError, Trail};
 pub use self::unfinished::Unfinished;

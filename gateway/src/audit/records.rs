@@ -10,15 +10,14 @@ use ::audit::ledger::{AppendError, Entry};
 use ::audit::record::{Bytes, RequestId};
 use ::audit::time::Timestamp;
 use futures_util::future::join;
-use http_body::Body as _;
+use http::StatusCode;
 
 use super::describe::{self, End};
 use super::route::AuditedRoute;
-use super::sealed::Sealed;
 use super::unfinished::Counted;
 use crate::error::Error;
 use crate::exchange::SharedExchange;
-use crate::message::{Body, RequestProgress, content};
+use crate::message::RequestProgress;
 
 /// A record on its way. It is kept with the exchange, so that whoever gives the exchange up can have it finished: what was
 /// handed to the ledger must not be handed to it again.
@@ -92,24 +91,14 @@ impl Records {
         Poll::Ready(refused)
     }
 
-    /// Has the closing record confirmed before the client's last byte: at once where the response is all here, and otherwise
-    /// by a body that holds its end back. What it gives goes to the client; the head must not be on its way yet.
-    ///
-    /// # Errors
-    /// The record is not confirmed, and the response may not be sent.
-    pub async fn seal(mut self: Box<Self>, is_head: bool, body: Body) -> Result<Body, Error> {
-        if matches!(self.step, Step::GivenUp | Step::Done) {
-            return Ok(body);
-        }
-        let status =
-            self.parts.exchange.access(|exchange| exchange.response.as_ref().map(|response| response.status)).await;
-        let bodiless = is_head || status.is_some_and(|status| !content::is_allowed(status));
-        if bodiless || body.as_full().is_some() || body.is_end_stream() {
-            self.sent = if bodiless { 0 } else { body.as_full().map_or(0, |bytes| bytes.len() as u64) };
-            poll_fn(|cx| self.poll_closed(cx)).await?;
-            return Ok(body);
-        }
-        Ok(Body::boxed(Sealed::new(body, self)))
+    /// Whether no closing record is waited for: the exchange was refused for want of its opening one.
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.step, Step::GivenUp | Step::Done)
+    }
+
+    /// The status of the response.
+    pub(super) async fn status(&self) -> Option<StatusCode> {
+        self.parts.exchange.access(|exchange| exchange.response.as_ref().map(|response| response.status)).await
     }
 
     /// Counts bytes that the client is given.

@@ -3,6 +3,7 @@
 //! What the end is depends on what the client knows: where the length was told, the last piece completes the response, and
 //! otherwise the trailers or the end of the stream do. Pieces before that pass at once: a stream of events is not delayed.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,10 +12,29 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::records::Records;
 use crate::error::Error;
-use crate::message::Body;
+use crate::message::{Body, content};
+
+/// Has the closing record confirmed before the client's last byte: at once where the response is all here, and otherwise by a
+/// body that holds its end back. The head must not be on its way yet.
+///
+/// # Errors
+/// The record is not confirmed, and the response may not be sent.
+pub async fn seal(mut records: Box<Records>, is_head: bool, body: Body) -> Result<Body, Error> {
+    if records.is_over() {
+        return Ok(body);
+    }
+    let bodiless = is_head || records.status().await.is_some_and(|status| !content::is_allowed(status));
+    let whole = body.as_full();
+    if !bodiless && whole.is_none() && !body.is_end_stream() {
+        return Ok(Body::boxed(Sealed::new(body, records)));
+    }
+    records.sends(whole.filter(|_| !bodiless).map_or(0, |bytes| bytes.len()));
+    poll_fn(|cx| records.poll_closed(cx)).await?;
+    Ok(body)
+}
 
 /// See the module.
-pub(super) struct Sealed {
+struct Sealed {
     inner: Body,
     records: Box<Records>,
     /// What is left of a length that is known.
@@ -34,7 +54,7 @@ enum State {
 
 impl Sealed {
     /// A body that has something to give yet.
-    pub(super) fn new(inner: Body, records: Box<Records>) -> Self {
+    fn new(inner: Body, records: Box<Records>) -> Self {
         let left = inner.size_hint().exact();
         Self { inner, records, left, state: State::Passing }
     }

@@ -159,7 +159,7 @@ fn no_last_byte_leaves_before_the_sync_of_its_closing_record_returns() {
             let exchange = answered();
             let mut records = bench.records(&exchange).await;
             records.open().await.unwrap();
-            let mut body = records.seal(false, body).await.unwrap();
+            let mut body = seal(records, false, body).await.unwrap();
             // Syncs are paced: whatever is under way has ended.
             bench.disk.hold_syncs();
             for _ in 0..early {
@@ -191,7 +191,7 @@ fn a_response_without_a_body_or_with_a_short_one_has_its_record_before_its_head(
             let mut records = bench.records(&exchange).await;
             records.open().await.unwrap();
             let before = bench.written();
-            let sealed = records.seal(is_head, body).await.unwrap();
+            let sealed = seal(records, is_head, body).await.unwrap();
             assert_eq!(bench.written(), before + 1, "nothing was read of the body");
             drop(sealed);
             assert_eq!(bench.route.unfinished.count(), 0);
@@ -219,14 +219,14 @@ fn what_is_given_up_has_both_records_once_wherever_it_was() {
         let exchange = answered();
         let mut records = bench.records(&exchange).await;
         records.open().await.unwrap();
-        let mut body = records.seal(false, stream(&["a", "b"])).await.unwrap();
+        let mut body = seal(records, false, stream(&["a", "b"])).await.unwrap();
         body.frame().await.unwrap().unwrap();
         drop(body);
         // While its end was held back.
         let exchange = answered();
         let mut records = bench.records(&exchange).await;
         records.open().await.unwrap();
-        let mut body = records.seal(false, stream(&[])).await.unwrap();
+        let mut body = seal(records, false, stream(&[])).await.unwrap();
         bench.disk.hold_syncs();
         assert!(poll(pin!(body.frame())).is_pending());
         drop(body);
@@ -250,7 +250,7 @@ fn a_disk_that_fails_refuses_or_alarms() {
         let error = records.open().await.unwrap_err();
         assert_eq!((error.kind(), error.kind().status()), (ErrorKind::Audit, StatusCode::SERVICE_UNAVAILABLE));
         assert!(error.kind().is_passing() && !error.detail().is_empty());
-        let said = records.seal(false, Body::full("refused")).await;
+        let said = seal(records, false, Body::full("refused")).await;
         assert!(said.is_ok(), "the refusal itself is not refused");
         let counts = (refusing.trail.counts())();
         assert!(counts.failing && counts.refuses && counts.unrecorded == 0);
@@ -259,7 +259,7 @@ fn a_disk_that_fails_refuses_or_alarms() {
         let mut records = alarming.records(&exchange).await;
         alarming.disk.set_room(Some(0));
         records.open().await.unwrap();
-        let body = records.seal(false, stream(&["a"])).await.unwrap();
+        let body = seal(records, false, stream(&["a"])).await.unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "a");
         let counts = (alarming.trail.counts())();
         assert!(counts.failing && !counts.refuses && counts.unrecorded == 2, "{counts:?}");
@@ -273,7 +273,7 @@ fn a_response_whose_closing_record_fails_does_not_end_well() {
         let exchange = answered();
         let mut records = bench.records(&exchange).await;
         records.open().await.unwrap();
-        let mut body = records.seal(false, stream(&["a"])).await.unwrap();
+        let mut body = seal(records, false, stream(&["a"])).await.unwrap();
         body.frame().await.unwrap().unwrap();
         bench.disk.set_room(Some(0));
         assert_eq!(body.frame().await.unwrap().unwrap_err().kind(), ErrorKind::Audit);

@@ -1,6 +1,7 @@
 //! `gateway audit …`: what somebody asks an audit trail, without a gateway having to run.
 
 mod erase;
+mod format;
 mod head;
 mod place;
 mod query;
@@ -9,10 +10,9 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use self::place::Failed;
-use super::output;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -29,16 +29,6 @@ pub(super) enum AuditCommand {
     Head(head::Arguments),
 }
 
-/// How an answer looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people: a table, or Markdown.
-    #[value(alias = "markdown")]
-    Table,
-    /// For programs.
-    Json,
-}
-
 pub(super) fn run(command: AuditCommand) -> ExitCode {
     let done = match command {
         AuditCommand::Verify(arguments) => verify::run(&arguments),
@@ -51,23 +41,4 @@ pub(super) fn run(command: AuditCommand) -> ExitCode {
         eprintln!("{message}");
         ExitCode::from(2)
     })
-}
-
-/// Prints an answer in one of two forms.
-fn show<T: serde::Serialize>(
-    format: Format,
-    answer: &T,
-    for_people: impl FnOnce(&T) -> String,
-) -> Result<ExitCode, Failed> {
-    let text = match format {
-        Format::Table => for_people(answer),
-        Format::Json => {
-            let mut text = ::audit::render::json(answer).map_err(|error| Failed(error.to_string()))?;
-            if !text.ends_with('\n') {
-                text.push('\n');
-            }
-            text
-        }
-    };
-    Ok(output::show(&text))
 }

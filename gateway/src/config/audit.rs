@@ -12,11 +12,11 @@ use ::audit::words::{Country, Label, Name, Retention};
 use rustix::fs::{Access, access};
 use serde_json::Value;
 
-use super::context::{Context, Placed, Type};
+use super::context::{Context, Keyed, Placed, Type};
 use super::fields::{Fields, Object};
+use super::names;
 use super::tree::Node;
 use super::types::{At, Choice, FilePath, List, ObjectOr, Parsed, Several, Size, Time, text};
-use super::{names, resolve};
 use crate::model::{Audit, AuditFailure, Secret, UpstreamData};
 
 /// The section before its keys were looked up.
@@ -102,7 +102,7 @@ impl RawAudit {
     }
 
     /// Looks its keys up and tries them.
-    pub(super) fn resolve(self, secrets: &resolve::Keyed<Secret>, context: &mut Context<'_>) -> Option<Audit> {
+    pub(super) fn resolve(self, secrets: &Keyed<Secret>, context: &mut Context<'_>) -> Option<Audit> {
         let find = |name: &Placed<String>| {
             let found = secrets.iter().find(|(key, _)| key.value == name.value);
             found.and_then(|(_, secret)| secret.clone())

@@ -72,6 +72,9 @@ pub(super) fn parse<T: Type>(kind: &T, node: &Node, context: &mut Context<'_>) -
     }
 }
 
+/// What stands under names that the operator chose.
+pub(super) type Keyed<T> = [(Placed<String>, Option<T>)];
+
 /// A value with its place.
 #[derive(Clone, Debug)]
 pub(super) struct Placed<T> {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::audit::RawAudit;
-use super::context::{Context, Placed, RouteNames};
+use super::context::{Context, Keyed, Placed, RouteNames};
 use super::error::suggest;
 use super::plugin::RawPlugins;
 use super::sections::Raw;
@@ -90,9 +90,6 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         audit,
     })
 }
-
-/// What stands under names that the operator chose.
-pub(super) type Keyed<T> = [(Placed<String>, Option<T>)];
 
 /// Names of routes are unique.
 fn check_routes(names: &RouteNames, context: &mut Context<'_>) {

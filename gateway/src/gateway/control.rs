@@ -114,13 +114,13 @@ impl Control {
     /// Shows the configuration in force on the admin listener.
     pub(super) fn show_config(&self) {
         self.metrics.config_in_force(&self.applied.hash(&self.path).unwrap_or_default());
+        self.show_audit();
     }
 
     /// Has new requests served from another snapshot.
     pub(super) fn swap(&mut self, snapshot: Snapshot) {
         self.snapshot = Arc::new(snapshot);
         self.metrics.show_endpoints(self.snapshot.endpoint_health());
-        self.show_audit();
         self.workers.tell(|| WorkerCommand::Swap(self.snapshot.clone()));
     }
 }

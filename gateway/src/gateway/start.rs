@@ -114,7 +114,6 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     };
     control.show_plugins();
     control.show_config();
-    control.show_audit();
     Ok((control, started))
 }
 

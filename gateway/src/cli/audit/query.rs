@@ -10,8 +10,8 @@ use ::audit::vocabulary::Category;
 use ::audit::words::{Country, Name};
 use clap::Args;
 
+use super::format::{Format, show};
 use super::place::{self, Failed, Place, parsed, unreadable};
-use super::{Format, show};
 
 #[derive(Args)]
 pub(in crate::cli) struct Arguments {

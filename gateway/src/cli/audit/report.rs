@@ -7,8 +7,8 @@ use ::audit::report::{Span, breach, processing};
 use ::audit::time::Timestamp;
 use clap::{Args, ValueEnum};
 
+use super::format::{Format, show};
 use super::place::{Failed, Place, parsed, unreadable};
-use super::{Format, show};
 
 /// Which report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,8 +9,8 @@ use ::audit::render;
 use ::audit::verify::{Known, verify};
 use clap::Args;
 
+use super::format::{Format, show};
 use super::place::{Failed, Place, parsed, unreadable};
-use super::{Format, show};
 
 #[derive(Args)]
 pub(in crate::cli) struct Arguments {
