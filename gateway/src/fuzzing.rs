@@ -18,6 +18,7 @@ pub mod http3_frames;
 pub mod normalize;
 pub mod route;
 pub mod stored;
+pub mod trace;
 
 use http::{HeaderName, HeaderValue};
 

@@ -4,11 +4,13 @@
 //! configuration and of the plugin directory, signals, the admin listener, DNS. Reloads are handled one after the
 //! other; each builds all of the new before it touches any of the old, so a failed one changes nothing.
 
+mod access_logs;
 mod control;
 mod drain;
 mod error;
 mod listeners;
 mod prepare;
+mod push;
 mod reload;
 mod run;
 mod signals;

@@ -21,11 +21,12 @@ use crate::audit::{self, Records};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::handler::Inbound;
-use crate::message::{Body, RequestBody, Response, content, headers, known, normalize};
+use crate::message::{Body, FieldValue, RequestBody, Response, content, headers, known, normalize};
 use crate::model::RouteAction;
 use crate::plugin::chain::Flow;
 use crate::sensitive::Sensitive;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
+use crate::trace::server_timing;
 use crate::{response, route, timer};
 
 /// Serves one request. Never fails: every error becomes a response. The returned body ends with an error when the
@@ -62,7 +63,9 @@ async fn serve(
         exchange
             .access(|exchange| {
                 note(exchange, &error);
-                let synthetic = response::problem(error.kind(), is_grpc, snapshot.rules.via_name(), &exchange.id);
+                let known_as =
+                    response::KnownAs { request: &exchange.id, trace: exchange.trace.as_ref().map(|trace| trace.id) };
+                let synthetic = response::problem(error.kind(), is_grpc, snapshot.rules.via_name(), known_as);
                 put_response(exchange, ResponseSource::Gateway, synthetic)
             })
             .await
@@ -191,6 +194,9 @@ fn find_route(snapshot: &WorkerSnapshot, exchange: &mut Exchange) -> Result<(Rc<
     let found = snapshot.shared.router.find(&query).ok_or(ErrorKind::NoRoute)?;
     let route = snapshot.routes[*found].clone();
     exchange.route = Some(route.config.name.clone());
+    if let Some(tracing) = &snapshot.tracing {
+        tracing.settle(&mut exchange.trace, route.sampling, !route.chain.is_empty());
+    }
     if let RouteAction::Upstream(name) = &route.config.action {
         exchange.upstream = Some(name.clone());
     }
@@ -225,6 +231,14 @@ async fn finish(
             }
             if let Some(alternative) = snapshot.alt_svc(&exchange.connection) {
                 fields.insert(known::ALT_SVC, alternative);
+            }
+            if snapshot.tracing.as_ref().is_some_and(|tracing| tracing.server_timing)
+                && let Some(trace) = &exchange.trace
+            {
+                let text = server_timing(trace, exchange.measures.plugins, exchange.measures.upstream);
+                if let Some(value) = FieldValue::of(text.as_bytes()) {
+                    fields.append(known::SERVER_TIMING, value);
+                }
             }
             // The same length on every protocol. An upstream's answer to HEAD has no body that could tell it, and of another
             // one plugins may have had their part, in answer to GET.

@@ -9,14 +9,24 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::RequestHead;
 use crate::message::{Body, Response, content};
 use crate::model::{FixedResponse, Redirect};
+use crate::trace::TraceId;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// What an operator finds an exchange by.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownAs<'a> {
+    /// The request id.
+    pub request: &'a str,
+    /// The trace, where there is one.
+    pub trace: Option<TraceId>,
+}
+
 /// The response for an error. `via` is the gateway's name in `Proxy-Status`. HEAD is the caller's matter.
-pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &str) -> Response {
-    let mut response = if request_is_grpc { grpc(kind) } else { details(kind, request_id) };
+pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, known_as: KnownAs<'_>) -> Response {
+    let mut response = if request_is_grpc { grpc(kind) } else { details(kind, known_as) };
     let headers = &mut response.fields;
     let mut error = format!("{}; error={}", item(via), kind.proxy_status());
     if kind.proxy_status() == "proxy_internal_response" {
@@ -37,13 +47,14 @@ pub fn problem(kind: ErrorKind, request_is_grpc: bool, via: &str, request_id: &s
     response
 }
 
-fn details(kind: ErrorKind, request_id: &str) -> Response {
+fn details(kind: ErrorKind, known_as: KnownAs<'_>) -> Response {
     let status = kind.status();
     // RFC 9457 section 4.2.1: with `about:blank` the title is the status's own phrase.
     let title = status.canonical_reason().unwrap_or("Error");
-    let id = serde_json::Value::from(request_id);
+    let id = serde_json::Value::from(known_as.request);
+    let trace = known_as.trace.map(|trace| format!(r#","trace_id":"{trace}""#)).unwrap_or_default();
     let body = format!(
-        r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","request_id":{id}}}"#,
+        r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","request_id":{id}{trace}}}"#,
         status.as_u16(),
         explanation(kind),
     );
@@ -202,9 +213,27 @@ mod tests {
         String::from_utf8(response.body.as_full().unwrap().to_vec()).unwrap()
     }
 
+    const fn known_as(request: &str) -> KnownAs<'_> {
+        KnownAs { request, trace: None }
+    }
+
+    #[test]
+    fn a_trace_is_told_beside_the_request() {
+        let trace = TraceId::from_bytes([0xab; 16]);
+        let response = problem(ErrorKind::NoRoute, false, "gateway", KnownAs { request: "id", trace });
+        let body: serde_json::Value = serde_json::from_str(&text(&response)).unwrap();
+        assert_eq!(
+            (body["request_id"].as_str(), body["trace_id"].as_str()),
+            (Some("id"), Some("ab".repeat(16).as_str()))
+        );
+        let without: serde_json::Value =
+            serde_json::from_str(&text(&problem(ErrorKind::NoRoute, false, "gateway", known_as("id")))).unwrap();
+        assert!(without.get("trace_id").is_none());
+    }
+
     #[test]
     fn errors_are_problem_details() {
-        let response = problem(ErrorKind::ConnectTimeout, false, "gateway", "id-\"1");
+        let response = problem(ErrorKind::ConnectTimeout, false, "gateway", known_as("id-\"1"));
         assert_eq!(response.status, 504);
         assert_eq!(response.fields.text("content-type"), "application/problem+json");
         assert_eq!(response.fields.text("proxy-status"), "gateway; error=connection_timeout");
@@ -212,13 +241,13 @@ mod tests {
         assert_eq!(body["title"], "Gateway Timeout");
         assert_eq!(body["status"], 504);
         assert_eq!(body["request_id"], "id-\"1");
-        let overload = problem(ErrorKind::Overload, false, "my gateway\"", "");
+        let overload = problem(ErrorKind::Overload, false, "my gateway\"", known_as(""));
         assert_eq!(overload.fields.text("retry-after"), "1");
         assert_eq!(
             overload.fields.text("proxy-status"),
             "\"my gateway\\\"\"; error=proxy_internal_response; details=\"overload\""
         );
-        let memory = problem(ErrorKind::BodyMemory, false, "gateway", "");
+        let memory = problem(ErrorKind::BodyMemory, false, "gateway", known_as(""));
         assert_eq!((memory.status.as_u16(), memory.fields.text("retry-after")), (503, "1"));
         assert_eq!(
             memory.fields.text("proxy-status"),
@@ -228,7 +257,7 @@ mod tests {
 
     #[test]
     fn grpc_gets_its_own_status() {
-        let response = problem(ErrorKind::NoRoute, true, "gateway", "id");
+        let response = problem(ErrorKind::NoRoute, true, "gateway", known_as("id"));
         assert_eq!(response.status, 200);
         assert_eq!(response.fields.text("content-type"), "application/grpc");
         assert_eq!(response.fields.text("grpc-status"), "12");

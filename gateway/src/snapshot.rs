@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use crate::access_log::Opened;
+use crate::access_log::Target;
 use crate::audit::Trail;
 use crate::message::headers::HeaderRules;
 use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
 use crate::route::Router;
 use crate::telemetry::metrics::EndpointHealth;
+use crate::telemetry::spans::SpanExport;
 use crate::upstream::{InvalidUpstream, Upstream};
 
 /// The upstreams by name.
@@ -36,8 +37,10 @@ pub struct Snapshot {
     pub rules: Arc<HeaderRules>,
     /// The bound port of each listener.
     pub ports: Ports,
-    /// Where the access log goes.
-    pub log_target: Arc<Opened>,
+    /// Where the access logs go, in their order.
+    pub log_targets: Vec<Arc<Target>>,
+    /// Where spans go.
+    pub spans: Option<Arc<SpanExport>>,
     /// The audit trail, where there is one.
     pub audit: Option<Trail>,
 }
@@ -49,20 +52,17 @@ impl Snapshot {
         plugins: PluginSet,
         upstreams: Upstreams,
         ports: Ports,
-        log_target: Arc<Opened>,
+        log_targets: Vec<Arc<Target>>,
     ) -> Self {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
-        Self {
-            router: Arc::new(Router::build(routes)),
-            upstreams,
-            plugins,
-            rules,
-            ports,
-            log_target,
-            config,
-            audit: None,
-        }
+        let router = Arc::new(Router::build(routes));
+        Self { router, upstreams, plugins, rules, ports, log_targets, config, spans: None, audit: None }
+    }
+
+    /// The same with somewhere to send spans to.
+    pub fn with_spans(self, spans: Option<Arc<SpanExport>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// The same with an audit trail.

@@ -1,11 +1,13 @@
 //! `gateway audit …` as processes of their own, beside a gateway that writes and after it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use audit::verify::verify;
 use gateway_tests::audit::{DECLARED, ask, exchanges, fill, ledger, sections};
 use gateway_tests::client::Client;
 use gateway_tests::gateway::{TestGateway, install};
+use gateway_tests::process::Process;
 use gateway_tests::upstream::{Upstream, text};
 
 /// Two people of whom one upstream in Norway and one in Germany are told.
@@ -154,6 +156,80 @@ fn copy(from: &Path, to: &Path) {
         let name = to.join(entry.file_name().expect("a name"));
         if entry.is_dir() { copy(&entry, &name) } else { std::fs::copy(&entry, &name).map(drop).expect("copied") }
     }
+}
+
+#[test]
+fn a_replaced_pseudonym_key_finds_who_was_recorded_under_the_old_one() {
+    let upstream = Upstream::start(|_| text(200, "hello"));
+    let mut running = gateway(&upstream);
+    use_it(&running);
+    running.drain();
+    let directory = running.directory();
+    let config = directory.join("gateway.yaml");
+    let old = std::fs::read_to_string(&config).expect("written");
+    let port = gateway_tests::free_port();
+    let old = old.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1) + "log: {format: json}\n";
+    let rotated = old
+        .replace("pseudonym_key: audit-key", "pseudonym_key: [new-key, audit-key]")
+        .replace("secrets: {", &format!("secrets: {{new-key: {{value: \"{}\"}}, ", "fedcba9876543210".repeat(2)));
+    assert_ne!(rotated, old);
+    let counts = || ["key:alice", "key:bob"].map(|subject| count(directory, &["--subject", subject]));
+    assert_eq!(counts(), [3, 2]);
+    std::fs::write(&config, &rotated).expect("written");
+    assert_eq!(counts(), [3, 2], "before a gateway has run with the new key");
+    let subjects = || exchanges(directory).iter().filter_map(|found| found.caller).collect::<BTreeSet<_>>();
+    let before = subjects();
+    let mut process = Process::start(&config);
+    process.wait_for("\"listening\"");
+    for key in ["alice-key", "bob-key"] {
+        assert_eq!(Client::http1(([127, 0, 0, 1], port).into()).get_with("/mail", &[("x-api-key", key)]).status, 200);
+    }
+    process.terminate();
+    process.wait();
+    assert_eq!(counts(), [4, 3], "one subject, whichever key was in use");
+    assert_eq!(subjects(), before, "with the pseudonym that it had");
+    // With the new key alone, whoever has called since is found, under the pseudonym of before.
+    std::fs::write(&config, rotated.replace("[new-key, audit-key]", "new-key")).expect("written");
+    assert_eq!(counts(), [4, 3]);
+    std::fs::write(&config, rotated.replace("fedcba9876543210", "0000000000000000")).expect("written");
+    assert_eq!(counts(), [4, 3], "by the key that was replaced, as long as it is named");
+    let other = rotated.replace("fedcba9876543210", "0000000000000000").replace("[new-key, audit-key]", "new-key");
+    std::fs::write(&config, other).expect("written");
+    assert_eq!(counts(), [0, 0], "without a key nobody is found");
+}
+
+#[test]
+fn heads_are_printed_logged_and_shown_as_a_metric_and_all_say_the_same() {
+    let upstream = Upstream::start(|_| text(200, "hello"));
+    let directory = tempfile::tempdir().expect("a directory");
+    fill(directory.path());
+    let [port, admin] = [gateway_tests::free_port(), gateway_tests::free_port()];
+    let config = directory.path().join("gateway.yaml");
+    let yaml = format!(
+        "listeners: [{{name: clear, address: \"127.0.0.1:{port}\", protocols: [http1]}}]
+admin: {{address: \"127.0.0.1:{admin}\"}}
+log: {{format: json}}
+access_log: off
+upstreams: {{one: {{endpoints: [\"{}\"]}}}}
+{}routes: [{{name: all, upstream: one, {DECLARED}}}]
+",
+        upstream.address(),
+        sections("")
+    );
+    std::fs::write(&config, yaml).expect("written");
+    let mut process = Process::start(&config);
+    process.wait_for("\"listening\"");
+    assert_eq!(Client::http1(([127, 0, 0, 1], port).into()).get("/").status, 200);
+    let (code, head, said) = ask(directory.path(), &["head"]);
+    let head = head.trim();
+    assert!(code == 0 && head.starts_with("edge-1/365d:"), "{head}{said}");
+    let [chain, number, hash] = head.splitn(3, ':').collect::<Vec<_>>().try_into().expect("CHAIN:NUMBER:HASH");
+    let page = Client::http1(([127, 0, 0, 1], admin).into()).get("/metrics").text();
+    let series = format!("gateway_audit_head{{chain=\"{chain}\",hash=\"{hash}\"}} {number}");
+    assert!(page.contains(&series), "{series} in\n{page}");
+    process.wait_for(&format!("\"head\":\"{head}\""));
+    process.terminate();
+    process.wait();
 }
 
 #[test]

@@ -53,7 +53,9 @@ fn keys(schema: &Value, node: &Value, prefix: &str, depth: usize, found: &mut Ve
     keys_of(schema, &node["items"], &format!("{list}[]."), depth, found);
     keys_of(schema, &node["additionalProperties"], &format!("{prefix}NAME."), depth, found);
     for choice in ["oneOf", "anyOf"] {
-        for option in node[choice].as_array().into_iter().flatten() {
+        let options = node[choice].as_array().map_or(&[][..], Vec::as_slice);
+        // A list of what can stand there alone has the same keys once more.
+        for option in options.iter().filter(|option| !options.contains(&option["items"])) {
             keys(schema, option, prefix, depth + 1, found);
         }
     }

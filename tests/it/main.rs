@@ -1,11 +1,18 @@
 //! End-to-end tests: a gateway on real sockets, with clients of all three protocols.
 
 mod access_log;
+mod access_log_formats;
+mod access_log_peers;
+mod access_log_rotation;
 mod audit;
+mod audit_canary;
 mod audit_commands;
 mod audit_crash;
+mod audit_protocols;
+mod audit_ship;
 mod bodiless;
 mod body;
+mod canary;
 mod cli;
 mod codings;
 mod config;
@@ -33,6 +40,9 @@ mod limits;
 mod load;
 mod many;
 mod memory;
+mod metrics;
+mod metrics_example;
+mod metrics_state;
 mod new_target;
 mod overload;
 mod plugin_holes;
@@ -57,6 +67,9 @@ mod smuggling;
 mod standard;
 mod streaming;
 mod tls;
+mod traces;
+mod traces_kept;
+mod traces_spans;
 mod trailers;
 mod upstreams;
 mod vectors;

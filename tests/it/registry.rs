@@ -189,7 +189,7 @@ fn a_file_that_found_no_room_to_be_tried_in_is_tried_again() {
         .build_local(tokio::runtime::LocalOptions::default())
         .expect("a runtime");
     let (calls, _calls) = tokio::sync::mpsc::unbounded_channel();
-    let pool = Pool::new(entry, WorkerHost::new(calls, 1000, Metrics::new().worker()));
+    let pool = Pool::new(entry, WorkerHost::new(calls, 1000, Metrics::new(&Default::default()).worker()));
     // Until the engine has no more, its reserve for such trials included.
     let mut instances = Vec::new();
     runtime.block_on(async {

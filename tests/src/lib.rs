@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod certs;
 pub mod client;
+pub mod collector;
 pub mod duplex;
 pub mod foreign;
 pub mod gateway;
@@ -12,6 +13,7 @@ pub mod hostile;
 pub mod load;
 pub mod otlp;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod upstream;
 

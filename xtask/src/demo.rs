@@ -8,6 +8,7 @@ mod place;
 mod stage;
 mod steps;
 mod swap;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -38,8 +39,8 @@ pub(crate) struct Options {
     archive: Option<PathBuf>,
 }
 
-/// The services of the example.
-const SERVICES: [&str; 4] = ["orders", "inventory", "customers", "identity"];
+/// The services of the example. The collector is there before the others have spans for it.
+const SERVICES: [&str; 5] = ["collector", "inventory", "orders", "customers", "identity"];
 
 /// How long the gateway may take to compile its plugins and start.
 const START: Duration = Duration::from_secs(120);
@@ -99,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result {
         return audit::show(&mut stage, &binary);
     }
     steps::all(&mut stage)?;
+    trace::show(&mut stage)?;
     swap::show(&mut stage, &next_hello)?;
     if options.check {
         stage.scene("SIGTERM");
@@ -119,6 +121,10 @@ fn start_service(children: &Children, place: &Place, service: &str) -> Result {
     let address = place.service(service);
     let mut command = Command::new(target_directory()?.join("debug/microservices"));
     command.args([service, "--address", &address]).stdout(Stdio::null());
+    if service != "collector" {
+        command.arg("--collector").arg(format!("http://{}", place.service("collector")));
+        command.args(["--inventory", &place.service("inventory")]);
+    }
     children.start(service, &mut command)?;
     stage::eventually(Duration::from_secs(20), || std::net::TcpStream::connect(&address).ok())
         .map(drop)

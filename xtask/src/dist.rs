@@ -25,6 +25,7 @@ const DOCUMENTS: &[&str] = &[
     "examples/microservices/README.md",
     "examples/microservices/gateway.yaml",
     "examples/minimal",
+    "examples/observability",
     "examples/redaction",
     "gateway/ARCHITECTURE.md",
     "gateway/docs",

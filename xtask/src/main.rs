@@ -3,6 +3,7 @@
 //! Each task installs or builds what it needs, or says precisely what is missing.
 
 mod bench;
+mod debian;
 mod demo;
 mod dist;
 mod pii_bench;

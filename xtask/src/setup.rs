@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{exists, find, output, run as run_command, target_directory};
-use crate::{Result, wasm_target};
+use crate::{Result, debian, wasm_target};
 
 /// A program that a task runs, with the Debian package that brings it.
 pub(crate) struct Tool {
@@ -24,23 +24,32 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const NGINX: Tool = Tool { package: "nginx-light", is_present: || find("nginx").is_some() };
 /// The load of both.
 pub(crate) const H2LOAD: Tool = Tool { package: "nghttp2-client", is_present: || find("h2load").is_some() };
+/// A receiver of syslog messages that is not ours. Programs for administrators may lie outside of a user's path.
+pub(crate) const RSYSLOG: Tool = Tool { package: "rsyslog", is_present: || is_installed("rsyslogd") };
+/// What moves logs away in most places.
+pub(crate) const LOGROTATE: Tool = Tool { package: "logrotate", is_present: || is_installed("logrotate") };
+/// A reader of access logs in NCSA's combined format.
+pub(crate) const GOACCESS: Tool = Tool { package: "goaccess", is_present: || is_installed("goaccess") };
+/// The peers of end-to-end tests.
+pub(crate) const PEERS: [Tool; 5] = [CURL, PYTHON, RSYSLOG, LOGROTATE, GOACCESS];
 /// What counts instructions.
 pub(crate) const VALGRIND: Tool = Tool { package: "valgrind", is_present: || find("valgrind").is_some() };
 
 /// What tests use of Python as peers that are not ours: an HTTP/3 client, OpenTelemetry's messages with gRPC,
-/// and a collector.
+/// a collector, and a server that speaks the protocol of S3.
 const PYTHON_PACKAGES: &[&str] =
-    &["aioquic==1.2.0", "grpcio==1.85.1", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
+    &["aioquic==1.2.0", "grpcio==1.85.1", "moto[s3,server]==5.2.1", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
 /// What is there where those are.
 const PYTHON_IMPORTS: &str =
-    "import aioquic.h3.connection, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc, rotel";
+    "import aioquic.h3.connection, moto.server, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc, rotel";
 
 /// The task.
 pub(crate) fn run() -> Result {
     wasm()?;
-    tools(&[CURL, PYTHON, NGINX, H2LOAD])?;
-    let python = python()?;
-    println!("wasm target, tools and {} are in place", python.display());
+    tools(&PEERS)?;
+    tools(&[NGINX, H2LOAD])?;
+    let (python, prometheus) = (python()?, debian::prometheus()?);
+    println!("wasm target, tools, {} and {} are in place", python.display(), prometheus.display());
     Ok(())
 }
 
@@ -122,6 +131,10 @@ pub(crate) fn python() -> Result<PathBuf> {
             environment.display()
         )),
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    find(program).is_some() || Path::new("/usr/sbin").join(program).exists()
 }
 
 fn is_root() -> bool {

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use clap::Args;
 
 use crate::process::{announce_first_build, cargo, run as run_command, target_directory};
-use crate::{Result, plugins, setup};
+use crate::{Result, debian, plugins, setup};
 use report::Report;
 
 /// Options of `cargo xtask test`.
@@ -23,8 +23,9 @@ pub(crate) struct Options {
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
     setup::wasm()?;
-    setup::tools(&[setup::CURL, setup::PYTHON])?;
+    setup::tools(&setup::PEERS)?;
     let python = setup::python()?;
+    let prometheus = debian::prometheus()?;
     announce_first_build()?;
     let wasm = plugins::build(&plugins::Kind::ALL)?;
     // The end-to-end tests start programs as processes of their own. All in one, because cargo builds dependencies once more
@@ -32,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result {
     run_command(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
-    command.env("GATEWAY_PLUGINS", wasm).env("GATEWAY_PYTHON", python);
+    command.env("GATEWAY_PLUGINS", wasm).env("GATEWAY_PYTHON", python).env("GATEWAY_PROMETHEUS", prometheus);
     let target = target_directory()?;
     command.env("GATEWAY_BINARIES", target.join("debug"));
     // Gateways in the tests' own processes keep compiled plugins here, not with those of the user's.

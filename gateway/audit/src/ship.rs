@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, Checksum};
+use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path as Location;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig};
 
@@ -29,15 +31,45 @@ use crate::words::Name;
 /// A copy was not made, or not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShipError {
-    /// The store could not be reached, or refused.
+    /// The store could not be reached, or refused; in words of this program.
     #[error("the object store did not take a copy: {0}")]
-    Store(#[from] object_store::Error),
+    Store(&'static str),
     /// Something else has the name.
     #[error("the object store has another object by the name {0}; nothing is replaced")]
     Taken(Location),
     /// A segment can't be read, or its confirmation not be written.
     #[error("a segment can't be shipped: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What the store said is its own, and may have anything in it: the kind of the error is all that is shown.
+impl From<object_store::Error> for ShipError {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+        Self::Store(match &error {
+            NotFound { .. } => "there is no such bucket, or what was copied is not there",
+            PermissionDenied { .. } => "it denies access",
+            Unauthenticated { .. } => "it does not know the access key",
+            _ => match kind(&error) {
+                Some(HttpErrorKind::Connect) => "it can't be connected to",
+                Some(HttpErrorKind::Timeout) => "it did not answer in time",
+                Some(_) => "the connection to it failed",
+                None => "it answered with an error",
+            },
+        })
+    }
+}
+
+/// How the exchange with the store failed, where it was that.
+fn kind(error: &dyn std::error::Error) -> Option<HttpErrorKind> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<HttpError>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// A bucket of S3 or what speaks its protocol.
@@ -133,22 +165,38 @@ impl Shipper {
         self.counters.clone()
     }
 
-    /// Ships what there is, every so often, until it is dropped. Reads files: not for a worker.
-    pub async fn run(mut self, ledger: Ledger, every: Duration) {
+    /// Ships what there is, every so often, until `stop` is over, and then once more, in so much time. Reads files: not for a
+    /// worker.
+    pub async fn run(mut self, ledger: Ledger, every: Duration, stop: impl Future<Output = ()>, last: Duration) {
+        let mut stop = pin!(stop);
         let mut backoff = Backoff::default();
         loop {
-            let pause = match self.round(&ledger.signed_heads()).await {
-                Ok(()) => {
-                    backoff.reset();
-                    every
-                }
-                Err(error) => {
-                    let pause = backoff.after_failure(random());
-                    tracing::error!(%error, ?pause, "the audit trail is not shipped; it is tried again");
-                    pause
-                }
+            let round = async {
+                let pause = match self.round(&ledger.signed_heads()).await {
+                    Ok(()) => {
+                        backoff.reset();
+                        every
+                    }
+                    Err(error) => {
+                        let pause = backoff.after_failure(random());
+                        tracing::error!(%error, ?pause, "the audit trail is not shipped; it is tried again");
+                        pause
+                    }
+                };
+                tokio::time::sleep(pause).await;
             };
-            tokio::time::sleep(pause).await;
+            // What is given up in a round is found unconfirmed by the next.
+            tokio::select! {
+                () = round => {}
+                () = &mut stop => break,
+            }
+        }
+        match tokio::time::timeout(last, self.round(&ledger.signed_heads())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the audit trail was not shipped at the end; the next start does it")
+            }
+            Err(_) => tracing::error!("the audit trail was not shipped in time at the end; the next start does it"),
         }
     }
 
@@ -303,7 +351,7 @@ mod tests {
         let mut gone = shipper(bucket.store().unwrap(), directory.path());
         let failed =
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(gone.round(&[]));
-        assert!(matches!(failed, Err(ShipError::Store(_))), "{failed:?}");
+        assert!(matches!(failed, Err(ShipError::Store("it can't be connected to"))), "{failed:?}");
         assert_eq!(gone.counters().failures.load(Relaxed), 1);
         let shipped = || layout::names(&chain(directory.path())).unwrap().iter().any(|name| name.ends_with(SHIPPED));
         assert!(!shipped());
@@ -327,6 +375,33 @@ mod tests {
             assert_eq!(store.get(&first).await.unwrap().bytes().await.unwrap(), "something else");
         });
         assert!(!layout::file(&chain(directory.path()), 1, SHIPPED).exists());
+    }
+
+    #[test]
+    fn what_a_store_says_is_not_repeated() {
+        let source = || Box::new(io::Error::other("kari"));
+        for error in [
+            object_store::Error::Generic { store: "S3", source: source() },
+            object_store::Error::PermissionDenied { path: "kari".to_owned(), source: source() },
+            object_store::Error::Generic {
+                store: "S3",
+                source: Box::new(HttpError::new(HttpErrorKind::Timeout, io::Error::other("kari"))),
+            },
+        ] {
+            let said = ShipError::from(error);
+            assert!(!format!("{said} {said:?}").contains("kari"), "{said}");
+        }
+    }
+
+    #[test]
+    fn at_the_end_everything_is_shipped_once_more() {
+        let (directory, ledger) = ledger();
+        let store = Arc::new(InMemory::new());
+        let shipper = shipper(store, directory.path());
+        let counters = shipper.counters();
+        // The stop is there before the first round has begun.
+        samples::run(shipper.run(ledger, Duration::from_secs(3600), async {}, Duration::from_secs(10)));
+        assert_eq!(counters.heads.load(Relaxed), 1);
     }
 
     #[test]

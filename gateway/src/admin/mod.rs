@@ -3,6 +3,8 @@
 //! It runs on the background runtime. Bound to loopback it answers only to loopback names, so that a web page in the
 //! operator's browser can't reach it by rebinding a name of its own.
 
+mod negotiation;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
@@ -18,6 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+use self::negotiation::Format;
 use crate::message::{FieldMap, normalize};
 use crate::telemetry::metrics::Metrics;
 
@@ -70,16 +73,30 @@ fn answer<B>(request: &Request<B>, state: &AdminState, loopback_only: bool) -> R
         return response;
     }
     match request.uri().path() {
-        "/healthz" => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned()),
+        "/healthz" => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
         // A gateway that refuses what it can't record is of no use to a balancer.
         "/readyz" if state.ready.load(Relaxed) && !state.metrics.is_audit_refusing() => {
-            respond(StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_owned())
+            respond(StatusCode::OK, "text/plain; charset=utf-8", "ready\n")
         }
         "/readyz" => problem(StatusCode::SERVICE_UNAVAILABLE),
-        "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", state.metrics.render()),
+        "/metrics" => metrics(request, &state.metrics),
         "/plugins" => respond(StatusCode::OK, "application/json", (state.plugins)().to_string()),
         _ => problem(StatusCode::NOT_FOUND),
     }
+}
+
+/// The page of metrics in the format that the request prefers.
+fn metrics<B>(request: &Request<B>, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let accept = request.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (format, page) = (Format::preferred(accept), metrics.page());
+    let body = match format {
+        Format::Text => Bytes::from(page.text()),
+        Format::OpenMetrics => Bytes::from(page.open_metrics()),
+        Format::Protobuf => Bytes::from(page.protobuf()),
+    };
+    let mut response = respond(StatusCode::OK, format.content_type(), body);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// Whether the request names this machine.
@@ -99,8 +116,8 @@ fn problem(status: StatusCode) -> Response<Full<Bytes>> {
     respond(status, "application/problem+json", body)
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -119,7 +136,7 @@ mod tests {
     #[test]
     fn pages_methods_and_hosts() {
         let plugins = Box::new(|| serde_json::json!([]));
-        let state = AdminState { ready: AtomicBool::new(false), metrics: Metrics::new(), plugins };
+        let state = AdminState { ready: AtomicBool::new(false), metrics: Metrics::new(&Default::default()), plugins };
         for (method, path, host, status) in [
             ("GET", "/healthz", "localhost:9901", 200),
             ("HEAD", "/healthz", "127.0.0.1", 200),

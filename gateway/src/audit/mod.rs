@@ -10,6 +10,7 @@ mod describe;
 mod records;
 mod route;
 mod sealed;
+mod shipping;
 #[cfg(test)]
 mod tests;
 mod trail;

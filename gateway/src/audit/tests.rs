@@ -46,6 +46,9 @@ fn bench(on_failure: AuditFailure) -> Bench {
         timeout: Duration::from_secs(10),
         min_free: 0,
         categories: Vec::new(),
+        segment_bytes: 64 << 20,
+        segment_age: Duration::from_secs(86_400),
+        ship: None,
     };
     let disk = FaultyDisk::new();
     let trail = Trail::open_on(&settings, Arc::new(disk.clone())).unwrap();

@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ::audit::head::Head;
 use ::audit::keys::{InvalidKey, SigningKey};
 use ::audit::ledger::{AppendError, Ledger, OpenError, Opened, Settings};
+use ::audit::ship::ShipError;
 use ::audit::storage::{Disk, Storage};
 use ::audit::subjects::{InvalidPseudonymKeys, PseudonymKeys};
 use ::audit::vocabulary::Vocabulary;
 use ::audit::words::InvalidWord;
 
+use super::shipping::Shipping;
 use crate::error::{Error, ErrorKind};
 use crate::model::{Audit, AuditFailure, Secret};
 use crate::telemetry::metrics::AuditCounts;
@@ -30,6 +32,7 @@ pub struct Trail {
 struct Open {
     ledger: Ledger,
     keys: PseudonymKeys,
+    shipping: Option<Shipping>,
     /// Exchanges that went on without a record.
     unrecorded: AtomicU64,
     /// The second in which that was logged last.
@@ -42,6 +45,9 @@ pub enum OpenTrailError {
     /// Its ledger can't.
     #[error(transparent)]
     Ledger(#[from] OpenError),
+    /// Nothing can be shipped.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
     /// The signing key is none.
     #[error("the signing key {0}")]
     SigningKey(#[from] InvalidKey),
@@ -71,12 +77,17 @@ impl Trail {
                 signing_key: signing_key.transpose()?,
                 patience: settings.timeout,
                 min_free: settings.min_free,
+                segment_bytes: settings.segment_bytes,
+                segment_age: settings.segment_age,
+                keep_until_shipped: settings.ship.is_some(),
                 ..Settings::new(settings.directory.clone(), settings.gateway.clone())
             },
             storage,
         )?;
         tell(settings, &opened);
-        let open = Arc::new(Open { ledger, keys, unrecorded: AtomicU64::new(0), told: AtomicU64::new(0) });
+        let ship = settings.ship.as_ref();
+        let shipping = ship.map(|ship| Shipping::start(settings, ship, ledger.clone())).transpose()?;
+        let open = Arc::new(Open { ledger, keys, shipping, unrecorded: AtomicU64::new(0), told: AtomicU64::new(0) });
         Ok(Self { open, vocabulary, on_failure: settings.on_failure })
     }
 
@@ -115,6 +126,7 @@ impl Trail {
         let (open, refuses) = (self.open.clone(), self.on_failure == AuditFailure::Refuse);
         move || {
             let counters = open.ledger.counters();
+            let shipped = open.shipping.as_ref().map(Shipping::counts);
             AuditCounts {
                 records: counters.records.load(Relaxed),
                 bytes: counters.bytes.load(Relaxed),
@@ -126,6 +138,10 @@ impl Trail {
                 erased: counters.erased.load(Relaxed),
                 deleted_segments: counters.deleted_segments.load(Relaxed),
                 unrecorded: open.unrecorded.load(Relaxed),
+                ships: shipped.is_some(),
+                shipped_segments: shipped.unwrap_or_default().segments,
+                shipped_heads: shipped.unwrap_or_default().heads,
+                ship_failures: shipped.unwrap_or_default().failures,
                 failing: counters.failing.load(Relaxed),
                 refuses,
                 heads: open
@@ -143,7 +159,8 @@ impl Trail {
         self.open.ledger.heads()
     }
 
-    /// Writes what was handed over, and ends the ledger. Blocks; at most so long.
+    /// Writes what was handed over, ends the ledger and ships the rest of it. Blocks: so long for the ledger, and some seconds
+    /// for the rest.
     pub fn close(&self, limit: Duration) {
         let ledger = self.open.ledger.clone();
         let (done, closed) = std::sync::mpsc::sync_channel(1);
@@ -154,6 +171,9 @@ impl Trail {
         });
         if closing.is_err() || closed.recv_timeout(limit).is_err() {
             tracing::error!("the audit trail could not be closed in time; what it had not confirmed may be missing");
+        }
+        if let Some(shipping) = &self.open.shipping {
+            shipping.stop();
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::telemetry::log::ErrorLog;
 pub(super) fn run(config: &Path) -> ExitCode {
     // What a start would warn of (a certificate that has expired, a name that does not resolve) is worth knowing before.
     // Without the log, the check is as good as without the warnings.
-    let _log = ErrorLog::start(&Log { level: tracing::Level::WARN, format: LogFormat::Text });
+    let _log = ErrorLog::start(&Log { level: tracing::Level::WARN, format: LogFormat::Text, plugin_messages: false });
     match gateway::check(config, plugin::this_program()) {
         Ok(gateway::Checked { warnings, vouched }) => {
             for warning in &warnings {

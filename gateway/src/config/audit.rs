@@ -1,5 +1,7 @@
 //! The `audit` section, and what routes and upstreams declare for the audit trail.
 
+mod ship;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use ::audit::words::{Country, Label, Name, Retention};
 use rustix::fs::{Access, access};
 use serde_json::Value;
 
+use self::ship::RawShip;
 use super::context::{Context, Keyed, Placed, Type};
 use super::fields::{Fields, Object};
 use super::names;
@@ -19,12 +22,16 @@ use super::tree::Node;
 use super::types::{At, Choice, FilePath, List, ObjectOr, Parsed, Several, Size, Time, text};
 use crate::model::{Audit, AuditFailure, Secret, UpstreamData};
 
+/// A segment that is older can neither be shipped nor deleted for too long.
+const MAX_AGE: Duration = Duration::from_secs(31 * 86_400);
+
 /// The section before its keys were looked up.
 pub(super) struct RawAudit {
     /// Without its keys.
     settings: Audit,
     pseudonym_keys: Vec<Placed<String>>,
     signing_key: Option<Placed<String>>,
+    ship: Option<RawShip>,
 }
 
 /// The `audit` section.
@@ -78,6 +85,14 @@ pub(super) fn section(fields: &mut Fields<'_, '_>) -> Option<RawAudit> {
         List(text(category)),
         "[]",
     );
+    let segments =
+        fields.default("segments", "When a file of the ledger is followed by the next.", Object(segments), "{}");
+    let ship = fields.optional(
+        "ship",
+        "Copies of closed segments and signed heads go to object storage, and no segment is deleted before.",
+        Object(ship::section),
+    );
+    let (segment_bytes, segment_age) = segments?;
     Some(RawAudit {
         settings: Audit {
             directory: directory?,
@@ -89,16 +104,27 @@ pub(super) fn section(fields: &mut Fields<'_, '_>) -> Option<RawAudit> {
             timeout: timeout?,
             min_free: min_free?,
             categories: categories?,
+            segment_bytes,
+            segment_age,
+            ship: None,
         },
         pseudonym_keys: pseudonym_keys?,
         signing_key,
+        ship,
     })
+}
+
+/// `segments`.
+fn segments(fields: &mut Fields<'_, '_>) -> Option<(u64, Duration)> {
+    let size = fields.default("size", "From how many bytes.", Size(4096..=1 << 40), "64MiB");
+    let age = fields.default("age", "From which age.", Time(Duration::from_secs(1)..=MAX_AGE), "24h");
+    Some((size?, age?))
 }
 
 impl RawAudit {
     /// The names of secrets that the section uses.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Placed<String>> {
-        self.pseudonym_keys.iter().chain(&self.signing_key)
+        self.pseudonym_keys.iter().chain(&self.signing_key).chain(self.ship.iter().flat_map(RawShip::secrets))
     }
 
     /// Looks its keys up and tries them.
@@ -123,7 +149,11 @@ impl RawAudit {
             None => None,
             Some((_, key)) => Some(key?),
         };
-        Some(Audit { pseudonym_keys: pseudonym_keys?, signing_key, ..self.settings })
+        let ship = match self.ship {
+            None => None,
+            Some(ship) => Some(ship.resolve(find, context)?),
+        };
+        Some(Audit { pseudonym_keys: pseudonym_keys?, signing_key, ship, ..self.settings })
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) places: Places,
     /// What routes name, collected here so that it is checked also when something else is wrong with the route.
     pub(super) names: RouteNames,
+    /// Secrets that are values of header fields which the gateway itself sends.
+    pub(super) sent_secrets: Vec<Placed<String>>,
 }
 
 /// Names in routes, with their places.
@@ -40,6 +42,10 @@ pub(super) struct RouteNames {
     pub(super) plugins: Vec<Placed<String>>,
     /// Where each route with an audit trail declares it, and the upstream that it forwards to.
     pub(super) audited: Vec<(Position, Option<Placed<String>>)>,
+    /// Routes that conditions of access logs name.
+    pub(super) logged_routes: Vec<Placed<String>>,
+    /// Where they say how they are traced.
+    pub(super) traced: Vec<Position>,
 }
 
 impl Context<'_> {

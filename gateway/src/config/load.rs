@@ -85,6 +85,7 @@ pub fn parse_all(text: &str, file: &Path, env: &dyn Fn(&str) -> Option<String>) 
         contents,
         places: Places::default(),
         names: RouteNames::default(),
+        sent_secrets: Vec::new(),
     };
     let raw = parse_node(&Object(sections), &tree.root, &mut context);
     let config = raw.and_then(|raw| resolve(raw, &mut context));

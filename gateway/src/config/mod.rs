@@ -6,6 +6,7 @@
 
 mod access_log;
 mod audit;
+mod collector;
 mod contents;
 mod context;
 mod diff;
@@ -15,6 +16,7 @@ mod fields;
 mod json;
 mod listener;
 mod load;
+mod metrics;
 mod names;
 mod places;
 mod plugin;
@@ -28,6 +30,7 @@ mod settings;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tracing;
 mod tree;
 mod types;
 mod upstream;

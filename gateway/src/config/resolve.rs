@@ -23,6 +23,7 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
     listener::check(raw.listeners.as_deref().unwrap_or_default(), raw.admin.as_ref(), context);
     let names = std::mem::take(&mut context.names);
     check_routes(&names, context);
+    check_logged_routes(&names, context);
     if let Some(routes) = &raw.routes {
         reach::check(routes, &names.routes, context);
     }
@@ -48,8 +49,16 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         let named: Vec<_> = audit.secrets().cloned().collect();
         check_names("secret", &named, secrets, context);
     }
+    let sent_secrets = std::mem::take(&mut context.sent_secrets);
+    if let Some(secrets) = &raw.secrets {
+        check_sent(&sent_secrets, secrets, context);
+    }
+    for position in names.traced.iter().filter(|_| !raw.has_tracing) {
+        context.warn(*position, "nothing is traced: there is no section \"tracing\"");
+    }
     let (mut plugins, upstreams, secrets) = (raw.plugins?, raw.upstreams?, raw.secrets?);
-    warn_of_unused(&names, &plugins, &upstreams, &secrets, audit.as_ref(), context);
+    let own: Vec<&Placed<String>> = sent_secrets.iter().chain(audit.iter().flat_map(RawAudit::secrets)).collect();
+    warn_of_unused(&names, &plugins, &upstreams, (&secrets, &own), context);
     let audit = match audit {
         Some(audit) => Some(audit.resolve(&secrets, context)?),
         None if has_audit => return None,
@@ -83,10 +92,12 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         admin: raw.admin.map(|address| Admin { address: address.value }),
         access_log: raw.access_log?,
         log: raw.log?,
+        metrics: raw.metrics?,
         forwarding: raw.forwarding?,
         credentials: raw.credentials?,
         limits: raw.limits?,
         drain: raw.drain?,
+        tracing: raw.tracing,
         audit,
     })
 }
@@ -104,6 +115,14 @@ fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
                 context.error(name.position, message);
             }
         }
+    }
+}
+
+/// The routes that conditions of access logs name exist.
+fn check_logged_routes(names: &RouteNames, context: &mut Context<'_>) {
+    let known = || names.routes.iter().map(|route| route.value.as_str());
+    for route in names.logged_routes.iter().filter(|route| known().all(|known| known != route.value)) {
+        context.error(route.position, format!("there is no route {}; {}", route.shown, suggest(&route.value, known())));
     }
 }
 
@@ -139,13 +158,26 @@ fn check_audited(has_audit: bool, names: &RouteNames, upstreams: &Keyed<Upstream
     }
 }
 
+/// Secrets that are sent in header fields exist, and fit there.
+fn check_sent(names: &[Placed<String>], secrets: &Keyed<Secret>, context: &mut Context<'_>) {
+    check_names("secret", names, secrets, context);
+    for name in names {
+        let secret =
+            secrets.iter().find(|(known, _)| known.value == name.value).and_then(|(_, secret)| secret.as_ref());
+        if secret.is_some_and(|secret| secret.header_value().is_none()) {
+            let message =
+                "this secret can't be sent as a header value; it has line breaks or characters outside of ASCII";
+            context.error(name.position, message);
+        }
+    }
+}
+
 /// What stands in the file and does nothing.
 fn warn_of_unused(
     names: &RouteNames,
     plugins: &RawPlugins,
     upstreams: &Keyed<Upstream>,
-    secrets: &Keyed<Secret>,
-    audit: Option<&RawAudit>,
+    (secrets, own): (&Keyed<Secret>, &[&Placed<String>]),
     context: &mut Context<'_>,
 ) {
     let granted = || plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref());
@@ -159,7 +191,7 @@ fn warn_of_unused(
     }
     let used: HashSet<&str> = granted()
         .flat_map(|grants| &grants.secrets)
-        .chain(audit.into_iter().flat_map(RawAudit::secrets))
+        .chain(own.iter().copied())
         .map(|name| name.value.as_str())
         .collect();
     for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::access_log;
 use super::audit;
 use super::fields::{Fields, Object};
 use super::names;
 use super::plugin;
 use super::template::{FieldValue, Value};
+use super::tracing;
 use super::types::{At, Choice, Integer, List, Named, NonEmpty, ObjectOr, OrOff, Parsed, Size, Text, text, time};
 use crate::model::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -37,6 +39,19 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         fields.default("response_headers", "Changes of the response's headers.", Object(header_edits), "{}");
     let timeouts = fields.default("timeouts", "Time limits of the exchange.", Object(timeouts), "{}");
     let limits = fields.default("limits", "Limits of the exchange.", Object(limits), "{}");
+    let access_log = fields.default(
+        "access_log",
+        "Which of its exchanges are logged: off for none.",
+        ObjectOr { object: Object(access_log::route_log), other: access_log::ROUTE_OFF },
+        "{}",
+    );
+
+    let traced = fields.optional(
+        "tracing",
+        "Whether its exchanges take part in traces: off, or what differs from tracing.sample.",
+        tracing::of_route(),
+    );
+    let tracing_at = fields.has("tracing").then(|| fields.position("tracing"));
     let audit = fields.optional(
         "audit",
         "Has its exchanges recorded in the audit trail, and says what for.",
@@ -44,6 +59,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
     );
 
     if let Some(context) = fields.context() {
+        context.names.traced.extend(tracing_at);
         context.names.routes.extend(name.clone());
         context.names.upstreams.extend(upstream.clone());
     }
@@ -79,6 +95,8 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         request_headers,
         response_headers,
         limits,
+        access_log: access_log?,
+        tracing: traced.unwrap_or_default(),
         audit,
     };
     valid.then_some(route)

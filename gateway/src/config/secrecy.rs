@@ -14,6 +14,8 @@ pub(super) fn is_secret(path: &[&str], object: bool) -> bool {
         ["routes", "request_headers" | "response_headers"] => !object,
         ["routes", "request_headers" | "response_headers", "set", ..] => !object,
         ["routes", "match", "headers" | "query", ..] => !object,
+        // Names of secrets, where the secret itself is easily pasted.
+        [.., "otlp" | "zipkin", "headers"] | [.., "otlp" | "zipkin", "headers", _] => !object,
         // Where an object belongs, it is anybody's guess what a text was meant to say.
         ["routes", "plugins", "config"] => !object,
         ["routes", "plugins", "config", keys @ ..] => keys.iter().any(|key| names_a_secret(key)),

@@ -9,9 +9,9 @@ use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
-use super::types::{Integer, List, Named, NonEmpty, ObjectOr, OrOff, text};
-use super::{access_log, audit, drain, names, route, settings, upstream};
-use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Route, Secret, State, Upstream};
+use super::types::{Integer, List, Named, NonEmpty, OrOff, text};
+use super::{access_log, audit, drain, metrics, names, route, settings, tracing, upstream};
+use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Metrics, Route, Secret, State, Tracing, Upstream};
 
 /// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
 pub(super) struct Raw {
@@ -23,14 +23,18 @@ pub(super) struct Raw {
     pub(super) secrets: Option<Vec<(Placed<String>, Option<Secret>)>>,
     pub(super) state: Option<State>,
     pub(super) admin: Option<Placed<SocketAddr>>,
-    pub(super) access_log: Option<AccessLog>,
+    pub(super) access_log: Option<Vec<AccessLog>>,
     pub(super) log: Option<Log>,
+    pub(super) metrics: Option<Metrics>,
     pub(super) forwarding: Option<Forwarding>,
     pub(super) credentials: Option<Vec<HeaderName>>,
     pub(super) limits: Option<Limits>,
     pub(super) drain: Option<Drain>,
     /// Whether the section is in the file, and what it says.
     pub(super) audit: (bool, Option<RawAudit>),
+    pub(super) tracing: Option<Tracing>,
+    /// Whether that is there, right or wrong.
+    pub(super) has_tracing: bool,
 }
 
 /// The top level.
@@ -65,11 +69,17 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let access_log = fields.default(
         "access_log",
-        "One line per request, or off.",
-        ObjectOr { object: Object(access_log::access_log), other: access_log::OFF },
+        "A record of each request: one log, a list of logs that go to different places, or off.",
+        access_log::AccessLogs,
         "{}",
     );
     let log = fields.default("log", "The gateway's own messages, on stderr.", Object(settings::log), "{}");
+    let metrics = fields.default(
+        "metrics",
+        "What metrics are made of, and where they are sent besides /metrics of the admin listener.",
+        Object(metrics::metrics),
+        "{}",
+    );
     let forwarding = fields.default(
         "forwarding",
         "What is believed of, and told to, other proxies.",
@@ -91,6 +101,12 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         Object(audit::section),
     );
     let audit = (fields.has("audit"), audit);
+    let tracing = fields.optional(
+        "tracing",
+        "Distributed traces. Without it fields that tell of traces pass as they are.",
+        Object(tracing::tracing),
+    );
+    let has_tracing = fields.has("tracing");
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
     // is made there is no context, and this leaves.
     fields.context()?;
@@ -106,10 +122,13 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         admin: admin.flatten(),
         access_log,
         log,
+        metrics,
         forwarding,
         credentials,
         limits,
         drain,
         audit,
+        tracing,
+        has_tracing,
     })
 }

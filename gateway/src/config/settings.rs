@@ -141,7 +141,14 @@ pub(super) fn log(fields: &mut Fields<'_, '_>) -> Option<Log> {
         Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "text",
     );
-    Some(Log { level: level?, format: format? })
+    let include = fields.default(
+        "include",
+        "What may hold personal data, and is masked otherwise: plugin_messages (messages of plugins whole, not only the words that \
+         stand in their file and config).",
+        List(Choice(&[("plugin_messages", ())])),
+        "[]",
+    );
+    Some(Log { level: level?, format: format?, plugin_messages: !include?.is_empty() })
 }
 
 /// The `forwarding` section.

@@ -30,7 +30,7 @@ impl Type for FieldValue {
 
     fn parse(&self, node: &Node, context: &mut Context<'_>) -> Option<Value> {
         let of = scalar(node, "text", context)?;
-        if let Some(message) = foreign(&of.written) {
+        if let Some(message) = foreign(&of.written, &FOREIGN) {
             context.error(node.position, format!("{} {message}", node.describe()));
             return None;
         }
@@ -76,12 +76,12 @@ fn escape(text: &str) -> Option<usize> {
 }
 
 /// Whether an escape is written in it. Where none is, what came from the environment is left as it is.
-fn has_escape(written: &str) -> bool {
+pub(super) fn has_escape(written: &str) -> bool {
     escape(written).is_some()
 }
 
 /// `$$name` stands for `$name`, and `%%name` for `%name`.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = escape(rest) {
@@ -118,6 +118,36 @@ fn variable(name: &str) -> Result<Variable, String> {
         format!("names a variable that does not exist{named}; {}", suggest(name, names()))
     })
 }
+
+/// How other gateways write what is ours, for one kind of values.
+pub(super) struct Foreign {
+    /// What would become of such a text.
+    pub(super) what_happens: &'static str,
+    /// The names of our variables.
+    pub(super) names: fn() -> Vec<&'static str>,
+    /// NGINX's variables, and ours.
+    pub(super) nginx: &'static [(&'static str, &'static str)],
+    /// Envoy's command operators, and ours.
+    pub(super) envoy: &'static [(&'static str, &'static str)],
+    /// Caddy's placeholders, and ours.
+    pub(super) caddy: &'static [(&'static str, &'static str)],
+}
+
+impl Foreign {
+    fn ours(&self) -> String {
+        let all: Vec<_> = (self.names)().iter().map(|name| format!("${{{name}}}")).collect();
+        format!("variables are {}", all.join(", "))
+    }
+}
+
+/// What header fields are concerned with.
+const FOREIGN: Foreign = Foreign {
+    what_happens: "which would be sent as it stands",
+    names: || VARIABLES.iter().map(|(name, ..)| *name).collect(),
+    nginx: &NGINX,
+    envoy: &ENVOY,
+    caddy: &CADDY,
+};
 
 /// NGINX's variables, and ours.
 const NGINX: [(&str, &str); 21] = [
@@ -177,49 +207,45 @@ const CADDY: [(&str, &str); 11] = [
 
 /// What is wrong with a value that has another gateway's variables in it. Such values are often secrets: of what is written
 /// nothing is repeated but names that are known here.
-fn foreign(written: &str) -> Option<String> {
-    const AS_IT_STANDS: &str = "which would be sent as it stands";
+pub(super) fn foreign(written: &str, others: &Foreign) -> Option<String> {
+    let what_happens = others.what_happens;
+    let ours = || others.ours();
     if let Some(name) = nginx_name(written) {
-        return Some(match known(&name.to_ascii_lowercase(), &NGINX) {
-            Some(ours) => format!("has ${name}, {AS_IT_STANDS}; write ${{{ours}}}, or $${name} for the text itself"),
+        return Some(match known(&name.to_ascii_lowercase(), others.nginx) {
+            Some(ours) => format!("has ${name}, {what_happens}; write ${{{ours}}}, or $${name} for the text itself"),
             None => {
-                format!("has a \"$\" before a name, {AS_IT_STANDS}; {}, and $$ is a \"$\" of the text itself", ours())
+                format!("has a \"$\" before a name, {what_happens}; {}, and $$ is a \"$\" of the text itself", ours())
             }
         });
     }
     if let Some(operator) = envoy_operator(written) {
-        return Some(match known(&operator.to_ascii_uppercase(), &ENVOY) {
-            Some(ours) => format!("has %{operator}%, {AS_IT_STANDS}; write ${{{ours}}}"),
+        return Some(match known(&operator.to_ascii_uppercase(), others.envoy) {
+            Some(ours) => format!("has %{operator}%, {what_happens}; write ${{{ours}}}"),
             None => format!(
-                "has a name between two \"%\", {AS_IT_STANDS}; {}, and %% is a \"%\" of the text itself",
+                "has a name between two \"%\", {what_happens}; {}, and %% is a \"%\" of the text itself",
                 ours()
             ),
         });
     }
     if let Some(name) = placeholder(written) {
-        return Some(match known(name, &CADDY) {
-            Some(ours) => format!("is {{{name}}}, {AS_IT_STANDS}; write ${{{ours}}}"),
+        return Some(match known(name, others.caddy) {
+            Some(ours) => format!("is {{{name}}}, {what_happens}; write ${{{ours}}}"),
             None => format!(
-                "is a name in braces, {AS_IT_STANDS}; {}, and a text in braces can come from the environment",
+                "is a name in braces, {what_happens}; {}, and a text in braces can come from the environment",
                 ours()
             ),
         });
     }
-    let others = ["%[", "%{", "{http.", "{client_ip}", "{remote", "{{"];
-    if let Some(other) = others.iter().find(|other| find(written, other).is_some()) {
-        return Some(format!("has \"{other}\", {AS_IT_STANDS}; {}", ours()));
+    let beginnings = ["%[", "%{", "{http.", "{client_ip}", "{remote", "{{"];
+    if let Some(other) = beginnings.iter().find(|other| find(written, other).is_some()) {
+        return Some(format!("has \"{other}\", {what_happens}; {}", ours()));
     }
     has_haproxy_name(written)
-        .then(|| format!("has a \"%\" before a name, {AS_IT_STANDS}; {}, and %% is a \"%\" of the text itself", ours()))
+        .then(|| format!("has a \"%\" before a name, {what_happens}; {}, and %% is a \"%\" of the text itself", ours()))
 }
 
 fn known(name: &str, table: &[(&str, &'static str)]) -> Option<&'static str> {
     table.iter().find(|(foreign, _)| *foreign == name).map(|(_, ours)| *ours)
-}
-
-fn ours() -> String {
-    let all: Vec<_> = VARIABLES.iter().map(|(name, ..)| format!("${{{name}}}")).collect();
-    format!("variables are {}", all.join(", "))
 }
 
 /// Where a sign stands alone: not doubled, which is how it is escaped.
@@ -315,7 +341,11 @@ mod tests {
             ("$REMOTE_ADDR", "${client.address}"),
             ("by $Remote_Port.", "${connection.peer}"),
         ] {
-            assert!(foreign(text).is_some_and(|message| message.contains(ours)), "{text}: {:?}", foreign(text));
+            assert!(
+                foreign(text, &FOREIGN).is_some_and(|message| message.contains(ours)),
+                "{text}: {:?}",
+                foreign(text, &FOREIGN)
+            );
         }
         for text in [
             "cost: $5",
@@ -335,7 +365,7 @@ mod tests {
             "{\"a\": 1}",
             "</items/{id}>; rel=item",
         ] {
-            assert_eq!(foreign(text), None, "{text}");
+            assert_eq!(foreign(text, &FOREIGN), None, "{text}");
         }
     }
 
@@ -353,7 +383,7 @@ mod tests {
             "%[hunter2]",
             "{{hunter2}}",
         ] {
-            let message = foreign(text).expect("it is refused").to_lowercase();
+            let message = foreign(text, &FOREIGN).expect("it is refused").to_lowercase();
             assert!(!message.contains("hunter") && !message.contains("terh"), "{text}: {message}");
         }
         assert!(variable("hunter2.hunter2").is_err_and(|message| !message.contains("hunter")));
@@ -368,7 +398,7 @@ mod tests {
             ("$$$$name", "$$$name"),
         ] {
             assert_eq!(unescaped(written), sent, "{written}");
-            assert_eq!(foreign(written), None, "{written}");
+            assert_eq!(foreign(written, &FOREIGN), None, "{written}");
         }
     }
 

@@ -21,7 +21,7 @@ const SIZE_UNITS: [(&str, u64); 10] = [
 ];
 
 /// A year: nothing in a gateway should wait longer, and no sum of such times overflows a clock.
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// The pattern of a duration, for the schema.
 pub(super) const DURATION_PATTERN: &str = "^[0-9]+(ms|s|m|h|d)$";

@@ -72,3 +72,8 @@ fn route() {
 fn stored() {
     smoke("stored", 8_000, super::stored::run);
 }
+
+#[test]
+fn trace() {
+    smoke("trace", 8_000, super::trace::run);
+}

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinError;
 
 use super::listeners::Listeners;
 use super::prepare;
+use super::push::MetricsPush;
 use super::workers::Workers;
 use crate::access_log::AccessLog;
 use crate::admin::AdminState;
@@ -18,8 +20,14 @@ use crate::plugin::{self, Accepted, Judgement, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::log::ErrorLog;
-use crate::telemetry::metrics::{Metrics, Reload};
+use crate::telemetry::metrics::{Metrics, Reload, Signal};
+use crate::telemetry::spans::SpanExport;
 use crate::worker::WorkerCommand;
+
+/// How long workers may take until they follow another configuration: each hands over its spans with every sweep.
+const FOLLOWING: Duration = Duration::from_secs(2);
+/// How long sending what is left of spans may take.
+pub(super) const FLUSHING: Duration = Duration::from_secs(5);
 
 /// All that is in force.
 pub(super) struct Control {
@@ -27,6 +35,7 @@ pub(super) struct Control {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) push: MetricsPush,
     pub(super) memory: Memory,
     pub(super) state: State,
     pub(super) access_log: AccessLog,
@@ -82,6 +91,8 @@ impl Control {
             Err(problems) if problems.is_empty() => tracing::debug!(?awaited, "plugins are being compiled"),
             Err(problems) => {
                 self.metrics.reloaded(Reload::Plugin, false);
+                let refused: BTreeSet<&str> = problems.iter().map(|problem| problem.plugin.as_str()).collect();
+                refused.into_iter().for_each(|plugin| self.metrics.plugin_load_failed(plugin));
                 let errors = prepare::plugin_errors(&self.path, &self.snapshot.config, &problems);
                 tracing::error!("{}", ConfigErrors::new(errors));
             }
@@ -92,8 +103,9 @@ impl Control {
     pub(super) fn commit_plugins(&mut self, accepted: Accepted) {
         let registry = Arc::make_mut(&mut self.registry);
         let before: Vec<String> = registry.in_force().map(|plugin| plugin.name.to_owned()).collect();
-        for _ in registry.commit(accepted) {
+        for plugin in registry.commit(accepted) {
             self.metrics.reloaded(Reload::Plugin, false);
+            self.metrics.plugin_load_failed(&plugin);
         }
         for gone in before.iter().filter(|name| self.registry.in_force().all(|plugin| plugin.name != **name)) {
             self.metrics.forget_plugin(gone);
@@ -115,6 +127,26 @@ impl Control {
     pub(super) fn show_config(&self) {
         self.metrics.config_in_force(&self.applied.hash(&self.path).unwrap_or_default());
         self.show_audit();
+    }
+
+    /// Has spans sent to where the configuration that comes into force says. What workers have given to another export by then,
+    /// or give to it until they follow, is still sent.
+    pub(super) fn export_spans_to(&self, new: Option<&Arc<SpanExport>>) {
+        let old = self.snapshot.spans.as_ref();
+        if let (Some(old), Some(new)) = (old, new)
+            && Arc::ptr_eq(old, new)
+        {
+            return;
+        }
+        if let Some(new) = new {
+            self.metrics.show_export(Signal::Traces, new.counters());
+        }
+        if let Some(old) = old.cloned() {
+            tokio::spawn(async move {
+                tokio::time::sleep(FOLLOWING).await;
+                old.finish(FLUSHING).await;
+            });
+        }
     }
 
     /// Has new requests served from another snapshot.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::control::Control;
+use super::control::{Control, FLUSHING};
 use super::signals::{Signal, Signals};
 use super::workers::POLL;
 use crate::worker::WorkerCommand;
@@ -51,6 +51,10 @@ impl Control {
         let _ = self.admin_shutdown.send(true);
         self.registry.remove_status_files(|_| true);
         self.access_log.finish();
+        self.push.finish().await;
+        if let Some(spans) = &self.snapshot.spans {
+            spans.finish(FLUSHING.min(limit)).await;
+        }
         if why.is_none() { Drained::Clean } else { Drained::Cut }
     }
 
@@ -67,7 +71,7 @@ impl Control {
     /// Ends with the next signal that asks for the end. Logs may be moved also during a drain.
     async fn signalled(&self, signals: &mut Option<Signals>) {
         while Signals::next(signals).await == Signal::Reload {
-            self.access_log.reopen(&self.snapshot.log_target);
+            self.access_log.reopen();
         }
     }
 

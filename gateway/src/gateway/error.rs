@@ -3,7 +3,6 @@
 use crate::config::ConfigErrors;
 use crate::listener::bind::BindError;
 use crate::listener::tls::TlsError;
-use crate::model::LogTarget;
 use crate::plugin::HostError;
 
 /// Why the gateway could not start, or could not take a new configuration.
@@ -38,13 +37,5 @@ impl ApplyError {
     pub(super) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
-    }
-
-    pub(super) fn access_log(target: &LogTarget) -> impl FnOnce(std::io::Error) -> Self {
-        let what = match target {
-            LogTarget::File(path) => format!("opening the access log {}", path.display()),
-            LogTarget::Stdout | LogTarget::Off => "opening the access log".to_owned(),
-        };
-        Self::system(what)
     }
 }

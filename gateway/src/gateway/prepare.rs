@@ -6,13 +6,20 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::error::ApplyError;
+use telemetry_export::Collector;
+
+use super::push;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded, Places};
 use crate::listener::tls::{Certificates, TlsError};
 use crate::model::Config;
 use crate::plugin::{Accepted, Compiler, Findings, Host, HostOptions, Judgement, PluginProblem, Registry};
 use crate::snapshot::{self, Snapshot, Upstreams};
+use crate::telemetry::collector::InvalidCollector;
+use crate::telemetry::metrics::CertificateExpiry;
+use crate::telemetry::spans::SpanExport;
 use crate::upstream::InvalidUpstream;
 
 /// Certificates by the name of their listener.
@@ -23,6 +30,10 @@ pub(super) struct Parts {
     pub(super) plugins: Accepted,
     pub(super) upstreams: Upstreams,
     pub(super) certificates: ListenerCertificates,
+    /// Where metrics are sent.
+    pub(super) metrics_collector: Option<Collector>,
+    /// Where spans go: the export of the configuration in force, where its settings are the same.
+    pub(super) spans: Option<Arc<SpanExport>>,
 }
 
 /// What came of trying a configuration.
@@ -63,10 +74,12 @@ pub(super) async fn prepare(
     let blocking = {
         let config = config.clone();
         let judge = if waits { Registry::judge } else { Registry::judge_now };
-        tokio::task::spawn_blocking(move || (judge(&registry, &config), certificates(&config)))
+        tokio::task::spawn_blocking(move || {
+            (judge(&registry, &config), certificates(&config), push::collector(&config))
+        })
     };
     let (blocking, upstreams) = tokio::join!(blocking, snapshot::upstreams(config, previous));
-    let (Judgement { findings, verdict, awaited }, certificates) = match blocking {
+    let (Judgement { findings, verdict, awaited }, certificates, collector) = match blocking {
         Ok(done) => done,
         Err(panic) => {
             let error = ConfigError::new(file, (1, 1), format!("trying the plugins failed: {panic}"));
@@ -78,10 +91,15 @@ pub(super) async fn prepare(
     let certificates = certificates.map_err(|wrong| {
         errors.extend(wrong.iter().map(|(listener, error)| certificate_error(file, places, listener, error)));
     });
+    let collector = collector.map_err(|error| errors.push(collector_error(file, places, "metrics.export", &error)));
     let upstreams =
         upstreams.map_err(|wrong| errors.extend(wrong.iter().map(|error| upstream_error(file, places, error))));
-    let parts = match (plugins, certificates, upstreams) {
-        (Ok(plugins), Ok(certificates), Ok(upstreams)) => Ok(Parts { plugins, upstreams, certificates }),
+    let spans = SpanExport::new_or_reuse(config, previous.and_then(|snapshot| snapshot.spans.as_ref()));
+    let spans = spans.map_err(|error| errors.push(collector_error(file, places, "tracing.export", &error)));
+    let parts = match (plugins, certificates, upstreams, collector, spans) {
+        (Ok(plugins), Ok(certificates), Ok(upstreams), Ok(metrics_collector), Ok(spans)) => {
+            Ok(Parts { plugins, upstreams, certificates, metrics_collector, spans })
+        }
         _ if errors.is_empty() => Err(Unready::Waits(awaited)),
         _ => Err(Unready::Wrong(ConfigErrors::new(errors))),
     };
@@ -141,6 +159,19 @@ fn certificates(config: &Config) -> Result<ListenerCertificates, Vec<(Arc<str>, 
     if errors.is_empty() { Ok(loaded) } else { Err(errors) }
 }
 
+/// When each of them expires.
+pub(super) fn expiries(certificates: &ListenerCertificates) -> Vec<CertificateExpiry> {
+    let of = |(listener, certificates): (&Arc<str>, &Arc<Certificates>)| {
+        let expiry = |(certificate, not_after): &(String, SystemTime)| CertificateExpiry {
+            listener: listener.clone(),
+            certificate: certificate.clone(),
+            not_after: *not_after,
+        };
+        certificates.expiries().iter().map(expiry).collect::<Vec<_>>()
+    };
+    certificates.iter().flat_map(of).collect()
+}
+
 fn certificate_error(file: &Path, places: &Places, listener: &str, error: &TlsError) -> ConfigError {
     let place = error.file().and_then(|file| places.file(file)).or_else(|| places.listener(listener));
     ConfigError::new(file, place.unwrap_or((1, 1)), format!("listener `{listener}`: {error}"))
@@ -149,6 +180,12 @@ fn certificate_error(file: &Path, places: &Places, listener: &str, error: &TlsEr
 fn upstream_error(file: &Path, places: &Places, error: &InvalidUpstream) -> ConfigError {
     let place = error.file().and_then(|file| places.file(file)).or_else(|| places.upstream(error.upstream()));
     ConfigError::new(file, place.unwrap_or((1, 1)), error.to_string())
+}
+
+/// What is wrong with the collector that this key names: at the place of a file of it, where that is to blame.
+fn collector_error(file: &Path, places: &Places, key: &str, error: &InvalidCollector) -> ConfigError {
+    let place = error.file().and_then(|file| places.file(file));
+    ConfigError::new(file, place.unwrap_or((1, 1)), format!("{key}: {error}"))
 }
 
 /// What plugins say of their configuration, at its place in the file; what is wrong with a file of the directory, at the

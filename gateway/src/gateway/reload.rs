@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
 use super::trail;
-use crate::access_log::Opened;
+use crate::access_log::{AccessLog, Target};
 use crate::audit::Trail;
-use crate::config::{self, ConfigError, Contents, Diff, Loaded, SocketChanges};
+use crate::config::{self, ConfigError, Contents, Diff, Loaded, Places, SocketChanges};
 use crate::listener::bind::BindError;
 use crate::model::Config;
 use crate::plugin::{Findings, Registry};
@@ -29,6 +30,7 @@ pub(super) struct Basis {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) registry: Arc<Registry>,
     pub(super) leaving: ClosingSockets,
+    pub(super) access_log: AccessLog,
 }
 
 /// What came of reading the files anew.
@@ -69,13 +71,13 @@ pub(super) struct Ready {
     sockets: SocketChanges,
     findings: Findings,
     parts: Parts,
-    log_target: Arc<Opened>,
+    log_targets: Vec<Arc<Target>>,
     trail: Option<Trail>,
 }
 
 /// Reads the files, and makes everything that they ask for.
 pub(super) async fn load(basis: Basis) -> ReloadOutcome {
-    let Basis { path, applied, refused, snapshot, registry, leaving } = basis;
+    let Basis { path, applied, refused, snapshot, registry, leaving, access_log } = basis;
     let look = move || {
         let now = applied.now();
         if now == applied {
@@ -110,6 +112,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
+    let audit_at = places.audit();
     let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &mut config);
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     deferred.extend(crowded(entries, registry.instances_per_worker()));
@@ -125,12 +128,12 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
             return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };
-    let log_target = match open_access_log(&snapshot, &config).await {
+    let log_targets = match open_access_logs(access_log, &path, &config, places, &snapshot).await {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
     // Last, because a ledger that was opened for nothing has a segment more.
-    let trail = match trail::open(&path, &config, &places, snapshot.audit.as_ref()).await {
+    let trail = match trail::open(&path, &config, audit_at, snapshot.audit.as_ref()).await {
         Ok(trail) => trail,
         Err(error) => {
             let (plugins, error) = (config.plugin_files(), ApplyError::Config(error.into()));
@@ -139,7 +142,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
     };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
-    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_target, trail }))
+    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_targets, trail }))
 }
 
 /// What is to be said where plugin entries have become more than instances.
@@ -152,15 +155,19 @@ fn crowded(entries: usize, instances: u32) -> Option<String> {
     })
 }
 
-/// The access log's target: the open one, unless it is to be another.
-async fn open_access_log(old: &Snapshot, new: &Config) -> Result<Arc<Opened>, ApplyError> {
-    if old.config.access_log.target == new.access_log.target {
-        return Ok(old.log_target.clone());
-    }
-    let target = new.access_log.target.clone();
-    let opened = tokio::task::spawn_blocking(move || Opened::open(&target)).await;
-    let opened = opened.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-    opened.map_err(ApplyError::access_log(&new.access_log.target))
+/// The access logs' targets: those that are open, as far as they stay.
+async fn open_access_logs(
+    logs: AccessLog,
+    file: &Path,
+    config: &Arc<Config>,
+    places: Places,
+    running: &Arc<Snapshot>,
+) -> Result<Vec<Arc<Target>>, ApplyError> {
+    let (file, config, running) = (file.to_owned(), config.clone(), running.clone());
+    let opened = tokio::task::spawn_blocking(move || access_logs::open(&logs, &file, &config, &places, Some(&running)));
+    opened
+        .await
+        .unwrap_or_else(|panic| Err(ApplyError::system("opening the access logs")(std::io::Error::other(panic))))
 }
 
 impl Control {
@@ -243,7 +250,7 @@ impl Control {
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
-        let Ready { contents, config, notices, sockets, findings, parts, log_target, trail } = ready;
+        let Ready { contents, config, notices, sockets, findings, parts, log_targets, trail } = ready;
         Arc::make_mut(&mut self.registry).learn(findings);
         let plan = self.listeners.plan(&config, &sockets, &parts.certificates, self.workers.count())?;
 
@@ -251,10 +258,14 @@ impl Control {
         for notice in notices {
             tracing::warn!("{notice}");
         }
+        self.metrics.certificates_in_force(prepare::expiries(&parts.certificates));
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
-        self.swap(Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_target).audited(trail));
+        let snapshot = Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets);
+        self.export_spans_to(parts.spans.as_ref());
+        self.swap(snapshot.with_spans(parts.spans).audited(trail));
         self.memory.follow(&config.limits);
+        self.push.follow(&config, parts.metrics_collector.as_ref(), &self.metrics);
         self.commit_plugins(parts.plugins);
         self.registry.give_up_others(&BTreeSet::new());
         self.listeners.apply(plan, &self.workers);

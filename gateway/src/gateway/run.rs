@@ -160,7 +160,7 @@ impl Control {
                     Signal::Terminate => break self.snapshot.config.drain.delay,
                     Signal::Interrupt => break Duration::ZERO,
                     Signal::Reload => {
-                        self.access_log.reopen(&self.snapshot.log_target);
+                        self.access_log.reopen();
                         Arc::make_mut(&mut self.registry).forget_dry_runs();
                         wanted.again = true;
                         wanted.asked = true;
@@ -211,6 +211,7 @@ impl Control {
                 refused: (!again).then(|| self.attempted.clone()),
                 snapshot: self.snapshot.clone(),
                 registry: self.registry.clone(),
+                access_log: self.access_log.clone(),
                 leaving: self.listeners.leaving(),
             };
             let asked = std::mem::take(&mut wanted.asked) || reply.is_some();

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
+use super::access_logs;
 use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::Listeners;
-use super::prepare::{self, Parts, Tried};
+use super::prepare::{self, ListenerCertificates, Parts, Tried};
+use super::push::MetricsPush;
 use super::workers::Workers;
 use super::{surroundings, trail};
-use crate::access_log::{AccessLog, Opened};
+use crate::access_log::{AccessLog, WorkerLog};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
 use crate::listener::fdlimit;
@@ -25,7 +27,7 @@ use crate::plugin::{self, Compiler, Host, HostOptions, Registry};
 use crate::snapshot::Snapshot;
 use crate::state::{NamespaceLimits, State};
 use crate::telemetry::log::ErrorLog;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Signal};
 use crate::telemetry::plugin_sink::PluginSink;
 use crate::worker::WorkerParts;
 
@@ -45,26 +47,26 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
         tracing::warn!("{warning}");
     }
     surroundings::tell(&config, fdlimit::raise());
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(&config.metrics);
     let memory = Memory::new(&config.limits);
-    metrics.show_memory(memory.clone());
     let state = state(&config);
     let stored = Arc::new(StoredResponses::new(config.state.stored_responses).counted(memory.bodies.clone()));
     let host = plugin_host(&config, compiler, &state, &metrics, &memory)?;
     let mut registry = Arc::new(Registry::new(host));
     let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
-    let Parts { plugins, upstreams, certificates } = parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
+    let Parts { plugins, upstreams, certificates, metrics_collector, spans } =
+        parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
 
     let mut listeners = Listeners::default();
     let plan = listeners.plan(&config, &SocketChanges::default(), &certificates, config.workers)?;
-    let target = Opened::open(&config.access_log.target).map_err(ApplyError::access_log(&config.access_log.target))?;
-    let access_log = AccessLog::start(metrics.access_log_dropped.clone())
-        .map_err(ApplyError::system("starting the access log's thread"))?;
-    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), target.clone());
-    let trail = trail::open(path, &config, &places, None).await.map_err(|error| ApplyError::Config(error.into()))?;
-    let snapshot = Arc::new(snapshot.audited(trail));
-    metrics.show_endpoints(snapshot.endpoint_health());
+    let access_log = AccessLog::new(metrics.access_log_dropped.clone());
+    let targets = access_logs::open(&access_log, path, &config, &places, None)?;
+    let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), targets.clone());
+    let trail =
+        trail::open(path, &config, places.audit(), None).await.map_err(|error| ApplyError::Config(error.into()))?;
+    let snapshot = Arc::new(snapshot.with_spans(spans).audited(trail));
+    show(&metrics, &memory, &snapshot, &certificates);
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
     // time, and not in a handshake's. Where there are none, whoever needs one says so.
     let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
@@ -75,7 +77,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
             stored: stored.clone(),
             memory: memory.bodies.clone(),
             metrics: metrics.clone(),
-            access_log: access_log.worker(&config.access_log, target.clone()),
+            access_log: WorkerLog::new(&config.access_log, &targets),
             instances,
             commands,
         })?;
@@ -92,11 +94,13 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     if let Some(address) = started.admin {
         tracing::info!(%address, "admin listening");
     }
+    let push = MetricsPush::start(&config, metrics_collector.as_ref(), &metrics);
     let control = Control {
         path: path.to_owned(),
         snapshot,
         registry,
         metrics,
+        push,
         memory,
         state,
         access_log,
@@ -115,6 +119,14 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     control.show_plugins();
     control.show_config();
     Ok((control, started))
+}
+
+/// Has metrics show what is in force.
+fn show(metrics: &Metrics, memory: &Memory, snapshot: &Snapshot, certificates: &ListenerCertificates) {
+    metrics.show_memory(memory.clone());
+    metrics.show_endpoints(snapshot.endpoint_health());
+    metrics.certificates_in_force(prepare::expiries(certificates));
+    snapshot.spans.iter().for_each(|spans| metrics.show_export(Signal::Traces, spans.counters()));
 }
 
 /// Where plugins keep what they remember.

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use super::control::Control;
 use crate::audit::Trail;
-use crate::config::{ConfigError, Places};
+use crate::config::ConfigError;
 use crate::model::Config;
 
 /// How long what was handed over may take to be written at the end.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// The audit trail of a configuration: the one that is open, or a new one. What blocks runs where it blocks nobody.
+/// The audit trail of a configuration, which names it at `place`: the one that is open, or a new one. What blocks runs where it blocks nobody.
 pub(super) async fn open(
     file: &Path,
     config: &Arc<Config>,
-    places: &Places,
+    place: Option<(usize, usize)>,
     open: Option<&Trail>,
 ) -> Result<Option<Trail>, ConfigError> {
     let Some(settings) = &config.audit else { return Ok(None) };
@@ -34,8 +34,7 @@ pub(super) async fn open(
             }
         }
     };
-    let place = places.audit().unwrap_or((1, 1));
-    opened.map(Some).map_err(|error| ConfigError::new(file, place, format!("audit: {error}")))
+    opened.map(Some).map_err(|error| ConfigError::new(file, place.unwrap_or((1, 1)), format!("audit: {error}")))
 }
 
 impl Control {

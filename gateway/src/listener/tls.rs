@@ -83,9 +83,16 @@ pub struct Certificates {
     exact: HashMap<String, Arc<CertifiedKey>>,
     /// `*.example.no` as `example.no`; a wildcard stands for exactly one label (RFC 6125 section 6.4.3).
     wildcard: HashMap<String, Arc<CertifiedKey>>,
+    /// By what the configuration calls each.
+    expiries: Vec<(String, SystemTime)>,
 }
 
 impl Certificates {
+    /// When each expires, by its file; what has none is `self_signed`.
+    pub fn expiries(&self) -> &[(String, SystemTime)] {
+        &self.expiries
+    }
+
     fn find(&self, name: Option<&str>) -> Arc<CertifiedKey> {
         let Some(name) = name else { return self.default.clone() };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
@@ -95,16 +102,20 @@ impl Certificates {
     /// Reads the certificates and keys of a listener; tells everything that is wrong with them.
     pub fn load(tls: &ListenerTls) -> Result<Arc<Self>, Vec<TlsError>> {
         let provider = aws_lc_rs::default_provider();
-        let (mut keys, mut errors) = (Vec::new(), Vec::new());
+        let (mut keys, mut errors, mut expiries) = (Vec::new(), Vec::new(), Vec::new());
+        let mut add = |name: String, key: Arc<CertifiedKey>| {
+            expiries.extend(validity(&key).map(|(_, not_after)| (name, not_after)));
+            keys.push(key);
+        };
         for files in &tls.certificates {
             match load_files(files, &provider) {
-                Ok(key) => keys.push(key),
+                Ok(key) => add(files.certificate.display().to_string(), key),
                 Err(error) => errors.push(error),
             }
         }
         if !tls.self_signed.is_empty() {
             match self_signed(&tls.self_signed, &provider) {
-                Ok(key) => keys.push(key),
+                Ok(key) => add("self_signed".to_owned(), key),
                 Err(error) => errors.push(error),
             }
         }
@@ -122,7 +133,7 @@ impl Certificates {
                 };
             }
         }
-        Ok(Arc::new(Self { default, exact, wildcard }))
+        Ok(Arc::new(Self { default, exact, wildcard, expiries }))
     }
 }
 
@@ -227,10 +238,14 @@ fn load_files(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Arc
     Ok(Arc::new(certified))
 }
 
+/// From when to when a certificate is valid, where that can be read.
+fn validity(certified: &CertifiedKey) -> Option<(SystemTime, SystemTime)> {
+    pki::validity(certified.end_entity_cert().ok()?)
+}
+
 /// Says so where clients refuse the certificate now, or soon will: who renews it may have stopped to.
 fn warn_of_dates(file: &Path, certified: &CertifiedKey) {
-    let validity = certified.end_entity_cert().ok().and_then(|certificate| pki::validity(certificate));
-    let Some((not_before, not_after)) = validity else { return };
+    let Some((not_before, not_after)) = validity(certified) else { return };
     let (certificate, now) = (file.display(), SystemTime::now());
     let until = httpdate::fmt_http_date(not_after);
     if not_after < now {

@@ -39,6 +39,31 @@ pub struct Audit {
     pub min_free: u64,
     /// Categories that plugins may note besides those of pii-redact.
     pub categories: Vec<String>,
+    /// From how many bytes a segment is followed by another. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// From which age it is. Default one day.
+    pub segment_age: Duration,
+    /// Where copies go; `None` = nowhere.
+    pub ship: Option<AuditShip>,
+}
+
+/// Where copies of closed segments and of signed heads go: a bucket of S3 or of what speaks its protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditShip {
+    /// Its name.
+    pub bucket: String,
+    /// Its region. Default `us-east-1`.
+    pub region: String,
+    /// Where it is reached: scheme, host and port; `None` = that of AWS in the region.
+    pub endpoint: Option<String>,
+    /// What stands before the name of each object. Default nothing.
+    pub prefix: String,
+    /// Who asks.
+    pub access_key: Secret,
+    /// With which secret.
+    pub secret_key: Secret,
+    /// How often it is looked for what is to be copied. Default one minute.
+    pub every: Duration,
 }
 
 /// What the configuration declares of an upstream as a recipient of personal data.
@@ -70,6 +95,9 @@ impl Audit {
             signing_key,
             timeout,
             min_free,
+            segment_bytes,
+            segment_age,
+            ship,
             // Followed at once.
             on_failure: _,
             categories: _,
@@ -82,5 +110,8 @@ impl Audit {
         deferred.keep(signing_key, &running.signing_key, |_| later("signing_key"));
         deferred.keep(timeout, &running.timeout, |_| later("timeout"));
         deferred.keep(min_free, &running.min_free, |_| later("min_free"));
+        deferred.keep(segment_bytes, &running.segment_bytes, |_| later("segments.size"));
+        deferred.keep(segment_age, &running.segment_age, |_| later("segments.age"));
+        deferred.keep(ship, &running.ship, |_| later("ship"));
     }
 }

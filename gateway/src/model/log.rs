@@ -9,6 +9,8 @@ pub struct Log {
     pub level: tracing::Level,
     /// The format.
     pub format: LogFormat,
+    /// Whether messages of plugins are shown whole, with what is not their own words.
+    pub plugin_messages: bool,
 }
 
 /// The error log's format.
@@ -21,9 +23,9 @@ pub enum LogFormat {
 }
 
 impl Log {
-    /// The level follows; the format is what the start made the subscriber of.
+    /// Level and what is shown follow; the format is what the start made the subscriber of.
     pub(super) fn keep(&mut self, running: &Self, deferred: &mut Deferred) {
-        let Self { level: _, format } = self;
+        let Self { level: _, format, plugin_messages: _ } = self;
         deferred.keep(format, &running.format, |new| {
             let (now, next) = (running.format.word(), new.word());
             format!("log.format changes from {now} to {next} at the next start; until then it stays as it is")

@@ -7,6 +7,7 @@
 mod access_log;
 mod admin;
 mod audit;
+mod collector;
 mod disclosure;
 mod drain;
 mod forwarding;
@@ -14,12 +15,15 @@ mod hidden;
 mod limits;
 mod listener;
 mod log;
+mod log_field;
+mod metrics;
 mod plugin;
 mod reload;
 mod route;
 mod secret;
 mod state;
 mod template;
+mod tracing;
 mod trust;
 mod upstream;
 
@@ -29,9 +33,13 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-pub use access_log::{AccessLog, LogTarget};
+pub use access_log::{
+    AccessLog, LogCondition, LogConditions, LogSample, LogSelection, LogTarget, RecordFormat, RouteLog, Syslog,
+    SyslogAddress,
+};
 pub use admin::Admin;
-pub use audit::{Audit, AuditFailure, UpstreamData};
+pub use audit::{Audit, AuditFailure, AuditShip, UpstreamData};
+pub use collector::{Collector, CollectorProtocol};
 pub use disclosure::Disclosure;
 pub use drain::Drain;
 pub use forwarding::Forwarding;
@@ -39,6 +47,8 @@ pub use hidden::Hidden;
 pub use limits::Limits;
 pub use listener::{CertificateFiles, Listener, ListenerLimits, ListenerTls, SocketKey, Transport};
 pub use log::{Log, LogFormat};
+pub use log_field::{LOG_MEMBERS, LOG_VARIABLES, LinePiece, LogField};
+pub use metrics::{Metrics, MetricsExport};
 pub use plugin::{Compile, Grants, OnFailure, PluginEntry, PluginLimits, Plugins, Positions, Storing};
 pub use route::{
     FixedResponse, HeaderEdits, HostnameMatch, PathMatch, Redirect, Route, RouteAction, RouteLimits, RouteMatch,
@@ -47,6 +57,7 @@ pub use route::{
 pub use secret::Secret;
 pub use state::State;
 pub use template::{Piece, Template, VARIABLES, Variable};
+pub use tracing::{RouteTracing, Sampling, Share, TraceFormat, Tracing};
 pub use trust::{KeyId, TrustedKey};
 pub use upstream::{
     EndpointConfig, LoadBalancing, PassiveHealth, Pin, Upstream, UpstreamHost, UpstreamProtocol, UpstreamTimeouts,
@@ -74,10 +85,12 @@ pub struct Config {
     pub state: State,
     /// The admin listener; `None` when switched off.
     pub admin: Option<Admin>,
-    /// One line per request.
-    pub access_log: AccessLog,
+    /// Where a record of each request goes; empty = nowhere.
+    pub access_log: Vec<AccessLog>,
     /// The gateway's own messages, on stderr.
     pub log: Log,
+    /// What metrics are made of, and where they are sent.
+    pub metrics: Metrics,
     /// How client addresses are found and passed on.
     pub forwarding: Forwarding,
     /// Header fields that carry callers' credentials, besides those that do by their name.
@@ -88,6 +101,8 @@ pub struct Config {
     pub drain: Drain,
     /// How the audit trail is kept; `None` where no route has one.
     pub audit: Option<Audit>,
+    /// How exchanges take part in traces; `None` = not at all.
+    pub tracing: Option<Tracing>,
 }
 
 impl Config {
@@ -102,6 +117,7 @@ impl Config {
             state,
             log,
             audit,
+            metrics,
             // Followed at once.
             listeners: _,
             upstreams: _,
@@ -113,6 +129,7 @@ impl Config {
             credentials: _,
             limits: _,
             drain: _,
+            tracing: _,
         } = self;
         deferred.keep(workers, &running.workers, |new| {
             let now = running.workers;
@@ -122,6 +139,7 @@ impl Config {
         state.keep(&running.state, &mut deferred);
         log.keep(&running.log, &mut deferred);
         Audit::keep(audit, &running.audit, &mut deferred);
+        metrics.keep(&running.metrics, &mut deferred);
         deferred.into_notices()
     }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::RouteLog;
 use super::plugin::PluginEntry;
 use super::template::Template;
+use super::tracing::RouteTracing;
 
 /// A route: conditions, a chain, and where matching requests go.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,10 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     /// What an exchange may take.
     pub limits: RouteLimits,
+    /// Which of its exchanges are logged.
+    pub access_log: RouteLog,
+    /// Whether and when its exchanges are traced.
+    pub tracing: RouteTracing,
     /// What its records in the audit trail say of it; `None` where it has none.
     pub audit: Option<Arc<::audit::record::Route>>,
 }

@@ -1,5 +1,7 @@
 //! The `secrets` section.
 
+use http::HeaderValue;
+
 use crate::sensitive::Sensitive;
 
 /// A secret's bytes; never printed.
@@ -25,5 +27,10 @@ impl Secret {
     /// Its bytes, for whoever it is granted to.
     pub fn expose(&self) -> &[u8] {
         self.0.expose()
+    }
+
+    /// As the value of a header field, where it can be one (RFC 9110 section 5.5).
+    pub fn header_value(&self) -> Option<HeaderValue> {
+        HeaderValue::from_bytes(self.expose()).ok().filter(|value| value.to_str().is_ok())
     }
 }

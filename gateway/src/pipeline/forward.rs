@@ -17,7 +17,8 @@ use crate::model::{PathMatch, UpstreamHost};
 use crate::plugin::chain::AfterFailure;
 use crate::route;
 use crate::serving::{Completion, RouteHandle, Services, WorkerSnapshot, note};
-use crate::upstream::{Outbound, Report, Upstream};
+use crate::trace::{Onward, Trace};
+use crate::upstream::{AttemptRecord, Outbound, Report, Upstream};
 
 /// Asks the route's upstream. Where that fails for a reason of the upstream's, plugins may answer in its place, or have it
 /// asked once more.
@@ -93,12 +94,14 @@ async fn send(
 ) -> Result<Body, Error> {
     let exchange = forwarding.exchange;
     let keeps_headers = completion.run.as_ref().is_some_and(|run| run.reads_later());
-    let (upstream, head, barred) = exchange
+    let before = forwarding.before;
+    let (upstream, head, barred, trace) = exchange
         .access(|exchange| {
             let upstream = upstream_of(snapshot, route, exchange)?;
             let barred = exchange.request.barred().cloned().collect();
             let head = outgoing_head(snapshot, upstream, route, keeps_headers, exchange)?;
-            Ok::<_, Error>((upstream, head, barred))
+            let trace = exchange.trace.as_ref().map(|trace| Onward::new(trace, before));
+            Ok::<_, Error>((upstream, head, barred, trace))
         })
         .await?;
     let body = BarredTrailers::wrap(body, barred, &route.config);
@@ -110,12 +113,16 @@ async fn send(
         body,
         key: None,
         interim: interim::way(completion, exchange),
+        trace,
     };
     let sent = services.client.send(upstream, outbound, &forwarding.report).await;
     exchange
         .access(|exchange| {
             forwarding.note(exchange);
             let Response { status, mut fields, body } = sent?;
+            if let Some(record) = exchange.trace.as_mut().and_then(Trace::record) {
+                record.answered(status.as_u16());
+            }
             let listed = headers::strip_hop_by_hop(&mut fields);
             // RFC 7838 section 2.1: an alternative for its own origin, which is not the one that the client talks to.
             fields.remove(known::ALT_SVC);
@@ -144,6 +151,9 @@ impl ForwardReport<'_> {
         }
         exchange.measures.attempts = self.before + self.report.count();
         exchange.endpoint = self.report.endpoint();
+        if let Some(record) = exchange.trace.as_mut().and_then(Trace::record) {
+            record.tries(self.before, self.report.attempts().iter().map(AttemptRecord::to_trace));
+        }
     }
 }
 
@@ -203,6 +213,10 @@ fn outgoing_head(
         headers::strip_lookalikes(&mut fields, changed.chain(edits.names()));
     }
     fields.insert(known::CDN_LOOP, exchange.hops.next());
+    // What else tells of the trace is written for each try.
+    if let Some(trace) = &exchange.trace {
+        trace.write_state(&mut fields);
+    }
     let path_and_query = match (&route.config.rewrite_prefix, &route.config.matches.path) {
         (Some(replacement), PathMatch::Prefix(prefix)) => {
             let rewritten = route::rewrite(request.path_and_query.expose().as_str(), prefix, replacement);

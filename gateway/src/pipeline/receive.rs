@@ -58,6 +58,8 @@ pub(super) fn receive(
         accepted =
             Err(Error::new(ErrorKind::Loop, "the request has passed this gateway too often (forwarding.max_hops)"));
     }
+    let tracing = snapshot.tracing.as_ref();
+    let trace = tracing.map(|tracing| tracing.begin(&mut fields, received.trusted, arrived));
     let mut request = RequestHead::new(
         method.into_exposed(),
         received.scheme,
@@ -68,5 +70,6 @@ pub(super) fn receive(
     request.edits = Edits::of(received.listed, received.odd_names);
     let mut exchange = Box::new(Exchange::of(arrived, received.id, connection, received.client, request));
     exchange.hops = received.hops;
+    exchange.trace = trace;
     (exchange, accepted)
 }

@@ -15,6 +15,7 @@ use super::manifest::{Manifest, needs};
 use super::wit::{HANDLER, Plugin};
 use crate::config::nearest;
 use crate::phase::{Phase, Phases};
+use crate::sanitize::Texts;
 use crate::state::State;
 use crate::watch;
 
@@ -74,13 +75,15 @@ pub struct Artifact {
     pub grants_are_optional: bool,
     /// Whether a body that it reads in chunks must come to one instance, which keeps what is to be remembered of it.
     pub pins: bool,
+    /// The texts in its file, by which its own words are known.
+    pub(super) texts: Arc<Texts>,
     /// What is instantiated.
     pub(super) code: Plugin,
 }
 
 impl Artifact {
     /// Takes what was compiled. The same steps were tried by whoever compiled it, on a smaller stack.
-    pub(super) fn load(host: &Arc<Host>, hash: &str, made: &Precompiled) -> Result<Self, LoadError> {
+    pub(super) fn load(host: &Arc<Host>, hash: &str, made: &Precompiled, texts: Arc<Texts>) -> Result<Self, LoadError> {
         let runtime = host.runtime().map_err(|error| LoadError::Host(error.to_string()))?;
         let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&format!("{error:#}"), 600));
         let component = made.code.load(&runtime.engine).map_err(invalid)?;
@@ -100,6 +103,7 @@ impl Artifact {
             needs: linked.needs,
             grants_are_optional: manifest.grants_are_optional,
             pins: !manifest.keeps_nothing,
+            texts,
             code: linked.code,
         })
     }

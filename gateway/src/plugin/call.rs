@@ -95,6 +95,18 @@ pub enum Action {
 no_content!(Action);
 
 impl Action {
+    /// The word used in traces.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Continue(_) => "continue",
+            Self::Replace(_) => "replace",
+            Self::Respond(_) => "respond",
+            Self::RespondStored(_) => "respond-stored",
+            Self::Retry => "retry",
+            Self::Abort => "abort",
+        }
+    }
+
     /// How many bytes it hands to the host.
     pub fn bytes(&self) -> usize {
         match self {

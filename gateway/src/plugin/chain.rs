@@ -17,6 +17,7 @@ mod tests;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plugin_rules::codings::{Accepted, Bounds, Coding, Content};
 use smallvec::SmallVec;
@@ -35,6 +36,7 @@ use crate::message::Body;
 use crate::message::headers::Direction;
 use crate::model::{OnFailure, RouteLimits};
 use crate::phase::{Phase, Phases};
+use crate::trace::{PhaseOutcome, PhaseRecord, Trace};
 
 /// The plugins of one route on one worker.
 pub struct Chain<L: Link = Pool> {
@@ -88,6 +90,23 @@ impl<L: Link> Chain<L> {
             decoded: None,
             hides_length: false,
         }
+    }
+}
+
+impl Chain {
+    /// Name and version of the plugin at this place.
+    pub fn plugin(&self, index: usize) -> Option<(&Arc<str>, &str)> {
+        self.links.get(index).map(|pool| (&pool.entry().name, pool.entry().version.as_str()))
+    }
+}
+
+/// Notes for the exchange's trace that there was no instance for a phase.
+fn note_missing(lent: &mut Lent, by: usize, phase: Phase, error: &Error) {
+    let trace = lent.as_deref_mut().and_then(|exchange| exchange.trace.as_mut());
+    if let Some(record) = trace.and_then(Trace::record) {
+        let (now, outcome) = (Instant::now(), PhaseOutcome::Failed(error.kind().name()));
+        let (began, ended, busy) = (now, now, Duration::ZERO);
+        record.phase(PhaseRecord { by, phase, began, ended, busy, calls: 1, host_calls: 0, outcome });
     }
 }
 
@@ -185,7 +204,10 @@ impl<L: Link> ChainRun<L> {
     ) -> Result<Option<(L::Guest, Action)>, Error> {
         let result = match guest {
             Ok(mut guest) => guest.call(lent, index, call).await.map(|action| (guest, action)),
-            Err(error) => Err(error),
+            Err(error) => {
+                note_missing(lent, index, call.phase(), &error);
+                Err(error)
+            }
         };
         self.policy(index, result)
     }

@@ -19,6 +19,7 @@ use super::grants;
 use super::manifest::{Inspection, Manifest, keeps_nothing};
 use super::wit;
 use crate::model::{Compile, PluginLimits};
+use crate::plugin::host::own_words::OwnWords;
 use crate::state::State;
 
 /// The command line's word for [`serve`].
@@ -100,6 +101,7 @@ pub(super) fn nameless(host: &Host, limits: PluginLimits) -> EntryContext {
         memory: host.options.memory.clone(),
         log: Default::default(),
         hidden: Default::default(),
+        words: OwnWords::new(Arc::default(), "", false),
         refused: Default::default(),
         ticker: host.ticker.clone(),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::grants::{self, Need, Refused};
 use super::host::flights::Flights;
 use super::host::log_gate::LogGate;
+use super::host::own_words::OwnWords;
 use super::ticker::Ticker;
 use crate::memory::Budget;
 use crate::model::{Hidden, PluginLimits, Secret};
@@ -30,6 +31,7 @@ pub(super) struct EntryContext {
     pub(super) log: LogGate,
     /// What of the config no message may show.
     pub(super) hidden: Hidden,
+    pub(super) words: OwnWords,
     pub(super) refused: Refused,
     /// Moves the epochs by which calls are looked at.
     pub(super) ticker: Arc<Ticker>,
@@ -41,6 +43,8 @@ impl EntryContext {
     pub(super) fn refuse(&self, need: Need, name: &str) -> String {
         let message = grants::refusal(&self.plugin, need, name);
         if self.refused.is_new(need, name) {
+            // It may be one that the plugin was told by a client.
+            let message = grants::refusal(&self.plugin, need, &self.words.only(name, None));
             tracing::warn!(target: "plugin", plugin = %self.plugin, route = %self.route, "{message}");
         }
         message

@@ -12,6 +12,7 @@ use super::context::EntryContext;
 use super::engine::Host;
 use super::grants::Refused;
 use super::host::log_gate::LogGate;
+use super::host::own_words::OwnWords;
 use super::maker::MakeError;
 use super::symbols::{self, CodePlace};
 use super::wit::Guest;
@@ -29,6 +30,8 @@ pub(super) struct Terms {
     file: Option<PathBuf>,
     /// Fields that carry credentials, besides those that do by their name.
     credentials: Vec<HeaderName>,
+    /// Whether the log has whole messages of plugins.
+    plugin_messages: bool,
 }
 
 impl Terms {
@@ -41,7 +44,8 @@ impl Terms {
             secrets = grants.secrets.iter().filter_map(value).collect();
         }
         let file = config.plugins.directory.as_ref().map(|directory| directory.join(format!("{plugin}.wasm")));
-        Self { limits: limits_of(config, plugin), upstreams, secrets, file, credentials: config.credentials.clone() }
+        let (credentials, plugin_messages) = (config.credentials.clone(), config.log.plugin_messages);
+        Self { limits: limits_of(config, plugin), upstreams, secrets, file, credentials, plugin_messages }
     }
 }
 
@@ -108,6 +112,11 @@ impl Entry {
             memory: host.options.memory.clone(),
             log: LogGate::default(),
             hidden: entry.hidden.clone(),
+            words: OwnWords::new(
+                artifact.texts.clone(),
+                &entry.hidden.redact(&entry.config.to_string()),
+                terms.plugin_messages,
+            ),
             refused: Refused::default(),
             ticker: host.ticker.clone(),
         };
@@ -162,6 +171,7 @@ impl Entry {
             && self.limits == terms.limits
             && self.context.upstreams == terms.upstreams
             && self.context.secrets == terms.secrets
+            && self.context.words.are_all() == terms.plugin_messages
     }
 }
 

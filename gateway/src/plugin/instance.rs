@@ -19,6 +19,7 @@ use super::wit::{Guest, Spent};
 use crate::exchange::Exchange;
 use crate::phase::Phase;
 use crate::telemetry::metrics::{EntryMetrics, PluginMetrics};
+use crate::trace::{PhaseOutcome, PhaseRecord, Trace};
 
 /// An instance checked out of its pool. Dropping it gives it back, or throws it away after a failure.
 pub struct Instance {
@@ -63,15 +64,38 @@ impl Instance {
                 from.metrics.called(phase, took);
                 from.account(bytes, &result, &spent, way, took, started + took);
                 guest.note_memory();
+                note(exchange, index, phase, (started, took), (spent.host_calls, &result));
                 result
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                let result = Err(error);
+                note(exchange, index, phase, (started, Duration::ZERO), (0, &result));
+                result
+            }
         };
         if let Err(error) = &result {
             from.metrics.failed(error.kind());
         }
         self.taken.release();
         result
+    }
+}
+
+/// Notes a call for the exchange's trace, where something is kept of that.
+fn note(
+    exchange: &mut Option<Box<Exchange>>,
+    by: usize,
+    phase: Phase,
+    (began, took): (Instant, Duration),
+    (host_calls, result): (u32, &Result<Action, PluginError>),
+) {
+    let trace = exchange.as_deref_mut().and_then(|exchange| exchange.trace.as_mut());
+    if let Some(record) = trace.and_then(Trace::record) {
+        let outcome = match result {
+            Ok(action) => PhaseOutcome::Did(action.name()),
+            Err(error) => PhaseOutcome::Failed(error.kind()),
+        };
+        record.phase(PhaseRecord { by, phase, began, ended: began + took, busy: took, calls: 1, host_calls, outcome });
     }
 }
 

@@ -23,6 +23,7 @@ use super::compile::compile;
 use super::engine::Host;
 use super::error::{LoadError, sanitise};
 use crate::model::{Compile, PluginLimits};
+use crate::sanitize::Texts;
 
 /// How long a compilation runs before it is told of, and goes out of the others' way.
 const LONG: Duration = Duration::from_secs(3);
@@ -375,10 +376,11 @@ impl Shared {
         let compiler = self.host.options.compiler.as_ref().ok_or_else(missing)?;
         let cache = job.asked.cache.clone().and_then(|directory| self.cache(&directory));
         let key = key(compiler, &job.asked.hash);
+        let texts = Arc::new(Texts::of(&job.bytes));
         if let Some((cache, key)) = cache.as_ref().zip(key.as_ref())
             && let Some(made) = cache.get(key)
         {
-            match self.artifact(job, &made) {
+            match self.artifact(job, &made, &texts) {
                 // It may come from an engine of other settings.
                 Err(error) => tracing::debug!(plugin = %job.name, %error, "the compiled plugin is of no use"),
                 found => return found,
@@ -391,7 +393,7 @@ impl Shared {
             job.bytes = bytes;
         }
         let made = made?;
-        let found = self.artifact(job, &made);
+        let found = self.artifact(job, &made, &texts);
         if let (Ok(_), Some((cache, key))) = (&found, cache.zip(key))
             && let Err(error) = cache.put(&key, &made)
         {
@@ -400,8 +402,8 @@ impl Shared {
         found
     }
 
-    fn artifact(&self, job: &CompileJob, made: &Precompiled) -> Found {
-        let artifact = Artifact::load(&self.host, &job.asked.hash, made)?;
+    fn artifact(&self, job: &CompileJob, made: &Precompiled, texts: &Arc<Texts>) -> Found {
+        let artifact = Artifact::load(&self.host, &job.asked.hash, made, texts.clone())?;
         if *artifact.name == *job.name {
             return Ok(Arc::new(artifact));
         }

@@ -8,6 +8,7 @@ mod address;
 mod libraries;
 mod path;
 mod safe;
+mod words;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use http::{HeaderName, Method};
 pub use self::libraries::Variant;
 pub use self::safe::{Configured, Safe, SafeText};
 pub(crate) use self::safe::{as_displayed, safe};
+pub use self::words::{Texts, own_words};
 use crate::model::Disclosure;
 use crate::sensitive::Sensitive;
 
@@ -69,7 +71,7 @@ impl Sanitizer {
 }
 
 /// The methods of RFC 9110 and PATCH (RFC 5789) by their names, [`OTHER_METHOD`] for all others.
-fn known_method(method: &Method) -> &'static str {
+pub fn known_method(method: &Method) -> &'static str {
     const KNOWN: [Method; 9] = [
         Method::GET,
         Method::POST,

@@ -20,6 +20,7 @@ use crate::exchange::{Exchange, SharedExchange};
 use crate::message::headers::{self, Direction};
 use crate::message::{Body, FieldMap, Interim, Metered, RequestProgress, content};
 use crate::plugin::chain::ChainRun;
+use crate::telemetry::metrics::Finished;
 
 /// Finishes an exchange when it is dropped.
 pub struct Completion {
@@ -157,9 +158,19 @@ fn record(services: &Services, route: Option<&RouteHandle>, exchange: &Exchange)
     let metrics = route.map_or(&services.unrouted, |route| &route.metrics);
     let status = exchange.response.as_ref().map(|response| response.status);
     let measures = &exchange.measures;
-    let protocol = exchange.connection.protocol;
-    metrics.finished(protocol, status, measures.total, measures.bytes_in, measures.bytes_out);
-    services.access_log.borrow_mut().record(exchange);
+    metrics.finished(&Finished {
+        protocol: exchange.connection.protocol,
+        status,
+        took: measures.total,
+        bytes_in: measures.bytes_in,
+        bytes_out: measures.bytes_out,
+        error: exchange.error.as_ref(),
+        trace: exchange.trace.as_ref(),
+    });
+    services.access_log.borrow_mut().record(exchange, route.map(|route| &route.config.access_log));
+    if exchange.trace.as_ref().is_some_and(|trace| trace.record.is_some()) {
+        services.spans.borrow_mut().record(exchange, route);
+    }
 }
 
 /// A response body that knows when it has been given to the client in full.

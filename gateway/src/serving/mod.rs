@@ -4,8 +4,12 @@
 mod completion;
 mod services;
 mod snapshot;
+mod spans;
+mod tracing;
 mod unshared;
 
 pub use completion::{Completion, note};
 pub use services::Services;
 pub use snapshot::{RouteHandle, SnapshotBuilder, WorkerSnapshot};
+pub use spans::WorkerSpans;
+pub use tracing::WorkerTracing;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::snapshot::WorkerSnapshot;
+use super::spans::WorkerSpans;
 use crate::access_log::WorkerLog;
 use crate::memory::Credit;
 use crate::telemetry::metrics::{RouteMetrics, WorkerMetrics};
@@ -27,6 +28,8 @@ pub struct Services {
     pub unrouted: RouteMetrics,
     /// This worker's part of the access log.
     pub access_log: RefCell<WorkerLog>,
+    /// Its part of the spans that are exported.
+    pub spans: RefCell<WorkerSpans>,
 }
 
 impl Services {
@@ -37,6 +40,7 @@ impl Services {
         memory: Rc<Credit>,
         metrics: WorkerMetrics,
         access_log: WorkerLog,
+        spans: WorkerSpans,
     ) -> Rc<Self> {
         Rc::new(Self {
             snapshot: RefCell::new(Rc::new(snapshot)),
@@ -47,6 +51,7 @@ impl Services {
             unrouted: metrics.route("none"),
             metrics,
             access_log: RefCell::new(access_log),
+            spans: RefCell::new(spans),
         })
     }
 

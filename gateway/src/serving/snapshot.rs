@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::tracing::WorkerTracing;
 use super::unshared;
 use crate::audit::{AuditedRoute, Unfinished};
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::memory::Budget;
 use crate::message::headers::HeaderRules;
-use crate::model::Route;
+use crate::model::{Route, Sampling, Tracing};
 use crate::plugin::chain::Chain;
 use crate::plugin::stored::StoredResponses;
 use crate::plugin::{Entry, Pool, WorkerHost};
@@ -29,8 +30,10 @@ pub struct WorkerSnapshot {
     pub rules: Arc<HeaderRules>,
     /// Requests in flight above which new ones are refused.
     pub requests_limit: usize,
-    /// Request header fields are kept for the access log.
+    /// Request header fields are kept for the access log, or for spans.
     pub logs_request_headers: bool,
+    /// How exchanges take part in traces, where they do.
+    pub tracing: Option<WorkerTracing>,
     alt_svc: Vec<(Arc<str>, HeaderValue)>,
 }
 
@@ -44,6 +47,8 @@ pub struct RouteHandle {
     pub upstream: Option<Arc<Upstream>>,
     /// Its plugins.
     pub chain: Rc<Chain>,
+    /// Which of its exchanges are traced; none, where it takes no part in traces.
+    pub sampling: Option<Sampling>,
     /// Its counters.
     pub metrics: RouteMetrics,
     /// What its records have, where it has an audit trail.
@@ -90,6 +95,7 @@ impl SnapshotBuilder {
     /// The next snapshot. Of the routes of the one before it what did not change is taken over.
     pub fn build(&mut self, shared: Arc<Snapshot>, before: &[Rc<RouteHandle>]) -> WorkerSnapshot {
         let config = &shared.config;
+        let tracing = config.tracing.as_ref();
         let Self { host, stored, memory, metrics, pools, unfinished } = self;
         // An entry that did not change is the same Arc as before, so its pool of instances goes on; the others retire.
         let mut known: HashMap<*const Entry, Rc<Pool>> =
@@ -112,6 +118,7 @@ impl SnapshotBuilder {
                         .map_or_else(|| Rc::new(unshared::route(route)), |known| known.config.clone()),
                     source: route.clone(),
                     upstream: shared.upstream_of(index),
+                    sampling: tracing.and_then(|tracing| route.tracing.over(tracing.sample)),
                     chain: Chain::new(&route.name, links, stored.clone(), memory.clone(), route.limits.clone()),
                     metrics: metrics.route(&route.name),
                     audit: shared.audit.as_ref().and_then(|trail| AuditedRoute::new(trail, config, route, unfinished)),
@@ -127,9 +134,16 @@ impl SnapshotBuilder {
             routes,
             rules: shared.rules.clone(),
             requests_limit: config.limits.requests_per_worker,
-            logs_request_headers: !config.access_log.include.request_headers.is_empty(),
+            logs_request_headers: config.access_log.iter().any(|log| !log.include.request_headers.is_empty())
+                || tracing.is_some_and(shows_headers),
+            tracing: tracing.map(|tracing| WorkerTracing::new(tracing, config.workers)),
             alt_svc: alt_svc.collect(),
             shared,
         }
     }
+}
+
+/// Whether spans show request header fields.
+fn shows_headers(tracing: &Tracing) -> bool {
+    tracing.export.is_some() && !tracing.include.request_headers.is_empty()
 }

@@ -28,6 +28,8 @@ pub(super) fn route(shared: &Route) -> Route {
         request_headers: edits(&shared.request_headers),
         response_headers: edits(&shared.response_headers),
         limits: shared.limits.clone(),
+        access_log: shared.access_log.clone(),
+        tracing: shared.tracing.clone(),
         audit: shared.audit.clone(),
     }
 }
@@ -72,6 +74,8 @@ mod tests {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             limits: Default::default(),
+            access_log: Default::default(),
+            tracing: Default::default(),
             audit: None,
         };
         let own = route(&shared);

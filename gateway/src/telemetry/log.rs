@@ -75,7 +75,7 @@ mod tests {
         let subscriber = Registry::default().with(fmt::layer().with_writer(io::sink).with_filter(filter_layer));
         tracing::subscriber::with_default(subscriber, || {
             assert!(!tracing::enabled!(target: "gateway::test", Level::DEBUG));
-            ErrorLog(handle).follow(&Log { level: Level::DEBUG, format: LogFormat::Text });
+            ErrorLog(handle).follow(&Log { level: Level::DEBUG, format: LogFormat::Text, plugin_messages: false });
             assert!(tracing::enabled!(target: "gateway::test", Level::DEBUG));
         });
     }

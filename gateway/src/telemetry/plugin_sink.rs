@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_number_with_more_labels_than_a_series_can_have_is_dropped_whole() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&Default::default());
         let sink = PluginSink::new(metrics.clone());
         let labels: Vec<_> = (0..=MAX_LABELS).map(|place| (format!("l{place}"), "v".to_owned())).collect();
         sink.count("p", "hits", &labels, 1);
         sink.count("p", "hits", &labels[1..], 1);
-        let text = metrics.render();
+        let text = metrics.page().text();
         let hits: Vec<_> = text.lines().filter(|line| line.starts_with("gateway_plugin_custom_hits_total{")).collect();
         assert!(hits.len() == 1 && hits[0].contains("l8=") && !hits[0].contains("l0="), "{hits:?}");
         assert!(text.contains("gateway_plugin_metrics_dropped_total{plugin=\"p\"} 1\n"), "{text}");

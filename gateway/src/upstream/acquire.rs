@@ -80,7 +80,7 @@ pub(super) async fn acquire(
     };
     record.connecting(pool);
     // Apart, so that requests which find a connection don't carry the room that making one takes.
-    let made = Box::pin(connect(client, upstream, pool)).await;
+    let made = Box::pin(connect(client, upstream, pool, record)).await;
     match (made, permit) {
         (Ok(connection), _) => {
             record.connected(false, true);
@@ -96,10 +96,16 @@ pub(super) async fn acquire(
 }
 
 /// Makes a connection, which an HTTP/2 one shares with others from then on.
-async fn connect(client: &Client, upstream: &Upstream, pool: &EndpointPool) -> Result<Connection, Error> {
+async fn connect(
+    client: &Client,
+    upstream: &Upstream,
+    pool: &EndpointPool,
+    record: &Recorder<'_>,
+) -> Result<Connection, Error> {
     let limit = upstream.config.timeouts.connect;
     let made = async {
-        let Connected { transport, http2 } = upstream.connector.connect(&pool.endpoint).await?;
+        let Connected { transport, http2 } =
+            upstream.connector.connect(&pool.endpoint, || record.tcp_connected()).await?;
         let stream = WatchedStream::new(transport, pool.metrics.clone());
         pool.multiplexes.set(http2);
         if http2 {

@@ -74,6 +74,7 @@ impl<'a> Attempt<'a> {
         if keep && (reused || matches!(connection, Connection::Http2(_))) {
             request.keep();
         }
+        request.tell_trace(record.number());
         let mut stopwatch = Stopwatch::new(client.timers.clone(), upstream.config.timeouts.response);
         stopwatch.restart_from(record.sent().into());
         let result = match connection {

@@ -47,12 +47,14 @@ impl Connector {
         Self { protocol, tls }
     }
 
-    /// Connects. There is no time limit in here: the caller's covers what it does with the connection, too.
-    pub(super) async fn connect(&self, endpoint: &Endpoint) -> Result<Connected, Error> {
+    /// Connects. There is no time limit in here: the caller's covers what it does with the connection, too. `reached` is told
+    /// when there is a connection of TCP.
+    pub(super) async fn connect(&self, endpoint: &Endpoint, reached: impl FnOnce()) -> Result<Connected, Error> {
         let address = endpoint.address();
         let tcp = TcpStream::connect(address)
             .await
             .map_err(|error| Error::new(ErrorKind::Connect, safe!("connecting to ", address, ": ", error)))?;
+        reached();
         // Heads and bodies leave in one piece; waiting for more would only add delay. A socket that refuses still works.
         let _ = tcp.set_nodelay(true);
         let (Some(tls), Some(name)) = (&self.tls, &endpoint.names.server_name) else {

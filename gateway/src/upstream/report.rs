@@ -12,6 +12,7 @@ use super::connection::BodyWatch;
 use super::pool::EndpointPool;
 use super::retry;
 use crate::error::{Error, ErrorKind};
+use crate::trace::{TryOutcome, TryRecord};
 
 /// What happened on the way to a response. It is right at every moment, also when what fills it is dropped.
 pub struct Report {
@@ -32,8 +33,12 @@ pub struct AttemptRecord {
     pub connected: Option<Duration>,
     /// Whether that connection had been there before.
     pub reused: bool,
+    /// How long it took until there was a connection of TCP, where one was made.
+    pub tcp: Option<Duration>,
     /// What it came to.
     pub outcome: AttemptOutcome,
+    /// How long it took until it failed, where it did.
+    pub failed_after: Option<Duration>,
     awaited: Option<Awaited>,
 }
 
@@ -46,6 +51,26 @@ pub enum AttemptOutcome {
     Answered(Duration),
     /// It failed, for this reason.
     Failed(ErrorKind),
+}
+
+impl AttemptRecord {
+    /// As the record of an exchange has it.
+    pub fn to_trace(&self) -> TryRecord {
+        let outcome = match self.outcome {
+            AttemptOutcome::Unfinished => TryOutcome::Unfinished,
+            AttemptOutcome::Answered(took) => TryOutcome::Answered(self.connected.unwrap_or_default() + took),
+            AttemptOutcome::Failed(kind) => TryOutcome::Failed(kind, self.failed_after.unwrap_or_default()),
+        };
+        TryRecord {
+            endpoint: self.endpoint,
+            began: self.started,
+            tcp: self.tcp,
+            connected: self.connected,
+            reused: self.reused,
+            outcome,
+            status: None,
+        }
+    }
 }
 
 /// An endpoint that has been asked for something and has not answered yet.
@@ -89,6 +114,7 @@ impl Report {
             let moved = watch.map_or(since, |watch| since.max(watch.since().into_std()));
             if retry::is_to_blame(moved.elapsed(), limit) {
                 attempt.outcome = AttemptOutcome::Failed(ErrorKind::ExchangeTimeout);
+                attempt.failed_after = Some(attempt.started.elapsed());
                 pool.failed(&Error::new(
                     ErrorKind::ExchangeTimeout,
                     "no response head before the exchange's time was over",
@@ -103,7 +129,16 @@ impl Report {
         // The first one begins with the whole.
         let started = if attempts.is_empty() { self.started } else { Instant::now() };
         let outcome = AttemptOutcome::Unfinished;
-        attempts.push(AttemptRecord { endpoint, started, connected: None, reused: false, outcome, awaited: None });
+        attempts.push(AttemptRecord {
+            endpoint,
+            started,
+            connected: None,
+            reused: false,
+            tcp: None,
+            outcome,
+            failed_after: None,
+            awaited: None,
+        });
         Recorder { report: self, index: attempts.len() - 1, started }
     }
 }
@@ -119,6 +154,17 @@ impl Recorder<'_> {
     /// From now on it is the endpoint that everybody waits for, to take a connection.
     pub(super) fn connecting(&self, pool: &Rc<EndpointPool>) {
         self.write(|record| record.awaited = Some(Awaited { pool: pool.clone(), since: Instant::now(), watch: None }));
+    }
+
+    /// Which try it is, counted from 0.
+    pub(super) fn number(&self) -> u32 {
+        u32::try_from(self.index).unwrap_or(u32::MAX)
+    }
+
+    /// There is a connection of TCP; what else is to be spoken on it comes next.
+    pub(super) fn tcp_connected(&self) {
+        let took = self.started.elapsed();
+        self.write(|record| record.tcp = Some(took));
     }
 
     /// There is a connection. `waited`: it was not there at once, so that time has passed.
@@ -155,7 +201,11 @@ impl Recorder<'_> {
 
     /// It has failed.
     pub(super) fn failed(&self, error: &Error) {
-        self.write(|record| (record.awaited, record.outcome) = (None, AttemptOutcome::Failed(error.kind())));
+        let took = self.started.elapsed();
+        self.write(|record| {
+            (record.awaited, record.outcome) = (None, AttemptOutcome::Failed(error.kind()));
+            record.failed_after = Some(took);
+        });
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut AttemptRecord) -> T) -> T {

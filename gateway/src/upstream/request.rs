@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http1::{BodyLength, Outgoing, request_line, write_fields};
 use crate::message::{Body, FieldMap, Interim, known};
 use crate::model::UpstreamHost;
+use crate::trace::Onward;
 
 /// A request to send.
 pub struct Outbound<'a> {
@@ -31,6 +32,8 @@ pub struct Outbound<'a> {
     pub key: Option<u64>,
     /// Where responses before the response go.
     pub interim: Interim,
+    /// The trace that it belongs to, which each try is told anew.
+    pub trace: Option<Onward>,
 }
 
 /// A request that can be put into the form of either protocol, and be sent again within the bound of its body.
@@ -43,6 +46,7 @@ pub(super) struct UpstreamRequest<'a> {
     pub(super) interim: Interim,
     /// Whether it may have to be sent again.
     kept: bool,
+    trace: Option<Onward>,
 }
 
 /// What requests to an endpoint are addressed to where the client's own name does not go on. A worker has a copy of its
@@ -68,9 +72,17 @@ impl Addressee {
 
 impl<'a> UpstreamRequest<'a> {
     pub(super) fn new(outbound: Outbound<'a>) -> Self {
-        let Outbound { method, authority, path_and_query: target, mut headers, body, interim, key: _ } = outbound;
+        let Outbound { method, authority, path_and_query: target, mut headers, body, interim, key: _, trace } =
+            outbound;
         frame(&mut headers, &method, &body);
-        Self { method, authority, target, headers, body: ReplayableBody::new(body), interim, kept: false }
+        Self { method, authority, target, headers, body: ReplayableBody::new(body), interim, kept: false, trace }
+    }
+
+    /// Makes it tell of its place in the trace: that of the try with this number.
+    pub(super) fn tell_trace(&mut self, attempt: u32) {
+        if let Some(trace) = &self.trace {
+            trace.write(attempt, &mut self.headers);
+        }
     }
 
     /// Keeps what sending it again needs, where its body can be kept.

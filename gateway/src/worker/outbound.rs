@@ -64,6 +64,8 @@ async fn send(
         body: Body::full(body),
         key: None,
         interim: Interim::default(),
+        // The plugin's call was told of it already.
+        trace: None,
     };
     let response = services.client.send(upstream, outbound, report).await.map_err(|e| call_error(&e))?;
     let Response { status, fields: mut headers, mut body } = response;

@@ -17,7 +17,7 @@ use crate::plugin::WorkerHost;
 use crate::plugin::stored::StoredResponses;
 use crate::protocol::Server;
 use crate::protocol::connections::{self, Connections};
-use crate::serving::{Services, SnapshotBuilder};
+use crate::serving::{Services, SnapshotBuilder, WorkerSpans};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Capacity, Client};
@@ -73,9 +73,10 @@ async fn serve(mut parts: WorkerParts) {
     let mut snapshots = SnapshotBuilder::new(host.clone(), parts.stored, parts.memory.clone(), metrics.clone());
     let memory = Credit::new(parts.memory);
     let client = Client::new(metrics.clone(), memory.clone(), capacity(&parts.snapshot));
+    let spans = WorkerSpans::new(&parts.snapshot);
     let snapshot = snapshots.build(parts.snapshot, &[]);
     let unfinished = snapshots.unfinished().clone();
-    let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log);
+    let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log, spans);
     let connections = Rc::<Connections>::default();
     let handler = handler(services.clone());
     let server = Rc::new(Server::new(connections.clone(), memory.clone(), handler));
@@ -103,6 +104,8 @@ async fn serve(mut parts: WorkerParts) {
                 memory.sweep();
                 host.sweep(now);
                 services.access_log.borrow_mut().flush();
+                services.metrics.note_cpu_time();
+                services.spans.borrow_mut().flush();
             }
         }
         let idle = connections.count() == 0 && services.in_flight.get() == 0 && unfinished.count() == 0;
@@ -115,6 +118,7 @@ async fn serve(mut parts: WorkerParts) {
     connections.stop();
     host.close();
     services.access_log.borrow_mut().flush();
+    services.spans.borrow_mut().flush();
 }
 
 /// What every connection of this worker gives its requests to.
@@ -124,7 +128,8 @@ fn handler(services: Rc<Services>) -> impl Handler {
 
 /// Serves later requests from another snapshot.
 fn swap(services: &Services, snapshots: &mut SnapshotBuilder, shared: Arc<Snapshot>) {
-    services.access_log.borrow_mut().reconfigure(&shared.config.access_log, &shared.log_target);
+    services.access_log.borrow_mut().reconfigure(&shared.config.access_log, &shared.log_targets);
+    services.spans.borrow_mut().follow(&shared);
     let snapshot = snapshots.build(shared, &services.snapshot().routes);
     services.client.follow(capacity(&snapshot.shared));
     services.replace_snapshot(snapshot);

@@ -47,7 +47,7 @@ impl CircuitBreaker {
         if exchange.set_state(&Kept { ticket, reported }).is_err() {
             log::warn!("the state of an exchange could not be kept: it may be counted twice");
         }
-        if let Some(state) = shared::report(&self.0.policy, ticket, outcome) {
+        if let Some(state) = shared::report(exchange, &self.0.policy, ticket, outcome) {
             note(exchange, state);
         }
     }
@@ -55,15 +55,18 @@ impl CircuitBreaker {
     /// Lets a request pass, or says what stands in its way. `whole`: nothing of it is still to come.
     fn admit(&self, exchange: &Exchange, whole: bool) -> Result<(), Obstacle> {
         let policy = &self.0.policy;
-        let (mut admission, mut state) = shared::admit(policy, if whole { Body::Whole } else { Body::Small });
+        let (mut admission, mut state) = shared::admit(exchange, policy, if whole { Body::Whole } else { Body::Small });
         // Only a half-open breaker wants to know how large a body is.
         let asks = !matches!(admission, Admission::Pass(_)) && state == StateName::HalfOpen;
         if asks && !whole && !is_small(exchange) {
-            (admission, state) = shared::admit(policy, Body::Streaming);
+            (admission, state) = shared::admit(exchange, policy, Body::Streaming);
         }
         note(exchange, state);
         let retry_after_ms = match admission {
             Admission::Pass(ticket) => {
+                if state != StateName::Closed {
+                    count(exchange, "probe", state);
+                }
                 if exchange.set_state(&Kept { ticket, reported: None }).is_err() {
                     log::warn!("the state of an exchange could not be kept: it will not be counted");
                 }
@@ -72,7 +75,7 @@ impl CircuitBreaker {
             Admission::AfterBody => return Err(Obstacle::Body),
             Admission::Reject { retry_after_ms } => retry_after_ms,
         };
-        metrics::count("circuit_breaker_rejected_total", &[], 1);
+        count(exchange, "refused", state);
         exchange.set_trace_attribute("decision", "refused").ok();
         let refusal =
             LocalResponse::problem(503, "Service Unavailable", "The service is failing and is given a pause.")
@@ -83,6 +86,13 @@ impl CircuitBreaker {
     fn may_be_stored(exchange: &Exchange) -> bool {
         matches!(exchange.request().method().as_str(), "GET" | "HEAD")
     }
+}
+
+/// Counts what became of a request that did not simply pass.
+fn count(exchange: &Exchange, decision: &str, state: StateName) {
+    let route = shared::route(exchange);
+    let labels = [("route", route.as_str()), ("decision", decision), ("state", state.as_str())];
+    metrics::count("circuit_breaker_decisions_total", &labels, 1);
 }
 
 /// Why a request doesn't pass (yet).

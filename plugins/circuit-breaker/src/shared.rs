@@ -4,6 +4,7 @@
 //! tried again; a change that lost every round is given up: a probe is then not admitted, a report isn't counted.
 
 use plugin_sdk::kv::{self, SwapError};
+use plugin_sdk::prelude::Exchange;
 use plugin_sdk::{log, metrics, random, time};
 
 use crate::breaker::{Admission, Body, Breaker, Outcome, Policy, StateName, Ticket};
@@ -12,8 +13,8 @@ const KEY: &str = "breaker";
 const ROUNDS: usize = 64;
 
 /// Asks whether a request may pass.
-pub fn admit(policy: &Policy, body: Body) -> (Admission, StateName) {
-    match change(|breaker, now| breaker.admit(policy, now, body, random::u64)) {
+pub fn admit(exchange: &Exchange, policy: &Policy, body: Body) -> (Admission, StateName) {
+    match change(exchange, |breaker, now| breaker.admit(policy, now, body, random::u64)) {
         (result, Some(state)) => (result, state),
         // Nobody else knows of this admission, so it would not be one of the probes that are counted.
         (_, None) => (Admission::Reject { retry_after_ms: 1000 }, StateName::HalfOpen),
@@ -21,12 +22,17 @@ pub fn admit(policy: &Policy, body: Body) -> (Admission, StateName) {
 }
 
 /// Tells how an admitted request went; the state after it, `None` where it could not be counted.
-pub fn report(policy: &Policy, ticket: Ticket, outcome: Outcome) -> Option<StateName> {
-    change(|breaker, now| breaker.report(policy, now, ticket, outcome)).1
+pub fn report(exchange: &Exchange, policy: &Policy, ticket: Ticket, outcome: Outcome) -> Option<StateName> {
+    change(exchange, |breaker, now| breaker.report(policy, now, ticket, outcome)).1
+}
+
+/// The route, as a label.
+pub fn route(exchange: &Exchange) -> String {
+    exchange.route().unwrap_or_default()
 }
 
 /// The result and the state after it; `None` for a state that could not be written.
-fn change<R>(work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
+fn change<R>(exchange: &Exchange, work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
     let mut entry = kv::get(KEY);
     let mut round = 0;
     loop {
@@ -45,7 +51,8 @@ fn change<R>(work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
         match kv::compare_and_swap(KEY, entry.as_ref().map(|entry| entry.version), Some(&value), None) {
             Ok(_) => {
                 if from != to {
-                    metrics::count("circuit_breaker_state_changes_total", &[("to", to.as_str())], 1);
+                    let labels = [("route", &*route(exchange)), ("to", to.as_str())];
+                    metrics::count("circuit_breaker_state_changes_total", &labels, 1);
                     log::info!("the circuit breaker is {} now; it was {}", to.as_str(), from.as_str());
                 }
                 return (result, Some(to));
@@ -55,7 +62,7 @@ fn change<R>(work: impl Fn(&mut Breaker, u64) -> R) -> (R, Option<StateName>) {
         }
         round += 1;
         if round == ROUNDS {
-            metrics::count("circuit_breaker_contended_total", &[], 1);
+            metrics::count("circuit_breaker_contended_total", &[("route", &*route(exchange))], 1);
             return (result, None);
         }
     }

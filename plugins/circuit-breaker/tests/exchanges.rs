@@ -24,7 +24,7 @@ fn open(host: &TestHost, plugin: &CircuitBreaker) {
 }
 
 fn changes(host: &TestHost, to: &str) -> u64 {
-    host.counted("circuit_breaker_state_changes_total", &[("to", to)])
+    host.counted("circuit_breaker_state_changes_total", &[("route", "test"), ("to", to)])
 }
 
 #[test]
@@ -35,7 +35,8 @@ fn it_opens_for_all_workers_and_one_probe_of_them_all_closes_it() {
     let rejected = get(&host, &two);
     assert_eq!((rejected.response().status, rejected.response().header("retry-after")), (503, Some("5")));
     assert_eq!(rejected.log_field("circuit_breaker").as_deref(), Some("open"));
-    assert_eq!(host.counted("circuit_breaker_rejected_total", &[]), 2);
+    let labels = [("route", "test"), ("decision", "refused"), ("state", "open")];
+    assert_eq!(host.counted("circuit_breaker_decisions_total", &labels), 2);
     host.advance(Duration::from_secs(5));
     let mut probe = get(&host, &two);
     assert!(probe.is_forwarded());

@@ -87,8 +87,12 @@ impl Plugin for RateLimit {
         let decided = || limits.iter().copied().zip(&decisions);
         let refused: Vec<_> = decided().filter(|(_, decision)| !decision.allowed).collect();
         let mode = if self.settings.shadow { "shadow" } else { "enforced" };
-        for (limit, _) in &refused {
-            metrics::count("rate_limit_refused_total", &[("limit", &limit.name), ("mode", mode)], 1);
+        if !refused.is_empty() {
+            let route = exchange.route().unwrap_or_default();
+            for (limit, _) in &refused {
+                let labels = [("route", route.as_str()), ("limit", &limit.name), ("mode", mode)];
+                metrics::count("rate_limit_refused_total", &labels, 1);
+            }
         }
         let names: Vec<&str> = refused.iter().map(|(limit, _)| limit.name.as_str()).collect();
         if !names.is_empty() {

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::process::target_directory;
 
 /// The ports that the example's configuration names.
-const DOCUMENTED: [(&str, u16); 7] = [
+const DOCUMENTED: [(&str, u16); 8] = [
     ("https", 8443),
     ("http", 8080),
     ("admin", 9901),
@@ -16,6 +16,7 @@ const DOCUMENTED: [(&str, u16); 7] = [
     ("inventory", 5002),
     ("customers", 5003),
     ("identity", 5004),
+    ("collector", 4318),
 ];
 
 /// The directory and the ports of a demo.

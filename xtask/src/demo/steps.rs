@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::client::{Protocol, Request, Response};
 use super::stage::{Stage, eventually, print_response};
-use super::{SERVICES, start_service};
+use super::start_service;
 use crate::Result;
 
 /// API keys of the example: their SHA-256 stands in its gateway.yaml.
@@ -216,7 +216,7 @@ fn breaker(stage: &mut Stage) -> Result {
         }
         stage.expect(&format!("stored response over {}, with Age and Cache-Status", protocol.version()), held)?;
     }
-    start_service(&stage.children, &stage.place, SERVICES[1])?;
+    start_service(&stage.children, &stage.place, "inventory")?;
     println!("   started: the inventory service");
     recovers(stage, &request)?;
     let asked = requests_of(stage, "inventory")?;

@@ -6,12 +6,15 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::serve::{self, Answer, Service};
+use crate::trace::Trace;
 
 /// The service.
 pub(crate) struct Customers;
 
 impl Service for Customers {
-    fn answer(&self, request: &Parts, _body: &[u8]) -> Answer {
+    const NAME: &str = "customers";
+
+    async fn answer(&self, request: &Parts, _: &[u8], _: &Trace) -> Answer {
         match (&request.method, request.uri.path()) {
             (&Method::GET, "/customers/1" | "/customers/kari@example.no") => serve::json(StatusCode::OK, &customer()),
             (&Method::GET, "/customers") => serve::json(StatusCode::OK, &json!({"customers": [customer()]})),

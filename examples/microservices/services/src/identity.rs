@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::serve::{self, Answer, Service};
+use crate::trace::Trace;
 
 /// The issuer in its tokens.
 const ISSUER: &str = "https://identity.example.no";
@@ -61,7 +62,9 @@ impl Identity {
 }
 
 impl Service for Identity {
-    fn answer(&self, request: &Parts, _body: &[u8]) -> Answer {
+    const NAME: &str = "identity";
+
+    async fn answer(&self, request: &Parts, _: &[u8], _: &Trace) -> Answer {
         match (&request.method, request.uri.path()) {
             (&Method::GET, "/jwks.json") => serve::json(StatusCode::OK, &self.jwks()),
             // Not counted as a request of the gateway's: it comes from the demo itself.

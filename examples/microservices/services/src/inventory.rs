@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
 
 use crate::serve::{self, Answer, Service};
+use crate::trace::Trace;
 
 /// The service.
 #[derive(Default)]
@@ -15,7 +16,9 @@ pub(crate) struct Inventory {
 }
 
 impl Service for Inventory {
-    fn answer(&self, request: &Parts, _body: &[u8]) -> Answer {
+    const NAME: &str = "inventory";
+
+    async fn answer(&self, request: &Parts, _: &[u8], _: &Trace) -> Answer {
         let path = request.uri.path();
         match (&request.method, path) {
             (&Method::POST, "/-/fail") => {

@@ -17,6 +17,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::trace::{Trace, Tracer};
+
 /// Largest request body that a service reads.
 const MAX_BODY: usize = 1 << 20;
 
@@ -25,12 +27,15 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// A service: its answers, given requests that have been read whole.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// The answer to a request.
-    fn answer(&self, request: &Parts, body: &[u8]) -> Answer;
+    /// Its name in traces.
+    const NAME: &str;
+
+    /// The answer to a request, which is a part of this trace.
+    fn answer(&self, request: &Parts, body: &[u8], trace: &Trace) -> impl Future<Output = Answer> + Send;
 }
 
-/// Serves until the process is ended; says on standard output where.
-pub(crate) fn run(address: SocketAddr, service: impl Service) -> Result<(), String> {
+/// Serves until the process is ended; says on standard output where. Spans go to the collector at this URL.
+pub(crate) fn run<S: Service>(address: SocketAddr, collector: Option<String>, service: S) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async move {
@@ -38,14 +43,15 @@ pub(crate) fn run(address: SocketAddr, service: impl Service) -> Result<(), Stri
         // For whoever asked for port 0. A reader that is gone is no reason to end.
         let bound = listener.local_addr().map_err(|error| error.to_string())?;
         let _ = writeln!(std::io::stdout(), "listening on {bound}");
-        let (service, reached) = (Arc::new(service), Arc::new(Reached::default()));
+        let tracer = Tracer::start(S::NAME, collector)?;
+        let (service, reached, tracer) = (Arc::new(service), Arc::new(Reached::default()), Arc::new(tracer));
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let (service, reached) = (Arc::clone(&service), Arc::clone(&reached));
+            let (service, reached, tracer) = (Arc::clone(&service), Arc::clone(&reached), Arc::clone(&tracer));
             tokio::spawn(async move {
                 let respond = service_fn(move |request| {
-                    let (service, reached) = (Arc::clone(&service), Arc::clone(&reached));
-                    async move { Ok::<_, Infallible>(respond(&*service, &reached, request).await) }
+                    let (service, reached, tracer) = (Arc::clone(&service), Arc::clone(&reached), Arc::clone(&tracer));
+                    async move { Ok::<_, Infallible>(respond(&*service, &reached, &tracer, request).await) }
                 });
                 // A client that leaves is no news.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
@@ -68,7 +74,7 @@ impl Reached {
     }
 }
 
-async fn respond(service: &impl Service, reached: &Reached, request: Request<Incoming>) -> Answer {
+async fn respond<S: Service>(service: &S, reached: &Reached, tracer: &Tracer, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n");
@@ -76,13 +82,21 @@ async fn respond(service: &impl Service, reached: &Reached, request: Request<Inc
     match parts.uri.path() {
         "/-/requests" => return json(StatusCode::OK, &json!({"requests": reached.requests.load(Relaxed)})),
         "/-/last" => return json(StatusCode::OK, &json!({"target": *reached.last()})),
-        path if path.starts_with("/-/") => {}
+        path if path.starts_with("/-/") => return service.answer(&parts, &body.to_bytes(), &Trace::none()).await,
         _ => {
             reached.requests.fetch_add(1, Relaxed);
             *reached.last() = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         }
     }
-    service.answer(&parts, &body.to_bytes())
+    let trace = tracer.enter(&parts);
+    let answer = service.answer(&parts, &body.to_bytes(), &trace).await;
+    trace.leave(answer.status());
+    answer
+}
+
+/// An empty answer in protobuf, which is a message whose fields have their defaults.
+pub(crate) fn protobuf(status: StatusCode) -> Answer {
+    respond_with(status, "application/x-protobuf", String::new())
 }
 
 /// A JSON response.

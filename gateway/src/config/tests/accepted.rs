@@ -79,9 +79,10 @@ fn everything_has_a_default() {
         (65_536, 65_536, 100, 128)
     );
     assert_eq!(config.state, State { max_entries: 100_000, max_bytes: 64 << 20, stored_responses: 64 << 20 });
-    assert_eq!(config.access_log.target, LogTarget::Stdout);
-    assert!(config.access_log.include == Disclosure::default());
-    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text });
+    let (format, selection) = (RecordFormat::Json(None), LogSelection::default());
+    let log = AccessLog { target: LogTarget::Stdout, format, include: Disclosure::default(), selection };
+    assert_eq!(config.access_log, [log]);
+    assert_eq!(config.log, Log { level: tracing::Level::INFO, format: LogFormat::Text, plugin_messages: false });
     assert_eq!(config.forwarding.via, "gateway");
     assert_eq!(config.limits.requests_per_worker, 10_000);
     assert_eq!((config.limits.body_memory, config.limits.plugin_memory), (None, None));
@@ -260,11 +261,66 @@ routes:
 
 #[test]
 fn logs_show_personal_data_only_by_name() {
-    let include = "access_log: {path: off, include: [client.address, request_headers.User-Agent]}";
-    let log = accept(&format!("{MINIMAL}{include}")).config.access_log;
-    assert_eq!((log.target, log.include.full_address, log.include.full_path), (LogTarget::Off, true, false));
+    let include = "access_log: {include: [client.address, request_headers.User-Agent]}";
+    let log = accept(&format!("{MINIMAL}{include}")).config.access_log.remove(0);
+    assert_eq!((log.include.full_address, log.include.full_path), (true, false));
     assert_eq!(log.include.request_headers, ["user-agent"]);
-    assert_eq!(accept(&format!("{MINIMAL}access_log: off")).config.access_log.target, LogTarget::Off);
+    for off in ["off", "{path: off, include: [path]}", "[{path: off}]"] {
+        assert_eq!(accept(&format!("{MINIMAL}access_log: {off}")).config.access_log, [], "{off}");
+    }
+}
+
+#[test]
+fn access_logs_have_targets_formats_and_selections_of_their_own() {
+    let logs = "access_log:
+- {format: {json: {fields: [status, query]}}, include: [path]}
+- syslog: {address: 'udp://192.0.2.1', facility: daemon, severity: notice, app_name: edge, max_message: 2KiB}
+  format: combined
+  when: [error, {status: [404, 5xx], slower_than: 1s, source: upstream, routes: r, failed: false, sampled: true}]
+  sample: {share: 0.5%, always: error}
+routes:
+- {name: r, respond: {status: 200}, access_log: {when: {status: 200}, sample: 10%}}
+- {name: s, match: {path: {prefix: /s}}, respond: {status: 200}, access_log: off}
+";
+    let config = accept(&format!("listeners: [{{name: a, address: '127.0.0.1:0'}}]\n{logs}")).config;
+    let [json, syslog] = &config.access_log[..] else { panic!("{:?}", config.access_log) };
+    assert_eq!(json.format, RecordFormat::Json(Some(vec![LogField::Status, LogField::Query])));
+    assert_eq!(syslog.format, RecordFormat::Combined);
+    let address = SyslogAddress::Udp { host: "192.0.2.1".to_owned(), port: 514 };
+    let app_name = "edge".to_owned();
+    let to = Syslog { address, facility: 3, severity: 5, app_name, max_message: 2048 };
+    assert_eq!(syslog.target, LogTarget::Syslog(to));
+    let conditions = LogConditions {
+        statuses: Some(vec![404..=404, 500..=599]),
+        failed: Some(false),
+        slower_than: Some(Duration::from_secs(1)),
+        routes: Some(vec!["r".into()]),
+        sources: Some(vec!["upstream"]),
+        sampled: Some(true),
+    };
+    assert_eq!(syslog.selection.when, [LogCondition::Error, LogCondition::All(conditions)]);
+    let always = vec![LogCondition::Error];
+    assert_eq!(syslog.selection.sample, Some(LogSample { per_million: 5_000, always }));
+    let only = LogConditions { statuses: Some(vec![200..=200]), ..LogConditions::default() };
+    let sample = Some(LogSample { per_million: 100_000, always: Vec::new() });
+    let selection = LogSelection { when: vec![LogCondition::All(only)], sample };
+    assert_eq!(config.routes[0].access_log, RouteLog::Only(selection));
+    assert_eq!(config.routes[1].access_log, RouteLog::Off);
+}
+
+#[test]
+fn templates_of_access_logs_are_compiled() {
+    let template = "'${client.address} \"${request.headers.user_agent}\" $$host 5$'";
+    let include = "include: [request_headers.user-agent]";
+    let log = accept(&format!("{MINIMAL}access_log: {{format: {{template: {template}}}, {include}}}"));
+    let text = |text: &str| LinePiece::Text(text.to_owned());
+    let pieces = vec![
+        LinePiece::Field(LogField::Client),
+        text(" \""),
+        LinePiece::RequestHeader(http::header::USER_AGENT),
+        text("\" $host 5$"),
+    ];
+    assert_eq!(log.config.access_log[0].format, RecordFormat::Template(pieces));
 }
 
 #[test]
@@ -385,7 +441,7 @@ pub(super) fn audited(part: &str, route: &str) -> String {
         "listeners: [{{name: a, address: '127.0.0.1:1'}}]
 upstreams: {{u: {{endpoints: ['a:1'], data: {{controller: Example AS, region: oslo, country: \"NO\"}}}}}}
 audit: {{directory: ., {part}}}
-secrets: {{k: {{value: 0123456789abcdef0123456789abcdef}}, old: {{value: fedcba9876543210fedcba9876543210}}, short: {{value: abc}}}}
+secrets: {{k: {{value: 0123456789abcdef0123456789abcdef}}, old: {{value: fedcba9876543210fedcba9876543210}}, short: {{value: abc}}, lines: {{value: \"a\\nb\"}}}}
 routes: [{{name: r, upstream: u, audit: {{{route}}}}}]
 "
     )
@@ -414,6 +470,18 @@ fn an_audit_trail_and_what_is_declared_for_it() {
     let trail = config.audit.as_ref().unwrap();
     assert_eq!(trail.durability, Durability::Batch(Duration::from_millis(10)));
     assert_eq!((trail.pseudonym_keys.len(), trail.categories.len()), (2, 1));
+    assert_eq!((trail.segment_bytes, trail.segment_age), (64 << 20, Duration::from_secs(86_400)));
+    assert_eq!(trail.ship, None);
+    let ship =
+        "ship: {bucket: ledger, endpoint: 'http://127.0.0.1:5555/', prefix: a/b, access_key: k, secret_key: old}";
+    let part = format!("pseudonym_key: k, segments: {{size: 1MiB, age: 1h}}, {ship}");
+    let config = accept(&audited(&part, declared)).config;
+    let trail = config.audit.as_ref().unwrap();
+    assert_eq!((trail.segment_bytes, trail.segment_age), (1 << 20, Duration::from_secs(3600)));
+    let ship = trail.ship.as_ref().unwrap();
+    assert_eq!((ship.bucket.as_str(), ship.region.as_str(), ship.prefix.as_str()), ("ledger", "us-east-1", "a/b"));
+    assert_eq!((ship.endpoint.as_deref(), ship.every), (Some("http://127.0.0.1:5555"), Duration::from_secs(60)));
+    assert_eq!((ship.access_key.expose().len(), ship.secret_key.expose().len()), (32, 32));
 }
 
 #[test]
@@ -425,7 +493,7 @@ fn an_open_ledger_stays_as_it_is_until_the_next_start() {
     let later = |key: &str| format!("audit.{key} changes at the next start; until then it stays as it is");
     assert_eq!(deferred, [later("gateway"), later("pseudonym_key")]);
     let trail = new.audit.as_ref().unwrap();
-    assert_eq!(trail.on_failure, crate::model::AuditFailure::Alarm, "followed at once");
+    assert_eq!(trail.on_failure, AuditFailure::Alarm, "followed at once");
     assert_eq!(trail.gateway.as_str(), "gateway");
     let mut without = accept("listeners: [{name: a, address: '127.0.0.1:1'}]\nroutes: []").config;
     let deferred = crate::config::diff(&running, &mut without).deferred;

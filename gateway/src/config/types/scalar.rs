@@ -16,7 +16,7 @@ fn or_environment(schema: Value) -> Value {
 }
 
 /// What is said of a value with variables where there can be none.
-pub(in crate::config) const NO_VARIABLES: &str = "has variables, which only the values of request_headers.set and response_headers.set may have; write $${ for a literal ${";
+pub(in crate::config) const NO_VARIABLES: &str = "has variables, which only the values of request_headers.set and response_headers.set and templates of access logs may have; write $${ for a literal ${";
 
 /// The scalar of a node, or an error about what was expected.
 pub(in crate::config) fn scalar<'n>(node: &'n Node, expected: &str, context: &mut Context<'_>) -> Option<&'n Scalar> {

@@ -47,6 +47,8 @@ pub struct Received {
     pub listed: Sensitive<Vec<HeaderName>>,
     /// Whether a name is left that some servers could take for another.
     pub odd_names: bool,
+    /// Whether the peer stands in a trusted network.
+    pub trusted: bool,
 }
 
 /// The rules of one configuration.
@@ -124,7 +126,7 @@ impl HeaderRules {
         let sent = if trusted { RequestId::sent(headers) } else { None };
         let id = sent.unwrap_or_else(RequestId::random);
         headers.insert(known::X_REQUEST_ID, id.value());
-        Received { client: client.into(), scheme, id, hops, listed: listed.into(), odd_names }
+        Received { client: client.into(), scheme, id, hops, listed: listed.into(), odd_names, trusted }
     }
 
     /// Removes what is not believed of this peer, and, of every peer, names that could be taken for fields which the gateway

@@ -1,5 +1,7 @@
 //! Answers of plugins, made here or stored earlier, and keeping responses for later.
 
+use std::time::Instant;
+
 use http::StatusCode;
 use http_body::Body as _;
 use plugin_rules::kv::kept_by;
@@ -15,6 +17,7 @@ use crate::plugin::call::{Action, LocalResponse, StoredResponse};
 use crate::plugin::host::response::{response_fields, response_status};
 use crate::plugin::stored::{Key, Readers, caller, storable};
 use crate::sensitive::Sensitive;
+use crate::trace::{StoredRecord, Trace};
 
 impl<L: Link> ChainRun<L> {
     /// Puts a plugin's response into the exchange.
@@ -43,6 +46,9 @@ impl<L: Link> ChainRun<L> {
 
     /// Puts a stored response into the exchange, or what the plugin has instead. `None`: there is neither.
     fn answer_stored(&self, lent: &mut Lent, index: usize, stored: StoredResponse) -> Option<Result<Answer, Error>> {
+        // Looked at only where somebody may want to know.
+        let began =
+            lent.as_deref().and_then(|exchange| exchange.trace.as_ref()?.record.as_ref()).map(|_| Instant::now());
         let hit = lent.as_deref().and_then(|exchange| {
             let store = &self.chain.stored;
             let request = &exchange.request;
@@ -55,6 +61,7 @@ impl<L: Link> ChainRun<L> {
         });
         match hit {
             Some(hit) => {
+                note(lent, index, began);
                 let source = ResponseSource::Stored(index);
                 Some(Ok(place(lent, source, hit.status, hit.headers, Body::full(hit.body))))
             }
@@ -97,6 +104,14 @@ impl<L: Link> ChainRun<L> {
         let entry = &self.chain.entries[index];
         let caller = caller(&exchange.request, readers, storing);
         Key { entry, scheme: exchange.request.scheme, authority, target, readers, caller, plugin }
+    }
+}
+
+/// Notes for the exchange's trace that the answer came from the store.
+fn note(lent: &mut Lent, by: usize, began: Option<Instant>) {
+    let trace = lent.as_deref_mut().and_then(|exchange| exchange.trace.as_mut());
+    if let (Some(record), Some(began)) = (trace.and_then(Trace::record), began) {
+        record.stored(StoredRecord { by, began, ended: Instant::now() });
     }
 }
 

@@ -6,6 +6,7 @@ pub mod fields;
 pub(super) mod flights;
 pub(super) mod log_gate;
 pub(super) mod notes;
+pub(super) mod own_words;
 pub(super) mod properties;
 pub mod response;
 pub mod target;

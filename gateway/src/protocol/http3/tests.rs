@@ -67,7 +67,7 @@ fn with_tunnels<H: Handler>(handler: H, client: impl AsyncFnOnce(quinn::Connecti
             listener: Arc::new(listener),
             local,
             limit: ConnectionLimit::new(10),
-            metrics: Metrics::new().worker().listener("test"),
+            metrics: Metrics::new(&Default::default()).worker().listener("test"),
             group: Rc::default(),
             handshakes: Rc::new(Cell::new(0)),
             server: Rc::new(server),

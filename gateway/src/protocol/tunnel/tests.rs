@@ -102,7 +102,7 @@ impl Gateway {
                 let Ok((stream, peer)) = socket.accept().await else { return };
                 let (server, settings) = (server.clone(), settings.clone());
                 tokio::task::spawn_local(async move {
-                    let metrics = Metrics::new().worker().listener("test");
+                    let metrics = Metrics::new(&Default::default()).worker().listener("test");
                     let info = ConnectionInfo {
                         peer: peer.into(),
                         tls: false,

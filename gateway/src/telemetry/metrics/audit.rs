@@ -1,6 +1,6 @@
 //! What the audit trail has counted, as metrics.
 
-use super::exposition::Exposition;
+use super::page::{Families, Kind};
 
 /// How the audit trail fares. Counts are since it was opened.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,14 @@ pub struct AuditCounts {
     pub deleted_segments: u64,
     /// Exchanges that went on without a record.
     pub unrecorded: u64,
+    /// Whether copies go to object storage.
+    pub ships: bool,
+    /// Closed segments whose copy was confirmed.
+    pub shipped_segments: u64,
+    /// Heads whose copy was confirmed.
+    pub shipped_heads: u64,
+    /// Rounds in which something was not shipped.
+    pub ship_failures: u64,
     /// Whether records can't be written at present.
     pub failing: bool,
     /// Whether exchanges are refused then.
@@ -33,9 +41,14 @@ pub struct AuditCounts {
     pub heads: Vec<(String, u64, String)>,
 }
 
-pub(super) fn render(out: &mut Exposition, counts: Option<&AuditCounts>) {
+pub(super) fn render(out: &mut Families, counts: Option<&AuditCounts>) {
     let Some(counts) = counts else { return };
-    for (name, help, value) in [
+    let shipped = [
+        ("gateway_audit_shipped_segments_total", "Closed segments that the object store has.", counts.shipped_segments),
+        ("gateway_audit_shipped_heads_total", "Heads of chains that the object store has.", counts.shipped_heads),
+        ("gateway_audit_ship_failures_total", "Rounds in which something was not shipped.", counts.ship_failures),
+    ];
+    let written = [
         ("gateway_audit_records_total", "Records of exchanges that were written to the audit trail.", counts.records),
         ("gateway_audit_bytes_total", "Bytes that were written to the audit trail.", counts.bytes),
         ("gateway_audit_syncs_total", "Group commits of the audit trail that are on disk.", counts.syncs),
@@ -45,17 +58,18 @@ pub(super) fn render(out: &mut Exposition, counts: Option<&AuditCounts>) {
         ("gateway_audit_unrecorded_total", "Times that an exchange went on without a record.", counts.unrecorded),
         ("gateway_audit_erased_total", "Subjects whose keys were deleted.", counts.erased),
         ("gateway_audit_deleted_segments_total", "Segments that were deleted by age.", counts.deleted_segments),
-    ] {
-        out.family(name, "counter", help);
-        out.sample(name, &[], value);
+    ];
+    for (name, help, value) in written.into_iter().chain(shipped.into_iter().filter(|_| counts.ships)) {
+        out.begin(name, Kind::Counter, help);
+        out.sample(&[], value);
     }
-    out.family("gateway_audit_queued", "gauge", "Records that wait to be written.");
-    out.sample("gateway_audit_queued", &[], counts.queued);
-    out.family("gateway_audit_failing", "gauge", "1 while the audit trail can't be written.");
-    out.sample("gateway_audit_failing", &[], u8::from(counts.failing));
-    let name = "gateway_audit_head";
-    out.family(name, "gauge", "The number of the last record of a chain that is on disk; its hash is a label.");
+    out.begin("gateway_audit_queued", Kind::Gauge, "Records that wait to be written.");
+    out.sample(&[], counts.queued);
+    out.begin("gateway_audit_failing", Kind::Gauge, "1 while the audit trail can't be written.");
+    out.sample(&[], u64::from(counts.failing));
+    let help = "The number of the last record of a chain that is on disk; its hash is a label.";
+    out.begin("gateway_audit_head", Kind::Gauge, help);
     for (chain, seq, hash) in &counts.heads {
-        out.sample(name, &[("chain", chain), ("hash", hash)], seq);
+        out.sample(&[("chain", chain), ("hash", hash)], *seq);
     }
 }

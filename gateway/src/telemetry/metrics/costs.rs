@@ -1,12 +1,11 @@
 //! What plugins cost, by plugin and route: as families of the exposition, and for the page of the plugins.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::exposition::Exposition;
 use super::families::{BYTES, EntryCells};
+use super::page::{Families, Kind, Number};
 use super::sums::{Grouped, group, sum};
 use super::{Metrics, Shard, lock};
 
@@ -23,40 +22,40 @@ fn memory(cells: &[Arc<EntryCells>]) -> i64 {
 }
 
 /// One number per plugin and route.
-fn family<V: Display>(
-    out: &mut Exposition,
+fn family<V: Into<Number>>(
+    out: &mut Families,
     entries: &Entries,
-    (name, kind, help): (&str, &str, &str),
+    (name, kind, help): (&'static str, Kind, &'static str),
     value: impl Fn(&[Arc<EntryCells>]) -> V,
 ) {
-    out.family(name, kind, help);
+    out.begin(name, kind, help);
     for ((plugin, route), cells) in entries {
-        out.sample(name, &[("plugin", plugin), ("route", route)], value(cells));
+        out.sample(&[("plugin", plugin), ("route", route)], value(cells));
     }
 }
 
-pub(super) fn render(out: &mut Exposition, shards: &[Arc<Shard>]) {
+pub(super) fn render(out: &mut Families, shards: &[Arc<Shard>]) {
     let entries = group(shards, |shard| &shard.entries);
     let help = "CPU time of calls of plugins by route, without what they waited.";
-    family(out, &entries, ("gateway_plugin_cpu_seconds_total", "counter", help), seconds);
+    family(out, &entries, ("gateway_plugin_cpu_seconds_total", Kind::Counter, help), seconds);
     let help = "What plugins asked of the gateway in their calls.";
     let host_calls = |cells: &[_]| sum(cells, |cell: &EntryCells| &cell.host_calls);
-    family(out, &entries, ("gateway_plugin_host_calls_total", "counter", help), host_calls);
+    family(out, &entries, ("gateway_plugin_host_calls_total", Kind::Counter, help), host_calls);
     let name = "gateway_plugin_bytes_total";
-    out.family(name, "counter", "Bytes of bodies that plugins were given, and of what they gave back.");
+    out.begin(name, Kind::Counter, "Bytes of bodies that plugins were given, and of what they gave back.");
     for ((plugin, route), cells) in &entries {
         for (place, direction) in BYTES.iter().enumerate() {
             let labels = [("plugin", &**plugin), ("route", route), ("direction", direction)];
-            out.sample(name, &labels, sum(cells, |cell| &cell.bytes[place]));
+            out.sample(&labels, sum(cells, |cell| &cell.bytes[place]));
         }
     }
     let traps = |cells: &[_]| sum(cells, |cell: &EntryCells| &cell.traps);
-    family(out, &entries, ("gateway_plugin_traps_total", "counter", "Calls that trapped."), traps);
+    family(out, &entries, ("gateway_plugin_traps_total", Kind::Counter, "Calls that trapped."), traps);
     let help = "How often a plugin was not called, or not instantiated, for a while.";
     let pauses = |cells: &[_]| sum(cells, |cell: &EntryCells| &cell.pauses);
-    family(out, &entries, ("gateway_plugin_pauses_total", "counter", help), pauses);
+    family(out, &entries, ("gateway_plugin_pauses_total", Kind::Counter, help), pauses);
     let help = "Bytes of the memories of a plugin's instances.";
-    family(out, &entries, ("gateway_plugin_instance_memory_bytes", "gauge", help), memory);
+    family(out, &entries, ("gateway_plugin_instance_memory_bytes", Kind::Gauge, help), memory);
 }
 
 impl Metrics {

@@ -1,13 +1,15 @@
 //! Counters and histograms that plugins make by the contract's `metrics` interface, bounded in number and size: a guest
 //! that labels by user must not fill the gateway's memory.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use plugin_rules::metrics as series;
 
-use super::cells::{ANYTHING, Counter, Histogram, HistogramSum};
-use super::exposition::{Exposition, label};
+use super::cells::Counter;
+use super::histogram::{Histogram, HistogramSum, Layout};
+use super::page::{Families, Kind, Value, clean};
 
 /// Series per plugin, over all workers.
 const MAX_SERIES: usize = 1000;
@@ -36,7 +38,8 @@ pub(super) struct CustomCells {
     pub(super) dropped: Counter,
 }
 
-/// Cells by key: the family's name, `{`, and the rendered labels.
+/// Cells by key: the family's name and the labels' names and values, each behind a character that no name has and that is
+/// not left in a value.
 #[derive(Debug, Default)]
 struct Series {
     cells: HashMap<Box<str>, Cell>,
@@ -56,7 +59,7 @@ impl CustomCells {
     pub(super) fn observe(&self, allowed: &Allowed, plugin: &str, name: &str, labels: &[(&str, &str)], value: f64) {
         self.with(allowed, plugin, name, "", labels, |cell| {
             if let Cell::Histogram(histogram) = cell {
-                histogram.observe(value);
+                histogram.observe(value, None);
             }
         });
     }
@@ -81,12 +84,15 @@ impl CustomCells {
             return self.dropped.add(1);
         }
         let new = match suffix {
-            "" => Cell::Histogram(Box::new(Histogram::new(&ANYTHING))),
+            "" => Cell::Histogram(Box::new(Histogram::new(&Layout::anything()))),
             _ => Cell::Counter(Counter::default()),
         };
         change(cells.entry(key.as_str().into()).or_insert(new));
     }
 }
+
+/// Between the parts of a key.
+const SEPARATOR: char = '\0';
 
 /// The name in our own name space, so that a guest can't forge the gateway's series; `None` if it is no name at all.
 fn write_key(key: &mut String, plugin: &str, name: &str, suffix: &str, labels: &[(&str, &str)]) -> Option<()> {
@@ -94,62 +100,73 @@ fn write_key(key: &mut String, plugin: &str, name: &str, suffix: &str, labels: &
     key.push_str("gateway_plugin_custom_");
     key.extend(series::family(name)?);
     key.push_str(suffix);
-    key.push('{');
-    label(key, "plugin".chars(), plugin);
+    write_label(key, "plugin".chars(), plugin);
     if labels.len() > series::MAX_LABELS {
         return None;
     }
     for (place, (_, value)) in labels.iter().enumerate() {
         let name = series::last_label(&labels[..=place])?;
-        key.push(',');
-        label(key, name, series::label_value(value));
+        write_label(key, name, series::label_value(value));
     }
     Some(())
 }
 
-/// A family's name and a series' labels.
-type Place = (String, String);
+fn write_label(key: &mut String, name: impl Iterator<Item = char>, value: &str) {
+    key.push(SEPARATOR);
+    key.extend(name);
+    key.push(SEPARATOR);
+    key.extend(value.chars().map(|char| if char == SEPARATOR { '\u{fffd}' } else { char }));
+}
 
-/// Sums over workers.
+/// The name and the labels of a key.
+fn read_key(key: &str) -> (&str, Vec<(Cow<'static, str>, String)>) {
+    let mut parts = key.split(SEPARATOR);
+    let name = parts.next().unwrap_or_default();
+    let mut labels = Vec::new();
+    while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+        labels.push((Cow::Owned(name.to_owned()), clean(value)));
+    }
+    (name, labels)
+}
+
+/// Sums over workers, by key.
 #[derive(Debug, Default)]
 pub(super) struct CustomSum {
-    counters: BTreeMap<Place, u64>,
-    histograms: BTreeMap<Place, HistogramSum>,
+    counters: BTreeMap<Box<str>, u64>,
+    histograms: BTreeMap<Box<str>, HistogramSum>,
 }
 
 impl CustomSum {
     pub(super) fn add(&mut self, cells: &CustomCells) {
         for (key, cell) in &lock(&cells.series).cells {
-            let (name, labels) = key.split_once('{').unwrap_or((key, ""));
-            let place = (name.to_owned(), labels.to_owned());
             match cell {
                 Cell::Counter(counter) => {
-                    let sum = self.counters.entry(place).or_default();
+                    let sum = self.counters.entry(key.clone()).or_default();
                     *sum = sum.saturating_add(counter.value());
                 }
                 Cell::Histogram(histogram) => {
-                    self.histograms.entry(place).or_insert_with(|| HistogramSum::new(&ANYTHING)).add(histogram)
+                    let empty = || HistogramSum::of(&Layout::anything(), []);
+                    self.histograms.entry(key.clone()).or_insert_with(empty).add(histogram);
                 }
             }
         }
     }
 
-    pub(super) fn render(&self, out: &mut Exposition) {
-        let mut last = "";
-        for ((name, labels), value) in &self.counters {
+    /// Series of one family follow each other: what is between the parts of a key sorts before every character of a name.
+    pub(super) fn render(self, out: &mut Families) {
+        let mut last = String::new();
+        let counters = self.counters.into_iter().map(|(key, sum)| (key, Kind::Counter, Value::Number(sum.into())));
+        // A guest's histogram can't take the name of a guest's counter: only those end in `_total`.
+        let histograms =
+            self.histograms.into_iter().map(|(key, sum)| (key, Kind::Histogram, Value::Histogram(Box::new(sum))));
+        for (key, kind, value) in counters.chain(histograms) {
+            let (name, labels) = read_key(&key);
             if name != last {
-                out.family(name, "counter", "Counted by plugins.");
+                let help = if kind == Kind::Counter { "Counted by plugins." } else { "Observed by plugins." };
+                out.begin(name.to_owned(), kind, help);
+                name.clone_into(&mut last);
             }
-            out.rendered(name, labels, value);
-            last = name;
-        }
-        for ((name, labels), histogram) in &self.histograms {
-            // A guest's histogram can't take the name of a guest's counter: only those end in `_total`.
-            if name != last {
-                out.family(name, "histogram", "Observed by plugins.");
-            }
-            out.histogram(name, labels, histogram);
-            last = name;
+            out.push(labels, value);
         }
     }
 }

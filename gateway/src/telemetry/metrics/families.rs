@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::cells::{Counter, Gauge, Histogram, SECONDS};
+use super::cells::{Counter, Gauge};
 use super::custom::{Allowed, CustomCells};
-use crate::error::Failure;
+use super::histogram::{Histogram, Layout};
+use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::Protocol;
 use crate::phase::Phase;
+use crate::trace::Trace;
 
 pub(super) const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Http3];
 /// By first digit of the status; `none` where the client was sent no status.
@@ -34,6 +36,10 @@ pub const PLUGIN_FAILURES: [&str; 9] =
     ["trap", "deadline", "memory", "host-calls", "output", "instances", "share", "penalty", "other"];
 /// Why a connection, or a request that never became one, was not served.
 pub const REJECTIONS: [&str; 7] = ["limit", "tls", "cleartext", "timeout", "malformed", "flood", "other"];
+
+/// Why a request was refused for want of room, by the error's name.
+pub(super) const SHED: [ErrorKind; 4] =
+    [ErrorKind::Overload, ErrorKind::BodyMemory, ErrorKind::PluginMemory, ErrorKind::UpstreamLimit];
 
 /// A family with one number per owner (route, upstream, plugin, listener), whose name is its only label. It is written
 /// because it stands in its owner's table.
@@ -69,17 +75,26 @@ pub struct RouteCells {
     pub(super) duration: Histogram,
     pub(super) bytes_in: Counter,
     pub(super) bytes_out: Counter,
+    pub(super) shed: [Counter; SHED.len()],
 }
 
-impl Default for RouteCells {
-    fn default() -> Self {
-        Self {
-            requests: Default::default(),
-            duration: Histogram::new(&SECONDS),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
-        }
-    }
+/// What is counted of an exchange that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished<'e> {
+    /// How the client speaks.
+    pub protocol: Protocol,
+    /// What it was sent, if anything was.
+    pub status: Option<StatusCode>,
+    /// From the request's head to the end of the response.
+    pub took: Duration,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the response's body.
+    pub bytes_out: u64,
+    /// What went wrong.
+    pub error: Option<&'e Error>,
+    /// Its place in a trace.
+    pub trace: Option<&'e Trace>,
 }
 
 /// The handle of a route.
@@ -91,25 +106,33 @@ impl RouteCells {
         counter("gateway_response_body_bytes_total", "Body bytes sent to clients.", |cell| &cell.bytes_out),
     ];
 
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self {
+            requests: Default::default(),
+            duration: Histogram::new(layout),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+            shed: Default::default(),
+        }
+    }
+
     /// Notes one finished exchange.
-    pub fn finished(
-        &self,
-        protocol: Protocol,
-        status: Option<StatusCode>,
-        took: Duration,
-        bytes_in: u64,
-        bytes_out: u64,
-    ) {
-        let protocol = match protocol {
+    pub fn finished(&self, exchange: &Finished<'_>) {
+        let protocol = match exchange.protocol {
             Protocol::Http1 => 0,
             Protocol::Http2 => 1,
             Protocol::Http3 => 2,
         };
-        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100).min(CLASSES.len() - 1));
+        let class = exchange.status.map_or(0, |status| usize::from(status.as_u16() / 100).min(CLASSES.len() - 1));
         self.requests[protocol][class].add(1);
-        self.duration.observe_duration(took);
-        self.bytes_in.add(bytes_in);
-        self.bytes_out.add(bytes_out);
+        self.duration.observe_duration(exchange.took, exchange.trace);
+        self.bytes_in.add(exchange.bytes_in);
+        self.bytes_out.add(exchange.bytes_out);
+        if let Some(error) = exchange.error
+            && let Some(place) = SHED.iter().position(|known| *known == error.kind())
+        {
+            self.shed[place].add(1);
+        }
     }
 }
 
@@ -130,21 +153,6 @@ pub struct UpstreamCells {
     pub in_flight: Gauge,
     pub(super) failures: [Counter; FAILURES.len()],
     pub(super) latency: Histogram,
-}
-
-impl Default for UpstreamCells {
-    fn default() -> Self {
-        Self {
-            attempts: Counter::default(),
-            retries: Counter::default(),
-            refused: Counter::default(),
-            connects: Counter::default(),
-            connections: Gauge::default(),
-            in_flight: Gauge::default(),
-            failures: Default::default(),
-            latency: Histogram::new(&SECONDS),
-        }
-    }
 }
 
 /// The handle of an upstream.
@@ -168,6 +176,19 @@ impl UpstreamCells {
         }),
     ];
 
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self {
+            attempts: Counter::default(),
+            retries: Counter::default(),
+            refused: Counter::default(),
+            connects: Counter::default(),
+            connections: Gauge::default(),
+            in_flight: Gauge::default(),
+            failures: Default::default(),
+            latency: Histogram::new(layout),
+        }
+    }
+
     /// Notes an attempt that failed.
     pub fn failed(&self, failure: Failure) {
         if let Some(place) = FAILURES.iter().position(|known| *known == failure) {
@@ -177,7 +198,7 @@ impl UpstreamCells {
 
     /// Notes the time from the first byte sent to the response's head.
     pub fn answered(&self, took: Duration) {
-        self.latency.observe_duration(took);
+        self.latency.observe_duration(took, None);
     }
 }
 

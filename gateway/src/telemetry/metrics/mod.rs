@@ -1,4 +1,5 @@
-//! Metrics: counted per worker without locks, summed when scraped, shown in Prometheus' text format.
+//! Metrics: counted per worker without locks, summed to a [`Page`] when scraped, shown in the formats of Prometheus and sent
+//! by OTLP.
 //!
 //! A series lives as long as the process, under the name of its route, upstream, plugin or listener: a reload gets the same
 //! cells again, so counters never jump back.
@@ -7,29 +8,46 @@ mod audit;
 mod cells;
 mod costs;
 mod custom;
-mod exposition;
+mod exemplar;
+mod exponential;
+mod exports;
 mod families;
+mod histogram;
+mod otlp;
+mod page;
 mod process;
+mod protobuf;
 mod render;
+mod state;
 mod sums;
+mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
+use rustix::time::{ClockId, clock_gettime};
+use telemetry_export::Counters;
+
 pub use audit::AuditCounts;
-pub use cells::{Counter, Gauge, Histogram};
+pub use cells::{Counter, Gauge};
 use custom::{Allowed, lock};
+use exports::Exports;
+pub use exports::Signal;
 use families::PluginCells;
 pub use families::{
-    EntryCells, EntryMetrics, ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS, RouteCells,
-    RouteMetrics, UpstreamCells, UpstreamMetrics,
+    EntryCells, EntryMetrics, Finished, ListenerCells, ListenerMetrics, PLUGIN_FAILURES, PluginMetrics, REJECTIONS,
+    RouteCells, RouteMetrics, UpstreamCells, UpstreamMetrics,
 };
+pub use histogram::Histogram;
+use histogram::Layout;
+pub use page::Page;
 
 use crate::memory::Memory;
+use crate::model;
 
 /// What is loaded anew while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +76,17 @@ pub struct EndpointHealth {
     pub failures: u64,
 }
 
+/// When a certificate in use expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateExpiry {
+    /// The listener that shows it to clients.
+    pub listener: Arc<str>,
+    /// Its file, or `self_signed`.
+    pub certificate: String,
+    /// The end of its validity.
+    pub not_after: SystemTime,
+}
+
 /// Tells what the audit trail has counted.
 type AuditSource = Box<dyn Fn() -> AuditCounts + Send + Sync>;
 
@@ -67,11 +96,25 @@ type EndpointSource = Box<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
 /// All metrics of the process.
 pub struct Metrics {
     started: SystemTime,
+    /// Of the histograms of durations.
+    layout: Layout,
     shards: Mutex<Vec<Arc<Shard>>>,
     /// Series of custom metrics, by plugin.
     allowed: Mutex<HashMap<Arc<str>, Arc<Allowed>>>,
     /// Succeeded and failed, in the order of `RELOADS`.
     reloads: [[AtomicU64; 2]; RELOADS.len()],
+    /// When each was last loaded well, in the order of `RELOADS`.
+    loaded: Mutex<[Option<SystemTime>; RELOADS.len()]>,
+    /// Versions of plugins that were refused, by plugin.
+    plugin_load_failures: Mutex<BTreeMap<String, u64>>,
+    /// Those in use.
+    certificates: Mutex<Vec<CertificateExpiry>>,
+    /// What is sent to collectors.
+    exports: Mutex<Exports>,
+    /// Tells this process from other gateways; other than at the last start.
+    instance: String,
+    /// How many shards are those of workers.
+    workers: AtomicU64,
     /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
     endpoints: Mutex<Option<EndpointSource>>,
     /// Asked when metrics are scraped, and whether the gateway is ready.
@@ -100,17 +143,31 @@ struct Shard {
     entries: Mutex<HashMap<EntryName, EntryMetrics>>,
     listeners: Mutex<HashMap<Arc<str>, ListenerMetrics>>,
     in_flight: Gauge,
+    /// Which worker has it; background tasks have shards as well.
+    number: OnceLock<u64>,
+    /// CPU time of the worker's thread.
+    cpu_nanoseconds: Counter,
 }
 
 impl Metrics {
-    /// Metrics that start at zero.
+    /// Metrics that start at zero. What `settings` say of histograms stays as it is: one that had other bounds from some
+    /// moment on could not be compared with itself.
     #[allow(clippy::new_ret_no_self, reason = "always shared")]
-    pub fn new() -> Arc<Self> {
+    pub fn new(settings: &model::Metrics) -> Arc<Self> {
+        let model::Metrics { buckets, native_histograms, exemplars, export: _ } = settings;
         Arc::new(Self {
             started: SystemTime::now(),
+            layout: Layout { bounds: Arc::clone(buckets), exponential: *native_histograms, exemplars: *exemplars },
             shards: Mutex::default(),
             allowed: Mutex::default(),
             reloads: Default::default(),
+            // Whoever makes metrics has read a configuration.
+            loaded: Mutex::new(RELOADS.map(|(what, _)| (what == Reload::Config).then(SystemTime::now))),
+            plugin_load_failures: Mutex::default(),
+            certificates: Mutex::default(),
+            exports: Mutex::default(),
+            instance: format!("{:032x}", fastrand::u128(..)),
+            workers: AtomicU64::new(0),
             endpoints: Mutex::default(),
             audit: Mutex::default(),
             memory: Mutex::default(),
@@ -132,7 +189,30 @@ impl Metrics {
     pub fn reloaded(&self, what: Reload, succeeded: bool) {
         if let Some(place) = RELOADS.iter().position(|(reload, _)| *reload == what) {
             self.reloads[place][usize::from(!succeeded)].fetch_add(1, Relaxed);
+            if succeeded {
+                lock(&self.loaded)[place] = Some(SystemTime::now());
+            }
         }
+    }
+
+    /// From now on a signal is exported with these counters. What was counted before goes on.
+    pub fn show_export(&self, signal: Signal, counters: Arc<Counters>) {
+        lock(&self.exports).show(signal, counters);
+    }
+
+    /// What tells this process from other gateways: OpenTelemetry's `service.instance.id`.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Notes that a version of a plugin was refused.
+    pub fn plugin_load_failed(&self, plugin: &str) {
+        *lock(&self.plugin_load_failures).entry(plugin.to_owned()).or_default() += 1;
+    }
+
+    /// From now on, these certificates are in use.
+    pub fn certificates_in_force(&self, certificates: Vec<CertificateExpiry>) {
+        *lock(&self.certificates) = certificates;
     }
 
     /// From now on, `endpoints` tells which endpoints there are and how they fare.
@@ -193,12 +273,12 @@ pub struct WorkerMetrics {
 impl WorkerMetrics {
     /// The handle of a route; `none` is the name for requests without one.
     pub fn route(&self, name: &str) -> RouteMetrics {
-        cell(&self.shard.routes, name)
+        made(&self.shard.routes, name, || RouteCells::new(&self.metrics.layout))
     }
 
     /// The handle of an upstream.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        cell(&self.shard.upstreams, name)
+        made(&self.shard.upstreams, name, || UpstreamCells::new(&self.metrics.layout))
     }
 
     /// The handle of a listener.
@@ -222,6 +302,14 @@ impl WorkerMetrics {
         &self.shard.in_flight
     }
 
+    /// Notes the CPU time that the thread of this worker has used; to be called on that thread.
+    pub fn note_cpu_time(&self) {
+        self.shard.number.get_or_init(|| self.metrics.workers.fetch_add(1, Relaxed));
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let nanoseconds = time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec);
+        self.shard.cpu_nanoseconds.set(u64::try_from(nanoseconds).unwrap_or(0));
+    }
+
     /// The metrics of the process.
     pub const fn process(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -229,7 +317,12 @@ impl WorkerMetrics {
 }
 
 fn cell<T: Default>(cells: &Mutex<HashMap<Arc<str>, Arc<T>>>, name: &str) -> Arc<T> {
-    Arc::clone(lock(cells).entry(name.into()).or_default())
+    made(cells, name, T::default)
+}
+
+/// The cells that are there under a name, or new ones.
+fn made<T>(cells: &Mutex<HashMap<Arc<str>, Arc<T>>>, name: &str, new: impl FnOnce() -> T) -> Arc<T> {
+    Arc::clone(lock(cells).entry(name.into()).or_insert_with(|| Arc::new(new())))
 }
 
 #[cfg(test)]

@@ -6,27 +6,27 @@ use std::time::UNIX_EPOCH;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::exposition::Exposition;
+use super::page::{Families, Kind};
 
-pub(super) fn render(out: &mut Exposition, started: std::time::SystemTime) {
+pub(super) fn render(out: &mut Families, started: std::time::SystemTime) {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    out.family("process_cpu_seconds_total", "counter", "CPU time used.");
-    out.sample("process_cpu_seconds_total", &[], cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
-    out.family("process_start_time_seconds", "gauge", "When the process started, since 1970.");
+    out.begin("process_cpu_seconds_total", Kind::Counter, "CPU time used.");
+    out.sample(&[], cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);
+    out.begin("process_start_time_seconds", Kind::Gauge, "When the process started, since 1970.");
     let started = started.duration_since(UNIX_EPOCH).unwrap_or_default();
-    out.sample("process_start_time_seconds", &[], started.as_secs_f64());
+    out.sample(&[], started.as_secs_f64());
     if let Some(bytes) = resident_memory() {
-        out.family("process_resident_memory_bytes", "gauge", "Memory in RAM.");
-        out.sample("process_resident_memory_bytes", &[], bytes);
+        out.begin("process_resident_memory_bytes", Kind::Gauge, "Memory in RAM.");
+        out.sample(&[], bytes);
     }
     if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
-        out.family("process_open_fds", "gauge", "Open file descriptors.");
+        out.begin("process_open_fds", Kind::Gauge, "Open file descriptors.");
         // The one that reads the directory does not count.
-        out.sample("process_open_fds", &[], descriptors.count().saturating_sub(1));
+        out.sample(&[], descriptors.count().saturating_sub(1));
     }
     if let Some(limit) = getrlimit(Resource::Nofile).current {
-        out.family("process_max_fds", "gauge", "The limit of open file descriptors.");
-        out.sample("process_max_fds", &[], limit);
+        out.begin("process_max_fds", Kind::Gauge, "The limit of open file descriptors.");
+        out.sample(&[], limit);
     }
 }
 

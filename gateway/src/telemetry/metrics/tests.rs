@@ -6,11 +6,21 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
-use crate::error::Failure;
+use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::Protocol;
 use crate::phase::Phase;
 
 mod documented;
+mod formats;
+
+fn metrics() -> Arc<Metrics> {
+    Metrics::new(&model::Metrics::default())
+}
+
+/// An exchange that went well.
+pub(super) fn finished(protocol: Protocol, status: Option<StatusCode>, took: Duration) -> Finished<'static> {
+    Finished { protocol, status, took, bytes_in: 0, bytes_out: 0, error: None, trace: None }
+}
 
 fn value<'t>(text: &'t str, sample: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
@@ -18,21 +28,22 @@ fn value<'t>(text: &'t str, sample: &str) -> Option<&'t str> {
 
 #[test]
 fn workers_are_summed_and_reloads_continue() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let workers = [metrics.worker(), metrics.worker()];
     for worker in &workers {
         for _reload in 0..2 {
             let took = Duration::from_millis(3);
-            worker.route("a").finished(Protocol::Http2, Some(StatusCode::OK), took, 5, 7);
+            let exchange = finished(Protocol::Http2, Some(StatusCode::OK), took);
+            worker.route("a").finished(&Finished { bytes_in: 5, bytes_out: 7, ..exchange });
         }
     }
-    workers[0].route("a").finished(Protocol::Http1, None, Duration::from_secs(60), 0, 0);
-    let text = metrics.render();
+    workers[0].route("a").finished(&finished(Protocol::Http1, None, Duration::from_secs(60)));
+    let text = metrics.page().text();
     assert_eq!(value(&text, r#"gateway_requests_total{route="a",protocol="http2",status="2xx"}"#), Some("4"));
     assert_eq!(value(&text, r#"gateway_requests_total{route="a",protocol="http1",status="none"}"#), Some("1"));
     assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="0.0025"}"#), Some("0"));
     assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="0.005"}"#), Some("4"));
-    assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="10"}"#), Some("4"));
+    assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="10.0"}"#), Some("4"));
     assert_eq!(value(&text, r#"gateway_request_duration_seconds_bucket{route="a",le="+Inf"}"#), Some("5"));
     assert_eq!(value(&text, r#"gateway_request_duration_seconds_count{route="a"}"#), Some("5"));
     assert_eq!(value(&text, r#"gateway_response_body_bytes_total{route="a"}"#), Some("28"));
@@ -40,8 +51,11 @@ fn workers_are_summed_and_reloads_continue() {
 
 #[test]
 fn families_have_their_numbers() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let worker = metrics.worker();
+    let error = Error::from(ErrorKind::UpstreamLimit);
+    let exchange = finished(Protocol::Http1, Some(StatusCode::SERVICE_UNAVAILABLE), Duration::ZERO);
+    worker.route("r").finished(&Finished { error: Some(&error), ..exchange });
     let upstream = worker.upstream("u");
     upstream.attempts.add(2);
     upstream.failed(Failure::Timeout);
@@ -64,8 +78,18 @@ fn families_have_their_numbers() {
             })
             .to_vec()
     });
-    let text = metrics.render();
+    metrics.plugin_load_failed("p");
+    metrics.certificates_in_force(vec![CertificateExpiry {
+        listener: "l".into(),
+        certificate: "certs/api.pem".to_owned(),
+        not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000),
+    }]);
+    let text = metrics.page().text();
     for (sample, expected) in [
+        (r#"gateway_requests_shed_total{route="r",reason="upstream-limit"}"#, "1"),
+        (r#"gateway_requests_shed_total{route="r",reason="overload"}"#, "0"),
+        (r#"gateway_plugin_load_failures_total{plugin="p"}"#, "1"),
+        (r#"gateway_certificate_expiry_timestamp_seconds{listener="l",certificate="certs/api.pem"}"#, "2000000000"),
         (r#"gateway_upstream_attempts_total{upstream="u"}"#, "2"),
         (r#"gateway_upstream_failures_total{upstream="u",kind="timeout"}"#, "1"),
         (r#"gateway_upstream_connections{upstream="u"}"#, "2"),
@@ -86,14 +110,14 @@ fn families_have_their_numbers() {
 
 #[test]
 fn the_text_is_well_formed() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let worker = metrics.worker();
-    worker.route("od\"d\\na\nme").finished(Protocol::Http3, Some(StatusCode::NOT_FOUND), Duration::ZERO, 0, 0);
+    worker.route("od\"d\\na\nme").finished(&finished(Protocol::Http3, Some(StatusCode::NOT_FOUND), Duration::ZERO));
     let plugin = worker.plugin("p");
     plugin.count("hits", &[("kind", "a\"b")], 1);
     plugin.count("hits", &[("kind", "c")], 1);
     plugin.observe("sizes", &[], 3.0);
-    let text = metrics.render();
+    let text = metrics.page().text();
     assert!(text.contains(r#"route="od\"d\\na\nme""#));
     assert!(text.ends_with('\n'));
     let (mut families, mut current) = (HashSet::new(), "");
@@ -113,14 +137,14 @@ fn the_text_is_well_formed() {
 
 #[test]
 fn custom_metrics_are_summed_and_named_apart() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     for worker in [metrics.worker(), metrics.worker()] {
         let plugin = worker.plugin("p");
         plugin.count("pii.found_total", &[("kind", "email")], 2);
         plugin.observe("size", &[], 7.0);
         plugin.observe("size", &[], f64::NAN);
     }
-    let text = metrics.render();
+    let text = metrics.page().text();
     assert_eq!(value(&text, r#"gateway_plugin_custom_pii_found_total{plugin="p",kind="email"}"#), Some("4"));
     assert_eq!(value(&text, r#"gateway_plugin_custom_size_count{plugin="p"}"#), Some("2"));
     assert_eq!(value(&text, r#"gateway_plugin_custom_size_sum{plugin="p"}"#), Some("14"));
@@ -128,17 +152,17 @@ fn custom_metrics_are_summed_and_named_apart() {
 
 #[test]
 fn names_that_the_contract_takes_are_counted() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let plugin = metrics.worker().plugin("p");
     let long = "n".repeat(100);
     plugin.count(&long, &[(&long, "a\"b"), ("_x", "c")], 1);
     let sample = format!(r#"gateway_plugin_custom_{long}_total{{plugin="p",{long}="a\"b",_x="c"}}"#);
-    assert_eq!(value(&metrics.render(), &sample), Some("1"));
+    assert_eq!(value(&metrics.page().text(), &sample), Some("1"));
 }
 
 #[test]
 fn custom_metrics_are_bounded_over_all_workers() {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let workers = [metrics.worker(), metrics.worker()];
     for worker in &workers {
         let plugin = worker.plugin("p");
@@ -152,7 +176,7 @@ fn custom_metrics_are_bounded_over_all_workers() {
         plugin.count("hits", &[("__name__", "other")], 1);
         plugin.count(&"n".repeat(101), &[], 1);
     }
-    let text = metrics.render();
+    let text = metrics.page().text();
     assert_eq!(text.lines().filter(|line| line.starts_with("gateway_plugin_custom_hits_total{")).count(), 1000);
     assert_eq!(value(&text, r#"gateway_plugin_metrics_dropped_total{plugin="p"}"#), Some("1012"));
 }

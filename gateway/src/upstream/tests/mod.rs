@@ -63,7 +63,7 @@ async fn upstream(config: Config) -> Arc<Upstream> {
 }
 
 fn client() -> Rc<Client> {
-    counted_in(&Metrics::new())
+    counted_in(&Metrics::new(&Default::default()))
 }
 
 /// The same, which counts where the test looks.
@@ -81,6 +81,7 @@ fn outbound(method: Method, body: Body) -> Outbound<'static> {
         body,
         key: None,
         interim: Interim::default(),
+        trace: None,
     }
 }
 

@@ -131,13 +131,13 @@ fn what_happens_to_an_upstream_is_counted() {
             socket.head().await;
         })
         .await;
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(&Default::default());
         let client = counted_in(&metrics);
         let upstream = upstream(config(&[address])).await;
         assert_eq!(text(get(&client, &upstream).await.0.unwrap()).await.unwrap(), "ok");
         let response = get(&client, &upstream).await.0.unwrap();
         let value = |name: &str| {
-            let text = metrics.render();
+            let text = metrics.page().text();
             let sample = |line: &&str| line.starts_with(name);
             text.lines().find(sample).and_then(|line| line.rsplit(' ').next()).map(str::to_owned).unwrap()
         };
@@ -340,7 +340,7 @@ fn an_endpoint_can_be_connected_to_off_the_workers() {
         let upstream = upstream(config(&[listener.local_addr().unwrap()])).await;
         let endpoint = upstream.endpoints.load()[0].clone();
         let connecting =
-            tokio::spawn(async move { upstream.connector.connect(&endpoint).await.map(|made| made.http2) });
+            tokio::spawn(async move { upstream.connector.connect(&endpoint, || {}).await.map(|made| made.http2) });
         let (accepted, connected) = tokio::join!(listener.accept(), connecting);
         assert!(accepted.is_ok());
         assert!(!connected.unwrap().unwrap(), "HTTP/1.1 without ALPN");

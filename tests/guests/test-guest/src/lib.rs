@@ -114,6 +114,8 @@ impl Guest {
                     let sum = counters::add("s", 1, Duration::from_secs(60));
                     action = RequestAction::respond(LocalResponse::new(200).body(sum.to_string()));
                 }
+                "tell" => log::error!("the field says {}", exchange.request().header("x-told").unwrap_or_default()),
+                "tell-panic" => panic!("the field says {}", exchange.request().header("x-told").unwrap_or_default()),
                 "field" => exchange.set_log_field("guest", Some("seen")),
                 "retarget" => action = retarget(exchange).unwrap_or(action),
                 verb => action = bounds(exchange, verb).or_else(|| noted::answer(exchange, verb)).unwrap_or(action),

@@ -10,6 +10,7 @@ use plugin_rules::same_variants;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::calls_trace::Traced;
 use crate::message::{FieldMap, known};
 use crate::phase::Phase;
 use crate::plugin::grants::Need;
@@ -88,13 +89,22 @@ fn response(answer: CallResponse) -> Response {
     }
 }
 
+/// The outcome of a call for which there was no room.
+fn not_made() -> (CallResult, Instant) {
+    (Err(CallError::Busy), Instant::now())
+}
+
 impl HostState {
     fn is_granted(&self, upstream: &str) -> bool {
         self.context.upstreams.iter().any(|granted| **granted == *upstream)
     }
 
     /// A call that may be made, ready to be waited for.
-    fn prepare(&self, of: Request) -> Result<impl Future<Output = CallResult> + Send + use<>, CallError> {
+    fn prepare(
+        &self,
+        of: Request,
+        number: usize,
+    ) -> Result<(Traced, impl Future<Output = (CallResult, Instant)> + Send + use<>), CallError> {
         let granted = self.is_granted(&of.upstream);
         if !granted {
             self.context.refuse(Need::Upstreams, &of.upstream);
@@ -108,6 +118,7 @@ impl HostState {
         // On behalf of the request: a plugin that calls its own gateway must come to an end.
         let hops = self.exchange.as_ref().map(|exchange| exchange.hops.clone()).unwrap_or_default();
         headers.insert(known::CDN_LOOP, hops.next());
+        let traced = self.trace(&of.upstream, &method, number, &mut headers);
         let passed = hops.passed;
         let timeout = match of.timeout_ms {
             0 => DEFAULT_TIMEOUT,
@@ -130,7 +141,7 @@ impl HostState {
             }
         };
         let flights = self.context.flights.clone();
-        Ok(async move {
+        let call = async move {
             // Whoever shares a call waits no longer than its own time, which may be shorter than the call's.
             let outcome = timeout_at(deadline, async {
                 match &key {
@@ -138,8 +149,9 @@ impl HostState {
                     None => call.await,
                 }
             });
-            outcome.await.unwrap_or(Err(CallError::Timeout))
-        })
+            (outcome.await.unwrap_or(Err(CallError::Timeout)), Instant::now())
+        };
+        Ok((traced, call))
     }
 
     /// Waits with the instance, whose time does not count meanwhile; none where too many wait already.
@@ -167,11 +179,12 @@ impl calls::Host for HostState {
     async fn send(&mut self, of: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.charge()?;
         self.call_refused = false;
-        let call = match self.prepare(of) {
+        let (traced, call) = match self.prepare(of, 0) {
             Ok(call) => call,
             Err(error) => return Ok(Err(error.into())),
         };
-        let outcome = self.wait_for(call).await.unwrap_or(Err(CallError::Busy));
+        let (outcome, ended) = self.wait_for(call).await.unwrap_or_else(not_made);
+        self.note(traced, &outcome, ended);
         self.call_refused = matches!(outcome, Err(CallError::Busy));
         Ok(outcome.map(response).map_err(Into::into))
     }
@@ -182,22 +195,27 @@ impl calls::Host for HostState {
         }
         self.call_refused = false;
         // What may not be sent says why by itself, also where nothing else can be sent now.
-        let (mut denied, mut calls) = (Vec::with_capacity(of.len()), Vec::new());
+        let (mut denied, mut calls, mut traced) = (Vec::with_capacity(of.len()), Vec::new(), Vec::new());
         for request in of {
             self.charge()?;
-            match self.prepare(request) {
-                Ok(call) => {
+            match self.prepare(request, calls.len()) {
+                Ok((of, call)) => {
                     denied.push(None);
                     calls.push(call);
+                    traced.push(of);
                 }
                 Err(error) => denied.push(Some(error)),
             }
         }
         let sent = if calls.is_empty() { None } else { self.wait_for(join_all(calls)).await };
-        let mut sent = sent.into_iter().flatten();
+        let (mut sent, mut traced) = (sent.into_iter().flatten(), traced.into_iter());
         let outcome = |denied: Option<CallError>| match denied {
             Some(error) => Err(error),
-            None => sent.next().unwrap_or(Err(CallError::Busy)),
+            None => {
+                let (outcome, ended) = sent.next().unwrap_or_else(not_made);
+                self.note(traced.next().flatten(), &outcome, ended);
+                outcome
+            }
         };
         let outcomes: Vec<_> = denied.into_iter().map(outcome).collect();
         self.call_refused = outcomes.iter().any(|outcome| matches!(outcome, Err(CallError::Busy)));

@@ -7,6 +7,7 @@
 
 mod audit;
 mod calls;
+mod calls_trace;
 mod counters;
 pub(super) mod crypto;
 pub(super) mod fast;

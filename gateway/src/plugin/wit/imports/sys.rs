@@ -3,7 +3,6 @@
 use plugin_rules::MAX_RANDOM;
 use tracing::level_filters::LevelFilter;
 
-use crate::phase::Phase;
 use crate::plugin::error::sanitise;
 use crate::plugin::host::clock::{origin, since_epoch};
 use crate::plugin::wit::bindings::edge::gateway::sys::{self, Level};
@@ -21,9 +20,8 @@ impl sys::Host for HostState {
         if dropped > 0 {
             tracing::warn!(target: "plugin", plugin, route, dropped, "log messages over the limit were dropped");
         }
-        // A panic over its config, most likely.
-        let message = if self.phase == Phase::Configure { self.context.hidden.redact(&message) } else { message };
-        let message = sanitise(&message, MESSAGE);
+        let message = self.context.hidden.redact(&message);
+        let message = sanitise(&self.context.words.only(&message, self.exchange.as_deref()), MESSAGE);
         match at {
             Level::Trace => tracing::trace!(target: "plugin", plugin, route, "{message}"),
             Level::Debug => tracing::debug!(target: "plugin", plugin, route, "{message}"),

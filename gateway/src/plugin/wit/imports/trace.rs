@@ -30,7 +30,7 @@ impl contract::Host for HostState {
         let Some(trace) = &self.exchange(of)?.trace else { return Ok(None) };
         let [high, low] = halves(trace.id.bytes());
         let recorded = trace.notes.is_some();
-        let (span, trace_flags) = (u64::from_be_bytes(trace.span.bytes()), u8::from(trace.sampled));
+        let (span, trace_flags) = (u64::from_be_bytes(trace.span.bytes()), trace.flags());
         Ok(Some(Context { trace_high: high, trace_low: low, span, trace_flags, recorded }))
     }
 
@@ -164,7 +164,9 @@ mod tests {
     }
 
     fn trace(notes: Option<Box<Notes>>) -> Trace {
-        Trace { id: TraceId::random(), span: SpanId::random(), sampled: true, notes }
+        let mut trace = Trace::new(TraceId::random(), SpanId::random(), true);
+        trace.notes = notes;
+        trace
     }
 
     /// Runs the guest, third of its chain, over an exchange; how it was refused what it was.

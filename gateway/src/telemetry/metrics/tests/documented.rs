@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::families::{BYTES, CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS};
+use super::super::families::{BYTES, CLASSES, FAILURES, PHASES, PLUGIN_FAILURES, PROTOCOLS, REJECTIONS, SHED};
 use super::super::{RELOADS, Reload};
 use super::*;
 use crate::memory::Memory;
@@ -15,9 +15,10 @@ type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
 /// One of everything that the gateway can count.
 fn everything() -> String {
-    let metrics = Metrics::new();
+    let metrics = metrics();
     let worker = metrics.worker();
-    worker.route("r").finished(Protocol::Http1, Some(StatusCode::OK), Duration::ZERO, 0, 0);
+    worker.route("r").finished(&finished(Protocol::Http1, Some(StatusCode::OK), Duration::ZERO));
+    worker.note_cpu_time();
     worker.upstream("u").attempts.add(1);
     worker.listener("l").accepted.add(1);
     worker.plugin_entry("p", "r").called(Duration::from_millis(1), 1, 1, 1);
@@ -26,14 +27,18 @@ fn everything() -> String {
     plugin.count("NAME", &[], 1);
     plugin.observe("NAME", &[], 1.0);
     metrics.reloaded(Reload::Config, true);
+    metrics.plugin_load_failed("p");
+    let (listener, certificate, not_after) = ("l".into(), "c".to_owned(), SystemTime::now());
+    metrics.certificates_in_force(vec![CertificateExpiry { listener, certificate, not_after }]);
     metrics.show_memory(Memory::new(&Limits { requests_per_worker: 1, body_memory: Some(1), plugin_memory: Some(1) }));
+    metrics.show_export(Signal::Traces, Arc::default());
     let heads = vec![("edge-1/365d".to_owned(), 1, "00".to_owned())];
-    metrics.show_audit(move || AuditCounts { heads: heads.clone(), ..AuditCounts::default() });
+    metrics.show_audit(move || AuditCounts { ships: true, heads: heads.clone(), ..AuditCounts::default() });
     metrics.plugin_in_force("p", "1", "a");
     metrics.show_endpoints(|| {
         vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true, failures: 0 }]
     });
-    metrics.render()
+    metrics.page().text()
 }
 
 fn written() -> Families {
@@ -78,13 +83,16 @@ fn the_reference_has_exactly_the_families_that_are_written() {
 #[test]
 fn the_reference_has_exactly_the_values_that_labels_take() {
     let mut documented: BTreeMap<&str, BTreeSet<String>> = rows(2).map(|row| (row[0], words(row[1]))).collect();
-    let known: [(&str, Vec<&str>); 9] = [
+    let known: [(&str, Vec<&str>); 12] = [
         ("`protocol`", PROTOCOLS.map(Protocol::name).to_vec()),
         ("`status`", CLASSES.to_vec()),
         ("`kind`", FAILURES.map(Failure::name).to_vec()),
         ("`phase`", PHASES.map(Phase::name).to_vec()),
         ("`reason` of plugins", PLUGIN_FAILURES.to_vec()),
         ("`reason` of listeners", REJECTIONS.to_vec()),
+        ("`reason` of shed requests", SHED.map(ErrorKind::name).to_vec()),
+        ("`reason` of exports", telemetry_export::DropReason::ALL.map(|reason| reason.as_str()).to_vec()),
+        ("`signal`", Signal::ALL.map(Signal::name).to_vec()),
         ("`direction`", BYTES.to_vec()),
         ("`what`", RELOADS.map(|(_, what)| what).to_vec()),
         ("`result`", vec!["succeeded", "failed"]),
