@@ -52,7 +52,7 @@ fn gateway(upstream: &Upstream, names: &[String]) -> TestGateway {
     let yaml = format!(
         "listeners:
   - {{name: clear, address: \"127.0.0.1:0\", protocols: [http1, http2]}}
-  - {{name: tls, address: \"127.0.0.1:0\", tls: {{self_signed: [localhost]}}}}
+  - {{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}
 plugins: {{directory: plugins}}
 upstreams:
   one: {{endpoints: [\"{}\"], data: {{controller: Example AS, region: oslo, country: NO}}}}

@@ -18,7 +18,7 @@ use gateway_tests::upstream::{Upstream, hang_up, reusable, text};
 /// A gateway with TLS for all protocols and one audited route.
 fn gateway(upstream: &Upstream, route: &str) -> TestGateway {
     let yaml = format!(
-        "listeners: [{{name: tls, address: \"127.0.0.1:0\", tls: {{self_signed: [localhost]}}}}]
+        "listeners: [{{name: tls, address: \"127.0.0.1:0\", protocols: [http1, http2, http3], tls: {{self_signed: [localhost]}}}}]
 plugins: {{directory: plugins}}
 upstreams: {{one: {{endpoints: [\"{}\"]}}}}
 {}routes: [{{name: all, upstream: one, {route}{DECLARED}}}]

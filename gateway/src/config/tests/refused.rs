@@ -485,7 +485,7 @@ fn mistakes_of_an_audit_trail_are_told_with_their_places() {
         ("pseudonym_key: k, on_failure: ignore", declared, "unknown value \"ignore\""),
         ("pseudonym_key: k, categories: ['kari@example.no']", declared, "is not a name"),
         ("", declared, "\"pseudonym_key\" is missing"),
-        ("pseudonym_key: k, segments: {age: 1ms}", declared, "3:54: "),
+        ("pseudonym_key: k, segments: {age: 1ms}", declared, "3:57: \"1ms\" is too short"),
         ("pseudonym_key: k, ship: {bucket: A, access_key: k, secret_key: k}", declared, "\"A\" is no bucket's name"),
         ("pseudonym_key: k, ship: {bucket: abc, access_key: k}", declared, "\"secret_key\" is missing"),
         (
