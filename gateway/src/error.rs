@@ -81,6 +81,8 @@ pub enum ErrorKind {
     PluginAnswer,
     /// A plugin gave the stream up.
     PluginAbort,
+    /// The audit trail could not confirm a record, and the exchange may not go on without it.
+    Audit,
     /// A defect of the gateway.
     Internal,
 }
@@ -155,6 +157,7 @@ impl ErrorKind {
                 Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_error", F::Other, "plugin")
             }
             Self::PluginAbort => Row(Plugin, S::SERVICE_UNAVAILABLE, "proxy_internal_error", F::Other, "plugin-abort"),
+            Self::Audit => Row(Gateway, S::SERVICE_UNAVAILABLE, "proxy_internal_response", F::Overload, "audit"),
             Self::Internal => Row(Gateway, S::INTERNAL_SERVER_ERROR, "proxy_internal_error", F::Other, "internal"),
         }
     }

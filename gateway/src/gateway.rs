@@ -17,6 +17,7 @@ mod run;
 mod signals;
 mod start;
 mod surroundings;
+mod trail;
 mod workers;
 
 use std::net::SocketAddr;

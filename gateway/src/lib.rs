@@ -30,6 +30,7 @@ pub mod message;
 pub mod model;
 
 pub mod access_log;
+pub mod audit;
 pub mod error;
 pub mod response;
 pub mod sanitize;

@@ -17,6 +17,7 @@ use http_body::Body as _;
 use self::deadline::{explain, within};
 use self::forward::forward;
 use self::receive::receive;
+use crate::audit::{self, Records};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, Exchange, ResponseHead, ResponseSource, SharedExchange};
 use crate::handler::Inbound;
@@ -89,6 +90,12 @@ async fn serve(
             }
         };
     }
+    if let Some(records) = completion.audit.take() {
+        body = match Box::pin(audit::seal(records, is_head, body)).await {
+            Ok(body) => body,
+            Err(error) => fail(error).await,
+        };
+    }
     let (mut outgoing, barred) = finish(&snapshot, &exchange, &completion, is_head, &body).await;
     outgoing.body = completion.attach(is_head, outgoing.status, body, barred);
     outgoing
@@ -111,6 +118,10 @@ async fn answer(
         .await;
     let (route, last_hop) = found?;
     completion.route = Some(route.clone());
+    if let Some(audited) = &route.audit {
+        let progress = completion.request.get_or_insert_default().clone();
+        completion.audit = Some(Records::begin(audited, exchange, progress).await);
+    }
 
     // The body: refused at once where its declared length is too large, counted where it is not declared.
     let limit = route.config.limits.max_body;

@@ -118,6 +118,7 @@ const fn explanation(kind: ErrorKind) -> &'static str {
         ErrorKind::ResponseHeadTooLarge => "The service's response had too many or too large header fields.",
         ErrorKind::ResponseTooLarge => "The service's response was too large.",
         ErrorKind::Plugin | ErrorKind::PluginAnswer | ErrorKind::PluginAbort => "The request could not be processed.",
+        ErrorKind::Audit => "The request could not be recorded.",
         ErrorKind::Internal => "The gateway failed.",
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::access_log::Target;
+use crate::audit::Trail;
 use crate::message::headers::HeaderRules;
 use crate::model::{Config, RouteAction};
 use crate::plugin::PluginSet;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub log_targets: Vec<Target>,
     /// Where spans go.
     pub spans: Option<Arc<SpanExport>>,
+    /// The audit trail, where there is one.
+    pub audit: Option<Trail>,
 }
 
 impl Snapshot {
@@ -54,12 +57,17 @@ impl Snapshot {
         let routes = config.routes.iter().enumerate().map(|(index, route)| (route.matches.clone(), index)).collect();
         let rules = Arc::new(HeaderRules::new(&config.forwarding));
         let router = Arc::new(Router::build(routes));
-        Self { router, upstreams, plugins, rules, ports, log_targets, config, spans: None }
+        Self { router, upstreams, plugins, rules, ports, log_targets, config, spans: None, audit: None }
     }
 
     /// The same with somewhere to send spans to.
     pub fn with_spans(self, spans: Option<Arc<SpanExport>>) -> Self {
         Self { spans, ..self }
+    }
+
+    /// The same with an audit trail.
+    pub fn audited(self, audit: Option<Trail>) -> Self {
+        Self { audit, ..self }
     }
 
     /// The same routes and upstreams with other plugins.

@@ -139,3 +139,12 @@ fn what_stops_a_deployed_gateway_waits_for_longer_than_its_drain_takes() {
         assert!(!drain.delay.is_zero() && drain.delay + drain.timeout < patience, "{drain:?} {patience:?}");
     }
 }
+
+#[test]
+fn the_audit_example_starts_and_records_who_is_refused() {
+    let gateway = TestGateway::start(&example("audit"), &["auth", "pii-redact"]);
+    for (number, path) in ["/orders", "/inventory/boots", "/customers/1"].into_iter().enumerate() {
+        assert_eq!(Client::http1(gateway.address()).get(path).status, 401, "{path}");
+        assert_eq!(gateway_tests::audit::exchanges(gateway.directory()).len(), number + 1);
+    }
+}

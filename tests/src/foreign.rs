@@ -108,9 +108,9 @@ fn aioquic() -> Command {
 }
 
 /// The Python that has what tests need.
-pub(crate) fn python() -> OsString {
+pub fn python() -> OsString {
     std::env::var_os("GATEWAY_PYTHON")
-        .expect("GATEWAY_PYTHON names a Python with aioquic and opentelemetry-proto; `cargo xtask test` brings it")
+        .expect("GATEWAY_PYTHON names a Python with what `cargo xtask setup` installs; `cargo xtask test` brings it")
 }
 
 fn printed(command: &mut Command) -> Result<Vec<u8>, String> {

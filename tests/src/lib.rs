@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: a gateway on port 0, scripted upstreams, clients of all three protocols,
 //! throwaway certificates. Everything runs on loopback and ends with the value that started it.
 
+pub mod audit;
 pub mod certs;
 pub mod client;
 pub mod collector;

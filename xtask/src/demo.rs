@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: the gateway at work on real parts. Everything that is printed was received.
 
 mod archive;
+mod audit;
 mod children;
 mod client;
 mod place;
@@ -46,9 +47,11 @@ const START: Duration = Duration::from_secs(120);
 
 /// The task.
 pub(crate) fn run(options: &Options) -> Result {
-    if options.scenario != "microservices" {
-        return Err(format!("there is no scenario \"{}\"; there is: microservices", options.scenario));
-    }
+    let services: &[&str] = match &*options.scenario {
+        "microservices" => &SERVICES,
+        "audit" => &audit::SERVICES,
+        other => return Err(format!("there is no scenario \"{other}\"; there are: microservices, audit")),
+    };
     setup::wasm()?;
     setup::tools(&[setup::CURL, setup::PYTHON])?;
     let python = setup::python()?;
@@ -57,7 +60,8 @@ pub(crate) fn run(options: &Options) -> Result {
         announce_first_build()?;
     }
     let wasm = plugins::build(&[Kind::Standard, Kind::Example])?;
-    let next_hello = swap::build_next_version()?;
+    let audits = options.scenario == "audit";
+    let next_hello = if audits { PathBuf::new() } else { swap::build_next_version()? };
     let binary = match archived {
         Some(binary) => {
             run_command(cargo().args(["build", "--package", "microservices"]))?;
@@ -69,14 +73,14 @@ pub(crate) fn run(options: &Options) -> Result {
         }
     };
 
-    let place = Place::prepare(&root().join("examples/microservices"), &wasm)?;
+    let place = Place::prepare(&root().join("examples").join(&options.scenario), &wasm)?;
     let children = Children::new()?;
-    for service in SERVICES {
+    for service in services {
         start_service(&children, &place, service)?;
     }
     let log = place.file("gateway.log");
     let stderr = std::fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let mut gateway = Command::new(binary);
+    let mut gateway = Command::new(&binary);
     gateway.args(["run", "-c"]).arg(place.file("gateway.yaml")).stderr(stderr);
     children.start("gateway", &mut gateway)?;
 
@@ -92,6 +96,9 @@ pub(crate) fn run(options: &Options) -> Result {
     .unwrap_or_else(|| Err(format!("the gateway is not ready after {START:?}; see {}", log.display())))?;
 
     let mut stage = Stage::new(options.check, place, clients, children);
+    if audits {
+        return audit::show(&mut stage, &binary);
+    }
     steps::all(&mut stage)?;
     trace::show(&mut stage)?;
     swap::show(&mut stage, &next_hello)?;

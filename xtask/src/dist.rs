@@ -18,6 +18,7 @@ const DOCUMENTS: &[&str] = &[
     "LICENSE",
     "README.md",
     "SECURITY.md",
+    "examples/audit",
     "examples/deploy",
     "examples/hello-plugin",
     "examples/lookup-log",

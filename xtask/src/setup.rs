@@ -36,12 +36,12 @@ pub(crate) const PEERS: [Tool; 5] = [CURL, PYTHON, RSYSLOG, LOGROTATE, GOACCESS]
 pub(crate) const VALGRIND: Tool = Tool { package: "valgrind", is_present: || find("valgrind").is_some() };
 
 /// What tests use of Python as peers that are not ours: an HTTP/3 client, OpenTelemetry's messages with gRPC,
-/// and a collector.
+/// a collector, and a server that speaks the protocol of S3.
 const PYTHON_PACKAGES: &[&str] =
-    &["aioquic==1.2.0", "grpcio==1.85.1", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
+    &["aioquic==1.2.0", "grpcio==1.85.1", "moto[s3,server]==5.2.1", "opentelemetry-proto==1.45.2", "rotel==0.0.1a15"];
 /// What is there where those are.
 const PYTHON_IMPORTS: &str =
-    "import aioquic.h3.connection, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc, rotel";
+    "import aioquic.h3.connection, moto.server, opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc, rotel";
 
 /// The task.
 pub(crate) fn run() -> Result {

@@ -75,7 +75,10 @@ fn answer<B>(request: &Request<B>, state: &AdminState, loopback_only: bool) -> R
     }
     match request.uri().path() {
         "/healthz" => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
-        "/readyz" if state.ready.load(Relaxed) => respond(StatusCode::OK, "text/plain; charset=utf-8", "ready\n"),
+        // A gateway that refuses what it can't record is of no use to a balancer.
+        "/readyz" if state.ready.load(Relaxed) && !state.metrics.is_audit_refusing() => {
+            respond(StatusCode::OK, "text/plain; charset=utf-8", "ready\n")
+        }
         "/readyz" => problem(StatusCode::SERVICE_UNAVAILABLE),
         "/metrics" => metrics(request, &state.metrics),
         "/plugins" => respond(StatusCode::OK, "application/json", (state.plugins)().to_string()),

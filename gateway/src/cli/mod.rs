@@ -1,5 +1,6 @@
-//! The command line: `run`, `check`, `schema`, `plugin …`.
+//! The command line: `run`, `check`, `schema`, `plugin …`, `audit …`.
 
+mod audit;
 mod check;
 mod output;
 mod panics;
@@ -43,6 +44,9 @@ enum Command {
     /// Make and inspect plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// Ask an audit trail, and verify it.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// What the gateway starts to compile a plugin.
     #[command(hide = true)]
     CompilePlugin,
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::Schema => schema::run(),
         Command::Plugin(command) => plugin::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::CompilePlugin => crate::plugin::serve_compilation(),
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct RouteNames {
     pub(super) upstreams: Vec<Placed<String>>,
     /// Plugins of their chains.
     pub(super) plugins: Vec<Placed<String>>,
+    /// Where each route with an audit trail declares it, and the upstream that it forwards to.
+    pub(super) audited: Vec<(Position, Option<Placed<String>>)>,
     /// Routes that conditions of access logs name.
     pub(super) logged_routes: Vec<Placed<String>>,
     /// Where they say how they are traced.
@@ -75,6 +77,9 @@ pub(super) fn parse<T: Type>(kind: &T, node: &Node, context: &mut Context<'_>) -
         _ => kind.parse(node, context),
     }
 }
+
+/// What stands under names that the operator chose.
+pub(super) type Keyed<T> = [(Placed<String>, Option<T>)];
 
 /// A value with its place.
 #[derive(Clone, Debug)]

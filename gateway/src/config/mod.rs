@@ -5,6 +5,7 @@
 //! messages about unknown keys and [`schema()`]. What spans sections (names that have to exist) is in `resolve`.
 
 mod access_log;
+mod audit;
 mod collector;
 mod contents;
 mod context;

@@ -12,6 +12,7 @@ pub struct Places {
     pub(super) files: HashMap<PathBuf, Position>,
     pub(super) listeners: HashMap<Arc<str>, Position>,
     pub(super) upstreams: HashMap<Arc<str>, Position>,
+    pub(super) audit: Option<Position>,
 }
 
 impl Places {
@@ -23,6 +24,11 @@ impl Places {
     /// Where a listener's name stands.
     pub fn listener(&self, name: &str) -> Option<Position> {
         self.listeners.get(name).copied()
+    }
+
+    /// Where the audit trail's directory is named.
+    pub const fn audit(&self) -> Option<Position> {
+        self.audit
     }
 
     /// Where an upstream's name stands.

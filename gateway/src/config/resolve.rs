@@ -4,12 +4,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::context::{Context, Placed, RouteNames};
+use super::audit::RawAudit;
+use super::context::{Context, Keyed, Placed, RouteNames};
 use super::error::suggest;
 use super::plugin::RawPlugins;
 use super::sections::Raw;
 use super::{listener, reach};
-use crate::model::{Admin, Config, Plugins, Secret, Upstream};
+use crate::model::{Admin, Config, Plugins, Secret, Upstream, UpstreamData};
 
 /// Looks up every name, and builds the config.
 pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
@@ -42,6 +43,12 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
             }
         }
     }
+    let (has_audit, audit) = raw.audit;
+    check_audited(has_audit, &names, raw.upstreams.as_deref().unwrap_or_default(), context);
+    if let (Some(audit), Some(secrets)) = (&audit, &raw.secrets) {
+        let named: Vec<_> = audit.secrets().cloned().collect();
+        check_names("secret", &named, secrets, context);
+    }
     let sent_secrets = std::mem::take(&mut context.sent_secrets);
     if let Some(secrets) = &raw.secrets {
         check_sent(&sent_secrets, secrets, context);
@@ -50,7 +57,13 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         context.warn(*position, "nothing is traced: there is no section \"tracing\"");
     }
     let (mut plugins, upstreams, secrets) = (raw.plugins?, raw.upstreams?, raw.secrets?);
-    warn_of_unused(&names, &plugins, &upstreams, (&secrets, &sent_secrets), context);
+    let own: Vec<&Placed<String>> = sent_secrets.iter().chain(audit.iter().flat_map(RawAudit::secrets)).collect();
+    warn_of_unused(&names, &plugins, &upstreams, (&secrets, &own), context);
+    let audit = match audit {
+        Some(audit) => Some(audit.resolve(&secrets, context)?),
+        None if has_audit => return None,
+        None => None,
+    };
 
     let upstreams = upstreams.into_iter().filter_map(|(name, upstream)| {
         let name: Arc<str> = Arc::from(name.value);
@@ -85,10 +98,9 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         limits: raw.limits?,
         drain: raw.drain?,
         tracing: raw.tracing,
+        audit,
     })
 }
-
-type Keyed<T> = [(Placed<String>, Option<T>)];
 
 /// Names of routes are unique.
 fn check_routes(names: &RouteNames, context: &mut Context<'_>) {
@@ -124,6 +136,28 @@ fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, contex
     }
 }
 
+/// Routes with an audit trail need one, and their upstreams should say where they are.
+fn check_audited(has_audit: bool, names: &RouteNames, upstreams: &Keyed<Upstream>, context: &mut Context<'_>) {
+    for (position, upstream) in &names.audited {
+        if !has_audit {
+            let message = "\"audit\" of a route needs the audit trail: add audit: {directory: ..., pseudonym_key: ...} at the \
+                           top level";
+            context.error(*position, message);
+        }
+        let Some(upstream) = upstream else { continue };
+        let declared = upstreams.iter().find(|(name, _)| name.value == upstream.value);
+        if let Some((_, Some(config))) = declared
+            && config.data == UpstreamData::default()
+        {
+            let message = format!(
+                "the route is audited, and its upstream {} has no data: the trail won't say who and where that is",
+                upstream.shown
+            );
+            context.warn(*position, message);
+        }
+    }
+}
+
 /// Secrets that are sent in header fields exist, and fit there.
 fn check_sent(names: &[Placed<String>], secrets: &Keyed<Secret>, context: &mut Context<'_>) {
     check_names("secret", names, secrets, context);
@@ -143,7 +177,7 @@ fn warn_of_unused(
     names: &RouteNames,
     plugins: &RawPlugins,
     upstreams: &Keyed<Upstream>,
-    (secrets, sent): (&Keyed<Secret>, &[Placed<String>]),
+    (secrets, own): (&Keyed<Secret>, &[&Placed<String>]),
     context: &mut Context<'_>,
 ) {
     let granted = || plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref());
@@ -155,8 +189,11 @@ fn warn_of_unused(
     for (name, _) in upstreams.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no route and no grant uses the upstream {}", name.shown));
     }
-    let used: HashSet<&str> =
-        granted().flat_map(|grants| &grants.secrets).chain(sent).map(|name| name.value.as_str()).collect();
+    let used: HashSet<&str> = granted()
+        .flat_map(|grants| &grants.secrets)
+        .chain(own.iter().copied())
+        .map(|name| name.value.as_str())
+        .collect();
     for (name, _) in secrets.iter().filter(|(name, _)| !used.contains(name.value.as_str())) {
         context.warn(name.position, format!("no plugin is granted the secret {}", name.shown));
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::access_log;
+use super::audit;
 use super::fields::{Fields, Object};
 use super::names;
 use super::plugin;
@@ -51,11 +52,20 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         tracing::of_route(),
     );
     let tracing_at = fields.has("tracing").then(|| fields.position("tracing"));
+    let audit = fields.optional(
+        "audit",
+        "Has its exchanges recorded in the audit trail, and says what for.",
+        Object(audit::of_route),
+    );
 
     if let Some(context) = fields.context() {
         context.names.traced.extend(tracing_at);
         context.names.routes.extend(name.clone());
         context.names.upstreams.extend(upstream.clone());
+    }
+    if fields.has("audit") {
+        let audited = (fields.position("audit"), upstream.clone());
+        fields.context().into_iter().for_each(|context| context.names.audited.push(audited.clone()));
     }
     let position = fields.position("rewrite");
     if fields.has("rewrite") && (fields.has("redirect") || fields.has("respond")) {
@@ -75,6 +85,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         (None, None, Some(response)) => RouteAction::Respond(response),
         (None, None, None) => return None,
     };
+    let audit = audit.and_then(|audit| audit.of(&name.value)).map(Arc::new);
     let route = Route {
         name: Arc::from(name.value),
         matches: matches.conditions,
@@ -86,6 +97,7 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         limits,
         access_log: access_log?,
         tracing: traced.unwrap_or_default(),
+        audit,
     };
     valid.then_some(route)
 }

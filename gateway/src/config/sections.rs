@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use http::HeaderName;
 
+use super::audit::RawAudit;
 use super::context::Placed;
 use super::fields::{Fields, Object};
 use super::listener::{self, PlacedListener};
 use super::plugin::{self, RawPlugins};
 use super::types::{Integer, List, Named, NonEmpty, OrOff, text};
-use super::{access_log, drain, metrics, names, route, settings, tracing, upstream};
+use super::{access_log, audit, drain, metrics, names, route, settings, tracing, upstream};
 use crate::model::{AccessLog, Drain, Forwarding, Limits, Log, Metrics, Route, Secret, State, Tracing, Upstream};
 
 /// The sections, before names were looked up. Sections that were wrong are missing, so that the others are checked.
@@ -29,6 +30,8 @@ pub(super) struct Raw {
     pub(super) credentials: Option<Vec<HeaderName>>,
     pub(super) limits: Option<Limits>,
     pub(super) drain: Option<Drain>,
+    /// Whether the section is in the file, and what it says.
+    pub(super) audit: (bool, Option<RawAudit>),
     pub(super) tracing: Option<Tracing>,
     /// Whether that is there, right or wrong.
     pub(super) has_tracing: bool,
@@ -87,6 +90,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain = drain::section(fields);
+    let audit = audit::section(fields);
     let tracing = tracing::section(fields);
     let has_tracing = fields.has("tracing");
     // Only here, and not by `?`: each section that is right takes part in the checks between sections. While the schema
@@ -109,6 +113,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
         credentials,
         limits,
         drain,
+        audit,
         tracing,
         has_tracing,
     })

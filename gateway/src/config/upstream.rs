@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit;
 use super::fields::{Fields, Object};
 use super::names;
 use super::types::{Choice, ExistingFile, Integer, NonEmpty, ObjectOr, Several, Time, text, time};
@@ -57,6 +58,12 @@ pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
         Time(Duration::from_secs(1)..=Duration::from_secs(86_400)),
         "30s",
     );
+    let data = fields.default(
+        "data",
+        "What the audit trail says of it as a recipient of personal data.",
+        Object(audit::of_upstream),
+        "{}",
+    );
     if fields.has("tls") && tls.is_none() {
         return None;
     }
@@ -72,6 +79,7 @@ pub(super) fn upstream(fields: &mut Fields<'_, '_>) -> Option<Upstream> {
         timeouts: timeouts?,
         max_requests: limits?,
         dns_refresh: dns_refresh?,
+        data: data?,
     })
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Control {
     pub(super) attempted: Contents,
     /// The plugin files that it names, where it was refused.
     pub(super) refused_plugins: BTreeSet<PathBuf>,
+    /// The heads of the audit trail that were logged last.
+    pub(super) told_heads: BTreeSet<String>,
     /// What was read last was refused for a reason that passes by itself.
     pub(super) refused_for_now: bool,
 }
@@ -118,6 +120,7 @@ impl Control {
     /// Shows the configuration in force on the admin listener.
     pub(super) fn show_config(&self) {
         self.metrics.config_in_force(&self.applied.hash(&self.path).unwrap_or_default());
+        self.show_audit();
     }
 
     /// Has new requests served from another snapshot.

@@ -24,7 +24,7 @@ const CUTTING: Duration = Duration::from_millis(300);
 impl Control {
     /// Readiness fails; after the delay listeners close and requests finish; what is left at the limit is cut, or when it
     /// is asked for again.
-    pub(super) async fn drain(self, mut signals: Option<Signals>, delay: Duration) -> Drained {
+    pub(super) async fn drain(mut self, mut signals: Option<Signals>, delay: Duration) -> Drained {
         self.admin.ready.store(false, Ordering::Relaxed);
         let forced = !delay.is_zero() && self.delayed(&mut signals, delay).await;
         // What has nothing left to do ends by itself also then.
@@ -48,6 +48,7 @@ impl Control {
                 tracing::warn!(?limit, "{why}; what still ran was cut");
             }
         }
+        self.close_audit().await;
         let _ = self.admin_shutdown.send(true);
         self.registry.remove_status_files(|_| true);
         self.access_log.finish();

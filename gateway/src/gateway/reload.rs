@@ -9,8 +9,9 @@ use super::control::Control;
 use super::error::ApplyError;
 use super::listeners::ClosingSockets;
 use super::prepare::{self, Parts, Tried, Unready};
-use super::{access_logs, exports};
+use super::{access_logs, exports, trail};
 use crate::access_log::{AccessLog, Target};
+use crate::audit::Trail;
 use crate::config::{self, ConfigError, Contents, Diff, Loaded, Places, SocketChanges};
 use crate::listener::bind::BindError;
 use crate::model::Config;
@@ -72,6 +73,7 @@ pub(super) struct Ready {
     findings: Findings,
     parts: Parts,
     log_targets: Vec<Target>,
+    trail: Option<Trail>,
 }
 
 /// Reads the files, and makes everything that they ask for.
@@ -111,6 +113,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
         }
     };
     let Loaded { mut config, contents, places, warnings } = loaded;
+    let audit_at = places.audit();
     let Diff { mut deferred, sockets } = config::diff(&snapshot.config, &mut config);
     let entries = config.routes.iter().map(|route| route.plugins.len()).sum();
     deferred.extend(crowded(entries, registry.instances_per_worker()));
@@ -130,9 +133,17 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
         Ok(opened) => opened,
         Err(error) => return ReloadOutcome::Refused { contents, plugins: config.plugin_files(), findings, error },
     };
+    // Last, because a ledger that was opened for nothing has a segment more.
+    let trail = match trail::open(&path, &config, audit_at, snapshot.audit.as_ref()).await {
+        Ok(trail) => trail,
+        Err(error) => {
+            let (plugins, error) = (config.plugin_files(), ApplyError::Config(error.into()));
+            return ReloadOutcome::Refused { contents, plugins, findings, error };
+        }
+    };
     leaving.closed(&sockets.added).await;
     let notices = deferred.into_iter().chain(warnings.iter().map(ToString::to_string)).collect();
-    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_targets }))
+    ReloadOutcome::Ready(Box::new(Ready { contents, config, notices, sockets, findings, parts, log_targets, trail }))
 }
 
 /// What is to be said where plugin entries have become more than instances.
@@ -244,7 +255,7 @@ impl Control {
     }
 
     fn apply(&mut self, ready: Ready) -> Result<(), ApplyError> {
-        let Ready { contents, config, notices, sockets, findings, parts, log_targets } = ready;
+        let Ready { contents, config, notices, sockets, findings, parts, log_targets, trail } = ready;
         Arc::make_mut(&mut self.registry).learn(findings);
         let plan = self.listeners.plan(&config, &sockets, &parts.certificates, self.workers.count())?;
 
@@ -256,7 +267,7 @@ impl Control {
         let ports = plan.ports();
         let plugins = parts.plugins.plugins.clone();
         let snapshot = Snapshot::new(config.clone(), plugins, parts.upstreams, ports, log_targets);
-        let snapshot = snapshot.with_spans(parts.spans);
+        let snapshot = snapshot.with_spans(parts.spans).audited(trail);
         exports::show(&snapshot, &self.metrics);
         exports::leave(&self.snapshot, &snapshot);
         self.swap(snapshot);

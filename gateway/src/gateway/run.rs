@@ -168,6 +168,7 @@ impl Control {
                 },
                 _ = housekeeping.tick() => {
                     clock.look();
+                    self.tell_heads();
                     let state = self.state.clone();
                     tokio::task::spawn_blocking(move || state.sweep(state.now()));
                     wanted.plugins |= self.registry.should_try_again();

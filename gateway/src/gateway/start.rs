@@ -13,9 +13,8 @@ use super::error::ApplyError;
 use super::listeners::Listeners;
 use super::prepare::{self, ListenerCertificates, Parts, Tried};
 use super::push::MetricsPush;
-use super::surroundings;
 use super::workers::Workers;
-use super::{access_logs, exports};
+use super::{access_logs, exports, surroundings, trail};
 use crate::access_log::{AccessLog, WorkerLog};
 use crate::admin::{self, AdminState};
 use crate::config::{self, Loaded, SocketChanges};
@@ -63,7 +62,9 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let access_log = AccessLog::new(metrics.access_log_dropped.clone());
     let targets = access_logs::open(&access_log, path, &config, &places, &logs, None)?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), targets.clone());
-    let snapshot = Arc::new(snapshot.with_spans(spans));
+    let trail =
+        trail::open(path, &config, places.audit(), None).await.map_err(|error| ApplyError::Config(error.into()))?;
+    let snapshot = Arc::new(snapshot.with_spans(spans).audited(trail));
     show(&metrics, &memory, &snapshot, &certificates);
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
     // time, and not in a handshake's. Where there are none, whoever needs one says so.
@@ -111,6 +112,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
         attempted: contents.clone(),
         applied: contents,
         refused_plugins: BTreeSet::new(),
+        told_heads: BTreeSet::new(),
         refused_for_now: false,
     };
     control.show_plugins();

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin;
+mod audit;
 mod collector;
 mod disclosure;
 mod drain;
@@ -37,6 +38,7 @@ pub use access_log::{
     SyslogAddress,
 };
 pub use admin::Admin;
+pub use audit::{Audit, AuditFailure, AuditShip, UpstreamData};
 pub use collector::{Collector, CollectorProtocol};
 pub use disclosure::{Disclosure, NamedFields};
 pub use drain::Drain;
@@ -97,6 +99,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the gateway stops.
     pub drain: Drain,
+    /// How the audit trail is kept; `None` where no route has one.
+    pub audit: Option<Audit>,
     /// How exchanges take part in traces; `None` = not at all.
     pub tracing: Option<Tracing>,
 }
@@ -112,6 +116,7 @@ impl Config {
             admin,
             state,
             log,
+            audit,
             metrics,
             // Followed at once.
             listeners: _,
@@ -133,6 +138,7 @@ impl Config {
         Admin::keep(admin, &running.admin, &mut deferred);
         state.keep(&running.state, &mut deferred);
         log.keep(&running.log, &mut deferred);
+        Audit::keep(audit, &running.audit, &mut deferred);
         metrics.keep(&running.metrics, &mut deferred);
         deferred.into_notices()
     }

@@ -34,6 +34,8 @@ pub struct Route {
     pub access_log: RouteLog,
     /// Whether and when its exchanges are traced.
     pub tracing: RouteTracing,
+    /// What its records in the audit trail say of it; `None` where it has none.
+    pub audit: Option<Arc<::audit::record::Route>>,
 }
 
 /// The `timeouts` and `limits` of a route.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::audit::UpstreamData;
+
 /// The protocol spoken to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
@@ -62,6 +64,8 @@ pub struct Upstream {
     pub max_requests: Option<usize>,
     /// How often names are resolved anew. Default 30 s.
     pub dns_refresh: Duration,
+    /// What the audit trail says of it.
+    pub data: UpstreamData,
 }
 
 /// One address of an upstream.

@@ -31,6 +31,9 @@ pub(super) async fn forward(
     deadline: Option<Instant>,
     body: Body,
 ) -> Result<(ResponseSource, Body), Error> {
+    if let Some(records) = &mut completion.audit {
+        Box::pin(records.open()).await?;
+    }
     let (mut can_repeat, mut before, started) = (body.is_end_stream(), 0, Instant::now());
     let mut begun = started;
     let mut body = Some(body);

@@ -14,6 +14,7 @@ use http::{HeaderName, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{RouteHandle, Services};
+use crate::audit::Records;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::exchange::{Exchange, SharedExchange};
 use crate::message::headers::{self, Direction};
@@ -33,6 +34,8 @@ pub struct Completion {
     pub run: Option<ChainRun>,
     /// The matched route, for its metrics.
     pub route: Option<Rc<RouteHandle>>,
+    /// Its records in the audit trail, until they go with the response's body.
+    pub audit: Option<Box<Records>>,
     response_bytes: Cell<u64>,
     complete: Cell<bool>,
     /// What cut the response short.
@@ -69,6 +72,7 @@ impl Completion {
             interim,
             run: None,
             route: None,
+            audit: None,
             response_bytes: Cell::new(0),
             complete: Cell::new(false),
             cut: RefCell::new(None),

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::tracing::WorkerTracing;
 use super::unshared;
+use crate::audit::{AuditedRoute, Unfinished};
 use crate::exchange::{ConnectionInfo, Protocol};
 use crate::memory::Budget;
 use crate::message::headers::HeaderRules;
@@ -50,6 +51,8 @@ pub struct RouteHandle {
     pub sampling: Option<Sampling>,
     /// Its counters.
     pub metrics: RouteMetrics,
+    /// What its records have, where it has an audit trail.
+    pub audit: Option<Rc<AuditedRoute>>,
 }
 
 impl WorkerSnapshot {
@@ -70,24 +73,30 @@ pub struct SnapshotBuilder {
     metrics: WorkerMetrics,
     /// Of the snapshot that was made last.
     pools: Vec<Rc<Pool>>,
+    unfinished: Rc<Unfinished>,
 }
 
 impl SnapshotBuilder {
     /// With what the plugins of a worker run in, and where they and its routes count.
-    pub const fn new(
+    pub fn new(
         host: Rc<WorkerHost>,
         stored: Arc<StoredResponses>,
         memory: Arc<Budget>,
         metrics: WorkerMetrics,
     ) -> Self {
-        Self { host, stored, memory, metrics, pools: Vec::new() }
+        Self { host, stored, memory, metrics, pools: Vec::new(), unfinished: Rc::default() }
+    }
+
+    /// The exchanges of this worker that wait for a record of the audit trail.
+    pub const fn unfinished(&self) -> &Rc<Unfinished> {
+        &self.unfinished
     }
 
     /// The next snapshot. Of the routes of the one before it what did not change is taken over.
     pub fn build(&mut self, shared: Arc<Snapshot>, before: &[Rc<RouteHandle>]) -> WorkerSnapshot {
         let config = &shared.config;
         let tracing = config.tracing.as_ref();
-        let Self { host, stored, memory, metrics, pools } = self;
+        let Self { host, stored, memory, metrics, pools, unfinished } = self;
         // An entry that did not change is the same Arc as before, so its pool of instances goes on; the others retire.
         let mut known: HashMap<*const Entry, Rc<Pool>> =
             pools.drain(..).map(|pool| (Arc::as_ptr(pool.entry()), pool)).collect();
@@ -112,6 +121,7 @@ impl SnapshotBuilder {
                     sampling: tracing.and_then(|tracing| route.tracing.over(tracing.sample)),
                     chain: Chain::new(&route.name, links, stored.clone(), memory.clone(), route.limits.clone()),
                     metrics: metrics.route(&route.name),
+                    audit: shared.audit.as_ref().and_then(|trail| AuditedRoute::new(trail, config, route, unfinished)),
                 })
             })
             .collect();

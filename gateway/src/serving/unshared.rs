@@ -30,6 +30,7 @@ pub(super) fn route(shared: &Route) -> Route {
         limits: shared.limits.clone(),
         access_log: shared.access_log.clone(),
         tracing: shared.tracing.clone(),
+        audit: shared.audit.clone(),
     }
 }
 
@@ -75,6 +76,7 @@ mod tests {
             limits: Default::default(),
             access_log: Default::default(),
             tracing: Default::default(),
+            audit: None,
         };
         let own = route(&shared);
         assert_eq!(own, shared);

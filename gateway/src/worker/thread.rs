@@ -75,6 +75,7 @@ async fn serve(mut parts: WorkerParts) {
     let client = Client::new(metrics.clone(), memory.clone(), capacity(&parts.snapshot));
     let spans = WorkerSpans::new(&parts.snapshot);
     let snapshot = snapshots.build(parts.snapshot, &[]);
+    let unfinished = snapshots.unfinished().clone();
     let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log, spans);
     let connections = Rc::<Connections>::default();
     let handler = handler(services.clone());
@@ -107,11 +108,13 @@ async fn serve(mut parts: WorkerParts) {
                 services.spans.borrow_mut().flush();
             }
         }
-        if draining && listening.is_finished() && connections.count() == 0 && services.in_flight.get() == 0 {
+        let idle = connections.count() == 0 && services.in_flight.get() == 0 && unfinished.count() == 0;
+        if draining && listening.is_finished() && idle {
             break;
         }
     }
     services.stopping.set(true);
+    unfinished.stop();
     connections.stop();
     host.close();
     services.access_log.borrow_mut().flush();

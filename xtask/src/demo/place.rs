@@ -28,7 +28,7 @@ pub(super) struct Place {
 impl Place {
     /// Copies the example, with other ports where the documented ones are taken.
     pub(super) fn prepare(example: &Path, wasm: &Path) -> Result<Self> {
-        let directory = target_directory()?.join("demo/microservices");
+        let directory = target_directory()?.join("demo").join(example.file_name().unwrap_or_default());
         let plugins = directory.join("plugins");
         let at = |path: &Path| {
             let path = path.display().to_string();

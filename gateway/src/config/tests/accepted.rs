@@ -434,3 +434,72 @@ upstreams: {u: {endpoints: ['a:1']}}",
     let edits = format!("{:?}", loaded.config.routes[0].request_headers);
     assert_eq!(edits.matches("a$$b%%c$d%ef{g}").count(), 3, "{edits}");
 }
+
+/// A configuration with an audit trail; `part` stands in its section, `route` in its route.
+pub(super) fn audited(part: &str, route: &str) -> String {
+    format!(
+        "listeners: [{{name: a, address: '127.0.0.1:1'}}]
+upstreams: {{u: {{endpoints: ['a:1'], data: {{controller: Example AS, region: oslo, country: \"NO\"}}}}}}
+audit: {{directory: ., {part}}}
+secrets: {{k: {{value: 0123456789abcdef0123456789abcdef}}, old: {{value: fedcba9876543210fedcba9876543210}}, short: {{value: abc}}, lines: {{value: \"a\\nb\"}}}}
+routes: [{{name: r, upstream: u, audit: {{{route}}}}}]
+"
+    )
+}
+
+#[test]
+fn an_audit_trail_and_what_is_declared_for_it() {
+    use std::time::Duration;
+
+    use ::audit::ledger::Durability;
+    let declared = "purpose: order handling, legal_basis: contract, retention: 365d";
+    let config = accept(&audited("pseudonym_key: k", declared)).config;
+    let trail = config.audit.as_ref().unwrap();
+    assert_eq!(
+        (trail.gateway.as_str(), trail.durability, trail.timeout),
+        ("gateway", Durability::SYNC, Duration::from_secs(2))
+    );
+    assert_eq!((trail.pseudonym_keys.len(), trail.signing_key.is_some()), (1, false));
+    let route = config.routes[0].audit.as_deref().unwrap();
+    assert_eq!((route.name.as_str(), route.purpose.as_str()), ("r", "order handling"));
+    assert_eq!((route.legal_basis.as_str(), route.retention.as_str()), ("contract", "365d"));
+    let data = &config.upstreams["u"].data;
+    assert_eq!(data.country.map(|country| country.to_string()).as_deref(), Some("NO"));
+    let part = "pseudonym_key: [k, old], durability: {batch: 10ms}, on_failure: alarm, categories: [customer-number]";
+    let config = accept(&audited(part, declared)).config;
+    let trail = config.audit.as_ref().unwrap();
+    assert_eq!(trail.durability, Durability::Batch(Duration::from_millis(10)));
+    assert_eq!((trail.pseudonym_keys.len(), trail.categories.len()), (2, 1));
+    assert_eq!((trail.segment_bytes, trail.segment_age), (64 << 20, Duration::from_secs(86_400)));
+    assert_eq!(trail.ship, None);
+    let ship =
+        "ship: {bucket: ledger, endpoint: 'http://127.0.0.1:5555/', prefix: a/b, access_key: k, secret_key: old}";
+    let part = format!("pseudonym_key: k, segments: {{size: 1MiB, age: 1h}}, {ship}");
+    let config = accept(&audited(&part, declared)).config;
+    let trail = config.audit.as_ref().unwrap();
+    assert_eq!((trail.segment_bytes, trail.segment_age), (1 << 20, Duration::from_secs(3600)));
+    let ship = trail.ship.as_ref().unwrap();
+    assert_eq!((ship.bucket.as_str(), ship.region.as_str(), ship.prefix.as_str()), ("ledger", "us-east-1", "a/b"));
+    assert_eq!((ship.endpoint.as_deref(), ship.every), (Some("http://127.0.0.1:5555"), Duration::from_secs(60)));
+    assert_eq!((ship.access_key.expose().len(), ship.secret_key.expose().len()), (32, 32));
+}
+
+#[test]
+fn an_open_ledger_stays_as_it_is_until_the_next_start() {
+    let declared = "purpose: a, legal_basis: consent, retention: 1d";
+    let running = accept(&audited("pseudonym_key: k", declared)).config;
+    let mut new = accept(&audited("pseudonym_key: old, gateway: other, on_failure: alarm", declared)).config;
+    let deferred = crate::config::diff(&running, &mut new).deferred;
+    let later = |key: &str| format!("audit.{key} changes at the next start; until then it stays as it is");
+    assert_eq!(deferred, [later("gateway"), later("pseudonym_key")]);
+    let trail = new.audit.as_ref().unwrap();
+    assert_eq!(trail.on_failure, AuditFailure::Alarm, "followed at once");
+    assert_eq!(trail.gateway.as_str(), "gateway");
+    let mut without = accept("listeners: [{name: a, address: '127.0.0.1:1'}]\nroutes: []").config;
+    let deferred = crate::config::diff(&running, &mut without).deferred;
+    assert_eq!(deferred, ["audit ends at the next start; until then the ledger stays open"]);
+    assert!(without.audit.is_some());
+    let mut begun = running.clone();
+    without.audit = None;
+    assert!(crate::config::diff(&without, &mut begun).deferred.is_empty() && begun.audit.is_some());
+}

@@ -463,3 +463,61 @@ fn a_file_that_changed_while_it_was_read_is_refused_and_read_again() {
     assert!(errors.to_string().contains("gateway.yaml: changed while it was read"), "{errors}");
     assert_eq!(errors.contents().now().changed_since(errors.contents()), [file.as_path()]);
 }
+
+#[test]
+fn mistakes_of_an_audit_trail_are_told_with_their_places() {
+    use super::accepted::audited;
+    let declared = "purpose: a, legal_basis: contract, retention: 365d";
+    for (part, route, said) in [
+        ("pseudonym_key: nobody", declared, "3:38: there is no secret \"nobody\""),
+        (
+            "pseudonym_key: short",
+            declared,
+            "3:38: the secret \"short\" is no pseudonym key: a pseudonym key is shorter than 32 bytes",
+        ),
+        ("pseudonym_key: k, signing_key: k", declared, "3:54: the secret \"k\" is no Ed25519 private key"),
+        ("pseudonym_key: k, gateway: a b", declared, "is not a name"),
+        (
+            "pseudonym_key: k, durability: fast",
+            declared,
+            "\"fast\" is no durability; write sync, async, or {batch: 10ms}",
+        ),
+        ("pseudonym_key: k, on_failure: ignore", declared, "unknown value \"ignore\""),
+        ("pseudonym_key: k, categories: ['kari@example.no']", declared, "is not a name"),
+        ("", declared, "\"pseudonym_key\" is missing"),
+        ("pseudonym_key: k, segments: {age: 1ms}", declared, "3:57: \"1ms\" is too short"),
+        ("pseudonym_key: k, ship: {bucket: A, access_key: k, secret_key: k}", declared, "\"A\" is no bucket's name"),
+        ("pseudonym_key: k, ship: {bucket: abc, access_key: k}", declared, "\"secret_key\" is missing"),
+        (
+            "pseudonym_key: k, ship: {bucket: abc, access_key: nobody, secret_key: k}",
+            declared,
+            "3:80: there is no secret \"nobody\"",
+        ),
+        (
+            "pseudonym_key: k, ship: {bucket: abc, access_key: k, secret_key: lines}",
+            declared,
+            "3:95: the secret \"lines\" is no key of a store",
+        ),
+        (
+            "pseudonym_key: k, ship: {bucket: abc, endpoint: 's3.example.com', access_key: k, secret_key: k}",
+            declared,
+            "is no URL of a store",
+        ),
+        ("pseudonym_key: k", "purpose: a, legal_basis: legitimate, retention: 365d", "unknown value \"legitimate\""),
+        ("pseudonym_key: k", "purpose: '<b>', legal_basis: contract, retention: 365d", "\"<b>\" is not a label"),
+        ("pseudonym_key: k", "purpose: a, legal_basis: contract, retention: 1500ms", "whole days, hours or seconds"),
+        ("pseudonym_key: k", "purpose: a, legal_basis: contract", "\"retention\" is missing"),
+    ] {
+        let found = errors(&audited(part, route));
+        assert!(found.contains(said), "{part} {route}: {found}");
+    }
+    let country = audited("pseudonym_key: k", declared).replace("\"NO\"", "XX");
+    assert!(errors(&country).contains("\"XX\" is not a country"), "{}", errors(&country));
+    let lower = audited("pseudonym_key: k", declared).replace("\"NO\"", "se");
+    assert!(errors(&lower).contains("write \"SE\""), "{}", errors(&lower));
+    let place = audited("pseudonym_key: k", declared).replace("directory: .", "directory: Cargo.toml/audit");
+    assert!(errors(&place).contains("there is a file in its place"), "{}", errors(&place));
+    let without: Vec<String> =
+        audited("", declared).lines().filter(|line| !line.starts_with("audit:")).map(str::to_owned).collect();
+    assert!(errors(&without.join("\n")).contains("needs the audit trail"), "{}", errors(&without.join("\n")));
+}

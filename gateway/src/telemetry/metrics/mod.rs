@@ -4,6 +4,7 @@
 //! A series lives as long as the process, under the name of its route, upstream, plugin or listener: a reload gets the same
 //! cells again, so counters never jump back.
 
+mod audit;
 mod cells;
 mod costs;
 mod custom;
@@ -31,6 +32,7 @@ use std::time::SystemTime;
 use rustix::time::{ClockId, clock_gettime};
 use telemetry_export::Counters;
 
+pub use audit::AuditCounts;
 pub use cells::{Counter, Gauge};
 use custom::{Allowed, lock};
 use exports::Exports;
@@ -85,6 +87,9 @@ pub struct CertificateExpiry {
     pub not_after: SystemTime,
 }
 
+/// Tells what the audit trail has counted.
+type AuditSource = Box<dyn Fn() -> AuditCounts + Send + Sync>;
+
 /// Tells of all endpoints.
 type EndpointSource = Box<dyn Fn() -> Vec<EndpointHealth> + Send + Sync>;
 
@@ -112,6 +117,8 @@ pub struct Metrics {
     workers: AtomicU64,
     /// Asked when metrics are scraped: an endpoint is back when its time out is over, which nothing announces.
     endpoints: Mutex<Option<EndpointSource>>,
+    /// Asked when metrics are scraped, and whether the gateway is ready.
+    audit: Mutex<Option<AuditSource>>,
     /// What may be held in memory, and is.
     memory: Mutex<Option<Memory>>,
     /// Hash of the configuration in force.
@@ -162,6 +169,7 @@ impl Metrics {
             instance: format!("{:032x}", fastrand::u128(..)),
             workers: AtomicU64::new(0),
             endpoints: Mutex::default(),
+            audit: Mutex::default(),
             memory: Mutex::default(),
             config: Mutex::default(),
             config_refused: AtomicBool::new(false),
@@ -220,6 +228,17 @@ impl Metrics {
     /// From now on, the budgets of the process are shown.
     pub fn show_memory(&self, memory: Memory) {
         *lock(&self.memory) = Some(memory);
+    }
+
+    /// From now on, `counts` tells how the audit trail fares.
+    pub fn show_audit(&self, counts: impl Fn() -> AuditCounts + Send + Sync + 'static) {
+        *lock(&self.audit) = Some(Box::new(counts));
+    }
+
+    /// Whether exchanges are refused because the audit trail can't be written.
+    pub fn is_audit_refusing(&self) -> bool {
+        let counts = lock(&self.audit).as_ref().map(|counts| counts());
+        counts.is_some_and(|counts| counts.failing && counts.refuses)
     }
 
     /// Notes the hash of the configuration in force.

@@ -11,7 +11,7 @@ use super::families::{
 use super::histogram::HistogramSum;
 use super::page::{Families, Kind, Page};
 use super::sums::{Grouped, group, sum};
-use super::{Metrics, Shard, costs, exports, process, state};
+use super::{Metrics, Shard, audit, costs, exports, process, state};
 
 /// The families of one number per owner.
 fn families<T>(out: &mut Families, label: &'static str, owners: &Grouped<Arc<str>, T>, families: &[Family<T>]) {
@@ -40,6 +40,7 @@ impl Metrics {
         listeners(&mut out, &shards);
         state::render(&mut out, &shards, self);
         exports::render(&mut out, &lock(&self.exports));
+        audit::render(&mut out, lock(&self.audit).as_ref().map(|counts| counts()).as_ref());
         process::render(&mut out, self.started);
         out.finish(self.started)
     }

@@ -54,6 +54,7 @@ fn config(addresses: &[SocketAddr]) -> Config {
         },
         max_requests: None,
         dns_refresh: Duration::from_secs(30),
+        data: crate::model::UpstreamData::default(),
     }
 }
 

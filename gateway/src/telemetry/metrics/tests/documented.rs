@@ -32,6 +32,8 @@ fn everything() -> String {
     metrics.certificates_in_force(vec![CertificateExpiry { listener, certificate, not_after }]);
     metrics.show_memory(Memory::new(&Limits { requests_per_worker: 1, body_memory: Some(1), plugin_memory: Some(1) }));
     metrics.show_export(Signal::Traces, Arc::default());
+    let heads = vec![("edge-1/365d".to_owned(), 1, "00".to_owned())];
+    metrics.show_audit(move || AuditCounts { ships: true, heads: heads.clone(), ..AuditCounts::default() });
     metrics.plugin_in_force("p", "1", "a");
     metrics.show_endpoints(|| {
         vec![EndpointHealth { upstream: "u".into(), endpoint: ([127, 0, 0, 1], 1).into(), healthy: true, failures: 0 }]
