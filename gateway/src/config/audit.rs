@@ -34,8 +34,18 @@ pub(super) struct RawAudit {
     ship: Option<RawShip>,
 }
 
+/// Whether the section is in the file, and what it says.
+pub(super) fn optional(fields: &mut Fields<'_, '_>) -> (bool, Option<RawAudit>) {
+    let audit = fields.optional(
+        "audit",
+        "The audit trail: where the personal data of routes with \"audit\" went.",
+        Object(section),
+    );
+    (fields.has("audit"), audit)
+}
+
 /// The `audit` section.
-pub(super) fn section(fields: &mut Fields<'_, '_>) -> Option<RawAudit> {
+fn section(fields: &mut Fields<'_, '_>) -> Option<RawAudit> {
     let directory = fields.required("directory", "Where the ledger lies; it is made where there is none.", Directory);
     let gateway = fields.default(
         "gateway",

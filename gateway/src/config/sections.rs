@@ -95,12 +95,7 @@ pub(super) fn sections(fields: &mut Fields<'_, '_>) -> Option<Raw> {
     );
     let limits = fields.default("limits", "Limits of the whole process.", Object(settings::limits), "{}");
     let drain = drain::section(fields);
-    let audit = fields.optional(
-        "audit",
-        "The audit trail: where the personal data of routes with \"audit\" went.",
-        Object(audit::section),
-    );
-    let audit = (fields.has("audit"), audit);
+    let audit = audit::optional(fields);
     let tracing = fields.optional(
         "tracing",
         "Distributed traces. Without it fields that tell of traces pass as they are.",
