@@ -31,17 +31,7 @@ pub(super) fn resolve(raw: Raw, context: &mut Context<'_>) -> Option<Config> {
         check_names("upstream", &names.upstreams, upstreams, context);
     }
     if let Some(plugins) = &raw.plugins {
-        if let (None, Some(plugin)) = (&plugins.directory, names.plugins.first()) {
-            context.error(plugin.position, "plugins need a directory to come from; set plugins.directory");
-        }
-        for grants in plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref()) {
-            if let Some(upstreams) = &raw.upstreams {
-                check_names("upstream", &grants.upstreams, upstreams, context);
-            }
-            if let Some(secrets) = &raw.secrets {
-                check_names("secret", &grants.secrets, secrets, context);
-            }
-        }
+        check_plugins(plugins, &names, (raw.upstreams.as_deref(), raw.secrets.as_deref()), context);
     }
     let (has_audit, audit) = raw.audit;
     check_audited(has_audit, &names, raw.upstreams.as_deref().unwrap_or_default(), context);
@@ -133,6 +123,26 @@ fn check_names<T>(what: &str, names: &[Placed<String>], known: &Keyed<T>, contex
     for name in names.iter().filter(|name| !known.contains(name.value.as_str())) {
         let hint = if known.is_empty() { format!("no {what}s are defined") } else { suggest(&name.value, keys()) };
         context.error(name.position, format!("there is no {what} {}; {hint}", name.shown));
+    }
+}
+
+/// Plugins come from somewhere, and what they are granted exists.
+fn check_plugins(
+    plugins: &RawPlugins,
+    names: &RouteNames,
+    (upstreams, secrets): (Option<&Keyed<Upstream>>, Option<&Keyed<Secret>>),
+    context: &mut Context<'_>,
+) {
+    if let (None, Some(plugin)) = (&plugins.directory, names.plugins.first()) {
+        context.error(plugin.position, "plugins need a directory to come from; set plugins.directory");
+    }
+    for grants in plugins.grants.iter().filter_map(|(_, grants)| grants.as_ref()) {
+        if let Some(upstreams) = upstreams {
+            check_names("upstream", &grants.upstreams, upstreams, context);
+        }
+        if let Some(secrets) = secrets {
+            check_names("secret", &grants.secrets, secrets, context);
+        }
     }
 }
 

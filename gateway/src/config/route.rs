@@ -58,14 +58,12 @@ pub(super) fn route(fields: &mut Fields<'_, '_>) -> Option<Route> {
         Object(audit::of_route),
     );
 
+    let audit_at = fields.has("audit").then(|| (fields.position("audit"), upstream.clone()));
     if let Some(context) = fields.context() {
+        context.names.audited.extend(audit_at);
         context.names.traced.extend(tracing_at);
         context.names.routes.extend(name.clone());
         context.names.upstreams.extend(upstream.clone());
-    }
-    if fields.has("audit") {
-        let audited = (fields.position("audit"), upstream.clone());
-        fields.context().into_iter().for_each(|context| context.names.audited.push(audited.clone()));
     }
     let position = fields.position("rewrite");
     if fields.has("rewrite") && (fields.has("redirect") || fields.has("respond")) {

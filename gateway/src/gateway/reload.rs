@@ -137,7 +137,7 @@ pub(super) async fn load(basis: Basis) -> ReloadOutcome {
     let trail = match trail::open(&path, &config, audit_at, snapshot.audit.as_ref()).await {
         Ok(trail) => trail,
         Err(error) => {
-            let (plugins, error) = (config.plugin_files(), ApplyError::Config(error.into()));
+            let plugins = config.plugin_files();
             return ReloadOutcome::Refused { contents, plugins, findings, error };
         }
     };

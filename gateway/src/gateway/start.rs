@@ -52,7 +52,6 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let stored = Arc::new(StoredResponses::new(config.state.stored_responses).counted(memory.bodies.clone()));
     let host = plugin_host(&config, compiler, &state, &metrics, &memory)?;
     let mut registry = Arc::new(Registry::new(host));
-    let instances = registry.instances_per_worker();
     let Tried { findings, parts } = prepare::prepare(path, &config, &places, registry.clone(), None).await;
     let Parts { plugins, upstreams, certificates, metrics_collector, spans, logs } =
         parts.map_err(|unready| ApplyError::Config(unready.errors()))?;
@@ -62,8 +61,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
     let access_log = AccessLog::new(metrics.access_log_dropped.clone());
     let targets = access_logs::open(&access_log, path, &config, &places, &logs, None)?;
     let snapshot = Snapshot::new(config.clone(), plugins.plugins.clone(), upstreams, plan.ports(), targets.clone());
-    let trail =
-        trail::open(path, &config, places.audit(), None).await.map_err(|error| ApplyError::Config(error.into()))?;
+    let trail = trail::open(path, &config, places.audit(), None).await?;
     let snapshot = Arc::new(snapshot.with_spans(spans).audited(trail));
     show(&metrics, &memory, &snapshot, &certificates);
     // The first random number of a process costs some 50 ms, in which the entropy source is set up: not in a request's
@@ -77,7 +75,7 @@ pub(super) async fn start(path: &Path, compiler: Compiler) -> Result<(Control, S
             memory: memory.bodies.clone(),
             metrics: metrics.clone(),
             access_log: WorkerLog::new(&config.access_log, &targets),
-            instances,
+            instances: registry.instances_per_worker(),
             commands,
         })?;
     }

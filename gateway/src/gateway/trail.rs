@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::Control;
+use super::error::ApplyError;
 use crate::audit::Trail;
 use crate::config::ConfigError;
 use crate::model::Config;
@@ -19,7 +20,7 @@ pub(super) async fn open(
     config: &Arc<Config>,
     place: Option<(usize, usize)>,
     open: Option<&Trail>,
-) -> Result<Option<Trail>, ConfigError> {
+) -> Result<Option<Trail>, ApplyError> {
     let Some(settings) = &config.audit else { return Ok(None) };
     let opened = match open {
         Some(trail) => trail.follow(settings).map_err(|error| error.to_string()),
@@ -34,7 +35,8 @@ pub(super) async fn open(
             }
         }
     };
-    opened.map(Some).map_err(|error| ConfigError::new(file, place.unwrap_or((1, 1)), format!("audit: {error}")))
+    let wrong = |error| ConfigError::new(file, place.unwrap_or((1, 1)), format!("audit: {error}"));
+    opened.map(Some).map_err(|error| ApplyError::Config(wrong(error).into()))
 }
 
 impl Control {
