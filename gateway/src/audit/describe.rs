@@ -120,7 +120,8 @@ const METHOD: &str = "auth.method";
 fn auth(exchange: &Exchange) -> Auth {
     let status = exchange.response.as_ref().map_or(0, |response| response.status.as_u16());
     let by_plugin = matches!(exchange.source, ResponseSource::Plugin(_));
-    let refused = exchange.log_fields.iter().any(|(name, value)| name.expose() == REFUSED && value.is_some());
+    let mut said = exchange.log_fields.iter();
+    let refused = said.any(|field| field.name.expose() == REFUSED && field.value.is_some());
     // An optional credential that nobody sent.
     let is_known = exchange.attribute(METHOD).is_some_and(|method| *method.expose() != "none");
     match status {
