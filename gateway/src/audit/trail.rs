@@ -116,7 +116,7 @@ impl Trail {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
         // A line per second says it as well as one per request.
         if self.open.told.swap(now, Relaxed) != now {
-            tracing::error!(%error, count, "exchanges go on without a record in the audit trail");
+            tracing::error!(error = explain(error), count, "exchanges go on without a record in the audit trail");
         }
         Ok(())
     }

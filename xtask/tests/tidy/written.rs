@@ -40,6 +40,13 @@ const KNOWN: &[(&str, &[&str], &str)] = &[
         &["file", "self.path.display()", "notice", "warning", "ConfigErrors::new(errors)"],
         "the configuration, whose messages leave out what secrets and the environment hold (`config/secrecy.rs`)",
     ),
+    (
+        "audit/",
+        &["explain(error)", "count", "segment", "cut", "damaged", "settings.signing_key.is_some()"],
+        "counts, and words that stand in the code",
+    ),
+    ("audit/", &["directory", "settings.gateway", "chain"], "the configuration, of which the names of chains are made"),
+    ("gateway/", &["head"], "the name of a chain, the number of its last record, and that one's hash"),
     ("listener/", &["certificate", "from", "until"], "a file that the configuration names, and the dates in it"),
     (
         "plugin/",

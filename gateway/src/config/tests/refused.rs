@@ -491,12 +491,12 @@ fn mistakes_of_an_audit_trail_are_told_with_their_places() {
         (
             "pseudonym_key: k, ship: {bucket: abc, access_key: nobody, secret_key: k}",
             declared,
-            "3:80: there is no secret \"nobody\"",
+            "3:73: there is no secret \"nobody\"",
         ),
         (
             "pseudonym_key: k, ship: {bucket: abc, access_key: k, secret_key: lines}",
             declared,
-            "3:95: the secret \"lines\" is no key of a store",
+            "3:88: the secret \"lines\" is no key of a store",
         ),
         (
             "pseudonym_key: k, ship: {bucket: abc, endpoint: 's3.example.com', access_key: k, secret_key: k}",
