@@ -28,6 +28,7 @@ const DOCUMENTS: &[&str] = &[
     "examples/observability",
     "examples/redaction",
     "gateway/ARCHITECTURE.md",
+    "gateway/audit/FORMAT.md",
     "gateway/docs",
     "plugin-sdk/README.md",
     "plugin-sdk/wit",
