@@ -15,7 +15,7 @@ struct Marks(Vec<(String, String)>);
 
 impl Marks {
     /// A value like nothing else: letters alone, so that it may be a part of a name.
-    fn new(&mut self, input: impl Into<String>) -> String {
+    fn mark(&mut self, input: impl Into<String>) -> String {
         let number = 104_729_u64 * (self.0.len() as u64 + 97);
         let letters =
             format!("{number:010}").bytes().map(|digit| char::from(b'k' + (digit - b'0'))).collect::<String>();
@@ -74,7 +74,7 @@ upstreams:
 
 /// One exchange over a protocol with a mark wherever a client can put one; answered with this status.
 fn exchange(gateway: &TestGateway, protocol: &str, path: &str, key: &str, status: u16, marks: &mut Marks) {
-    let mut mark = |input: &str| marks.new(format!("{protocol} {path} {input}"));
+    let mut mark = |input: &str| marks.mark(format!("{protocol} {path} {input}"));
     let target = format!("{path}/{}?{}={}", mark("path"), mark("query name"), mark("query value"));
     let mut request = http::Request::post(target).header("x-api-key", key).header("content-type", "application/json");
     for name in [
@@ -133,9 +133,9 @@ fn leaks(marks: &Marks, outputs: &[(String, Vec<u8>)]) -> Vec<String> {
 #[test]
 fn no_value_of_a_client_is_in_ledger_index_key_files_or_reports() {
     let mut marks = Marks::default();
-    let names: Vec<String> = (0..2).map(|_| marks.new("principal")).collect();
-    let said = marks.new("upstream's body");
-    let field = marks.new("upstream's field");
+    let names: Vec<String> = (0..2).map(|_| marks.mark("principal")).collect();
+    let said = marks.mark("upstream's body");
+    let field = marks.mark("upstream's field");
     let upstream = Upstream::start(move |_| {
         let mut response = text(200, format!("{said}@mail.example"));
         response.headers_mut().insert("set-cookie", field.parse().expect("a value"));
@@ -151,7 +151,7 @@ fn no_value_of_a_client_is_in_ledger_index_key_files_or_reports() {
             ("/gone", None, 502),
             ("/noted", None, 200),
         ] {
-            let key = name.map_or_else(|| marks.new("unknown key"), |name| format!("{name}-key"));
+            let key = name.map_or_else(|| marks.mark("unknown key"), |name| format!("{name}-key"));
             exchange(&gateway, protocol, path, &key, status, &mut marks);
             made += 1;
         }
@@ -210,7 +210,7 @@ fn no_value_of_a_client_is_in_ledger_index_key_files_or_reports() {
 #[test]
 fn a_value_would_be_found_in_each_of_its_forms() {
     let mut marks = Marks::default();
-    let value = marks.new("an input");
+    let value = marks.mark("an input");
     for text in [value.clone(), value.to_uppercase(), BASE64_STANDARD.encode(format!("user:{value}:more"))] {
         let found = forms(&value).iter().any(|form| text.as_bytes().windows(form.len()).any(|part| part == &form[..]));
         assert!(found, "{text}");

@@ -28,7 +28,7 @@ fn requests(gateway: &Talkative, upstream: &Upstream, marks: &mut Marks) -> usiz
     let mut made = 0;
     for protocol in PROTOCOLS {
         let mut client = Client::tls(protocol, gateway.tls, "localhost");
-        let mut mark = |input: &str| marks.new(format!("{protocol} {input}"));
+        let mut mark = |input: &str| marks.mark(format!("{protocol} {input}"));
         let path: Vec<_> = (0..4).map(|_| mark("path")).filter(|mark| !mark.starts_with("zq")).collect();
         let target = format!("/{}?{}={}", path.join("/"), mark("query name"), mark("query value"));
         let mut request = http::Request::post(target);
@@ -57,24 +57,24 @@ fn requests(gateway: &Talkative, upstream: &Upstream, marks: &mut Marks) -> usiz
         let state = format!("{}={}", marks.letters(format!("{protocol} tracestate")), "1");
         request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         request = request.header("tracestate", state);
-        let mut mark = |input: &str| marks.new(format!("{protocol} {input}"));
+        let mut mark = |input: &str| marks.mark(format!("{protocol} {input}"));
         let basic = BASE64_STANDARD.encode(format!("{}:{}", mark("user"), mark("password")));
         request = request.header("proxy-authorization", format!("Basic {basic}"));
         let name = marks.letters(format!("{protocol} name of a field"));
         request = request.header(format!("x-{name}"), "1").header("x-do", "request_headers=tell");
-        let body = marks.new(format!("{protocol} body"));
+        let body = marks.mark(format!("{protocol} body"));
         let response = client.send(request, body.clone());
         assert_eq!(response.status, 200, "{protocol}: {}", response.text());
         let seen = upstream.seen().pop().expect("it went through");
         assert!(seen.headers.contains_key(format!("x-{name}")) && seen.body == body, "{protocol}: {seen:?}");
         // All that a plugin can write, of a head, of a body and of what it was granted.
         for (told, verbs) in [
-            (marks.new(format!("{protocol} field that a plugin tells")), "request_headers=tell-all"),
+            (marks.mark(format!("{protocol} field that a plugin tells")), "request_headers=tell-all"),
             (
                 marks.letters(format!("{protocol} field that a plugin names things by")),
                 "request_headers=tell-all,log=tell-all",
             ),
-            (marks.new(format!("{protocol} body that a plugin tells")), "request_headers=chunks,request_body=tell"),
+            (marks.mark(format!("{protocol} body that a plugin tells")), "request_headers=chunks,request_body=tell"),
         ] {
             let request = http::Request::post("/tells").header("x-do", verbs).header("x-told", &told);
             assert_eq!(client.send(request, told).status, 200, "{protocol} {verbs}");
@@ -83,7 +83,7 @@ fn requests(gateway: &Talkative, upstream: &Upstream, marks: &mut Marks) -> usiz
         assert_eq!(client.get("/secrets").status, 200, "{protocol}");
         made += 1;
         // A panic of the plugin tells what it has read.
-        let told = marks.new(format!("{protocol} panic of a plugin"));
+        let told = marks.mark(format!("{protocol} panic of a plugin"));
         let panicked = client.get_with("/panics", &[("x-do", "request_headers=tell-panic"), ("x-told", &told)]);
         assert_eq!(panicked.status, 503, "{protocol}");
         made += 2;
@@ -243,9 +243,9 @@ fn run(format: Format, change: impl Fn(String) -> String) -> (Marks, Vec<(&'stat
     let other = foreign_name(&authority, directory, &format!("{host}.example"));
     std::fs::create_dir(directory.join("plugins")).expect("made");
     ["test-guest", "conformance"].iter().for_each(|guest| install(guest, &directory.join("plugins")));
-    std::fs::write(directory.join("secret"), marks.new("secret of a file")).expect("written");
+    std::fs::write(directory.join("secret"), marks.mark("secret of a file")).expect("written");
     let environment = ["CANARY_SECRET", "CANARY_CONFIG", "CANARY_MISTAKE", "CANARY_UNUSED"]
-        .map(|name| (name, marks.new(format!("environment {name}"))));
+        .map(|name| (name, marks.mark(format!("environment {name}"))));
     let ports = [free_port(), free_port(), free_port()];
     let (syslog_port, syslog) = syslog();
     let receivers =
@@ -296,7 +296,7 @@ fn run(format: Format, change: impl Fn(String) -> String) -> (Marks, Vec<(&'stat
         let (spans, metrics) = (Receivers::text(&gateway.receivers.spans), Receivers::text(&gateway.receivers.metrics));
         let all = all && spans.contains("/other-name") && spans.contains("plugin.test_guest.telling");
         let all = all && metrics.contains("tellings") && log.contains("this was told: ");
-        all.then_some(()).ok_or((log, errors, others, spans, metrics))
+        all.then_some(()).ok_or(Box::new((log, errors, others, spans, metrics)))
     });
     // The mistakes are where secrets are: in a value of the environment, and beside a secret's own.
     let inline = marks.letters("secret in a configuration with a mistake");

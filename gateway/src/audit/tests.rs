@@ -306,7 +306,8 @@ fn records_say_what_became_of_an_exchange() {
         }
     };
     use describe::End::{GivenUp, Ready};
-    let cases: [(Box<dyn Fn(&mut Exchange)>, _, _, _); 11] = [
+    type Change = Box<dyn Fn(&mut Exchange)>;
+    let cases: [(Change, _, _, _); 11] = [
         (Box::new(from(ResponseSource::Upstream, 200)), Ready, Outcome::Complete, Auth::None),
         (Box::new(from(ResponseSource::Route, 308)), Ready, Outcome::Complete, Auth::None),
         (Box::new(from(ResponseSource::Stored(0), 200)), Ready, Outcome::Stored, Auth::None),

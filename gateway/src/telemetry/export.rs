@@ -172,9 +172,9 @@ mod tests {
         };
         assert!(LogExport::new_or_reuse(&config(""), &[]).unwrap().iter().all(Option::is_none));
         let first = of(&logs(9, ""), &[]);
-        assert!(Arc::ptr_eq(&first, &of(&logs(9, "log: {level: debug}"), &[first.clone()])));
-        assert!(!Arc::ptr_eq(&first, &of(&logs(10, ""), &[first.clone()])));
-        let named = of(&logs(9, "tracing: {service_name: edge}"), &[first.clone()]);
+        assert!(Arc::ptr_eq(&first, &of(&logs(9, "log: {level: debug}"), std::slice::from_ref(&first))));
+        assert!(!Arc::ptr_eq(&first, &of(&logs(10, ""), std::slice::from_ref(&first))));
+        let named = of(&logs(9, "tracing: {service_name: edge}"), std::slice::from_ref(&first));
         assert!(!Arc::ptr_eq(&first, &named), "spans and records come from the same service");
     }
 

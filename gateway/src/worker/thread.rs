@@ -76,6 +76,7 @@ async fn serve(mut parts: WorkerParts) {
     let spans = WorkerSpans::new(&parts.snapshot);
     let snapshot = snapshots.build(parts.snapshot, &[]);
     let unfinished = snapshots.unfinished().clone();
+    metrics.runs_here();
     let services = Services::new(snapshot, client, memory.clone(), metrics, parts.access_log, spans);
     let connections = Rc::<Connections>::default();
     let handler = handler(services.clone());
@@ -104,7 +105,6 @@ async fn serve(mut parts: WorkerParts) {
                 memory.sweep();
                 host.sweep(now);
                 services.access_log.borrow_mut().flush();
-                services.metrics.note_cpu_time();
                 services.spans.borrow_mut().flush();
             }
         }

@@ -10,7 +10,7 @@ pub(super) struct Marks(pub(super) Vec<(String, String)>);
 
 impl Marks {
     /// A value for an input, of the next shape.
-    pub(super) fn new(&mut self, input: impl Into<String>) -> String {
+    pub(super) fn mark(&mut self, input: impl Into<String>) -> String {
         let shape = self.0.len() % 4;
         self.shaped(input, shape)
     }

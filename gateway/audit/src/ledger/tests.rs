@@ -189,7 +189,7 @@ fn a_disk_that_fails_before_there_is_a_chain_is_not_taken_for_one_that_works() {
     let bench = bench(|settings| settings.tick = Duration::from_millis(2));
     bench.disk.set_room(Some(0));
     assert_eq!(bench.append(0), Err(AppendError::Failed));
-    std::thread::sleep(Duration::from_millis(50));
+    thread::sleep(Duration::from_millis(50));
     assert!(bench.ledger.counters().failing.load(Relaxed));
     bench.disk.set_room(None);
     until(|| !bench.ledger.counters().failing.load(Relaxed));

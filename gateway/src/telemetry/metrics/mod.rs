@@ -29,7 +29,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::process::Pid;
+use rustix::thread::gettid;
 use telemetry_export::Counters;
 
 pub use audit::AuditCounts;
@@ -143,10 +144,8 @@ struct Shard {
     entries: Mutex<HashMap<EntryName, EntryMetrics>>,
     listeners: Mutex<HashMap<Arc<str>, ListenerMetrics>>,
     in_flight: Gauge,
-    /// Which worker has it; background tasks have shards as well.
-    number: OnceLock<u64>,
-    /// CPU time of the worker's thread.
-    cpu_nanoseconds: Counter,
+    /// The number of the worker that has it, and its thread; background tasks have shards as well.
+    thread: OnceLock<(u64, Pid)>,
 }
 
 impl Metrics {
@@ -302,12 +301,10 @@ impl WorkerMetrics {
         &self.shard.in_flight
     }
 
-    /// Notes the CPU time that the thread of this worker has used; to be called on that thread.
-    pub fn note_cpu_time(&self) {
-        self.shard.number.get_or_init(|| self.metrics.workers.fetch_add(1, Relaxed));
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        let nanoseconds = time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec);
-        self.shard.cpu_nanoseconds.set(u64::try_from(nanoseconds).unwrap_or(0));
+    /// Says that this thread is the worker's, so that its CPU time is shown. The thread itself measures nothing: whoever asks
+    /// for the page reads it.
+    pub fn runs_here(&self) {
+        self.shard.thread.get_or_init(|| (self.metrics.workers.fetch_add(1, Relaxed), gettid()));
     }
 
     /// The metrics of the process.

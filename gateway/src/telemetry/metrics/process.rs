@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::UNIX_EPOCH;
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Pid, Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::page::{Families, Kind};
@@ -28,6 +28,13 @@ pub(super) fn render(out: &mut Families, started: std::time::SystemTime) {
         out.begin("process_max_fds", Kind::Gauge, "The limit of open file descriptors.");
         out.sample(&[], limit);
     }
+}
+
+/// CPU time of a thread of this process, from `/proc` (proc_pid_schedstat(5)); `None` where it has ended, and on other systems.
+pub(super) fn cpu_seconds(thread: Pid) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/self/task/{}/schedstat", thread.as_raw_nonzero())).ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
 }
 
 /// From `/proc`; `None` on other systems.

@@ -33,8 +33,10 @@ pub(super) fn render(out: &mut Families, shards: &[Arc<Shard>], metrics: &Metric
     let in_flight: i64 = shards.iter().map(|shard| shard.in_flight.value()).sum();
     out.sample(&[], in_flight);
     out.begin("gateway_worker_cpu_seconds_total", Kind::Counter, "CPU time of the threads of workers.");
-    for (number, shard) in shards.iter().filter_map(|shard| Some((shard.number.get()?, shard))) {
-        out.sample(&[("worker", &number.to_string())], shard.cpu_nanoseconds.value() as f64 / 1e9);
+    for (number, thread) in shards.iter().filter_map(|shard| shard.thread.get()) {
+        if let Some(seconds) = super::process::cpu_seconds(*thread) {
+            out.sample(&[("worker", &number.to_string())], seconds);
+        }
     }
     memory(out, metrics);
     loads(out, metrics);

@@ -18,7 +18,7 @@ fn everything() -> String {
     let metrics = metrics();
     let worker = metrics.worker();
     worker.route("r").finished(&finished(Protocol::Http1, Some(StatusCode::OK), Duration::ZERO));
-    worker.note_cpu_time();
+    worker.runs_here();
     worker.upstream("u").attempts.add(1);
     worker.listener("l").accepted.add(1);
     worker.plugin_entry("p", "r").called(Duration::from_millis(1), 1, 1, 1);
