@@ -84,7 +84,8 @@ fn a_call_that_is_refused_has_its_status_in_the_head() {
     for protocol in CLIENTS {
         run(protocol, async {
             let mut client = Duplex::open(protocol, &gateway, call("/refuse")).await;
-            client.send(message("hello")).await.expect("sent");
+            // The refusal may come first, and then nobody wants the message any more (RFC 9114 section 4.1).
+            let _ = client.send(message("hello")).await;
             let head = client.head().await;
             assert_eq!((head.status().as_u16(), &head.headers()["grpc-status"]), (200, &"7".parse().unwrap()));
             assert_eq!(client.rest().await, Ok((Bytes::new(), None)), "{protocol}");
