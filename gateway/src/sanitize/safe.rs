@@ -33,7 +33,7 @@ impl SafeText {
         Self(Cow::Borrowed(text))
     }
 
-    /// These, one after the other. See [`safe!`](crate::sanitize::safe).
+    /// These, one after the other. See [`safe!`](macro@crate::sanitize::safe).
     pub fn of(parts: &[&dyn Safe]) -> Self {
         let mut text = String::new();
         for part in parts {
