@@ -2,8 +2,10 @@
 //! In production this is an OpenTelemetry Collector, Jaeger, or whatever else takes OTLP.
 
 use std::collections::VecDeque;
+use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
+use flate2::read::GzDecoder;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -17,6 +19,8 @@ use serde_json::{Map, Value, json};
 use crate::serve::{self, Answer, Service};
 use crate::trace::Trace;
 
+/// Bytes of a batch.
+const MAX_BATCH: u64 = 16 << 20;
 /// How many spans are remembered.
 const MAX_SPANS: usize = 10_000;
 
@@ -31,13 +35,13 @@ impl Service for Collector {
 
     async fn answer(&self, request: &Parts, body: &[u8], _: &Trace) -> Answer {
         match (&request.method, request.uri.path()) {
-            (&Method::POST, "/v1/traces") => match ExportTraceServiceRequest::decode(body) {
-                Ok(batch) => {
+            (&Method::POST, "/v1/traces") => match batch(request, body) {
+                Some(batch) => {
                     self.take(batch);
                     // An empty ExportTraceServiceResponse: all were taken.
                     serve::protobuf(StatusCode::OK)
                 }
-                Err(_) => serve::text(StatusCode::BAD_REQUEST, "not a batch of spans in protobuf\n"),
+                None => serve::text(StatusCode::BAD_REQUEST, "not a batch of spans in protobuf\n"),
             },
             (&Method::GET, "/-/spans") => {
                 let trace = request.uri.query().and_then(|query| query.strip_prefix("trace=")).unwrap_or_default();
@@ -64,6 +68,17 @@ impl Collector {
             }
         }
     }
+}
+
+/// What was sent, which may be packed with gzip: every receiver has to take that.
+fn batch(request: &Parts, body: &[u8]) -> Option<ExportTraceServiceRequest> {
+    let packed = request.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+    if !packed {
+        return ExportTraceServiceRequest::decode(body).ok();
+    }
+    let mut unpacked = Vec::new();
+    GzDecoder::new(body).take(MAX_BATCH).read_to_end(&mut unpacked).ok()?;
+    ExportTraceServiceRequest::decode(&unpacked[..]).ok()
 }
 
 /// A span as JSON.
